@@ -1,0 +1,93 @@
+"""One Python file of a project: its source, syntax tree and scopes, computed when first asked for."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection
+from functools import cached_property
+from pathlib import Path
+
+from nnx_migrate.names.scopes import Scope, Scopes, build_scopes
+from nnx_migrate.sources.text import SourceText, parse
+
+_SCOPED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+
+class Module:
+    """A file with its dotted `name` (unique in the project, importable where the layout allows).
+
+    `tree` raises SourceError where the file isn't valid Python.
+    """
+
+    def __init__(self, path: Path, name: str, source: SourceText, words: Collection[str] = ()) -> None:
+        self.path, self.name, self.source = path, name, source
+        self._words = words
+
+    def __repr__(self) -> str:
+        return f"Module({self.name!r}, {str(self.path)!r})"
+
+    @property
+    def is_package(self) -> bool:
+        """True for `__init__.py`."""
+        return self.path.name == "__init__.py"
+
+    @property
+    def package(self) -> str:
+        """The package that relative imports start from."""
+        return self.name if self.is_package else self.name.rpartition(".")[0]
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The syntax tree."""
+        return parse(self.source, str(self.path))
+
+    @cached_property
+    def scopes(self) -> Scopes:
+        """All scopes, names read and imports."""
+        return build_scopes(self.tree, self.package, self._words)
+
+    @cached_property
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        """Each node's parent. `ctx` and operator nodes are shared by the parser, so they have none here."""
+        parents: dict[ast.AST, ast.AST] = {}
+        stack: list[ast.AST] = [self.tree]
+        while stack:
+            node = stack.pop()
+            for child in ast.iter_child_nodes(node):
+                if not isinstance(child, ast.expr_context | ast.operator | ast.unaryop | ast.boolop | ast.cmpop):
+                    parents[child] = node
+                    stack.append(child)
+        return parents
+
+    def scope_at(self, node: ast.AST) -> Scope:
+        """The scope in which `node` is evaluated (decorators, defaults and bases: the surrounding one)."""
+        child, parent = node, self.parents.get(node)
+        came_from_iter = False
+        while parent is not None:
+            scope = self.scopes.of_node.get(parent)
+            if scope is not None:
+                if isinstance(parent, _SCOPED):
+                    body = parent.body if isinstance(parent.body, list) else [parent.body]
+                    if any(child is statement for statement in body):
+                        return scope
+                elif isinstance(parent, ast.Module):
+                    return scope
+                elif not (came_from_iter and child is parent.generators[0]):  # type: ignore[attr-defined]
+                    return scope
+            came_from_iter = isinstance(parent, ast.comprehension) and parent.iter is child
+            child, parent = parent, self.parents.get(parent)
+        return self.scopes.module
+
+    def statement_of(self, node: ast.AST) -> ast.stmt:
+        """The innermost statement that contains `node` (itself, if it is one)."""
+        current: ast.AST = node
+        while not isinstance(current, ast.stmt):
+            current = self.parents[current]
+        return current
+
+    def enclosing(self, node: ast.AST, *kinds: type[ast.AST]) -> ast.AST | None:
+        """The innermost proper ancestor of one of the given node types."""
+        current = self.parents.get(node)
+        while current is not None and not isinstance(current, kinds):
+            current = self.parents.get(current)
+        return current

@@ -1,0 +1,243 @@
+"""A project's modules and what their names mean across files.
+
+Resolution follows import aliases, plain `name = dotted.name` aliases, relative imports, re-exports and star
+imports between the project's own files. Where a name could mean two things the answer is None: a rule that
+gets no answer leaves the code alone.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.scopes import Binding, BindingKind, Scope, dotted
+from nnx_migrate.sources.text import SourceError, SourceText
+
+_MAX_HOPS = 20
+
+
+def importable_name(path: Path) -> str:
+    """Dotted name by the chain of `__init__.py` above a file; a script's name is its stem."""
+    parts = [] if path.name == "__init__.py" else [path.stem]
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        parts.append(folder.name)
+        folder = folder.parent
+    return ".".join(reversed(parts)) or path.parent.name
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A class, function or variable at module level (or inside classes): where and what it is."""
+
+    module: Module
+    node: ast.AST
+    binding: Binding
+
+
+class Project:
+    """The files under migration. `load` reads one file's source; it may raise SourceError or OSError."""
+
+    def __init__(
+        self, paths: Iterable[Path], load: Callable[[Path], SourceText], words: Collection[str] = ()
+    ) -> None:
+        self._load, self.words = load, words
+        self.paths = list(dict.fromkeys(paths))
+        self._modules: dict[Path, Module | None] = {}
+        self._overlay: dict[Path, SourceText] = {}
+        self._names = self._unique_names()
+        self._by_stem: dict[str, list[Path]] = {}
+        for path in self.paths:
+            stem = path.parent.name if path.name == "__init__.py" else path.stem
+            self._by_stem.setdefault(stem, []).append(path)
+        self._by_name = {name: path for path, name in self._names.items()}
+        self.errors: dict[Path, SourceError] = {}
+
+    def _unique_names(self) -> dict[Path, str]:
+        """Importable names; files that share one (scripts in different folders) get their folders in front."""
+        names = {path: importable_name(path) for path in self.paths}
+        groups: dict[str, list[Path]] = {}
+        for path, name in names.items():
+            groups.setdefault(name, []).append(path)
+        for name, paths in groups.items():
+            if len(paths) > 1:
+                for path in paths:
+                    depth = len(name.split(".")) + (path.name == "__init__.py")
+                    above = path.parts[:-depth][1 if path.is_absolute() else 0 :]
+                    names[path] = ".".join([*above, name])
+        return names
+
+    def module(self, path: Path) -> Module | None:
+        """The module of a project file; None where it can't be read or parsed (see `errors`)."""
+        if path not in self._modules:
+            try:
+                source = self._overlay.get(path) or self._load(path)
+                module = Module(path, self._names.get(path) or importable_name(path), source, self.words)
+                _ = module.tree
+                self._modules[path] = module
+            except OSError as error:
+                self.errors[path] = SourceError(f"can't be read: {error.strerror or error}")
+                self._modules[path] = None
+            except SourceError as error:
+                self.errors[path] = error
+                self._modules[path] = None
+        return self._modules[path]
+
+    def modules(self) -> Iterator[Module]:
+        """Every module that can be parsed, in path order."""
+        for path in self.paths:
+            module = self.module(path)
+            if module is not None:
+                yield module
+
+    def replace(self, path: Path, source: SourceText) -> None:
+        """Give a file new content (in memory); its module is built anew when next asked for."""
+        self._overlay[path] = source
+        self._modules.pop(path, None)
+        self.errors.pop(path, None)
+
+    def release(self, path: Path) -> None:
+        """Forget a parsed module to save memory; it is parsed again if asked for."""
+        self._modules.pop(path, None)
+
+    # -- modules by name ----------------------------------------------------------------------------------
+
+    def find_module(self, name: str, importer: Module) -> Module | None:
+        """The project file that `import name` in `importer` means, whatever folder is on `sys.path`."""
+        path = self._by_name.get(name)
+        if path is None:
+            path = self._nearest(name, importer.path)
+        return self.module(path) if path is not None else None
+
+    def _nearest(self, name: str, importer: Path) -> Path | None:
+        parts = name.split(".")
+        best: list[tuple[int, Path]] = []
+        for path in self._by_stem.get(parts[-1], ()):
+            tail = path.parent.parts if path.name == "__init__.py" else (*path.parent.parts, path.stem)
+            if tail[-len(parts) :] != tuple(parts):
+                continue
+            root = tail[: -len(parts)]
+            if importer.parts[: len(root)] == root:  # the root would have to be a folder above the importer
+                best.append((len(root), path))
+        if not best:
+            return None
+        nearest = max(depth for depth, _ in best)
+        found = [path for depth, path in best if depth == nearest]
+        return found[0] if len(found) == 1 else None
+
+    # -- names --------------------------------------------------------------------------------------------
+
+    def resolve(self, node: ast.expr, scope: Scope, module: Module) -> str | None:
+        """Canonical qualified name of a dotted expression ("flax.linen.Dense", "pkg.models.CNN") or None."""
+        path = dotted(node)
+        return self.resolve_name(path, scope, module) if path else None
+
+    def resolve_name(self, path: str, scope: Scope, module: Module, hops: int = 0) -> str | None:
+        """`resolve` for a dotted path given as text."""
+        if hops > _MAX_HOPS:
+            return None
+        root, _, rest = path.partition(".")
+        bindings = scope.lookup(root)
+        binder = scope.binder(root)
+        if not bindings or binder is None:
+            found = self._from_star_imports(root, scope.module, module, hops)
+            return self._join(found, rest, module, hops)
+        targets = {self._target(binding, binder, module, hops) for binding in bindings}
+        if len(targets) != 1:
+            return None
+        return self._join(targets.pop(), rest, module, hops)
+
+    def _target(self, binding: Binding, binder: Scope, module: Module, hops: int) -> str | None:
+        if binding.kind is BindingKind.IMPORT:
+            return binding.target
+        if binding.kind in (BindingKind.CLASS, BindingKind.FUNCTION):
+            qualname = binder.qualname()
+            if qualname and not binder.is_class:
+                qualname += ".<locals>"
+            return ".".join(p for p in (module.name, qualname, binding.name) if p)
+        if binding.kind is BindingKind.ASSIGNMENT and binding.value is not None:
+            path = dotted(binding.value)
+            # `x = x` style rebinding would recurse into itself
+            if path and path.partition(".")[0] != binding.name:
+                return self.resolve_name(path, binder, module, hops + 1)
+        return None
+
+    def _from_star_imports(self, name: str, scope: Scope, module: Module, hops: int) -> str | None:
+        """A name that only a star import can have brought: exactly one project module exports it, or a
+        single star import from outside the project is there to have done so."""
+        found: set[str] = set()
+        outside: list[str] = []
+        for base in scope.star_imports:
+            other = self.find_module(base, module)
+            if other is None:
+                outside.append(base)
+            elif other is not module and self._exports(other, name):
+                target = self.resolve_name(name, other.scopes.module, other, hops + 1)
+                found.add(target or f"{other.name}.{name}")
+        if found:
+            return found.pop() if len(found) == 1 else None
+        return f"{outside[0]}.{name}" if len(set(outside)) == 1 and name not in _BUILTINS else None
+
+    @staticmethod
+    def _exports(module: Module, name: str) -> bool:
+        return not name.startswith("_") and name in module.scopes.module.bindings
+
+    def _join(self, target: str | None, rest: str, module: Module, hops: int) -> str | None:
+        if target is None:
+            return None
+        return self.canonical(f"{target}.{rest}" if rest else target, module, hops + 1)
+
+    def canonical(self, qualified: str, importer: Module, hops: int = 0) -> str | None:
+        """Follow re-exports through the project's modules; names from outside come back unchanged."""
+        if hops > _MAX_HOPS:
+            return None
+        parts = qualified.split(".")
+        for cut in range(len(parts), 0, -1):
+            module = self.find_module(".".join(parts[:cut]), importer)
+            if module is None:
+                continue
+            rest = parts[cut:]
+            if not rest:
+                return module.name
+            scope = module.scopes.module
+            if rest[0] not in scope.bindings:
+                starred = self._from_star_imports(rest[0], scope, module, hops + 1)
+                if starred is None:
+                    return ".".join([module.name, *rest])
+                return self._join(starred, ".".join(rest[1:]), module, hops + 1)
+            targets = {self._target(b, scope, module, hops + 1) for b in scope.bindings[rest[0]]}
+            if targets == {None}:  # a variable: its own name is all there is to say
+                return ".".join([module.name, *rest])
+            if len(targets) != 1:
+                return None
+            target = targets.pop() or ""
+            own = f"{module.name}.{rest[0]}"
+            if target == own:
+                return ".".join([own, *rest[1:]])
+            return self._join(target, ".".join(rest[1:]), module, hops + 1)
+        return qualified
+
+    def definition(self, qualified: str) -> Definition | None:
+        """Where a canonical project name ("pkg.models.CNN", "pkg.models.CNN.setup") is defined, if once."""
+        parts = qualified.split(".")
+        for cut in range(len(parts) - 1, 0, -1):
+            path = self._by_name.get(".".join(parts[:cut]))
+            module = self.module(path) if path is not None else None
+            if module is None:
+                continue
+            scope: Scope | None = module.scopes.module
+            binding: Binding | None = None
+            for part in (p for p in parts[cut:] if p != "<locals>"):
+                bindings = scope.bindings.get(part, []) if scope is not None else []
+                if len(bindings) != 1:
+                    return None
+                binding = bindings[0]
+                scope = module.scopes.of_node.get(binding.node)
+            return Definition(module, binding.node, binding) if binding else None
+        return None
+
+
+_BUILTINS = frozenset(dir(__builtins__) if not isinstance(__builtins__, dict) else __builtins__)
