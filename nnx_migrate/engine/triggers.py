@@ -1,7 +1,8 @@
 """From the rules' triggers to the references of a file that concern them.
 
 Two steps, cheap first: the words that a file must contain at all (on bytes, before parsing), and the uses and
-imports that resolve to a trigger (after parsing).
+imports that mean a trigger (after parsing). Only direct uses count: a name that another project file
+re-exports is a matter of that file, where one fix serves all who import it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
-from nnx_migrate.names.scopes import Guard, Scope, absolute_module
+from nnx_migrate.names.scopes import BindingKind, Guard, Scope, absolute_module, dotted
 
 _IDENTIFIER = re.compile(rb"[A-Za-z_]\w*")
 ECOSYSTEM = (b"jax", b"flax", b"nnx", b"optax", b"orbax", b"jax2onnx", b"torch")
@@ -78,19 +79,25 @@ class Triggers:
     def hits(self, module: Module, project: Project) -> Hits:
         """Uses and imports of triggers in a parsed module."""
         hits = Hits()
-        bound = self._imports(module, project, hits)
+        scopes = module.scopes
         seen: set[ast.AST] = set()
-        for name in bound:
-            for reference in module.scopes.names.get(name, ()):
-                self._use(reference.node, reference.scope, reference.guard, module, project, hits, seen)
-        for references in module.scopes.attributes.values():
-            for reference in references:
-                self._use(reference.node, reference.scope, reference.guard, module, project, hits, seen)
-        if module.scopes.module.star_imports:
-            for name, found in module.scopes.names.items():
-                if name in self.words and name not in bound:
-                    for reference in found:
-                        self._use(reference.node, reference.scope, reference.guard, module, project, hits, seen)
+        candidates = [r for name in self._imports(module, project, hits) for r in scopes.names.get(name, ())]
+        candidates += [r for word in self.words for r in scopes.attributes.get(word, ())]
+        if scopes.module.star_imports:
+            candidates += [r for word in self.words for r in scopes.names.get(word, ())]
+        for reference in candidates:
+            qualified = self._direct_target(reference.node, reference.scope, module, project)
+            if qualified is None or not self.matches(qualified):
+                continue
+            node = reference.node
+            for outer in _attributes_around(node, module):
+                longer = f"{qualified}.{outer.attr}"
+                if not self.matches(longer):
+                    break
+                node, qualified = outer, longer
+            if node not in seen:
+                seen.add(node)
+                hits.uses.append(Use(node, qualified, reference.scope, reference.guard))
         hits.uses.sort(key=lambda use: (use.node.lineno, use.node.col_offset))
         return hits
 
@@ -100,38 +107,39 @@ class Triggers:
         for node, scope, guard in module.scopes.imports:
             base = absolute_module(node, module.package) if isinstance(node, ast.ImportFrom) else ""
             for alias in node.names:
-                target = f"{base}.{alias.name}" if base else alias.name
-                qualified = project.canonical(target, module)
-                if qualified is None:
+                target = base if alias.name == "*" else f"{base}.{alias.name}" if base else alias.name
+                if not self.matches(target) or self._is_own(target, module, project):
                     continue
-                if alias.name == "*":
-                    qualified = base
-                if self.matches(qualified):
-                    hits.imports.append(Imported(node, alias, qualified, scope, guard))
-                    bound.add(alias.asname or alias.name.partition(".")[0])
+                hits.imports.append(Imported(node, alias, target, scope, guard))
+                bound.add(alias.asname or alias.name.partition(".")[0])
         return bound
 
-    def _use(
-        self,
-        node: ast.Name | ast.Attribute,
-        scope: Scope,
-        guard: Guard,
-        module: Module,
-        project: Project,
-        hits: Hits,
-        seen: set[ast.AST],
-    ) -> None:
-        qualified = project.resolve(node, scope, module)
-        if qualified is None or not self.matches(qualified):
-            return
-        for outer in _attributes_around(node, module):
-            longer = f"{qualified}.{outer.attr}"
-            if not self.matches(longer):
-                break
-            node, qualified = outer, longer
-        if node not in seen:
-            seen.add(node)
-            hits.uses.append(Use(node, qualified, scope, guard))
+    def _direct_target(
+        self, node: ast.Name | ast.Attribute, scope: Scope, module: Module, project: Project
+    ) -> str | None:
+        """What an expression means by this file's own imports alone."""
+        path = dotted(node)
+        if path is None:
+            return None
+        root, _, rest = path.partition(".")
+        bindings = scope.lookup(root)
+        if bindings:
+            targets = {b.target for b in bindings if b.kind is BindingKind.IMPORT}
+            if len(targets) != 1 or any(b.kind is not BindingKind.IMPORT for b in bindings):
+                return None
+            target = targets.pop()
+        else:
+            found = project.resolve_name(root, scope, module)
+            if found is None:
+                return None
+            target = found
+        qualified = f"{target}.{rest}" if rest else target
+        return None if self._is_own(qualified, module, project) else qualified
+
+    @staticmethod
+    def _is_own(qualified: str, module: Module, project: Project) -> bool:
+        """True where the package is part of the project itself (checking JAX's own sources, say)."""
+        return project.has_package(qualified.partition(".")[0])
 
 
 def _attributes_around(node: ast.AST, module: Module) -> Iterator[ast.Attribute]:

@@ -54,6 +54,7 @@ class Project:
             stem = path.parent.name if path.name == "__init__.py" else path.stem
             self._by_stem.setdefault(stem, []).append(path)
         self._by_name = {name: path for path, name in self._names.items()}
+        self._top_level = {name.partition(".")[0] for name in self._by_name}
         self.errors: dict[Path, SourceError] = {}
 
     def _unique_names(self) -> dict[Path, str]:
@@ -102,6 +103,10 @@ class Project:
     def release(self, path: Path) -> None:
         """Forget a parsed module to save memory; it is parsed again if asked for."""
         self._modules.pop(path, None)
+
+    def has_package(self, name: str) -> bool:
+        """True where a top-level module or package of that name is one of the project's files."""
+        return name in self._top_level
 
     # -- modules by name ----------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import io
 import re
 import tokenize
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 # The line ends of Python's tokenizer. `str.splitlines` knows more (form feed, U+2028) and would shift lines.
@@ -170,17 +170,3 @@ def parse(source: SourceText, path: str = "<source>") -> ast.Module:
     except ValueError as error:
         raise SourceError(str(error)) from None
 
-
-@dataclass
-class EditGroup:
-    """Edits that belong together: all of them are applied or none."""
-
-    edits: list[Edit] = field(default_factory=list)
-
-    def conflicts_with(self, taken: list[tuple[int, int]]) -> bool:
-        """True where an edit overlaps a taken span, or inserts strictly inside one."""
-        return any(
-            edit.start < end and start < edit.end or (edit.start == edit.end and start < edit.start < end)
-            for edit in self.edits
-            for start, end in taken
-        )
