@@ -138,6 +138,10 @@ class SourceText:
         """Number of lines, counting an empty one after a final line end."""
         return len(self._line_starts)
 
+    def describe_line(self, line: int) -> str:
+        """Where a line is, if its number alone doesn't say (notebooks)."""
+        return ""
+
     def with_edits(self, edits: list[Edit]) -> SourceText:
         """Apply edits that don't overlap; "\\n" in new text becomes the file's line ending.
 
@@ -162,9 +166,13 @@ def parse(source: SourceText, path: str = "<source>") -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if path.endswith(".ipynb"):  # IPython allows `await` at top level
+                flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+                return compile(source.text, path, "exec", flags, dont_inherit=True)  # type: ignore[return-value]
             return ast.parse(source.text, filename=path)
     except SyntaxError as error:
-        raise SourceError(f"syntax error: {error.msg}", error.lineno or 0, error.offset or 0) from None
+        where = source.describe_line(error.lineno or 1)
+        raise SourceError(f"syntax error: {error.msg}{where}", error.lineno or 0, error.offset or 0) from None
     except (RecursionError, MemoryError):
         raise SourceError("too deeply nested to be parsed") from None
     except ValueError as error:
