@@ -1,24 +1,153 @@
-"""`[tool.nnx-migrate]`: what can be configured, and where it is read from."""
+"""`[tool.nnx-migrate]`: what can be configured, and where it is read from.
+
+The nearest `pyproject.toml` with that table, or the nearest `nnx-migrate.toml` (same keys at top level), counts.
+`config.schema.json` beside this file is the published JSON schema; a test holds the two together.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+
+NUMERICS = ("exact", "native")
+
+
+class ConfigError(Exception):
+    """A setting that can't be used; the message names file, line and what to do."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of one run. `root` is the folder of the file that they came from."""
+    """Settings of one run. `root` is the folder of the file that they came from.
+
+    `inputs` maps a class ("pkg.models:CNN") to its input shapes (["f32[2,28,28,1]"]); `verify` holds the
+    `[[tool.nnx-migrate.verify]]` tables as they are.
+    """
 
     root: Path = field(default_factory=Path.cwd)
+    file: Path | None = None
     select: tuple[str, ...] = ("ALL",)
     ignore: tuple[str, ...] = ()
     per_file_ignores: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
     rules: tuple[Path, ...] = ()
+    baseline: Path | None = None
     target_flax: str = ""
     numerics: str = "exact"
-    inputs: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     verify: tuple[Mapping[str, Any], ...] = ()
+
+    def ignored_in(self, path: Path) -> frozenset[str]:
+        """Rules and groups that `per-file-ignores` turns off for a file."""
+        absolute = path.absolute()
+        relative = absolute.relative_to(self.root).as_posix() if absolute.is_relative_to(self.root) else str(absolute)
+        return frozenset(
+            rule
+            for pattern, rules in self.per_file_ignores.items()
+            if fnmatch(relative, pattern) or fnmatch(path.name, pattern) or fnmatch(relative, f"{pattern.rstrip('/')}/*")
+            for rule in rules
+        )
+
+
+def load_config(start: Path, explicit: Path | None = None) -> Config:
+    """The configuration in force for files at `start` (the nearest file upwards), or of `explicit`.
+
+    Raises ConfigError for a file that isn't TOML and for unknown or ill-typed settings.
+    """
+    if explicit is not None:
+        if not explicit.is_file():
+            raise ConfigError(f"{explicit}: no such config file")
+        return _read(explicit, required=True) or Config(root=explicit.absolute().parent)
+    folder = start.absolute() if start.is_dir() else start.absolute().parent
+    for above in (folder, *folder.parents):
+        for name in ("nnx-migrate.toml", "pyproject.toml"):
+            candidate = above / name
+            if candidate.is_file():
+                config = _read(candidate, required=name == "nnx-migrate.toml")
+                if config is not None:
+                    return config
+    return Config(root=folder)
+
+
+def _read(path: Path, required: bool) -> Config | None:
+    text = path.read_bytes()
+    if not required and b"nnx-migrate" not in text:
+        return None  # saves start-up the TOML parser
+    import tomllib
+
+    try:
+        data = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    table = data.get("tool", {}).get("nnx-migrate") if path.name == "pyproject.toml" else data
+    if table is None:
+        return None
+    return _Reader(path, text.decode()).config(table)
+
+
+@dataclass
+class _Reader:
+    """Checks and converts one table, with errors that name the line of the key."""
+
+    path: Path
+    text: str
+
+    def config(self, table: dict[str, Any]) -> Config:
+        readers = {
+            "select": self._strings,
+            "ignore": self._strings,
+            "exclude": self._strings,
+            "rules": self._paths,
+            "per-file-ignores": self._strings_by_key,
+            "baseline": self._path,
+            "target-flax": self._string,
+            "numerics": self._numerics,
+            "inputs": self._strings_by_key,
+            "verify": self._tables,
+        }
+        values: dict[str, Any] = {}
+        for key, value in table.items():
+            if key not in readers:
+                raise self._error(key, f"unknown setting {key!r}; known are {', '.join(readers)}")
+            values[key.replace("-", "_")] = readers[key](key, value)
+        return Config(root=self.path.absolute().parent, file=self.path, **values)
+
+    def _error(self, key: str, message: str) -> ConfigError:
+        match = re.search(rf'^\s*"?{re.escape(key)}"?\s*=|^\s*\[+[\w.-]*\b{re.escape(key)}\b', self.text, re.MULTILINE)
+        line = f":{self.text.count(chr(10), 0, match.start() + 1) + 1}" if match else ""
+        return ConfigError(f"{self.path}{line}: {message}")
+
+    def _string(self, key: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise self._error(key, f"{key} must be a string, not {value!r}")
+        return value
+
+    def _strings(self, key: str, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise self._error(key, f"{key} must be a list of strings, not {value!r}")
+        return tuple(value)
+
+    def _strings_by_key(self, key: str, value: Any) -> dict[str, tuple[str, ...]]:
+        if not isinstance(value, dict):
+            raise self._error(key, f"{key} must be a table of lists of strings, not {value!r}")
+        return {k: self._strings(key, v) for k, v in value.items()}
+
+    def _path(self, key: str, value: Any) -> Path:
+        return self.path.absolute().parent / self._string(key, value)
+
+    def _paths(self, key: str, value: Any) -> tuple[Path, ...]:
+        return tuple(self.path.absolute().parent / v for v in self._strings(key, value))
+
+    def _numerics(self, key: str, value: Any) -> str:
+        if value not in NUMERICS:
+            raise self._error(key, f"numerics must be one of {', '.join(NUMERICS)}, not {value!r}")
+        return str(value)
+
+    def _tables(self, key: str, value: Any) -> tuple[dict[str, Any], ...]:
+        if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
+            raise self._error(key, f"{key} must be written as [[tool.nnx-migrate.{key}]] tables")
+        return tuple(value)
