@@ -14,7 +14,9 @@ from pathlib import Path
 from nnx_migrate.engine.context import ProjectContext
 from nnx_migrate.engine.findings import Finding
 from nnx_migrate.engine.rule import ProjectRule, Rule
+from nnx_migrate.engine.suppressions import apply_suppressions, unused_suppressions
 from nnx_migrate.engine.triggers import Triggers
+from nnx_migrate.names.modules import Module
 from nnx_migrate.sources.text import SourceError
 
 
@@ -38,52 +40,56 @@ class Scanner:
 
     def __init__(self, context: ProjectContext, rules: Sequence[Rule], read: Callable[[Path], bytes]) -> None:
         self.context, self.read = context, read
-        self.file_rules = [r for r in rules if not isinstance(r, ProjectRule) and context.targets.concerned(r.since)]
-        self.project_rules = [r for r in rules if isinstance(r, ProjectRule) and context.targets.concerned(r.since)]
+        active = [rule for rule in rules if context.targets.concerned(rule.since)]
+        self.file_rules = [rule for rule in active if not isinstance(rule, ProjectRule)]
+        self.project_rules = [rule for rule in active if isinstance(rule, ProjectRule)]
+        self.groups = {rule.id: rule.group for rule in active}
         self.triggers = Triggers({t for rule in self.file_rules for t in rule.triggers})
         self._by_rule = {rule.id: Triggers(rule.triggers) for rule in self.file_rules}
-
-    @property
-    def words(self) -> frozenset[str]:
-        """Attribute names that modules must collect while their scopes are built."""
-        return self.triggers.words
+        context.project.words = self.triggers.words
 
     def file(self, path: Path) -> Scan:
-        """What the file rules find in one file."""
+        """What the file rules find in one file, without what its comments or the config silence."""
         scan = Scan(files=1)
         project = self.context.project
         try:
-            if not path.suffix == ".ipynb" and not self.triggers.may_concern(self.read(path)):
-                return scan
+            data = self.read(path)
         except OSError as error:
             scan.errors[path] = SourceError(f"can't be read: {error.strerror or error}")
+            return scan
+        if path.suffix != ".ipynb" and not self.triggers.may_concern(data) and b"nnx-migrate:" not in data:
             return scan
         module = project.module(path)
         if module is None:
             scan.errors[path] = project.errors[path]
             return scan
         try:
-            hits = self.triggers.hits(module, project)
+            found = self._run_rules(module, scan)
         except RecursionError:
             scan.errors[path] = SourceError("too deeply nested to be analysed")
             return scan
-        if not hits:
-            return scan
+        off = self.context.config.ignored_in(path)
+        found = [f for f in found if f.rule not in off and self.groups.get(f.rule) not in off]
+        kept, suppressions = apply_suppressions(module, found, self.groups)
+        judged = self.groups.keys() - {rule.id for rule in self.project_rules}
+        scan.findings = kept + unused_suppressions(module, suppressions, judged)
+        return scan
+
+    def _run_rules(self, module: Module, scan: Scan) -> list[Finding]:
+        hits = self.triggers.hits(module, self.context.project)
         file = self.context.file(module, hits)
+        found: list[Finding] = []
         for rule in self.file_rules:
             triggers = self._by_rule[rule.id]
-            if any(triggers.matches(h.qualified) for h in (*hits.uses, *hits.imports)):
-                try:
-                    scan.findings += rule.check(file)
-                except RecursionError:
-                    scan.errors[path] = SourceError(f"too deeply nested for rule {rule.id}")
-                except Exception as error:
-                    where = traceback.extract_tb(error.__traceback__)[-1]
-                    scan.errors[path] = SourceError(
-                        f"rule {rule.id} failed: {type(error).__name__}: {error} "
-                        f"({Path(where.filename).name}:{where.lineno}); please report it"
-                    )
-        return scan
+            if not any(triggers.matches(h.qualified) for h in (*hits.uses, *hits.imports)):
+                continue
+            try:
+                found += rule.check(file)
+            except RecursionError:
+                raise
+            except Exception as error:
+                scan.errors[module.path] = _rule_failure(rule, error)
+        return found
 
     def files(self, paths: Iterable[Path]) -> Scan:
         """What the file rules find in many files, one after the other; modules are released as it goes."""
@@ -97,5 +103,29 @@ class Scanner:
         """What the project rules find; with `plan`, with fixes."""
         scan = Scan()
         for rule in self.project_rules:
-            scan.findings += rule.plan(self.context) if plan else rule.check_project(self.context)
+            try:
+                found = list(rule.plan(self.context) if plan else rule.check_project(self.context))
+            except Exception as error:
+                scan.errors[Path(rule.id)] = _rule_failure(rule, error)
+                continue
+            scan.findings += found
+        scan.findings = self._not_silenced(scan.findings)
         return scan
+
+    def _not_silenced(self, findings: Iterable[Finding]) -> list[Finding]:
+        by_path: dict[Path, list[Finding]] = {}
+        for finding in findings:
+            by_path.setdefault(finding.path, []).append(finding)
+        kept: list[Finding] = []
+        for path, found in by_path.items():
+            off = self.context.config.ignored_in(path)
+            found = [f for f in found if f.rule not in off and self.groups.get(f.rule) not in off]
+            module = self.context.project.module(path)
+            kept += apply_suppressions(module, found, self.groups)[0] if module else found
+        return kept
+
+
+def _rule_failure(rule: Rule, error: Exception) -> SourceError:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(where.filename).name}:{where.lineno}"
+    return SourceError(f"rule {rule.id} failed: {type(error).__name__}: {error} ({place}); please report it")

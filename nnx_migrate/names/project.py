@@ -56,6 +56,7 @@ class Project:
         self._by_name = {name: path for path, name in self._names.items()}
         self._top_level = {name.partition(".")[0] for name in self._by_name}
         self.errors: dict[Path, SourceError] = {}
+        self.consulted: set[Path] = set()  # files asked for since this was last cleared (for the cache)
 
     def _unique_names(self) -> dict[Path, str]:
         """Importable names; files that share one (scripts in different folders) get their folders in front."""
@@ -73,6 +74,7 @@ class Project:
 
     def module(self, path: Path) -> Module | None:
         """The module of a project file; None where it can't be read or parsed (see `errors`)."""
+        self.consulted.add(path)
         if path not in self._modules:
             try:
                 source = self._overlay.get(path) or self._load(path)
