@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -98,7 +99,8 @@ class Session:
         return scan
 
     def _scan(self, paths: list[Path]) -> Iterable[tuple[Path, Scan, set[Path]]]:
-        jobs = self.jobs or min(os.cpu_count() or 1, 8)
+        # workers inherit the compiled rules by fork; where there is none, one process does it all
+        jobs = self.jobs or min(os.cpu_count() or 1, 8) if hasattr(os, "fork") else 1
         if jobs == 1 or len(paths) < _PARALLEL_FROM or self.stdin:
             yield from _scan_files(self.scanner, paths)
             return
@@ -106,7 +108,7 @@ class Session:
         chunks = [paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK)]
         _WORKER.append(self.scanner)
         try:
-            with ProcessPoolExecutor(jobs, mp_context=_context()) as pool:
+            with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("fork")) as pool:
                 for rows in pool.map(_scan_chunk, chunks):
                     yield from rows
         finally:
@@ -144,13 +146,6 @@ class Session:
 
 
 _WORKER: list[Scanner] = []
-
-
-def _context():  # type: ignore[no-untyped-def]
-    import multiprocessing
-
-    # fork shares the compiled rules; where it doesn't exist, jobs are started in this process instead
-    return multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
 
 
 def _scan_chunk(paths: list[Path]) -> list[tuple[Path, Scan, set[Path]]]:
