@@ -1,0 +1,142 @@
+"""`nnx-migrate check`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nnx_migrate.cli.common import Fatal, Progress, line_text, open_session, rule_options
+from nnx_migrate.engine.baseline import Baseline, BaselineError
+from nnx_migrate.engine.findings import Finding, Safety
+from nnx_migrate.engine.session import Session
+from nnx_migrate.report import FORMATS, Report, render
+
+
+@click.command(short_help="find outdated patterns")
+@rule_options
+@click.option("--output-format", type=click.Choice(FORMATS), default="full", help="How findings are shown.")
+@click.option("--output-file", "-o", type=click.Path(path_type=Path), help="Write the report to a file.")
+@click.option("--statistics", is_flag=True, help="Show counts per rule instead of findings.")
+@click.option("--baseline", type=click.Path(path_type=Path), help="Don't report the findings of this file.")
+@click.option("--stdin-filename", type=click.Path(path_type=Path), help="Check standard input under this name.")
+@click.option("--exit-zero", is_flag=True, help="Exit with 0 even if there are findings.")
+@click.option("--add-ignores", is_flag=True, help="Add a suppression comment to each line with findings.")
+def command(
+    paths: tuple[Path, ...],
+    output_format: str,
+    output_file: Path | None,
+    statistics: bool,
+    baseline: Path | None,
+    stdin_filename: Path | None,
+    exit_zero: bool,
+    add_ignores: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Find outdated JAX-ecosystem patterns in PATHS (default: the current folder).
+
+    Nothing is written. Exit codes: 0 clean, 1 findings, 2 a file could not be checked.
+    """
+    if paths == (Path("-"),):
+        stdin_filename = stdin_filename or Path("stdin.py")
+        paths = ()
+    session = open_session(paths, stdin_filename=stdin_filename, **options)
+    with Progress(len(session.paths), "checking", not quiet) as progress:
+        scan = session.check(progress)
+    findings = _without_known(session, scan.findings, baseline or session.config.baseline, quiet)
+    if add_ignores:
+        _add_ignores(session, findings)
+        return
+    report = Report(findings, scan.errors, {rule.id: rule for rule in session.rules}, scan.files)
+    report.color = output_file is None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    text = _statistics(findings, output_format) if statistics else render(report, output_format)
+    if output_file is not None:
+        output_file.write_text(f"{text}\n", encoding="utf-8")
+    elif text:
+        click.echo(text)
+    if not quiet and output_format in ("full", "concise") and not statistics:
+        click.echo(_summary(findings, scan.files, len(scan.errors)), err=output_file is None and not sys.stdout.isatty())
+    sys.exit(2 if scan.errors else 1 if findings and not exit_zero else 0)
+
+
+def _without_known(session: Session, findings: list[Finding], path: Path | None, quiet: bool) -> list[Finding]:
+    if path is None:
+        return findings
+    try:
+        baseline = Baseline.load(path)
+    except BaselineError as error:
+        raise Fatal(str(error)) from None
+    new, alive = baseline.split(findings, line_text(session))
+    looked_at = {_key(baseline.root, file) for file in session.paths}
+    gone = {entry for entry in baseline.entries - alive if entry[0] in looked_at}
+    if gone:
+        if not os.environ.get("CI"):
+            Baseline(baseline.root, baseline.entries - gone).save(path)
+        if not quiet:
+            verb = "can leave" if os.environ.get("CI") else "left"
+            click.echo(f"{len(gone)} known finding(s) are gone and {verb} the baseline {path}", err=True)
+    return new
+
+
+def _key(root: Path, path: Path) -> str:
+    absolute = path.absolute()
+    return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else absolute.as_posix()
+
+
+def _statistics(findings: list[Finding], output_format: str) -> str:
+    counts = Counter((f.rule, f.safety) for f in findings)
+    rows = sorted(counts.items(), key=lambda item: (-item[1], item[0][0]))
+    if output_format == "json":
+        import json
+
+        return json.dumps([{"rule": r, "fix": s.value, "count": n} for (r, s), n in rows], indent=2)
+    width = max((len(str(n)) for _, n in rows), default=1)
+    marks = {Safety.SAFE: "[*]", Safety.UNSAFE: "[?]", Safety.MANUAL: "[ ]"}
+    return "\n".join(f"{n:>{width}}  {marks[safety]} {rule}" for (rule, safety), n in rows)
+
+
+def _summary(findings: list[Finding], files: int, errors: int) -> str:
+    where = f"{files} file{'s' if files != 1 else ''}"
+    failed = f" {errors} could not be checked." if errors else ""
+    if not findings:
+        return f"All good: nothing outdated in {where}.{failed}"
+    safe = sum(f.safety is Safety.SAFE for f in findings)
+    unsafe = sum(f.safety is Safety.UNSAFE for f in findings)
+    parts = [f"{len(findings)} finding{'s' if len(findings) != 1 else ''} in {where}."]
+    if safe:
+        parts.append(f"[*] {safe} fixable with `nnx-migrate fix`.")
+    if unsafe:
+        parts.append(f"[?] {unsafe} more with `--unsafe-fixes`.")
+    return " ".join(parts) + failed
+
+
+def _add_ignores(session: Session, findings: list[Finding]) -> None:
+    from nnx_migrate.engine.suppressions import UNUSED, suppression_edit
+    from nnx_migrate.sources.notebooks import NotebookText
+    from nnx_migrate.sources.writing import write_atomically
+
+    by_line: dict[Path, dict[int, set[str]]] = {}
+    for finding in findings:
+        module = session.scanner.context.project.module(finding.path)
+        if module is None or finding.rule == UNUSED:
+            continue
+        line = finding.line
+        if isinstance(module.source, NotebookText) and finding.cell is not None:
+            line += module.source.position(module.source.cells[finding.cell - 1].start)[0] - 1
+        by_line.setdefault(finding.path, {}).setdefault(line, set()).add(finding.rule)
+    added = skipped = 0
+    for path, lines in by_line.items():
+        module = session.scanner.context.project.module(path)
+        assert module is not None
+        edits = [suppression_edit(module, line, rules) for line, rules in lines.items()]
+        usable = [edit for edit in edits if edit is not None]
+        added, skipped = added + len(usable), skipped + len(edits) - len(usable)
+        if usable:
+            write_atomically(path, module.source.with_edits(usable).encode())
+    note = f"; {skipped} lines can't take a comment" if skipped else ""
+    click.echo(f"Added {added} suppression comments{note}.")

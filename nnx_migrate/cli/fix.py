@@ -1,0 +1,190 @@
+"""`nnx-migrate fix`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nnx_migrate.cli.common import Fatal, Progress, open_session, rule_options, split_names
+from nnx_migrate.engine.findings import Finding, Safety
+from nnx_migrate.engine.fixing import Fixer, FixResult
+from nnx_migrate.report import Report, render
+from nnx_migrate.sources.text import SourceError
+
+
+@click.command(short_help="rewrite them")
+@rule_options
+@click.option("--rule", "only", multiple=True, metavar="RULES", help="Apply just these rules (as --select).")
+@click.option("--unsafe-fixes", is_flag=True, help="Also apply fixes that need a look.")
+@click.option("--diff", is_flag=True, help="Show what would change; write nothing. Exit code 1 if anything would.")
+@click.option("--interactive", "-i", is_flag=True, help="Ask before each fix.")
+@click.option("--allow-dirty", is_flag=True, help="Work on a git tree with uncommitted changes.")
+@click.option("--stdin-filename", type=click.Path(path_type=Path), help="Fix standard input under this name.")
+@click.option("--exit-zero", is_flag=True, help="Exit with 0 even if findings remain.")
+def command(
+    paths: tuple[Path, ...],
+    only: tuple[str, ...],
+    unsafe_fixes: bool,
+    diff: bool,
+    interactive: bool,
+    allow_dirty: bool,
+    stdin_filename: Path | None,
+    exit_zero: bool,
+    quiet: bool,
+    select: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Rewrite outdated patterns in PATHS (default: the current folder), across files.
+
+    A file is written whole or not at all. Exit codes: 0 nothing left to do, 1 findings remain (with --diff:
+    something would change), 2 a file could not be fixed.
+    """
+    if paths == (Path("-"),):
+        stdin_filename, paths = stdin_filename or Path("stdin.py"), ()
+    session = open_session(paths, select=(*select, *split_names(only)), stdin_filename=stdin_filename, **options)
+    if not (diff or allow_dirty or stdin_filename):
+        _refuse_dirty_tree(session.paths)
+    with Progress(len(session.paths), "fixing", not (quiet or interactive)):
+        asker = _Asker() if interactive else None
+        fixer = Fixer(
+            session.scanner.context, session.scanner, unsafe=unsafe_fixes, accept=asker or (lambda finding: True)
+        )
+        result = fixer.run(session.paths)
+    if stdin_filename is not None:
+        sys.stdout.buffer.write(_stdin_result(result, stdin_filename, session.stdin[stdin_filename]))
+        sys.exit(2 if result.remaining.errors else 0)
+    if diff:
+        _print_diff(result)
+        _print_errors(result)
+        sys.exit(2 if result.remaining.errors else 1 if result.changed or result.created else 0)
+    _write(result)
+    report = Report(result.remaining.findings, result.remaining.errors, files=len(session.paths))
+    text = render(report, "concise")
+    if text:
+        click.echo(text)
+    if not quiet:
+        click.echo(_summary(result), err=True)
+    sys.exit(2 if result.remaining.errors else 1 if result.remaining.findings and not exit_zero else 0)
+
+
+def _refuse_dirty_tree(paths: Any) -> None:
+    """Fixes are reviewed as a diff: uncommitted work must not get mixed up with them."""
+    import subprocess
+
+    folders = sorted({path.absolute().parent for path in paths})
+    seen: set[str] = set()
+    for folder in folders:
+        if any(folder.is_relative_to(done) for done in seen):
+            continue
+        top = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=False
+        )
+        if top.returncode:
+            continue
+        root = top.stdout.strip()
+        seen.add(root)
+        status = subprocess.run(
+            ["git", "-C", root, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if status.stdout.strip():
+            raise Fatal(
+                f"{root} has uncommitted changes: commit or stash them first, so that the fixes can be reviewed "
+                "on their own (or pass --allow-dirty)"
+            )
+
+
+def _print_diff(result: FixResult) -> None:
+    from nnx_migrate.cli.diff import render_diff
+
+    text = render_diff(result, color=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    if text:
+        click.echo(text, nl=False)
+
+
+def _print_errors(result: FixResult) -> None:
+    text = render(Report([], result.remaining.errors), "concise")
+    if text:
+        click.echo(text, err=True)
+
+
+def _write(result: FixResult) -> None:
+    from nnx_migrate.sources.writing import write_atomically
+
+    for path in result.changed:
+        try:
+            write_atomically(path, result.after[path].encode())
+        except (OSError, SourceError) as error:
+            message = error.message if isinstance(error, SourceError) else f"can't be written: {error.strerror or error}"
+            result.remaining.errors[path] = SourceError(message)
+    for path, text in result.created.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, text.encode())
+        except OSError as error:
+            result.remaining.errors[path] = SourceError(f"can't be written: {error.strerror or error}")
+
+
+def _stdin_result(result: FixResult, name: Path, original: bytes) -> bytes:
+    text = result.after.get(name)
+    return text.encode() if text is not None else original
+
+
+def _summary(result: FixResult) -> str:
+    fixed, files = len(result.fixed), len(result.changed)
+    left = len(result.remaining.findings)
+    if not fixed:
+        text = "Nothing to fix."
+    else:
+        text = f"Fixed {fixed} finding{'s' if fixed != 1 else ''} in {files} file{'s' if files != 1 else ''}."
+    if result.created:
+        text += f" New: {', '.join(str(p) for p in sorted(result.created))}."
+    if left:
+        unsafe = sum(f.safety is Safety.UNSAFE for f in result.remaining.findings)
+        text += f" {left} left" + (f", {unsafe} of them fixable with --unsafe-fixes." if unsafe else " to do by hand.")
+    return text
+
+
+class _Asker:
+    """Asks about each fix: yes, no, all of this rule, quit."""
+
+    def __init__(self) -> None:
+        self._always: set[str] = set()
+        self._quit = False
+
+    def __call__(self, finding: Finding) -> bool:
+        """True where the user wants the fix."""
+        if self._quit:
+            return False
+        if finding.rule in self._always:
+            return True
+        title = finding.fix.title if finding.fix else ""
+        click.secho(f"\n{finding.path}:{finding.line}: {finding.rule} {finding.message}", bold=True)
+        _show_edits(finding)
+        answer = click.prompt(
+            f"{title}? [y]es [n]o [a]ll of {finding.rule} [q]uit",
+            type=click.Choice(["y", "n", "a", "q"]),
+            show_choices=False,
+            default="y",
+        )
+        self._quit = answer == "q"
+        if answer == "a":
+            self._always.add(finding.rule)
+        return answer in ("y", "a")
+
+
+def _show_edits(finding: Finding) -> None:
+    from nnx_migrate.cli.diff import edit_lines
+    from nnx_migrate.sources.files import load_source
+
+    if finding.fix is None:
+        return
+    for path, change in finding.fix.changes.items():
+        for line in edit_lines(load_source(path), change.edits):
+            click.secho(line, fg="red" if line.startswith("-") else "green")
