@@ -70,7 +70,16 @@ def load_config(start: Path, explicit: Path | None = None) -> Config:
                 config = _read(candidate, required=name == "nnx-migrate.toml")
                 if config is not None:
                     return config
-    return Config(root=folder)
+    return Config(root=project_root(folder))
+
+
+def project_root(folder: Path) -> Path:
+    """The nearest folder upwards that looks like a project's top, else `folder` itself."""
+    marks = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", ".git")
+    for above in (folder, *folder.parents):
+        if any((above / mark).exists() for mark in marks):
+            return above
+    return folder
 
 
 def _read(path: Path, required: bool) -> Config | None:
