@@ -117,7 +117,6 @@ def _summary(findings: list[Finding], files: int, errors: int) -> str:
 
 def _add_ignores(session: Session, findings: list[Finding]) -> None:
     from nnx_migrate.engine.suppressions import UNUSED, suppression_edit
-    from nnx_migrate.sources.notebooks import NotebookText
     from nnx_migrate.sources.writing import write_atomically
 
     by_line: dict[Path, dict[int, set[str]]] = {}
@@ -125,9 +124,7 @@ def _add_ignores(session: Session, findings: list[Finding]) -> None:
         module = session.scanner.context.project.module(finding.path)
         if module is None or finding.rule == UNUSED:
             continue
-        line = finding.line
-        if isinstance(module.source, NotebookText) and finding.cell is not None:
-            line += module.source.position(module.source.cells[finding.cell - 1].start)[0] - 1
+        line = finding.line + module.source.lines_before(finding.cell)
         by_line.setdefault(finding.path, {}).setdefault(line, set()).add(finding.rule)
     added = skipped = 0
     for path, lines in by_line.items():

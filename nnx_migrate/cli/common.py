@@ -92,7 +92,6 @@ def open_session(
 def line_text(session: Session) -> Callable[[Finding], str]:
     """A function from a finding to the text of its first line (files are read once)."""
     from nnx_migrate.sources.files import decode_source
-    from nnx_migrate.sources.notebooks import NotebookText
     from nnx_migrate.sources.text import SourceError, SourceText
 
     sources: dict[Path, SourceText | None] = {}
@@ -104,12 +103,7 @@ def line_text(session: Session) -> Callable[[Finding], str]:
             except (OSError, SourceError):
                 sources[finding.path] = None
         source = sources[finding.path]
-        if source is None:
-            return ""
-        shift = 0
-        if isinstance(source, NotebookText) and finding.cell is not None:
-            shift = source.position(source.cells[finding.cell - 1].start)[0] - 1
-        return source.line_text(finding.line + shift)
+        return source.line_text(finding.line + source.lines_before(finding.cell)) if source else ""
 
     return text_of
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from nnx_migrate.sources.notebooks import NotebookText
 from nnx_migrate.sources.text import Edit, SourceText
 
 
@@ -104,11 +103,10 @@ class Finding:
         line, column = source.position(span[0])
         end_line, end_column = source.position(span[1])
         safety = fix.safety if fix else Safety.MANUAL
-        number = None
-        if isinstance(source, NotebookText) and (cell := source.cell_at(span[0])):
-            number, before = cell.number, source.position(cell.start)[0] - 1
-            line, end_line = line - before, end_line - before
-        return cls(rule, path, line, column, end_line, end_column, message, safety, fix, reason, help, number)
+        cell = source.cell_of(line)
+        before = source.lines_before(cell)
+        place = (line - before, column, end_line - before, end_column)
+        return cls(rule, path, *place, message, safety, fix, reason, help, cell)
 
     @property
     def sort_key(self) -> tuple[str, int, int, int, str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -104,6 +102,9 @@ class Session:
         if jobs == 1 or len(paths) < _PARALLEL_FROM or self.stdin:
             yield from _scan_files(self.scanner, paths)
             return
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+
         _ = self.scanner  # built before the fork, shared by the workers
         chunks = [paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK)]
         _WORKER.append(self.scanner)

@@ -91,10 +91,7 @@ def apply_suppressions(
         return list(findings), []
     kept: list[Finding] = []
     for finding in findings:
-        shift = 0
-        if finding.cell is not None:
-            cell = module.source.cells[finding.cell - 1]  # type: ignore[attr-defined]
-            shift = module.source.position(cell.start)[0] - 1
+        shift = module.source.lines_before(finding.cell)
         first, last = finding.line + shift, finding.end_line + shift
         # not `any()`: every comment that applies counts as used
         if not sum(s.silences(finding, first, last, groups) for s in suppressions):

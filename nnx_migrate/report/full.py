@@ -10,7 +10,6 @@ from nnx_migrate.engine.findings import Finding
 from nnx_migrate.report import Report, location
 from nnx_migrate.report.concise import MARKS
 from nnx_migrate.sources.files import load_source
-from nnx_migrate.sources.notebooks import NotebookText
 from nnx_migrate.sources.text import SourceError, SourceText
 
 
@@ -53,12 +52,7 @@ def _line(finding: Finding, sources: dict[Path, SourceText | None]) -> str:
         except (OSError, SourceError):
             sources[finding.path] = None
     source = sources[finding.path]
-    if source is None:
-        return ""
-    shift = 0
-    if isinstance(source, NotebookText) and finding.cell is not None:
-        shift = source.position(source.cells[finding.cell - 1].start)[0] - 1
-    return source.line_text(finding.line + shift)
+    return source.line_text(finding.line + source.lines_before(finding.cell)) if source else ""
 
 
 def _error(report: Report, path: Path, error: SourceError) -> str:

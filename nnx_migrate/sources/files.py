@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nnx_migrate.sources.notebooks import NotebookText
 from nnx_migrate.sources.text import SourceText
 
 
 def decode_source(path: Path, data: bytes) -> SourceText:
     """Python or notebook text by the file's suffix. Raises SourceError."""
-    return NotebookText.decode(data) if path.suffix == ".ipynb" else SourceText.decode(data)
+    if path.suffix == ".ipynb":
+        
+        return NotebookText.decode(data)
+    return SourceText.decode(data)
 
 
 def load_source(path: Path) -> SourceText:

@@ -78,10 +78,17 @@ class NotebookText(SourceText):
 
     def describe_line(self, line: int) -> str:
         """Cell and line of a line of the virtual module."""
+        cell = self.cell_of(line)
+        return f" (cell {cell}, line {line - self.lines_before(cell)})" if cell else ""
+
+    def cell_of(self, line: int) -> int | None:
+        """The 1-based number of the cell that a line of the virtual module belongs to."""
         cell = self.cell_at(self.line_start(line))
-        if cell is None:
-            return ""
-        return f" (cell {cell.number}, line {line - self.position(cell.start)[0] + 1})"
+        return cell.number if cell else None
+
+    def lines_before(self, cell: int | None) -> int:
+        """How many lines of the virtual module stand before a cell's first line."""
+        return self.position(self.cells[cell - 1].start)[0] - 1 if cell else 0
 
     def with_edits(self, edits: list[Edit]) -> NotebookText:
         """Edit the cells. Raises ValueError where an edit spans cells or touches a magic."""

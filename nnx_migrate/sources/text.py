@@ -142,6 +142,14 @@ class SourceText:
         """Where a line is, if its number alone doesn't say (notebooks)."""
         return ""
 
+    def cell_of(self, line: int) -> int | None:
+        """Number of the notebook cell that a line belongs to; None in plain files."""
+        return None
+
+    def lines_before(self, cell: int | None) -> int:
+        """How many lines of this text stand before a notebook cell's first line."""
+        return 0
+
     def with_edits(self, edits: list[Edit]) -> SourceText:
         """Apply edits that don't overlap; "\\n" in new text becomes the file's line ending.
 
