@@ -1,0 +1,207 @@
+"""Dims as Python source: readable, with the parentheses that it needs, products shown as products."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nnx_migrate.linen.dims import Atom, Dim, Monomial
+
+Rename = Callable[[str], str] | None
+
+# How tightly a piece of source binds.
+_SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(5)
+Piece = tuple[str, int]
+
+
+def render(dim: Dim, rename: Rename = None) -> str:
+    """Python source of a known dim; raises ValueError for an unknown one."""
+    return _dim(dim, rename)[0]
+
+
+def evaluate(text: str) -> int | float | None:
+    """The value of constant arithmetic (`int(3 * 0.5)`, `math.ceil(7 / 2)`); None for anything else."""
+    try:
+        return _evaluate(ast.parse(text.strip(), mode="eval").body)
+    except (ArithmeticError, KeyError, SyntaxError, TypeError, ValueError):
+        return None
+
+
+_BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+    ast.FloorDiv: lambda a, b: a // b,
+    ast.Mod: lambda a, b: a % b,
+    ast.Pow: lambda a, b: a**b if abs(b) <= 64 else math.nan,
+}
+_FUNCTIONS: dict[str, Callable[..., float]] = {
+    "abs": abs,
+    "float": float,
+    "int": int,
+    "max": max,
+    "min": min,
+    "round": round,
+    "math.ceil": math.ceil,
+    "math.floor": math.floor,
+    "math.isqrt": math.isqrt,
+    "math.log": math.log,
+    "math.log2": math.log2,
+    "math.sqrt": math.sqrt,
+}
+
+
+def _evaluate(node: ast.expr) -> int | float:
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return node.value  # type: ignore[return-value]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_evaluate(node.operand)
+    if isinstance(node, ast.BinOp):
+        return _BINARY[type(node.op)](_evaluate(node.left), _evaluate(node.right))
+    if isinstance(node, ast.Call) and not node.keywords:
+        return _FUNCTIONS[ast.unparse(node.func)](*map(_evaluate, node.args))
+    raise ValueError("not constant arithmetic")
+
+
+# ---- polynomials -------------------------------------------------------------------------------------------
+
+
+def _dim(dim: Dim, rename: Rename) -> Piece:
+    if dim.reason is not None:
+        raise ValueError(f"an unknown size has no text: {dim.reason}")
+    if len(dim.terms) > 1:
+        factors = _factors(dim)
+        if len(factors) > 1:
+            return _product([_dim(factor, rename) for factor in factors]), _PRODUCT
+        return _sum(dim, rename), _SUM
+    if not dim.terms:
+        return "0", _ATOM
+    ((monomial, number),) = dim.terms.items()
+    return _term(monomial, number, rename)
+
+
+def _sum(dim: Dim, rename: Rename) -> str:
+    """Positive terms first, so that no leading minus is needed."""
+    terms = sorted(dim.terms.items(), key=lambda term: term[1] < 0)
+    text = ""
+    for monomial, number in terms:
+        if not text:
+            text = _term(monomial, number, rename)[0]
+        else:
+            text += (" + " if number > 0 else " - ") + _term(monomial, abs(number), rename)[0]
+    return text
+
+
+def _term(monomial: Monomial, number: int, rename: Rename) -> Piece:
+    if not monomial.factors:
+        return str(number), _ATOM if number >= 0 else _UNARY
+    if number == -1:
+        text, level = _term(monomial, 1, rename)
+        return "-" + _wrapped((text, level), _UNARY), _UNARY
+    pieces = [_power(_atom(atom, rename), power) for atom, power in monomial.factors]
+    if number != 1:
+        pieces.insert(0 if monomial.number_first or number < 0 else len(pieces), (str(number), _ATOM))
+    if len(pieces) == 1:
+        return pieces[0]
+    return _product(pieces), _PRODUCT
+
+
+def _power(base: Piece, power: int) -> Piece:
+    if power == 1:
+        return base
+    simple = base[1] == _ATOM
+    return (f"{base[0]}**{power}" if simple else f"({base[0]}) ** {power}"), _POWER
+
+
+def _product(pieces: list[Piece]) -> str:
+    """A product; anything that is not simple gets parentheses, even `(h // 2) * w`, which needs none."""
+    return " * ".join(_wrapped(piece, _UNARY) for piece in pieces)
+
+
+def _wrapped(piece: Piece, least: int) -> str:
+    return piece[0] if piece[1] >= least else f"({piece[0]})"
+
+
+def _factors(dim: Dim) -> list[Dim]:
+    """Factors whose product is `dim`: what all terms share, and sums in one atom each."""
+    from nnx_migrate.linen.dims import Dim, common_divisor, exact_quotient
+
+    shared = common_divisor(dim, dim)
+    rest = exact_quotient(dim, shared)
+    if rest is None:
+        return [dim]
+    found: list[Dim] = []
+    for atom in dict.fromkeys(a for monomial in rest.terms for a, _ in monomial.factors):
+        sum_in_atom = _part_in(rest, atom)
+        if len(sum_in_atom.terms) > 1:
+            quotient = exact_quotient(rest, sum_in_atom)
+            if quotient is not None:
+                found.append(sum_in_atom)
+                rest = quotient
+    factors = found if rest == 1 else [*found, rest]
+    if len(found) <= 1 and len(factors) == 1 and shared.const is not None:
+        # 2 * n + 2 reads better than 2 * (n + 1).
+        return [dim]
+    if shared == 1:
+        return factors
+    ((monomial, number),) = shared.terms.items()
+    first = [] if not monomial.factors else [Dim({monomial: 1})]
+    return [*first, *factors, *([Dim.of(number)] if number != 1 else [])]
+
+
+def _part_in(dim: Dim, atom: Atom) -> Dim:
+    """The terms that share the first term's other factors, divided by these: a polynomial in `atom` alone."""
+    from nnx_migrate.linen.dims import Dim, Monomial, common_divisor, exact_quotient
+
+    def others(monomial: Monomial) -> frozenset[tuple[Atom, int]]:
+        return frozenset(factor for factor in monomial.factors if factor[0] != atom)
+
+    first = others(next(m for m in dim.terms if any(a == atom for a, _ in m.factors)))
+    part = Dim(
+        {
+            Monomial(tuple(f for f in m.factors if f[0] == atom)): number
+            for m, number in dim.terms.items()
+            if others(m) == first
+        }
+    )
+    primitive = exact_quotient(part, common_divisor(part, part))
+    return part if primitive is None else primitive
+
+
+# ---- atoms -------------------------------------------------------------------------------------------------
+
+
+def _atom(atom: Atom, rename: Rename) -> Piece:
+    from nnx_migrate.linen import dims
+
+    if isinstance(atom, dims.Symbol):
+        return _symbol(atom.text if rename is None else rename(atom.text))
+    if isinstance(atom, dims.FloorDiv | dims.Mod):
+        numerator = _wrapped(_dim(atom.numerator, rename), _PRODUCT)
+        denominator = _wrapped(_dim(atom.denominator, rename), _UNARY)
+        sign = "//" if isinstance(atom, dims.FloorDiv) else "%"
+        return f"{numerator} {sign} {denominator}", _PRODUCT
+    if isinstance(atom, dims.Opaque):
+        args = [_symbol(_argument(arg, rename))[0] for arg in atom.args]
+        return _symbol(atom.template.format(*args), wrap=False)
+    name = "max" if isinstance(atom, dims.Max) else "min"
+    return f"{name}({', '.join(_dim(arg, rename)[0] for arg in atom.args)})", _ATOM
+
+
+def _argument(arg: Dim | float, rename: Rename) -> str:
+    return repr(arg) if isinstance(arg, int | float) else _dim(arg, rename)[0]
+
+
+def _symbol(text: str, wrap: bool = True) -> Piece:
+    """Source of unknown structure: bound as tightly as it needs."""
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError:
+        return f"({text})", _ATOM
+    if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.Constant):
+        return text, _ATOM
+    return (f"({text})", _ATOM) if wrap else (text, _SUM)

@@ -1,0 +1,361 @@
+"""Functions that rearrange the axes of one array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nnx_migrate.linen.dims import Dim, at_least, exact_quotient, product, same
+from nnx_migrate.linen.effects.arguments import (
+    array_from,
+    array_of,
+    axes_of,
+    dim_of,
+    int_of,
+    ints_of,
+    shape_of,
+)
+from nnx_migrate.linen.effects.registry import models, models_attribute, models_method
+from nnx_migrate.linen.shapes import NO_RANK, Array, Shape, Unmodelled, Value, aligned
+
+
+def reshaped(shape: Shape, target: Shape) -> Shape:
+    """`shape` brought to `target`, in which one size may be -1. Raises Unmodelled if sizes contradict."""
+    # Equal leading axes of unknown number cancel.
+    shape, target = aligned(shape, target)
+    cancels = bool(shape.lead) and shape.lead == target.lead
+    wild = [i for i, dim in enumerate(target.dims) if dim == -1]
+    if len(wild) > 1:
+        raise Unmodelled("reshape with more than one -1")
+    unknown = (shape.lead is not None and not cancels) or (target.lead is not None and not cancels)
+    total = Dim.unknown(NO_RANK) if unknown else product(shape.dims)
+    target = Shape(tuple(dim if dim == -1 else _not_negative(dim) for dim in target.dims), target.lead)
+    if not wild:
+        if same(total, product(target.dims)) is False:
+            raise Unmodelled(f"reshape of {shape} to {target}")
+        return target
+    at = wild[0]
+    return Shape((*target.dims[:at], _missing(total, shape, target, at), *target.dims[at + 1 :]), target.lead)
+
+
+def _not_negative(dim: Dim) -> Dim:
+    """A symbol that may hold -1 says nothing about the size."""
+    if not dim.known or at_least(dim, 0):
+        return dim
+    return Dim.unknown(f"{dim.text()} may be -1 in a reshape")
+
+
+def _missing(total: Dim, shape: Shape, target: Shape, at: int) -> Dim:
+    others = [dim for i, dim in enumerate(target.dims) if i != at]
+    known = product(others)
+    for dim in (total, known):
+        if dim.reason is not None:
+            return Dim.unknown(dim.reason)
+    quotient = exact_quotient(total, known)
+    if quotient is not None:
+        return quotient
+    if total.const is not None and known.const is not None:
+        raise Unmodelled(f"reshape of {shape} to {target}")
+    # The division has no remainder, or the reshape would fail.
+    return total // known
+
+
+@models("jax.numpy.reshape", "numpy.reshape")
+def reshape(
+    a: Value,
+    shape: Value = None,
+    order: Value = "C",
+    *,
+    copy: Value = None,
+    out_sharding: Value = None,
+    newshape: Value = None,
+) -> Array:
+    """`newshape` is the name of older releases. The order of elements does not change sizes."""
+    array = array_of(a)
+    return array.with_shape(reshaped(array.shape, shape_of(newshape if shape is None else shape)))
+
+
+@models_method("reshape")
+def reshape_method(
+    a: Value, *args: Value, order: Value = "C", copy: Value = None, out_sharding: Value = None
+) -> Array:
+    """`x.reshape(2, 3)` or `x.reshape((2, 3))`; a `Shape` among several arguments is a starred one."""
+    array = array_of(a)
+    return array.with_shape(reshaped(array.shape, shape_of_varargs(args)))
+
+
+def shape_of_varargs(args: Sequence[Value]) -> Shape:
+    """Sizes given as one sequence, or as separate arguments among which starred ones stand as `Shape`."""
+    if len(args) == 1:
+        return shape_of(args[0])
+    result = Shape()
+    for arg in args:
+        result = result.concat(arg if isinstance(arg, Shape) else Shape((dim_of(arg),)))
+    return result
+
+
+@models("jax.lax.reshape")
+def lax_reshape(
+    operand: Value, new_sizes: Value, dimensions: Value = None, *, out_sharding: Value = None
+) -> Array:
+    """A reshape without -1."""
+    array = array_of(operand)
+    return array.with_shape(reshaped(array.shape, shape_of(new_sizes)))
+
+
+@models("jax.numpy.ravel", "numpy.ravel")
+@models_method("ravel", "flatten")
+def ravel(a: Value, order: Value = "C", *, out_sharding: Value = None) -> Array:
+    """One axis."""
+    array = array_of(a)
+    return array.with_shape(Shape((array.shape.size,)))
+
+
+@models("jax.lax.collapse")
+def collapse(operand: Value, start_dimension: Value, stop_dimension: Value = None) -> Array:
+    """Several axes merged into one."""
+    array = array_of(operand)
+    dims = array.shape.items()
+    start = int_of(start_dimension, "start_dimension") % max(len(dims), 1)
+    stop = len(dims) if stop_dimension is None else int_of(stop_dimension, "stop_dimension")
+    if not 0 <= stop <= len(dims) or stop < start:
+        raise Unmodelled("collapse with these bounds")
+    return array.with_shape(Shape((*dims[:start], product(dims[start:stop]), *dims[stop:])))
+
+
+# ---- order of axes -----------------------------------------------------------------------------------------
+
+
+def transposed(shape: Shape, axes: Value) -> Shape:
+    """Axes permuted, all of them reversed for None."""
+    dims = shape.items()
+    if axes is None:
+        return Shape(dims[::-1])
+    order = [axis % len(dims) for axis in axes_of(axes, shape)]
+    if len(order) != len(dims):
+        raise Unmodelled(f"transpose of an array of rank {len(dims)} with {len(order)} axes")
+    return Shape(tuple(dims[axis] for axis in order))
+
+
+@models("jax.numpy.transpose", "jax.numpy.permute_dims", "numpy.transpose")
+def transpose(a: Value, axes: Value = None) -> Array:
+    """Axes permuted."""
+    array = array_of(a)
+    return array.with_shape(transposed(array.shape, axes))
+
+
+@models("jax.lax.transpose")
+def lax_transpose(operand: Value, permutation: Value) -> Array:
+    """Axes permuted."""
+    return transpose(operand, permutation)
+
+
+@models_method("transpose")
+def transpose_method(a: Value, *args: Value) -> Array:
+    """`x.transpose()`, `x.transpose(1, 0)` or `x.transpose((1, 0))`."""
+    if len(args) == 1 and (args[0] is None or isinstance(args[0], tuple | list)):
+        return transpose(a, args[0])
+    return transpose(a, args or None)
+
+
+@models_attribute("T")
+def reversed_axes(a: Value) -> Array:
+    """`x.T`."""
+    return transpose(a)
+
+
+@models("jax.numpy.matrix_transpose", "jax.numpy.linalg.matrix_transpose")
+@models_attribute("mT")
+def matrix_transpose(x: Value, /) -> Array:
+    """The last two axes swapped."""
+    return swapaxes(x, -1, -2)
+
+
+@models("jax.numpy.swapaxes", "numpy.swapaxes")
+@models_method("swapaxes")
+def swapaxes(a: Value, axis1: Value, axis2: Value) -> Array:
+    """Two axes swapped."""
+    array = array_of(a)
+    first, second = (array.shape.axis(int_of(axis, "axis")) for axis in (axis1, axis2))
+    dims = (array.shape.dim(first), array.shape.dim(second))
+    return array.with_shape(array.shape.replaced(first, dims[1]).replaced(second, dims[0]))
+
+
+@models("jax.numpy.moveaxis", "numpy.moveaxis")
+def moveaxis(a: Value, source: Value, destination: Value) -> Array:
+    """Axes moved to other places, the others keeping their order."""
+    array = array_of(a)
+    moved, places = axes_of(source, array.shape), axes_of(destination, array.shape)
+    if len(moved) != len(places):
+        raise Unmodelled("moveaxis with unequal numbers of axes")
+    # Only the axes from the foremost one touched are rearranged.
+    shape = array.shape.with_last(max((-axis for axis in (*moved, *places)), default=0))
+    rank = len(shape.dims)
+    stays = [i for i in range(rank) if i - rank not in moved]
+    order: list[int] = []
+    for place in range(rank):
+        order.append(moved[places.index(place - rank)] if place - rank in places else stays.pop(0))
+    return array.with_shape(Shape(tuple(shape.dims[i] for i in order), shape.lead))
+
+
+@models("jax.numpy.rollaxis")
+def rollaxis(a: Value, axis: Value, start: Value = 0) -> Array:
+    """One axis moved in front of another."""
+    array = array_of(a)
+    rank = len(array.shape.items())
+    moved, place = int_of(axis, "axis") % rank, int_of(start, "start")
+    place = place + rank if place < 0 else place
+    if not 0 <= place <= rank:
+        raise Unmodelled("rollaxis out of bounds")
+    return moveaxis(a, moved, place - 1 if moved < place else place)
+
+
+# ---- axes of size 1 ----------------------------------------------------------------------------------------
+
+
+@models("jax.numpy.expand_dims", "numpy.expand_dims")
+def expand_dims(a: Value, axis: Value) -> Array:
+    """New axes at these places of the result."""
+    array = array_of(a)
+    places = ints_of(axis, "axis")
+    if all(place < 0 for place in places) and not array.shape.exact:
+        rank = max(-place for place in places)
+        shape = array.shape.with_last(rank - len(places))
+        rank = len(shape.dims) + len(places)
+    else:
+        shape = Shape(array.shape.items())
+        rank = len(shape.dims) + len(places)
+    if any(not -rank <= place < rank for place in places):
+        raise Unmodelled("expand_dims out of bounds")
+    at = {place % rank for place in places}
+    if len(at) != len(places):
+        raise Unmodelled("expand_dims with a repeated axis")
+    rest = iter(shape.dims)
+    dims = tuple(Dim.of(1) if i in at else next(rest) for i in range(rank))
+    return array.with_shape(Shape(dims, shape.lead))
+
+
+@models("jax.lax.expand_dims")
+def lax_expand_dims(array: Value, dimensions: Value) -> Array:
+    """New axes at these places of the result."""
+    return expand_dims(array, tuple(ints_of(dimensions, "dimensions")))
+
+
+@models("jax.numpy.squeeze", "numpy.squeeze")
+@models_method("squeeze")
+def squeeze(a: Value, axis: Value = None) -> Array:
+    """Axes of size 1 removed: these, or all."""
+    array = array_of(a)
+    if axis is not None:
+        return array.with_shape(array.shape.without(axes_of(axis, array.shape)))
+    dims = array.shape.items()
+    if any(same(dim, 1) is None for dim in dims):
+        raise Unmodelled("squeeze of all axes, where it isn't known which have size 1")
+    return array.with_shape(Shape(tuple(dim for dim in dims if dim != 1)))
+
+
+@models("jax.lax.squeeze")
+def lax_squeeze(array: Value, dimensions: Value) -> Array:
+    """Axes of size 1 removed."""
+    return squeeze(array, tuple(ints_of(dimensions, "dimensions")))
+
+
+def _at_least_rank(rank: int, value: Value) -> Array:
+    array = array_of(value)
+    dims = array.shape.items()
+    if len(dims) >= rank:
+        return array
+    one = Dim.of(1)
+    if rank == 3:
+        padded = {0: (one, one, one), 1: (one, *dims, one), 2: (*dims, one)}[len(dims)]
+        return array.with_shape(Shape(padded))
+    return array.with_shape(Shape((*(one for _ in range(rank - len(dims))), *dims)))
+
+
+def _of_each(rank: int, values: Sequence[Value]) -> Array | list[Array]:
+    arrays = [_at_least_rank(rank, value) for value in values]
+    return arrays[0] if len(arrays) == 1 else arrays
+
+
+@models("jax.numpy.atleast_1d")
+def atleast_1d(*arys: Value) -> Array | list[Array]:
+    """At least one axis."""
+    return _of_each(1, arys)
+
+
+@models("jax.numpy.atleast_2d")
+def atleast_2d(*arys: Value) -> Array | list[Array]:
+    """At least two axes."""
+    return _of_each(2, arys)
+
+
+@models("jax.numpy.atleast_3d")
+def atleast_3d(*arys: Value) -> Array | list[Array]:
+    """At least three axes."""
+    return _of_each(3, arys)
+
+
+# ---- larger shapes -----------------------------------------------------------------------------------------
+
+
+@models("jax.numpy.broadcast_to", "numpy.broadcast_to")
+def broadcast_to(
+    array: Value, shape: Value = None, *, out_sharding: Value = None, arr: Value = None
+) -> Array:
+    """The given shape."""
+    found, target = array_of(array), shape_of(shape)
+    if found.shape.exact and target.exact and len(target.dims) < len(found.shape.dims):
+        raise Unmodelled("broadcast_to fewer axes")
+    return found.with_shape(target)
+
+
+@models("jax.lax.broadcast")
+def lax_broadcast(operand: Value, sizes: Value, *, out_sharding: Value = None) -> Array:
+    """New axes in front."""
+    array = array_of(operand)
+    return array.with_shape(shape_of(sizes).concat(array.shape))
+
+
+@models("jax.lax.broadcast_in_dim")
+def broadcast_in_dim(
+    operand: Value, shape: Value, broadcast_dimensions: Value, *, out_sharding: Value = None
+) -> Array:
+    """The given shape."""
+    return array_of(operand).with_shape(shape_of(shape))
+
+
+@models("jax.numpy.flip", "numpy.flip")
+def flip(m: Value, axis: Value = None) -> Array:
+    """Order reversed."""
+    return array_of(m)
+
+
+@models("jax.numpy.fliplr", "jax.numpy.flipud")
+def fliplr(m: Value) -> Array:
+    """Order reversed."""
+    return array_of(m)
+
+
+@models("jax.lax.rev")
+def rev(operand: Value, dimensions: Value) -> Array:
+    """Order reversed."""
+    return array_of(operand)
+
+
+@models("jax.numpy.roll", "numpy.roll")
+def roll(a: Value, shift: Value, axis: Value = None) -> Array:
+    """Elements moved around."""
+    return array_of(a)
+
+
+@models("jax.numpy.rot90")
+def rot90(m: Value, k: Value = 1, axes: Value = (0, 1)) -> Array:
+    """Quarter turns."""
+    array = array_of(m)
+    turns, plane = int_of(k, "k"), ints_of(axes, "axes")
+    return swapaxes(array, *plane) if turns % 2 else array
+
+
+@models("jax.numpy.shape", "numpy.shape")
+def shape_function(a: Value) -> Shape:
+    """`jnp.shape(x)`."""
+    return array_from(a).shape

@@ -1,0 +1,289 @@
+"""Abstract values of array programs: shapes whose rank may be partly unknown, arrays, and "unknown".
+
+A value of the interpreter is one of: `Array`, `Shape` (a tuple of sizes, such as `x.shape`), `Dim` or int,
+float, bool, str, None, tuple, list, dict, slice, Ellipsis, `Global` (a function, dtype or module known by its
+qualified name), or `Unknown`. Python values stand for themselves.
+
+Assumption, stated once: symbolic axes of arrays are at least 1 long. Constant sizes may be 0 and are exact.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from nnx_migrate.linen.dims import Dim, at_least, product, same
+
+Value = object
+NO_RANK = "the rank of the array is not known"
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A value about which nothing is known; `reason` is shown to the user."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Global:
+    """A module-level object of a library, by canonical qualified name (`jax.numpy.float32`)."""
+
+    name: str
+
+
+class Unmodelled(Exception):  # noqa: N818 - not an error: the answer is "unknown"
+    """Raised inside a transfer function for anything that it does not model; becomes `Unknown(reason)`."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of axes; with `lead`, there may be further axes, of unknown number, in front of `dims`.
+
+    `lead` is the Python expression of these sizes as a tuple (`x.shape[:-1]`), so two shapes with the same
+    non-empty lead have equal leading axes; an empty lead is never the same as another one. None means that
+    `dims` are all.
+    """
+
+    dims: tuple[Dim, ...] = ()
+    lead: str | None = None
+
+    @staticmethod
+    def of(*dims: int | Dim, lead: str | None = None) -> Shape:
+        """`Shape.of(2, Dim.size("n"))`."""
+        return Shape(tuple(map(Dim.of, dims)), lead)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the rank is known."""
+        return self.lead is None
+
+    @property
+    def rank(self) -> int | None:
+        """The number of axes, if known."""
+        return len(self.dims) if self.lead is None else None
+
+    @property
+    def size(self) -> Dim:
+        """The number of elements."""
+        return product(self.dims) if self.exact else Dim.unknown(NO_RANK)
+
+    def axis(self, axis: int) -> int:
+        """A Python axis as a negative index (-1 is the last). Raises Unmodelled where it can't be placed."""
+        if self.lead is not None:
+            if axis >= 0:
+                raise Unmodelled(f"axis {axis} of an array of unknown rank")
+            return axis
+        if not -len(self.dims) <= axis < len(self.dims):
+            raise Unmodelled(f"axis {axis} is out of bounds for rank {len(self.dims)}")
+        return axis if axis < 0 else axis - len(self.dims)
+
+    def dim(self, axis: int) -> Dim:
+        """The size of an axis, an unknown dim where it isn't known."""
+        try:
+            index = self.axis(axis)
+        except Unmodelled as unmodelled:
+            return Dim.unknown(str(unmodelled))
+        return self.with_last(-index).dims[index]
+
+    def last(self, count: int) -> tuple[Dim, ...]:
+        """The last `count` dims. Raises Unmodelled if there are fewer."""
+        return self.with_last(count).dims[-count:] if count else ()
+
+    def with_last(self, count: int) -> Shape:
+        """The same shape with at least `count` dims spelled out, assuming that the array has so many.
+
+        Sizes taken from a named lead become symbols (`x.shape[-2]`), those of an unnamed one are unknown.
+        """
+        missing = count - len(self.dims)
+        if missing <= 0:
+            return self
+        if self.lead is None:
+            raise Unmodelled(f"an array of rank {len(self.dims)} where {count} axes are needed")
+        hidden = tuple(lead_dim(self.lead, place) for place in range(missing, 0, -1))
+        return Shape((*hidden, *self.dims), cut_lead(self.lead, missing))
+
+    def before(self, count: int) -> Shape:
+        """All but the last `count` axes."""
+        full = self.with_last(count)
+        return replace(full, dims=full.dims[: len(full.dims) - count])
+
+    def then(self, *dims: int | Dim) -> Shape:
+        """With further dims behind."""
+        return replace(self, dims=(*self.dims, *map(Dim.of, dims)))
+
+    def replaced(self, axis: int, *dims: int | Dim) -> Shape:
+        """With one axis replaced by any number of dims."""
+        index = self.axis(axis)
+        full = self.with_last(-index)
+        at = len(full.dims) + index
+        return replace(full, dims=(*full.dims[:at], *map(Dim.of, dims), *full.dims[at + 1 :]))
+
+    def without(self, axes: Iterable[int]) -> Shape:
+        """With axes (negative indices, as `axis` returns them) removed."""
+        dropped = set(axes)
+        full = self.with_last(max((-axis for axis in dropped), default=0))
+        rank = len(full.dims)
+        return replace(full, dims=tuple(d for i, d in enumerate(full.dims) if i - rank not in dropped))
+
+    # ---- as the tuple that `x.shape` is -------------------------------------------------------------------
+
+    def concat(self, other: Shape) -> Shape:
+        """`self + other`, as tuples."""
+        if other.lead is None:
+            return Shape((*self.dims, *other.dims), self.lead)
+        if self == Shape():
+            return other
+        return Shape(other.dims, "")
+
+    def sliced(self, start: int | None, stop: int | None) -> Shape:
+        """`self[start:stop]`, as a tuple. Raises Unmodelled where the bounds can't be placed."""
+        if self.lead is None:
+            return Shape(self.dims[start:stop])
+        if start is not None and start >= 0 and start != 0:
+            raise Unmodelled("a slice from the front of a shape of unknown rank")
+        if stop is not None and stop >= 0:
+            raise Unmodelled("a slice to the front of a shape of unknown rank")
+        if start is None or start == 0:
+            return self if stop is None else self.before(-stop)
+        return Shape(self.last(-start)[: len(self.last(-start)) + (stop or 0)])
+
+    def items(self) -> tuple[Dim, ...]:
+        """The dims as a tuple. Raises Unmodelled if their number is unknown."""
+        if self.lead is not None:
+            raise Unmodelled(NO_RANK)
+        return self.dims
+
+    def join(self, other: Shape) -> Shape:
+        """What is known of a value that has either the one shape or the other."""
+        if self.exact and other.exact and len(self.dims) == len(other.dims):
+            dims = tuple(
+                a if same(a, b) else _either(a, b) for a, b in zip(self.dims, other.dims, strict=True)
+            )
+            return Shape(dims)
+        dims_behind: list[Dim] = []
+        for a, b in zip(reversed(self.dims), reversed(other.dims), strict=False):
+            dims_behind.insert(0, a if same(a, b) else _either(a, b))
+        keeps_lead = self.lead == other.lead and len(self.dims) == len(other.dims)
+        return Shape(tuple(dims_behind), self.lead if keeps_lead else "")
+
+    def __str__(self) -> str:
+        parts = [] if self.lead is None else [f"*{self.lead}"]
+        parts += [dim.text() if dim.known else "?" for dim in self.dims]
+        return f"({', '.join(parts)})"
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array. `dtype` is an exact name (`"float32"`), a kind (bool, int, float, complex) or None.
+
+    `weak` marks Python scalars, whose dtype gives way to that of the other operand.
+    """
+
+    shape: Shape
+    dtype: str | None = None
+    weak: bool = False
+
+    @staticmethod
+    def of(*dims: int | Dim, dtype: str | None = None, lead: str | None = None) -> Array:
+        """`Array.of(2, Dim.size("n"))`; `lead=""` for an array with further, unknown leading axes."""
+        return Array(Shape.of(*dims, lead=lead), dtype)
+
+    def with_shape(self, shape: Shape) -> Array:
+        """The same dtype, another shape."""
+        return Array(shape, self.dtype)
+
+
+def _either(a: Dim, b: Dim) -> Dim:
+    for dim in (a, b):
+        if dim.reason is not None:
+            return Dim.unknown(dim.reason)
+    return Dim.unknown(f"either {a.text()} or {b.text()}")
+
+
+def split_lead(lead: str) -> tuple[str, int]:
+    """`("x.shape", 2)` for `x.shape[:-2]`: a tuple's expression and how many axes are cut off its end."""
+    match = re.fullmatch(r"(.*)\[:-(\d+)\]", lead)
+    return (match[1], int(match[2])) if match else (lead, 0)
+
+
+def cut_lead(lead: str, count: int) -> str:
+    """The expression of `lead` without its last `count` axes."""
+    base, cut = split_lead(lead)
+    return f"{base}[:-{cut + count}]" if base and count else lead
+
+
+def lead_dim(lead: str, place: int) -> Dim:
+    """The size of the axis at `-place` in a lead."""
+    base, cut = split_lead(lead)
+    return Dim.size(f"{base}[-{cut + place}]") if base else Dim.unknown(NO_RANK)
+
+
+def aligned(a: Shape, b: Shape) -> tuple[Shape, Shape]:
+    """Both shapes with equal leads, if one is the other's lead cut (`x.shape[:-2]`, `x.shape[:-1]`)."""
+    if not a.lead or not b.lead or a.lead == b.lead:
+        return a, b
+    (base_a, cut_a), (base_b, cut_b) = split_lead(a.lead), split_lead(b.lead)
+    if base_a != base_b:
+        return a, b
+    return (
+        a.with_last(len(a.dims) + max(cut_b - cut_a, 0)),
+        b.with_last(len(b.dims) + max(cut_a - cut_b, 0)),
+    )
+
+
+# ---- broadcasting ------------------------------------------------------------------------------------------
+
+
+def broadcast_dims(a: Dim, b: Dim) -> Dim:
+    """The size of an axis when axes of sizes `a` and `b` meet. Raises Unmodelled if they never fit."""
+    if a == 1 or same(a, b):
+        return b
+    if b == 1:
+        return a
+    for one, other in ((a, b), (b, a)):
+        if one.known and (at_least(one, 2) or one == 0):
+            # Nothing but 1 (or the same size) goes with a size other than 1.
+            if same(one, other) is False and other.known and (at_least(other, 2) or other == 0):
+                raise Unmodelled(f"sizes {a.text()} and {b.text()} do not broadcast")
+            return one
+    for dim in (a, b):
+        if dim.reason is not None:
+            return Dim.unknown(dim.reason)
+    return Dim.unknown(f"{a.text()} broadcast with {b.text()}")
+
+
+def broadcast(*shapes: Shape) -> Shape:
+    """The NumPy broadcast of all shapes. Raises Unmodelled if they don't fit."""
+    result = Shape()
+    for shape in shapes:
+        result = _broadcast_two(result, shape)
+    return result
+
+
+def _broadcast_two(a: Shape, b: Shape) -> Shape:
+    count = max(len(a.dims), len(b.dims))
+    dims: list[Dim] = []
+    for index in range(-count, 0):
+        pair = [_or_lead(shape, index) for shape in (a, b)]
+        dims.append(broadcast_dims(pair[0], pair[1]))
+    return Shape(tuple(dims), _broadcast_leads(a, b, count))
+
+
+def _or_lead(shape: Shape, index: int) -> Dim:
+    """The dim at a negative index; 1 in front of an exact shape."""
+    if -index <= len(shape.dims):
+        return shape.dims[index]
+    if shape.lead is None:
+        return Dim.of(1)
+    # Whether the array has this axis is not known, so its size can't be named here.
+    return Dim.unknown(NO_RANK)
+
+
+def _broadcast_leads(a: Shape, b: Shape, count: int) -> str | None:
+    leads = [None if s.lead is None else cut_lead(s.lead, count - len(s.dims)) for s in (a, b)]
+    known = [lead for lead in leads if lead is not None]
+    if len(known) < 2:
+        return known[0] if known else None
+    return known[0] if known[0] == known[1] else ""
