@@ -1,0 +1,1 @@
+"""Carrying trained parameters over: checkpoints of Linen programs become checkpoints of the NNX programs."""
