@@ -1,0 +1,241 @@
+"""Finds where in a checkpoint the variables of a model are, whatever stands around them.
+
+A checkpoint may be a dict of parameters, a dict of collections, a `TrainState`, NNX state, or any nesting of
+those. A place is accepted only if the parameter map turns its leaves into exactly the leaves of the NNX
+model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from nnx_migrate.checkpoints.errors import MappingError
+from nnx_migrate.checkpoints.target import Part
+from nnx_migrate.checkpoints.tree import ArrayLeaf, Leaf, TreePath, inner_nodes, show_path
+from nnx_migrate.checkpoints.variables import FORMS, Form, rng_leaves, unboxed
+from nnx_migrate.numerics.map_expansion import (
+    TRANSIENT_COLLECTIONS,
+    LeafPair,
+    LeafSpec,
+    MapError,
+    expand,
+    find_problems,
+)
+from nnx_migrate.numerics.parameter_map import LeafEntry, ParameterMap
+
+
+@dataclass(frozen=True)
+class Match:
+    """The variables of one model, found.
+
+    Attributes:
+        place: the model's key in the target.
+        base: the node whose fields they are (the `TrainState`), or the dict of collections, or of parameters.
+        fields: the field below `base` that holds each collection; empty if the variables *are* `base`. NNX
+            state has the one collection "nnx".
+        inner: the path below each collection where this model's variables begin (`params/actor` -> `actor`).
+        form: how they are written down.
+        sources: from a variable's path (collection first; for NNX the path in the model) to its path in the
+        file.
+        pairs: which variables make which NNX leaves.
+    """
+
+    place: TreePath
+    base: TreePath
+    fields: Mapping[str, str]
+    inner: TreePath
+    form: Form
+    sources: Mapping[TreePath, TreePath]
+    pairs: tuple[LeafPair, ...]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    base: TreePath
+    fields: Mapping[str, str]
+    inner: TreePath
+    collections: Mapping[str, TreePath]  # the node of each
+
+
+class Locator:
+    """Searches one checkpoint for the variables of models."""
+
+    def __init__(self, leaves: Mapping[TreePath, Leaf], parameter_map: ParameterMap) -> None:
+        self.leaves = leaves
+        self.nodes = inner_nodes(leaves)
+        self.children = _children(self.nodes)
+        self.map = parameter_map
+        self.collection_names = _collection_names(parameter_map)
+        self.rng = rng_leaves(leaves)
+
+    def find(self, place: TreePath, part: Part, root_class: str | None) -> list[Match]:
+        """Every place where the variables of `part` are.
+
+        Args:
+            place: the model's key in the target, () for a single model.
+            part: what the model expects.
+            root_class: its class in the parameter map; None if Linen and NNX paths are the same.
+
+        Raises:
+            MappingError: nowhere, with the leaves that are missing, extra or mis-shaped at the likeliest
+            place.
+        """
+        found: list[Match] = []
+        failures: list[tuple[TreePath, list[str]]] = []
+        for form in FORMS:
+            candidates = self._nnx_candidates if form == "nnx" else self._linen_candidates
+            for candidate in candidates(place):
+                sources = self._sources(candidate, form)
+                try:
+                    pairs = self._pairs(sources, form, part, root_class)
+                except MapError as error:
+                    failures.append((next(iter(candidate.collections.values())), error.problems))
+                    continue
+                found.append(
+                    Match(
+                        place, candidate.base, candidate.fields, candidate.inner, form, sources, tuple(pairs)
+                    )
+                )
+            if found:
+                return found
+        name = show_path(place) if place else part.model_class
+        if not failures:
+            raise MappingError(
+                f"The checkpoint has no parameters for {name}.", hint="`inspect` shows what it has."
+            )
+        where, problems = min(failures, key=lambda failure: len(failure[1]))
+        raise MappingError(
+            f"The variables under {show_path(where)} don't fit the model {name}.", details=problems
+        )
+
+    def _linen_candidates(self, place: TreePath) -> Iterator[_Candidate]:
+        """Places that may hold Linen variables, outermost first."""
+        named = False
+        for node, children in self.children.items():
+            if "params" not in children or "opt_state" in node:
+                continue
+            if "params" in self.children.get((*node, "params"), ()):
+                continue  # a dict of collections in a field called params: its own turn comes
+            for candidate in self._with_collections(node, place):
+                named = True
+                yield candidate
+        if not named:  # a bare dict of parameters
+            for node in self.nodes:
+                if node[len(node) - len(place) :] == place and (place or len(node) <= 1):
+                    yield _Candidate(node, {}, (), {"params": node})
+
+    def _with_collections(self, node: TreePath, place: TreePath) -> Iterator[_Candidate]:
+        """`node` has a child `params`: with the collections beside it, and the `TrainState` around it."""
+        collections = {"params": (*node, "params")}
+        fields = {"params": "params"}
+        for name in self.children[node]:
+            if name in self.collection_names:
+                collections[name], fields[name] = (*node, name), name
+                continue
+            below = self.children.get((*node, name), ())
+            if below and all(
+                child in self.collection_names for child in below
+            ):  # model_state={"batch_stats": ...}
+                collections |= {child: (*node, name, child) for child in below if child != "params"}
+                fields |= {child: name for child in below if child != "params"}
+        base = node
+        if node and node[-1] == "params":  # TrainState(params=variables)
+            base, fields = node[:-1], dict.fromkeys(collections, "params")
+        if not place or place in (node[len(node) - len(place) :], base[len(base) - len(place) :]):
+            yield _Candidate(base, fields, (), collections)
+        if place and (*node, "params", *place) in self.nodes:
+            inner = {name: (*path, *place) for name, path in collections.items()}
+            yield _Candidate(
+                base, fields, place, {name: path for name, path in inner.items() if path in self.nodes}
+            )
+
+    def _nnx_candidates(self, place: TreePath) -> Iterator[_Candidate]:
+        """Places that may hold the state of an NNX model, outermost first."""
+        for node in self.nodes:
+            if "opt_state" in node or node[len(node) - len(place) :] != place:
+                continue
+            siblings = self.children[node[:-1]] if node else ()
+            if len(siblings) > 1:
+                yield _Candidate(node[:-1], {"nnx": node[-1]}, (), {"nnx": node})
+            else:
+                yield _Candidate(node, {}, (), {"nnx": node})
+
+    def _sources(self, at: _Candidate, form: Form) -> dict[TreePath, TreePath]:
+        found = {}
+        for name, node in at.collections.items():
+            if name in TRANSIENT_COLLECTIONS:
+                continue
+            for leaf in self.nodes[node]:
+                if isinstance(self.leaves[leaf], ArrayLeaf) and leaf not in self.rng:
+                    path = unboxed(leaf[len(node) :], form)
+                    found[path if form == "nnx" else (name, *path)] = leaf
+        return found
+
+    def _pairs(
+        self, sources: Mapping[TreePath, TreePath], form: Form, part: Part, root_class: str | None
+    ) -> list[LeafPair]:
+        """The leaf pairs; raises MapError if anything is missing, extra or mis-shaped."""
+        # Dtypes are the planner's business: a checkpoint may be stored in another precision than the model's.
+        targets = {path: LeafSpec(spec.shape, "", spec.kind) for path, spec in part.stored().items()}
+        if form == "nnx":
+            if not sources.keys() & targets.keys():
+                raise MapError([f"NNX leaf {show_path(path)} is not mapped" for path in targets])
+            kinds = {path: spec.kind for path, spec in targets.items()}
+            stored = {path: self._spec(leaf, kinds.get(path, "")) for path, leaf in sources.items()}
+            pairs = [LeafPair((path,), (path,)) for path in targets if path in stored]
+            if problems := find_problems(pairs, stored, targets):
+                raise MapError(problems)
+            return pairs
+        stored = {path: self._spec(leaf, path[0]) for path, leaf in sources.items()}
+        names = {base for bases in part.classes.values() for base in bases}
+        aliases = {name: map_key(self.map, name) or name for name in names}
+        return expand(
+            self.map,
+            root_class,
+            stored,
+            targets,
+            lambda path: [aliases[name] for name in part.classes.get(path, ())],
+        ).pairs
+
+    def _spec(self, source: TreePath, kind: str) -> LeafSpec:
+        leaf = self.leaves[source]
+        assert isinstance(leaf, ArrayLeaf)
+        return LeafSpec(leaf.shape, "", kind)
+
+
+def map_key(parameter_map: ParameterMap, class_name: str) -> str | None:
+    """The key under which the map has a class; its folder may be part of one name and not of the other.
+
+    >>> map_key(ParameterMap({"src.pkg.models:CNN": ClassMap()}), "pkg.models:CNN")
+    'src.pkg.models:CNN'
+    """
+    if class_name in parameter_map.modules:
+        return class_name
+    module, _, name = class_name.partition(":")
+    similar = [
+        key
+        for key in parameter_map.modules
+        if key.partition(":")[2] == name and _same_module(key.partition(":")[0], module)
+    ]
+    return similar[0] if len(similar) == 1 else None
+
+
+def _same_module(left: str, right: str) -> bool:
+    return f".{left}".endswith(f".{right}") or f".{right}".endswith(f".{left}")
+
+
+def _children(nodes: Mapping[TreePath, list[TreePath]]) -> dict[TreePath, list[str]]:
+    return {node: list(dict.fromkeys(leaf[len(node)] for leaf in leaves)) for node, leaves in nodes.items()}
+
+
+def _collection_names(parameter_map: ParameterMap) -> frozenset[str]:
+    """Linen's own collections and those that the map speaks of."""
+    own = {
+        pattern.elements[0]
+        for class_map in parameter_map.modules.values()
+        for entry in class_map.entries
+        if isinstance(entry, LeafEntry)
+        for pattern in entry.linen
+    }
+    return frozenset({"params", "batch_stats", "cache", *own, *TRANSIENT_COLLECTIONS})

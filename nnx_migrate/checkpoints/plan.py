@@ -1,0 +1,366 @@
+"""The plan of a conversion: which leaves go where, complete and checked before anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nnx_migrate.checkpoints import legacy_optim
+from nnx_migrate.checkpoints.copies import Copy, find_copies, stray_parameters
+from nnx_migrate.checkpoints.errors import MappingError
+from nnx_migrate.checkpoints.layout import Layout
+from nnx_migrate.checkpoints.locate import Locator, Match, map_key
+from nnx_migrate.checkpoints.optimizers import check_optimizer
+from nnx_migrate.checkpoints.options import Options, matches
+from nnx_migrate.checkpoints.target import RNG, Part, Target
+from nnx_migrate.checkpoints.tree import (
+    ArrayLeaf,
+    Checkpoint,
+    Leaf,
+    Literal,
+    TreePath,
+    dtype_named,
+    in_memory,
+    show_path,
+)
+from nnx_migrate.checkpoints.variables import unboxed
+from nnx_migrate.numerics.leaf_transforms import IDENTITY, Transform
+from nnx_migrate.numerics.parameter_map import ParameterMap
+
+
+@dataclass(frozen=True)
+class Destination:
+    """One array of the converted checkpoint."""
+
+    path: TreePath
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True)
+class Move:
+    """Source arrays that together make one or several destination arrays."""
+
+    sources: tuple[TreePath, ...]
+    destinations: tuple[Destination, ...]
+    transform: Transform = IDENTITY
+
+
+@dataclass
+class Plan:
+    """Everything that will be written.
+
+    Attributes:
+        leaves: the source leaves after the rewriting that some old formats need.
+        moves: arrays on their way.
+        values: small things written as they are: Python scalars, strings, typed PRNG keys.
+        empties: places that hold nothing, but that a restore looks for (masked moments).
+        fresh: by place, NNX leaf -> destination: what gets the new model's initial value.
+        nnx_nodes: the nodes that are NNX states: their list indices are dict keys, as `nnx.state` has them.
+        notes: what a person should know.
+    """
+
+    leaves: dict[TreePath, Leaf]
+    moves: list[Move] = field(default_factory=list)
+    values: dict[TreePath, Any] = field(default_factory=dict)
+    empties: set[TreePath] = field(default_factory=set)
+    fresh: dict[TreePath, dict[TreePath, TreePath]] = field(default_factory=dict)
+    nnx_nodes: set[TreePath] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+
+    def arrays(self) -> dict[TreePath, Destination]:
+        """Every array that will be written, by its path."""
+        return {target.path: target for move in self.moves for target in move.destinations}
+
+
+def make_plan(checkpoint: Checkpoint, parameter_map: ParameterMap, target: Target, options: Options) -> Plan:
+    """Plans the conversion of `checkpoint` into the NNX state of `target`.
+
+    Raises:
+        MappingError: with every leaf that is missing, extra or mis-shaped; nothing has been written then.
+    """
+    leaves = {path: leaf for path, leaf in checkpoint.leaves.items() if not matches(path, options.drop)}
+    leaves, notes = legacy_optim.rewrite(leaves, keep_state=not options.model_only)
+    if options.unreplicate:
+        leaves = {path: _first_device(path, leaf) for path, leaf in leaves.items()}
+    planner = _Planner(Plan(leaves, notes=[*checkpoint.notes, *notes]), parameter_map, target, options)
+    return planner.plan()
+
+
+class _Planner:
+    def __init__(self, plan: Plan, parameter_map: ParameterMap, target: Target, options: Options) -> None:
+        self.result, self.map, self.target, self.options = plan, parameter_map, target, options
+        self.locator = Locator(plan.leaves, parameter_map)
+        self.problems: list[str] = []
+        self.claimed: set[TreePath] = set()
+
+    def plan(self) -> Plan:
+        parts = self.target.parts
+        matched: list[Match] = []
+        for place, part in parts.items():
+            matched += self.locator.find(
+                place, _without_fresh(part, self.options.fresh), self._root_class(part)
+            )
+        combined = [place for place, part in parts.items() if part.combined]
+        layout = Layout(self.options.layout, self.locator, matched, combined, self.options.pure)
+        for match in matched:
+            self._move_variables(match, parts[match.place], layout)
+        if self.options.model_only:
+            self.result.notes.append("Only the models' variables are converted (--model-only).")
+        else:
+            params = {place: set(part.of_kind("params")) for place, part in parts.items()}
+            copies = find_copies(self.locator, matched, params)
+            for copy in copies:
+                self._move_copy(copy, parts[copy.match.place], layout)
+            self._move_rest(layout)
+            self.problems += stray_parameters(self.locator, matched, self.claimed)
+            self._finish_optimizers(layout)
+        self._check_destinations()
+        if self.problems:
+            raise MappingError(
+                "The checkpoint can't be converted as a whole.",
+                details=self.problems,
+                hint="Leave leaves out with --drop, or everything but the models with --model-only.",
+            )
+        return self.result
+
+    def _root_class(self, part: Part) -> str | None:
+        if self.options.root_class is not None:
+            if self.options.root_class not in self.map.modules:
+                raise MappingError(
+                    f"The parameter map has no class {self.options.root_class}.", hint=self._known()
+                )
+            return self.options.root_class
+        key = map_key(self.map, part.model_class)
+        if key is None and self.map.modules:
+            raise MappingError(
+                f"The parameter map has no entries for {part.model_class}.",
+                hint=f"Name its class with --module. {self._known()}",
+            )
+        return key
+
+    def _known(self) -> str:
+        return f"The map knows: {', '.join(sorted(self.map.modules))}."
+
+    def _move_variables(self, match: Match, part: Part, layout: Layout) -> None:
+        wrong_dtypes = []
+        for pair in match.pairs:
+            sources = tuple(match.sources[path] for path in pair.linen)
+            collection = pair.linen[0][0]
+            dtype = self._array(sources[0]).dtype
+            destinations = []
+            for path in pair.nnx:
+                wanted = dtype_named(part.leaves[path].dtype)
+                if wanted != dtype and not self.options.cast:
+                    wrong_dtypes.append(
+                        f"{show_path(sources[0])} is {dtype}, the model's {show_path(path)} {wanted}"
+                    )
+                place = layout.variable(match, collection, path)
+                destinations.append(Destination(place, part.leaves[path].shape, wanted))
+            self.result.nnx_nodes.add(layout.model_node(match, collection))
+            self._add(sources, destinations, pair.transform)
+        if wrong_dtypes:
+            raise MappingError(
+                "The checkpoint and the model differ in precision.",
+                details=wrong_dtypes,
+                hint="Build the model with the checkpoint's param_dtype, or convert the values with --cast.",
+            )
+        self._initial_values(match, part, layout)
+
+    def _initial_values(self, match: Match, part: Part, layout: Layout) -> None:
+        """Leaves that no Linen checkpoint has: PRNG state, and what the user wants fresh."""
+        covered = {path for pair in match.pairs for path in pair.nnx}
+        node = self._model_node(match)
+        stored_rng = {
+            unboxed(leaf[len(node) :], "nnx"): leaf for leaf in self.locator.rng if leaf[: len(node)] == node
+        }
+        self.claimed |= set(stored_rng.values())
+        kept = 0
+        for path, spec in part.leaves.items():
+            if path in covered or (
+                spec.kind == RNG and (not self.options.rngs or self.options.layout != "nnx")
+            ):
+                continue
+            place = layout.variable(match, next(iter(match.fields), "nnx"), path)
+            if path in stored_rng:
+                self.result.values[place] = _key_or_count(self._array(stored_rng[path]), spec.dtype)
+                kept += 1
+            else:
+                self.result.fresh.setdefault(match.place, {})[path] = place
+        if dropped := len(stored_rng) - kept:
+            self.result.notes.append(
+                f"{dropped} PRNG leaves under {show_path(node)} have no place in this release's layout;"
+                " the new model's initial ones are written."
+            )
+
+    def _model_node(self, match: Match) -> TreePath:
+        return (*match.base, match.fields["nnx"]) if "nnx" in match.fields else match.base
+
+    def _move_copy(self, copy: Copy, part: Part, layout: Layout) -> None:
+        if not copy.complete:
+            self.result.notes.append(
+                f"{show_path(copy.node)} mirrors {len(copy.leaves)} of {len(copy.match.sources)} variables."
+            )
+        for pair in copy.pairs:
+            sources = tuple(copy.leaves[path] for path in pair.linen)
+            present = [isinstance(self.result.leaves[leaf], ArrayLeaf) for leaf in sources]
+            self.claimed.update(sources)
+            if not any(present):
+                self.result.empties.update(layout.copied(copy, path) for path in pair.nnx)
+                continue
+            arrays = [leaf for leaf in map(self.result.leaves.get, sources) if isinstance(leaf, ArrayLeaf)]
+            names = " + ".join(map(show_path, sources))
+            if not all(present):
+                self.problems.append(f"{names} become one leaf, but only some of them are there (masked)")
+                continue
+            mirrored = [self._array(copy.match.sources[path]).shape for path in pair.linen]
+            shapes = [part.leaves[path].shape for path in pair.nnx]
+            if [leaf.shape for leaf in arrays] != mirrored:
+                if pair.transform != IDENTITY:
+                    self.problems.append(
+                        f"{names}: no {pair.transform.kind} for values of another shape than the parameter"
+                    )
+                    continue
+                shapes = [arrays[0].shape]
+            destinations = [
+                Destination(layout.copied(copy, path), shape, arrays[0].dtype)
+                for path, shape in zip(pair.nnx, shapes, strict=True)
+            ]
+            self._add(sources, destinations, pair.transform)
+        self.result.nnx_nodes.add(layout.copy_node(copy))
+
+    def _move_rest(self, layout: Layout) -> None:
+        for path, leaf in self.result.leaves.items():
+            if path in self.claimed:
+                continue
+            if "params" in path and isinstance(leaf, ArrayLeaf):
+                self.problems.append(f"{show_path(path)}: no model was given for these parameters")
+                continue
+            place = layout.elsewhere(path)
+            if not place.in_optimizer:
+                self._move_plain(path, leaf, place.path)
+            elif isinstance(leaf, (ArrayLeaf, Literal)):
+                self._move_optimizer_leaf(path, leaf, layout.optimizer_leaf(place.path))
+
+    def _move_plain(self, path: TreePath, leaf: Leaf, place: TreePath) -> None:
+        if isinstance(leaf, ArrayLeaf) and leaf.key_impl is not None:
+            self.result.values[place] = _key_or_count(leaf, f"key<{leaf.key_impl}>")
+        elif isinstance(leaf, ArrayLeaf):
+            self._add((path,), [Destination(place, leaf.shape, leaf.dtype)])
+        elif isinstance(leaf, Literal):
+            if isinstance(leaf.value, (complex, bytes)):
+                self.problems.append(
+                    f"{show_path(path)} holds a {type(leaf.value).__name__}, which Orbax can't store"
+                )
+            self.result.values[place] = leaf.value
+        else:
+            self.result.empties.add(place)
+
+    def _move_optimizer_leaf(self, path: TreePath, leaf: ArrayLeaf | Literal, place: TreePath) -> None:
+        """A counter, a schedule's state, a hyperparameter: an `OptState` variable in NNX."""
+        if isinstance(leaf, Literal):
+            if isinstance(leaf.value, (str, bytes)):
+                self.problems.append(f"{show_path(path)} in the optimizer state is no number")
+                return
+            leaf = self.result.leaves[path] = in_memory(_as_jax_scalar(leaf.value))
+        is_step = unboxed(place, "nnx")[-1] == "step" and unboxed(path, "nnx")[-1] == "step"
+        dtype = np.dtype(np.uint32) if is_step and leaf.dtype.kind in "iu" else leaf.dtype
+        self._add((path,), [Destination(place, leaf.shape, dtype)])
+
+    def _finish_optimizers(self, layout: Layout) -> None:
+        """`nnx.Optimizer` has a step of its own; where the user's optimizer is known, all is checked."""
+        if self.options.layout != "nnx":
+            return
+        for base, members in layout.bases().items():
+            if not layout.has_optimizer(base):
+                continue
+            node = layout.optimizer_node(base)
+            self.result.nnx_nodes |= {(*node, "opt_state"), (*node, "step")}
+            step = layout.optimizer_leaf((*node, "step"))
+            written = self.result.arrays()
+            if step not in written:
+                self.result.values[step] = np.uint32(self._count_in(base))
+                self.result.notes.append(
+                    f"The checkpoint has no step; {show_path(step)} is its optimizer's count."
+                )
+            expected = self.target.parts[members[0].place].optimizer
+            if expected is not None and len(members) == 1:
+                self.problems += check_optimizer(self.result, node, expected, self.options.pure)
+
+    def _count_in(self, base: TreePath) -> int:
+        counts = [
+            leaf.read()
+            for path, leaf in self.result.leaves.items()
+            if path[: len(base)] == base
+            and unboxed(path, "nnx")[-1] == "count"
+            and isinstance(leaf, ArrayLeaf)
+        ]
+        return max((int(count) for count in counts if count.shape == ()), default=0)
+
+    def _array(self, path: TreePath) -> ArrayLeaf:
+        leaf = self.result.leaves[path]
+        assert isinstance(leaf, ArrayLeaf)
+        return leaf
+
+    def _add(
+        self, sources: tuple[TreePath, ...], destinations: list[Destination], transform: Transform = IDENTITY
+    ) -> None:
+        self.claimed.update(sources)
+        self.result.moves.append(Move(sources, tuple(destinations), transform))
+
+    def _check_destinations(self) -> None:
+        """No place twice, and none inside another."""
+        seen: set[TreePath] = set()
+        everything = [target.path for move in self.result.moves for target in move.destinations]
+        everything += [
+            *self.result.values,
+            *(p for places in self.result.fresh.values() for p in places.values()),
+        ]
+        for path in everything:
+            if path in seen:
+                self.problems.append(f"{show_path(path)} would be written twice")
+            seen.add(path)
+        for path in seen:
+            for depth in range(len(path)):
+                if path[:depth] in seen:
+                    self.problems.append(
+                        f"{show_path(path)} would lie inside the array {show_path(path[:depth])}"
+                    )
+
+
+def _without_fresh(part: Part, patterns: tuple[str, ...]) -> Part:
+    """The part as far as the checkpoint has to supply it."""
+    kept = {
+        path: spec for path, spec in part.leaves.items() if spec.kind == RNG or not matches(path, patterns)
+    }
+    return dataclasses.replace(part, leaves=kept)
+
+
+def _first_device(path: TreePath, leaf: Leaf) -> Leaf:
+    if not isinstance(leaf, ArrayLeaf) or leaf.key_impl is not None:
+        return leaf
+    if not leaf.shape:
+        raise MappingError(f"{show_path(path)} is a scalar, so the checkpoint is not replicated.")
+    return ArrayLeaf(leaf.shape[1:], leaf.dtype, lambda: leaf.read()[0], leaf.read_bytes)
+
+
+def _as_jax_scalar(value: bool | float | complex) -> np.ndarray[Any, Any]:
+    """A Python number in the dtype that JAX gives it by default."""
+    kinds = {bool: "bool", int: "int32", float: "float32", complex: "complex64"}
+    return np.asarray(value, kinds[type(value)])
+
+
+def _key_or_count(leaf: ArrayLeaf, dtype: str) -> Any:
+    """A PRNG leaf as the dtype that the model has it in: a typed key, raw key data, or a count."""
+    import jax
+
+    values = leaf.read()
+    if not dtype.startswith("key<"):
+        return values
+    implementation = leaf.key_impl or {"fry": "threefry2x32", "urbg": "unsafe_rbg"}.get(
+        dtype[4:-1], dtype[4:-1]
+    )
+    return jax.random.wrap_key_data(jax.numpy.asarray(values), impl=implementation)

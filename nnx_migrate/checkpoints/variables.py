@@ -1,0 +1,48 @@
+"""How variables are written down: plain, in metadata boxes, as NNX state; and which are PRNG state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal as Choice
+
+import numpy as np
+
+from nnx_migrate.checkpoints.tree import ArrayLeaf, Leaf, TreePath
+
+#: Linen arrays; Linen arrays in metadata boxes (`nn.Partitioned` is saved as `kernel/value`); or the state of
+#: an NNX model (`kernel/value`, or a pure dict).
+Form = Choice["linen", "boxed linen", "nnx"]
+FORMS: tuple[Form, ...] = ("linen", "boxed linen", "nnx")
+
+#: The last path element of an NNX variable: what `nnx.State` writes in every release from 0.8 to 0.12
+#: ("value"), and the attribute that holds it (a state pickled or saved by attribute).
+_BOXES = ("value", "raw_value")
+
+
+def unboxed(path: TreePath, form: Form) -> TreePath:
+    """The path of the variable whose array lies at `path`."""
+    if form != "linen" and len(path) > 1 and path[-1] in _BOXES:
+        return path[:-1]
+    return path
+
+
+def rng_leaves(leaves: Mapping[TreePath, Leaf]) -> set[TreePath]:
+    """PRNG state of NNX models: a `count` and a `key` side by side (`RngStream`, every release)."""
+    found: set[TreePath] = set()
+    for path, leaf in leaves.items():
+        variable = unboxed(path, "nnx")
+        if variable[-1:] != ("count",) or not _is_count(leaf):
+            continue
+        boxes = path[len(variable) :]
+        key_path = (*variable[:-1], "key", *boxes)
+        if _is_key(leaves.get(key_path)):
+            found |= {path, key_path}
+    return found
+
+
+def _is_count(leaf: Leaf) -> bool:
+    return isinstance(leaf, ArrayLeaf) and leaf.dtype == np.uint32
+
+
+def _is_key(leaf: Leaf | None) -> bool:
+    return isinstance(leaf, ArrayLeaf) and leaf.dtype == np.uint32
