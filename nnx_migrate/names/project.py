@@ -96,6 +96,18 @@ class Project:
             if module is not None:
                 yield module
 
+    def mentioning(self, *words: str) -> Iterator[Module]:
+        """Modules whose text contains all the words; the others aren't parsed."""
+        for path in self.paths:
+            try:
+                source = self._overlay.get(path) or self._load(path)
+            except (OSError, SourceError):
+                continue  # whoever scans the file reports it
+            if all(word in source.text for word in words):
+                module = self.module(path)
+                if module is not None:
+                    yield module
+
     def replace(self, path: Path, source: SourceText) -> None:
         """Give a file new content (in memory); its module is built anew when next asked for."""
         self._overlay[path] = source

@@ -35,7 +35,7 @@ from nnx_migrate.engine.fixing import Fixer, FixResult
 from nnx_migrate.engine.registry import builtin_rules, select
 from nnx_migrate.engine.rule import Rule
 from nnx_migrate.engine.scan import Scan, Scanner
-from nnx_migrate.engine.targets import Targets, version
+from nnx_migrate.engine.targets import Pin, Targets, version
 from nnx_migrate.names.project import Project
 from nnx_migrate.sources.text import SourceText
 
@@ -55,7 +55,7 @@ def scanner_for(
     """A scanner over `files`, as if these were all files of a project; nothing is read from disk."""
     rules = list(rules)
     sources = {path: SourceText.decode(text.encode()) for path, text in files.items()}
-    pins = Targets({package: version(text) for package, text in (targets or {}).items()})
+    pins = Targets({p: Pin(version(text), f"{p}=={text}", Path()) for p, text in (targets or {}).items()})
     project = Project(files, sources.__getitem__)
     context = ProjectContext(project, Config(), pins)
     scanner = Scanner(context, rules, lambda path: sources[path].encode())
