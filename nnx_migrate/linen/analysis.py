@@ -1,0 +1,193 @@
+"""The analysis of one Linen class: its methods interpreted with symbolic fields and inputs."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter.frame import Frame, NeedRank, Session, Slot
+from nnx_migrate.linen.interpreter.functions import call_method
+from nnx_migrate.linen.interpreter.statements import execute, returned
+from nnx_migrate.linen.model import Field, LinenClass, LinenProgram, Method
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Facts, Site, VariableSite
+from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.linen.values import Expr, FieldFactory, FieldModule, Input, SelfValue
+
+_MAX_RESTARTS = 12
+_ELEMENTWISE_NAMES = ("act", "activation", "nonlinearity", "activate")
+_SEQUENCES = ("Sequence", "Tuple", "tuple", "List", "list", "Iterable")
+_MAPPINGS = ("Dict", "dict", "Mapping")
+
+
+@dataclass
+class ClassAnalysis:
+    """What is known of a class: `methods` are those interpreted as entry points, in order."""
+
+    cls: LinenClass
+    facts: Facts
+    session: Session
+    methods: list[Method] = field(default_factory=list)
+    results: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sites(self) -> list[Site]:
+        """Submodules of the class in construction order."""
+        return list(self.facts.ordered_sites())
+
+    @property
+    def variables(self) -> list[VariableSite]:
+        """Its own parameters and variables, in order."""
+        return sorted(self.facts.variables.values(), key=lambda site: site.number)
+
+
+def analyse(program: LinenProgram, cls: LinenClass) -> ClassAnalysis:
+    """Interpret a class. Raises Refuse."""
+    ranks: dict[tuple[str | int, ...], int] = {}
+    axes: dict[tuple[str | int, ...], int] = {}
+    tuples: set[tuple[str | int, ...]] = set()
+    for _ in range(_MAX_RESTARTS):
+        session = Session(program, cls, input_ranks=ranks, input_axes=axes, input_tuples=tuples)
+        try:
+            return _run(session)
+        except NeedRank as need:
+            if need.rank is not None:
+                ranks[need.path] = need.rank
+            if need.axes is not None:
+                axes[need.path] = need.axes
+    raise Refuse("unknown-size", "the ranks of the inputs contradict each other", cls.node)
+
+
+def _run(session: Session) -> ClassAnalysis:
+    cls = session.cls
+    for item in cls.fields:
+        session.fields[item.name] = field_symbol(cls, item)
+    session.instances_of = (cls,)
+    analysis = ClassAnalysis(cls, session.facts, session)
+    setup = cls.method("setup")
+    if setup is not None:
+        frame = Frame(session, setup.owner.module, {}, owner=setup.owner, self_value=SelfValue())
+        call_method(frame, setup, (), {}, None)
+    for method in _entry_points(cls):
+        if method.name in session.facts.methods_reached:
+            continue
+        analysis.methods.append(method)
+        analysis.results[method.name] = _enter(session, method)
+    return analysis
+
+
+def _entry_points(cls: LinenClass) -> list[Method]:
+    """`__call__` first, then the other methods in the order of the code."""
+    methods = [m for m in (cls.method(name) for name in _method_names(cls)) if m is not None]
+    usable = [m for m in methods if m.name not in ("setup", "__post_init__", "__init__") and m.kind == "method"]
+    return sorted(usable, key=lambda m: m.name != "__call__")
+
+
+def _method_names(cls: LinenClass) -> list[str]:
+    names: dict[str, None] = {}
+    for owner in reversed(cls.mro):
+        names.update(dict.fromkeys(owner.own_methods))
+    return list(names)
+
+
+def _enter(session: Session, method: Method) -> Any:
+    """Interpret a method whose arguments are not known."""
+    session.facts.methods_reached.add(method.name)
+    frame = Frame(
+        session, method.owner.module, {}, owner=method.owner, self_value=SelfValue(), method=method.name
+    )
+    args = method.node.args
+    names = [a.arg for a in [*args.posonlyargs, *args.args]]
+    if names:
+        frame.env[names[0]] = Slot(SelfValue(), True)
+    defaults = dict(zip(names[len(names) - len(args.defaults) :], args.defaults, strict=True))
+    defaults.update({a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None})
+    for name in [*names[1:], *(a.arg for a in args.kwonlyargs)]:
+        value = Input((name,), _literal(defaults.get(name)), name in defaults)
+        session.inputs_seen.setdefault(value.path)
+        frame.env[name] = Slot(value, False)
+    if args.vararg is not None:
+        frame.env[args.vararg.arg] = Slot(Input((args.vararg.arg,)), False)
+        session.inputs_seen.setdefault((args.vararg.arg,))
+    if args.kwarg is not None:
+        frame.env[args.kwarg.arg] = Slot(Input((args.kwarg.arg,)), False)
+    execute(frame, method.node.body)
+    return returned(frame)
+
+
+def _literal(node: ast.expr | None) -> Any:
+    try:
+        return ast.literal_eval(node) if node is not None else None
+    except (ValueError, TypeError, SyntaxError):
+        return None
+
+
+def field_symbol(cls: LinenClass, item: Field) -> Any:
+    """What a field stands for inside the class: an expression `self.name`, typed by annotation and default."""
+    annotation = item.annotation
+    text = ast.unparse(annotation)
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        text = annotation.value
+    reference = f"self.{item.name}"
+    default = cls.resolve_in_class(item.default) if _is_reference(item.default) else None
+    if _is_factory(cls, item, text, default):
+        return FieldFactory(item.name)
+    if _is_module(cls, annotation, text):
+        return FieldModule(item.name)
+    if text == "int":
+        return Dim.symbol(reference)
+    for kind in ("int", "float", "bool", "str"):
+        if text in (kind, f"Optional[{kind}]", f"{kind} | None", f"typing.Optional[{kind}]"):
+            return Expr(reference, kind)
+    inner = text.removeprefix("Optional[").removeprefix("typing.").removeprefix("t.")
+    if inner.startswith(_SEQUENCES):
+        return Expr(reference, "sequence")
+    if inner.startswith(_MAPPINGS):
+        return Expr(reference, "mapping")
+    if _is_elementwise(item, default):
+        return Expr(reference, "elementwise")
+    return Expr(reference)
+
+
+def _is_reference(node: ast.expr | None) -> bool:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name)
+
+
+def _is_elementwise(item: Field, default: str | None) -> bool:
+    from nnx_migrate.linen.effects import registry
+
+    if any(word in item.name.lower() for word in _ELEMENTWISE_NAMES):
+        return True
+    name = linen_name(default)
+    return (name in ("relu", "gelu", "silu", "swish", "tanh", "elu", "sigmoid", "softplus", "leaky_relu", "selu")) or (
+        default is not None and default.startswith(("jax.nn.", "jax.numpy.tanh")) and registry.effect(default) is not None
+    )
+
+
+def _is_factory(cls: LinenClass, item: Field, text: str, default: str | None) -> bool:
+    if text in ("ModuleDef", "Type[nn.Module]", "type[nn.Module]", "Callable[..., nn.Module]"):
+        return True
+    name = linen_name(default)
+    if name is not None and name[:1].isupper():
+        return True
+    if default is not None and cls.program_project is not None and default in cls.known_classes:
+        return True
+    return False
+
+
+def _is_module(cls: LinenClass, annotation: ast.expr, text: str) -> bool:
+    node = annotation
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value).rpartition(".")[2] == "Optional":
+        node = node.slice
+    if isinstance(node, ast.BinOp):
+        node = node.left
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value in ("nn.Module",)
+    if not _is_reference(node):
+        return False
+    name = cls.resolve_in_class(node)
+    return linen_name(name) == "Module" or (name is not None and name in cls.known_classes)

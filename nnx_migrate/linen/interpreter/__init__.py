@@ -1,0 +1,1 @@
+"""The abstract interpreter: what Linen methods construct, call and return, without running them."""

@@ -1,0 +1,353 @@
+"""What names, attributes and subscripts stand for."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.effects import registry
+from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array, text_of
+from nnx_migrate.linen.interpreter.frame import Frame, Slot
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
+from nnx_migrate.linen.symbols import canonical, linen_name, token
+from nnx_migrate.linen.values import (
+    Bound,
+    ClassRef,
+    Closure,
+    Expr,
+    FieldFactory,
+    FieldModule,
+    Input,
+    Instance,
+    Iterated,
+    Layer,
+    ModuleList,
+    SelfValue,
+    SuperValue,
+    VariableValue,
+)
+from nnx_migrate.names.scopes import BindingKind
+
+_MODULE_METHODS = frozenset(
+    {
+        "param",
+        "variable",
+        "make_rng",
+        "sow",
+        "perturb",
+        "has_variable",
+        "is_initializing",
+        "is_mutable_collection",
+        "put_variable",
+        "get_variable",
+        "has_rng",
+        "init",
+        "apply",
+        "bind",
+        "unbind",
+        "clone",
+        "copy",
+        "lazy_init",
+        "init_with_output",
+        "tabulate",
+        "module_paths",
+    }
+)
+
+
+# ---- names ------------------------------------------------------------------------------------------------------
+
+
+def qualified_name(frame: Frame, node: ast.expr) -> str | None:
+    """The canonical qualified name of a dotted expression that starts at an import or a global of the project."""
+    root: ast.expr = node
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    if not isinstance(root, ast.Name) or frame.lookup(root.id) is not None:
+        return None
+    scope = frame.module.scopes.module
+    bindings = scope.lookup(root.id)
+    if isinstance(node, ast.Attribute) and bindings and all(b.kind is BindingKind.ASSIGNMENT for b in bindings):
+        return None  # an attribute of a variable
+    return canonical(frame.session.program.project.resolve(node, frame.module.scope_at(node), frame.module))
+
+
+def global_value(frame: Frame, node: ast.Name) -> Any:
+    """A name that no function on the way defines."""
+    qualified = canonical(
+        frame.session.program.project.resolve(node, frame.module.scope_at(node), frame.module)
+    )
+    if qualified is None:
+        if hasattr(builtins, node.id):
+            return Global(f"builtins.{node.id}")
+        return _variable(frame, node)
+    return named_value(frame, qualified, node)
+
+
+def named_value(frame: Frame, qualified: str, node: ast.expr) -> Any:
+    """What a qualified name stands for."""
+    program = frame.session.program
+    cls = program.find(qualified)
+    if cls is not None:
+        return ClassRef(cls)
+    linen = linen_name(qualified)
+    if linen is not None and "." not in linen:
+        return Layer(linen)
+    if linen is not None:
+        return Global(qualified)
+    definition = program.project.definition(qualified)
+    if definition is None:
+        return Global(qualified)
+    if isinstance(definition.node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return Closure(definition.node, definition.module)
+    if definition.binding.value is not None:
+        return _global_variable(frame, definition.module, definition.binding.value, node, qualified)
+    return Global(qualified)
+
+
+def _variable(frame: Frame, node: ast.Name) -> Any:
+    bindings = frame.module.scopes.module.lookup(node.id)
+    if len(bindings) == 1 and bindings[0].value is not None:
+        return _global_variable(frame, frame.module, bindings[0].value, node, node.id)
+    return Expr(node.id) if bindings and not frame.foreign else Unknown(f"`{node.id}` isn't known")
+
+
+def _global_variable(frame: Frame, module: Any, value: ast.expr, node: ast.expr, qualified: str) -> Any:
+    """A module-level `NAME = value`: constants and aliases by value, everything else by name."""
+    from nnx_migrate.linen.interpreter.expressions import evaluate
+
+    session = frame.session
+    if session.depth > 20:
+        return Unknown("definitions nested too deeply")
+    session.depth += 1
+    try:
+        found = evaluate(Frame(session, module, {}, foreign=True), value)
+    finally:
+        session.depth -= 1
+    if isinstance(found, Unknown | Expr | Array | Instance) or _contains_unknown(found):
+        same_file = module is frame.module and not frame.foreign
+        return Expr(ast.unparse(node)) if same_file or not frame.foreign else Unknown(f"`{qualified}` isn't known")
+    return found
+
+
+def _contains_unknown(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return any(_contains_unknown(item) for item in value)
+    if isinstance(value, dict):
+        return any(_contains_unknown(item) for item in value.values())
+    return isinstance(value, Unknown | Expr | Array | Instance)
+
+
+# ---- attributes -------------------------------------------------------------------------------------------------
+
+
+def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
+    """`value.name`."""
+    if isinstance(value, SelfValue):
+        return self_attribute(frame, name, node)
+    if isinstance(value, SuperValue):
+        return Bound(value, name)
+    if isinstance(value, Input):
+        return _input_attribute(frame, value, name)
+    if isinstance(value, VariableValue):
+        if name == "value":
+            return value.value
+        return get(frame, value.value, name, node)
+    if isinstance(value, Array):
+        return array_attribute(frame, value, name)
+    if isinstance(value, Instance):
+        return _instance_attribute(frame, value, name, node)
+    if isinstance(value, Expr):
+        return Expr(f"{_atomic(value.text)}.{name}")
+    if isinstance(value, Global):
+        return Global(f"{value.name}.{name}")
+    if isinstance(value, tuple | list | dict | str | ModuleList | Layer | ClassRef | Shape):
+        return Bound(value, name)
+    if isinstance(value, FieldModule):
+        return Bound(value, name)
+    if isinstance(value, Unknown):
+        return value
+    return Unknown(f"attribute `{name}` can't be followed")
+
+
+def _atomic(text: str) -> str:
+    plain = text.replace("§", "_").replace(".", "_").replace("[", "_").replace("]", "_").replace("'", "_")
+    return text if plain.isidentifier() else f"({text})"
+
+
+def self_attribute(frame: Frame, name: str, node: ast.expr | None = None) -> Any:
+    """`self.name`: what setup gave it, else a field, a class attribute, a property or a method."""
+    session = frame.session
+    slot = session.attributes.get(name)
+    if slot is not None:
+        if isinstance(node, ast.Attribute) and not frame.foreign:
+            session.facts.static_names[frame.context, node] = slot.static
+        return slot.value
+    if name in session.fields:
+        return session.fields[name]
+    method = session.cls.method(name)
+    if method is not None:
+        if method.kind == "property":
+            from nnx_migrate.linen.interpreter.functions import call_method
+
+            return call_method(frame, method, (), {}, node)
+        return Bound(SelfValue(), name)
+    attribute = session.cls.class_attribute(name)
+    if attribute is not None:
+        value, owner = attribute
+        found = _global_variable(frame, owner.module, value, value, name)
+        return Expr(f"self.{name}") if isinstance(found, Expr | Unknown) else found
+    if name in _MODULE_METHODS:
+        return Bound(SelfValue(), name)
+    if name in ("variables", "scope", "path", "parent", "name"):
+        return Bound(SelfValue(), name)
+    return Unknown(f"`self.{name}` isn't defined in the class")
+
+
+def _input_attribute(frame: Frame, value: Input, name: str) -> Any:
+    if name in ("shape", "ndim", "T", "mT", "dtype", "size", "at") or registry.method(name) is not None:
+        if registry.method(name) is not None and name not in ("shape", "ndim", "T", "mT", "dtype", "size", "at"):
+            return Bound(value, name)
+        return array_attribute(frame, input_array(frame.session, value), name, value)
+    return seen(frame, Input((*value.path, name)))
+
+
+def seen(frame: Frame, value: Input) -> Input:
+    """Remember that a part of an argument occurs."""
+    frame.session.inputs_seen.setdefault(value.path)
+    return value
+
+
+def array_attribute(frame: Frame, array: Array, name: str, of: Any = None) -> Any:
+    """An attribute or method of an array."""
+    if name == "shape":
+        return array.shape
+    if name == "ndim":
+        rank = array.shape.rank
+        return Dim.of(rank) if rank is not None else Dim.unknown("the rank of the array is not known")
+    if name == "at":
+        return Bound(array, "at")
+    transfer = registry.attribute(name)
+    if transfer is not None:
+        return transfer(array)
+    return Bound(of if of is not None else array, name)
+
+
+def _instance_attribute(frame: Frame, value: Instance, name: str, node: ast.expr) -> Any:
+    """A field, method or submodule of a submodule."""
+    target = value.site.target
+    if isinstance(target, ClassRef):
+        if target.cls.method(name) is not None:
+            return Bound(value, name)
+        if target.cls.field(name) is not None:
+            from nnx_migrate.linen.interpreter.modules import field_value
+
+            return field_value(frame, value.site, name)
+    return Bound(value, name)
+
+
+def field_reference(cls: LinenClass, name: str, annotation: str) -> Any:
+    """The value of a field of the class under analysis, by its annotation."""
+    return Expr(f"self.{name}", annotation)
+
+
+# ---- subscripts -------------------------------------------------------------------------------------------------
+
+
+def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None) -> Any:
+    """`value[index]`."""
+    number = as_dim(index)
+    constant = number.const if number is not None else None
+    if isinstance(value, VariableValue):
+        value = value.value
+    if isinstance(value, Shape):
+        return _shape_item(frame, value, index, constant)
+    if isinstance(value, tuple | list):
+        if constant is not None:
+            return value[constant] if -len(value) <= constant < len(value) else Unknown("an index out of range")
+        if isinstance(index, slice):
+            return _slice(value, index)
+        return _any_of(frame, value, node)
+    if isinstance(value, dict):
+        if isinstance(index, str | int):
+            return value.get(index, Unknown(f"no key {index!r}"))
+        return Unknown("a key that isn't known")
+    if isinstance(value, Input):
+        if isinstance(index, str):
+            return seen(frame, Input((*value.path, index)))
+        if constant is not None and value.path in frame.session.input_tuples:
+            return seen(frame, Input((*value.path, constant)))
+        value = input_array(frame.session, value)
+    if isinstance(value, Array):
+        transfer = registry.effect("getitem") or registry.method("__getitem__")
+        if transfer is None:
+            return Unknown("indexing")
+        return transfer(value, effect_value(frame.session, index))
+    if isinstance(value, Expr):
+        return _expression_item(frame, value, index)
+    if isinstance(value, ModuleList):
+        return value.element
+    if isinstance(value, Bound) and value.name == "at":
+        return Bound(value.value, "at[]")
+    if isinstance(value, Unknown):
+        return value
+    return Unknown("a subscript that can't be followed")
+
+
+def _shape_item(frame: Frame, shape: Shape, index: Any, constant: int | None) -> Any:
+    from nnx_migrate.linen.interpreter.expressions import axes_needed
+
+    try:
+        if isinstance(index, slice):
+            start, stop = index.start, index.stop
+            if isinstance(stop, int) and stop < 0:
+                axes_needed(frame, shape, -stop)
+            if isinstance(start, int) and start < 0:
+                axes_needed(frame, shape, -start)
+            if all(bound is None or isinstance(bound, int) for bound in (start, stop)) and index.step is None:
+                return shape.sliced(start, stop)
+            return Unknown("a slice of a shape")
+        if constant is None:
+            return Dim.unknown("an axis that isn't known")
+        if constant < 0:
+            axes_needed(frame, shape, -constant)
+        return shape.dim(constant)
+    except Unmodelled as unmodelled:
+        return Unknown(str(unmodelled))
+
+
+def _slice(value: tuple[Any, ...] | list[Any], index: slice) -> Any:
+    bounds = (index.start, index.stop, index.step)
+    if all(bound is None or isinstance(bound, int) for bound in bounds):
+        return value[index]
+    return Unknown("a slice with unknown bounds")
+
+
+def _any_of(frame: Frame, value: tuple[Any, ...] | list[Any], node: ast.Subscript | None) -> Any:
+    """An item at an unknown position: certain where all items are equal."""
+    if value and all(item == value[0] for item in value):
+        return value[0]
+    if node is not None:
+        from nnx_migrate.linen.interpreter.expressions import static_or_unknown
+
+        return static_or_unknown(frame, node)
+    return Unknown("an item at an unknown position")
+
+
+def _expression_item(frame: Frame, value: Expr, index: Any) -> Any:
+    if isinstance(index, slice):
+        parts = [None if b is None else text_of(b) for b in (index.start, index.stop, index.step)]
+        if any(b is not None and t is None for b, t in zip((index.start, index.stop, index.step), parts, strict=True)):
+            return Unknown("a slice with unknown bounds")
+        text = f"{parts[0] or ''}:{parts[1] or ''}" + (f":{parts[2]}" if parts[2] else "")
+        return Expr(f"{_atomic(value.text)}[{text}]", "sequence")
+    text_index = text_of(index)
+    if text_index is None:
+        return Unknown("an index that isn't known")
+    return Expr(f"{_atomic(value.text)}[{text_index}]")
+
+
+__all__ = ["FieldFactory", "Iterated", "Slot", "array_attribute", "get", "item", "named_value", "self_attribute", "token"]

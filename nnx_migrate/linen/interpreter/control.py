@@ -1,0 +1,132 @@
+"""Control flow: what is known after code that may have taken one path or another."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any, Literal
+
+from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.interpreter.convert import as_dim, input_array
+from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
+from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.sites import Control, Phi
+from nnx_migrate.linen.values import Expr, Input, Instance, ModuleList, VariableValue
+
+
+def branch(node: ast.AST, which: Literal["body", "orelse", "loop", "after"]) -> Control:
+    """The control that code below `node` stands under."""
+    return Control(node, which)
+
+
+def join_envs(frame: Frame, first: Env, second: Env, node: ast.AST) -> Env:
+    """The variables after two paths have met."""
+    joined: Env = {}
+    for name in [*first, *(n for n in second if n not in first)]:
+        a, b = first.get(name), second.get(name)
+        if a is None or b is None:
+            only = a or b
+            assert only is not None
+            joined[name] = Slot(only.value, only.static, maybe_unbound=True)
+        elif a == b:
+            joined[name] = a
+        else:
+            joined[name] = _join_slots(frame, name, a, b, node)
+    return joined
+
+
+def _join_slots(frame: Frame, name: str, a: Slot, b: Slot, node: ast.AST) -> Slot:
+    static = a.static and b.static and condition_is_static(frame, node)
+    if static and a.value != b.value and not isinstance(a.value, Array):
+        merged = static_join(frame, name, a.value, b.value, node)
+    else:
+        merged = join(frame, a.value, b.value, node, name)
+    return Slot(merged, static, a.maybe_unbound or b.maybe_unbound)
+
+
+def condition_is_static(frame: Frame, node: ast.AST) -> bool:
+    """Whether the constructor can take the same decision."""
+    from nnx_migrate.linen.interpreter.static import is_static
+
+    if isinstance(node, ast.If | ast.IfExp | ast.While):
+        return is_static(frame, node.test)
+    if isinstance(node, ast.For):
+        return is_static(frame, node.iter)
+    return False
+
+
+def static_join(frame: Frame, name: str, a: Any, b: Any, node: ast.AST) -> Any:
+    """A variable that the constructor computes by the same statements: known by its name from here on."""
+    if isinstance(a, Instance | ModuleList) or isinstance(b, Instance | ModuleList):
+        return join(frame, a, b, node, name)
+    kind = "int" if as_dim(a) is not None and as_dim(b) is not None else ""
+    return local(frame, name, (id(node), name, "join"), kind)
+
+
+def local(frame: Frame, name: str, key: Any, kind: str = "") -> Any:
+    """A static local variable, known by name."""
+    if frame.foreign:
+        return Unknown(f"`{name}` depends on how the module is configured")
+    number = frame.session.number_of(key)
+    frame.session.facts.locals[number] = name
+    return Expr(f"{name}§s{number}", kind)
+
+
+def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
+    """What is known of a value that came by one path or the other."""
+    if a == b:
+        return a
+    if isinstance(a, Unknown):
+        return a
+    if isinstance(b, Unknown):
+        return b
+    if isinstance(a, VariableValue) or isinstance(b, VariableValue):
+        return Unknown("different variables on different paths")
+    if isinstance(a, Input) and isinstance(b, Array):
+        a = input_array(frame.session, a)
+    if isinstance(b, Input) and isinstance(a, Array):
+        b = input_array(frame.session, b)
+    if isinstance(a, Input) and isinstance(b, Input):
+        a, b = input_array(frame.session, a), input_array(frame.session, b)
+    if isinstance(a, Array) and isinstance(b, Array):
+        return _join_arrays(frame, a, b, node, name)
+    if isinstance(a, tuple | list) and type(a) is type(b) and len(a) == len(b):
+        return type(a)(join(frame, x, y, node, f"{name}_{i}") for i, (x, y) in enumerate(zip(a, b, strict=True)))
+    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+        return {key: join(frame, a[key], b[key], node, f"{name}_{key}") for key in a}
+    x, y = as_dim(a), as_dim(b)
+    if x is not None and y is not None:
+        return phi(frame, name, node, x, y)
+    return Unknown(f"`{name}` differs between two paths")
+
+
+def _join_arrays(frame: Frame, a: Array, b: Array, node: ast.AST, name: str) -> Array:
+    if a.shape.exact != b.shape.exact or (a.shape.exact and len(a.shape.dims) != len(b.shape.dims)):
+        return Array(a.shape.join(b.shape), a.dtype if a.dtype == b.dtype else None)
+    count = min(len(a.shape.dims), len(b.shape.dims))
+    dims = tuple(
+        phi(frame, name, node, x, y)
+        for x, y in zip(a.shape.dims[len(a.shape.dims) - count :], b.shape.dims[len(b.shape.dims) - count :], strict=True)
+    )
+    same_lead = a.shape.lead == b.shape.lead and len(a.shape.dims) == len(b.shape.dims)
+    lead = a.shape.lead if same_lead else ""
+    return Array(Shape(dims, None if a.shape.exact else lead), a.dtype if a.dtype == b.dtype else None)
+
+
+def phi(frame: Frame, name: str, node: ast.AST, first: Dim, second: Dim, *, is_loop: bool = False) -> Dim:
+    """The size that a variable has after an `if`, as a symbol of its own where the paths differ."""
+    if same(first, second):
+        return first
+    if not first.known:
+        return first
+    if not second.known:
+        return second
+    if frame.foreign:
+        return Dim.unknown("a size that depends on how another module is configured")
+    key = ("phi", id(node), frame.context, first, second)
+    number = frame.session.number_of(key)
+    found = Phi(number, name, node, (first, second), is_loop)
+    frame.session.facts.phis.setdefault(number, found)
+    return Dim.size(frame.session.facts.phis[number].token)
+
+
+__all__ = ["Expr", "branch", "join", "join_envs", "phi"]

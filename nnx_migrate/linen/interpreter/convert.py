@@ -1,0 +1,66 @@
+"""Conversions between the interpreter's values and those that shape effects understand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter.frame import Session
+from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.symbols import token
+from nnx_migrate.linen.values import Expr, Input, VariableValue
+
+
+def as_dim(value: Any) -> Dim | None:
+    """The value as a size, None where it is none."""
+    if isinstance(value, Dim):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Dim.of(value)
+    if isinstance(value, Expr) and value.maybe_int:
+        return value.dim
+    return None
+
+
+def input_array(session: Session, value: Input) -> Array:
+    """The array that a method argument is: its last axes are named, the others are what `lead` says."""
+    rank = session.input_ranks.get(value.path)
+    count = rank if rank is not None else session.input_axes.get(value.path, 1)
+    dims = tuple(Dim.size(token(value.text, "a", axis)) for axis in range(-count, 0))
+    return Array(Shape(dims, None if rank is not None else value.text))
+
+
+def effect_value(session: Session, value: Any) -> Any:
+    """A value as shape effects take it: arguments become arrays, expressions sizes."""
+    if isinstance(value, Input):
+        return input_array(session, value)
+    if isinstance(value, VariableValue):
+        return effect_value(session, value.value)
+    if isinstance(value, Expr):
+        return value.dim if value.maybe_int else Unknown(f"`{value.text}` isn't known here")
+    if isinstance(value, tuple):
+        return tuple(effect_value(session, item) for item in value)
+    if isinstance(value, list):
+        return [effect_value(session, item) for item in value]
+    if isinstance(value, dict):
+        return {key: effect_value(session, item) for key, item in value.items()}
+    return value
+
+
+def text_of(value: Any) -> str | None:
+    """The source of a value that the constructor can compute, None where it has none."""
+    if isinstance(value, Dim):
+        return value.text() if value.known else None
+    if isinstance(value, Expr):
+        return value.text
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    if isinstance(value, tuple | list):
+        items = [text_of(item) for item in value]
+        if any(item is None for item in items):
+            return None
+        inner = ", ".join(str(item) for item in items)
+        if isinstance(value, list):
+            return f"[{inner}]"
+        return f"({inner},)" if len(items) == 1 else f"({inner})"
+    return None

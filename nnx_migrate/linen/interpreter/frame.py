@@ -1,0 +1,138 @@
+"""The state of an interpretation: variables of one function body, and what all bodies share."""
+
+from __future__ import annotations
+
+import ast
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Context, Control, Facts
+from nnx_migrate.names.modules import Module
+
+BUDGET_SECONDS = 2.0
+MAX_DEPTH = 24
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A variable's value, and whether the constructor can compute it by the same statements (`static`)."""
+
+    value: Any
+    static: bool = False
+    maybe_unbound: bool = False
+
+
+Env = dict[str, Slot]
+
+
+class NeedRank(Exception):
+    """The code only works for inputs of a certain rank: start again with that knowledge."""
+
+    def __init__(self, path: tuple[str | int, ...], rank: int | None = None, axes: int | None = None) -> None:
+        self.path, self.rank, self.axes = path, rank, axes
+
+
+@dataclass
+class Session:
+    """What all frames of one analysis share: the program, the records, the budget, the module's attributes."""
+
+    program: LinenProgram
+    cls: LinenClass
+    facts: Facts = field(default_factory=Facts)
+    fields: dict[str, Any] = field(default_factory=dict)
+    attributes: Env = field(default_factory=dict)
+    deadline: float = field(default_factory=lambda: time.monotonic() + BUDGET_SECONDS)
+    recording: bool = True
+    depth: int = 0
+    numbers: int = 0
+    round_markers: dict[tuple[ast.AST, int], ast.AST] = field(default_factory=dict)
+    instances_of: tuple[LinenClass, ...] = ()
+    known_phis: dict[Any, Any] = field(default_factory=dict)
+    known_numbers: dict[Any, int] = field(default_factory=dict)
+    input_ranks: dict[tuple[str | int, ...], int] = field(default_factory=dict)
+    input_axes: dict[tuple[str | int, ...], int] = field(default_factory=dict)
+    input_tuples: set[tuple[str | int, ...]] = field(default_factory=set)
+    inputs_seen: dict[tuple[str | int, ...], None] = field(default_factory=dict)
+    results: dict[Any, Any] = field(default_factory=dict)  # what methods of other classes return
+
+    def next_number(self) -> int:
+        """A number for a site, loop variable, phi or local."""
+        self.numbers += 1
+        return self.numbers
+
+    def number_of(self, key: Any) -> int:
+        """A number that stays the same for the same key, however often the code is interpreted."""
+        if key not in self.known_numbers:
+            self.known_numbers[key] = self.next_number()
+        return self.known_numbers[key]
+
+    def tick(self, node: ast.AST | None = None) -> None:
+        """Stop with a reason when the time is up."""
+        if time.monotonic() > self.deadline:
+            raise Refuse("budget", f"`{self.cls.name}` takes more than {BUDGET_SECONDS:g} s", node)
+
+
+@dataclass
+class Frame:
+    """One function body (or class body expression) under interpretation."""
+
+    session: Session
+    module: Module
+    env: Env
+    owner: LinenClass | None = None
+    self_value: Any = None
+    method: str = ""
+    context: Context = ()
+    controls: tuple[Control, ...] = ()
+    returns: list[Any] = field(default_factory=list)
+    outer: Env | None = None
+    foreign: bool = False  # code of another class: its names mean nothing in the class under analysis
+    is_setup: bool = False
+    ended: bool = False
+    jumps: list[tuple[ast.stmt, Env]] = field(default_factory=list)
+
+    def lookup(self, name: str) -> Slot | None:
+        """A local or enclosing variable."""
+        slot = self.env.get(name)
+        if slot is None and self.outer is not None:
+            slot = self.outer.get(name)
+        return slot
+
+    def bind(self, name: str, value: Any, static: bool = False) -> None:
+        """Give a local variable a value."""
+        self.env[name] = Slot(value, static)
+
+    def record(self, node: ast.AST, value: Any) -> Any:
+        """Remember what a node evaluates to."""
+        if not self.foreign:
+            self.session.facts.values[self.context, node] = value
+        return value
+
+    @contextmanager
+    def under(self, control: Control) -> Iterator[None]:
+        """Interpret what stands below a control statement."""
+        saved = self.controls
+        self.controls = (*saved, control)
+        try:
+            yield
+        finally:
+            self.controls = saved
+
+    @contextmanager
+    def probing(self) -> Iterator[None]:
+        """Interpret without recording (rounds of a loop before its sizes are stable)."""
+        saved = self.session.recording
+        self.session.recording = False
+        try:
+            yield
+        finally:
+            self.session.recording = saved
+
+    def child(self, **changes: Any) -> Frame:
+        """A frame for code below this one."""
+        return replace(self, **{"returns": [], "ended": False, "jumps": [], **changes})

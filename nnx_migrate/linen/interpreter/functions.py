@@ -1,0 +1,109 @@
+"""Calls of Python functions of the project: closures, lambdas, helper functions and methods of the class."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, Env, Frame, Slot
+from nnx_migrate.linen.model import Method
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.values import Closure, SelfValue
+
+
+def call_closure(
+    frame: Frame,
+    closure: Closure,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    node: ast.expr | None,
+    *,
+    method: str = "",
+    static_args: bool = False,
+) -> Any:
+    """The result of a function whose code is known; its effects are recorded in the context of the call."""
+    session = frame.session
+    if session.depth >= MAX_DEPTH:
+        return Unknown("calls nested too deeply (or recursion)")
+    local_function = closure.env is not None or closure.self_value is not None
+    inner = Frame(
+        session,
+        closure.module,
+        {},
+        owner=closure.owner,
+        self_value=closure.self_value,
+        method=method or frame.method,
+        context=(*frame.context, node) if node is not None else frame.context,
+        controls=frame.controls,
+        outer=closure.env,
+        foreign=frame.foreign or not local_function,
+    )
+    inner.env.update(bind_arguments(frame, closure, args, kwargs, static_args))
+    session.depth += 1
+    try:
+        return _run(inner, closure.node)
+    finally:
+        session.depth -= 1
+
+
+def _run(inner: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Any:
+    from nnx_migrate.linen.interpreter.expressions import evaluate
+    from nnx_migrate.linen.interpreter.statements import execute, returned
+
+    if isinstance(node, ast.Lambda):
+        return evaluate(inner, node.body)
+    if any(isinstance(n, ast.Yield | ast.YieldFrom) for n in ast.walk(node)):
+        return Unknown("a generator")
+    execute(inner, node.body)
+    return returned(inner)
+
+
+def call_method(
+    frame: Frame, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.expr | None
+) -> Any:
+    """A method of the class under analysis, called on `self`."""
+    self_value = None if method.kind in ("static", "class") else SelfValue()
+    closure = Closure(method.node, method.owner.module, None, self_value or SelfValue(), method.owner)
+    given = args if self_value is None else (self_value, *args)
+    if method.kind == "class":
+        given = (Unknown("the class"), *args)
+    frame.session.facts.methods_reached.add(method.name)
+    return call_closure(frame, closure, given, kwargs, node, method=method.name)
+
+
+def bind_arguments(
+    frame: Frame, closure: Closure, args: tuple[Any, ...], kwargs: dict[str, Any], static: bool = False
+) -> Env:
+    """A function's parameters bound to the values of a call; defaults are evaluated where they stand."""
+    from nnx_migrate.linen.interpreter.expressions import evaluate
+
+    spec = closure.node.args
+    names = [a.arg for a in [*spec.posonlyargs, *spec.args]]
+    bound: Env = {}
+    for name, value in zip(names, args, strict=False):
+        bound[name] = Slot(value, static)
+    if len(args) > len(names):
+        if spec.vararg is None:
+            raise Refuse("unsupported-syntax", "a call gives more arguments than the function has", closure.node)
+        bound[spec.vararg.arg] = Slot(tuple(args[len(names) :]))
+    elif spec.vararg is not None:
+        bound[spec.vararg.arg] = Slot(())
+    rest: dict[str, Any] = {}
+    for name, value in kwargs.items():
+        if name in names or name in [a.arg for a in spec.kwonlyargs]:
+            bound[name] = Slot(value, static)
+        else:
+            rest[name] = value
+    if spec.kwarg is not None:
+        bound[spec.kwarg.arg] = Slot(rest)
+    definition = Frame(frame.session, closure.module, {}, outer=closure.env, foreign=True, owner=closure.owner)
+    defaults = dict(zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True))
+    defaults.update({a.arg: d for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None})
+    for name, default in defaults.items():
+        if name not in bound:
+            bound[name] = Slot(evaluate(definition, default), False)
+    for name in [*names, *(a.arg for a in spec.kwonlyargs)]:
+        if name not in bound:
+            bound[name] = Slot(Unknown(f"argument `{name}` isn't given"))
+    return bound

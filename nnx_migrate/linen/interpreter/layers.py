@@ -1,0 +1,72 @@
+"""Built-in Linen layers: what calling one returns."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.effects.layers import layer
+from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.sites import Site
+from nnx_migrate.linen.values import Instance, ModuleList
+from nnx_migrate.nnx.layers import LAYERS
+
+
+def params_needed(name: str) -> bool:
+    """Whether the NNX layer takes sizes of its inputs."""
+    spec = LAYERS.get(f"flax.linen.{name}")
+    return spec is None or bool(spec.sizes) or bool(spec.children)
+
+
+def layer_output(
+    frame: Frame, site: Site, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None, method: str
+) -> Any:
+    """What calling a layer returns."""
+    from nnx_migrate.linen.interpreter.calls import apply
+
+    name = site.target_name
+    if name == "Sequential":
+        return sequential(frame, site, args, kwargs, node)
+    if any(_holds_module(value) for value in (*site.args, *site.kwargs.values())):
+        raise Refuse("unsupported-layer", f"`nn.{name}` around another module", node or site.call)
+    model = layer(f"flax.linen.{name}")
+    if model is None:
+        return Unknown(f"`nn.{name}` isn't modelled")
+    given = {k: effect_value(frame.session, v) for k, v in site.kwargs.items() if k not in ("name", "parent", "**")}
+    built = model.bind(*(effect_value(frame.session, a) for a in site.args), **given)
+    if isinstance(built, Unknown):
+        return built
+    _ = apply
+    values = [effect_value(frame.session, a) for a in args]
+    return built.apply(method, *values, **{k: effect_value(frame.session, v) for k, v in kwargs.items()}).output
+
+
+def sequential(
+    frame: Frame, site: Site, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
+) -> Any:
+    """`nn.Sequential(layers)(x)`: each layer on what the one before returned."""
+    from nnx_migrate.linen.interpreter.calls import apply
+
+    layers = site.kwargs.get("layers", site.args[0] if site.args else ())
+    if isinstance(layers, ModuleList) or not isinstance(layers, tuple | list):
+        raise Refuse("unsupported-layer", "`nn.Sequential` of a list that isn't written out", node or site.call)
+    result: Any = args[0] if args else None
+    for index, item in enumerate(layers):
+        if index == 0:
+            result = apply(frame, item, args, kwargs, None)
+        elif isinstance(result, tuple):
+            result = apply(frame, item, result, {}, None)
+        elif isinstance(result, dict):
+            result = apply(frame, item, (), result, None)
+        else:
+            result = apply(frame, item, (result,), {}, None)
+    return result
+
+
+def _holds_module(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return any(_holds_module(item) for item in value)
+    return isinstance(value, Instance | ModuleList)

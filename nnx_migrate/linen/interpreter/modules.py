@@ -1,0 +1,253 @@
+"""Submodules: constructing them, calling them, and what `self.param` and its kin return."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.effects import registry
+from nnx_migrate.linen.interpreter.convert import as_dim, effect_value
+from nnx_migrate.linen.interpreter.expressions import evaluate, static_or_unknown
+from nnx_migrate.linen.interpreter.frame import Frame, Slot
+from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
+from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.sites import LayerCall, Site, VariableSite
+from nnx_migrate.linen.values import (
+    ClassRef,
+    FieldFactory,
+    FieldModule,
+    Input,
+    Instance,
+    Layer,
+    ModuleList,
+    Partial,
+    VariableValue,
+)
+
+_TRANSFORMS = frozenset(
+    "scan vmap remat checkpoint jit remat_scan map_variables jvp vjp grad value_and_grad cond switch while_loop "
+    "custom_vjp add_metadata_axis named_call".split()
+)
+
+
+# ---- construction -----------------------------------------------------------------------------------------------
+
+
+def construct_or_bind(frame: Frame, node: ast.Call, target: Any) -> Any:
+    """`Layer(...)`, `partial_of_layer(...)`: a submodule, registered at this place."""
+    partials: list[Partial] = []
+    while isinstance(target, Partial):
+        partials.insert(0, target)
+        target = target.func
+    from nnx_migrate.linen.interpreter.calls import arguments
+
+    args, kwargs, certain = arguments(frame, node)
+    for partial in reversed(partials):
+        args, kwargs = (*partial.args, *args), {**dict(partial.kwargs), **kwargs}
+    site = _site(frame, node, target, tuple(partials), args, kwargs)
+    if not certain:
+        site.kwargs = {**site.kwargs, "**": True}
+    return Instance(site)
+
+
+def _site(frame: Frame, node: ast.Call, target: Any, partials: Any, args: Any, kwargs: Any) -> Site:
+    facts = frame.session.facts
+    key = (frame.context, node)
+    name = next((k.value for k in node.keywords if k.arg == "name"), None)
+    site = facts.sites.get(key)
+    if site is None:
+        site = Site(
+            number=frame.session.next_number(),
+            call=node,
+            target=target,
+            owner=frame.owner or frame.session.cls,
+            method=frame.method,
+            context=frame.context,
+            controls=frame.controls,
+            partials=partials,
+            args=args,
+            kwargs=kwargs,
+            name=name,
+        )
+        site.foreign = frame.foreign
+        facts.sites[key] = site
+    elif site.target != target:
+        raise Refuse("unknown-module", "one expression constructs different kinds of modules", node)
+    site.args, site.kwargs, site.controls = args, kwargs, frame.controls
+    return site
+
+
+# ---- calls ------------------------------------------------------------------------------------------------------
+
+
+def call_instance(
+    frame: Frame,
+    instance: Instance,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    node: ast.Call | None,
+    method: str = "__call__",
+) -> Any:
+    """Call a submodule: recorded with its arguments; the result by the layer's effect or the class's own code."""
+    site = instance.site
+    if frame.session.recording:
+        call = LayerCall(node, args, dict(kwargs), method, frame.method, frame.context)
+        site.calls = [c for c in site.calls if not (c.node is node and node is not None and c.context == frame.context)]
+        site.calls.append(call)
+        if node is not None:
+            frame.session.facts.calls[frame.context, node] = site
+    if isinstance(site.target, Layer):
+        return layer_output(frame, site, args, kwargs, node, method)
+    if isinstance(site.target, ClassRef):
+        return call_project_class(frame, site, site.target.cls, args, kwargs, method)
+    return Unknown(f"the result of `{site.target_name}` isn't known")
+
+
+def call_one_of(frame: Frame, instances: tuple[Instance, ...], args: Any, kwargs: Any, node: ast.Call | None) -> Any:
+    """A call in a loop over a list of different submodules: each in turn."""
+    raise Refuse("unsupported-syntax", "a loop over submodules of different kinds", node)
+
+
+def call_field_module(
+    frame: Frame, module: FieldModule, method: str, args: Any, kwargs: Any, node: ast.Call | None
+) -> Any:
+    """A module that was handed in: what it returns isn't known."""
+    return Unknown(f"the result of the module `self.{module.name}` isn't known")
+
+
+def call_project_class(
+    frame: Frame, site: Site, cls: LinenClass, args: Any, kwargs: Any, method: str
+) -> Any:
+    """What a method of another module returns for these constructor and call arguments."""
+    from nnx_migrate.linen.interpreter.summaries import run_class
+
+    values = tuple(effect_value(frame.session, a) for a in args)
+    keywords = {k: effect_value(frame.session, v) for k, v in kwargs.items()}
+    fields = bind_fields(frame, site, cls)
+    return run_class(frame.session, cls, fields, method, values, keywords)
+
+
+def bind_fields(frame: Frame, site: Site, cls: LinenClass) -> dict[str, Any]:
+    """The values of a module's fields at a construction."""
+    names = [f.name for f in cls.fields]
+    bound: dict[str, Any] = dict(zip(names, site.args, strict=False))
+    bound.update({k: v for k, v in site.kwargs.items() if k in names})
+    if "**" in site.kwargs:
+        for name in names:
+            bound.setdefault(name, Unknown("an argument behind `**`"))
+    return bound
+
+
+def field_value(frame: Frame, site: Site, name: str) -> Any:
+    """`submodule.field`."""
+    assert isinstance(site.target, ClassRef)
+    values = bind_fields(frame, site, site.target.cls)
+    if name in values:
+        return values[name]
+    return default_value(frame, site.target.cls, name)
+
+
+def default_value(frame: Frame, cls: LinenClass, name: str) -> Any:
+    """A field's default, evaluated in its class."""
+    item = cls.field(name)
+    if item is None:
+        return Unknown(f"no field `{name}`")
+    overridden = cls.class_attribute(name)
+    if overridden is not None:
+        expression, owner = overridden
+        return evaluate(Frame(frame.session, owner.module, {}, foreign=True, owner=owner), expression)
+    if item.default is None:
+        return Unknown(f"field `{name}` isn't given")
+    return evaluate(Frame(frame.session, item.owner.module, {}, foreign=True, owner=item.owner), item.default)
+
+
+def needs_sizes(frame: Frame, site: Site) -> bool:
+    """Whether the NNX constructor of this submodule takes sizes of its inputs."""
+    return not isinstance(site.target, Layer) or params_needed(site.target.name)
+
+
+# ---- functions of flax.linen ------------------------------------------------------------------------------------
+
+
+def linen_function(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
+    """`nn.relu(x)`, `nn.max_pool(...)`, `nn.merge_param(...)`, and the lifted transforms."""
+    if name in _TRANSFORMS:
+        raise Refuse("unsupported-layer", f"the lifted transform `nn.{name}`", node)
+    if name == "merge_param":
+        chosen = [v for v in args[1:3] if v is not None]
+        return chosen[-1] if chosen else None
+    if name == "share_scope":
+        raise Refuse("unsupported-api", "`nn.share_scope`", node)
+    transfer = registry.effect(f"flax.linen.{name}")
+    if transfer is not None:
+        values = [effect_value(frame.session, a) for a in args]
+        return transfer(*values, **{k: effect_value(frame.session, v) for k, v in kwargs.items()})
+    if node is not None and is_static(frame, node):
+        return static_or_unknown(frame, node)
+    return Unknown(f"`nn.{name}` isn't modelled")
+
+
+# ---- the module's own API ---------------------------------------------------------------------------------------
+
+
+def module_api(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
+    """`self.param`, `self.variable`, `self.make_rng`, `self.sow` ..."""
+    if name == "param" and node is not None:
+        return _param(frame, node, args, kwargs)
+    if name == "make_rng":
+        stream = args[0] if args else kwargs.get("name", "params")
+        if not isinstance(stream, str):
+            raise Refuse("unsupported-api", "`make_rng` with a name that isn't a literal", node)
+        frame.session.facts.rng_streams.add(stream)
+        return Unknown("a random key")
+    if name == "is_initializing":
+        return False
+    if name == "sow" and not frame.foreign:
+        raise Refuse("unsupported-api", "`self.sow`", node)
+    if frame.foreign:
+        return Unknown(f"`self.{name}`")
+    raise Refuse("unsupported-api", f"`self.{name}`", node)
+
+
+def _param(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
+    """`self.param(name, init_fn, shape, dtype)`: an array of that shape."""
+    name = args[0] if args else kwargs.get("name")
+    if not frame.foreign:
+        if not isinstance(name, str):
+            raise Refuse("unsupported-api", "`self.param` with a name that isn't a literal", node)
+        key = (frame.context, node)
+        if key not in frame.session.facts.variables:
+            frame.session.facts.variables[key] = VariableSite(
+                frame.session.next_number(),
+                node,
+                "params",
+                name,
+                frame.owner or frame.session.cls,
+                frame.method,
+                frame.context,
+                frame.controls,
+            )
+    shape = args[2] if len(args) > 2 else kwargs.get("shape")
+    if isinstance(shape, Shape):
+        return Array(shape)
+    if isinstance(shape, tuple | list):
+        dims = [as_dim(item) for item in shape]
+        if all(dim is not None for dim in dims):
+            return Array(Shape(tuple(d for d in dims if d is not None)))
+        return Array(Shape(tuple(d if d is not None else Dim.unknown("a size") for d in dims)))
+    single = as_dim(shape)
+    if single is not None:
+        return Array(Shape((single,)))
+    return Unknown("a parameter whose shape can't be followed")
+
+
+def set_attribute(frame: Frame, args: tuple[Any, ...], node: ast.Call | None) -> Any:
+    """`setattr(self, name, value)`."""
+    raise Refuse("unsupported-syntax", "`setattr` on the module", node)
+
+
+__all__ = ["FieldFactory", "Input", "ModuleList", "Slot", "VariableValue", "construct_or_bind"]

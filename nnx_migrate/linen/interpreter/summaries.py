@@ -1,0 +1,66 @@
+"""What methods of other modules return: their code is interpreted with the values that they get."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnx_migrate.linen.interpreter.frame import Frame, Session
+from nnx_migrate.linen.interpreter.functions import call_method
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Unknown
+
+_MAX_NESTING = 12
+
+
+def run_class(
+    session: Session,
+    cls: LinenClass,
+    fields: dict[str, Any],
+    method: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """The result of `cls(**fields).method(*args, **kwargs)`; Unknown where it can't be followed."""
+    if cls in session.instances_of and session.instances_of.count(cls) > 2 or len(session.instances_of) > _MAX_NESTING:
+        return Unknown(f"`{cls.name}` contains itself")
+    key = _key(cls, fields, method, args, kwargs)
+    if key is not None and key in session.results:
+        return session.results[key]
+    result = _run(session, cls, fields, method, args, kwargs)
+    if key is not None:
+        session.results[key] = result
+    return result
+
+
+def _key(cls: LinenClass, fields: Any, method: str, args: Any, kwargs: Any) -> Any:
+    key = (cls, tuple(sorted(fields.items(), key=lambda i: i[0])), method, args, tuple(sorted(kwargs.items(), key=lambda i: i[0])))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _run(session: Session, cls: LinenClass, fields: Any, method: str, args: Any, kwargs: Any) -> Any:
+    from nnx_migrate.linen.interpreter.modules import default_value
+
+    if cls.is_subclass_of_layer:
+        return Unknown(f"`{cls.name}` changes a built-in layer")
+    inner = Session(session.program, cls, deadline=session.deadline, results=session.results, recording=False)
+    inner.instances_of = (*session.instances_of, cls)
+    frame = Frame(inner, cls.module, {}, owner=cls, foreign=True)
+    for item in cls.fields:
+        inner.fields[item.name] = fields[item.name] if item.name in fields else default_value(frame, cls, item.name)
+    try:
+        setup = cls.method("setup")
+        if setup is not None:
+            call_method(frame, setup, (), {}, None)
+        found = cls.method(method)
+        if found is None:
+            return Unknown(f"`{cls.name}` has no method `{method}`")
+        return call_method(frame, found, args, kwargs, None)
+    except Refuse as refusal:
+        if refusal.reason == "budget":
+            raise
+        return Unknown(f"`{cls.name}`: {refusal.detail}")

@@ -1,0 +1,291 @@
+"""Linen classes of a project: their fields, methods and inheritance, as the code declares them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from nnx_migrate.linen.symbols import LINEN, canonical, linen_name
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+_MODULE = f"{LINEN}.Module"
+# Bases that bring neither fields nor submodules.
+_HARMLESS_BASES = frozenset({"abc.ABC", "object", "typing.Generic", "typing.Protocol", "Generic", "Protocol"})
+_BUILTIN_LAYERS_WITHOUT_PARAMS = frozenset({"Module"})
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A dataclass field: `default` is its default expression (None: required), `owner` the class that declares it."""
+
+    name: str
+    node: ast.AnnAssign
+    owner: LinenClass
+
+    @property
+    def default(self) -> ast.expr | None:
+        """The default as written; for `dataclasses.field(default=...)` the whole call."""
+        return self.node.value
+
+    @property
+    def annotation(self) -> ast.expr:
+        """The annotation as written."""
+        return self.node.annotation
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A function of a class body with the marks that matter to Linen."""
+
+    name: str
+    node: FunctionNode
+    owner: LinenClass
+    is_compact: bool
+    is_nowrap: bool
+    kind: str  # "method", "property", "static", "class"
+    transforms: tuple[ast.expr, ...] = ()  # other decorators: lifted transforms, user decorators
+
+    @property
+    def parameters(self) -> list[str]:
+        """Names of the parameters without `self`."""
+        args = self.node.args
+        names = [a.arg for a in [*args.posonlyargs, *args.args, *args.kwonlyargs]]
+        return names[1:] if self.kind in ("method", "property") and names else names
+
+
+@dataclass(eq=False)
+class LinenClass:
+    """A class that derives from `flax.linen.Module`, directly or through other project classes.
+
+    `bases` are project classes, `layer_base` the built-in layer it derives from (`nn.Dense`), `other_bases` the
+    qualified names of everything else. `problem` says why the inheritance can't be understood, if so.
+    """
+
+    qualified: str
+    module: Module
+    node: ast.ClassDef
+    bases: list[LinenClass] = field(default_factory=list)
+    layer_base: str | None = None
+    mixins: list[LinenClass] = field(default_factory=list)
+    problem: str = ""
+
+    def __repr__(self) -> str:
+        return f"LinenClass({self.qualified})"
+
+    @property
+    def name(self) -> str:
+        """The class's own name."""
+        return self.node.name
+
+    @cached_property
+    def own_fields(self) -> list[Field]:
+        """Dataclass fields that this class declares (annotated names that are no ClassVar), in order."""
+        found: list[Field] = []
+        for statement in self.node.body:
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                annotation = ast.unparse(statement.annotation)
+                if "ClassVar" in annotation:
+                    continue
+                if statement.target.id not in ("name", "parent"):
+                    found.append(Field(statement.target.id, statement, self))
+        return found
+
+    @cached_property
+    def class_attributes(self) -> dict[str, ast.expr]:
+        """Unannotated `name = value` of the class body: class attributes, but new defaults for inherited fields."""
+        found: dict[str, ast.expr] = {}
+        for statement in self.node.body:
+            if isinstance(statement, ast.Assign):
+                for target in statement.targets:
+                    if isinstance(target, ast.Name):
+                        found[target.id] = statement.value
+            elif (
+                isinstance(statement, ast.AnnAssign)
+                and isinstance(statement.target, ast.Name)
+                and statement.value is not None
+                and "ClassVar" in ast.unparse(statement.annotation)
+            ):
+                found[statement.target.id] = statement.value
+        return found
+
+    @cached_property
+    def own_methods(self) -> dict[str, Method]:
+        """Functions defined in the class body (the last definition of a name wins, as in Python)."""
+        found: dict[str, Method] = {}
+        for statement in self.node.body:
+            if isinstance(statement, FunctionNode):
+                found[statement.name] = self._method(statement)
+        return found
+
+    def _method(self, node: FunctionNode) -> Method:
+        compact = nowrap = False
+        kind = "method"
+        others: list[ast.expr] = []
+        for decorator in node.decorator_list:
+            name = self.resolve_in_class(decorator)
+            linen = linen_name(name)
+            if linen == "compact":
+                compact = True
+            elif linen == "nowrap":
+                nowrap = True
+            elif name in ("property", "functools.cached_property"):
+                kind = "property"
+            elif name == "staticmethod":
+                kind = "static"
+            elif name == "classmethod":
+                kind = "class"
+            else:
+                others.append(decorator)
+        return Method(node.name, node, self, compact, nowrap, kind, tuple(others))
+
+    def resolve_in_class(self, node: ast.expr) -> str | None:
+        """Canonical name of a dotted expression in the class body; builtins resolve to themselves."""
+        scope = self.module.scope_at(node)
+        name = canonical(self.program_project.resolve(node, scope, self.module))
+        if name is None and isinstance(node, ast.Name) and not scope.lookup(node.id):
+            return node.id
+        return name
+
+    program_project: Project = field(init=False, repr=False)
+    known_classes: dict[str, LinenClass] = field(init=False, repr=False)
+
+    @cached_property
+    def mro(self) -> list[LinenClass]:
+        """This class and its project bases in lookup order (C3; falls back to depth first where C3 fails)."""
+        sequences = [list(base.mro) for base in self.bases] + [list(self.bases)]
+        order = [self]
+        while any(sequences):
+            sequences = [s for s in sequences if s]
+            head = next(
+                (s[0] for s in sequences if not any(s[0] in other[1:] for other in sequences)), sequences[0][0]
+            )
+            order.append(head)
+            sequences = [[c for c in s if c is not head] for s in sequences]
+        return order
+
+    @property
+    def fields(self) -> list[Field]:
+        """All fields in the order of the dataclass constructor: bases first, redefinitions in the old place."""
+        merged: dict[str, Field] = {}
+        for cls in reversed(self.mro):
+            for item in cls.own_fields:
+                merged[item.name] = item
+        return list(merged.values())
+
+    def field(self, name: str) -> Field | None:
+        """The field of that name, own or inherited."""
+        return next((f for f in self.fields if f.name == name), None)
+
+    def method(self, name: str) -> Method | None:
+        """The method that `self.name` means."""
+        for cls in self.mro:
+            if name in cls.own_methods:
+                return cls.own_methods[name]
+        return None
+
+    def method_after(self, owner: LinenClass, name: str) -> Method | None:
+        """The method that `super().name` means in a method of `owner`."""
+        rest = self.mro[self.mro.index(owner) + 1 :] if owner in self.mro else []
+        for cls in rest:
+            if name in cls.own_methods:
+                return cls.own_methods[name]
+        return None
+
+    def class_attribute(self, name: str) -> tuple[ast.expr, LinenClass] | None:
+        """An unannotated class attribute (not a field) and the class that defines it."""
+        for cls in self.mro:
+            if name in cls.class_attributes:
+                return cls.class_attributes[name], cls
+        return None
+
+    @property
+    def is_subclass_of_layer(self) -> str | None:
+        """The built-in layer at the root of the inheritance (`Dense`), None for plain modules."""
+        return next((c.layer_base for c in self.mro if c.layer_base), None)
+
+
+class LinenProgram:
+    """All Linen classes of a project, by qualified name."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.classes: dict[str, LinenClass] = {}
+        self._plain: dict[ast.ClassDef, LinenClass] = {}
+        self._find()
+
+    def __iter__(self) -> Iterator[LinenClass]:
+        return iter(self.classes.values())
+
+    def _find(self) -> None:
+        """Bases are resolved by qualified name, repeatedly, until no further class turns out to be Linen."""
+        candidates: dict[str, tuple[Module, ast.ClassDef, list[str | None]]] = {}
+        for module in self.project.modules():
+            for node, scope in list(module.scopes.of_node.items()):
+                if isinstance(node, ast.ClassDef) and node.bases and scope.parent is not None:
+                    qualname = scope.qualname()
+                    bases = [self._base_name(base, module) for base in node.bases]
+                    candidates[f"{module.name}.{qualname}"] = (module, node, bases)
+        linen: set[str] = set()
+        grew = True
+        while grew:
+            grew = False
+            for qualified, (_, _, bases) in candidates.items():
+                if qualified not in linen and any(self._is_linen(base, linen) for base in bases):
+                    linen.add(qualified)
+                    grew = True
+        for qualified in sorted(linen, key=lambda q: (candidates[q][0].name, candidates[q][1].lineno)):
+            module, node, _ = candidates[qualified]
+            cls = LinenClass(qualified, module, node)
+            cls.program_project, cls.known_classes = self.project, self.classes
+            self.classes[qualified] = cls
+        for qualified, cls in self.classes.items():
+            for base, name in zip(cls.node.bases, candidates[qualified][2], strict=True):
+                self._link(cls, base, name)
+
+    def _base_name(self, base: ast.expr, module: Module) -> str | None:
+        if isinstance(base, ast.Subscript):  # Generic[T]
+            base = base.value
+        if not isinstance(base, ast.Name | ast.Attribute):
+            return None
+        scope = module.scope_at(base)
+        name = canonical(self.project.resolve(base, scope, module))
+        return name or (base.id if isinstance(base, ast.Name) else None)
+
+    @staticmethod
+    def _is_linen(base: str | None, linen: set[str]) -> bool:
+        if base is None:
+            return False
+        name = linen_name(base)
+        return base in linen or (name is not None and name[:1].isupper())
+
+    def _link(self, cls: LinenClass, base: ast.expr, name: str | None) -> None:
+        if name is None:
+            cls.problem = cls.problem or f"base `{ast.unparse(base)}` can't be resolved"
+        elif name == _MODULE or name in _HARMLESS_BASES:
+            return
+        elif name in self.classes:
+            cls.bases.append(self.classes[name])
+        elif (layer := linen_name(name)) is not None:
+            cls.layer_base = layer
+        else:
+            definition = self.project.definition(name)
+            if definition is not None and isinstance(definition.node, ast.ClassDef) and not definition.node.bases:
+                cls.bases.append(self._plain_class(name, definition.module, definition.node))
+            else:
+                cls.problem = cls.problem or f"base `{ast.unparse(base)}` is neither Linen nor part of the project"
+
+    def _plain_class(self, name: str, module: Module, node: ast.ClassDef) -> LinenClass:
+        """A mixin of the project that is no module itself."""
+        if node not in self._plain:
+            mixin = LinenClass(name, module, node)
+            mixin.program_project, mixin.known_classes = self.project, self.classes
+            self._plain[node] = mixin
+        return self._plain[node]
+
+    def find(self, qualified: str | None) -> LinenClass | None:
+        """The Linen class with this canonical qualified name."""
+        return self.classes.get(qualified) if qualified else None

@@ -1,0 +1,155 @@
+"""What the interpreter records of a class: where modules and variables are created, and how they are used."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.values import ClassRef, FieldFactory, FieldModule, Layer, Partial
+
+Context = tuple[ast.AST, ...]
+"""The calls through which the interpreter came to a node (helpers and closures are followed at each call)."""
+
+
+@dataclass(eq=False)
+class Control:
+    """A statement or comprehension around a construction: an `if` branch, a loop, a comprehension."""
+
+    node: ast.AST
+    branch: Literal["body", "orelse", "loop", "after"]  # after: behind an `if` that may leave the body
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Control) and self.node is other.node and self.branch == other.branch
+
+    def __hash__(self) -> int:
+        return hash((id(self.node), self.branch))
+
+    @property
+    def is_loop(self) -> bool:
+        """Whether what stands below may be created several times."""
+        return self.branch == "loop"
+
+
+@dataclass(eq=False)
+class LayerCall:
+    """A call of a submodule: the call's node (None where it is implicit, as inside Sequential) and arguments."""
+
+    node: ast.Call | None
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    method: str = "__call__"
+    within: str = ""  # the method of the class under analysis that makes the call
+    context: Context = ()
+
+
+@dataclass(eq=False)
+class Site:
+    """A place that creates a submodule. `number` counts sites in construction order."""
+
+    number: int
+    call: ast.Call
+    target: Layer | ClassRef | FieldFactory | FieldModule
+    owner: LinenClass
+    method: str
+    context: Context
+    controls: tuple[Control, ...]
+    partials: tuple[Partial, ...] = ()
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    name: ast.expr | None = None
+    calls: list[LayerCall] = field(default_factory=list)
+    stored: str = ""  # the local variable or attribute that the code gives it
+    attribute: str = ""  # the attribute that holds it in the NNX class
+    parent_site: Site | None = None  # the wrapper that it is an argument of
+    foreign: bool = False  # constructed by code outside of the class
+
+    def __repr__(self) -> str:
+        return f"Site({self.number}, {self.target_name}, {self.attribute or self.stored})"
+
+    @property
+    def target_name(self) -> str:
+        """The class name, from which Linen makes auto-names."""
+        if isinstance(self.target, Layer):
+            return self.target.name
+        return self.target.cls.name if isinstance(self.target, ClassRef) else self.target.name
+
+    @property
+    def loops(self) -> tuple[Control, ...]:
+        """The loops around it, outermost first."""
+        return tuple(control for control in self.controls if control.is_loop)
+
+
+@dataclass(eq=False)
+class VariableSite:
+    """A `self.param(...)` or `self.variable(...)`."""
+
+    number: int
+    call: ast.Call
+    collection: str  # "params" or the name of a collection
+    name: str
+    owner: LinenClass
+    method: str
+    context: Context
+    controls: tuple[Control, ...]
+    stored: str = ""
+    attribute: str = ""
+    value: Any = None
+
+    @property
+    def is_param(self) -> bool:
+        """Whether it is a trainable parameter."""
+        return self.collection == "params"
+
+
+@dataclass(eq=False)
+class Phi:
+    """A size that control flow decides.
+
+    For an `if`, `sources` holds the dims at the end of body and else; for a loop, the dim before the first round
+    and the one at the end of a round.
+    """
+
+    number: int
+    name: str
+    node: ast.AST
+    sources: tuple[Dim, Dim]
+    is_loop: bool
+
+    @property
+    def token(self) -> str:
+        """The symbol's text."""
+        return f"{self.name}§p{self.number}"
+
+
+@dataclass(eq=False)
+class LoopVariable:
+    """A name that a loop or comprehension binds."""
+
+    number: int
+    name: str
+    node: ast.AST
+
+
+@dataclass
+class Facts:
+    """Everything recorded while a class was interpreted."""
+
+    values: dict[tuple[Context, ast.AST], Any] = field(default_factory=dict)
+    static_names: dict[tuple[Context, ast.AST], bool] = field(default_factory=dict)
+    sites: dict[tuple[Context, ast.AST], Site] = field(default_factory=dict)
+    variables: dict[tuple[Context, ast.AST], VariableSite] = field(default_factory=dict)
+    calls: dict[tuple[Context, ast.AST], Site] = field(default_factory=dict)
+    phis: dict[int, Phi] = field(default_factory=dict)
+    loop_variables: dict[int, LoopVariable] = field(default_factory=dict)
+    locals: dict[int, str] = field(default_factory=dict)
+    decided: dict[tuple[Context, ast.AST], bool] = field(default_factory=dict)
+    methods_reached: set[str] = field(default_factory=set)
+    rng_streams: set[str] = field(default_factory=set)
+
+    def ordered_sites(self) -> Iterator[Site]:
+        """Sites in construction order."""
+        yield from sorted(self.sites.values(), key=lambda site: site.number)

@@ -1,0 +1,37 @@
+"""Short names of Linen's public API, and the tokens that stand for values of the class under analysis.
+
+A token such as `x§a-1` is the text of a symbolic size while a class is analysed; the writer replaces it by a real
+expression. The sign can't occur in Python names, so tokens never collide with the user's code:
+
+- `x§a-1`: the last dimension of the method argument `x` (`a0`: the first, `batch['image']§a-1`: of a part of it)
+- `f§l3`: the loop variable `f` of the loop with number 3
+- `x§p4`: a size that control flow changes (a phi, number 4)
+- `cfg§s5`: a local variable that the constructor can compute (number 5)
+"""
+
+from __future__ import annotations
+
+import re
+
+from nnx_migrate.nnx.layers.aliases import canonical as canonical_symbol
+
+LINEN = "flax.linen"
+TOKEN = re.compile(r"(?P<name>[A-Za-z_][\w.]*(?:\[[^\[\]]*\])*)§(?P<kind>[alps])(?P<id>-?\d+)")
+
+
+def canonical(qualified: str | None) -> str | None:
+    """The public name of a Linen symbol; other names come back unchanged."""
+    return None if qualified is None else canonical_symbol(qualified)
+
+
+def linen_name(qualified: str | None) -> str | None:
+    """`Dense` for any spelling of `flax.linen.Dense`, None for what isn't Linen's."""
+    name = canonical(qualified)
+    if name is None or not name.startswith(LINEN + "."):
+        return None
+    return name[len(LINEN) + 1 :]
+
+
+def token(name: str, kind: str, number: int) -> str:
+    """The token text for a name."""
+    return f"{name}§{kind}{number}"

@@ -1,0 +1,165 @@
+"""What an expression may stand for while a Linen class is interpreted.
+
+Arrays, shapes, sizes, functions and plain Python values are those of `nnx_migrate.linen.shapes`; here is everything
+else that a model's code handles: modules, their classes and factories, arguments, values known by expression only.
+Values are immutable (lists and dicts are never changed in place) and compare by content, so that joins and
+fixpoints are decided by `==`.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nnx_migrate.linen.dims import Dim
+
+if TYPE_CHECKING:
+    from nnx_migrate.linen.interpreter.frame import Env
+    from nnx_migrate.linen.model import LinenClass
+    from nnx_migrate.linen.sites import Site
+    from nnx_migrate.names.modules import Module
+
+
+@dataclass(frozen=True)
+class Expr:
+    """A value that the constructor can compute, known by its expression only (`self.act`, `self.config.dim`).
+
+    `kind` is what annotations tell: "int", "float", "bool", "str", "sequence", "mapping" or "" (not known).
+    """
+
+    text: str
+    kind: str = ""
+
+    @property
+    def maybe_int(self) -> bool:
+        """Whether it may be used as a size."""
+        return self.kind in ("", "int")
+
+    @property
+    def dim(self) -> Dim:
+        """The value as a size."""
+        return Dim.symbol(self.text)
+
+
+@dataclass(frozen=True)
+class Input:
+    """An argument of the method under analysis, or a part of one: `path` is `("batch", "image")` or `("carry", 0)`.
+
+    What it is (array, flag, dict) shows only in its use. `has_default` and `default` are those of the argument.
+    """
+
+    path: tuple[str | int, ...]
+    default: Any = field(default=None, compare=False)
+    has_default: bool = field(default=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The expression by which the method's code reads it."""
+        head, *rest = self.path
+        return str(head) + "".join(f"[{part!r}]" for part in rest)
+
+
+@dataclass(frozen=True)
+class SelfValue:
+    """The module itself."""
+
+
+@dataclass(frozen=True)
+class SuperValue:
+    """`super()` in a method of `owner`."""
+
+    owner: LinenClass
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A Linen layer class or another callable of `flax.linen`, by its short name."""
+
+    name: str
+
+    @property
+    def is_class(self) -> bool:
+        """Layers are classes; the rest of `flax.linen` (activations, transforms) are functions."""
+        return self.name[:1].isupper()
+
+
+@dataclass(frozen=True)
+class ClassRef:
+    """A Linen class of the project."""
+
+    cls: LinenClass
+
+
+@dataclass(frozen=True, eq=False)
+class Closure:
+    """A function, lambda or method of the project with the variables around it."""
+
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    module: Module
+    env: Env | None = None
+    self_value: Any = None
+    owner: LinenClass | None = None
+
+
+@dataclass(frozen=True)
+class Partial:
+    """`functools.partial(func, ...)`; `call` is the call that made it, `args`/`kwargs` what it binds."""
+
+    func: Any
+    call: ast.Call
+    args: tuple[Any, ...] = field(compare=False)
+    kwargs: tuple[tuple[str, Any], ...] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A submodule, by the site that constructs it."""
+
+    site: Site
+
+
+@dataclass(frozen=True)
+class ModuleList:
+    """A list of submodules that a loop or comprehension creates: `element` stands for each of them."""
+
+    element: Any
+    loop: Any = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A method of some value: `x.reshape`, `self.encoder.decode`, `self.sizes.index`."""
+
+    value: Any
+    name: str
+
+
+@dataclass(frozen=True)
+class FieldFactory:
+    """A field that is called to make a module (`norm: ModuleDef`), where its value isn't known."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class FieldModule:
+    """A module that is handed to the constructor as a field, where its class isn't known."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Iterated:
+    """`range`, `enumerate`, `zip`, `reversed`, `items` ... of values (`kind` says which)."""
+
+    kind: str
+    args: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class VariableValue:
+    """What `self.variable` returns: a reference whose `.value` is an array."""
+
+    site: Any
+    value: Any
