@@ -1,0 +1,78 @@
+"""The process that runs user code for `processes.run_child`: ``python -m nnx_migrate.numerics.child JOB
+ANSWER``.
+
+A job is a JSON object with an ``action``:
+
+- ``trace``: a model's shapes (`shapes_trace.trace`);
+- ``before``: builds the first side, perturbs its variables, runs the protocol, writes the report to
+  ``output``;
+- ``after``: builds the second side, takes the first one's variables over from ``report``, and does the same.
+
+The answer is a JSON object; an exception becomes ``{"error": ...}``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax  # noqa: F401  before the user's folders, which may hold modules with names of the standard library's
+import optax  # noqa: F401
+
+from nnx_migrate.numerics.source import ModelSource
+
+
+def main(job_file: str, answer_file: str) -> None:
+    """Runs one job and writes its answer."""
+    job = json.loads(Path(job_file).read_text(encoding="utf-8"))
+    try:
+        source = ModelSource.from_json(job["source"])
+        sys.path[:0] = source.import_roots
+        sys.argv = ["nnx-migrate"]
+        os.chdir(source.root)
+        answer = _ACTIONS[job["action"]](source, job)
+    except BaseException as error:  # user code may raise SystemExit too
+        answer = {"error": _explain(error)}
+    Path(answer_file).write_text(json.dumps(answer), encoding="utf-8")
+
+
+def _trace(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
+    from nnx_migrate.numerics.shapes_trace import trace
+
+    return trace(source)
+
+
+def _before(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
+    from nnx_migrate.numerics import process_proof
+
+    return process_proof.run_before(source, job)
+
+
+def _after(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
+    from nnx_migrate.numerics import process_proof
+
+    return process_proof.run_after(source, job)
+
+
+_ACTIONS: Mapping[str, Callable[[ModelSource, Mapping[str, Any]], dict[str, Any]]] = {
+    "trace": _trace,
+    "before": _before,
+    "after": _after,
+}
+
+
+def _explain(error: BaseException) -> str:
+    """The exception and the innermost line of the user's own code."""
+    summary = f"{type(error).__name__}: {error}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
+    own = [f for f in frames if Path(__file__).parent not in Path(f.filename).parents]
+    return summary + (f" ({own[-1].filename}:{own[-1].lineno}, in {own[-1].name})" if own else "")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,351 @@
+"""From a recorded map and two concrete trees to a complete list of leaf pairs, or to a list of what is wrong.
+
+`nnx.update` accepts wrong shapes, unknown names and missing leaves without a word, so nothing is moved before
+every Linen leaf has exactly one place to go, every NNX leaf exactly one origin, and shapes, dtypes and kinds
+agree.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from nnx_migrate.numerics.layer_maps import LAYER_MAPS
+from nnx_migrate.numerics.leaf_transforms import IDENTITY, Shape, Transform, TransformError
+from nnx_migrate.numerics.map_patterns import ORDINAL, Path, PathPattern, PatternError, Value
+from nnx_migrate.numerics.parameter_map import DYNAMIC, ClassMap, Entry, LeafEntry, ModuleEntry, ParameterMap
+
+#: Collections with an NNX variable type of their own; any other may have any type that is none of these.
+STOCK_KINDS = ("params", "batch_stats", "cache")
+
+#: Linen collections that hold no state to carry over.
+TRANSIENT_COLLECTIONS = frozenset({"intermediates", "perturbations", "params_axes"})
+
+ClassOf = Callable[[Path], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class LeafSpec:
+    """One leaf of a tree: `kind` is the Linen collection, or the collection that the NNX variable's type
+    stands for."""
+
+    shape: Shape
+    dtype: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class LeafPair:
+    """Linen leaves (paths start with the collection) that make NNX leaves by `transform`; nearly always 1 to
+    1."""
+
+    linen: tuple[Path, ...]
+    nnx: tuple[Path, ...]
+    transform: Transform = IDENTITY
+
+
+@dataclass
+class Expansion:
+    """The complete correspondence. `scopes` maps Linen module scopes to NNX module paths, as far as entries
+    name them."""
+
+    pairs: list[LeafPair]
+    scopes: dict[Path, Path] = field(default_factory=dict)
+
+
+class MapError(ValueError):
+    """The map does not fit the two trees; `problems` has one line for each leaf or entry at fault."""
+
+    def __init__(self, problems: Sequence[str]):
+        self.problems = list(problems)
+        super().__init__("the parameter map does not fit:\n  " + "\n  ".join(self.problems))
+
+
+def expand(
+    parameter_map: ParameterMap,
+    root_class: str | None,
+    linen: Mapping[Path, LeafSpec],
+    nnx: Mapping[Path, LeafSpec],
+    class_of: ClassOf = lambda path: (),
+) -> Expansion:
+    """Applies the map to concrete trees.
+
+    `root_class` keys the class of the whole model (None: the same paths on both sides); Linen paths start
+    with the collection; list indices in NNX paths are decimal strings. `class_of` names the classes (subclass
+    first) of the NNX submodule at a path, for entries whose class is ``"*"``. Raises MapError unless the
+    result is complete and fits.
+    """
+    expander = _Expander(parameter_map, linen, nnx, class_of)
+    pairs = expander.module(root_class, (), ())
+    problems = [*expander.problems, *find_problems(pairs, linen, nnx)]
+    if problems:
+        raise MapError(problems)
+    scopes = expander.scopes
+    for pair in pairs:
+        if len(pair.linen) == len(pair.nnx) == 1 and pair.linen[0][-1] == pair.nnx[0][-1]:
+            scopes.setdefault(pair.linen[0][1:-1], pair.nnx[0][:-1])
+    return Expansion(pairs, scopes)
+
+
+def find_problems(
+    pairs: Iterable[LeafPair], linen: Mapping[Path, LeafSpec], nnx: Mapping[Path, LeafSpec]
+) -> list[str]:
+    """What keeps `pairs` from being a complete, fitting correspondence of the two trees; [] if nothing
+    does."""
+    problems = []
+    used: Counter[Path] = Counter()
+    covered: Counter[Path] = Counter()
+    for pair in pairs:
+        used.update(pair.linen)
+        covered.update(pair.nnx)
+        known = all(p in linen for p in pair.linen) and all(p in nnx for p in pair.nnx)
+        if known:
+            problems += _misfits(pair, linen, nnx)
+    for word, counted, tree in (("Linen", used, linen), ("NNX", covered, nnx)):
+        problems += [f"{word} leaf {show(path)} is not mapped" for path in tree if path not in counted]
+        problems += [f"{word} leaf {show(path)} is mapped {n} times" for path, n in counted.items() if n > 1]
+        problems += [f"{word} leaf {show(path)} does not exist" for path in counted if path not in tree]
+    return problems
+
+
+def show(path: Path) -> str:
+    """A path as people read it."""
+    return "/".join(path)
+
+
+def _misfits(pair: LeafPair, linen: Mapping[Path, LeafSpec], nnx: Mapping[Path, LeafSpec]) -> list[str]:
+    sources = [linen[path] for path in pair.linen]
+    targets = [nnx[path] for path in pair.nnx]
+    names = f"{' + '.join(map(show, pair.linen))} -> {' + '.join(map(show, pair.nnx))}"
+    try:
+        shapes = pair.transform.shapes([s.shape for s in sources], [t.shape for t in targets])
+    except TransformError as error:
+        return [f"{names}: {error}"]
+    problems = []
+    for path, target, shape in zip(pair.nnx, targets, shapes, strict=True):
+        if shape != target.shape:
+            problems.append(f"{names}: shape {shape} in Linen, {target.shape} in NNX at {show(path)}")
+        for dtype in sorted({source.dtype for source in sources} - {target.dtype}):
+            problems.append(f"{names}: dtype {dtype} in Linen, {target.dtype} in NNX at {show(path)}")
+        for kind in sorted({source.kind for source in sources}):
+            if kind != target.kind and (kind in STOCK_KINDS or target.kind in STOCK_KINDS):
+                problems.append(f"{names}: collection {kind} in Linen, variable type of {target.kind} in NNX")
+    return problems
+
+
+@dataclass(frozen=True)
+class _Site:
+    """One concrete place of an entry: Linen paths and NNX paths, several where layers are stacked or
+    unstacked."""
+
+    linen: tuple[Path, ...]
+    nnx: tuple[Path, ...]
+
+
+class _Expander:
+    def __init__(
+        self,
+        parameter_map: ParameterMap,
+        linen: Mapping[Path, LeafSpec],
+        nnx: Mapping[Path, LeafSpec],
+        class_of: ClassOf,
+    ):
+        self.maps = {**LAYER_MAPS, **parameter_map.modules}
+        self.class_of = class_of
+        self.linen = linen
+        self.nnx = nnx
+        self.linen_scopes = _ordered_prefixes(path[1:-1] for path in linen)
+        self.nnx_modules = _ordered_prefixes(path[:-1] for path in nnx)
+        self.problems: list[str] = []
+        self.scopes: dict[Path, Path] = {}
+
+    def module(self, class_name: str | None, scope: Path, path: Path) -> list[LeafPair]:
+        """The pairs below one module: `scope` on Linen's side, `path` on NNX's."""
+        self.scopes[scope] = path
+        class_map = self._class_map(class_name, path)
+        if class_map is None:
+            return self._same_paths(scope, path)
+        pairs: list[LeafPair] = []
+        for entry in class_map.entries:
+            try:
+                pairs += self._entry(entry, scope, path)
+            except PatternError as error:
+                self.problems.append(f"{class_name} at {show(path) or 'the model'}: {error}")
+        return pairs
+
+    def _class_map(self, class_name: str | None, path: Path) -> ClassMap | None:
+        if class_name == DYNAMIC:
+            return next((self.maps[name] for name in self.class_of(path) if name in self.maps), None)
+        if class_name is None:
+            return None
+        if class_name not in self.maps and not class_name.startswith(("flax.linen:", "flax.nnx:")):
+            self.problems.append(
+                f"no map for class {class_name} (submodule {show(path) or 'the model itself'})"
+            )
+        return self.maps.get(class_name)
+
+    def _same_paths(self, scope: Path, path: Path) -> list[LeafPair]:
+        """Same paths on both sides, lists and dictionaries spelled each library's way (``layers_0`` =
+        ``layers/0``)."""
+        nnx_leaves: dict[Path, list[Path]] = defaultdict(list)
+        for leaf in self.nnx:
+            if leaf[: len(path)] == path:
+                nnx_leaves[_linen_spelling(leaf[len(path) :])].append(leaf)
+        linen_leaves = [leaf for leaf in self.linen if leaf[1 : 1 + len(scope)] == scope]
+        relative = Counter(leaf[1 + len(scope) :] for leaf in linen_leaves)
+        pairs = []
+        for leaf in linen_leaves:
+            rest = leaf[1 + len(scope) :]
+            candidates = nnx_leaves.get(rest, [])
+            if len(candidates) > 1 or (candidates and relative[rest] > 1):
+                self.problems.append(f"{show(leaf)} has several possible counterparts; map it by an entry")
+            elif candidates:
+                pairs.append(LeafPair((leaf,), (candidates[0],)))
+        return pairs
+
+    def _entry(self, entry: Entry, scope: Path, path: Path) -> list[LeafPair]:
+        if isinstance(entry, LeafEntry):
+            return [
+                LeafPair(site.linen, site.nnx, entry.transform)
+                for site in self._leaf_sites(entry, scope, path)
+            ]
+        pairs: list[LeafPair] = []
+        for site in self._module_sites(entry, scope, path):
+            below = self.module(entry.module, site.linen[0], site.nnx[0])
+            if entry.transform == IDENTITY:
+                pairs += below
+            else:
+                pairs += [_layered(pair, site, entry.transform) for pair in below]
+        return pairs
+
+    def _leaf_sites(self, entry: LeafEntry, scope: Path, path: Path) -> list[_Site]:
+        inside = [leaf for leaf in self.linen if leaf[1 : 1 + len(scope)] == scope]
+        relative = [(leaf[0], *leaf[1 + len(scope) :]) for leaf in inside]
+        sites = _sites(entry, entry.linen, relative, _below(self.nnx, path))
+        return [
+            _Site(
+                tuple((p[0], *scope, *p[1:]) for p in site.linen),
+                tuple(path + p for p in site.nnx),
+            )
+            for site in sites
+            # Nothing on Linen's side: an unused optional leaf; an NNX leaf then lacks its origin.
+            if any((p[0], *scope, *p[1:]) in self.linen for p in site.linen)
+        ]
+
+    def _module_sites(self, entry: ModuleEntry, scope: Path, path: Path) -> list[_Site]:
+        linen_scopes = _below(self.linen_scopes, scope)
+        sites = _sites(entry, (entry.linen,), linen_scopes, _below(self.nnx_modules, path))
+        return [
+            _Site(tuple(scope + p for p in site.linen), tuple(path + p for p in site.nnx))
+            for site in sites
+            if any(scope + p in self.linen_scopes for p in site.linen)
+        ]
+
+
+def _sites(
+    entry: Entry, linen_patterns: Sequence[PathPattern], linen: Sequence[Path], nnx: Sequence[Path]
+) -> list[_Site]:
+    """All concrete places of an entry among relative paths, whichever side binds its indices."""
+    linen_names = entry.linen_names
+    if entry.nnx.binds:
+        bindings = _bindings(entry, entry.nnx, nnx)
+        if entry.transform.kind == "unstack":
+            return _unstacked_sites(entry, linen_patterns, bindings)
+        if linen_names - entry.nnx.names:
+            return _stacked_sites(entry, linen_patterns, linen, bindings)
+        return [
+            _Site(tuple(p.render(binding) for p in linen_patterns), (entry.nnx.render(binding),))
+            for binding in bindings
+        ]
+    (pattern,) = linen_patterns[:1]
+    if not pattern.binds:
+        raise PatternError(f"neither {pattern} nor {entry.nnx} determines the indices")
+    return [
+        _Site(tuple(p.render(binding) for p in linen_patterns), (entry.nnx.render(binding),))
+        for binding in _bindings(entry, pattern, linen)
+    ]
+
+
+def _bindings(
+    entry: Entry, pattern: PathPattern, paths: Sequence[Path], start: Mapping[str, Value] | None = None
+) -> list[dict[str, Value]]:
+    """The index bindings under which `pattern` matches one of `paths`, sorted, each with its ordinal."""
+    if (
+        not pattern.names
+    ):  # a literal path: take it as it stands, so that a missing leaf is reported and not skipped
+        return [{**(start or {}), ORDINAL: 0}]
+    matches = [pattern.match(path, start) for path in paths]
+    found = [m for m in matches if m is not None and (entry.where is None or entry.where(m))]
+    found.sort(key=lambda binding: tuple((str(type(v)), v) for v in binding.values()))
+    return [{**binding, ORDINAL: ordinal} for ordinal, binding in enumerate(found)]
+
+
+def _unstacked_sites(
+    entry: Entry, linen_patterns: Sequence[PathPattern], bindings: Sequence[dict[str, Value]]
+) -> list[_Site]:
+    """One Linen place that Linen stacks, several NNX places: the bindings grouped by what Linen's path
+    depends on."""
+    groups: dict[tuple[Path, ...], list[Path]] = defaultdict(list)
+    for binding in bindings:
+        groups[tuple(p.render(binding) for p in linen_patterns)].append(entry.nnx.render(binding))
+    return [_Site(linen, tuple(nnx)) for linen, nnx in groups.items()]
+
+
+def _stacked_sites(
+    entry: Entry,
+    linen_patterns: Sequence[PathPattern],
+    linen: Sequence[Path],
+    bindings: Sequence[dict[str, Value]],
+) -> list[_Site]:
+    """Several Linen places, one NNX place that stacks them in the order of their indices."""
+    if entry.transform.kind != "stack":
+        free = ", ".join(sorted(entry.linen_names - entry.nnx.names))
+        raise PatternError(f"index {free} stands on Linen's side only, and the transform is not stack")
+    sites = []
+    for binding in bindings:
+        start = {name: value for name, value in binding.items() if name != ORDINAL}
+        layers = _bindings(entry, linen_patterns[0], linen, start)
+        if layers:
+            sources = tuple(p.render(layer) for layer in layers for p in linen_patterns)
+            sites.append(_Site(sources, (entry.nnx.render(binding),)))
+    return sites
+
+
+def _layered(pair: LeafPair, site: _Site, transform: Transform) -> LeafPair:
+    """A pair found for the first layer of a stacked or unstacked module, made to speak about all its
+    layers."""
+    layered = replace(transform, inner=pair.transform)
+    first_scope, first_path = site.linen[0], site.nnx[0]
+    if transform.kind == "stack":
+        sources = tuple(
+            (leaf[0], *scope, *leaf[1 + len(first_scope) :]) for scope in site.linen for leaf in pair.linen
+        )
+        return LeafPair(sources, pair.nnx, layered)
+    if transform.kind == "unstack":
+        targets = tuple(path + leaf[len(first_path) :] for path in site.nnx for leaf in pair.nnx)
+        return LeafPair(pair.linen, targets, layered)
+    raise PatternError(f"a module entry cannot have the transform {transform.kind}")
+
+
+def _linen_spelling(path: Path) -> Path:
+    """An NNX path as Linen would name it: indices joined to the list's name, Python keywords without their
+    underscore."""
+    result: list[str] = []
+    for element in path:
+        if element.isdecimal() and result:
+            result[-1] += f"_{element}"
+        else:
+            without = element.removesuffix("_")
+            result.append(without if keyword.iskeyword(without) else element)
+    return tuple(result)
+
+
+def _below(paths: Iterable[Path], prefix: Path) -> list[Path]:
+    return [path[len(prefix) :] for path in paths if path[: len(prefix)] == prefix]
+
+
+def _ordered_prefixes(paths: Iterable[Path]) -> dict[Path, None]:
+    """All prefixes of `paths`, the empty one included, in order of appearance (an ordered set)."""
+    return {path[:length]: None for path in paths for length in range(len(path) + 1)}

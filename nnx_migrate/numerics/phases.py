@@ -1,0 +1,175 @@
+"""Running one side through the protocol: eval, train with gradients, optimizer steps."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from nnx_migrate.numerics.inputs import IN_ORDER, Alignment, Mode, Phase, Protocol
+from nnx_migrate.numerics.map_patterns import Path
+from nnx_migrate.numerics.recording import Recording
+from nnx_migrate.numerics.side import Side
+from nnx_migrate.numerics.trees import flatten_output, is_trainable, split_arrays, to_numpy
+
+Leaves = dict[Path, Any]
+
+
+def record(
+    side: Side, trainable: frozenset[Path], protocol: Protocol, alignment: Alignment = IN_ORDER
+) -> Recording:
+    """Everything the protocol asks for, from the side's current leaves; `trainable` are the paths of its
+    parameters.
+
+    What raises is recorded as an error of that run, so that one failing run does not hide the others.
+    """
+    runner = _Runner(side, trainable, protocol, alignment)
+    for mode in protocol.modes:
+        runner.evaluate(mode)
+        runner.train(mode)
+    runner.optimize("jit" if "jit" in protocol.modes else "eager")
+    runner.recording.notes += side.notes
+    return runner.recording
+
+
+class _Runner:
+    def __init__(self, side: Side, trainable: frozenset[Path], protocol: Protocol, alignment: Alignment):
+        self.side = side
+        self.seed = jnp.asarray(protocol.seed, jnp.uint32)
+        self.protocol = protocol
+        self.alignment = alignment
+        self.recording = Recording()
+        self.params = {
+            p: jnp.asarray(v) for p, v in side.leaves.items() if p in trainable and is_trainable(v)
+        }
+        self.rest = {p: v for p, v in side.leaves.items() if p not in self.params}
+        self._gradient: dict[Mode, Any] = {}
+
+    def evaluate(self, mode: Mode) -> None:
+        """Output and state of one eval call."""
+        name = f"eval/{mode}"
+        arrays, _ = self._arrays("eval")
+
+        def forward(leaves: Leaves, seed: Any, arrays: Any) -> Any:
+            return self._call(name, "eval", leaves, seed, arrays)
+
+        run = jax.jit(forward) if mode == "jit" else forward
+        try:
+            output, after = run({**self.params, **self.rest}, self.seed, arrays)
+            self._keep(name, output=output, state=after)
+        except Exception as error:
+            self._failed(name, error)
+
+    def train(self, mode: Mode) -> None:
+        """Output, state and gradients of one train call."""
+        name = f"train/{mode}"
+        arrays, _ = self._arrays("train")
+        try:
+            if self.protocol.gradients and self.params:
+                run = self._gradients(name, mode)
+                (_, (output, after)), gradients = run(self.params, self.rest, self.seed, arrays)
+                if any(jnp.issubdtype(value.dtype, jnp.inexact) for value in output.values()):
+                    self._keep(name, gradients=gradients)
+                else:
+                    self.recording.skipped[f"{name}/gradients"] = "the output has no floats"
+            else:
+                forward = self._loss(name)
+                run = jax.jit(forward) if mode == "jit" else forward
+                _, (output, after) = run(self.params, self.rest, self.seed, arrays)
+                why = (
+                    "the model has no parameters"
+                    if self.protocol.gradients
+                    else "gradients were not asked for"
+                )
+                self.recording.skipped[f"{name}/gradients"] = why
+            self._keep(name, output=output, state=after)
+        except Exception as error:
+            self._failed(name, error)
+
+    def optimize(self, mode: Mode) -> None:
+        """The losses and the final variables of some optimizer steps, each with draws of its own."""
+        name = f"training/{mode}"
+        if reason := self._no_training(mode):
+            self.recording.skipped[f"{name}/state"] = self.recording.skipped[f"{name}/loss"] = reason
+            return
+        optimizer = getattr(optax, self.protocol.optimizer)(self.protocol.learning_rate)
+        arrays, _ = self._arrays("train")
+
+        def update(params: Leaves, gradients: Leaves, moments: Any) -> Any:
+            updates, moments = optimizer.update(gradients, moments, params)
+            return optax.apply_updates(params, updates), moments
+
+        update = jax.jit(update) if mode == "jit" else update
+        try:
+            params, rest, moments, losses = self.params, self.rest, optimizer.init(self.params), []
+            for step in range(self.protocol.steps):
+                (loss, (_, after)), gradients = self._gradients(f"train/{mode}", mode)(
+                    params, rest, self.seed + (step + 1), arrays
+                )
+                rest = {path: value for path, value in after.items() if path not in params}
+                params, moments = update(params, gradients, moments)
+                losses.append(loss)
+            self._keep(
+                name, loss={("step", str(i)): loss for i, loss in enumerate(losses)}, state={**params, **rest}
+            )
+        except Exception as error:
+            self._failed(name, error)
+
+    def _no_training(self, mode: Mode) -> str | None:
+        gradients = f"train/{mode}/gradients"
+        if self.protocol.steps == 0:
+            return "no optimizer steps were asked for"
+        if gradients in self.recording.skipped:
+            return f"no gradients: {self.recording.skipped[gradients]}"
+        return "no gradients: the train call failed" if gradients not in self.recording.values else None
+
+    def _gradients(self, name: str, mode: Mode) -> Any:
+        if mode not in self._gradient:
+            function = jax.value_and_grad(self._loss(name), has_aux=True)
+            self._gradient[mode] = jax.jit(function) if mode == "jit" else function
+        return self._gradient[mode]
+
+    def _loss(self, name: str) -> Any:
+        def loss(params: Leaves, rest: Leaves, seed: Any, arrays: Any) -> Any:
+            output, after = self._call(name, "train", {**params, **rest}, seed, arrays)
+            return sum_of_sines(output), (output, after)
+
+        return loss
+
+    def _call(self, name: str, phase: Phase, leaves: Leaves, seed: Any, arrays: Any) -> tuple[Leaves, Leaves]:
+        _, rebuild = self._arrays(phase)
+        args, kwargs = rebuild(arrays)
+        output, after, draws = self.side.call(leaves, seed, args, kwargs, phase, self.alignment)
+        if self.side.inputs.output is not None:
+            output = self.side.inputs.output(output)
+        flat, opaque = flatten_output(output)
+        self.recording.draws[name] = draws.distinct
+        if opaque:
+            self.recording.opaque[name] = opaque
+        return flat, after
+
+    def _arrays(self, phase: Phase) -> Any:
+        return split_arrays((self.side.inputs.args, dict(self.side.inputs.kwargs(phase))))
+
+    def _keep(self, name: str, **values: Leaves) -> None:
+        for what, leaves in values.items():
+            self.recording.values[f"{name}/{what}"] = to_numpy(leaves)
+
+    def _failed(self, name: str, error: Exception) -> None:
+        self.recording.errors[name] = f"{type(error).__name__}: {error}"
+
+
+def sum_of_sines(output: Mapping[Path, Any]) -> jax.Array:
+    """A scalar that depends on every float of an output: a plain sum would be blind to normalised ones."""
+    terms = []
+    for value in output.values():
+        if jnp.issubdtype(value.dtype, jnp.complexfloating):
+            terms += [jnp.sin(value.real).sum(), jnp.sin(value.imag).sum()]
+        elif jnp.issubdtype(value.dtype, jnp.floating):
+            terms.append(jnp.sin(value.astype(jnp.promote_types(value.dtype, jnp.float32))).sum())
+    return reduce(operator.add, terms, jnp.zeros(()))

@@ -1,0 +1,61 @@
+"""The proof for one pair of models in this process: transplant, run both sides, compare everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nnx_migrate.numerics.compare import Leaves
+from nnx_migrate.numerics.inputs import DEFAULT_PROTOCOL, Protocol
+from nnx_migrate.numerics.judging import Tolerances, judge
+from nnx_migrate.numerics.map_expansion import Expansion, LeafSpec, MapError
+from nnx_migrate.numerics.map_patterns import Path
+from nnx_migrate.numerics.parameter_map import ParameterMap
+from nnx_migrate.numerics.perturb import perturb
+from nnx_migrate.numerics.phases import record
+from nnx_migrate.numerics.results import Check, Proof
+from nnx_migrate.numerics.side import Side
+from nnx_migrate.numerics.transplant import correspond, move
+from nnx_migrate.numerics.trees import to_numpy
+
+
+def prove(
+    before: Side,
+    after: Side,
+    parameter_map: ParameterMap | None = None,
+    protocol: Protocol = DEFAULT_PROTOCOL,
+    tolerances: Tolerances | None = None,
+) -> Proof:
+    """Runs the protocol on both sides in this process and compares.
+
+    `tolerances` are keyed by check name, with wildcards (``train/*/gradients``); without one every bit has to
+    be equal. A map that does not fit gives a Proof with one check, ``transplant``, that lists every leaf at
+    fault.
+    """
+    first = before.describe()
+    after.streams = first.streams
+    second = after.describe()
+    try:
+        expansion = correspond(first, second, parameter_map, after.class_of)
+    except MapError as error:
+        return Proof([Check("transplant", "error", "; ".join(error.problems))])
+    leaves = perturb(to_numpy(first.leaves), protocol.seed)
+    before.load(leaves)
+    after.load(move(expansion, leaves, second.specs))
+    return judge(
+        lambda alignment: record(before, trainable(first.specs), protocol, alignment),
+        lambda alignment: record(after, trainable(second.specs), protocol, alignment),
+        lambda values: translated(expansion, values, second.specs),
+        tolerances,
+    )
+
+
+def trainable(specs: Mapping[Path, LeafSpec]) -> frozenset[Path]:
+    """The leaves that an optimizer updates: Linen's params, NNX's Params."""
+    return frozenset(path for path, spec in specs.items() if spec.kind == "params")
+
+
+def translated(expansion: Expansion, leaves: Leaves, targets: Mapping[Path, LeafSpec]) -> Leaves:
+    """Variables in the other layout; those that came into being during the call have none, and keep their
+    path."""
+    known = {path for pair in expansion.pairs for path in pair.linen}
+    return {**move(expansion, leaves, targets), **{p: v for p, v in leaves.items() if p not in known}}

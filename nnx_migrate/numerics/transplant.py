@@ -1,0 +1,85 @@
+"""Moving variables from one model to the other: checked, because `nnx.update` checks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flax import nnx
+
+from nnx_migrate.numerics import matching
+from nnx_migrate.numerics.leaf_transforms import IDENTITY
+from nnx_migrate.numerics.linen_side import linen_leaves
+from nnx_migrate.numerics.map_expansion import (
+    ClassOf,
+    Expansion,
+    LeafPair,
+    LeafSpec,
+    MapError,
+    expand,
+    find_problems,
+)
+from nnx_migrate.numerics.map_patterns import Path
+from nnx_migrate.numerics.nnx_model import class_names, set_leaves, specs_of, submodule
+from nnx_migrate.numerics.parameter_map import ParameterMap
+from nnx_migrate.numerics.recording import Description
+from nnx_migrate.numerics.trees import is_array, spec_of
+
+
+def correspond(
+    before: Description, after: Description, parameter_map: ParameterMap | None, class_of: ClassOf
+) -> Expansion:
+    """Which leaf becomes which. Raises MapError unless every leaf of both sides has exactly one counterpart
+    that fits.
+
+    Two models of the same library correspond by path. From Linen to NNX the map decides; if it is None or
+    does not know the model's class, `matching.match` does.
+    """
+    if before.kind == after.kind:
+        pairs = [LeafPair((path,), (path,)) for path in before.specs]
+        if problems := find_problems(pairs, before.specs, after.specs):
+            raise MapError(problems)
+        return Expansion(pairs)
+    if parameter_map is None or after.class_name not in parameter_map.modules:
+        return matching.match(before, after)
+    return expand(parameter_map, after.class_name, before.specs, after.specs, class_of)
+
+
+def move(
+    expansion: Expansion, leaves: Mapping[Path, Any], targets: Mapping[Path, LeafSpec]
+) -> dict[Path, Any]:
+    """The leaves in the other side's layout (gradients and optimizer moments move like the variables they
+    belong to).
+
+    A pair none of whose sources is in `leaves` is left out: gradients exist for parameters only. Shapes come
+    from `targets`; raises TransformError where the leaves do not suit them.
+    """
+    result: dict[Path, Any] = {}
+    for pair in expansion.pairs:
+        if not any(path in leaves for path in pair.linen):
+            continue
+        sources = [leaves[path] for path in pair.linen]
+        if pair.transform == IDENTITY:
+            result[pair.nnx[0]] = sources[0]
+        else:
+            shapes = [targets[path].shape for path in pair.nnx]
+            result.update(zip(pair.nnx, pair.transform.apply(sources, shapes), strict=True))
+    return result
+
+
+def transplant(
+    variables: Mapping[str, Any], model: nnx.Module, parameter_map: ParameterMap | None = None
+) -> Expansion:
+    """Writes Linen variables (of `init`, a TrainState or a checkpoint) into a live NNX model, in place.
+
+    Nothing is written unless the correspondence is complete and shapes, dtypes and collections fit; MapError
+    otherwise. Without a map the paths have to be the same on both sides.
+    """
+    leaves = linen_leaves(variables)
+    before = Description(
+        "linen", "", {path: spec_of(leaf, path[0]) for path, leaf in leaves.items() if is_array(leaf)}
+    )
+    after = Description("nnx", class_names(model)[0], specs_of(model))
+    expansion = correspond(before, after, parameter_map, lambda path: class_names(submodule(model, path)))
+    set_leaves(model, move(expansion, leaves, after.specs))
+    return expansion
