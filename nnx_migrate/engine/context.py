@@ -12,7 +12,7 @@ from nnx_migrate.engine.findings import FileChange, Fix, ImportRequest, Safety
 from nnx_migrate.engine.triggers import Hits, Imported, Triggers, Use
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
-from nnx_migrate.names.scopes import BindingKind, Guard, Scope
+from nnx_migrate.names.scopes import BindingKind, Guard, Scope, dotted
 from nnx_migrate.sources.text import Edit, SourceText
 
 if TYPE_CHECKING:
@@ -32,6 +32,29 @@ PREFERRED_IMPORTS = {
     "functools": ImportRequest("functools", "functools"),
     "dataclasses": ImportRequest("dataclasses", "dataclasses"),
 }
+
+# Modules that `import <package>` doesn't load: `jax.extend.core` needs an import of its own.
+LAZY_MODULES = frozenset(
+    {
+        "flax.nnx",
+        "flax.training.dynamic_scale",
+        "flax.training.early_stopping",
+        "flax.training.train_state",
+        "jax.ad_checkpoint",
+        "jax.example_libraries.optimizers",
+        "jax.example_libraries.stax",
+        "jax.experimental.array_serialization",
+        "jax.experimental.layout",
+        "jax.experimental.mesh_utils",
+        "jax.experimental.multihost_utils",
+        "jax.experimental.pjit",
+        "jax.experimental.shard_map",
+        "jax.extend.backend",
+        "jax.extend.core",
+        "jax.extend.linear_util",
+        "jax.extend.random",
+    }
+)
 
 
 class CannotName(Exception):
@@ -91,8 +114,16 @@ class FileContext:
         """
         wanted = Triggers(triggers)
         for use in self._hits.uses:
-            if use.guard in (Guard.NONE, Guard.TYPING) and wanted.matches(use.qualified):
-                yield use
+            matched = wanted.within(use.qualified) if use.guard in (Guard.NONE, Guard.TYPING) else None
+            if matched is not None:  # another rule may be about a longer name that starts with this one
+                node: ast.expr = use.node
+                for _ in range(use.qualified.count(".") - matched.count(".")):
+                    if not isinstance(node, ast.Attribute):
+                        break
+                    node = node.value
+                else:
+                    assert isinstance(node, ast.Name | ast.Attribute)
+                    yield Use(node, matched, use.scope, use.guard)
 
     def imports(self, *triggers: str) -> Iterator[Imported]:
         """Imports of the given names, guarded ones left out as in `uses`."""
@@ -149,26 +180,46 @@ class FixBuilder:
     def name(self, qualified: str, at: ast.AST) -> str:
         """How `qualified` is spelled at a place, by the file's own imports where they serve.
 
-        Asks for an import where none does. Raises CannotName where the name is shadowed there.
+        `at` is the expression that gives way (or any node there): the name it starts with is known to work
+        there. Asks for an import where none serves. Raises CannotName where the name is shadowed there.
         """
         scope = self.file.module.scope_at(at)
         parts = qualified.split(".")
+        root, root_target = self._root_of(at, scope)
         for cut in range(len(parts), 0, -1):
-            prefix, rest = ".".join(parts[:cut]), parts[cut:]
-            local = self._local_name(prefix, scope)
+            prefix = ".".join(parts[:cut])
+            local = root if root_target == prefix else self._local_name(prefix, scope)
             if local is not None:
-                return ".".join([local, *rest])
+                lazy = self._lazy_module(parts, cut)
+                if lazy:
+                    self._add(ImportRequest(lazy, parts[0]), scope.module)
+                return ".".join([local, *parts[cut:]])
         return self._request(parts, scope)
+
+    @staticmethod
+    def _root_of(node: ast.AST, scope: Scope) -> tuple[str, str]:
+        """The name that a dotted expression starts with and what its imports mean by it, "" if unclear."""
+        path = dotted(node) if isinstance(node, ast.expr) else None
+        root = (path or "").partition(".")[0]
+        targets = {b.target for b in scope.lookup(root)}
+        return (root, targets.pop()) if len(targets) == 1 else (root, "")
 
     def _local_name(self, prefix: str, scope: Scope) -> str | None:
         """A name visible in `scope`, bound once and unguarded, by a module-level import of `prefix`."""
         module_scope = self.file.module.scopes.module
         for name, bindings in module_scope.bindings.items():
             if all(
-                b.kind is BindingKind.IMPORT and b.target == prefix and b.guard is Guard.NONE for b in bindings
+                b.kind is BindingKind.IMPORT and b.target == prefix and b.guard is Guard.NONE
+                for b in bindings
             ) and (scope.binder(name) is module_scope):
                 return name
         return None
+
+    @staticmethod
+    def _lazy_module(parts: list[str], cut: int) -> str | None:
+        """The submodule in a dotted name that nobody has loaded when its first `cut` parts are imported."""
+        prefixes = (".".join(parts[:end]) for end in range(len(parts), cut, -1))
+        return next((prefix for prefix in prefixes if prefix in LAZY_MODULES), None)
 
     def _request(self, parts: list[str], scope: Scope) -> str:
         for cut in range(len(parts) - 1, 0, -1):
@@ -180,17 +231,23 @@ class FixBuilder:
             module = ".".join(parts[:cut])
             parent, _, name = module.rpartition(".")
             request = ImportRequest(module, name, parent) if parent else ImportRequest(module, module)
+        lazy = self._lazy_module(parts, cut)
+        if lazy and request.binding == parts[0]:
+            request = ImportRequest(lazy, parts[0])
+        self._add(request, scope)
+        return ".".join([request.binding, *parts[cut:]])
+
+    def _add(self, request: ImportRequest, scope: Scope) -> None:
         taken = scope.binder(request.binding)
         if taken is not None and not self._same_import(request, taken):
             raise CannotName(f"`{request.binding}` already means something else here")
-        if request not in self.requests:
-            self.requests.append(request)
-        return ".".join([request.binding, *parts[cut:]])
+        self.require(request)
 
     @staticmethod
     def _same_import(request: ImportRequest, scope: Scope) -> bool:
+        target = request.binding if request.is_submodule else request.qualified
         return scope.is_module and all(
-            b.kind is BindingKind.IMPORT and b.target == request.qualified for b in scope.lookup(request.binding)
+            b.kind is BindingKind.IMPORT and b.target == target for b in scope.lookup(request.binding)
         )
 
     def require(self, request: ImportRequest) -> None:

@@ -34,14 +34,27 @@ class ImportRequest:
     from_module: str | None = None
 
     @property
+    def is_submodule(self) -> bool:
+        """True for `import a.b` without a name of its own: it binds `a` and loads `a.b`."""
+        return (
+            self.from_module is None
+            and "." in self.qualified
+            and self.binding == self.qualified.partition(".")[0]
+        )
+
+    @property
+    def imported_name(self) -> str:
+        """What stands behind `import` in the `from` form."""
+        name = self.qualified.removeprefix(f"{self.from_module}.")
+        return name if self.binding == name else f"{name} as {self.binding}"
+
+    @property
     def statement(self) -> str:
         """The import as one would write it on a line of its own."""
-        if self.from_module is None:
-            suffix = "" if self.binding == self.qualified.partition(".")[0] else f" as {self.binding}"
-            return f"import {self.qualified}{suffix}"
-        name = self.qualified.removeprefix(f"{self.from_module}.")
-        suffix = "" if self.binding == name else f" as {self.binding}"
-        return f"from {self.from_module} import {name}{suffix}"
+        if self.from_module is not None:
+            return f"from {self.from_module} import {self.imported_name}"
+        bare = self.is_submodule or self.binding == self.qualified
+        return f"import {self.qualified}" if bare else f"import {self.qualified} as {self.binding}"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ and would not parse afterwards keeps its old text, and the fix becomes an unfixe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +91,9 @@ class Fixer:
             fix = finding.fix
             if fix is None or not self._allowed(finding) or self._key(finding) in self._refused:
                 continue
+            if any(fix is other.fix for other in chosen):  # one fix for several findings
+                chosen.append(finding)
+                continue
             if any(_conflicts(change.edits, taken.get(path, [])) for path, change in fix.changes.items()):
                 continue
             if not self.accept(finding):
@@ -155,39 +157,8 @@ class Fixer:
 
     def _edited(self, module: Module, edits: list[Edit], requests: list[ImportRequest]) -> SourceText:
         after = Module(module.path, module.name, module.source.with_edits(list(dict.fromkeys(edits))))
-        return edit_imports(module, after, requests, lambda name: self._imported_elsewhere(module, name))
-
-    def _imported_elsewhere(self, module: Module, name: str) -> bool:
-        """True where another project file does `from <module> import name` (or `*`, or `module.name`)."""
-        stem = (module.path.parent.name if module.is_package else module.path.stem).encode()
-        word = re.compile(rb"\b" + name.encode() + rb"\b")
-        for path in self.context.project.paths:
-            if path == module.path:
-                continue
-            try:
-                data = self.scanner.read(path)
-            except OSError:
-                continue
-            if stem not in data or not (word.search(data) or b"import *" in data):
-                continue
-            other = self.context.project.module(path)
-            if other is not None and self._uses_from(other, module, name):
-                return True
-        return False
-
-    def _uses_from(self, other: Module, module: Module, name: str) -> bool:
         project = self.context.project
-        for scope in other.scopes.all_scopes():
-            if any(project.find_module(base, other) is module for base in scope.star_imports):
-                return True
-            for bindings in scope.bindings.values():
-                for binding in bindings:
-                    base, _, last = binding.target.rpartition(".")
-                    if last == name and base and project.find_module(base, other) is module:
-                        return True
-                    if binding.target and project.find_module(binding.target, other) is module:
-                        return True
-        return False
+        return edit_imports(module, after, requests, lambda name: project.exports.uses(module.path, name))
 
     # -- refusals -----------------------------------------------------------------------------------------
 
@@ -198,13 +169,17 @@ class Fixer:
 
     def _with_refusal(self, finding: Finding) -> Finding:
         if self._refused.get(self._key(finding)) == "fix-breaks-syntax":
-            return finding.without_fix("fix-breaks-syntax", "the rewritten file would not parse; please report it")
+            return finding.without_fix(
+                "fix-breaks-syntax", "the rewritten file would not parse; please report it"
+            )
         return finding
 
 
 def _conflicts(edits: Sequence[Edit], taken: list[tuple[int, int]]) -> bool:
     return any(
-        (e.start < end and start < e.end) or (e.start == e.end and start < e.start < end) or (e.start, e.end) == (start, end)
+        (e.start < end and start < e.end)
+        or (e.start == e.end and start < e.start < end)
+        or (e.start, e.end) == (start, end)
         for e in edits
         for start, end in taken
     )

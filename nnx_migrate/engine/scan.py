@@ -81,7 +81,7 @@ class Scanner:
         found: list[Finding] = []
         for rule in self.file_rules:
             triggers = self._by_rule[rule.id]
-            if not any(triggers.matches(h.qualified) for h in (*hits.uses, *hits.imports)):
+            if not any(triggers.within(h.qualified) for h in (*hits.uses, *hits.imports)):
                 continue
             try:
                 found += rule.check(file)

@@ -76,6 +76,14 @@ class Triggers:
                 return True
         return False
 
+    def within(self, qualified: str) -> str | None:
+        """The longest trigger match at the start of a name: `jax.tree_map` in `jax.tree_map.__doc__`."""
+        while not self.matches(qualified):
+            qualified = qualified.rpartition(".")[0]
+            if not qualified:
+                return None
+        return qualified
+
     def hits(self, module: Module, project: Project) -> Hits:
         """Uses and imports of triggers in a parsed module."""
         hits = Hits()

@@ -10,11 +10,16 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import Binding, BindingKind, Scope, dotted
 from nnx_migrate.sources.text import SourceError, SourceText
+
+if TYPE_CHECKING:
+    from nnx_migrate.names.exports import Exports
 
 _MAX_HOPS = 20
 
@@ -118,17 +123,30 @@ class Project:
         """Forget a parsed module to save memory; it is parsed again if asked for."""
         self._modules.pop(path, None)
 
+    def is_loaded(self, path: Path) -> bool:
+        """True where the module of a file is in memory."""
+        return self._modules.get(path) is not None
+
+    @cached_property
+    def exports(self) -> Exports:
+        """Which names the project's files take from each other. Reads every file when first asked for."""
+        from nnx_migrate.names.exports import Exports
+
+        return Exports(self)
+
     def has_package(self, name: str) -> bool:
         """True where a top-level module or package of that name is one of the project's files."""
         return name in self._top_level
 
     # -- modules by name ----------------------------------------------------------------------------------
 
-    def find_module(self, name: str, importer: Module) -> Module | None:
+    def find_path(self, name: str, importer: Module) -> Path | None:
         """The project file that `import name` in `importer` means, whatever folder is on `sys.path`."""
-        path = self._by_name.get(name)
-        if path is None:
-            path = self._nearest(name, importer.path)
+        return self._by_name.get(name) or self._nearest(name, importer.path)
+
+    def find_module(self, name: str, importer: Module) -> Module | None:
+        """The module of `find_path`; None where it can't be parsed."""
+        path = self.find_path(name, importer)
         return self.module(path) if path is not None else None
 
     def _nearest(self, name: str, importer: Path) -> Path | None:

@@ -4,7 +4,7 @@ A case is a folder `fixtures/<rule-id>/<case>/` with
 
 - `before.py` and `after.py` (or folders `before/` and `after/` with a `main.py`): `fix` turns the one into
   the other, byte for byte, and `main()` of both returns equal arrays, or
-- `noop.py` (or a folder `noop/`): looks like the outdated pattern and is none: no finding, nothing changes, or
+- `noop.py` (or a folder `noop/`): looks like the outdated pattern and is none: no finding, no change, or
 - `finding.py` (or a folder `finding/`): outdated, but not to be rewritten without a person.
 
 Lines that keep a finding after `fix` end in `# finding` or `# finding: <part of its message or help>`.
@@ -58,9 +58,7 @@ def scanner_for(
     pins = Targets({p: Pin(version(text), f"{p}=={text}", Path()) for p, text in (targets or {}).items()})
     project = Project(files, sources.__getitem__)
     context = ProjectContext(project, Config(), pins)
-    scanner = Scanner(context, rules, lambda path: sources[path].encode())
-    project.words = scanner.words
-    return scanner
+    return Scanner(context, rules, lambda path: sources[path].encode())
 
 
 def check_files(
