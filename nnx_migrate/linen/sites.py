@@ -147,6 +147,8 @@ class Facts:
     loop_variables: dict[int, LoopVariable] = field(default_factory=dict)
     locals: dict[int, str] = field(default_factory=dict)
     decided: dict[tuple[Context, ast.AST], bool] = field(default_factory=dict)
+    exits: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # branch by which an `if` leaves
+    static_statements: set[tuple[Context, ast.AST]] = field(default_factory=set)
     methods_reached: set[str] = field(default_factory=set)
     rng_streams: set[str] = field(default_factory=set)
 

@@ -104,12 +104,16 @@ def _join_arrays(frame: Frame, a: Array, b: Array, node: ast.AST, name: str) -> 
         return Array(a.shape.join(b.shape), a.dtype if a.dtype == b.dtype else None)
     count = min(len(a.shape.dims), len(b.shape.dims))
     dims = tuple(
-        phi(frame, name, node, x, y)
-        for x, y in zip(a.shape.dims[len(a.shape.dims) - count :], b.shape.dims[len(b.shape.dims) - count :], strict=True)
+        phi(frame, size_name(name, i), node, a.shape.dims[i], b.shape.dims[i]) for i in range(-count, 0)
     )
     same_lead = a.shape.lead == b.shape.lead and len(a.shape.dims) == len(b.shape.dims)
     lead = a.shape.lead if same_lead else ""
     return Array(Shape(dims, None if a.shape.exact else lead), a.dtype if a.dtype == b.dtype else None)
+
+
+def size_name(name: str, axis: int) -> str:
+    """What the constructor calls the size of a variable's axis."""
+    return f"{name}_features" if axis == -1 else f"{name}_size_{-axis}"
 
 
 def phi(frame: Frame, name: str, node: ast.AST, first: Dim, second: Dim, *, is_loop: bool = False) -> Dim:

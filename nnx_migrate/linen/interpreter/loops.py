@@ -11,7 +11,7 @@ from typing import Any
 
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter import attributes
-from nnx_migrate.linen.interpreter.control import branch, join, join_envs, static_join
+from nnx_migrate.linen.interpreter.control import branch, join, join_envs, size_name, static_join
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.static import is_static
@@ -207,8 +207,8 @@ def _carried(frame: Frame, name: str, slot: Slot, statement: ast.AST) -> Slot:
         value = input_array(frame.session, value)
     if isinstance(value, Array):
         dims = tuple(
-            Dim.size(token(name, "p", _phi_number(frame, statement, name, i - len(value.shape.dims))))
-            for i in range(len(value.shape.dims))
+            Dim.size(token(size_name(name, i), "p", _phi_number(frame, statement, name, i)))
+            for i in range(-len(value.shape.dims), 0)
         )
         return Slot(Array(Shape(dims, value.shape.lead), value.dtype), slot.static)
     if isinstance(value, Dim | int) and not isinstance(value, bool):
@@ -286,13 +286,15 @@ def _settled(frame: Frame, statement: ast.AST, name: str, first: Any, last: Any)
     if isinstance(first, Array) and isinstance(last, Array):
         count = min(len(first.shape.dims), len(last.shape.dims))
         pairs = [(i, first.shape.dims[i], last.shape.dims[i]) for i in range(-count, 0)]
+        names = {i: size_name(name, i) for i in range(-count, 0)}
     elif as_dim(first) is not None and as_dim(last) is not None:
         pairs = [(0, as_dim(first), as_dim(last))]  # type: ignore[list-item]
+        names = {0: name}
     else:
         return {}
     found: dict[str, Dim] = {}
     for index, before, after in pairs:
-        symbol = token(name, "p", _phi_number(frame, statement, name, index))
+        symbol = token(names[index], "p", _phi_number(frame, statement, name, index))
         if same(after, Dim.symbol(symbol)) or same(after, before):
             found[symbol] = before
     return found
@@ -321,10 +323,9 @@ def _close(frame: Frame, statement: ast.AST, entry: Env, header: Env, back: Env)
     if frame.foreign:
         return
     for name, slot in header.items():
-        for index, symbol, first, last in _pairs(frame, statement, name, entry, slot, back):
+        for index, label, first, last in _pairs(frame, statement, name, entry, slot, back):
             number = _phi_number(frame, statement, name, index)
-            frame.session.facts.phis[number] = Phi(number, name, statement, (first, last), True)
-            _ = symbol
+            frame.session.facts.phis[number] = Phi(number, label, statement, (first, last), True)
 
 
 def _pairs(frame: Frame, statement: ast.AST, name: str, entry: Env, slot: Slot, back: Env) -> Any:
@@ -343,9 +344,9 @@ def _pairs(frame: Frame, statement: ast.AST, name: str, entry: Env, slot: Slot, 
     else:
         return
     for index, here, before, after in rows:
-        symbol = token(name, "p", _phi_number(frame, statement, name, index))
-        if here == Dim.symbol(symbol):
-            yield index, symbol, before, after
+        label = size_name(name, index) if isinstance(top, Array) else name
+        if here == Dim.symbol(token(label, "p", _phi_number(frame, statement, name, index))):
+            yield index, label, before, after
 
 
 def _surely_runs(iterable: Any) -> bool:

@@ -82,7 +82,7 @@ def _loop_depth_since(frame: Frame, target: ast.expr) -> bool:
 
 def _assign(frame: Frame, statement: ast.Assign) -> None:
     value = evaluate(frame, statement.value)
-    static = is_static(frame, statement.value)
+    static = _static_statement(frame, statement, statement.value)
     for target in statement.targets:
         assign(frame, target, value, static, statement)
 
@@ -90,7 +90,16 @@ def _assign(frame: Frame, statement: ast.Assign) -> None:
 def _annotated(frame: Frame, statement: ast.AnnAssign) -> None:
     if statement.value is not None:
         value = evaluate(frame, statement.value)
-        assign(frame, statement.target, value, is_static(frame, statement.value), statement)
+        assign(frame, statement.target, value, _static_statement(frame, statement, statement.value), statement)
+
+
+def _static_statement(frame: Frame, statement: ast.stmt, value: ast.expr) -> bool:
+    """Whether the constructor can execute an assignment as it stands; remembered for the writer."""
+    static = is_static(frame, value)
+    if not frame.foreign:
+        statements = frame.session.facts.static_statements
+        (statements.add if static else statements.discard)((frame.context, statement))
+    return static
 
 
 def assign(frame: Frame, target: ast.expr, value: Any, static: bool, node: ast.AST) -> None:
@@ -215,7 +224,7 @@ def _augmented(frame: Frame, statement: ast.AugAssign) -> None:
     new = binary(frame, statement.op, old, evaluate(frame, statement.value))
     if isinstance(old, list) and isinstance(new, Unknown):
         new = Unknown("a list extended in place")
-    static = is_static(frame, load) and is_static(frame, statement.value)
+    static = is_static(frame, load) and _static_statement(frame, statement, statement.value)
     assign(frame, statement.target, new, static, statement)
 
 
@@ -245,14 +254,24 @@ def _if(frame: Frame, statement: ast.If) -> None:
         execute(frame, statement.orelse)
     second, second_ended = frame.env, frame.ended
     frame.ended = first_ended and second_ended
+    raised = _only_raises(statement.body) if first_ended else _only_raises(statement.orelse)
+    if first_ended != second_ended and not raised and not frame.foreign:
+        frame.session.facts.exits[frame.context, statement] = "body" if first_ended else "orelse"
     if first_ended and not second_ended:
-        frame.controls = (*frame.controls, branch(statement, "after"))
+        if not raised:
+            frame.controls = (*frame.controls, branch(statement, "after"))
     elif second_ended and not first_ended:
         frame.env, frame.session.attributes = first, first_attributes
-        frame.controls = (*frame.controls, branch(statement, "after"))
+        if not raised:
+            frame.controls = (*frame.controls, branch(statement, "after"))
     elif not frame.ended:
         frame.env = join_envs(frame, first, second, statement)
         frame.session.attributes = join_envs(frame, first_attributes, frame.session.attributes, statement)
+
+
+def _only_raises(body: Sequence[ast.stmt]) -> bool:
+    """Whether a branch ends with an exception: then no module behind it is ever left out."""
+    return bool(body) and isinstance(body[-1], ast.Raise)
 
 
 def _return(frame: Frame, statement: ast.Return) -> None:

@@ -1,0 +1,142 @@
+"""Linen classes to NNX classes: the entry point.
+
+`convert_project` analyses every Linen class of a project and gives, for each, a `ClassConversion` with the edits of
+its definition, or a `Refusal`. Constructions outside of modules are rewritten by `convert_construction`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nnx_migrate.engine.findings import ImportRequest
+from nnx_migrate.linen.analysis import ClassAnalysis, analyse
+from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.reasons import Refusal, Refuse
+from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.writer.klass import ClassWriter
+from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.symbols import SizeParameter
+from nnx_migrate.sources.text import Edit
+
+
+@dataclass
+class ClassConversion:
+    """A converted class.
+
+    `parameters` are the old fields in order (still positional); after them come, by keyword only, `sizes` (each
+    with the method, argument and axis whose size it is) and `rngs` (an `nnx.Rngs`) if `needs_rngs`. `attributes`
+    maps attributes to what Linen called the submodule. `edits` change the file of the class.
+    """
+
+    cls: LinenClass
+    sizes: list[SizeParameter]
+    needs_rngs: bool
+    edits: list[Edit] = field(default_factory=list)
+    imports: frozenset[ImportRequest] = frozenset()
+    helpers: frozenset[str] = frozenset()
+    analysis: ClassAnalysis | None = None
+
+    @property
+    def qualified(self) -> str:
+        """The class's qualified name."""
+        return self.cls.qualified
+
+    @property
+    def parameters(self) -> list[str]:
+        """The old fields, in order."""
+        return [item.name for item in self.cls.fields]
+
+    @property
+    def path(self) -> Path:
+        """The file that `edits` change."""
+        return self.cls.module.path
+
+
+@dataclass
+class Conversions:
+    """What became of every Linen class of a project, by qualified name."""
+
+    program: LinenProgram
+    converted: dict[str, ClassConversion] = field(default_factory=dict)
+    refused: dict[str, Refusal] = field(default_factory=dict)
+
+
+def convert_project(project: Project, wanted: Callable[[LinenClass], bool] = lambda cls: True) -> Conversions:
+    """Convert the classes that `wanted` selects (with everything that they build on)."""
+    return _Converter(LinenProgram(project)).run(wanted)
+
+
+class _Converter:
+    """Converts classes depth first: a class after the classes of its submodules."""
+
+    def __init__(self, program: LinenProgram) -> None:
+        self.program = program
+        self.result = Conversions(program)
+        self.names: dict[Path, FileNames] = {}
+        self.open: list[LinenClass] = []
+
+    def run(self, wanted: Callable[[LinenClass], bool]) -> Conversions:
+        for cls in self.program:
+            if wanted(cls):
+                try:
+                    self.convert(cls)
+                except Refuse:
+                    continue  # recorded in `refused`
+        return self.result
+
+    def convert(self, cls: LinenClass) -> ClassConversion:
+        """The conversion of a class. Raises Refuse."""
+        if cls.qualified in self.result.converted:
+            return self.result.converted[cls.qualified]
+        if cls.qualified in self.result.refused:
+            raise Refuse("base-not-converted", f"`{cls.name}` was not converted")
+        if cls in self.open:
+            raise Refuse("recursive-module", f"`{cls.name}` contains itself", cls.node)
+        self.open.append(cls)
+        try:
+            conversion = self._convert(cls)
+        except Refuse as refusal:
+            line = getattr(refusal.node, "lineno", cls.node.lineno)
+            self.result.refused[cls.qualified] = Refusal(cls.qualified, refusal.reason, refusal.detail, line)
+            raise
+        except RecursionError:
+            detail = "the code is nested too deeply"
+            self.result.refused[cls.qualified] = Refusal(cls.qualified, "budget", detail, cls.node.lineno)
+            raise Refuse("budget", detail, cls.node) from None
+        finally:
+            self.open.pop()
+        self.result.converted[cls.qualified] = conversion
+        return conversion
+
+    def _convert(self, cls: LinenClass) -> ClassConversion:
+        names = FileNames(cls.module, self.program.project)
+        analysis = analyse(self.program, cls)
+        written = ClassWriter(analysis, names, self.convert).write()
+        return ClassConversion(
+            cls,
+            written.sizes,
+            written.needs_rngs,
+            written.edits,
+            frozenset(names.requests),
+            frozenset(names.helpers),
+            analysis,
+        )
+
+
+def convert_construction(
+    call: ast.Call, conversion: ClassConversion, sizes: Mapping[str, str], rngs: str, segment: Callable[[ast.AST], str]
+) -> str:
+    """The text of a construction outside of modules: old arguments, then sizes and `rngs`."""
+    arguments = [segment(a) for a in call.args]
+    arguments += [
+        f"{k.arg}={segment(k.value)}" if k.arg else f"**{segment(k.value)}"
+        for k in call.keywords
+        if k.arg not in ("name", "parent")
+    ]
+    arguments += [f"{size.name}={sizes[size.name]}" for size in conversion.sizes]
+    if conversion.needs_rngs:
+        arguments.append(f"rngs={rngs}")
+    return f"{segment(call.func)}({', '.join(arguments)})"

@@ -1,0 +1,136 @@
+"""How a loop of the method reaches the modules that the same loop of the constructor made."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Site
+from nnx_migrate.nnx.writer.naming import singular
+
+if TYPE_CHECKING:
+    from nnx_migrate.nnx.writer.body import BodyEditor
+
+
+class LoopAccess:
+    """For every loop: the new target and iterable, and the expression for each list's element.
+
+    Where a loop counts anyway and the counter is still read, the list is indexed; else the loop runs over the list
+    itself, with `zip` where its old variables are still needed.
+    """
+
+    def __init__(self, editor: BodyEditor, body: Sequence[ast.stmt]) -> None:
+        self.editor = editor
+        self.headers: dict[ast.AST, str] = {}
+        self.elements: dict[tuple[ast.AST, str], str] = {}
+        self.reads = editor.remaining_reads(body)
+        self.used = {n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name)}
+        sites = [s for s in editor.sites.values() if s.loops and s.method == editor.method.name]
+        for loop in (n for s in body for n in ast.walk(s) if isinstance(n, ast.For)):
+            lists = [(s, k) for s in sites for k, c in enumerate(s.loops) if c.node is loop]
+            if lists:
+                self._loop(loop, lists)
+
+    def access(self, site: Site) -> str:
+        """The expression for the module of the current round."""
+        last = site.loops[-1].node
+        if isinstance(last, ast.For):
+            return self.elements[last, site.attribute]
+        return f"self.{site.attribute}"
+
+    def _loop(self, loop: ast.For, lists: list[tuple[Site, int]]) -> None:
+        bases: dict[str, str] = {}
+        for site, level in lists:
+            outer = site.loops[level - 1].node if level else None
+            base = self.elements[outer, site.attribute] if outer is not None else f"self.{site.attribute}"
+            bases[site.attribute] = base
+        counter = _counter(loop)
+        still = self._still_read(loop)
+        others = still - {counter}
+        single = len(bases) == 1
+        if counter is not None and (counter in still or (not single and isinstance(loop.target, ast.Name))):
+            if single and not others and _is_enumerate(loop):
+                ((attribute, base),) = bases.items()
+                variable = self._variable(attribute)
+                self.elements[loop, attribute] = variable
+                self.headers[loop.target] = f"{counter}, {variable}"
+                self.headers[loop.iter] = f"enumerate({base})"
+                return
+            for attribute, base in bases.items():
+                self.elements[loop, attribute] = f"{base}[{counter}]"
+            return
+        variables = {attribute: self._variable(attribute) for attribute in bases}
+        for attribute, variable in variables.items():
+            self.elements[loop, attribute] = variable
+        self._iterate(loop, bases, variables, still)
+
+    def _iterate(self, loop: ast.For, bases: dict[str, str], variables: dict[str, str], still: set[str]) -> None:
+        targets, iterables = list(variables.values()), list(bases.values())
+        if still:
+            target, iterable = loop.target, loop.iter
+            if _is_enumerate(loop):
+                assert isinstance(loop.target, ast.Tuple) and isinstance(loop.iter, ast.Call)
+                target, iterable = loop.target.elts[1], loop.iter.args[0]
+            segment = self.editor.source.segment
+            if self._is_zip(iterable) and isinstance(target, ast.Tuple) and isinstance(iterable, ast.Call):
+                targets = [segment(t) for t in target.elts] + targets
+                iterables = [self.editor.text(a) for a in iterable.args] + iterables
+            else:
+                text = segment(target)
+                nested = isinstance(target, ast.Tuple) and not text.startswith("(")
+                targets = [f"({text})" if nested else text, *targets]
+                iterables = [self.editor.text(iterable), *iterables]
+        self.headers[loop.target] = ", ".join(targets)
+        self.headers[loop.iter] = iterables[0] if len(iterables) == 1 else f"zip({', '.join(iterables)})"
+
+    def _is_zip(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip" and not node.keywords
+
+    def _still_read(self, loop: ast.For) -> set[str]:
+        names = {n.id for n in ast.walk(loop.target) if isinstance(n, ast.Name)}
+        return names & self.reads
+
+    def _variable(self, attribute: str) -> str:
+        name = singular(attribute)
+        while name in self.used:
+            name += "_"
+        self.used.add(name)
+        return name
+
+
+def _is_enumerate(loop: ast.For) -> bool:
+    return (
+        isinstance(loop.iter, ast.Call)
+        and isinstance(loop.iter.func, ast.Name)
+        and loop.iter.func.id == "enumerate"
+        and len(loop.iter.args) == 1
+        and not loop.iter.keywords
+        and isinstance(loop.target, ast.Tuple)
+        and len(loop.target.elts) == 2
+        and isinstance(loop.target.elts[0], ast.Name)
+    )
+
+
+def _counter(loop: ast.For) -> str | None:
+    """The variable that counts the rounds from 0."""
+    if _is_enumerate(loop):
+        assert isinstance(loop.target, ast.Tuple)
+        first = loop.target.elts[0]
+        return first.id if isinstance(first, ast.Name) else None
+    call = loop.iter
+    if (
+        isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "range"
+        and isinstance(loop.target, ast.Name)
+    ):
+        starts_at_zero = len(call.args) == 1 or (
+            len(call.args) == 2 and isinstance(call.args[0], ast.Constant) and call.args[0].value == 0
+        )
+        return loop.target.id if starts_at_zero else None
+    return None
+
+
+__all__ = ["LoopAccess", "Refuse"]

@@ -1,0 +1,249 @@
+"""Method bodies: constructions replaced by attributes, calls of layers by NNX calls, what became unused removed."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.model import Method
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.linen.values import Instance, Layer
+from nnx_migrate.nnx.layers import LAYERS, Refusal, rewritten_arguments, write_call
+from nnx_migrate.nnx.writer.access import LoopAccess
+from nnx_migrate.nnx.writer.construction import ConstructionWriter
+from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.residual import assigned_names
+from nnx_migrate.nnx.writer.text import replacements, rewritten
+from nnx_migrate.sources.text import Edit
+
+
+class BodyEditor:
+    """Edits one method of the class."""
+
+    def __init__(self, analysis: ClassAnalysis, names: FileNames, writer: ConstructionWriter, method: Method) -> None:
+        self.analysis, self.names, self.writer, self.method = analysis, names, writer, method
+        self.source = names.module.source
+        self.sites = by_node(analysis.facts.sites)
+        self.variables = by_node(analysis.facts.variables)
+        self.calls = by_node(analysis.facts.calls)
+        self.values = _instances_by_node(analysis)
+        self.deleted: set[ast.stmt] = set()
+        self.aliases: dict[str, Site | VariableSite] = {}
+        self.loops: LoopAccess | None = None
+
+    def edits(self) -> list[Edit]:
+        """All edits of the body."""
+        body = self.method.node.body
+        self._find_aliases(body)
+        self._find_dead(body)
+        self.loops = LoopAccess(self, body)
+        edits: list[Edit] = []
+        for statement in body:
+            edits += self._statement(statement)
+        return edits
+
+    # ---- what is replaced -------------------------------------------------------------------------------
+
+    def replace(self, node: ast.AST) -> str | None:
+        """The new text of an expression, None where it stays as it is."""
+        site = self.sites.get(node)
+        if site is not None:
+            return self.access(site)
+        variable = self.variables.get(node)
+        if variable is not None:
+            return f"self.{variable.attribute}[...]"
+        if isinstance(node, ast.Call) and node in self.calls:
+            return self._layer_call(node, self.calls[node])
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in self.aliases:
+            alias = self.aliases[node.id]
+            if isinstance(alias, VariableSite):
+                return f"self.{alias.attribute}[...]"
+            return self.access(alias)
+        if isinstance(node, ast.Name | ast.Attribute):
+            if self.loops is not None and node in self.loops.headers:
+                return self.loops.headers[node]
+            return self.names.replacement(node)
+        if self.loops is not None and node in self.loops.headers:
+            return self.loops.headers[node]
+        return None
+
+    def access(self, site: Site) -> str:
+        """The expression that reads a submodule."""
+        if self.loops is None or not site.loops:
+            return f"self.{site.attribute}"
+        return self.loops.access(site)
+
+    def text(self, node: ast.AST) -> str:
+        """An expression with everything replaced."""
+        return rewritten(self.source, node, self.replace)
+
+    def _layer_call(self, call: ast.Call, site: Site) -> str | None:
+        """The call of a built-in layer in NNX's form, None where only parts inside it change."""
+        if not isinstance(site.target, Layer) or not self._is_direct(call, site):
+            return None
+        spec = LAYERS.get(f"flax.linen.{site.target_name}")
+        if spec is None:
+            raise Refuse("unsupported-layer", f"`nn.{site.target_name}`", call)
+        if isinstance(call.func, ast.Attribute) and call.func.attr in _LAYER_METHODS:
+            return None
+        _, bound = self.writer.bound(site)
+        rewrite = write_call(
+            spec,
+            bound,
+            call,
+            self.text,
+            nnx=self.names.nnx(),
+            judge=self.names.judge(),
+            helper=self.names.helper,
+        )
+        if isinstance(rewrite, Refusal):
+            reason = "mode-flag" if rewrite.code == "missing-mode-flag" else "unsupported-layer"
+            raise Refuse(reason, rewrite.reason, call)
+        if not rewrite.edits:
+            return None
+        arguments = rewritten_arguments(call, rewrite, self.text)
+        return f"{self.text(call.func)}({', '.join(arguments)})"
+
+    def _is_direct(self, call: ast.Call, site: Site) -> bool:
+        """Whether the call is of the layer itself, not of a wrapper or partial around it."""
+        return True
+
+    # ---- what is removed --------------------------------------------------------------------------------
+
+    def _find_aliases(self, body: Sequence[ast.stmt]) -> None:
+        """Local names that only ever hold one submodule or parameter: read as `self.<attribute>` from now on."""
+        stores: dict[str, list[ast.stmt]] = {}
+        for statement in (n for s in body for n in ast.walk(s) if isinstance(n, ast.stmt)):
+            for name in assigned_names(statement):
+                stores.setdefault(name, []).append(statement)
+        for name, statements in stores.items():
+            if len(statements) != 1 or not isinstance(statements[0], ast.Assign):
+                continue
+            statement = statements[0]
+            if len(statement.targets) != 1 or not isinstance(statement.targets[0], ast.Name):
+                continue
+            site = self.sites.get(statement.value) or self.variables.get(statement.value)
+            if site is None or (isinstance(site, VariableSite) and self._reads(body, name) > 1):
+                continue
+            self.aliases[name] = site
+            self.deleted.add(statement)
+
+    def _reads(self, body: Sequence[ast.stmt], name: str) -> int:
+        return sum(
+            isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)
+            for s in body
+            for n in ast.walk(s)
+        )
+
+    def _find_dead(self, body: Sequence[ast.stmt]) -> None:
+        """Assignments of static locals that only constructions read."""
+        while True:
+            reads = self.remaining_reads(body)
+            everything = {n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+            dead = [
+                statement
+                for statement in (n for s in body for n in ast.walk(s) if isinstance(n, ast.stmt))
+                if statement not in self.deleted
+                and isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign)
+                and self._is_removable(statement)
+                and (names := assigned_names(statement))
+                and not names & reads
+                and names <= everything
+            ]
+            if not dead:
+                return
+            self.deleted.update(dead)
+
+    def _is_removable(self, statement: ast.Assign | ast.AnnAssign | ast.AugAssign) -> bool:
+        facts = self.analysis.facts
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        if not all(isinstance(n, ast.Name | ast.Tuple | ast.List) for t in targets for n in [t]):
+            return False
+        if ((), statement) in facts.static_statements:
+            return True
+        value = statement.value
+        is_shape = isinstance(value, ast.Attribute) and value.attr == "shape"
+        if isinstance(value, ast.Subscript):
+            is_shape = isinstance(value.value, ast.Attribute) and value.value.attr == "shape"
+        is_partial = isinstance(value, ast.Call) and self.names.qualified(value.func) == "functools.partial"
+        return is_shape or is_partial
+
+    def remaining_reads(self, body: Sequence[ast.stmt]) -> set[str]:
+        """Names that the body still reads after constructions and deleted statements are gone."""
+        reads: set[str] = set()
+        stack: list[ast.AST] = list(body)
+        while stack:
+            node = stack.pop()
+            if node in self.deleted or node in self.sites or node in self.variables:
+                if isinstance(node, ast.Call) and node in self.sites:
+                    reads |= self._flag_reads(self.sites[node])
+                continue
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in self.aliases:
+                reads.add(node.id)
+            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+                reads.add(node.target.id)
+            stack.extend(ast.iter_child_nodes(node))
+        return reads
+
+    def _flag_reads(self, site: Site) -> set[str]:
+        """Names in a mode flag that moves from the construction to the call."""
+        if not isinstance(site.target, Layer):
+            return set()
+        spec, bound = self.writer.bound(site)
+        node = bound.values.get(spec.call.flag or "")
+        return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} if node is not None else set()
+
+    # ---- statements -------------------------------------------------------------------------------------
+
+    def _statement(self, statement: ast.stmt) -> list[Edit]:
+        if statement in self.deleted:
+            return [self._removal(statement)]
+        bodies = [getattr(statement, name, None) for name in ("body", "orelse", "finalbody")]
+        if not any(bodies) or isinstance(statement, ast.ClassDef):
+            return self._expression_edits(statement)
+        edits: list[Edit] = []
+        for child in ast.iter_child_nodes(statement):
+            if not isinstance(child, ast.stmt | ast.ExceptHandler):
+                edits += self._expression_edits(child)
+        for handler in getattr(statement, "handlers", []):
+            edits += [e for inner in handler.body for e in self._statement(inner)]
+        for block in bodies:
+            if block and all(s in self.deleted for s in block):
+                edits += [Edit(*self.source.span(block[0]), "pass"), *(self._removal(s) for s in block[1:])]
+            elif block:
+                edits += [edit for inner in block for edit in self._statement(inner)]
+        return edits
+
+    def _expression_edits(self, node: ast.AST) -> list[Edit]:
+        return [Edit(*found) for found in replacements(self.source, node, self.replace)]
+
+    def _removal(self, statement: ast.stmt) -> Edit:
+        """Remove a statement with its whole lines."""
+        start, end = self.source.span(statement)
+        line_start = self.source.line_start(statement.lineno)
+        text = self.source.text
+        line_end = text.find("\n", end)
+        line_end = len(text) if line_end < 0 else line_end + 1
+        rest = text[end:line_end].strip()
+        if text[line_start:start].strip() == "" and (not rest or rest.startswith("#")):
+            return Edit(line_start, line_end, "")
+        raise Refuse("unsupported-syntax", "several statements on one line", statement)
+
+
+_LAYER_METHODS = frozenset({"attend", "initialize_carry"})
+
+
+def by_node(table: object) -> dict[ast.AST, object]:
+    """Records by node alone; a node that several contexts see differently is refused."""
+    found: dict[ast.AST, object] = {}
+    for (_, node), value in table.items():  # type: ignore[attr-defined]
+        if node in found and found[node] is not value:
+            raise Refuse("unsupported-syntax", "code that is reached in several ways creates or calls modules", node)
+        found[node] = value
+    return found
+
+
+def _instances_by_node(analysis: ClassAnalysis) -> dict[ast.AST, Site]:
+    return {node: v.site for (_, node), v in analysis.facts.values.items() if isinstance(v, Instance)}

@@ -1,0 +1,213 @@
+"""The NNX construction of a submodule: callee, arguments, the sizes of its inputs, `rngs`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.interpreter.convert import effect_value, text_of
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
+from nnx_migrate.linen.sites import LayerCall, Site
+from nnx_migrate.linen.values import ClassRef, Layer
+from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, bind_partial, needed_sizes
+from nnx_migrate.nnx.layers import write_construction as write_layer
+from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.render import InitRenderer
+
+if TYPE_CHECKING:
+    from nnx_migrate.nnx.conversion import ClassConversion
+
+RNGS = "rngs"
+
+
+class ConstructionWriter:
+    """Writes the constructions of one class."""
+
+    def __init__(
+        self,
+        analysis: ClassAnalysis,
+        names: FileNames,
+        renderer: InitRenderer,
+        converted: Callable[[LinenClass], ClassConversion],
+    ) -> None:
+        self.analysis, self.names, self.renderer, self.converted = analysis, names, renderer, converted
+
+    def parts(self, site: Site) -> tuple[str, list[str]]:
+        """Callee and argument texts. Raises Refuse."""
+        if "**" in site.kwargs:
+            raise Refuse("unsupported-syntax", f"`{site.target_name}` gets arguments from `**`", site.call)
+        if isinstance(site.target, Layer):
+            return self._layer(site)
+        if isinstance(site.target, ClassRef):
+            return self._project_class(site, site.target.cls)
+        raise Refuse("unknown-module", f"the class behind `self.{site.target.name}` isn't known", site.call)
+
+    # ---- built-in layers --------------------------------------------------------------------------------
+
+    def bound(self, site: Site) -> tuple[LayerSpec, BoundArgs]:
+        """The layer's table row and the arguments bound to its fields."""
+        spec = LAYERS.get(f"flax.linen.{site.target_name}")
+        if spec is None:
+            raise Refuse("unsupported-layer", f"`nn.{site.target_name}`", site.call)
+        base: BoundArgs | None = None
+        for partial in site.partials:
+            found = bind_partial(spec, partial.call)
+            base = _checked(found)
+        return spec, _checked(bind(spec, site.call, base=base))
+
+    def _layer(self, site: Site) -> tuple[str, list[str]]:
+        spec, bound = self.bound(site)
+        judge = self.names.judge()
+        needed = _checked(needed_sizes(spec, bound, judge))
+        sizes: dict[str, str] = {}
+        for size in needed:
+            dims = [self._size(site, size.call_arg, spec, axis, size.optional) for axis in size.axes]
+            if all(dim is not None for dim in dims):
+                sizes[size.param] = size.text([str(dim) for dim in dims])
+        calls = [c.node for c in site.calls if c.node is not None]
+        methods = frozenset(c.method for c in site.calls if c.method != "__call__")
+        written = _checked(
+            write_layer(
+                spec,
+                bound,
+                sizes,
+                nnx=self.names.nnx(),
+                rngs=RNGS,
+                segment=lambda node: self.renderer.text(node, site.context),
+                judge=judge,
+                helper=self.names.helper,
+                methods=methods,
+                call=calls[0] if len(calls) == 1 else None,
+            )
+        )
+        return written.callee, [str(argument) for argument in written.arguments]
+
+    def _size(self, site: Site, argument: int, spec: LayerSpec, axis: int, optional: bool) -> str | None:
+        name = spec.call.params[argument] if argument < len(spec.call.params) else ""
+        found: list[Dim] = []
+        for call in site.calls:
+            value = _argument(call, argument, name)
+            if value is None and optional:
+                continue
+            found.append(self._dim(value, axis))
+        if not found:
+            if optional:
+                return None
+            raise Refuse("unknown-size", f"`{describe(site)}` is never called in the class", site.call)
+        return self._one(site, found)
+
+    def _dim(self, value: Any, axis: int) -> Dim:
+        array = effect_value(self.analysis.session, value)
+        if isinstance(array, Array):
+            return array.shape.dim(axis)
+        return Dim.unknown(array.reason if isinstance(array, Unknown) else "the input isn't an array")
+
+    def _one(self, site: Site, dims: list[Dim]) -> str:
+        first = next((d for d in dims if d.known), dims[0])
+        for other in dims:
+            if not other.known:
+                raise Refuse("unknown-size", f"an input of `{describe(site)}`: {other.reason}", site.call)
+            if not same(first, other):
+                detail = f"`{describe(site)}` gets inputs of size `{first.text()}` and `{other.text()}`"
+                raise Refuse("sizes-differ", detail, site.call)
+        return self.renderer.dim(first, site.call)
+
+    # ---- classes of the project -------------------------------------------------------------------------
+
+    def _project_class(self, site: Site, cls: LinenClass) -> tuple[str, list[str]]:
+        conversion = self.converted(cls)
+        callee = self._callee(site)
+        arguments: list[str] = []
+        given: set[str] = set()
+        for partial in site.partials:
+            arguments += self._arguments(partial.call.args[1:], partial.call.keywords, site)
+            given.update(k.arg for k in partial.call.keywords if k.arg)
+        own = {k.arg for k in site.call.keywords}
+        arguments = [a for a in arguments if a.partition("=")[0] not in own]
+        arguments += self._arguments(site.call.args, site.call.keywords, site)
+        for size in conversion.sizes:
+            arguments.append(f"{size.name}={self._child_size(site, cls, size)}")
+        if conversion.needs_rngs:
+            arguments.append(f"{RNGS}={RNGS}")
+        return callee, arguments
+
+    def _callee(self, site: Site) -> str:
+        node = site.partials[0].call.args[0] if site.partials else site.call.func
+        return self.names.module.source.segment(node)
+
+    def _arguments(self, args: Iterable[ast.expr], keywords: Iterable[ast.keyword], site: Site) -> list[str]:
+        found = [self.renderer.text(arg, site.context) for arg in args]
+        for keyword in keywords:
+            if keyword.arg in ("name", "parent"):
+                continue
+            found.append(f"{keyword.arg}={self.renderer.text(keyword.value, site.context)}")
+        return found
+
+    def _child_size(self, site: Site, cls: LinenClass, size: Any) -> str:
+        dims: list[Dim] = []
+        for call in site.calls:
+            if call.method == size.method:
+                dims.append(self._dim(_at_path(_bound_argument(cls, call, size.path[0]), size.path[1:]), size.axis))
+        if not dims:
+            raise Refuse("unknown-size", f"`{describe(site)}` is never called in the class", site.call)
+        return self._one(site, dims)
+
+
+def _bound_argument(cls: LinenClass, call: LayerCall, name: str) -> Any:
+    method = cls.method(call.method)
+    assert method is not None
+    parameters = method.parameters
+    if name in call.kwargs:
+        return call.kwargs[name]
+    index = parameters.index(name) if name in parameters else len(call.args)
+    return call.args[index] if index < len(call.args) else Unknown(f"argument `{name}` isn't given")
+
+
+def _at_path(value: Any, path: tuple[str | int, ...]) -> Any:
+    """A part of an argument: an item, key or attribute."""
+    from nnx_migrate.linen.values import Input
+
+    for part in path:
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, tuple | list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        elif isinstance(value, Input):
+            value = Input((*value.path, part))
+        elif isinstance(value, Array) and isinstance(part, int):
+            value = Array(Shape(value.shape.dims[1:], value.shape.lead))
+        else:
+            return Unknown("a part of an argument")
+    return value
+
+
+def _argument(call: LayerCall, index: int, name: str) -> Any:
+    if index < len(call.args):
+        return call.args[index]
+    return call.kwargs.get(name)
+
+
+def _checked(found: Any) -> Any:
+    """A result of the layer tables; their refusals become ours."""
+    if not isinstance(found, Refusal):
+        return found
+    reason = {
+        "missing-mode-flag": "mode-flag",
+        "unknown-axes": "unknown-size",
+        "missing-size": "unknown-size",
+        "unknown-arguments": "unsupported-syntax",
+    }.get(found.code, "unsupported-layer")
+    raise Refuse(reason, found.reason, found.node)
+
+
+def describe(site: Site) -> str:
+    """How a message names a submodule."""
+    return site.attribute or site.stored or site.target_name
+
+
+__all__ = ["ConstructionWriter", "Unmodelled", "text_of"]

@@ -1,0 +1,97 @@
+"""The constructor's signature and the assignments of the fields."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nnx_migrate.linen.model import Field, LinenClass
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.text import one_line, rewritten
+
+_FREEZABLE = ("Sequence", "List", "list", "Iterable")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One constructor parameter: its text, and the comments that stood beside and above the field."""
+
+    name: str
+    text: str
+    comment: str = ""
+    above: tuple[str, ...] = ()
+
+
+def field_parameters(cls: LinenClass, names: FileNames) -> list[Parameter]:
+    """The class's own fields as parameters, in order, with their comments."""
+    found: list[Parameter] = []
+    for item in cls.own_fields:
+        annotation = one_line(rewritten(names.module.source, item.annotation, names.replacement))
+        text = f"{item.name}: {annotation}"
+        default = default_text(item, names)
+        if default is not None:
+            text += f" = {default}"
+        found.append(Parameter(item.name, text, _trailing_comment(item, names), ()))
+    return found
+
+
+def default_text(item: Field, names: FileNames) -> str | None:
+    """The default of a field as a parameter default, None where the field is required."""
+    node = item.default
+    if node is None:
+        return None
+    if isinstance(node, ast.Call) and names.qualified(node.func) == "dataclasses.field":
+        keywords = {k.arg: k.value for k in node.keywords}
+        if "default" in keywords:
+            node = keywords["default"]
+        elif "default_factory" in keywords:
+            raise Refuse("unsupported-syntax", f"field `{item.name}` has a default factory", item.node)
+        else:
+            return None
+    if isinstance(node, ast.List | ast.Dict | ast.Set):
+        raise Refuse("unsupported-syntax", f"field `{item.name}` has a mutable default", item.node)
+    return one_line(rewritten(names.module.source, node, names.replacement))
+
+
+def _trailing_comment(item: Field, names: FileNames) -> str:
+    line = names.module.source.line_text(item.node.end_lineno or 0)
+    rest = line.encode()[item.node.end_col_offset or 0 :].decode().strip()
+    return rest if rest.startswith("#") else ""
+
+
+def signature(parameters: Sequence[Parameter], keyword_only: Sequence[str], indent: str, unit: str, limit: int) -> list[str]:
+    """The `def __init__` lines."""
+    texts = ["self", *(p.text for p in parameters), *(["*", *keyword_only] if keyword_only else [])]
+    single = f"{indent}def __init__({', '.join(texts)}):"
+    commented = any(p.comment or p.above for p in parameters)
+    if len(single) <= limit and not commented:
+        return [single]
+    inner = indent + unit + (unit if len(unit) < 4 else "")
+    middle = f"{inner}{', '.join(texts)}"
+    if len(middle) <= limit and not commented:
+        return [f"{indent}def __init__(", middle, f"{indent}):"]
+    lines = [f"{indent}def __init__(", f"{inner}self,"]
+    for parameter in parameters:
+        lines += [f"{inner}{comment}" for comment in parameter.above]
+        lines.append(f"{inner}{parameter.text}," + (f"  {parameter.comment}" if parameter.comment else ""))
+    if keyword_only:
+        lines += [f"{inner}*,", *(f"{inner}{text}," for text in keyword_only)]
+    return [*lines, f"{indent}):"]
+
+
+def field_assignments(cls: LinenClass, indent: str) -> list[str]:
+    """`self.field = field` for every own field; lists become tuples, as Linen's dataclass freezes them."""
+    lines: list[str] = []
+    for item in cls.own_fields:
+        annotation = ast.unparse(item.annotation).removeprefix("typing.")
+        is_list = annotation.startswith(_FREEZABLE) and not _may_be_none(item)
+        value = f"tuple({item.name})" if is_list else item.name
+        lines.append(f"{indent}self.{item.name} = {value}")
+    return lines
+
+
+def _may_be_none(item: Field) -> bool:
+    default = item.default
+    return isinstance(default, ast.Constant) and default.value is None

@@ -1,0 +1,122 @@
+"""From nodes of the residual constructor to lines of source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from nnx_migrate.nnx.writer.allocation import NameAllocator
+from nnx_migrate.nnx.writer.residual import Assign, Block, Line, Node
+from nnx_migrate.nnx.writer.text import call_text
+
+_ENUMERATE = re.compile(r"for (\w+), (.+) in enumerate\((.+)\):$", re.DOTALL)
+_FOR = re.compile(r"for (\w+) in (range\(.+\)):$", re.DOTALL)
+
+
+class Emitter:
+    """Writes nodes with a given indentation unit and line length."""
+
+    def __init__(self, allocator: NameAllocator, unit: str, limit: int) -> None:
+        self.allocator, self.unit, self.limit = allocator, unit, limit
+
+    def lines(self, nodes: Sequence[Node], indent: str) -> list[str]:
+        """The source lines of nodes."""
+        lines: list[str] = []
+        index = 0
+        while index < len(nodes):
+            node = nodes[index]
+            following = nodes[index + 1] if index + 1 < len(nodes) else None
+            built = self._list_of(node, following, indent)
+            if built is not None:
+                lines += built
+                index += 2
+                continue
+            lines += self._node(node, indent)
+            index += 1
+        return lines
+
+    def _node(self, node: Node, indent: str) -> list[str]:
+        if isinstance(node, Line):
+            return self._line(node, indent)
+        if isinstance(node, Assign):
+            target, text = self.allocator.name(node.token), self.allocator.text(node.text)
+            return [] if target == text else [f"{indent}{target} = {text}"]
+        return self._block(node, indent)
+
+    def _line(self, line: Line, indent: str) -> list[str]:
+        name = self.allocator.text
+        if not line.callee:
+            return [f"{indent}{part}" if i == 0 else part for i, part in enumerate(f"{name(line.text)}{line.comment}".split("\n"))]
+        arguments = [name(a) for a in line.arguments]
+        prefix, closing = name(line.text), line.closing
+        text = call_text(line.callee, arguments, indent, prefix, self.limit, closing)
+        if closing and "\n" in text:  # the call is itself an argument: it moves to a line of its own
+            inner = indent + self.unit
+            text = call_text(line.callee, arguments, inner, "", self.limit)
+            return f"{indent}{prefix}\n{inner}{text}\n{indent}{closing}".split("\n")
+        return f"{indent}{prefix}{text}{closing}".split("\n")
+
+    def _block(self, block: Block, indent: str) -> list[str]:
+        body = self.lines(block.body, indent + self.unit)
+        orelse = self.lines(block.orelse, indent + self.unit)
+        header = self.allocator.text(block.header)
+        if block.is_loop:
+            return [f"{indent}{_without_unused(header, body)}", *body] if body else []
+        if not body and not orelse:
+            return []
+        if not body:
+            header, body, orelse = _negated(header), orelse, []
+        lines = [f"{indent}{header}", *body]
+        if not orelse:
+            return lines
+        if len(block.orelse) == 1 and isinstance(block.orelse[0], Block) and not block.orelse[0].is_loop:
+            nested = self._block(block.orelse[0], indent)
+            return [*lines, f"{indent}el{nested[0].lstrip()}", *nested[1:]]
+        return [*lines, f"{indent}else:", *orelse]
+
+    def _list_of(self, node: Node, following: Node | None, indent: str) -> list[str] | None:
+        """`self.x = nnx.List([... for ...])` where a loop does nothing but fill one list."""
+        if not (isinstance(node, Line) and node.callee.endswith(".List") and not node.arguments):
+            return None
+        if not (isinstance(following, Block) and following.is_loop and len(following.body) == 1):
+            return None
+        (only,) = following.body
+        attribute = node.text.removesuffix(" = ")
+        if not (isinstance(only, Line) and only.callee and only.text == f"{attribute}.append("):
+            return None
+        inner = indent + self.unit
+        element = call_text(
+            only.callee, [self.allocator.text(a) for a in only.arguments], inner, "", self.limit
+        )
+        header = _without_unused(self.allocator.text(following.header), [element]).removesuffix(":")
+        opening = f"{indent}{node.text}{node.callee}("
+        short = f"{opening}[{element} {header}])"
+        if "\n" not in short and len(short) <= self.limit:
+            return [short]
+        middle = f"{inner}[{element} {header}]"
+        if "\n" not in middle and len(middle) <= self.limit:
+            return [opening, middle, f"{indent})"]
+        return None
+
+
+def _negated(header: str) -> str:
+    condition = header.removeprefix("if ").removesuffix(":")
+    if condition.startswith("not ") and condition[4:].replace(".", "").isidentifier():
+        return f"if {condition[4:]}:"
+    return f"if not {condition}:" if condition.replace(".", "").isidentifier() else f"if not ({condition}):"
+
+
+def _without_unused(header: str, body: Sequence[str]) -> str:
+    """A loop header without counters that the body doesn't read."""
+    text = "\n".join(body)
+    enumerated = _ENUMERATE.match(header)
+    if enumerated and not _mentions(text, enumerated[1]):
+        header = f"for {enumerated[2]} in {enumerated[3]}:"
+    counted = _FOR.match(header)
+    if counted and not _mentions(text, counted[1]):
+        return f"for _ in {counted[2]}:"
+    return header
+
+
+def _mentions(text: str, name: str) -> bool:
+    return re.search(rf"\b{re.escape(name)}\b", text) is not None

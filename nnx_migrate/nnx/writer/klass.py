@@ -1,0 +1,278 @@
+"""A whole class: bases, constructor, methods."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.model import LinenClass, Method
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.values import Instance
+from nnx_migrate.nnx.writer.allocation import NameAllocator, size_tokens
+from nnx_migrate.nnx.writer.body import BodyEditor
+from nnx_migrate.nnx.writer.construction import RNGS, ConstructionWriter
+from nnx_migrate.nnx.writer.constructor import Parameter, field_assignments, field_parameters, signature
+from nnx_migrate.nnx.writer.emit import Emitter
+from nnx_migrate.nnx.writer.naming import Names, name_sites
+from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.render import InitRenderer
+from nnx_migrate.nnx.writer.residual import Node, Residual
+from nnx_migrate.nnx.writer.setup import SetupWriter
+from nnx_migrate.nnx.writer.symbols import SizeNames, SizeParameter, input_paths
+from nnx_migrate.nnx.writer.text import indentation, line_limit
+from nnx_migrate.sources.text import Edit
+
+if TYPE_CHECKING:
+    from nnx_migrate.nnx.conversion import ClassConversion
+
+
+@dataclass
+class WrittenClass:
+    """The edits of one class and what its users have to know."""
+
+    edits: list[Edit] = field(default_factory=list)
+    sizes: list[SizeParameter] = field(default_factory=list)
+    needs_rngs: bool = True
+
+
+class ClassWriter:
+    """Writes one class. Raises Refuse."""
+
+    def __init__(
+        self, analysis: ClassAnalysis, names: FileNames, converted: Callable[[LinenClass], ClassConversion]
+    ) -> None:
+        self.analysis, self.names = analysis, names
+        self.cls, self.source = analysis.cls, names.module.source
+        self.renderer = InitRenderer(analysis, names, self._access)
+        self.constructions = ConstructionWriter(analysis, names, self.renderer, converted)
+        self.limit = line_limit(self.source)
+
+    def write(self) -> WrittenClass:
+        """All edits of the class."""
+        self._check()
+        self._name_everything()
+        edits = self._bases()
+        nodes = self._nodes()
+        for method in self._own_methods():
+            edits += self._decorators(method)
+            edits += BodyEditor(self.analysis, self.names, self.constructions, method).edits()
+            edits += self._signature_edits(method)
+        written = WrittenClass()
+        edits += self._constructor(nodes, written)
+        written.edits = _distinct(edits)
+        return written
+
+    # ---- what is refused --------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        cls = self.cls
+        if cls.problem:
+            raise Refuse("unknown-base", cls.problem, cls.node)
+        if cls.bases or cls.is_subclass_of_layer:
+            raise Refuse("unknown-base", "inheritance from other classes isn't converted yet", cls.node)
+        for name in ("__post_init__", "__init__", "__new__", "__getattr__", "__setattr__"):
+            if cls.method(name) is not None:
+                raise Refuse("unsupported-api", f"the class defines `{name}`", cls.node)
+        for site in self.analysis.sites:
+            if site.context and not self._in_method_call(site):
+                raise Refuse("unsupported-syntax", "a module is created in a helper function", site.call)
+        if cls.node.decorator_list:
+            raise Refuse("unsupported-syntax", "the class has decorators", cls.node)
+
+    def _in_method_call(self, site: Site) -> bool:
+        return False
+
+    def _own_methods(self) -> list[Method]:
+        return [m for m in self.cls.own_methods.values() if m.name != "setup"]
+
+    # ---- names ------------------------------------------------------------------------------------------
+
+    def _name_everything(self) -> None:
+        for name, slot in self.analysis.session.attributes.items():
+            if isinstance(slot.value, Instance) and slot.value.site.method == "setup":
+                slot.value.site.attribute = name
+        names = Names(self.analysis)
+        setup_sites = [s for s in self.analysis.sites if s.method == "setup"]
+        for site in setup_sites:
+            site.attribute = site.attribute or site.stored or "?"
+        name_sites(self.analysis, names)
+
+    def _access(self, value: Instance) -> str:
+        return f"self.{value.site.attribute}"
+
+    # ---- parts ------------------------------------------------------------------------------------------
+
+    def _bases(self) -> list[Edit]:
+        edits: list[Edit] = []
+        for base in self.cls.node.bases:
+            text = self.names.replacement(base)
+            if text is not None:
+                edits.append(Edit(*self.source.span(base), text))
+        return edits
+
+    def _nodes(self) -> list[Node]:
+        """The residual constructor of the compact methods."""
+        nodes: list[Node] = []
+        compact = [m for m in self._own_methods() if self._sites_of(m)]
+        if len(compact) > 1:
+            raise Refuse("unsupported-syntax", "several methods create modules", self.cls.node)
+        for method in compact:
+            residual = Residual(self.analysis, self.renderer, self.constructions)
+            nodes += residual.build(method.node.body, self._sites_of(method))
+        return nodes
+
+    def _sites_of(self, method: Method) -> list[Site | VariableSite]:
+        everything: list[Site | VariableSite] = [*self.analysis.sites, *self.analysis.variables]
+        return sorted((s for s in everything if s.method == method.name), key=lambda s: s.number)
+
+    def _decorators(self, method: Method) -> list[Edit]:
+        """`@nn.compact` and `@nn.nowrap` go, with their lines."""
+        edits: list[Edit] = []
+        for decorator in method.node.decorator_list:
+            name = self.names.qualified(decorator)
+            if name in ("flax.linen.compact", "flax.linen.nowrap"):
+                start = self.source.line_start(decorator.lineno)
+                edits.append(Edit(start, self.source.line_start((decorator.end_lineno or 0) + 1), ""))
+            elif decorator in method.transforms:
+                raise Refuse("unsupported-layer", f"the decorator `{ast.unparse(decorator)}`", decorator)
+        return edits
+
+    def _signature_edits(self, method: Method) -> list[Edit]:
+        """References to Linen in defaults and annotations."""
+        args = method.node.args
+        nodes: list[ast.AST | None] = [*args.defaults, *args.kw_defaults, method.node.returns]
+        nodes += [a.annotation for a in [*args.posonlyargs, *args.args, *args.kwonlyargs]]
+        edits: list[Edit] = []
+        for node in nodes:
+            if node is not None:
+                from nnx_migrate.nnx.writer.text import replacements
+
+                edits += [Edit(*found) for found in replacements(self.source, node, self.names.replacement)]
+        return edits
+
+    # ---- the constructor --------------------------------------------------------------------------------
+
+    def _constructor(self, nodes: list[Node], written: WrittenClass) -> list[Edit]:
+        indent = indentation(self.source, self.cls.node.body[0].lineno)
+        unit = self._unit(indent)
+        setup = self.cls.own_methods.get("setup")
+        setup_writer = None
+        setup_text = ""
+        if setup is not None:
+            setup_writer = SetupWriter(self.analysis, self.names, self.renderer, self.constructions, setup)
+            setup_text = setup_writer.text(self.limit)
+        parameters = self._size_names(nodes, setup_text, written)
+        taken = self._taken_names()
+        allocator = NameAllocator(nodes, dict(parameters), taken)
+        lines = Emitter(allocator, unit, self.limit).lines(nodes, indent + unit)
+        setup_text = TOKEN.sub(lambda m: parameters.get(m.group()) or m["name"], setup_text)
+        uses_rngs = any(RNGS in line for line in lines) or RNGS in setup_text
+        written.needs_rngs = uses_rngs
+        keyword_only = [f"{name}: int" for name in dict.fromkeys(parameters.values())]
+        if uses_rngs:
+            keyword_only.append(f"{RNGS}: {self.names.nnx()}.Rngs")
+        fields = field_parameters(self.cls, self.names)
+        if not fields and not keyword_only and not lines and not setup_text:
+            return []
+        head = signature(fields, keyword_only, indent, unit, self.limit)
+        body = [*field_assignments(self.cls, indent + unit), *lines]
+        text = "\n".join([*head, *body]) + ("\n" + setup_text.rstrip("\n") if setup_text.strip() else "")
+        if not body and not setup_text.strip():
+            text += f"\n{indent}{unit}pass"
+        return self._place(text, fields, setup)
+
+    def _size_names(self, nodes: list[Node], setup_text: str, written: WrittenClass) -> dict[str, str]:
+        session = self.analysis.session
+        found = SizeNames(
+            frozenset(f.name for f in self.cls.fields), session.input_ranks, paths=input_paths(list(session.inputs_seen))
+        )
+        for token in size_tokens(nodes):
+            found.use(token)
+        found.use(setup_text)
+        names = found.names()
+        for token, (path, axis) in found.used.items():
+            written.sizes.append(SizeParameter(names[token], self._method_of(path), path, axis))
+        written.sizes.sort(key=lambda s: list(names.values()).index(s.name))
+        return names
+
+    def _method_of(self, path: tuple[str | int, ...]) -> str:
+        """The method whose argument an input is."""
+        for method in self.analysis.methods:
+            if path[0] in method.parameters:
+                return method.name
+        return "__call__"
+
+    def _taken_names(self) -> set[str]:
+        names = {f.name for f in self.cls.own_fields} | {RNGS, "self"} | set(self.renderer.needed)
+        for method in self._own_methods():
+            names.update(n.id for n in ast.walk(method.node) if isinstance(n, ast.Name) and n.id in self.renderer.needed)
+        names.update(self.names.module.scopes.module.bindings)
+        return names
+
+    def _unit(self, indent: str) -> str:
+        for method in self.cls.own_methods.values():
+            inner = indentation(self.source, method.node.body[0].lineno)
+            if len(inner) > len(indent):
+                return inner[len(indent) :]
+        return "    "
+
+    def _place(self, text: str, fields: list[Parameter], setup: Method | None) -> list[Edit]:
+        """Put the constructor where the fields stood (else where setup or the first method stands)."""
+        edits: list[Edit] = []
+        own = [item.node for item in self.cls.own_fields]
+        if setup is not None and not own:
+            return [self._setup_span(setup, text)]
+        if setup is not None:
+            edits.append(self._removed_method(setup))
+        if own:
+            start = self.source.line_start(own[0].lineno)
+            end = self.source.line_start((own[-1].end_lineno or 0) + 1)
+            if any(self._between(own)):
+                raise Refuse("unsupported-syntax", "other statements stand between the fields", self.cls.node)
+            following = self._first_after(own[-1])
+            tail = "\n" if following is None or following.lineno > (own[-1].end_lineno or 0) + 1 else "\n\n"
+            return [*edits, Edit(start, end, text + tail)]
+        first = next((m for m in self.cls.node.body if isinstance(m, ast.FunctionDef)), None)
+        if first is None:
+            raise Refuse("unsupported-syntax", "a class without methods", self.cls.node)
+        line = min([first.lineno, *(d.lineno for d in first.decorator_list)])
+        start = self.source.line_start(line)
+        return [*edits, Edit(start, start, text + "\n\n")]
+
+    def _first_after(self, node: ast.stmt) -> ast.stmt | None:
+        body = self.cls.node.body
+        index = body.index(node)
+        return body[index + 1] if index + 1 < len(body) else None
+
+    def _between(self, own: list[ast.AnnAssign]) -> list[ast.stmt]:
+        body = self.cls.node.body
+        first, last = body.index(own[0]), body.index(own[-1])
+        return [s for s in body[first : last + 1] if s not in own]
+
+    def _setup_span(self, setup: Method, text: str) -> Edit:
+        start = self.source.line_start(setup.node.lineno)
+        end = self.source.line_start((setup.node.end_lineno or 0) + 1)
+        return Edit(start, end, text + "\n")
+
+    def _removed_method(self, method: Method) -> Edit:
+        """Remove a method and the blank lines behind it."""
+        first = min([method.node.lineno, *(d.lineno for d in method.node.decorator_list)])
+        last = (method.node.end_lineno or 0) + 1
+        while last <= self.source.line_count and not self.source.line_text(last).strip():
+            last += 1
+        return Edit(self.source.line_start(first), self.source.line_start(last), "")
+
+
+def _distinct(edits: list[Edit]) -> list[Edit]:
+    found: dict[tuple[int, int], Edit] = {}
+    for edit in edits:
+        if edit.start == edit.end:
+            found[edit.start, -len(found) - 1] = edit
+        else:
+            found.setdefault((edit.start, edit.end), edit)
+    return sorted(found.values(), key=lambda e: (e.start, e.end))

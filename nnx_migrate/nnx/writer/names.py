@@ -1,0 +1,70 @@
+"""How one file spells what the converted code refers to, and which of its Linen names get another meaning."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from nnx_migrate.engine.findings import ImportRequest
+from nnx_migrate.linen.symbols import LINEN, canonical
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
+from nnx_migrate.names.scopes import BindingKind
+from nnx_migrate.nnx.layers import Judge, function
+
+NNX = ImportRequest("flax.nnx", "nnx", "flax")
+
+
+@dataclass
+class FileNames:
+    """The spelling of NNX in one module; `requests` collects the imports that the new code needs."""
+
+    module: Module
+    project: Project
+    requests: set[ImportRequest] = field(default_factory=set)
+    helpers: set[str] = field(default_factory=set)
+
+    def nnx(self) -> str:
+        """The name by which the file knows `flax.nnx`, asking for the import where there is none."""
+        for name, bindings in self.module.scopes.module.bindings.items():
+            if all(b.kind is BindingKind.IMPORT and b.target == "flax.nnx" for b in bindings):
+                return name
+        self.requests.add(NNX)
+        return "nnx"
+
+    def helper(self, name: str) -> str:
+        """The name of a helper class or function that is written beside the migrated code."""
+        self.helpers.add(name)
+        return name
+
+    def qualified(self, node: ast.AST) -> str | None:
+        """The canonical name of a dotted expression that starts at an import."""
+        root = node
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if not isinstance(root, ast.Name) or not isinstance(node, ast.Name | ast.Attribute):
+            return None
+        return canonical(self.project.resolve(node, self.module.scope_at(node), self.module))
+
+    def judge(self) -> Judge:
+        """Answers the layer tables' questions about this file's expressions."""
+        return Judge(qualname=self.qualified)
+
+    def replacement(self, node: ast.AST) -> str | None:
+        """The new text of a reference to Linen (`nn.relu` -> `nnx.relu`, `nn.Module` -> `nnx.Module`), or None."""
+        if not isinstance(node, ast.Name | ast.Attribute):
+            return None
+        name = self.qualified(node)
+        if name is None or not name.startswith(LINEN):
+            return None
+        if name == f"{LINEN}.Module":
+            return f"{self.nnx()}.Module"
+        row = function(name)
+        if row is None:
+            return None
+        if row.nnx is not None and row.same_call:
+            inner = row.nnx.removeprefix("flax.nnx.")
+            return f"{self.nnx()}.{inner}"
+        if row.keep:
+            return None
+        return self.helper(row.helper) if row.helper is not None else None

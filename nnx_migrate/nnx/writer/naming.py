@@ -1,0 +1,144 @@
+"""Attribute names for submodules and variables of the NNX class."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+from collections import Counter
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.linen.values import Instance
+
+_SHORT = {
+    "MultiHeadDotProductAttention": "attention",
+    "MultiHeadAttention": "attention",
+    "SelfAttention": "attention",
+    "OptimizedLSTMCell": "lstm_cell",
+    "LSTMCell": "lstm_cell",
+    "GRUCell": "gru_cell",
+    "MGUCell": "mgu_cell",
+    "ConvLSTMCell": "conv_lstm_cell",
+    "PReLU": "prelu",
+    "RMSNorm": "rms_norm",
+    "RNN": "rnn",
+    "Conv": "conv",
+}
+# What nnx.Module itself defines, and what the constructor's parameters are called.
+RESERVED = frozenset({"train", "eval", "sow", "perturb", "iter_modules", "iter_children", "set_attributes", "rngs"})
+
+
+def snake_case(name: str) -> str:
+    """`BatchNorm` -> `batch_norm`, `MLPBlock` -> `mlp_block`."""
+    if name in _SHORT:
+        return _SHORT[name]
+    name = name.strip("_")
+    name = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
+    name = re.sub(r"([a-z\d])([A-Z])", r"\1_\2", name)
+    return re.sub(r"_+", "_", name).lower()
+
+
+def plural(name: str) -> str:
+    """The name of a list of `name`s."""
+    if name in ("dense",):
+        return "dense_layers"
+    if name.endswith("s") and not name.endswith("ss"):
+        return name + "_list"
+    if name.endswith(("ss", "x", "ch", "sh")):
+        return name + "es"
+    if name.endswith("y") and name[-2:-1] not in "aeiou":
+        return name[:-1] + "ies"
+    return name + "s"
+
+
+def singular(name: str) -> str:
+    """The loop variable for the elements of a list attribute."""
+    if name.endswith("_layers") or name.endswith("_list"):
+        return name.rpartition("_")[0]
+    if name.endswith("ies"):
+        return name[:-3] + "y"
+    if name.endswith(("sses", "xes", "ches", "shes")):
+        return name[:-2]
+    return name[:-1] if name.endswith("s") and not name.endswith("ss") else name
+
+
+def identifier(text: str) -> str:
+    """A valid attribute name close to an explicit Linen name."""
+    cleaned = re.sub(r"\W+", "_", text).strip("_") or "module"
+    if cleaned[0].isdigit():
+        cleaned = "_" + cleaned
+    return cleaned + "_" if keyword.iskeyword(cleaned) else cleaned
+
+
+class Names:
+    """Gives out attribute names, each once."""
+
+    def __init__(self, analysis: ClassAnalysis, reserved: frozenset[str] = frozenset()) -> None:
+        cls = analysis.cls
+        self.taken: set[str] = set(RESERVED) | set(reserved)
+        self.taken.update(f.name for f in cls.fields)
+        for owner in cls.mro:
+            self.taken.update(owner.own_methods)
+            self.taken.update(owner.class_attributes)
+        self.taken.update(analysis.session.attributes)
+
+    def fresh(self, wanted: str) -> str:
+        """`wanted`, with a number behind it if it is taken."""
+        name, number = wanted, 1
+        while name in self.taken:
+            name = f"{wanted}_{number}"
+            number += 1
+        self.taken.add(name)
+        return name
+
+
+def name_sites(analysis: ClassAnalysis, names: Names) -> None:
+    """Give every site of the class its attribute (those of setup have one by assignment)."""
+    sites = [s for s in analysis.sites if not s.attribute and s.parent_site is None]
+    kinds = Counter(s.target_name for s in sites if not _own_name(s))
+    seen: Counter[str] = Counter()
+    for site in sites:
+        own = _own_name(site)
+        if own:
+            site.attribute = names.fresh(plural(own) if site.loops and not own.endswith("s") else own)
+            continue
+        base = snake_case(site.target_name)
+        if site.loops:
+            site.attribute = names.fresh(plural(base))
+        elif kinds[site.target_name] > 1:
+            site.attribute = names.fresh(f"{base}_{seen[site.target_name]}")
+        else:
+            site.attribute = names.fresh(base)
+        seen[site.target_name] += 1
+    for variable in analysis.variables:
+        if not variable.attribute:
+            variable.attribute = _variable_name(variable, names)
+
+
+def _own_name(site: Site) -> str:
+    """The name that the code gives the module: `name=`, else the variable that holds it."""
+    if isinstance(site.name, ast.Constant) and isinstance(site.name.value, str):
+        return identifier(site.name.value)
+    if isinstance(site.name, ast.JoinedStr):
+        literal = "".join(str(v.value) for v in site.name.values if isinstance(v, ast.Constant))
+        return identifier(literal.rstrip("_0123456789")) if literal.strip("_") else ""
+    return site.stored
+
+
+def _variable_name(variable: VariableSite, names: Names) -> str:
+    if variable.controls and any(c.is_loop for c in variable.controls):
+        raise Refuse("unsupported-syntax", "a variable created in a loop", variable.call)
+    return names.fresh(identifier(variable.name))
+
+
+def holds_modules(value: object) -> bool:
+    """Whether a value is or contains a submodule."""
+    from nnx_migrate.linen.values import ModuleList
+
+    if isinstance(value, tuple | list):
+        return any(holds_modules(item) for item in value)
+    if isinstance(value, dict):
+        return any(holds_modules(item) for item in value.values())
+    return isinstance(value, Instance | ModuleList)

@@ -1,0 +1,89 @@
+"""Expressions of methods as the constructor writes them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter.convert import text_of
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Shape
+from nnx_migrate.linen.sites import Context
+from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.values import ClassRef, Expr, Instance, Layer
+from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.text import one_line, rewritten
+
+_VALUES = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.IfExp, ast.Tuple)
+
+
+class InitRenderer:
+    """Writes expressions for `__init__`; `needed` collects the local variables that they read."""
+
+    def __init__(self, analysis: ClassAnalysis, names: FileNames, access: Callable[[Any], str]) -> None:
+        self.analysis, self.names, self.access = analysis, names, access
+        self.needed: set[str] = set()
+
+    def text(self, node: ast.AST, context: Context = ()) -> str:
+        """The expression; sizes of inputs appear as tokens. Raises Refuse for what only a call knows."""
+        return one_line(rewritten(self.names.module.source, node, lambda n: self._replace(n, context)))
+
+    def dim(self, value: Dim, node: ast.AST | None = None) -> str:
+        """The expression of a size. Raises Refuse where it isn't known."""
+        if not value.known:
+            raise Refuse("unknown-size", value.reason or "", node)
+        text = value.text()
+        self.see(text)
+        return text
+
+    def see(self, text: str) -> None:
+        """Remember the locals that a text with tokens reads."""
+        for match in TOKEN.finditer(text):
+            if match["kind"] == "s":
+                self.needed.add(match["name"])
+
+    def _replace(self, node: ast.AST, context: Context) -> str | None:
+        facts = self.analysis.facts
+        value = facts.values.get((context, node))
+        if isinstance(node, _VALUES) and self._is_dynamic(node, context):
+            text = self._value_text(value)
+            if text is not None:
+                self.see(text)
+                return text
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            return self._name(node, context, value)
+        if isinstance(node, ast.Attribute | ast.Name):
+            return self.names.replacement(node)
+        return None
+
+    def _name(self, node: ast.Name, context: Context, value: Any) -> str | None:
+        static = self.analysis.facts.static_names.get((context, node))
+        if static is None:
+            replaced = self.names.replacement(node)
+            if replaced is None and isinstance(value, Layer | ClassRef):
+                raise Refuse("unknown-module", f"the class `{node.id}` is used as a value", node)
+            return replaced
+        if isinstance(value, Instance):
+            return self.access(value)
+        if static:
+            if node.id != "self":
+                self.needed.add(node.id)
+            return None
+        raise Refuse("dynamic-construction", f"`{node.id}` is known only when the module is called", node)
+
+    def _is_dynamic(self, node: ast.AST, context: Context) -> bool:
+        """Whether the expression reads a variable that the constructor lacks."""
+        static = self.analysis.facts.static_names
+        return any(isinstance(n, ast.Name) and static.get((context, n)) is False for n in ast.walk(node))
+
+    def _value_text(self, value: Any) -> str | None:
+        if isinstance(value, Shape) and value.exact:
+            value = value.items()
+        if isinstance(value, Expr):
+            return value.text
+        if isinstance(value, tuple | list | Dim | bool | int | float | str) or value is None:
+            return text_of(value)
+        return None

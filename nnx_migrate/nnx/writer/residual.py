@@ -1,0 +1,352 @@
+"""The residual constructor: the part of a compact method that creates modules, with the control flow it needs.
+
+The method's statements are walked in order. What stays is: constructions (as `self.<attribute> = ...`), the static
+local variables that they read, the loops and conditions around them, and assignments of sizes that control flow
+changes (`Phi`). Texts hold tokens for sizes until `NameAllocator` gives them names.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Control, Phi, Site, VariableSite
+from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.values import Layer
+from nnx_migrate.nnx.layers import LAYERS
+from nnx_migrate.nnx.writer.construction import ConstructionWriter
+from nnx_migrate.nnx.writer.render import InitRenderer
+from nnx_migrate.nnx.writer.variables import variable_text
+
+
+@dataclass
+class Line:
+    """One statement: `target = callee(arguments)`, or any text (`callee` empty)."""
+
+    text: str
+    callee: str = ""
+    arguments: list[str] = field(default_factory=list)
+    closing: str = ""
+    comment: str = ""
+
+    @property
+    def full(self) -> str:
+        """Everything on one line, tokens and all."""
+        return f"{self.text}{self.callee}({', '.join(self.arguments)}){self.closing}" if self.callee else self.text
+
+
+@dataclass
+class Block:
+    """A compound statement with its parts."""
+
+    header: str
+    body: list[Node] = field(default_factory=list)
+    orelse: list[Node] = field(default_factory=list)
+    is_loop: bool = False
+
+
+@dataclass
+class Assign:
+    """A size that gets a value: `token = text`."""
+
+    token: str
+    text: str
+
+
+Node = Line | Block | Assign
+
+
+class Residual:
+    """Builds the constructor body of one compact method."""
+
+    def __init__(self, analysis: ClassAnalysis, renderer: InitRenderer, writer: ConstructionWriter) -> None:
+        self.analysis, self.renderer, self.writer = analysis, renderer, writer
+        self.phis: set[int] = set()
+        self.sites: dict[int, list[Site | VariableSite]] = {}
+        self.emitted_loops: set[int] = set()
+
+    def build(self, body: Sequence[ast.stmt], sites: Sequence[Site | VariableSite]) -> list[Node]:
+        """The nodes for a method body. Repeated until no further local or size turns out to be needed."""
+        self.sites = {}
+        for site in sites:
+            statement = self._statement(site)
+            self.sites.setdefault(id(statement), []).append(site)
+        while True:
+            before = (len(self.renderer.needed), len(self.phis))
+            nodes = self._block(body)
+            self._collect(nodes)
+            if (len(self.renderer.needed), len(self.phis)) == before:
+                return nodes
+
+    def _statement(self, site: Site | VariableSite) -> ast.stmt:
+        module = self.writer.names.module
+        node: ast.AST = site.context[0] if site.context else site.call
+        return module.statement_of(node)
+
+    def _collect(self, nodes: Sequence[Node]) -> None:
+        """Find the tokens in the texts: phis that need assignments, locals that need their statements."""
+        for node in nodes:
+            text = node.full if isinstance(node, Line) else node.header if isinstance(node, Block) else node.text
+            for match in TOKEN.finditer(text):
+                if match["kind"] == "p":
+                    self.phis.add(int(match["id"]))
+            self.renderer.see(text)
+            if isinstance(node, Block):
+                self._collect(node.body)
+                self._collect(node.orelse)
+
+    # ---- statements -------------------------------------------------------------------------------------
+
+    def _block(self, body: Sequence[ast.stmt]) -> list[Node]:
+        nodes: list[Node] = []
+        for statement in body:
+            nodes += self._statement_nodes(statement)
+        return nodes
+
+    def _statement_nodes(self, statement: ast.stmt) -> list[Node]:
+        if isinstance(statement, ast.If):
+            return self._if(statement)
+        if isinstance(statement, ast.For):
+            return self._for(statement)
+        if isinstance(statement, ast.While):
+            return self._while(statement)
+        if isinstance(statement, ast.With):
+            return [*self._own(statement), *self._block(statement.body)]
+        if isinstance(statement, ast.FunctionDef):
+            return self._function(statement)
+        if isinstance(statement, ast.Try):
+            return self._block(statement.body)
+        return self._own(statement)
+
+    def _own(self, statement: ast.stmt) -> list[Node]:
+        """A simple statement: its constructions, then the assignment itself if a local is needed."""
+        nodes: list[Node] = []
+        for site in self.sites.get(id(statement), []):
+            nodes += self._wrapped(site, statement)
+        names = assigned_names(statement)
+        if names & self.renderer.needed and self._is_static(statement):
+            nodes.append(Line(self.renderer.text(statement), comment=self._comment(statement)))
+        return nodes
+
+    def _is_static(self, statement: ast.stmt) -> bool:
+        """Whether the constructor can execute the statement as it stands."""
+        value = getattr(statement, "value", None)
+        if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign) or value is None:
+            return False
+        return (((), statement) in self.analysis.facts.static_statements)
+
+    def _comment(self, statement: ast.stmt) -> str:
+        line = self.writer.names.module.source.line_text(statement.end_lineno or 0)
+        rest = line.encode()[statement.end_col_offset or 0 :].decode()
+        return rest.rstrip() if rest.strip().startswith("#") else ""
+
+    def _wrapped(self, site: Site | VariableSite, statement: ast.stmt) -> list[Node]:
+        """A construction under the conditional expressions that stand between it and its statement."""
+        nodes = self._creation(site)
+        inner = [c for c in site.controls if self._within(c, statement)]
+        for control in reversed(inner):
+            if isinstance(control.node, ast.IfExp):
+                header = self._condition(control.node.test, control.branch == "orelse", [site])
+                other: list[Node] = []
+                if isinstance(site, Site) and site.loops:
+                    _align(nodes, other)
+                nodes = [Block(f"if {header}:", nodes, other)] if header else nodes
+            elif isinstance(control.node, ast.ListComp | ast.GeneratorExp):
+                nodes = self._comprehension(control.node, nodes, site)
+            else:
+                raise Refuse("unsupported-syntax", "a module created inside a comprehension", site.call)
+        return nodes
+
+    def _within(self, control: Control, statement: ast.stmt) -> bool:
+        return not isinstance(control.node, ast.stmt) and any(n is control.node for n in ast.walk(statement))
+
+    def _comprehension(self, node: ast.ListComp | ast.GeneratorExp, body: list[Node], site: Site | VariableSite) -> list[Node]:
+        generator = node.generators[0]
+        if generator.ifs:
+            raise Refuse("unsupported-syntax", "modules created in a comprehension with a condition", node)
+        before, after = self._loop_sizes(node)
+        lists = [Line(f"self.{site.attribute} = ", f"{self.renderer.names.nnx()}.List", [])]
+        header = self._loop_header(generator.target, generator.iter)
+        return [*before, *lists, Block(header, [*body, *after], is_loop=True)]
+
+    def _creation(self, site: Site | VariableSite) -> list[Node]:
+        depth = len([c for c in site.controls if c.is_loop])
+        if isinstance(site, VariableSite):
+            return [Line(f"self.{site.attribute} = {variable_text(self.renderer, site)}")]
+        callee, arguments = self.writer.parts(site)
+        if depth:
+            last = "[-1]" * (depth - 1)
+            return [Line(f"self.{site.attribute}{last}.append(", callee, arguments, ")")]
+        return [Line(f"self.{site.attribute} = ", callee, arguments)]
+
+    # ---- control flow -----------------------------------------------------------------------------------
+
+    def _if(self, statement: ast.If) -> list[Node]:
+        decided = self.analysis.facts.decided.get(((), statement))
+        if decided is not None:
+            return [*self._own_of(statement.test, statement), *self._block(statement.body if decided else statement.orelse)]
+        body, orelse = self._block(statement.body), self._block(statement.orelse)
+        for phi in self._phis_at(statement):
+            assignments = [self._assign(phi, dim_index) for dim_index in (0, 1)]
+            body.append(assignments[0])
+            orelse.append(assignments[1])
+        exits = self.analysis.facts.exits.get(((), statement))
+        if exits and self._needs_exit(statement):
+            (body if exits == "body" else orelse).append(Line("return"))
+        if not body and not orelse:
+            return []
+        if self._in_loop(statement):
+            _align(body, orelse)
+        sites = self._sites_below(statement)
+        test = self._condition(statement.test, False, sites)
+        if test is None:  # only modules without parameters below: they may exist in any case
+            return [*body, *orelse]
+        return [Block(f"if {test}:", body, orelse)]
+
+    def _in_loop(self, statement: ast.stmt) -> bool:
+        return self.writer.names.module.enclosing(statement, ast.For, ast.While) is not None
+
+    def _needs_exit(self, statement: ast.If) -> bool:
+        """Whether modules are created behind an `if` that may leave the method."""
+        facts = self.analysis.facts
+        later = [*facts.sites.values(), *facts.variables.values()]
+        below = [s for s in later if any(c.node is statement and c.branch == "after" for c in s.controls)]
+        if not below:
+            return False
+        if self._is_static_test(statement.test):
+            return True
+        if not self._default_skips(statement):
+            raise Refuse("dynamic-construction", "modules are created behind a `return` that a call decides", statement)
+        return False
+
+    def _is_static_test(self, test: ast.expr) -> bool:
+        static = self.analysis.facts.static_names
+        return not any(isinstance(n, ast.Name) and static.get(((), n)) is False for n in ast.walk(test))
+
+    def _default_skips(self, statement: ast.If) -> bool:
+        """Whether the method doesn't leave here with the defaults of its arguments."""
+        from nnx_migrate.linen.values import Input
+
+        exits = self.analysis.facts.exits.get(((), statement))
+        test, wanted = statement.test, exits != "body"
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            test, wanted = test.operand, not wanted
+        value = self.analysis.facts.values.get(((), test))
+        return isinstance(value, Input) and value.has_default and bool(value.default) is wanted
+
+    def _own_of(self, node: ast.expr, statement: ast.stmt) -> list[Node]:
+        nodes: list[Node] = []
+        for site in self.sites.get(id(statement), []):
+            nodes += self._wrapped(site, statement)
+        return nodes
+
+    def _condition(self, test: ast.expr, negate: bool, sites: Sequence[Site | VariableSite]) -> str | None:
+        """A condition's text; None where a call decides it but nothing below has parameters."""
+        try:
+            text = self.renderer.text(test)
+        except Refuse as refusal:
+            if all(_is_param_free(site) for site in sites):
+                return None
+            raise Refuse("dynamic-construction", refusal.detail, test) from None
+        return f"not ({text})" if negate else text
+
+    def _sites_below(self, statement: ast.stmt) -> list[Site | VariableSite]:
+        inside = {id(n) for n in ast.walk(statement)}
+        return [s for group in self.sites.values() for s in group if id(self._statement(s)) in inside]
+
+    def _for(self, statement: ast.For) -> list[Node]:
+        body = self._block(statement.body)
+        before, after = self._loop_sizes(statement)
+        own = self._own_of(statement.iter, statement)
+        if not body and not after and not (assigned_names(statement) & self._needed_after(statement)):
+            return own
+        if any(isinstance(n, ast.Break | ast.Continue | ast.Return) for n in ast.walk(statement)):
+            raise Refuse("unsupported-syntax", "modules are created in a loop that may be left early", statement)
+        header = self._loop_header(statement.target, statement.iter)
+        lists, sublists = self._lists(statement)
+        return [*own, *before, *lists, Block(header, [*sublists, *body, *after], is_loop=True)]
+
+    def _loop_header(self, target: ast.expr, iterable: ast.expr) -> str:
+        return f"for {self.writer.names.module.source.segment(target)} in {self.renderer.text(iterable)}:"
+
+    def _lists(self, loop: ast.AST) -> tuple[list[Node], list[Node]]:
+        """Empty lists for the modules that a loop creates: before it, and at the start of each round."""
+        nnx = self.renderer.names.nnx()
+        before: list[Node] = []
+        inside: list[Node] = []
+        for site in (s for group in self.sites.values() for s in group if isinstance(s, Site)):
+            for level, control in enumerate(site.loops):
+                if control.node is not loop:
+                    continue
+                if level == 0:
+                    before.append(Line(f"self.{site.attribute} = ", f"{nnx}.List", []))
+                if level + 1 < len(site.loops):
+                    inside.append(Line(f"self.{site.attribute}{'[-1]' * level}.append({nnx}.List())"))
+        return before, inside
+
+    def _needed_after(self, statement: ast.For) -> set[str]:
+        """Loop variables are only kept for what stands in the loop."""
+        return set()
+
+    def _while(self, statement: ast.While) -> list[Node]:
+        nodes = self._block(statement.body)
+        if nodes:
+            raise Refuse("unsupported-syntax", "modules are created in a `while` loop", statement)
+        return []
+
+    def _function(self, statement: ast.FunctionDef) -> list[Node]:
+        if statement.name in self.renderer.needed:
+            raise Refuse("unsupported-syntax", f"a construction depends on the local function `{statement.name}`", statement)
+        return []
+
+    # ---- sizes ------------------------------------------------------------------------------------------
+
+    def _phis_at(self, node: ast.AST) -> list[Phi]:
+        phis = self.analysis.facts.phis
+        return [phis[n] for n in sorted(self.phis) if n in phis and phis[n].node is node]
+
+    def _assign(self, phi: Phi, which: int) -> Assign:
+        return Assign(phi.token, self.renderer.dim(phi.sources[which], phi.node))
+
+    def _loop_sizes(self, node: ast.AST) -> tuple[list[Node], list[Node]]:
+        phis = self._phis_at(node)
+        return [self._assign(p, 0) for p in phis], [self._assign(p, 1) for p in phis]
+
+
+def _align(body: list[Node], orelse: list[Node]) -> None:
+    """Where one branch of a loop's condition appends a module, the other appends None: indices stay aligned."""
+    appended = [_appended(nodes) for nodes in (body, orelse)]
+    body.extend(Line(f"{target}None)") for target in appended[1] if target not in appended[0])
+    orelse.extend(Line(f"{target}None)") for target in appended[0] if target not in appended[1])
+
+
+def _appended(nodes: Sequence[Node]) -> list[str]:
+    """The `self.x.append(` of modules directly below a branch (nested conditions are aligned already)."""
+    found: list[str] = []
+    for node in nodes:
+        if isinstance(node, Line) and node.callee and node.text.endswith(".append("):
+            found.append(node.text)
+        elif isinstance(node, Block) and not node.is_loop:
+            found += [t for t in _appended(node.body) if t not in found]
+    return found
+
+
+def assigned_names(statement: ast.stmt) -> set[str]:
+    """Names that a simple statement binds."""
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign | ast.AugAssign | ast.For):
+        targets = [statement.target]
+    return {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+
+
+def _is_param_free(site: Site | VariableSite) -> bool:
+    """Whether the module has no variables, so that creating it in any case changes nothing."""
+    if isinstance(site, VariableSite) or not isinstance(site.target, Layer):
+        return False
+    spec = LAYERS.get(f"flax.linen.{site.target_name}")
+    return spec is not None and spec.leaves is None and not spec.children

@@ -1,0 +1,127 @@
+"""The body of `setup` as the constructor's: the user's lines, with the constructions replaced."""
+
+from __future__ import annotations
+
+import ast
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.model import Method
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.nnx.writer.construction import ConstructionWriter
+from nnx_migrate.nnx.writer.naming import holds_modules
+from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.render import InitRenderer
+from nnx_migrate.nnx.writer.text import call_text, indentation, replacements
+from nnx_migrate.nnx.writer.variables import variable_text
+
+
+class SetupWriter:
+    """Writes one class's setup body."""
+
+    def __init__(
+        self,
+        analysis: ClassAnalysis,
+        names: FileNames,
+        renderer: InitRenderer,
+        writer: ConstructionWriter,
+        setup: Method,
+    ) -> None:
+        self.analysis, self.names, self.renderer = analysis, names, renderer
+        self.writer, self.setup = writer, setup
+        self.source = names.module.source
+        self.limit = 100
+        self.sites = {node: site for (_, node), site in analysis.facts.sites.items() if site.method == "setup"}
+        self.variables = {n: v for (_, n), v in analysis.facts.variables.items() if v.method == "setup"}
+
+    def text(self, limit: int) -> str:
+        """The lines of the body; sizes of inputs appear as tokens."""
+        self.limit = limit
+        body = self.setup.node.body
+        first = body[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            body = body[1:]
+        if not body:
+            return ""
+        start = self.source.line_start(self._first_line(body[0]))
+        end = self.source.line_start((body[-1].end_lineno or 0) + 1)
+        edits = sorted(
+            (found for statement in body for found in replacements(self.source, statement, self._replace)),
+            key=lambda e: e[0],
+        )
+        pieces: list[str] = []
+        position = start
+        for first_offset, last, text in edits:
+            pieces += (self.source.text[position:first_offset], text)
+            position = last
+        pieces.append(self.source.text[position:end])
+        return "".join(pieces)
+
+    def _first_line(self, statement: ast.stmt) -> int:
+        """The first line of the body, comments above the first statement included."""
+        line = statement.lineno
+        while line - 1 > self.setup.node.lineno and self.source.line_text(line - 1).strip().startswith("#"):
+            line -= 1
+        return line
+
+    def _replace(self, node: ast.AST) -> str | None:
+        if isinstance(node, ast.Call):
+            site = self.sites.get(node)
+            if site is not None:
+                return self._construction(node, site)
+            variable = self.variables.get(node)
+            if variable is not None:
+                return self._variable(variable)
+        if isinstance(node, ast.Assign) and self._needs_container(node):
+            return self._container(node)
+        if isinstance(node, ast.Name | ast.Attribute):
+            return self.names.replacement(node)
+        return None
+
+    def _construction(self, node: ast.Call, site: Site) -> str:
+        callee, arguments = self.writer.parts(site)
+        indent = indentation(self.source, node.lineno)
+        start, _ = self.source.span(node)
+        prefix = self.source.text[self.source.line_start(node.lineno) : start].strip()
+        return call_text(callee, arguments, indent, prefix + " ", self.limit)
+
+    def _variable(self, variable: VariableSite) -> str:
+        return variable_text(self.renderer, variable)
+
+    def _needs_container(self, node: ast.Assign) -> bool:
+        """Whether an attribute of self gets a list, tuple or dict that holds modules."""
+        target = node.targets[0]
+        is_self = isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self"
+        if not is_self:
+            return False
+        assert isinstance(target, ast.Attribute)
+        slot = self.analysis.session.attributes.get(target.attr)
+        if slot is None or not holds_modules(slot.value) or node.value in self.sites:
+            return False
+        return not (isinstance(node.value, ast.Call) and node.value in self.sites)
+
+    def _container(self, node: ast.Assign) -> str:
+        from nnx_migrate.linen.values import Instance
+
+        value = node.value
+        targets = self.source.text[self.source.span(node)[0] : self.source.span(value)[0]]
+        target = node.targets[0]
+        assert isinstance(target, ast.Attribute)
+        slot = self.analysis.session.attributes[target.attr]
+        start, end = self.source.span(value)
+        pieces: list[str] = []
+        position = start
+        for first, last, text in sorted(replacements(self.source, value, self._replace)):
+            pieces += (self.source.text[position:first], text)
+            position = last
+        inner = "".join([*pieces, self.source.text[position:end]])
+        if isinstance(slot.value, Instance):
+            return targets + inner
+        nnx = self.names.nnx()
+        if isinstance(value, ast.Dict | ast.DictComp):
+            return f"{targets}{nnx}.Dict({inner})"
+        if isinstance(value, ast.Tuple):
+            inner = f"[{inner[1:-1].rstrip().removesuffix(',')}]" if inner.startswith("(") else f"[{inner}]"
+        if isinstance(value, ast.List | ast.ListComp | ast.Tuple | ast.Name):
+            return f"{targets}{nnx}.List({inner})"
+        raise Refuse("unsupported-syntax", "a container of modules that isn't written out", node)

@@ -1,0 +1,65 @@
+"""From the tokens of symbolic sizes to names that the constructor has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.values import Input
+
+_AXES = {
+    3: {-1: "features", -2: "length"},
+    4: {-1: "features", -2: "width", -3: "height"},
+    5: {-1: "features", -2: "width", -3: "height", -4: "depth"},
+}
+
+
+@dataclass(frozen=True)
+class SizeParameter:
+    """A constructor parameter for a size of an input: which argument of which method, and which axis of it."""
+
+    name: str
+    method: str
+    path: tuple[str | int, ...]
+    axis: int
+
+
+@dataclass
+class SizeNames:
+    """Which input sizes a class uses, and what its constructor calls them."""
+
+    taken: frozenset[str]
+    ranks: dict[tuple[str | int, ...], int]
+    used: dict[str, tuple[tuple[str | int, ...], int]] = field(default_factory=dict)  # token -> (path, axis)
+    paths: dict[str, tuple[str | int, ...]] = field(default_factory=dict)  # text of an input -> its path
+
+    def use(self, text: str) -> None:
+        """Remember every input size in a text."""
+        for match in TOKEN.finditer(text):
+            if match["kind"] == "a":
+                path = self.paths.get(match["name"], (match["name"],))
+                self.used[match.group()] = (path, int(match["id"]))
+
+    def names(self) -> dict[str, str]:
+        """Token -> parameter name."""
+        several = len({path for path, _ in self.used.values()}) > 1
+        found: dict[str, str] = {}
+        for token, (path, axis) in sorted(self.used.items(), key=lambda item: (str(item[1][0]), -item[1][1])):
+            prefix = _prefix(path) if several else "in"
+            kind = _AXES.get(self.ranks.get(path, 0), {-1: "features"}).get(axis, f"size{axis}".replace("-", "_"))
+            name = f"{prefix}_{kind}"
+            while name in self.taken or name in found.values():
+                name = f"input_{name}" if not name.startswith("input_") else name + "_"
+            found[token] = name
+        return found
+
+
+def _prefix(path: tuple[str | int, ...]) -> str:
+    words = [part for part in path if isinstance(part, str)]
+    numbers = [str(part) for part in path if isinstance(part, int)]
+    return "_".join([words[-1] if words else "in", *numbers]).strip("_")
+
+
+def input_paths(paths: list[tuple[str | int, ...]]) -> dict[str, tuple[str | int, ...]]:
+    """The text of each input -> its path."""
+    return {Input(path).text: path for path in paths}
