@@ -10,7 +10,9 @@ from nnx_migrate.sources.text import SourceText
 def decode_source(path: Path, data: bytes) -> SourceText:
     """Python or notebook text by the file's suffix. Raises SourceError."""
     if path.suffix == ".ipynb":
-        
+        # most runs meet no notebook, and this import would slow every start
+        from nnx_migrate.sources.notebooks import NotebookText
+
         return NotebookText.decode(data)
     return SourceText.decode(data)
 
