@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -197,9 +198,9 @@ def _argument(arg: Dim | float, rename: Rename) -> str:
 
 
 def _symbol(text: str, wrap: bool = True) -> Piece:
-    """Source of unknown structure: bound as tightly as it needs."""
+    """Source of unknown structure: bound as tightly as it needs. Marks such as `x§a-1` count as names."""
     try:
-        node = ast.parse(text.strip(), mode="eval").body
+        node = ast.parse(re.sub(r"§[a-z]-?\d+", "_", text.strip()), mode="eval").body
     except SyntaxError:
         return f"({text})", _ATOM
     if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.Constant):

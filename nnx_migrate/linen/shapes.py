@@ -41,9 +41,9 @@ class Unmodelled(Exception):  # noqa: N818 - not an error: the answer is "unknow
 class Shape:
     """Sizes of axes; with `lead`, there may be further axes, of unknown number, in front of `dims`.
 
-    `lead` is the Python expression of these sizes as a tuple (`x.shape[:-1]`), so two shapes with the same
-    non-empty lead have equal leading axes; an empty lead is never the same as another one. None means that
-    `dims` are all.
+    `lead` names these axes: two shapes with the same non-empty lead have equal leading axes, an empty lead is
+    never the same as another one, and None means that `dims` are all. A lead of the form `x[:-1]` stands for
+    the axes of an array named `x` but the last; sizes taken from it become symbols such as `x§a-2`.
     """
 
     dims: tuple[Dim, ...] = ()
@@ -94,7 +94,7 @@ class Shape:
     def with_last(self, count: int) -> Shape:
         """The same shape with at least `count` dims spelled out, assuming that the array has so many.
 
-        Sizes taken from a named lead become symbols (`x.shape[-2]`), those of an unnamed one are unknown.
+        Sizes taken from the lead of a named array become symbols, others are unknown.
         """
         missing = count - len(self.dims)
         if missing <= 0:
@@ -203,21 +203,28 @@ def _either(a: Dim, b: Dim) -> Dim:
 
 
 def split_lead(lead: str) -> tuple[str, int]:
-    """`("x.shape", 2)` for `x.shape[:-2]`: a tuple's expression and how many axes are cut off its end."""
-    match = re.fullmatch(r"(.*)\[:-(\d+)\]", lead)
-    return (match[1], int(match[2])) if match else (lead, 0)
+    """`("x", 2)` for `x[:-2]`: the array and how many axes are cut off; no array (empty) for other leads."""
+    match = re.fullmatch(r"(.+)\[:-(\d+)\]", lead)
+    return (match[1], int(match[2])) if match else ("", 0)
 
 
 def cut_lead(lead: str, count: int) -> str:
-    """The expression of `lead` without its last `count` axes."""
+    """The name of `lead` without its last `count` axes."""
     base, cut = split_lead(lead)
-    return f"{base}[:-{cut + count}]" if base and count else lead
+    if not count:
+        return lead
+    return f"{base}[:-{cut + count}]" if base else ""
 
 
 def lead_dim(lead: str, place: int) -> Dim:
     """The size of the axis at `-place` in a lead."""
     base, cut = split_lead(lead)
-    return Dim.size(f"{base}[-{cut + place}]") if base else Dim.unknown(NO_RANK)
+    return axis_size(base, -cut - place) if base else Dim.unknown(NO_RANK)
+
+
+def axis_size(name: str, axis: int) -> Dim:
+    """The size of an axis of a named array, as a symbol that is no Python source: `x§a-2`."""
+    return Dim.size(f"{name}§a{axis}")
 
 
 def aligned(a: Shape, b: Shape) -> tuple[Shape, Shape]:

@@ -9,10 +9,20 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled, Value
 
 
+# Library constants that are Python floats, and numbers that describe a dtype (`jnp.finfo(x.dtype).min`).
+_CONSTANTS = re.compile(r"(jax\.numpy|numpy|math)\.(inf|nan|pi|e|euler_gamma)")
+_LIMITS = re.compile(r".*\.(finfo|iinfo)\(\)\.(min|max|eps|tiny|smallest_normal)")
+
+
 def array_of(value: Value, what: str = "an operand") -> Array:
     """An array or Python scalar, the latter as a weakly typed array of rank 0."""
     if isinstance(value, Array):
         return value
+    if isinstance(value, Global):
+        if _CONSTANTS.fullmatch(value.name):
+            return Array(Shape(), "float", weak=True)
+        if _LIMITS.fullmatch(value.name):
+            return Array(Shape())
     if isinstance(value, bool):
         return Array(Shape(), "bool")
     if isinstance(value, int | Dim):

@@ -53,7 +53,7 @@ def lax_full(shape: Value, fill_value: Value, dtype: Value = None, *, sharding: 
     return full(shape, fill_value, dtype)
 
 
-@models(*names("zeros_like ones_like empty_like", "jax.numpy.", "numpy."))
+@models(*names("zeros_like ones_like", "jax.numpy.", "numpy."))
 def zeros_like(
     a: Value,
     dtype: Value = None,
@@ -65,6 +65,14 @@ def zeros_like(
     """Arrays shaped like another one."""
     array = array_of(a)
     return Array(array.shape if shape is None else shape_of(shape), dtype_of(dtype, array.dtype))
+
+
+@models("jax.numpy.empty_like", "numpy.empty_like")
+def empty_like(
+    prototype: Value, dtype: Value = None, shape: Value = None, *, device: Value = None
+) -> Array:
+    """Arrays shaped like another one."""
+    return zeros_like(prototype, dtype, shape)
 
 
 @models("jax.numpy.full_like", "numpy.full_like")
@@ -199,7 +207,7 @@ def _spaced(start: Value, stop: Value, num: Value, dtype: Value, axis: Value) ->
 def eye(
     N: Value,  # noqa: N803
     M: Value = None,  # noqa: N803
-    k: Value = None,
+    k: Value = 0,
     dtype: Value = None,
     *,
     device: Value = None,

@@ -12,7 +12,7 @@ from nnx_migrate.linen.effects.arguments import (
     names,
     promote,
 )
-from nnx_migrate.linen.effects.registry import models
+from nnx_migrate.linen.effects.registry import models, models_method
 from nnx_migrate.linen.shapes import Array, Unmodelled, Value, broadcast
 
 _JNP = "jax.numpy."
@@ -35,7 +35,7 @@ def combine(*operands: Value, to_float: bool = False) -> Array:
     *names(
         """acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh cbrt cos cosh deg2rad
         degrees exp exp2 expm1 log log10 log1p log2 rad2deg radians reciprocal sin sinc sinh sqrt tan tanh
-        fabs i0 angle""",
+        fabs i0""",
         _JNP,
     ),
     *names("exp expm1 log log1p log2 log10 sin cos tan tanh sinh cosh sqrt cbrt", "numpy."),
@@ -45,10 +45,10 @@ def combine(*operands: Value, to_float: bool = False) -> Array:
         log1p logistic reciprocal rsqrt sin sinh sqrt tan tanh""",
         _LAX,
     ),
-    *names("digamma erf erfc erfinv expit gammaln i0 i0e i1 i1e logit ndtr ndtri", _SPECIAL),
+    *names("digamma erf erfc erfinv expit gammaln i0 i0e i1 i1e logit ndtr", _SPECIAL),
     *names("sigmoid silu swish tanh softplus soft_sign hard_sigmoid hard_silu hard_swish", *_NN),
     *names("log_sigmoid selu", *_NN),
-    *names("mish squareplus sparse_plus sparse_sigmoid", "jax.nn."),
+    *names("mish sparse_plus sparse_sigmoid", "jax.nn."),
 )
 def float_function(x: Value, *, out: None = None, accuracy: Value = None) -> Array:
     """Integers become floats. (`accuracy` and `out` do not touch the shape.)"""
@@ -59,12 +59,12 @@ def float_function(x: Value, *, out: None = None, accuracy: Value = None) -> Arr
 @models(
     *names("conj conjugate negative positive square ceil floor trunc sign rint", _JNP, "numpy."),
     *names("abs absolute real imag", _JNP, "numpy."),
-    *names("abs ceil floor neg round sign square stop_gradient bitwise_not real imag conj", _LAX),
+    *names("abs ceil floor neg sign square bitwise_not real imag conj", _LAX),
     *names("relu hard_tanh relu6", *_NN),
     *names("identity", "jax.nn."),
-    *names("bitwise_not invert bitwise_invert bitwise_count copy", _JNP),
+    *names("bitwise_not invert bitwise_invert bitwise_count", _JNP),
 )
-def same_shape(x: Value, *, out: None = None, order: Value = None) -> Array:
+def same_shape(x: Value, *, out: None = None) -> Array:
     """The dtype is kept only where it is a float already: what happens to the others differs."""
     array = array_of(x)
     keeps = array.dtype is not None and kind(array.dtype) == "float"
@@ -79,6 +79,31 @@ def same_shape(x: Value, *, out: None = None, order: Value = None) -> Array:
 def test(x: Value, /, out: None = None) -> Array:
     """An elementwise test."""
     return Array(array_of(x).shape, "bool")
+
+
+@models("jax.numpy.copy", "numpy.copy")
+@models_method("copy")
+def copy(a: Value, order: Value = None) -> Array:
+    """The same array."""
+    return array_of(a)
+
+
+@models("jax.numpy.angle")
+def angle(z: Value, deg: Value = False) -> Array:
+    """The argument of complex numbers."""
+    return Array(array_of(z).shape, "float")
+
+
+@models("jax.lax.round")
+def lax_round(x: Value, rounding_method: Value = None) -> Array:
+    """Rounding."""
+    return array_of(x)
+
+
+@models("jax.nn.squareplus")
+def squareplus(x: Value, b: Value = 4) -> Array:
+    """A smooth ramp; an array `b` broadcasts."""
+    return combine(x, b, to_float=True)
 
 
 @models(*names("celu elu", *_NN))
@@ -158,13 +183,16 @@ def clip(
     *names("add subtract multiply minimum maximum power mod floor_divide", "numpy."),
     *names("add sub mul min max pow rem bitwise_and bitwise_or bitwise_xor", _LAX),
 )
-def arithmetic(x: Value, y: Value, /, out: None = None, where: None = None) -> Array:
+def arithmetic(
+    x: Value, y: Value, /, out: None = None, where: None = None, *, out_dtype: Value = None
+) -> Array:
     """Arithmetic that keeps integers."""
     if where is not None:
         raise Unmodelled("`where` of a ufunc")
     result = combine(x, y)
     # Booleans become integers in some of these.
-    return Array(result.shape, None if result.dtype == "bool" else result.dtype)
+    keeps = result.dtype != "bool" and out_dtype is None
+    return Array(result.shape, result.dtype if keeps else None)
 
 
 @models(

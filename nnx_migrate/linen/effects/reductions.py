@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.dims import Dim, product
 from nnx_migrate.linen.effects.arguments import (
     array_of,
     axes_of,
     bool_of,
+    dim_of,
+    dims_of,
     dtype_of,
     floating,
     int_of,
@@ -38,7 +40,21 @@ def _sum_dtype(array: Array) -> str | None:
     return array.dtype if kind(array.dtype) in ("float", "complex") else "int"
 
 
-@models(*names("sum nansum prod nanprod", "jax.numpy."), *names("sum prod nansum", "numpy."))
+@models("numpy.prod")
+def numpy_prod(a: Value, axis: Value = None, dtype: Value = None) -> Array | Dim:
+    """The product of an array's elements, or of sizes (`np.prod(x.shape[1:])`)."""
+    if axis is None and isinstance(a, tuple | list | Shape):
+        return product(dims_of(a))
+    return sum_(a, axis, dtype)
+
+
+@models("math.prod")
+def math_prod(iterable: Value, /, *, start: Value = 1) -> Dim:
+    """The product of sizes."""
+    return product(dims_of(iterable)) * dim_of(start)
+
+
+@models(*names("sum nansum prod nanprod", "jax.numpy."), *names("sum nansum", "numpy."))
 @models_method("sum", "prod")
 def sum_(
     a: Value,
@@ -72,7 +88,7 @@ def extremum(
     return Array(reduced(array.shape, axis, keepdims), array.dtype if initial is None else None)
 
 
-@models(*names("mean nanmean", "jax.numpy."), "numpy.mean")
+@models("jax.numpy.mean", "numpy.mean")
 @models_method("mean")
 def mean(
     a: Value,
@@ -84,11 +100,44 @@ def mean(
     where: Value = None,
 ) -> Array:
     """Means."""
+    return mean_of(a, axis, dtype, keepdims)
+
+
+def mean_of(a: Value, axis: Value, dtype: Value, keepdims: Value) -> Array:
+    """The mean along axes."""
     array = array_of(a)
     return Array(reduced(array.shape, axis, keepdims), dtype_of(dtype, floating(array)))
 
 
-@models(*names("var std nanvar nanstd", "jax.numpy."), *names("var std", "numpy."))
+@models("jax.numpy.nanmean")
+def nanmean(
+    a: Value,
+    axis: Value = None,
+    dtype: Value = None,
+    out: None = None,
+    keepdims: Value = False,
+    where: Value = None,
+) -> Array:
+    """Means without NaNs."""
+    return mean_of(a, axis, dtype, keepdims)
+
+
+@models("jax.numpy.nanvar", "jax.numpy.nanstd")
+def nanvar(
+    a: Value,
+    axis: Value = None,
+    dtype: Value = None,
+    out: None = None,
+    ddof: Value = 0,
+    keepdims: Value = False,
+    where: Value = None,
+    mean: Value = None,
+) -> Array:
+    """Variances and deviations without NaNs."""
+    return variance(a, axis, dtype, None, ddof, keepdims)
+
+
+@models(*names("var std", "jax.numpy.", "numpy."))
 @models_method("var", "std")
 def variance(
     a: Value,
@@ -201,9 +250,9 @@ def logsumexp(
 
 
 @models("jax.nn.logmeanexp")
-def logmeanexp(a: Value, axis: Value = None, where: Value = None, keepdims: Value = False) -> Array:
+def logmeanexp(x: Value, axis: Value = None, where: Value = None, keepdims: Value = False) -> Array:
     """The logarithm of a mean of exponentials."""
-    array = array_of(a)
+    array = array_of(x)
     return Array(reduced(array.shape, axis, keepdims), floating(array))
 
 

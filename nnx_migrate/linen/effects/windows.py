@@ -139,7 +139,7 @@ def _pooled(inputs: Value, window_shape: Value, strides: Value, padding: Value) 
     return Array(result)
 
 
-@models("flax.linen.max_pool", "flax.linen.min_pool")
+@models("flax.linen.max_pool", "flax.linen.pooling.min_pool")
 def max_pool(inputs: Value, window_shape: Value, strides: Value = None, padding: Value = "VALID") -> Array:
     """Extremum in a window."""
     return _pooled(inputs, window_shape, strides, padding)

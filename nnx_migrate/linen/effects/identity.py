@@ -1,0 +1,60 @@
+"""Functions that return their first argument as far as shapes go, whatever it is: gradients, devices, sharding."""
+
+from __future__ import annotations
+
+from nnx_migrate.linen.effects.registry import models
+from nnx_migrate.linen.shapes import Array, Shape, Value
+
+
+@models("jax.lax.stop_gradient")
+def stop_gradient(x: Value) -> Value:
+    """No gradient."""
+    return x
+
+
+@models("jax.lax.optimization_barrier")
+def optimization_barrier(operand: Value, /) -> Value:
+    """No reordering by the compiler."""
+    return operand
+
+
+@models("jax.lax.psum", "jax.lax.pmean", "jax.lax.pmax", "jax.lax.pmin")
+def psum(x: Value, axis_name: Value, *, axis_index_groups: Value = None) -> Value:
+    """A reduction over devices."""
+    return x
+
+
+@models("jax.lax.axis_index")
+def axis_index(axis_name: Value) -> Array:
+    """The position along a mapped axis."""
+    return Array(Shape(), "int")
+
+
+@models("jax.lax.with_sharding_constraint")
+def with_sharding_constraint(x: Value, shardings: Value) -> Value:
+    """A hint where data lives."""
+    return x
+
+
+@models("flax.linen.with_logical_constraint")
+def with_logical_constraint(
+    x: Value,
+    logical_axis_resources: Value,
+    rules: Value = None,
+    mesh: Value = None,
+    fallback: Value = None,
+) -> Value:
+    """A hint where data lives."""
+    return x
+
+
+@models("jax.ad_checkpoint.checkpoint_name")
+def checkpoint_name(x: Value, name: Value) -> Value:
+    """A name for what remat saves."""
+    return x
+
+
+@models("jax.device_get")
+def device_get(x: Value) -> Value:
+    """The same data elsewhere."""
+    return x
