@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled, Value
 
-
 # Library constants that are Python floats, and numbers that describe a dtype (`jnp.finfo(x.dtype).min`).
 _CONSTANTS = re.compile(r"(jax\.numpy|numpy|math)\.(inf|nan|pi|e|euler_gamma)")
 _LIMITS = re.compile(r".*\.(finfo|iinfo)\(\)\.(min|max|eps|tiny|smallest_normal)")

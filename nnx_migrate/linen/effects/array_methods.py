@@ -8,7 +8,7 @@ from nnx_migrate.linen.effects.elementwise import combine
 from nnx_migrate.linen.effects.registry import models, models_attribute, models_method
 from nnx_migrate.linen.shapes import NO_RANK, Array, Global, Shape, Unmodelled, Value
 
-# ---- attributes ------------------------------------------------------------------------------------------------
+# ---- attributes --------------------------------------------------------------------------------------------
 
 
 @models_attribute("shape")
@@ -62,7 +62,7 @@ def size_function(a: Value, axis: Value = None) -> Dim:
     return found.shape.dim(axis)
 
 
-# ---- methods ---------------------------------------------------------------------------------------------------
+# ---- methods -----------------------------------------------------------------------------------------------
 
 
 @models_method("astype")
@@ -89,9 +89,9 @@ def same(a: Value) -> Array:
     return array_of(a)
 
 
-# ---- dtypes as functions ---------------------------------------------------------------------------------------
+# ---- dtypes as functions -----------------------------------------------------------------------------------
 
-_SCALAR_TYPES = "float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool_".split()
+_SCALAR_TYPES = """float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool_"""
 
 
 def _scalar_type(name: str) -> None:
@@ -101,7 +101,7 @@ def _scalar_type(name: str) -> None:
         return Array(array_from(x).shape, dtype_of(name))
 
 
-for _name in _SCALAR_TYPES:
+for _name in _SCALAR_TYPES.split():
     _scalar_type(_name)
 
 

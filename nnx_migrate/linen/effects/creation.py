@@ -68,9 +68,7 @@ def zeros_like(
 
 
 @models("jax.numpy.empty_like", "numpy.empty_like")
-def empty_like(
-    prototype: Value, dtype: Value = None, shape: Value = None, *, device: Value = None
-) -> Array:
+def empty_like(prototype: Value, dtype: Value = None, shape: Value = None, *, device: Value = None) -> Array:
     """Arrays shaped like another one."""
     return zeros_like(prototype, dtype, shape)
 

@@ -47,7 +47,8 @@ def parse_side(text: str) -> Side:
         elif word == ")":
             if inner is None:
                 raise Unmodelled(f"einops pattern {text!r}")
-            groups.append(tuple(inner))
+            # The ellipsis in parentheses is one axis; alone, it stands for many.
+            groups.append((ELLIPSIS, "1") if inner == [ELLIPSIS] else tuple(inner))
             inner = None
         elif inner is not None:
             inner.append(word)
@@ -103,7 +104,9 @@ def _solve(group: Group, dim: Dim, lengths: Mapping[str, Dim], found: dict[str, 
     unknown = [name for name in group if not name.isdigit() and name not in lengths]
     if len(unknown) > 1:
         raise Unmodelled(f"einops can't infer {', '.join(unknown)}")
-    known = product(Dim.of(int(name)) if name.isdigit() else lengths[name] for name in group if name not in unknown)
+    known = product(
+        Dim.of(int(name)) if name.isdigit() else lengths[name] for name in group if name not in unknown
+    )
     for name in group:
         if name in lengths:
             found[name] = lengths[name]

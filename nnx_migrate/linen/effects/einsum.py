@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import array_of, dtype_of, promote, str_of
 from nnx_migrate.linen.effects.registry import models
 from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value, broadcast, broadcast_dims
@@ -24,8 +24,6 @@ def einsum_shape(subscripts: str, shapes: Sequence[Shape]) -> Shape:
     if len(set(front + back)) != len(front + back) or not set(front + back) <= set(sizes):
         raise Unmodelled(f"einsum output {output!r}")
     middle = broadcast(*leads) if ellipsis and leads else Shape()
-    if leads and not ellipsis and "..." not in output and any(lead.dims or not lead.exact for lead in leads):
-        raise Unmodelled("einsum drops the axes of an ellipsis")
     head = Shape(tuple(sizes[label] for label in front))
     return head.concat(middle).concat(Shape(tuple(sizes[label] for label in back)))
 
@@ -73,8 +71,6 @@ def _read_operand(labels: str, shape: Shape, sizes: dict[str, Dim], leads: list[
 def _record(labels: str, dims: Sequence[Dim], sizes: dict[str, Dim]) -> None:
     for label, dim in zip(labels, dims, strict=True):
         sizes[label] = broadcast_dims(sizes[label], dim) if label in sizes else dim
-        if label in sizes and not sizes[label].known and dim.known and same(dim, 1) is False:
-            sizes[label] = dim
 
 
 @models("jax.numpy.einsum", "numpy.einsum")

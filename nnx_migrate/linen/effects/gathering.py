@@ -15,7 +15,7 @@ from nnx_migrate.linen.effects.indexing import index_array, slice_size
 from nnx_migrate.linen.effects.registry import models, models_method
 from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value, broadcast, broadcast_dims
 
-# ---- reading ---------------------------------------------------------------------------------------------------
+# ---- reading -----------------------------------------------------------------------------------------------
 
 
 @models_method("__getitem__")
@@ -146,7 +146,7 @@ def lax_slice(operand: Value, start_indices: Value, limit_indices: Value, stride
     return array.with_shape(Shape(tuple(sizes)))
 
 
-# ---- writing ---------------------------------------------------------------------------------------------------
+# ---- writing -----------------------------------------------------------------------------------------------
 
 
 @models("jax.lax.dynamic_update_slice")
@@ -197,7 +197,7 @@ def at_get(
     return index_array(array_of(a), index)
 
 
-# ---- segments --------------------------------------------------------------------------------------------------
+# ---- segments ----------------------------------------------------------------------------------------------
 
 
 @models(*names("segment_sum segment_max segment_min segment_prod", "jax.ops."))
@@ -222,7 +222,7 @@ def segment_sum(
     return array.with_shape(Shape((dim_of(num_segments), *dims[1:])))
 
 
-# ---- order -----------------------------------------------------------------------------------------------------
+# ---- order -------------------------------------------------------------------------------------------------
 
 
 @models("jax.numpy.sort", "numpy.sort")
@@ -343,9 +343,7 @@ def array_equal(a1: Value, a2: Value, equal_nan: Value = False) -> Array:
 
 
 @models("jax.numpy.allclose")
-def allclose(
-    a: Value, b: Value, rtol: Value = 1e-05, atol: Value = 1e-08, equal_nan: Value = False
-) -> Array:
+def allclose(a: Value, b: Value, rtol: Value = 1e-05, atol: Value = 1e-08, equal_nan: Value = False) -> Array:
     """One truth value."""
     return Array(Shape(), "bool")
 

@@ -1,4 +1,4 @@
-"""Functions that return their first argument as far as shapes go, whatever it is: gradients, devices, sharding."""
+"""Functions that return their first argument as far as shapes go: gradients, devices, sharding."""
 
 from __future__ import annotations
 

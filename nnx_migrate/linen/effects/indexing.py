@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from nnx_migrate.linen.dims import Dim, at_least, ceil_div, maximum, minimum
 from nnx_migrate.linen.effects.arguments import array_from, dim_of, kind, unmodelled
@@ -43,14 +44,14 @@ def _index_unknown_rank(shape: Shape, items: list[Value], consumed: int) -> Shap
             cut = len(shape.dims) - consumed
             tail = _index(shape.dims[cut:], behind, consumed)
             return Shape((*shape.dims[:cut], *tail.dims), shape.lead)
-    least = max(len(shape.dims), consumed)
+    # Beyond a certain rank, at least one hidden axis is left as it is, and what follows it is certain.
+    least, most = max(len(shape.dims), consumed), len(shape.dims) + consumed + 1
     results = []
-    for rank in range(least, len(shape.dims) + consumed + 1):
+    for rank in range(least, most + 1):
         hidden = tuple(Dim.unknown(NO_RANK) for _ in range(rank - len(shape.dims)))
         results.append(_index((*hidden, *shape.dims), items, consumed))
-    # From the last rank on, the known axes are out of reach: what lies in front of them is of any number.
-    joined = results[-1]
-    joined = Shape(joined.dims, "")
+    certain = takewhile(lambda dim: dim.known, reversed(results[-1].dims))
+    joined = Shape(tuple(certain)[::-1], "")
     for result in results[:-1]:
         joined = joined.join(result)
     return joined

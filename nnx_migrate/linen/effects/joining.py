@@ -22,7 +22,7 @@ from nnx_migrate.linen.effects.registry import models, models_method
 from nnx_migrate.linen.effects.reshaping import atleast_1d, atleast_2d, atleast_3d
 from nnx_migrate.linen.shapes import NO_RANK, Array, Shape, Unmodelled, Value
 
-# ---- joining ---------------------------------------------------------------------------------------------------
+# ---- joining -----------------------------------------------------------------------------------------------
 
 
 def merged(shapes: Sequence[Shape], skip: int | None = None) -> Shape:
@@ -160,7 +160,7 @@ def column_stack(tup: Value) -> Array:
     return joined(parts, 1)
 
 
-# ---- splitting -------------------------------------------------------------------------------------------------
+# ---- splitting ---------------------------------------------------------------------------------------------
 
 
 def _parts(array: Array, sizes: Sequence[Dim], index: int) -> list[Array]:
@@ -237,7 +237,7 @@ def unstack(x: Value, /, *, axis: Value = 0) -> tuple[Array, ...]:
     return (array.with_shape(array.shape.without([index])),) * count
 
 
-# ---- longer ----------------------------------------------------------------------------------------------------
+# ---- longer ------------------------------------------------------------------------------------------------
 
 
 @models("jax.numpy.repeat", "numpy.repeat")

@@ -17,7 +17,7 @@ from nnx_migrate.linen.effects.arguments import (
 from nnx_migrate.linen.effects.registry import models, models_method
 from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value, broadcast
 
-# ---- products --------------------------------------------------------------------------------------------------
+# ---- products ----------------------------------------------------------------------------------------------
 
 
 @models("jax.numpy.dot", "numpy.dot")
@@ -80,14 +80,22 @@ def _matmul_unknown(left: Shape, right: Shape) -> Shape:
 
 
 @models("jax.numpy.linalg.matmul")
-def linalg_matmul(x1: Value, x2: Value, /, *, precision: Value = None, preferred_element_type: Value = None) -> Array:
+def linalg_matmul(
+    x1: Value, x2: Value, /, *, precision: Value = None, preferred_element_type: Value = None
+) -> Array:
     """Matrix products."""
     return matmul(x1, x2, preferred_element_type=preferred_element_type)
 
 
 @models("jax.numpy.vecdot", "jax.numpy.linalg.vecdot")
 def vecdot(
-    x1: Value, x2: Value, /, *, axis: Value = -1, precision: Value = None, preferred_element_type: Value = None
+    x1: Value,
+    x2: Value,
+    /,
+    *,
+    axis: Value = -1,
+    precision: Value = None,
+    preferred_element_type: Value = None,
 ) -> Array:
     """Inner products along the last axis."""
     if int_of(axis, "axis") != -1:
@@ -224,7 +232,7 @@ def cross(
     return Array(broadcast(left.shape, right.shape), promote(left, right))
 
 
-# ---- matrices --------------------------------------------------------------------------------------------------
+# ---- matrices ----------------------------------------------------------------------------------------------
 
 
 @models("jax.numpy.diag", "numpy.diag")
@@ -289,7 +297,9 @@ def qr(a: Value, mode: Value = "reduced") -> tuple[Array, Array]:
 
 @models("jax.numpy.linalg.eigh")
 def eigh(
-    a: Value, UPLO: Value = None, symmetrize_input: Value = True  # noqa: N803 - the real name
+    a: Value,
+    UPLO: Value = None,  # noqa: N803 - the real name
+    symmetrize_input: Value = True,
 ) -> tuple[Array, Array]:
     """Eigenvalues and eigenvectors of symmetric matrices."""
     array = array_of(a)

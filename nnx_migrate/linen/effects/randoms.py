@@ -52,9 +52,7 @@ def uniform(
 
 
 @models(*names("normal exponential laplace logistic cauchy", _RANDOM))
-def normal(
-    key: Value, shape: Value = (), dtype: Value = None, *, out_sharding: Value = None
-) -> Array:
+def normal(key: Value, shape: Value = (), dtype: Value = None, *, out_sharding: Value = None) -> Array:
     """Samples of a standard distribution."""
     return _sample(shape, dtype, "float")
 
@@ -68,9 +66,7 @@ def gumbel(
 
 
 @models("jax.random.rademacher")
-def rademacher(
-    key: Value, shape: Value = (), dtype: Value = None, *, out_sharding: Value = None
-) -> Array:
+def rademacher(key: Value, shape: Value = (), dtype: Value = None, *, out_sharding: Value = None) -> Array:
     """Random signs."""
     return _sample(shape, dtype, "int")
 

@@ -229,6 +229,8 @@ def quantile(
 ) -> Array:
     """Quantiles: the axes of `q` come first."""
     array, quantiles = array_of(a), array_of(q)
+    if array.shape.rank == 0:
+        raise Unmodelled("a quantile of a scalar")
     return Array(quantiles.shape.concat(reduced(array.shape, axis, keepdims)))
 
 

@@ -7,7 +7,7 @@ from nnx_migrate.linen.effects.arguments import array_of, axes_of, dim_of, dims_
 from nnx_migrate.linen.effects.registry import models
 from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value
 
-# ---- jax.numpy.fft ---------------------------------------------------------------------------------------------
+# ---- jax.numpy.fft -----------------------------------------------------------------------------------------
 
 
 def _resized(array: Array, axis: int, length: Dim | None) -> Shape:
@@ -130,11 +130,13 @@ def rfftfreq(n: Value, d: Value = 1.0, *, dtype: Value = None, device: Value = N
     return Array(Shape((dim_of(n) // 2 + 1,)), "float" if dtype is None else None)
 
 
-# ---- jax.image -------------------------------------------------------------------------------------------------
+# ---- jax.image ---------------------------------------------------------------------------------------------
 
 
 @models("jax.image.resize")
-def resize(image: Value, shape: Value, method: Value, antialias: Value = True, precision: Value = None) -> Array:
+def resize(
+    image: Value, shape: Value, method: Value, antialias: Value = True, precision: Value = None
+) -> Array:
     """The given shape."""
     target = shape_of(shape)
     rank = array_of(image).shape.rank
@@ -158,7 +160,7 @@ def scale_and_translate(
     return resize(image, shape, method)
 
 
-# ---- convolution of vectors ------------------------------------------------------------------------------------
+# ---- convolution of vectors --------------------------------------------------------------------------------
 
 
 @models("jax.numpy.convolve")
@@ -171,7 +173,12 @@ def convolve(
 
 @models("jax.numpy.correlate")
 def correlate(
-    a: Value, v: Value, mode: Value = "valid", *, precision: Value = None, preferred_element_type: Value = None
+    a: Value,
+    v: Value,
+    mode: Value = "valid",
+    *,
+    precision: Value = None,
+    preferred_element_type: Value = None,
 ) -> Array:
     """Correlation of two vectors."""
     return _slid(a, v, mode)
