@@ -90,7 +90,7 @@ class LinenClass:
                 annotation = ast.unparse(statement.annotation)
                 if "ClassVar" in annotation:
                     continue
-                if statement.target.id not in ("name", "parent"):
+                if statement.target.id not in ("name", "parent") and not _is_no_argument(statement.value):
                     found.append(Field(statement.target.id, statement, self))
         return found
 
@@ -206,6 +206,13 @@ class LinenClass:
     def is_subclass_of_layer(self) -> str | None:
         """The built-in layer at the root of the inheritance (`Dense`), None for plain modules."""
         return next((c.layer_base for c in self.mro if c.layer_base), None)
+
+
+def _is_no_argument(default: ast.expr | None) -> bool:
+    """`field(init=False)`: an attribute that setup fills, no constructor argument."""
+    return isinstance(default, ast.Call) and any(
+        k.arg == "init" and isinstance(k.value, ast.Constant) and k.value.value is False for k in default.keywords
+    )
 
 
 class LinenProgram:

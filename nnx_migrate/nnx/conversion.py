@@ -16,6 +16,8 @@ from nnx_migrate.linen.analysis import ClassAnalysis, analyse
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refusal, Refuse
 from nnx_migrate.names.project import Project
+from nnx_migrate.numerics.parameter_map import ClassMap, ParameterMap
+from nnx_migrate.nnx.parameter_entries import class_key, class_map
 from nnx_migrate.nnx.writer.klass import ClassWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.symbols import SizeParameter
@@ -38,6 +40,7 @@ class ClassConversion:
     imports: frozenset[ImportRequest] = frozenset()
     helpers: frozenset[str] = frozenset()
     analysis: ClassAnalysis | None = None
+    entries: ClassMap = ClassMap()
 
     @property
     def qualified(self) -> str:
@@ -62,6 +65,11 @@ class Conversions:
     program: LinenProgram
     converted: dict[str, ClassConversion] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
+
+    @property
+    def parameter_map(self) -> ParameterMap:
+        """Where every Linen variable of the converted classes goes."""
+        return ParameterMap({class_key(c.cls): c.entries for c in self.converted.values()})
 
 
 def convert_project(project: Project, wanted: Callable[[LinenClass], bool] = lambda cls: True) -> Conversions:
@@ -123,6 +131,7 @@ class _Converter:
             frozenset(names.requests),
             frozenset(names.helpers),
             analysis,
+            class_map(analysis),
         )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from nnx_migrate.numerics.layer_maps import LAYER_MAPS
 from nnx_migrate.numerics.leaf_transforms import IDENTITY, Shape, Transform, TransformError
+from nnx_migrate.numerics.map_sequences import SequenceEntry, replay
 from nnx_migrate.numerics.map_patterns import ORDINAL, Path, PathPattern, PatternError, Value
 from nnx_migrate.numerics.parameter_map import DYNAMIC, ClassMap, Entry, LeafEntry, ModuleEntry, ParameterMap
 
@@ -212,6 +213,12 @@ class _Expander:
                 for site in self._leaf_sites(entry, scope, path)
             ]
         pairs: list[LeafPair] = []
+        if isinstance(entry, SequenceEntry):
+            for placed in replay(entry, _below(self.nnx_modules, path)):
+                inner = (*scope, placed.linen)
+                if inner in self.linen_scopes:
+                    pairs += self.module(placed.module, inner, path + placed.nnx)
+            return pairs
         for site in self._module_sites(entry, scope, path):
             below = self.module(entry.module, site.linen[0], site.nnx[0])
             if entry.transform == IDENTITY:

@@ -11,7 +11,7 @@
        ]}}}
 
 A class is keyed ``module:qualified.name``; its entries are relative to the class, so a class that several
-others use is written down once. Two kinds of entries:
+others use is written down once. Kinds of entries:
 
 - a *leaf* entry has a Linen path that starts with the collection and ends with the variable's name. ``linen``
   may be a list of several paths where a ``transform`` joins them (a fused LSTM kernel).
@@ -20,6 +20,8 @@ others use is written down once. Two kinds of entries:
   there on: a class of the map, a layer of ``flax.linen`` (see `layer_maps`), ``"*"`` (whatever class the NNX
   submodule turns out to have), or null (the paths below are the same on both sides). An empty path is the
   module itself (`nn.share_scope`, inline wrappers).
+
+A third kind, with the key ``sequence``, lists unnamed submodules in construction order (see `map_sequences`).
 
 Path elements may hold placeholders (see `map_patterns`); ``where`` limits them (``"where": "i % 2 == 0"``).
 An entry that matches nothing is no error (a bias that is not used): completeness is checked on the concrete
@@ -37,6 +39,7 @@ from typing import Any
 
 from nnx_migrate.numerics.leaf_transforms import IDENTITY, Transform
 from nnx_migrate.numerics.map_patterns import Expression, PathPattern, PatternError
+from nnx_migrate.numerics.map_sequences import SequenceEntry, sequence_from_json, sequence_to_json
 from nnx_migrate.sources.writing import write_atomically
 
 VERSION = 1
@@ -172,6 +175,8 @@ def _condition(where: str | None) -> Expression | None:
 
 
 def _entry_from_json(raw: Mapping[str, Any]) -> Entry:
+    if "sequence" in raw:
+        return sequence_from_json(raw)
     transform = Transform.from_json(raw.get("transform"))
     make: Any = leaf
     arguments = {"linen": raw["linen"], "nnx": raw["nnx"], "transform": transform, "where": raw.get("where")}
@@ -182,6 +187,8 @@ def _entry_from_json(raw: Mapping[str, Any]) -> Entry:
 
 
 def _entry_to_json(entry: Entry) -> dict[str, Any]:
+    if isinstance(entry, SequenceEntry):
+        return sequence_to_json(entry)
     document: dict[str, Any] = {}
     if isinstance(entry, ModuleEntry):
         document["linen"] = list(entry.linen.elements)

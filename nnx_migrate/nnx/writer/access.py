@@ -46,12 +46,12 @@ class LoopAccess:
             outer = site.loops[level - 1].node if level else None
             base = self.elements[outer, site.attribute] if outer is not None else f"self.{site.attribute}"
             bases[site.attribute] = base
-        counter = _counter(loop)
+        counter = loop_counter(loop.target, loop.iter)
         still = self._still_read(loop)
         others = still - {counter}
         single = len(bases) == 1
         if counter is not None and (counter in still or (not single and isinstance(loop.target, ast.Name))):
-            if single and not others and _is_enumerate(loop):
+            if single and not others and is_enumerate(loop.target, loop.iter):
                 ((attribute, base),) = bases.items()
                 variable = self._variable(attribute)
                 self.elements[loop, attribute] = variable
@@ -70,7 +70,7 @@ class LoopAccess:
         targets, iterables = list(variables.values()), list(bases.values())
         if still:
             target, iterable = loop.target, loop.iter
-            if _is_enumerate(loop):
+            if is_enumerate(loop.target, loop.iter):
                 assert isinstance(loop.target, ast.Tuple) and isinstance(loop.iter, ast.Call)
                 target, iterable = loop.target.elts[1], loop.iter.args[0]
             segment = self.editor.source.segment
@@ -100,36 +100,35 @@ class LoopAccess:
         return name
 
 
-def _is_enumerate(loop: ast.For) -> bool:
+def is_enumerate(target: ast.expr, iterable: ast.expr) -> bool:
+    """Whether a loop is `for i, x in enumerate(xs)`."""
     return (
-        isinstance(loop.iter, ast.Call)
-        and isinstance(loop.iter.func, ast.Name)
-        and loop.iter.func.id == "enumerate"
-        and len(loop.iter.args) == 1
-        and not loop.iter.keywords
-        and isinstance(loop.target, ast.Tuple)
-        and len(loop.target.elts) == 2
-        and isinstance(loop.target.elts[0], ast.Name)
+        isinstance(iterable, ast.Call)
+        and isinstance(iterable.func, ast.Name)
+        and iterable.func.id == "enumerate"
+        and len(iterable.args) == 1
+        and not iterable.keywords
+        and isinstance(target, ast.Tuple)
+        and len(target.elts) == 2
+        and isinstance(target.elts[0], ast.Name)
     )
 
 
-def _counter(loop: ast.For) -> str | None:
-    """The variable that counts the rounds from 0."""
-    if _is_enumerate(loop):
-        assert isinstance(loop.target, ast.Tuple)
-        first = loop.target.elts[0]
+def loop_counter(target: ast.expr, iterable: ast.expr) -> str | None:
+    """The variable that counts a loop's rounds from 0."""
+    if is_enumerate(target, iterable):
+        assert isinstance(target, ast.Tuple)
+        first = target.elts[0]
         return first.id if isinstance(first, ast.Name) else None
-    call = loop.iter
     if (
-        isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Name)
-        and call.func.id == "range"
-        and isinstance(loop.target, ast.Name)
+        isinstance(iterable, ast.Call)
+        and isinstance(iterable.func, ast.Name)
+        and iterable.func.id == "range"
+        and isinstance(target, ast.Name)
     ):
-        starts_at_zero = len(call.args) == 1 or (
-            len(call.args) == 2 and isinstance(call.args[0], ast.Constant) and call.args[0].value == 0
-        )
-        return loop.target.id if starts_at_zero else None
+        args = iterable.args
+        zero = len(args) == 2 and isinstance(args[0], ast.Constant) and args[0].value == 0
+        return target.id if len(args) == 1 or zero else None
     return None
 
 

@@ -165,7 +165,7 @@ class ClassWriter:
         setup_text = ""
         if setup is not None:
             setup_writer = SetupWriter(self.analysis, self.names, self.renderer, self.constructions, setup)
-            setup_text = setup_writer.text(self.limit)
+            setup_text = self._without_phis(setup_writer.text(self.limit))
         parameters = self._size_names(nodes, setup_text, written)
         taken = self._taken_names()
         allocator = NameAllocator(nodes, dict(parameters), taken)
@@ -185,6 +185,23 @@ class ClassWriter:
         if not body and not setup_text.strip():
             text += f"\n{indent}{unit}pass"
         return self._place(text, fields, setup)
+
+    def _without_phis(self, text: str) -> str:
+        """Sizes that conditions in a method decide, written as conditional expressions."""
+        for _ in range(20):
+            match = next((m for m in TOKEN.finditer(text) if m["kind"] in "pl"), None)
+            if match is None:
+                return text
+            phi = self.analysis.facts.phis.get(int(match["id"])) if match["kind"] == "p" else None
+            if phi is None or not isinstance(phi.node, ast.If | ast.IfExp):
+                if match["kind"] == "l" and match["name"] in text.replace(match.group(), ""):
+                    text = text.replace(match.group(), match["name"])
+                    continue
+                raise Refuse("unknown-size", "a size that a loop changes is needed in setup", self.cls.node)
+            first, second = (self.renderer.dim(d, phi.node) for d in phi.sources)
+            choice = f"({first} if {self.renderer.text(phi.node.test)} else {second})"
+            text = text.replace(match.group(), choice)
+        raise Refuse("unknown-size", "a size that many conditions decide", self.cls.node)
 
     def _size_names(self, nodes: list[Node], setup_text: str, written: WrittenClass) -> dict[str, str]:
         session = self.analysis.session

@@ -1,0 +1,179 @@
+"""The parameter map of a converted class: Linen's names for submodules and variables, and the NNX attributes.
+
+Linen names what setup assigns after the attribute (`layers_0` for the elements of a list), and what a compact
+method creates without a name after its class, counted per class in the order of construction.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.linen.values import ClassRef, Instance, ModuleList
+from nnx_migrate.numerics.map_patterns import PathPattern
+from nnx_migrate.numerics.map_sequences import Created, Repeated, SequenceEntry, Step
+from nnx_migrate.numerics.parameter_map import ClassMap, Entry, leaf, module
+
+_INDICES = "ijklmn"
+
+
+def class_key(cls: Any) -> str:
+    """How parameter maps name a class: `module:qualified.name`."""
+    return f"{cls.module.name}:{cls.qualified.removeprefix(cls.module.name + '.')}"
+
+
+def class_map(analysis: ClassAnalysis) -> ClassMap:
+    """The entries of one class. Raises Refuse where Linen's names can't be told."""
+    entries: list[Entry] = []
+    for variable in analysis.variables:
+        entries.append(leaf([variable.collection, variable.name], [variable.attribute]))
+    stored = _setup_names(analysis)
+    compact = [s for s in analysis.sites if s not in stored]
+    for site, (linen, nnx) in stored.items():
+        entries += _site_entries(site, linen, nnx)
+    entries += _compact_entries(compact)
+    return ClassMap(tuple(entries))
+
+
+def module_name(site: Site) -> str | None:
+    """The class whose entries hold below a site."""
+    if isinstance(site.target, ClassRef):
+        return class_key(site.target.cls)
+    return f"flax.linen:{site.target_name}"
+
+
+def _site_entries(site: Site, linen: str, nnx: Sequence[str]) -> list[Entry]:
+    if site.target_name == "Dropout":
+        return []
+    return [module([linen], list(nnx), module_name(site))]
+
+
+# ---- setup ------------------------------------------------------------------------------------------------------
+
+
+def _setup_names(analysis: ClassAnalysis) -> dict[Site, tuple[str, list[str]]]:
+    """Linen name and NNX path of each module that an attribute holds."""
+    found: dict[Site, tuple[str, list[str]]] = {}
+    for name, slot in analysis.session.attributes.items():
+        for linen, path, site in _held(slot.value, name, [name]):
+            explicit = _explicit(site)
+            found.setdefault(site, (explicit if explicit is not None else linen, path))
+    return found
+
+
+def _held(value: Any, linen: str, path: list[str], depth: int = 0) -> Iterable[tuple[str, list[str], Site]]:
+    if isinstance(value, Instance):
+        if value.site.method == "setup":
+            yield linen, path, value.site
+            if value.site.target_name == "Sequential":
+                layers = value.site.kwargs.get("layers", value.site.args[0] if value.site.args else ())
+                yield from _held(layers, f"{linen}/layers", [*path, "layers"], depth)
+    elif isinstance(value, ModuleList):
+        index = "{" + _INDICES[depth] + "}"
+        yield from _held(value.element, f"{linen}_{index}", [*path, index], depth + 1)
+    elif isinstance(value, tuple | list):
+        for number, item in enumerate(value):
+            yield from _held(item, f"{linen}_{number}", [*path, str(number)], depth)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _held(item, f"{linen}_{key}", [*path, str(key)], depth)
+
+
+def _explicit(site: Site) -> str | None:
+    node = site.name
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else None
+    return None
+
+
+# ---- compact ----------------------------------------------------------------------------------------------------
+
+
+def _compact_entries(sites: Sequence[Site]) -> list[Entry]:
+    """Explicit names as they are; the others by their class's counter, which loops and conditions move."""
+    automatic = [s for s in sites if s.name is None or (isinstance(s.name, ast.Constant) and s.name.value is None)]
+    entries: list[Entry] = []
+    for site in sites:
+        if site not in automatic:
+            entries += _site_entries(site, _template(site), _path(site))
+    if any(site.controls for site in automatic):
+        return [*entries, SequenceEntry(_steps(automatic, 0))]
+    counters: Counter[str] = Counter()
+    for site in automatic:
+        entries += _site_entries(site, f"{site.target_name}_{counters[site.target_name]}", _path(site))
+        counters[site.target_name] += 1
+    return entries
+
+
+def _path(site: Site) -> list[str]:
+    return [site.attribute, *("{" + _INDICES[level] + "}" for level in range(len(site.loops)))]
+
+
+def _steps(sites: Sequence[Site], depth: int) -> tuple[Step, ...]:
+    """The constructions in order, with the loops around them from loop level `depth` on."""
+    steps: list[Step] = []
+    for loop, group in itertools.groupby(sites, lambda s: s.loops[depth] if len(s.loops) > depth else None):
+        members = list(group)
+        if loop is None:
+            for site in members:
+                path = PathPattern.of(_path(site))
+                conditional = any(not control.is_loop for control in site.controls)
+                steps.append(Created(site.target_name, path, module_name(site), conditional))
+        else:
+            steps.append(Repeated(_INDICES[depth], _steps(members, depth + 1)))
+    return tuple(steps)
+
+
+def _template(site: Site) -> str:
+    """An explicit name; f-strings over the loop's counters become patterns."""
+    node = site.name
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        parts: list[str] = []
+        for part in node.values:
+            if isinstance(part, ast.Constant):
+                parts.append(str(part.value))
+            elif isinstance(part, ast.FormattedValue):
+                parts.append("{" + _index_of(part.value, site) + "}")
+        return "".join(parts)
+    raise Refuse("unsupported-syntax", "a module name that isn't a literal", site.call)
+
+
+def _index_of(node: ast.expr, site: Site) -> str:
+    """The index expression for a counter in an f-string name."""
+    names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+    mapping: dict[str, str] = {}
+    for level, control in enumerate(site.loops):
+        counter = _loop_counter(control.node)
+        if counter is not None:
+            mapping[counter] = _INDICES[level]
+    if not names or not names <= set(mapping):
+        raise Refuse("unsupported-syntax", "a module name that depends on more than loop counters", site.call)
+
+    class Rename(ast.NodeTransformer):
+        def visit_Name(self, name: ast.Name) -> ast.AST:
+            return ast.Name(mapping[name.id])
+
+    import copy
+
+    return ast.unparse(Rename().visit(copy.deepcopy(node)))
+
+
+def _loop_counter(loop: ast.AST) -> str | None:
+    from nnx_migrate.nnx.writer.access import loop_counter
+
+    if isinstance(loop, ast.For):
+        return loop_counter(loop.target, loop.iter)
+    if isinstance(loop, ast.ListComp | ast.GeneratorExp):
+        return loop_counter(loop.generators[0].target, loop.generators[0].iter)
+    return None
+
+
+__all__ = ["VariableSite", "class_key", "class_map"]

@@ -1,0 +1,122 @@
+"""Automatic Linen names that no pattern can express: the order of construction, replayed on a concrete model.
+
+Linen numbers unnamed submodules per class in the order in which they are made (`Dense_0`, `Dense_1`, ...). Behind a
+loop or a condition the number depends on how often the loop ran. A `SequenceEntry` therefore holds the constructions
+of a class in order, with the loops around them; how long a loop is shows in the NNX model's lists.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Union
+
+from nnx_migrate.numerics.map_patterns import Path, PathPattern
+
+
+@dataclass(frozen=True)
+class Created:
+    """One construction: the class name that Linen counts under, and where NNX keeps the module.
+
+    A `conditional` one is counted only where the NNX model has something at its path.
+    """
+
+    prefix: str
+    nnx: PathPattern
+    module: str | None
+    conditional: bool = False
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A loop: `index` is the placeholder that counts its rounds in the paths below."""
+
+    index: str
+    body: tuple[Step, ...]
+
+
+Step = Union[Created, Repeated]
+
+
+@dataclass(frozen=True)
+class SequenceEntry:
+    """The unnamed submodules of a class, in construction order."""
+
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One concrete submodule: its name in Linen, its path in NNX, its class."""
+
+    linen: str
+    nnx: Path
+    module: str | None
+
+
+def replay(entry: SequenceEntry, modules: Sequence[Path]) -> list[Placed]:
+    """The concrete submodules, given the paths (relative to the class's module) at which NNX has modules."""
+    counters: Counter[str] = Counter()
+    return list(_replay(entry.steps, set(modules), {}, counters))
+
+
+def _replay(
+    steps: Sequence[Step], modules: set[Path], binding: dict[str, int], counters: Counter[str]
+) -> Iterator[Placed]:
+    for step in steps:
+        if isinstance(step, Repeated):
+            for index in range(_rounds(step, modules, binding)):
+                yield from _replay(step.body, modules, {**binding, step.index: index}, counters)
+            continue
+        path = step.nnx.render(binding)
+        if step.conditional and path not in modules:
+            continue
+        yield Placed(f"{step.prefix}_{counters[step.prefix]}", path, step.module)
+        counters[step.prefix] += 1
+
+
+def _rounds(loop: Repeated, modules: set[Path], binding: Mapping[str, int]) -> int:
+    """How often a loop ran: the longest of the lists that it filled."""
+    longest = 0
+    for path in _patterns(loop.body):
+        place = next((i for i, element in enumerate(path) if element == f"{{{loop.index}}}"), None)
+        if place is None:
+            continue
+        prefix = PathPattern(path[:place]).render(binding)
+        indices = [int(m[place]) for m in modules if len(m) > place and m[:place] == prefix and m[place].isdecimal()]
+        longest = max(longest, *(i + 1 for i in indices), 0)
+    return longest
+
+
+def _patterns(steps: Sequence[Step]) -> Iterator[Path]:
+    for step in steps:
+        if isinstance(step, Created):
+            yield step.nnx.elements
+        else:
+            yield from _patterns(step.body)
+
+
+def sequence_to_json(entry: SequenceEntry) -> dict[str, Any]:
+    """`{"sequence": [...]}`."""
+    return {"sequence": [_step_to_json(step) for step in entry.steps]}
+
+
+def sequence_from_json(raw: Mapping[str, Any]) -> SequenceEntry:
+    """The inverse; raises KeyError, TypeError or PatternError for anything else."""
+    return SequenceEntry(tuple(_step_from_json(step) for step in raw["sequence"]))
+
+
+def _step_to_json(step: Step) -> dict[str, Any]:
+    if isinstance(step, Repeated):
+        return {"loop": step.index, "body": [_step_to_json(inner) for inner in step.body]}
+    document: dict[str, Any] = {"prefix": step.prefix, "nnx": list(step.nnx.elements), "module": step.module}
+    if step.conditional:
+        document["conditional"] = True
+    return document
+
+
+def _step_from_json(raw: Mapping[str, Any]) -> Step:
+    if "loop" in raw:
+        return Repeated(raw["loop"], tuple(_step_from_json(inner) for inner in raw["body"]))
+    return Created(raw["prefix"], PathPattern.of(raw["nnx"]), raw["module"], bool(raw.get("conditional", False)))
