@@ -70,9 +70,9 @@ class Arguments:
     `drop`: keywords that go, with the literals (source text) at which they may, or ANY; any other value is a
     reason not to rewrite. `replace`: (keyword, literal) → the new "keyword=value". `positional`: parameters
     that may no longer be passed by keyword. `keyword`: parameters that may no longer be passed by position.
-    `append`: "axis=0" texts that are added unless the parameter is given. `suffix`: text behind the call.
-    `only_if`: the call is outdated only if one of these parameters is given by keyword (or, for parameters
-    in `keyword`, by position).
+    `append`: "axis=0" texts that are added unless the parameter is given, "True" to calls without arguments. `suffix`: text behind the call.
+    `only_if`: the call is outdated only if one of these parameters is given by keyword (parameters in
+    `keyword`: by position).
     """
 
     signature: tuple[str, ...] = ()
@@ -90,13 +90,15 @@ class Arguments:
         if not self.only_if:
             return True
         by_position = set(self.signature[: len(call.args)]) & set(self.keyword)
-        return any(name in call.by_keyword or name in by_position for name in self.only_if)
+        by_keyword = call.by_keyword.keys() - set(self.keyword)
+        return not (by_position | by_keyword).isdisjoint(self.only_if)
 
     def edits(self, call: CallView, source: SourceText) -> list[Edit]:
         """The edits of the arguments. Raises CannotBind where the call leaves something open."""
         if call.has_star:
             raise CannotBind("`*args` or `**kwargs` hide which arguments are passed")
-        if call.is_partial and (self.append or self.suffix or self.positional):
+        positional = not call.by_keyword.keys().isdisjoint(self.positional)
+        if call.is_partial and (self.append or self.suffix or positional):
             raise CannotBind("`functools.partial` leaves open which arguments follow")
         if self.signature and len(call.args) > len(self.signature):
             raise CannotBind(f"more positional arguments than the {len(self.signature)} that it had")
@@ -155,7 +157,12 @@ class Arguments:
     def _appended(self, call: CallView, source: SourceText) -> list[Edit]:
         given = {self.rename.get(name, name) for name in call.by_keyword}
         given |= set(self.signature[: len(call.args)])
-        texts = [text for text in self.append if text.partition("=")[0] not in given]
+        empty = not (call.args or call.keywords)
+        texts = [
+            text
+            for text in self.append
+            if ("=" in text and text.partition("=")[0] not in given) or ("=" not in text and empty)
+        ]
         return add_arguments(call.node, texts, source) if texts else []
 
 
