@@ -1,0 +1,1 @@
+"""Programs around Linen classes: where modules are made, initialised and applied."""

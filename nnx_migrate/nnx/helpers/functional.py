@@ -1,0 +1,144 @@
+"""NNX modules as pure functions, for programs that carry their variables as trees of arrays."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+
+class Functional:
+    """A module that is called as a function of its variables.
+
+    `init` returns the variables of a new module as a dictionary by collection (`{"params": {...}, ...}`),
+    `apply` calls a module that has given variables. Neither keeps or changes anything, so both work under every
+    JAX transform. The trees have string keys and arrays as leaves.
+    """
+
+    def __init__(self, make: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
+        self._make, self._args, self._kwargs = make, args, kwargs
+        self._sizes: Callable[..., Mapping[str, Any]] | None = None
+        self._found: dict[str, Any] = {}
+        self._structures: dict[tuple[str, ...], tuple[Any, Any]] = {}
+
+    def sized(self, sizes: Callable[..., Mapping[str, Any]]) -> Functional:
+        """Take constructor arguments from the first inputs: `sizes` gets them and returns keyword arguments."""
+        self._sizes = sizes
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        """An attribute of the module, or a method of it for `apply(..., method=model.encode)`."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(nnx.merge(*self._structure(("default",))), name)
+
+    def init(self, rngs: Any, *inputs: Any, **keywords: Any) -> dict[str, Any]:
+        """The variables of a new module. `rngs` is a key, or a dictionary of keys by stream.
+
+        The module isn't called; inputs matter only where sizes are taken from them.
+        """
+        self._measure(inputs, keywords)
+        return _by_collection(nnx.state(self._new(_streams(rngs))))
+
+    def apply(
+        self,
+        variables: Mapping[str, Any],
+        *inputs: Any,
+        rngs: Any = None,
+        method: Callable[..., Any] | str | None = None,
+        mutable: bool | str | Sequence[str] = False,
+        **keywords: Any,
+    ) -> Any:
+        """Call a module that has these variables.
+
+        Returns the output; with `mutable` (names of collections, or True for all) also a dictionary of those
+        collections as the call left them. Random streams start from the keys in `rngs`.
+        """
+        if method is None:
+            self._measure(inputs, keywords)
+        module = self.bind(variables, rngs)
+        name = method if isinstance(method, str) else getattr(method, "__name__", "__call__")
+        output, sown = nnx.capture(getattr(module, name), nnx.Intermediate)(*inputs, **keywords)
+        if mutable is False:
+            return output
+        updated = _by_collection(nnx.state(module)) | _by_collection(sown)
+        if mutable is not True:
+            names = [mutable] if isinstance(mutable, str) else mutable
+            updated = {collection: tree for collection, tree in updated.items() if collection in names}
+        return output, updated
+
+    def bind(self, variables: Mapping[str, Any], rngs: Any = None) -> Any:
+        """A module with copies of these variables."""
+        streams = _streams(jax.random.key(0) if rngs is None else rngs)
+        graphdef, state = self._structure(tuple(streams))
+        leaves = {path: _leaf(path, leaf, variables) for path, leaf in nnx.to_flat_state(state)}
+        module = nnx.merge(graphdef, nnx.from_flat_state(leaves))
+        nnx.reseed(module, policy="match_shape", **{name: s.key.get_value() for name, s in streams.items()})
+        return module
+
+    def _new(self, rngs: nnx.Rngs) -> Any:
+        make = self._make.__init__ if isinstance(self._make, type) else self._make
+        extra = {"rngs": rngs} if "rngs" in inspect.signature(make).parameters else {}
+        return self._make(*self._args, **self._kwargs, **self._found, **extra)
+
+    def _structure(self, streams: tuple[str, ...]) -> tuple[Any, Any]:
+        """The module's graph and abstract state; leaves that are no variables (constants) have their values."""
+        if streams not in self._structures:
+            rngs = dict.fromkeys(streams, 0)
+            with jax.ensure_compile_time_eval():
+                graphdef, state = nnx.split(nnx.eval_shape(lambda: self._new(nnx.Rngs(**rngs))))
+                if not all(isinstance(leaf, nnx.Variable) for _, leaf in nnx.to_flat_state(state)):
+                    constants = jax.jit(lambda: nnx.split(self._new(nnx.Rngs(**rngs)), nnx.Variable, ...)[2])()
+                    state = nnx.merge_state(state, constants)
+            self._structures[streams] = graphdef, state
+        return self._structures[streams]
+
+    def _measure(self, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+        if self._sizes is not None and not self._found:
+            call = inspect.signature(self._make.__call__).bind(None, *inputs, **keywords)
+            wanted = inspect.signature(self._sizes).parameters
+            self._found = dict(self._sizes(**{name: call.arguments[name] for name in wanted}))
+
+
+def _streams(rngs: Any) -> nnx.Rngs:
+    """Streams for parameters, dropout and everything else, from a key or a dictionary of keys."""
+    given = dict(rngs) if isinstance(rngs, Mapping) else {"params": rngs}
+    first = given.get("params", next(iter(given.values()), jax.random.key(0)))
+    return nnx.Rngs(**({"default": first, "params": first, "dropout": first} | given))
+
+
+def _by_collection(state: Any) -> dict[str, Any]:
+    """The variables of a state as trees of arrays, by collection; random streams are left out."""
+    collections: dict[str, Any] = {}
+    for path, leaf in nnx.to_flat_state(state):
+        if isinstance(leaf, nnx.Variable) and not isinstance(leaf, nnx.RngState):
+            tree = collections.setdefault(_collection(leaf), {})
+            for key in path[:-1]:
+                tree = tree.setdefault(str(key), {})
+            tree[str(path[-1])] = leaf.get_value()
+    return collections
+
+
+def _collection(variable: Any) -> str:
+    return nnx.variable_name_from_type(type(variable), allow_register=True)
+
+
+def _leaf(path: Sequence[Any], leaf: Any, variables: Mapping[str, Any]) -> Any:
+    """The value for a leaf of the module; random streams get placeholders."""
+    if isinstance(leaf, nnx.RngKey):
+        return jnp.broadcast_to(jax.random.key(0), leaf.get_value().shape)
+    if isinstance(leaf, nnx.RngCount):
+        return jnp.zeros(leaf.get_value().shape, jnp.uint32)
+    if not isinstance(leaf, nnx.Variable):
+        return leaf
+    value: Any = variables
+    for key in (_collection(leaf), *path):
+        try:
+            value = value[str(key)]
+        except KeyError:
+            raise KeyError(f"no variable {'/'.join(map(str, path))} in collection {_collection(leaf)!r}") from None
+    return value

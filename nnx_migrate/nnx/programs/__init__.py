@@ -1,0 +1,1 @@
+"""Writing the programs around converted classes."""

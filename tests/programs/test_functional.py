@@ -1,0 +1,178 @@
+"""The helper `Functional` against Linen's own `init` and `apply`."""
+
+import functools
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from flax.training.train_state import TrainState
+
+from nnx_migrate.nnx.helpers.functional import Functional
+
+
+class Net(nnx.Module):
+    """Named as Linen names it, so that variables of both have the same paths."""
+
+    def __init__(self, features: int, *, in_features: int, rngs: nnx.Rngs):
+        self.Dense_0 = nnx.Linear(in_features, features, rngs=rngs)
+        self.BatchNorm_0 = nnx.BatchNorm(features, rngs=rngs)
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+        self.dropout_1 = nnx.Dropout(0.5, rngs=rngs)
+        self.table = jnp.arange(float(features))
+
+    def __call__(self, x, train: bool = False):
+        x = self.BatchNorm_0(self.Dense_0(x), use_running_average=not train) + self.table
+        self.sow(nnx.Intermediate, "hidden", x)
+        return self.dropout_1(self.dropout(x, deterministic=not train), deterministic=not train)
+
+    def encode(self, x):
+        return self.Dense_0(x)
+
+
+class Linen(nn.Module):
+    features: int
+
+    def setup(self):
+        self.Dense_0 = nn.Dense(self.features)
+        self.BatchNorm_0 = nn.BatchNorm()
+        self.dropout = nn.Dropout(0.0)
+
+    def __call__(self, x, train: bool = False):
+        x = self.BatchNorm_0(self.Dense_0(x), use_running_average=not train) + jnp.arange(float(self.features))
+        self.sow("intermediates", "hidden", x)
+        return self.dropout(x, deterministic=not train)
+
+    def encode(self, x):
+        return self.Dense_0(x)
+
+
+X = jax.random.normal(jax.random.key(1), (8, 3))
+
+
+def both():
+    linen, model = Linen(4), Functional(Net, 4, in_features=3)
+    return linen, model, linen.init(jax.random.key(0), X)
+
+
+def assert_same(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_init_has_the_collections_and_shapes_of_linen() -> None:
+    _, model, variables = both()
+    made = model.init(jax.random.key(0), X)
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), made) == jax.tree.map(lambda a: (a.shape, a.dtype), variables)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit], ids=["eager", "jit"])
+def test_apply_gives_what_linen_gives(wrap) -> None:
+    linen, model, v = both()
+    variables = {"params": v["params"], "batch_stats": v["batch_stats"]}
+    for kwargs in ({}, {"mutable": ["batch_stats"]}, {"mutable": "intermediates"}, {"mutable": []}, {"mutable": True}):
+        run = [wrap(functools.partial(m.apply, **kwargs)) for m in (linen, model)]
+        assert_same(*(r(variables, X) for r in run))
+    for method in ("encode", lambda m: m.encode):
+        assert_same(
+            *(m.apply(variables, X, method=method if isinstance(method, str) else method(m)) for m in (linen, model))
+        )
+
+
+def test_apply_in_train_mode_updates_statistics_and_leaves_its_arguments_alone() -> None:
+    linen, model, v = both()
+    variables = {"params": v["params"], "batch_stats": v["batch_stats"]}
+    before = jax.tree.map(np.array, variables)
+    key = {"dropout": jax.random.key(7)}
+    _, expected = linen.apply(variables, X, train=True, mutable=["batch_stats"], rngs=key)
+    _, updated = model.apply(variables, X, train=True, mutable=["batch_stats"], rngs=key)
+    assert_same(expected, updated)
+    assert_same(before, variables)
+
+
+def test_dropout_depends_on_the_key_only_and_layers_have_masks_of_their_own() -> None:
+    model = Functional(Net, 4, in_features=3)
+    variables = model.init(jax.random.key(0))
+
+    def masks(seed):
+        return np.array(model.apply(variables, X, train=True, rngs={"dropout": jax.random.key(seed)}) != 0)
+
+    np.testing.assert_array_equal(masks(1), masks(1))
+    assert (masks(1) != masks(2)).any()
+    big = Functional(Net, 4000, in_features=3)
+    kept = big.apply(big.init(jax.random.key(0)), X, train=True, rngs={"dropout": jax.random.key(0)}) != 0
+    assert 0.24 < kept.mean() < 0.26  # two equal masks would keep a half
+
+
+def test_init_under_vmap_and_jit_with_old_keys() -> None:
+    model = Functional(Net, 4, in_features=3)
+    keys = jax.random.split(jax.random.PRNGKey(0), 5)
+    stacked = jax.vmap(model.init, in_axes=(0, None))(keys, X)
+    single = jax.jit(model.init)(keys[2], X)
+    assert stacked["params"]["Dense_0"]["kernel"].shape == (5, 3, 4)
+    np.testing.assert_array_equal(stacked["params"]["Dense_0"]["kernel"][2], single["params"]["Dense_0"]["kernel"])
+    assert (stacked["params"]["Dense_0"]["kernel"][0] != stacked["params"]["Dense_0"]["kernel"][1]).any()
+    assert jax.eval_shape(model.init, keys[0], X)["params"]["Dense_0"]["kernel"].shape == (3, 4)
+
+
+def test_sizes_can_come_from_the_first_inputs() -> None:
+    model = Functional(Net, 4).sized(lambda x: {"in_features": x.shape[-1]})
+    variables = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 9)))
+    assert variables["params"]["Dense_0"]["kernel"].shape == (9, 4)
+
+
+def test_lists_of_modules_have_string_keys() -> None:
+    class Deep(nnx.Module):
+        def __init__(self, *, rngs):
+            self.layers = nnx.List([nnx.Linear(3, 3, rngs=rngs) for _ in range(12)])
+
+        def __call__(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    model = Functional(Deep)
+    variables = model.init(jax.random.key(0))
+    assert set(variables["params"]["layers"]) == {str(i) for i in range(12)}
+    plain = X
+    for i in range(12):
+        layer = variables["params"]["layers"][str(i)]
+        plain = plain @ layer["kernel"] + layer["bias"]
+    np.testing.assert_allclose(model.apply(variables, X), plain, rtol=1e-5)
+
+
+def test_train_state_in_a_scan() -> None:
+    linen, model, v = both()
+    variables = {"params": v["params"], "batch_stats": v["batch_stats"]}
+
+    def train(apply_fn):
+        state = TrainState.create(apply_fn=apply_fn, params=variables["params"], tx=optax.adam(1e-2))
+
+        def step(carry, key):
+            state, stats = carry
+
+            def loss_fn(params):
+                all_variables = {"params": params, "batch_stats": stats}
+                out, updates = state.apply_fn(all_variables, X, train=False, mutable=["batch_stats"])
+                return (out**2).mean(), updates["batch_stats"]
+
+            (loss, stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+            return (state.apply_gradients(grads=grads), stats), loss
+
+        (state, stats), losses = jax.lax.scan(step, (state, variables["batch_stats"]), jnp.arange(5))
+        return losses, state.params, stats
+
+    assert_same(train(linen.apply), train(model.apply))
+
+
+def test_missing_variables_are_named() -> None:
+    _, model, variables = both()
+    variables = {**variables, "params": {**variables["params"], "Dense_0": {}}}
+    with pytest.raises(KeyError, match="Dense_0/bias"):
+        model.apply(variables, X)
