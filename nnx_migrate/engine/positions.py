@@ -53,7 +53,9 @@ def _alias_used_as_type(statement: ast.Assign | ast.AnnAssign, file: FileContext
         return False
     if isinstance(statement, ast.Assign) and len(statement.targets) != 1:
         return False
-    return not any(_asks_for(target.id, module) for module in file.project.modules())
+    name = target.id
+    others = (file.project.module(path) for path in file.project.exports.users(file.path, name))
+    return not any(_asks_for(name, module) for module in (file.module, *others) if module is not None)
 
 
 def _asks_for(name: str, module: Module) -> bool:

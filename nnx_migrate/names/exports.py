@@ -3,71 +3,116 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnx_migrate.names.modules import Module
+from nnx_migrate.sources.text import SourceError
 
 if TYPE_CHECKING:
     from nnx_migrate.names.project import Project
 
+_IMPORT = re.compile(r"^[ \t>]*(?:from\b.*?\bimport\b(?:[ \t]*\([^)]*\)|[^\n;]*)|import\b[^\n;]*)", re.MULTILINE)
+_WORD = re.compile(r"\w+")
+
 
 class Exports:
-    """Built once, in one walk over the project: `from module import name` and `module.name`."""
+    """Answers by the words first: only files that import from a module and mention a name are parsed."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._used: dict[Path, set[str]] = {}
-        self._starred: set[Path] = set()
-        for path in project.paths:
-            loaded = project.is_loaded(path)
-            module = project.module(path)
-            if module is not None:
-                self._read(module)
-            if not loaded:
-                project.release(path)
+        self._used: dict[Path, tuple[set[tuple[Path, str]], set[Path]]] = {}
 
     def uses(self, path: Path, name: str) -> bool:
-        """True where another file takes `name` from the module at `path`."""
-        return path in self._starred or name in self._used.get(path, ())
+        """True where another file takes `name` from the module at `path` (`from`, attribute or star import)."""
+        return next(self.users(path, name), None) is not None
 
-    def _read(self, module: Module) -> None:
+    def users(self, path: Path, name: str) -> Iterator[Path]:
+        """The files that take `name` from the module at `path`."""
+        stem = path.parent.name if path.name == "__init__.py" else path.stem
+        for other, words in self._import_words.items():
+            # a relative star import (`from . import *`) need not spell the module
+            if other != path and (stem in words or "*" in words) and self._takes(other, path, name):
+                yield other
+
+    def forget(self, path: Path) -> None:
+        """A file has changed: look at it anew."""
+        self._used.pop(path, None)
+        if "_import_words" in self.__dict__:
+            self._import_words[path] = self._words_of(path)
+
+    @cached_property
+    def _import_words(self) -> dict[Path, frozenset[str]]:
+        """The words in each file's import statements, star imports as `*`."""
+        return {path: self._words_of(path) for path in self._project.paths}
+
+    def _words_of(self, path: Path) -> frozenset[str]:
+        try:
+            text = self._project.text(path)
+        except (OSError, SourceError):
+            return frozenset()  # whoever scans the file reports it
+        words: set[str] = set()
+        for statement in _IMPORT.findall(text):
+            words.update(_WORD.findall(statement))
+            if "*" in statement:
+                words.add("*")
+        return frozenset(words)
+
+    def _takes(self, other: Path, path: Path, name: str) -> bool:
+        if other not in self._used:
+            loaded = self._project.is_loaded(other)
+            module = self._project.module(other)
+            self._used[other] = self._read(module) if module is not None else (set(), set())
+            if not loaded:
+                self._project.release(other)
+        names, starred = self._used[other]
+        return path in starred or (path, name) in names
+
+    def _read(self, module: Module) -> tuple[set[tuple[Path, str]], set[Path]]:
+        """(module, name) pairs that a file takes from other project files, and the modules it stars."""
         local: dict[str, Path] = {}
+        names: set[tuple[Path, str]] = set()
+        starred: set[Path] = set()
         for scope in module.scopes.all_scopes():
-            for base in scope.star_imports:
-                other = self._other(base, module)
-                if other is not None:
-                    self._starred.add(other)
+            starred.update(p for base in scope.star_imports if (p := self._other(base, module)))
             for name, bindings in scope.bindings.items():
                 for binding in bindings:
-                    if not binding.target:
-                        continue
                     base, _, last = binding.target.rpartition(".")
-                    other = self._other(base, module)
-                    if other is not None:
-                        self._used.setdefault(other, set()).add(last)
-                    other = self._other(binding.target, module)
-                    if other is not None:
-                        local[name] = other
-        if local:
-            self._read_attributes(module, local)
+                    if (taken_from := self._other(base, module)) is not None:
+                        names.add((taken_from, last))
+                    if (imported := self._other(binding.target, module)) is not None:
+                        local[name] = imported
+        names.update(self._attributes(module, local) if local else ())
+        return names, starred
 
     def _other(self, name: str, importer: Module) -> Path | None:
         path = self._project.find_path(name, importer) if name else None
         return path if path != importer.path else None
 
-    def _read_attributes(self, module: Module, local: dict[str, Path]) -> None:
-        """`utils.tree_map` and `pkg.utils.tree_map`: every attribute on the way counts for the module."""
+    def _attributes(self, module: Module, local: dict[str, Path]) -> Iterator[tuple[Path, str]]:
+        """`utils.tree_map`, `pkg.utils.tree_map`: an attribute on the way counts for the module it is of."""
         for node in ast.walk(module.tree):
-            if isinstance(node, ast.Attribute):
-                root: ast.expr = node.value
-                while isinstance(root, ast.Attribute):
-                    root = root.value
-                if isinstance(root, ast.Name) and root.id in local:
-                    for path in self._below(local[root.id]):
-                        self._used.setdefault(path, set()).add(node.attr)
-
-    def _below(self, path: Path) -> list[Path]:
-        if path.name != "__init__.py":
-            return [path]
-        return [p for p in self._project.paths if p == path or path.parent in p.parents]
+            if not isinstance(node, ast.Attribute):
+                continue
+            way = [node.attr]
+            root: ast.expr = node.value
+            while isinstance(root, ast.Attribute):
+                way.append(root.attr)
+                root = root.value
+            if not isinstance(root, ast.Name) or root.id not in local:
+                continue
+            path = local[root.id]
+            yield path, node.attr
+            *submodules, last = reversed(way)
+            for part in submodules if path.name == "__init__.py" else ():
+                below = [path.parent / f"{part}.py", path.parent / part / "__init__.py"]
+                found = next((p for p in below if p in self._project), None)
+                if found is None:
+                    break
+                path = found
+                yield path, last
+                if path.name != "__init__.py":
+                    break

@@ -101,14 +101,21 @@ class Project:
             if module is not None:
                 yield module
 
+    def __contains__(self, path: Path) -> bool:
+        return path in self._names
+
+    def text(self, path: Path) -> str:
+        """A file's text as it is now. Raises OSError or SourceError."""
+        return (self._overlay.get(path) or self._load(path)).text
+
     def mentioning(self, *words: str) -> Iterator[Module]:
         """Modules whose text contains all the words; the others aren't parsed."""
         for path in self.paths:
             try:
-                source = self._overlay.get(path) or self._load(path)
+                text = self.text(path)
             except (OSError, SourceError):
                 continue  # whoever scans the file reports it
-            if all(word in source.text for word in words):
+            if all(word in text for word in words):
                 module = self.module(path)
                 if module is not None:
                     yield module
@@ -118,6 +125,7 @@ class Project:
         self._overlay[path] = source
         self._modules.pop(path, None)
         self.errors.pop(path, None)
+        self.exports.forget(path)
 
     def release(self, path: Path) -> None:
         """Forget a parsed module to save memory; it is parsed again if asked for."""
@@ -129,7 +137,7 @@ class Project:
 
     @cached_property
     def exports(self) -> Exports:
-        """Which names the project's files take from each other. Reads every file when first asked for."""
+        """Which names the project's files take from each other."""
         from nnx_migrate.names.exports import Exports
 
         return Exports(self)
