@@ -26,6 +26,7 @@ from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, split_lead
 
 SYMBOLS = ("n", "m", "k", "h", "w")
 Assignment = dict[str, int]
+Call = Callable[[str, tuple[Any, ...], dict[str, Any]], Any]
 DTYPES = {"float": jnp.float32, "int": jnp.int32, "bool": jnp.bool_, None: jnp.float32}
 
 
@@ -111,7 +112,7 @@ def real_object(name: str) -> Any:
         return getattr(real_object(module), attribute)
 
 
-def real_result(case: Case, values: Assignment) -> Any:
+def real_result(case: Case, values: Assignment, call: Call) -> Any:
     """What JAX returns: ShapeDtypeStructs for arrays. Raises what JAX raises."""
     arrays: list[jax.ShapeDtypeStruct] = []
 
@@ -134,7 +135,7 @@ def real_result(case: Case, values: Assignment) -> Any:
         fill = functools.partial(
             walk, change=lambda leaf: given[leaf.index] if isinstance(leaf, _Slot) else leaf
         )
-        result = _call(case.name, fill(args), fill(kwargs))
+        result = call(case.name, fill(args), fill(kwargs))
         static.append(
             jax.tree.map(lambda leaf: leaf if isinstance(leaf, int | float | str) else None, result)
         )
@@ -149,7 +150,8 @@ def real_result(case: Case, values: Assignment) -> Any:
     )
 
 
-def _call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def call_function(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The function, method or subscript of a case, applied."""
     if name == "[]":
         return args[0][args[1]]
     if name.startswith("."):
@@ -313,27 +315,36 @@ class Tally:
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-def judge(cases: Iterator[Case] | list[Case], rng: random.Random) -> Tally:
+@dataclass(frozen=True)
+class Judge:
+    """How a case is answered by our effects (`answer`) and by JAX (`call`)."""
+
+    answer: Callable[[Case], Any] = abstract_result
+    call: Call = call_function
+
+
+def judge(cases: Iterator[Case] | list[Case], rng: random.Random, how: Judge | None = None) -> Tally:
     """Judge all cases in all three ways. Returns what concrete answers were known; raises Mismatch."""
     tally = Tally()
     for case in cases:
         try:
-            _judge_one(case, rng, tally)
+            judge_one(case, rng, tally, how or Judge())
         except Mismatch as mismatch:
             raise Mismatch(f"{case}: {mismatch}") from None
     return tally
 
 
-def _judge_one(case: Case, rng: random.Random, tally: Tally) -> None:
-    symbolic = abstract_result(case)
+def judge_one(case: Case, rng: random.Random, tally: Tally, how: Judge) -> None:
+    """Judge one case, adding to the tally."""
+    symbolic = how.answer(case)
     for index, values in enumerate(assignments(rng, 2)):
         try:
-            real = real_result(case, values)
+            real = real_result(case, values, how.call)
         except Exception:  # JAX refuses the call: then nothing can be wrong
             tally.failed[case.name] += 1
             continue
         numbers = Case(case.name, with_numbers(case.args, values), with_numbers(case.kwargs, values))
-        missing = compare(abstract_result(numbers), real, values)
+        missing = compare(how.answer(numbers), real, values)
         (tally.unknown if missing else tally.known)[case.name] += 1
         if missing:
             tally.reasons[f"{numbers}"] = missing[0]
@@ -343,4 +354,4 @@ def _judge_one(case: Case, rng: random.Random, tally: Tally) -> None:
         if index == 0:
             names: dict[str, tuple[int, ...]] = {}
             args, kwargs = (hidden(part, rng, values, names) for part in (case.args, case.kwargs))
-            compare(abstract_result(Case(case.name, args, kwargs)), real, values, names)
+            compare(how.answer(Case(case.name, args, kwargs)), real, values, names)

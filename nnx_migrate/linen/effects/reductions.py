@@ -163,6 +163,8 @@ def median(
 ) -> Array:
     """Medians."""
     array = array_of(a)
+    if array.shape.rank == 0:
+        raise Unmodelled("the median of a scalar")
     return Array(reduced(array.shape, axis, keepdims), floating(array))
 
 

@@ -241,6 +241,12 @@ class RNN(Layer):
         return -len(shape.dims)
 
 
+def _pair(output: Value) -> tuple[Value, Value]:
+    if not isinstance(output, tuple):
+        raise unmodelled(output, "the output of an RNN is not known")
+    return output[0], output[1]
+
+
 @models_layer("flax.linen.Bidirectional")
 @dataclass(frozen=True)
 class Bidirectional(Layer):
@@ -278,10 +284,7 @@ class Bidirectional(Layer):
         sizes: dict[str, Value] = {"forward_rnn": both[0].sizes, "backward_rnn": both[1].sizes}
 
         def output() -> Value:
-            pairs = [part.output for part in both]
-            for pair in pairs:
-                if not isinstance(pair, tuple):
-                    raise unmodelled(pair, "the output of an RNN is not known")
+            pairs = [_pair(part.output) for part in both]
             if self.merge_fn is not None:
                 raise Unmodelled("a Bidirectional with its own merge_fn")
             merged = joined([array_of(pair[1]) for pair in pairs], -1)
