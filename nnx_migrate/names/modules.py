@@ -7,7 +7,7 @@ from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 
-from nnx_migrate.names.scopes import Scope, Scopes, build_scopes
+from nnx_migrate.names.scopes import Scope, Scopes, build_scopes, child_fields
 from nnx_migrate.sources.text import SourceText, parse
 
 _SCOPED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -53,10 +53,16 @@ class Module:
         stack: list[ast.AST] = [self.tree]
         while stack:
             node = stack.pop()
-            for child in ast.iter_child_nodes(node):
-                if not isinstance(child, ast.expr_context | ast.operator | ast.unaryop | ast.boolop | ast.cmpop):
-                    parents[child] = node
-                    stack.append(child)
+            for name in child_fields(type(node)):
+                value = getattr(node, name)
+                if type(value) is list:
+                    for child in value:
+                        if child is not None:
+                            parents[child] = node
+                            stack.append(child)
+                elif value is not None:
+                    parents[value] = node
+                    stack.append(value)
         return parents
 
     def scope_at(self, node: ast.AST) -> Scope:

@@ -165,7 +165,7 @@ _BINDING_NODES = frozenset(
 
 
 @cache
-def _child_fields(kind: type[ast.AST]) -> tuple[str, ...]:
+def child_fields(kind: type[ast.AST]) -> tuple[str, ...]:
     """Fields of a node type that can hold nodes: not names, constants, contexts and operators."""
     leaves = {"ctx", "op", "ops", "id", "attr", "arg", "kind", "level", "n", "s", "conversion", "type_comment"}
     leaves |= {"name", "module", "asname", "is_async", "simple", "type_ignores", "kwd_attrs"}
@@ -242,7 +242,7 @@ def build_scopes(tree: ast.Module, package: str = "", words: Collection[str] = (
                 attributes.setdefault(node.attr, []).append(Reference(node, scope, guard))  # type: ignore[attr-defined, arg-type]
             stack.append((node.value, scope, guard))  # type: ignore[attr-defined]
         elif kind not in _BINDING_NODES:
-            for name in _child_fields(kind):
+            for name in child_fields(kind):
                 value = getattr(node, name)
                 if type(value) is list:
                     stack.extend([(v, scope, guard) for v in reversed(value) if v is not None])
