@@ -61,7 +61,7 @@ class FlaxMoved(MovesRule):
         Move("flax.optim.DynamicScale", f"{_SCALE}.DynamicScale", since="flax>=0.4.1", removed="0.6.0"),
         Move("flax.optim.dynamic_scale", _SCALE, since="flax>=0.4.1", removed="0.6.0", module=True),
         Move("flax.experimental.nnx", "flax.nnx", since="flax>=0.8.4", module=True),
-        Move("flax.jax_utils.pmean", "jax.lax.pmean", since="flax>=0.6.0"),
+        Move("flax.jax_utils.pmean", "jax.lax.pmean"),
         Move("flax.linen.ConvLSTM", "flax.linen.ConvLSTMCell", since="flax>=0.6.4", removed="0.6.4"),
         Move(
             "flax.linen.spmd.logical_axis_rules",
@@ -77,13 +77,11 @@ class FlaxMoved(MovesRule):
         ),
         Move(
             "flax.training.prefetch_iterator",
-            since="flax>=0.6.0",
             help="prefetch where the data is made (`tf.data`, Grain)",
         ),
         *(
             Move(
                 f"flax.traverse_util.{name}",
-                since="flax>=0.6.0",
                 help="use `flax.traverse_util.path_aware_map`, or labels with `optax.partition` for optimizers",
             )
             for name in ("Traversal", "ModelParamTraversal", "TraverseTree")

@@ -12,7 +12,7 @@ from nnx_migrate.rules._arrays import is_jax_array
 _METHODS = re.compile(r"\.(device|to_py|block_host_until_ready|clip|device_buffer)\b")
 _MESSAGES = {
     "device": "`Array.device` is a property since jax 0.4.27",
-    "to_py": "`Array.to_py` was removed in jax 0.4.13",
+    "to_py": "`Array.to_py` was removed from jax",
     "block_host_until_ready": "`Array.block_host_until_ready` was removed in jax 0.4.1",
     "clip": "`a_min` and `a_max` of `Array.clip` are `min` and `max`",
     "device_buffer": "`Array.device_buffer` was removed in jax 0.4.27",

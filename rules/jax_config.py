@@ -7,7 +7,7 @@ from nnx_migrate.engine.arguments import CallView
 from nnx_migrate.engine.context import FileContext
 from nnx_migrate.engine.findings import Finding
 from nnx_migrate.engine.import_text import drop_names, drop_statement, rename_module
-from nnx_migrate.engine.moves import Move, MovesRule
+from nnx_migrate.engine.moves import UNKNOWN, Move, MovesRule
 from nnx_migrate.engine.triggers import Imported, Use
 
 _FLAGS = (
@@ -59,8 +59,8 @@ class JaxConfig(MovesRule):
         *(
             Move(
                 f"jax.config{middle}.{name}",
-                since="jax>=0.4.14",
-                removed="0.4.14",
+                since="jax>=0.4.13",
+                removed=UNKNOWN,
                 help="omnistaging is always on",
             )
             for name in ("enable_omnistaging", "disable_omnistaging")

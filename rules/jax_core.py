@@ -1,4 +1,4 @@
-from nnx_migrate.engine.moves import Move, MovesRule
+from nnx_migrate.engine.moves import UNKNOWN, Move, MovesRule
 
 _EXTENDED = (
     "Primitive", "Jaxpr", "ClosedJaxpr", "JaxprEqn", "Literal", "Var", "Token", "jaxpr_as_fun",
@@ -76,8 +76,8 @@ class JaxCore(MovesRule):
         *(
             Move(
                 f"jax.core.{name}",
-                since="jax>=0.6.0",
-                removed="0.7.0",
+                since="jax>=0.4.38",
+                removed=UNKNOWN,
                 help="an internal of JAX that nothing public replaces",
             )
             for name in _NO_EQUIVALENT

@@ -5,7 +5,7 @@ import ast
 from nnx_migrate.engine.arguments import Arguments, CallView, CannotBind
 from nnx_migrate.engine.context import FileContext
 from nnx_migrate.engine.findings import Fix
-from nnx_migrate.engine.moves import Move, MovesRule
+from nnx_migrate.engine.moves import UNKNOWN, Move, MovesRule
 from nnx_migrate.engine.triggers import Use
 
 _SPEC_HOMES = (
@@ -40,6 +40,7 @@ _ELSEWHERE = {
     "djax": "",
     "doubledouble": "",
 }
+_REMOVED = {"loops": "0.3.16", "global_device_array": "0.4.7", "export": "0.4.36", "array_api": "0.5.0"}
 _SHARD_MAP_HELP = (
     "`jax.shard_map(f, mesh=mesh, ..., check_vma=...)`: with `check_vma=True` gradients with respect to replicated "
     "(`P()`) inputs are summed over the mesh already, so a `pmean` of them afterwards is too large by the number of "
@@ -181,8 +182,12 @@ class JaxExperimental(MovesRule):
         *(
             Move(
                 f"jax.experimental.{name}",
-                since="jax>=0.4.7",
-                removed="0.4.36" if name == "export" else "0.5.0" if name == "array_api" else "0.4.7",
+                since="jax>=0.4.36"
+                if name == "export"
+                else "jax>=0.5.0"
+                if name == "array_api"
+                else "jax>=0.4.13",
+                removed=_REMOVED.get(name, UNKNOWN),
                 help=f"use {instead}" if instead else "nothing replaces it",
             )
             for name, instead in _ELSEWHERE.items()

@@ -1,5 +1,5 @@
 from nnx_migrate.engine.arguments import Arguments
-from nnx_migrate.engine.moves import Move, MovesRule
+from nnx_migrate.engine.moves import UNKNOWN, Move, MovesRule
 
 _API = (
     "jit", "vmap", "pmap", "grad", "value_and_grad", "jacfwd", "jacrev", "jacobian", "hessian", "jvp", "vjp", "linearize",
@@ -13,18 +13,19 @@ _TESTS = (
     "JaxTestCase", "JaxTestLoader", "check_close", "check_eq", "device_under_test", "supported_dtypes", "skip_on_devices",
     "rand_default", "cases_from_list", "count_primitive_compiles",
 )  # fmt: skip
-_TRANSFORMS = {
-    "custom_transforms": "`jax.custom_jvp` or `jax.custom_vjp`",
-    "defjvp": "`f.defjvp` of `jax.custom_jvp`",
-    "defjvp_all": "`f.defjvp` of `jax.custom_jvp`",
-    "defvjp": "`f.defvjp` of `jax.custom_vjp`",
-    "defvjp_all": "`f.defvjp` of `jax.custom_vjp`",
-    "soft_pmap": "`jax.vmap` with sharded inputs under `jax.jit`",
-    "mask": "",
-    "shapecheck": "",
-    "curry": "`functools.partial`",
-    "spmd_mode": "",
-}
+_JVP, _VJP = "use `f.defjvp` of `jax.custom_jvp`", "use `f.defvjp` of `jax.custom_vjp`"
+_GONE = (
+    ("custom_transforms", "0.2.12", "use `jax.custom_jvp` or `jax.custom_vjp`"),
+    ("defjvp", "0.2.12", _JVP),
+    ("defjvp_all", "0.2.12", _JVP),
+    ("defvjp", "0.2.12", _VJP),
+    ("defvjp_all", "0.2.12", _VJP),
+    ("mask", "0.3.16", "nothing replaces it"),
+    ("shapecheck", "0.3.16", "nothing replaces it"),
+    ("soft_pmap", "0.3.18", "use `jax.vmap` under `jax.jit` with sharded inputs"),
+    ("curry", UNKNOWN, "use `functools.partial`"),
+    ("spmd_mode", "0.6.1", "nothing replaces it"),
+)
 
 
 def _softmax(name: str) -> Move:
@@ -83,8 +84,13 @@ class JaxMisc(MovesRule):
         *(Move(f"jax.api.{name}", f"jax.{name}", removed="0.2.21") for name in _API),
         Move("jax.api", removed="0.2.21", help="its functions are in `jax` itself"),
         *(
-            Move(f"jax.{name}", removed="0.3.18", help=f"use {instead}" if instead else "nothing replaces it")
-            for name, instead in _TRANSFORMS.items()
+            Move(
+                f"jax.{name}",
+                since="jax>=0.6.0" if removed == UNKNOWN else f"jax>={removed}",
+                removed=removed,
+                help=help,
+            )
+            for name, removed, help in _GONE
         ),
         Move(
             "jax.linear_util",
@@ -108,9 +114,12 @@ class JaxMisc(MovesRule):
             help="internals of JAX: write the few lines of `safe_map`, `safe_zip`, `split_list` or `unzip2` into "
             "your project, and use `functools.partial` and `functools.wraps`",
         ),
-        *(Move(f"jax.lax_linalg.{name}", f"jax.lax.linalg.{name}", removed="0.2.21") for name in _LINALG),
-        Move("jax.lax_linalg", removed="0.2.21", help="use `jax.lax.linalg`"),
-        Move("jax.lax_reference", removed="0.2.21", help="use `jax.lax` or NumPy"),
+        *(
+            Move(f"jax.lax_linalg.{name}", f"jax.lax.linalg.{name}", since="jax>=0.4.13", removed=UNKNOWN)
+            for name in _LINALG
+        ),
+        Move("jax.lax_linalg", since="jax>=0.4.13", removed=UNKNOWN, help="use `jax.lax.linalg`"),
+        Move("jax.lax_reference", since="jax>=0.4.13", removed=UNKNOWN, help="use `jax.lax` or NumPy"),
         Move("jax.nn.normalize", "jax.nn.standardize", since="jax>=0.4.21", removed="0.4.29"),
         _softmax("softmax"),
         _softmax("log_softmax"),
@@ -125,12 +134,12 @@ class JaxMisc(MovesRule):
         Move("jax.lax.prod", "math.prod", since="jax>=0.4.16", removed="0.4.16"),
         Move("jax.lax.zeros_like_array", "jax.numpy.zeros_like", since="jax>=0.7.2", removed="0.9.0"),
         *(
-            Move(f"jax.lax.{name}", since=f"jax>={release}", removed=release, help="nothing replaces it")
-            for name, release in (
-                ("infeed", "0.7.0"),
-                ("outfeed", "0.7.0"),
-                ("xeinsum", "0.4.31"),
-                ("pdot", "0.4.31"),
+            Move(f"jax.lax.{name}", since=f"jax>={release}", removed=removed, help="nothing replaces it")
+            for name, release, removed in (
+                ("infeed", "0.7.0", "0.7.0"),
+                ("outfeed", "0.7.0", "0.7.0"),
+                ("xeinsum", "0.4.31", "0.4.31"),
+                ("pdot", "0.6.0", UNKNOWN),
             )
         ),
         Move(
@@ -150,7 +159,7 @@ class JaxMisc(MovesRule):
         Move(
             "jax.scipy.linalg.solve",
             "jax.scipy.linalg.solve",
-            since="jax>=0.4.14",
+            since="jax>=0.3.15",
             removed="0.4.21",
             arguments=Arguments(
                 drop={"sym_pos": ("False",)},
@@ -174,8 +183,8 @@ class JaxMisc(MovesRule):
             Move(
                 f"jax.{name}",
                 f"jax.{name}",
-                since="jax>=0.4.14",
-                removed="0.4.14",
+                since="jax>=0.3.17",
+                removed="0.3.17",
                 arguments=Arguments(drop={"concrete": ("False",)}, only_if=("concrete",)),
                 note="`concrete` is gone, `static_argnums` takes its place",
                 help="mark the arguments that must be concrete with `static_argnums=`",

@@ -1,5 +1,5 @@
 from nnx_migrate.engine.arguments import Arguments
-from nnx_migrate.engine.moves import Move, MovesRule
+from nnx_migrate.engine.moves import UNKNOWN, Move, MovesRule
 
 _REMOVED_0_4_16 = {"product": "prod", "cumproduct": "cumprod", "alltrue": "all", "sometrue": "any"}
 _CLIP = Arguments(
@@ -89,7 +89,7 @@ class JaxNumpy(MovesRule):
             help="use `jnp.sort(a, axis=0)`: `msort` sorted along the first axis",
         ),
         Move("jax.numpy.NINF", since="jax>=0.4.16", removed="0.4.24", value="-<jax.numpy.inf>"),
-        Move("jax.numpy.PINF", "jax.numpy.inf", since="jax>=0.4.9", removed="0.4.9"),
+        Move("jax.numpy.PINF", "jax.numpy.inf", since="jax>=0.4.13", removed=UNKNOWN),
         Move("jax.numpy.PZERO", since="jax>=0.4.16", removed="0.4.24", value="0.0"),
         Move("jax.numpy.NZERO", since="jax>=0.4.16", removed="0.4.24", value="-0.0"),
         Move(
@@ -118,7 +118,7 @@ class JaxNumpy(MovesRule):
             Move(
                 f"jax.numpy.{name}",
                 f"jax.numpy.{name}",
-                since="jax>=0.4.14",
+                since="jax>=0.4.13",
                 removed="0.8.0",
                 arguments=Arguments(rename={"interpolation": "method"}, only_if=("interpolation",)),
                 note="`interpolation` is `method`",

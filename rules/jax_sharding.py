@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from nnx_migrate.engine.arguments import Arguments
 from nnx_migrate.engine.context import FileContext
 from nnx_migrate.engine.findings import Finding
-from nnx_migrate.engine.moves import Move, MovesRule
+from nnx_migrate.engine.moves import UNKNOWN, Move, MovesRule
 from nnx_migrate.names.scopes import BindingKind
 
 _MESHES = ("jax.sharding.Mesh", "jax.make_mesh")
 _GONE = {
     "PositionalSharding": ("jax>=0.6.0", "0.7.0"),
     "PmapSharding": ("jax>=0.8.2", "0.10.0"),
-    "GSPMDSharding": ("jax>=0.7.0", "0.10.0"),
+    "GSPMDSharding": ("jax>=0.7.0", UNKNOWN),
     "OpShardingSharding": ("jax>=0.4.12", "0.4.12"),
-    "MeshPspecSharding": ("jax>=0.4.12", "0.4.12"),
+    "MeshPspecSharding": ("jax>=0.4.12", UNKNOWN),
 }
 
 

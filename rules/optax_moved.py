@@ -52,9 +52,9 @@ class OptaxMoved(MovesRule):
     moves = (
         Move("optax.global_norm", "optax.tree.norm", since="optax>=0.2.7"),
         Move(
-            "optax.additive_weight_decay", "optax.add_decayed_weights", since="optax>=0.1.0", removed="0.1.8"
+            "optax.additive_weight_decay", "optax.add_decayed_weights", since="optax>=0.1.8", removed="0.1.8"
         ),
-        Move("optax.maybe_update", "optax.conditionally_transform", since="optax>=0.2.3", removed="0.2.5"),
+        Move("optax.maybe_update", "optax.conditionally_transform", since="optax>=0.2.5", removed="0.2.5"),
         Move(
             "optax.MaybeUpdateState",
             "optax.ConditionallyTransformState",
@@ -66,11 +66,11 @@ class OptaxMoved(MovesRule):
             Move(f"optax.{name}", f"optax.contrib.{name}", since="optax>=0.2.3")
             for name in ("dpsgd", "differentially_private_aggregate")
         ),
-        Move("optax.convex_kl_divergence", "optax.losses.generalized_kl_divergence", since="optax>=0.2.5"),
+        Move("optax.convex_kl_divergence", "optax.losses.generalized_kl_divergence", needs="optax>=0.2.5"),
         Move(
             "optax.losses.convex_kl_divergence",
             "optax.losses.generalized_kl_divergence",
-            since="optax>=0.2.5",
+            needs="optax>=0.2.5",
         ),
         *(
             Move(f"optax.tree_utils.{old}", f"optax.tree_utils.{new}", since="optax>=0.2.5")
@@ -97,7 +97,6 @@ class OptaxMoved(MovesRule):
         ),
         Move(
             "optax.optimistic_adam",
-            since="optax>=0.2.6",
             help="use `optax.optimistic_adam_v2(learning_rate, alpha=..., beta=...)` and compare a few steps: its "
             "defaults and arguments differ",
         ),

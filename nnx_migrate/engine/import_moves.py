@@ -59,7 +59,7 @@ class ImportMoves:
         by_statement: dict[ast.AST, list[_Moved]] = {}
         for imported in file.imports(*rule.triggers):
             move = rule.move_of(imported.qualified)
-            if move is not None and rule.applies(move, file):
+            if move is not None and move.new != move.old and rule.applies(move, file):
                 moved = self._decide(imported, move)
                 if moved is not None:
                     by_statement.setdefault(imported.node, []).append(moved)

@@ -12,11 +12,13 @@ from nnx_migrate.engine.arguments import Arguments, CallView, CannotBind
 from nnx_migrate.engine.context import CannotName, FileContext, FixBuilder
 from nnx_migrate.engine.findings import Finding, Fix, Safety
 from nnx_migrate.engine.import_moves import ImportMoves
-from nnx_migrate.engine.positions import parenthesised, type_position
+from nnx_migrate.engine.positions import parenthesised, type_position, union_member_to_drop
 from nnx_migrate.engine.rule import Rule
 from nnx_migrate.engine.templates import argument_text, bind, expand, loses_comment
 from nnx_migrate.engine.triggers import Use
 from nnx_migrate.names.scopes import Guard
+
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Move:
 
     `old`, `new`: qualified names; no `new` (and no template) means that nothing takes its place, then `help`
     says what to do. `since`: the release that made it outdated ("jax>=0.4.26"); projects pinned below are left
-    alone. `removed`: the release without it, for the message. `needs`: the release that brought `new`; for
+    alone. `removed`: the release without it, for the message, or UNKNOWN. `needs`: the release that brought `new`; for
     projects pinned below it `older` is written, if there is one. `keep`: a current name that ends like the old
     one, for files that must go on exporting it.
 
@@ -66,17 +68,15 @@ class Move:
     def message(self) -> str:
         """What a finding says."""
         package = self.since.partition(">=")[0] or self.old.partition(".")[0]
+        subject = f"these arguments of `{self.old}`" if self.new == self.old else f"`{self.old}`"
+        be, were = ("are", "were") if self.new == self.old else ("is", "was")
         release = self.since.partition(">=")[2]
-        if self.new == self.old:
-            what = f"these arguments of `{self.old}` were removed in {package} {self.removed}"
-            if not self.removed:
-                what = f"these arguments of `{self.old}` are deprecated since {package} {release}"
+        if self.removed == UNKNOWN:
+            what = f"{subject} {were} removed from {package}"
         elif self.removed:
-            what = f"`{self.old}` was removed in {package} {self.removed}"
+            what = f"{subject} {were} removed in {package} {self.removed}"
         else:
-            what = (
-                f"`{self.old}` is deprecated since {package} {release}" if release else f"`{self.old}` moved"
-            )
+            what = f"{subject} {be} deprecated" + (f" since {package} {release}" if release else "")
         use = f"; use `{self.new}`" if self.new and self.new != self.old else ""
         note = f" ({self.note})" if self.note else ""
         return f"{what}{use}{note}"
@@ -184,7 +184,10 @@ class MovesRule(Rule):
             raise CannotBind("it is passed on as a value, and its arguments change", "passed-as-value")
         else:
             new = self.new_name(move, use.qualified, file)
-            if new != use.qualified:
+            double = union_member_to_drop(use.node, new, file) if move.types else None
+            if double is not None:
+                fix.delete(*double)
+            elif new != use.qualified:
                 fix.replace(use.node, fix.name(new, at=use.node))
             if move.arguments is not None and call is not None:
                 fix.edits += move.arguments.edits(call, file.source)

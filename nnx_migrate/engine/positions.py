@@ -74,6 +74,25 @@ def _asks_for(name: str, module: Module) -> bool:
     return False
 
 
+def union_member_to_drop(node: ast.expr, new: str, file: FileContext) -> tuple[int, int] | None:
+    """The span to delete where `new` stands in the same `Union[...]` already: one name for two old types."""
+    members = file.parent(node)
+    union = file.parent(members) if isinstance(members, ast.Tuple) else None
+    if not (isinstance(union, ast.Subscript) and file.resolve(union.value) == "typing.Union"):
+        return None
+    assert isinstance(members, ast.Tuple)
+    others = [
+        file.resolve(e) for e in members.elts if e is not node and isinstance(e, ast.Name | ast.Attribute)
+    ]
+    index = members.elts.index(node)
+    if new not in others or "#" in file.segment(members):
+        return None
+    span = file.source.span
+    if index:
+        return span(members.elts[index - 1])[1], span(node)[1]
+    return span(node)[0], span(members.elts[1])[0]
+
+
 def parenthesised(text: str, node: ast.expr, parent: ast.AST | None) -> str:
     """`text` as it must be written in place of `node`: in parentheses where an operator would split it."""
     new = ast.parse(text, mode="eval").body

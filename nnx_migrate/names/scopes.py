@@ -168,7 +168,9 @@ _BINDING_NODES = frozenset(
 def child_fields(kind: type[ast.AST]) -> tuple[str, ...]:
     """Fields of a node type that can hold nodes: not names, constants, contexts and operators."""
     leaves = {"ctx", "op", "ops", "id", "attr", "arg", "kind", "level", "n", "s", "conversion", "type_comment"}
-    leaves |= {"name", "module", "asname", "is_async", "simple", "type_ignores", "kwd_attrs"}
+    leaves |= {"name", "module", "asname", "is_async", "simple", "type_ignores", "kwd_attrs", "rest"}
+    if kind in (ast.Global, ast.Nonlocal):
+        leaves |= {"names"}
     if kind in (ast.Constant, ast.MatchSingleton):
         leaves |= {"value"}
     if kind.__name__ == "TypeAlias":  # Python 3.12: its name is a node
