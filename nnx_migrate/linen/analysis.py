@@ -43,13 +43,18 @@ class ClassAnalysis:
         return sorted(self.facts.variables.values(), key=lambda site: site.number)
 
 
-def analyse(program: LinenProgram, cls: LinenClass) -> ClassAnalysis:
-    """Interpret a class. Raises Refuse."""
+def analyse(program: LinenProgram, cls: LinenClass, default_rank: int | None = None) -> ClassAnalysis:
+    """Interpret a class. Inputs whose rank the code doesn't show get `default_rank` (None: no rank).
+
+    Raises Refuse.
+    """
     ranks: dict[tuple[str | int, ...], int] = {}
     axes: dict[tuple[str | int, ...], int] = {}
     tuples: set[tuple[str | int, ...]] = set()
     for _ in range(_MAX_RESTARTS):
-        session = Session(program, cls, input_ranks=ranks, input_axes=axes, input_tuples=tuples)
+        session = Session(
+            program, cls, input_ranks=ranks, input_axes=axes, input_tuples=tuples, default_rank=default_rank
+        )
         try:
             return _run(session)
         except NeedRank as need:
@@ -69,6 +74,7 @@ def _run(session: Session) -> ClassAnalysis:
     setup = cls.method("setup")
     if setup is not None:
         frame = Frame(session, setup.owner.module, {}, owner=setup.owner, self_value=SelfValue())
+        session.entry = "setup"
         call_method(frame, setup, (), {}, None)
     for method in _entry_points(cls):
         if method.name in session.facts.methods_reached:
@@ -95,6 +101,7 @@ def _method_names(cls: LinenClass) -> list[str]:
 def _enter(session: Session, method: Method) -> Any:
     """Interpret a method whose arguments are not known."""
     session.facts.methods_reached.add(method.name)
+    session.entry = method.name
     frame = Frame(
         session, method.owner.module, {}, owner=method.owner, self_value=SelfValue(), method=method.name
     )

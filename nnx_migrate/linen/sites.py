@@ -62,6 +62,7 @@ class Site:
     kwargs: dict[str, Any] = field(default_factory=dict)
     name: ast.expr | None = None
     calls: list[LayerCall] = field(default_factory=list)
+    entry: str = ""  # the method by which the interpreter came here
     stored: str = ""  # the local variable or attribute that the code gives it
     attribute: str = ""  # the attribute that holds it in the NNX class
     parent_site: Site | None = None  # the wrapper that it is an argument of
@@ -95,6 +96,7 @@ class VariableSite:
     method: str
     context: Context
     controls: tuple[Control, ...]
+    entry: str = ""
     stored: str = ""
     attribute: str = ""
     value: Any = None
@@ -149,6 +151,8 @@ class Facts:
     decided: dict[tuple[Context, ast.AST], bool] = field(default_factory=dict)
     exits: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # branch by which an `if` leaves
     static_statements: set[tuple[Context, ast.AST]] = field(default_factory=set)
+    functions: dict[tuple[Context, ast.AST], Any] = field(default_factory=dict)  # call -> the Closure it reaches
+    arguments: dict[tuple[Context, str], tuple[Context, ast.expr]] = field(default_factory=dict)
     methods_reached: set[str] = field(default_factory=set)
     rng_streams: set[str] = field(default_factory=set)
 

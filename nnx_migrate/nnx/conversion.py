@@ -120,8 +120,36 @@ class _Converter:
         return conversion
 
     def _convert(self, cls: LinenClass) -> ClassConversion:
+        try:
+            return self._attempt(cls, None)
+        except Refuse as refusal:
+            if refusal.reason not in ("unknown-size", "shape-condition") or not _is_about_rank(refusal):
+                raise
+            guessed = self._by_rank(cls)
+            if guessed is None:
+                raise
+            return guessed
+
+    def _by_rank(self, cls: LinenClass) -> ClassConversion | None:
+        """Try the usual ranks of inputs; right where the result doesn't depend on which rank it is.
+
+        A result counts if it needs no other size of the inputs than that of the last axis.
+        """
+        found: list[ClassConversion] = []
+        for rank in (2, 3, 4, 5):
+            try:
+                conversion = self._attempt(cls, rank)
+            except Refuse:
+                continue
+            if all(size.axis == -1 for size in conversion.sizes):
+                found.append(conversion)
+        if found and all(c.edits == found[0].edits for c in found):
+            return found[0]
+        return None
+
+    def _attempt(self, cls: LinenClass, rank: int | None) -> ClassConversion:
         names = FileNames(cls.module, self.program.project)
-        analysis = analyse(self.program, cls)
+        analysis = analyse(self.program, cls, rank)
         written = ClassWriter(analysis, names, self.convert).write()
         return ClassConversion(
             cls,
@@ -133,6 +161,10 @@ class _Converter:
             analysis,
             class_map(analysis),
         )
+
+
+def _is_about_rank(refusal: Refuse) -> bool:
+    return "rank" in refusal.detail or "axis" in refusal.detail
 
 
 def convert_construction(

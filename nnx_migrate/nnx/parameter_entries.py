@@ -86,10 +86,10 @@ def _held(value: Any, linen: str, path: list[str], depth: int = 0) -> Iterable[t
 
 
 def _explicit(site: Site) -> str | None:
-    node = site.name
-    if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else None
-    return None
+    name = site.kwargs.get("name")
+    if name is not None and not isinstance(name, str):
+        raise Refuse("unsupported-syntax", "a module name that isn't a literal", site.call)
+    return name
 
 
 # ---- compact ----------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def _explicit(site: Site) -> str | None:
 
 def _compact_entries(sites: Sequence[Site]) -> list[Entry]:
     """Explicit names as they are; the others by their class's counter, which loops and conditions move."""
-    automatic = [s for s in sites if s.name is None or (isinstance(s.name, ast.Constant) and s.name.value is None)]
+    automatic = [s for s in sites if s.kwargs.get("name") is None]
     entries: list[Entry] = []
     for site in sites:
         if site not in automatic:
@@ -133,8 +133,8 @@ def _steps(sites: Sequence[Site], depth: int) -> tuple[Step, ...]:
 def _template(site: Site) -> str:
     """An explicit name; f-strings over the loop's counters become patterns."""
     node = site.name
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
+    if isinstance(site.kwargs.get("name"), str):
+        return str(site.kwargs["name"])
     if isinstance(node, ast.JoinedStr):
         parts: list[str] = []
         for part in node.values:

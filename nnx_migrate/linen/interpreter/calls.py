@@ -109,7 +109,7 @@ def apply(frame: Frame, target: Any, args: tuple[Any, ...], kwargs: dict[str, An
         return modules.linen_function(frame, target.name, args, kwargs, node)
     if isinstance(target, Global):
         return _global(frame, target.name, args, kwargs, node)
-    if isinstance(target, tuple) and target and all(isinstance(item, Instance) for item in target):
+    if isinstance(target, tuple) and target and all(isinstance(item, Instance) for item in target):  # OneOf
         return modules.call_one_of(frame, target, args, kwargs, node)
     if isinstance(target, FieldModule):
         return modules.call_field_module(frame, target, "__call__", args, kwargs, node)
@@ -271,6 +271,8 @@ def _builtin(frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[str, A
         return SuperValue(frame.owner) if frame.owner is not None else Unknown("super()")
     if name == "super" and len(args) == 2 and isinstance(first, ClassRef):
         return SuperValue(first.cls)
+    if name == "map" and len(args) >= 2:
+        return _map(frame, args, node)
     if name == "len" and len(args) == 1:
         return _length(frame, first)
     if name in ("list", "tuple") and len(args) <= 1:
@@ -313,6 +315,21 @@ def _builtin(frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[str, A
         array = effect_value(frame.session, first)
         return array if isinstance(array, Array) else Unknown(name)
     return Unknown(f"`{name}(...)` can't be followed")
+
+
+def _map(frame: Frame, args: tuple[Any, ...], node: ast.Call | None) -> Any:
+    """`map(function, xs)` over values that are known one by one, in order."""
+    from nnx_migrate.linen.interpreter.loops import known_items
+
+    columns = [known_items(arg) for arg in args[1:]]
+    known = [column for column in columns if column is not None]
+    if len(known) < len(columns):
+        return Unknown("`map` over an iterable that can't be followed")
+    before = len(frame.session.facts.sites)
+    results = tuple(apply(frame, args[0], row, {}, node) for row in zip(*known, strict=False))
+    if len(frame.session.facts.sites) != before and not frame.foreign:
+        raise Refuse("unsupported-syntax", "modules are created within `map`", node)
+    return results
 
 
 def _integer(frame: Frame, value: Any, node: ast.Call | None) -> Any:

@@ -24,7 +24,7 @@ def as_dim(value: Any) -> Dim | None:
 
 def input_array(session: Session, value: Input) -> Array:
     """The array that a method argument is: its last axes are named, the others are what `lead` says."""
-    rank = session.input_ranks.get(value.path)
+    rank = session.input_ranks.get(value.path, session.default_rank)
     count = rank if rank is not None else session.input_axes.get(value.path, 1)
     dims = tuple(Dim.size(token(value.text, "a", axis)) for axis in range(-count, 0))
     return Array(Shape(dims, None if rank is not None else value.text))
@@ -37,7 +37,7 @@ def effect_value(session: Session, value: Any) -> Any:
     if isinstance(value, VariableValue):
         return effect_value(session, value.value)
     if isinstance(value, Expr):
-        return value.dim if value.maybe_int else Unknown(f"`{value.text}` isn't known here")
+        return _expression(value)
     if isinstance(value, tuple):
         return tuple(effect_value(session, item) for item in value)
     if isinstance(value, list):
@@ -45,6 +45,15 @@ def effect_value(session: Session, value: Any) -> Any:
     if isinstance(value, dict):
         return {key: effect_value(session, item) for key, item in value.items()}
     return value
+
+
+def _expression(value: Expr) -> Any:
+    """A field or static local where an effect wants a number: of unknown value, but a scalar."""
+    if value.maybe_int:
+        return value.dim
+    if value.kind in ("float", "bool"):
+        return Array(Shape(), value.kind, weak=value.kind == "float")
+    return Unknown(f"`{value.text}` isn't known here")
 
 
 def text_of(value: Any) -> str | None:

@@ -50,11 +50,13 @@ class Session:
     recording: bool = True
     depth: int = 0
     numbers: int = 0
+    entry: str = ""  # the method of the class that is being followed
     round_markers: dict[tuple[ast.AST, int], ast.AST] = field(default_factory=dict)
     instances_of: tuple[LinenClass, ...] = ()
     known_phis: dict[Any, Any] = field(default_factory=dict)
     known_numbers: dict[Any, int] = field(default_factory=dict)
     input_ranks: dict[tuple[str | int, ...], int] = field(default_factory=dict)
+    default_rank: int | None = None  # what to try for inputs whose rank the code doesn't show
     input_axes: dict[tuple[str | int, ...], int] = field(default_factory=dict)
     input_tuples: set[tuple[str | int, ...]] = field(default_factory=set)
     inputs_seen: dict[tuple[str | int, ...], None] = field(default_factory=dict)

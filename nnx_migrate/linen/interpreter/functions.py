@@ -39,12 +39,31 @@ def call_closure(
         outer=closure.env,
         foreign=frame.foreign or not local_function,
     )
+    if isinstance(node, ast.Call) and not inner.foreign:
+        _remember(frame, closure, node, inner)
     inner.env.update(bind_arguments(frame, closure, args, kwargs, static_args))
     session.depth += 1
     try:
         return _run(inner, closure.node)
     finally:
         session.depth -= 1
+
+
+def _remember(frame: Frame, closure: Closure, node: ast.Call, inner: Frame) -> None:
+    """Which code a call reaches and which expressions its parameters stand for: the writer follows both."""
+    facts = frame.session.facts
+    facts.functions[frame.context, node] = closure
+    spec = closure.node.args
+    names = [a.arg for a in [*spec.posonlyargs, *spec.args]]
+    if closure.env is None and closure.self_value is not None:
+        names = names[1:]
+    for name, argument in zip(names, node.args, strict=False):
+        if isinstance(argument, ast.Starred):
+            break
+        facts.arguments[inner.context, name] = (frame.context, argument)
+    for keyword in node.keywords:
+        if keyword.arg is not None:
+            facts.arguments[inner.context, keyword.arg] = (frame.context, keyword.value)
 
 
 def _run(inner: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Any:

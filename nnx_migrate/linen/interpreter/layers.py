@@ -7,9 +7,10 @@ from typing import Any
 
 from nnx_migrate.linen.effects.layers import layer
 from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.interpreter.expressions import rank_needed
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Instance, ModuleList
 from nnx_migrate.nnx.layers import LAYERS
@@ -35,6 +36,7 @@ def layer_output(
     model = layer(f"flax.linen.{name}")
     if model is None:
         return Unknown(f"`nn.{name}` isn't modelled")
+    _infer_rank(frame, site, args)
     given = {k: effect_value(frame.session, v) for k, v in site.kwargs.items() if k not in ("name", "parent", "**")}
     built = model.bind(*(effect_value(frame.session, a) for a in site.args), **given)
     if isinstance(built, Unknown):
@@ -64,6 +66,16 @@ def sequential(
         else:
             result = apply(frame, item, (result,), {}, None)
     return result
+
+
+def _infer_rank(frame: Frame, site: Site, args: tuple[Any, ...]) -> None:
+    """A convolution over an input whose rank isn't known: one batch axis, as the layer's own documentation has it."""
+    if site.target_name not in ("Conv", "ConvTranspose", "ConvLocal") or not args or frame.foreign:
+        return
+    kernel = site.kwargs.get("kernel_size", site.args[1] if len(site.args) > 1 else None)
+    first = effect_value(frame.session, args[0])
+    if isinstance(kernel, tuple | list) and isinstance(first, Array) and not first.shape.exact:
+        rank_needed(frame, first.shape, len(kernel) + 2)
 
 
 def _holds_module(value: Any) -> bool:

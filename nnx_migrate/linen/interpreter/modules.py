@@ -73,7 +73,7 @@ def _site(frame: Frame, node: ast.Call, target: Any, partials: Any, args: Any, k
             kwargs=kwargs,
             name=name,
         )
-        site.foreign = frame.foreign
+        site.foreign, site.entry = frame.foreign, frame.session.entry
         facts.sites[key] = site
     elif site.target != target:
         raise Refuse("unknown-module", "one expression constructs different kinds of modules", node)
@@ -230,6 +230,7 @@ def _param(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
                 frame.method,
                 frame.context,
                 frame.controls,
+                entry=frame.session.entry,
             )
     shape = args[2] if len(args) > 2 else kwargs.get("shape")
     if isinstance(shape, Shape):

@@ -25,10 +25,10 @@ class BodyEditor:
     def __init__(self, analysis: ClassAnalysis, names: FileNames, writer: ConstructionWriter, method: Method) -> None:
         self.analysis, self.names, self.writer, self.method = analysis, names, writer, method
         self.source = names.module.source
-        self.sites = by_node(analysis.facts.sites)
+        self.sites = by_node({k: v for k, v in analysis.facts.sites.items() if not _inside_maker(analysis, v)})
         self.variables = by_node(analysis.facts.variables)
         self.calls = by_node(analysis.facts.calls)
-        self.values = _instances_by_node(analysis)
+        self.makers = _makers(analysis)
         self.deleted: set[ast.stmt] = set()
         self.aliases: dict[str, Site | VariableSite] = {}
         self.loops: LoopAccess | None = None
@@ -51,6 +51,9 @@ class BodyEditor:
         site = self.sites.get(node)
         if site is not None:
             return self.access(site)
+        made = self.makers.get(node)
+        if made is not None:
+            return self.access(made)
         variable = self.variables.get(node)
         if variable is not None:
             return f"self.{variable.attribute}[...]"
@@ -124,7 +127,8 @@ class BodyEditor:
             statement = statements[0]
             if len(statement.targets) != 1 or not isinstance(statement.targets[0], ast.Name):
                 continue
-            site = self.sites.get(statement.value) or self.variables.get(statement.value)
+            value = statement.value
+            site = self.sites.get(value) or self.makers.get(value) or self.variables.get(value)
             if site is None or (isinstance(site, VariableSite) and self._reads(body, name) > 1):
                 continue
             self.aliases[name] = site
@@ -146,7 +150,7 @@ class BodyEditor:
                 statement
                 for statement in (n for s in body for n in ast.walk(s) if isinstance(n, ast.stmt))
                 if statement not in self.deleted
-                and isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign)
+                and isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.FunctionDef)
                 and self._is_removable(statement)
                 and (names := assigned_names(statement))
                 and not names & reads
@@ -156,8 +160,12 @@ class BodyEditor:
                 return
             self.deleted.update(dead)
 
-    def _is_removable(self, statement: ast.Assign | ast.AnnAssign | ast.AugAssign) -> bool:
+    def _is_removable(self, statement: ast.Assign | ast.AnnAssign | ast.AugAssign | ast.FunctionDef) -> bool:
         facts = self.analysis.facts
+        if isinstance(statement, ast.FunctionDef):
+            return True
+        if isinstance(statement.value, ast.Lambda):
+            return True
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         if not all(isinstance(n, ast.Name | ast.Tuple | ast.List) for t in targets for n in [t]):
             return False
@@ -176,7 +184,7 @@ class BodyEditor:
         stack: list[ast.AST] = list(body)
         while stack:
             node = stack.pop()
-            if node in self.deleted or node in self.sites or node in self.variables:
+            if node in self.deleted or node in self.sites or node in self.variables or node in self.makers:
                 if isinstance(node, ast.Call) and node in self.sites:
                     reads |= self._flag_reads(self.sites[node])
                 continue
@@ -245,5 +253,16 @@ def by_node(table: object) -> dict[ast.AST, object]:
     return found
 
 
-def _instances_by_node(analysis: ClassAnalysis) -> dict[ast.AST, Site]:
-    return {node: v.site for (_, node), v in analysis.facts.values.items() if isinstance(v, Instance)}
+def _inside_maker(analysis: ClassAnalysis, site: Site) -> bool:
+    """Whether a construction stands in a function of which only the result matters."""
+    return bool(site.context) and site.context[-1] in _makers(analysis)
+
+
+def _makers(analysis: ClassAnalysis) -> dict[ast.AST, Site]:
+    """Calls of local functions that do nothing but create and return a module."""
+    found: dict[ast.AST, Site] = {}
+    for (context, call), closure in analysis.facts.functions.items():
+        value = analysis.facts.values.get((context, call))
+        if isinstance(value, Instance) and value.site.context == (*context, call) and closure.env is not None:
+            found[call] = value.site
+    return found

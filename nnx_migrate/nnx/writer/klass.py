@@ -79,13 +79,13 @@ class ClassWriter:
             if cls.method(name) is not None:
                 raise Refuse("unsupported-api", f"the class defines `{name}`", cls.node)
         for site in self.analysis.sites:
-            if site.context and not self._in_method_call(site):
-                raise Refuse("unsupported-syntax", "a module is created in a helper function", site.call)
-        if cls.node.decorator_list:
-            raise Refuse("unsupported-syntax", "the class has decorators", cls.node)
-
-    def _in_method_call(self, site: Site) -> bool:
-        return False
+            if site.foreign:
+                raise Refuse("unsupported-syntax", "a module is created in a function outside of the class", site.call)
+        for decorator in cls.node.decorator_list:
+            function = decorator.func if isinstance(decorator, ast.Call) else decorator
+            name = self.names.qualified(function)
+            if name is None or name.startswith("flax.") or name.rpartition(".")[2] == "dataclass":
+                raise Refuse("unsupported-syntax", f"the class decorator `{ast.unparse(decorator)}`", cls.node)
 
     def _own_methods(self) -> list[Method]:
         return [m for m in self.cls.own_methods.values() if m.name != "setup"]
@@ -118,7 +118,7 @@ class ClassWriter:
     def _nodes(self) -> list[Node]:
         """The residual constructor of the compact methods."""
         nodes: list[Node] = []
-        compact = [m for m in self._own_methods() if self._sites_of(m)]
+        compact = [m for m in self.analysis.methods if self._sites_of(m)]
         if len(compact) > 1:
             raise Refuse("unsupported-syntax", "several methods create modules", self.cls.node)
         for method in compact:
@@ -128,7 +128,11 @@ class ClassWriter:
 
     def _sites_of(self, method: Method) -> list[Site | VariableSite]:
         everything: list[Site | VariableSite] = [*self.analysis.sites, *self.analysis.variables]
-        return sorted((s for s in everything if s.method == method.name), key=lambda s: s.number)
+        return sorted((s for s in everything if self._entry_of(s) == method.name), key=lambda s: s.number)
+
+    def _entry_of(self, site: Site | VariableSite) -> str:
+        """The method from which the interpreter came to a construction."""
+        return site.entry
 
     def _decorators(self, method: Method) -> list[Edit]:
         """`@nn.compact` and `@nn.nowrap` go, with their lines."""

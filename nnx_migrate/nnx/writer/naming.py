@@ -119,8 +119,8 @@ def name_sites(analysis: ClassAnalysis, names: Names) -> None:
 
 def _own_name(site: Site) -> str:
     """The name that the code gives the module: `name=`, else the variable that holds it."""
-    if isinstance(site.name, ast.Constant) and isinstance(site.name.value, str):
-        return identifier(site.name.value)
+    if isinstance(site.kwargs.get("name"), str):
+        return identifier(site.kwargs["name"])
     if isinstance(site.name, ast.JoinedStr):
         literal = "".join(str(v.value) for v in site.name.values if isinstance(v, ast.Constant))
         return identifier(literal.rstrip("_0123456789")) if literal.strip("_") else ""

@@ -60,7 +60,8 @@ class InitRenderer:
         return None
 
     def _name(self, node: ast.Name, context: Context, value: Any) -> str | None:
-        static = self.analysis.facts.static_names.get((context, node))
+        facts = self.analysis.facts
+        static = facts.static_names.get((context, node))
         if static is None:
             replaced = self.names.replacement(node)
             if replaced is None and isinstance(value, Layer | ClassRef):
@@ -72,6 +73,12 @@ class InitRenderer:
             if node.id != "self":
                 self.needed.add(node.id)
             return None
+        argument = facts.arguments.get((context, node.id))
+        if argument is not None:
+            outer, expression = argument
+            text = self.text(expression, outer)
+            simple = isinstance(expression, ast.Name | ast.Attribute | ast.Constant | ast.Call | ast.Tuple)
+            return text if simple else f"({text})"
         raise Refuse("dynamic-construction", f"`{node.id}` is known only when the module is called", node)
 
     def _is_dynamic(self, node: ast.AST, context: Context) -> bool:

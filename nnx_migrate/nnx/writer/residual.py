@@ -8,12 +8,13 @@ changes (`Phi`). Texts hold tokens for sizes until `NameAllocator` gives them na
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Control, Phi, Site, VariableSite
+from nnx_migrate.linen.sites import Context, Control, Phi, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.layers import LAYERS
@@ -62,8 +63,14 @@ Node = Line | Block | Assign
 class Residual:
     """Builds the constructor body of one compact method."""
 
-    def __init__(self, analysis: ClassAnalysis, renderer: InitRenderer, writer: ConstructionWriter) -> None:
-        self.analysis, self.renderer, self.writer = analysis, renderer, writer
+    def __init__(
+        self,
+        analysis: ClassAnalysis,
+        renderer: InitRenderer,
+        writer: ConstructionWriter,
+        context: Context = (),
+    ) -> None:
+        self.analysis, self.renderer, self.writer, self.context = analysis, renderer, writer, context
         self.phis: set[int] = set()
         self.sites: dict[int, list[Site | VariableSite]] = {}
         self.emitted_loops: set[int] = set()
@@ -83,7 +90,8 @@ class Residual:
 
     def _statement(self, site: Site | VariableSite) -> ast.stmt:
         module = self.writer.names.module
-        node: ast.AST = site.context[0] if site.context else site.call
+        level = len(self.context)
+        node: ast.AST = site.context[level] if len(site.context) > level else site.call
         return module.statement_of(node)
 
     def _collect(self, nodes: Sequence[Node]) -> None:
@@ -123,12 +131,10 @@ class Residual:
 
     def _own(self, statement: ast.stmt) -> list[Node]:
         """A simple statement: its constructions, then the assignment itself if a local is needed."""
-        nodes: list[Node] = []
-        for site in self.sites.get(id(statement), []):
-            nodes += self._wrapped(site, statement)
+        nodes = self._created(statement)
         names = assigned_names(statement)
         if names & self.renderer.needed and self._is_static(statement):
-            nodes.append(Line(self.renderer.text(statement), comment=self._comment(statement)))
+            nodes.append(Line(self.renderer.text(statement, self.context), comment=self._comment(statement)))
         return nodes
 
     def _is_static(self, statement: ast.stmt) -> bool:
@@ -136,7 +142,7 @@ class Residual:
         value = getattr(statement, "value", None)
         if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign) or value is None:
             return False
-        return (((), statement) in self.analysis.facts.static_statements)
+        return ((self.context, statement) in self.analysis.facts.static_statements)
 
     def _comment(self, statement: ast.stmt) -> str:
         line = self.writer.names.module.source.line_text(statement.end_lineno or 0)
@@ -185,7 +191,7 @@ class Residual:
     # ---- control flow -----------------------------------------------------------------------------------
 
     def _if(self, statement: ast.If) -> list[Node]:
-        decided = self.analysis.facts.decided.get(((), statement))
+        decided = self.analysis.facts.decided.get((self.context, statement))
         if decided is not None:
             return [*self._own_of(statement.test, statement), *self._block(statement.body if decided else statement.orelse)]
         body, orelse = self._block(statement.body), self._block(statement.orelse)
@@ -193,7 +199,7 @@ class Residual:
             assignments = [self._assign(phi, dim_index) for dim_index in (0, 1)]
             body.append(assignments[0])
             orelse.append(assignments[1])
-        exits = self.analysis.facts.exits.get(((), statement))
+        exits = self.analysis.facts.exits.get((self.context, statement))
         if exits and self._needs_exit(statement):
             (body if exits == "body" else orelse).append(Line("return"))
         if not body and not orelse:
@@ -224,29 +230,63 @@ class Residual:
 
     def _is_static_test(self, test: ast.expr) -> bool:
         static = self.analysis.facts.static_names
-        return not any(isinstance(n, ast.Name) and static.get(((), n)) is False for n in ast.walk(test))
+        return not any(isinstance(n, ast.Name) and static.get((self.context, n)) is False for n in ast.walk(test))
 
     def _default_skips(self, statement: ast.If) -> bool:
         """Whether the method doesn't leave here with the defaults of its arguments."""
         from nnx_migrate.linen.values import Input
 
-        exits = self.analysis.facts.exits.get(((), statement))
+        exits = self.analysis.facts.exits.get((self.context, statement))
         test, wanted = statement.test, exits != "body"
         if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
             test, wanted = test.operand, not wanted
-        value = self.analysis.facts.values.get(((), test))
+        value = self.analysis.facts.values.get((self.context, test))
         return isinstance(value, Input) and value.has_default and bool(value.default) is wanted
 
     def _own_of(self, node: ast.expr, statement: ast.stmt) -> list[Node]:
+        return self._created(statement)
+
+    def _created(self, statement: ast.stmt) -> list[Node]:
+        """What a statement's own expressions create, in the helper functions that it calls, too."""
         nodes: list[Node] = []
-        for site in self.sites.get(id(statement), []):
-            nodes += self._wrapped(site, statement)
+        level = len(self.context)
+        for call, group in itertools.groupby(
+            self.sites.get(id(statement), []), lambda s: s.context[level] if len(s.context) > level else None
+        ):
+            members = list(group)
+            if call is None:
+                for site in members:
+                    nodes += self._wrapped(site, statement)
+            else:
+                nodes += self._called(call, members, statement)
+        return nodes
+
+    def _called(self, call: ast.AST, sites: list[Site | VariableSite], statement: ast.stmt) -> list[Node]:
+        """What a helper function creates, at the place of its call."""
+        closure = self.analysis.facts.functions.get((self.context, call))
+        if closure is None:
+            raise Refuse("unsupported-syntax", "a module is created in a function that can't be followed", call)
+        inner = Residual(self.analysis, self.renderer, self.writer, (*self.context, call))
+        inner.phis = self.phis
+        inner.sites = {}
+        for site in sites:
+            inner.sites.setdefault(id(inner._statement(site)), []).append(site)
+        if isinstance(closure.node, ast.Lambda):
+            nodes = [node for site in sites for node in self._creation(site)]
+        else:
+            nodes = inner._block(closure.node.body)
+        controls = sites[0].controls
+        for control in reversed([c for c in controls if self._within(c, statement)]):
+            if not isinstance(control.node, ast.IfExp):
+                raise Refuse("unsupported-syntax", "a helper that creates modules is called in a comprehension", call)
+            header = self._condition(control.node.test, control.branch == "orelse", sites)
+            nodes = [Block(f"if {header}:", nodes)] if header else nodes
         return nodes
 
     def _condition(self, test: ast.expr, negate: bool, sites: Sequence[Site | VariableSite]) -> str | None:
         """A condition's text; None where a call decides it but nothing below has parameters."""
         try:
-            text = self.renderer.text(test)
+            text = self.renderer.text(test, self.context)
         except Refuse as refusal:
             if all(_is_param_free(site) for site in sites):
                 return None
@@ -270,7 +310,7 @@ class Residual:
         return [*own, *before, *lists, Block(header, [*sublists, *body, *after], is_loop=True)]
 
     def _loop_header(self, target: ast.expr, iterable: ast.expr) -> str:
-        return f"for {self.writer.names.module.source.segment(target)} in {self.renderer.text(iterable)}:"
+        return f"for {self.writer.names.module.source.segment(target)} in {self.renderer.text(iterable, self.context)}:"
 
     def _lists(self, loop: ast.AST) -> tuple[list[Node], list[Node]]:
         """Empty lists for the modules that a loop creates: before it, and at the start of each round."""
@@ -341,6 +381,8 @@ def assigned_names(statement: ast.stmt) -> set[str]:
         targets = statement.targets
     elif isinstance(statement, ast.AnnAssign | ast.AugAssign | ast.For):
         targets = [statement.target]
+    elif isinstance(statement, ast.FunctionDef):
+        return {statement.name}
     return {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
 
 

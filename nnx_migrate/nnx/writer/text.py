@@ -66,12 +66,9 @@ def call_text(callee: str, arguments: list[str], indent: str, prefix: str, limit
 
 
 def line_limit(source: SourceText) -> int:
-    """How long lines may get: the file's own habit, between 79 and 120."""
+    """How long lines may get: the file's own habit, between 88 and 120."""
     longest = max((len(line) for line in source.text.splitlines()), default=0)
-    for usual in (80, 88, 100, 120):
-        if longest <= usual:
-            return max(usual, 80)
-    return 100
+    return next((usual for usual in (88, 100, 120) if longest <= usual), 100)
 
 
 def indentation(source: SourceText, line: int) -> str:
