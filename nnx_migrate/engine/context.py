@@ -25,6 +25,7 @@ PREFERRED_IMPORTS = {
     "jax.numpy": ImportRequest("jax.numpy", "jnp"),
     "flax": ImportRequest("flax", "flax"),
     "flax.nnx": ImportRequest("flax.nnx", "nnx", "flax"),
+    "flax.training.train_state": ImportRequest("flax.training.train_state", "train_state", "flax.training"),
     "optax": ImportRequest("optax", "optax"),
     "orbax.checkpoint": ImportRequest("orbax.checkpoint", "ocp"),
     "numpy": ImportRequest("numpy", "np"),
