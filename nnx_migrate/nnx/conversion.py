@@ -41,6 +41,8 @@ class ClassConversion:
     helpers: frozenset[str] = frozenset()
     analysis: ClassAnalysis | None = None
     entries: ClassMap = ClassMap()
+    constructions: dict[ast.Call, str] = field(default_factory=dict)
+    has_constructor: bool = True
 
     @property
     def qualified(self) -> str:
@@ -160,6 +162,8 @@ class _Converter:
             frozenset(names.helpers),
             analysis,
             class_map(analysis),
+            written.constructions,
+            written.has_constructor,
         )
 
 

@@ -156,10 +156,6 @@ def default_value(frame: Frame, cls: LinenClass, name: str) -> Any:
     item = cls.field(name)
     if item is None:
         return Unknown(f"no field `{name}`")
-    overridden = cls.class_attribute(name)
-    if overridden is not None:
-        expression, owner = overridden
-        return evaluate(Frame(frame.session, owner.module, {}, foreign=True, owner=owner), expression)
     if item.default is None:
         return Unknown(f"field `{name}` isn't given")
     return evaluate(Frame(frame.session, item.owner.module, {}, foreign=True, owner=item.owner), item.default)

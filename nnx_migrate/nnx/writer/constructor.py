@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.nnx.writer.inheritance import inherited_field
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.text import one_line, rewritten
 
@@ -25,16 +26,33 @@ class Parameter:
 
 
 def field_parameters(cls: LinenClass, names: FileNames) -> list[Parameter]:
-    """The class's own fields as parameters, in order, with their comments."""
+    """The class's fields as parameters, in the order of the dataclass, own ones with their comments."""
     found: list[Parameter] = []
-    for item in cls.own_fields:
-        annotation = one_line(rewritten(names.module.source, item.annotation, names.replacement))
-        text = f"{item.name}: {annotation}"
+    for item in cls.fields:
+        own = item.owner is cls
+        source = item.owner.module.source
+        annotated, defaulted = (True, True) if own else inherited_field(item, cls, names.project)
+        text = item.name
+        if annotated:
+            text += ": " + one_line(rewritten(source, item.annotation, names.replacement_in(item.owner.module)))
+        if not defaulted:
+            raise Refuse("unknown-base", f"the default of the inherited field `{item.name}` isn't known here", cls.node)
         default = default_text(item, names)
         if default is not None:
-            text += f" = {default}"
-        found.append(Parameter(item.name, text, _trailing_comment(item, names), ()))
-    return found
+            text += f" = {default}" if annotated else f"={default}"
+        found.append(Parameter(item.name, text, _trailing_comment(item, names) if own else ""))
+    return _in_valid_order(found, cls)
+
+
+def _in_valid_order(parameters: list[Parameter], cls: LinenClass) -> list[Parameter]:
+    """Refuse orders that Linen only accepts because of keyword-only fields."""
+    seen_default = False
+    for parameter in parameters:
+        has_default = "=" in parameter.text.replace("==", "")
+        if seen_default and not has_default:
+            raise Refuse("unsupported-syntax", f"field `{parameter.name}` has no default but follows one that has", cls.node)
+        seen_default = seen_default or has_default
+    return parameters
 
 
 def default_text(item: Field, names: FileNames) -> str | None:
@@ -52,7 +70,7 @@ def default_text(item: Field, names: FileNames) -> str | None:
             return None
     if isinstance(node, ast.List | ast.Dict | ast.Set):
         raise Refuse("unsupported-syntax", f"field `{item.name}` has a mutable default", item.node)
-    return one_line(rewritten(names.module.source, node, names.replacement))
+    return one_line(rewritten(item.owner.module.source, node, names.replacement_in(item.owner.module)))
 
 
 def _trailing_comment(item: Field, names: FileNames) -> str:
@@ -81,10 +99,15 @@ def signature(parameters: Sequence[Parameter], keyword_only: Sequence[str], inde
     return [*lines, f"{indent}):"]
 
 
-def field_assignments(cls: LinenClass, indent: str) -> list[str]:
-    """`self.field = field` for every own field; lists become tuples, as Linen's dataclass freezes them."""
+def field_assignments(cls: LinenClass, indent: str, done: frozenset[str] = frozenset()) -> list[str]:
+    """`self.field = field` for the fields that the base class hasn't `done`.
+
+    Lists become tuples, as Linen's dataclass freezes them.
+    """
     lines: list[str] = []
-    for item in cls.own_fields:
+    for item in cls.fields:
+        if item.name in done:
+            continue
         annotation = ast.unparse(item.annotation).removeprefix("typing.")
         is_list = annotation.startswith(_FREEZABLE) and not _may_be_none(item)
         value = f"tuple({item.name})" if is_list else item.name

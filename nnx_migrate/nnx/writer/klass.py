@@ -19,6 +19,7 @@ from nnx_migrate.nnx.writer.construction import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor import Parameter, field_assignments, field_parameters, signature
 from nnx_migrate.nnx.writer.emit import Emitter
 from nnx_migrate.nnx.writer.naming import Names, name_sites
+from nnx_migrate.nnx.writer.inheritance import Inheritance
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.residual import Node, Residual
@@ -38,6 +39,8 @@ class WrittenClass:
     edits: list[Edit] = field(default_factory=list)
     sizes: list[SizeParameter] = field(default_factory=list)
     needs_rngs: bool = True
+    constructions: dict[ast.Call, str] = field(default_factory=dict)
+    has_constructor: bool = True
 
 
 class ClassWriter:
@@ -51,11 +54,16 @@ class ClassWriter:
         self.renderer = InitRenderer(analysis, names, self._access)
         self.constructions = ConstructionWriter(analysis, names, self.renderer, converted)
         self.limit = line_limit(self.source)
+        self.converted = converted
+        self.inheritance: Inheritance | None = None
 
     def write(self) -> WrittenClass:
         """All edits of the class."""
         self._check()
+        self._find_base()
         self._name_everything()
+        if self.inheritance is not None and self.inheritance.calls_super:
+            self.inheritance.check_sizes(self.constructions)
         edits = self._bases()
         nodes = self._nodes()
         for method in self._own_methods():
@@ -63,6 +71,9 @@ class ClassWriter:
             edits += BodyEditor(self.analysis, self.names, self.constructions, method).edits()
             edits += self._signature_edits(method)
         written = WrittenClass()
+        for site in self.analysis.sites:
+            callee, arguments = self.constructions.parts(site)
+            written.constructions[site.call] = f"{callee}({', '.join(arguments)})"
         edits += self._constructor(nodes, written)
         written.edits = _distinct(edits)
         return written
@@ -73,8 +84,8 @@ class ClassWriter:
         cls = self.cls
         if cls.problem:
             raise Refuse("unknown-base", cls.problem, cls.node)
-        if cls.bases or cls.is_subclass_of_layer:
-            raise Refuse("unknown-base", "inheritance from other classes isn't converted yet", cls.node)
+        if cls.is_subclass_of_layer:
+            raise Refuse("unknown-base", f"a subclass of `nn.{cls.is_subclass_of_layer}`", cls.node)
         for name in ("__post_init__", "__init__", "__new__", "__getattr__", "__setattr__"):
             if cls.method(name) is not None:
                 raise Refuse("unsupported-api", f"the class defines `{name}`", cls.node)
@@ -87,6 +98,26 @@ class ClassWriter:
             if name is None or name.startswith("flax.") or name.rpartition(".")[2] == "dataclass":
                 raise Refuse("unsupported-syntax", f"the class decorator `{ast.unparse(decorator)}`", cls.node)
 
+    def _find_base(self) -> None:
+        """The converted base class; mixins without state need no constructor."""
+        bases = [base for base in self.cls.bases if not _is_stateless_mixin(base)]
+        if len(bases) > 1:
+            raise Refuse("unknown-base", "several base classes with fields or modules", self.cls.node)
+        if bases:
+            if bases[0].qualified not in bases[0].known_classes:
+                raise Refuse("unknown-base", f"the mixin `{bases[0].name}` has fields", self.cls.node)
+            try:
+                base = self.converted(bases[0])
+            except Refuse as refusal:
+                raise Refuse("base-not-converted", f"`{bases[0].name}`: {refusal.detail}", self.cls.node) from None
+            self.inheritance = Inheritance(self.analysis, base)
+
+    @property
+    def _super(self) -> Inheritance | None:
+        """The base whose constructor is called, if any."""
+        found = self.inheritance
+        return found if found is not None and found.calls_super and found.base.has_constructor else None
+
     def _own_methods(self) -> list[Method]:
         return [m for m in self.cls.own_methods.values() if m.name != "setup"]
 
@@ -94,7 +125,7 @@ class ClassWriter:
 
     def _name_everything(self) -> None:
         for name, slot in self.analysis.session.attributes.items():
-            if isinstance(slot.value, Instance) and slot.value.site.method == "setup":
+            if isinstance(slot.value, Instance) and not slot.value.site.attribute and slot.value.site.method == "setup":
                 slot.value.site.attribute = name
         names = Names(self.analysis)
         setup_sites = [s for s in self.analysis.sites if s.method == "setup"]
@@ -128,11 +159,8 @@ class ClassWriter:
 
     def _sites_of(self, method: Method) -> list[Site | VariableSite]:
         everything: list[Site | VariableSite] = [*self.analysis.sites, *self.analysis.variables]
-        return sorted((s for s in everything if self._entry_of(s) == method.name), key=lambda s: s.number)
-
-    def _entry_of(self, site: Site | VariableSite) -> str:
-        """The method from which the interpreter came to a construction."""
-        return site.entry
+        own = [s for s in everything if s.owner is self.cls and s.entry == method.name]
+        return sorted(own, key=lambda s: s.number)
 
     def _decorators(self, method: Method) -> list[Edit]:
         """`@nn.compact` and `@nn.nowrap` go, with their lines."""
@@ -176,15 +204,24 @@ class ClassWriter:
         lines = Emitter(allocator, unit, self.limit).lines(nodes, indent + unit)
         setup_text = TOKEN.sub(lambda m: parameters.get(m.group()) or m["name"], setup_text)
         uses_rngs = any(RNGS in line for line in lines) or RNGS in setup_text
+        uses_rngs = uses_rngs or (self._super is not None and self._super.base.needs_rngs)
         written.needs_rngs = uses_rngs
         keyword_only = [f"{name}: int" for name in dict.fromkeys(parameters.values())]
         if uses_rngs:
             keyword_only.append(f"{RNGS}: {self.names.nnx()}.Rngs")
         fields = field_parameters(self.cls, self.names)
-        if not fields and not keyword_only and not lines and not setup_text:
-            return []
+        base = self._super
+        nothing_own = not self.cls.own_fields and not lines and not setup_text.strip()
+        if nothing_own and (base is not None or not (fields or keyword_only)):
+            written.has_constructor = base is not None
+            return [self._removed_method(setup)] if setup is not None else []
         head = signature(fields, keyword_only, indent, unit, self.limit)
-        body = [*field_assignments(self.cls, indent + unit), *lines]
+        done = frozenset(f.name for f in base.base.cls.fields) if base is not None else frozenset()
+        body = [*field_assignments(self.cls, indent + unit, done), *lines]
+        if base is not None:
+            setup_text, placed = _place_super(setup_text, base.call_text())
+            if not placed:
+                body.insert(0, f"{indent}{unit}{base.call_text()}")
         text = "\n".join([*head, *body]) + ("\n" + setup_text.rstrip("\n") if setup_text.strip() else "")
         if not body and not setup_text.strip():
             text += f"\n{indent}{unit}pass"
@@ -215,6 +252,9 @@ class ClassWriter:
         for token in size_tokens(nodes):
             found.use(token)
         found.use(setup_text)
+        if self._super is not None:
+            for size in self._super.base.sizes:
+                found.require(size)
         names = found.names()
         for token, (path, axis) in found.used.items():
             written.sizes.append(SizeParameter(names[token], self._method_of(path), path, axis))
@@ -257,10 +297,13 @@ class ClassWriter:
                 raise Refuse("unsupported-syntax", "other statements stand between the fields", self.cls.node)
             following = self._first_after(own[-1])
             tail = "\n" if following is None or following.lineno > (own[-1].end_lineno or 0) + 1 else "\n\n"
-            return [*edits, Edit(start, end, text + tail)]
+            before = self.source.line_text(own[0].lineno - 1).strip()
+            lead = "\n" if before and own[0].lineno - 1 > self.cls.node.lineno and not before.startswith("#") else ""
+            return [*edits, Edit(start, end, lead + text + tail)]
         first = next((m for m in self.cls.node.body if isinstance(m, ast.FunctionDef)), None)
         if first is None:
-            raise Refuse("unsupported-syntax", "a class without methods", self.cls.node)
+            end = self.source.line_start((self.cls.node.body[-1].end_lineno or 0) + 1)
+            return [*edits, Edit(end, end, "\n" + text + "\n")]
         line = min([first.lineno, *(d.lineno for d in first.decorator_list)])
         start = self.source.line_start(line)
         return [*edits, Edit(start, start, text + "\n\n")]
@@ -287,6 +330,19 @@ class ClassWriter:
         while last <= self.source.line_count and not self.source.line_text(last).strip():
             last += 1
         return Edit(self.source.line_start(first), self.source.line_start(last), "")
+
+
+def _is_stateless_mixin(cls: LinenClass) -> bool:
+    """A plain class of the project that only adds methods."""
+    return cls.qualified not in cls.known_classes and not cls.own_fields and "__init__" not in cls.own_methods
+
+
+def _place_super(setup_text: str, call: str) -> tuple[str, bool]:
+    """Put the constructor call where setup calls the base's setup; False where it doesn't."""
+    for old in ("super().setup()",):
+        if old in setup_text:
+            return setup_text.replace(old, call, 1), True
+    return setup_text, False
 
 
 def _distinct(edits: list[Edit]) -> list[Edit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nnx_migrate.engine.findings import ImportRequest
@@ -49,6 +50,11 @@ class FileNames:
     def judge(self) -> Judge:
         """Answers the layer tables' questions about this file's expressions."""
         return Judge(qualname=self.qualified)
+
+    def replacement_in(self, module: Module) -> Callable[[ast.AST], str | None]:
+        """`replacement` for code that comes from another module but is written into this one."""
+        other = self if module is self.module else FileNames(module, self.project, self.requests, self.helpers)
+        return other.replacement
 
     def replacement(self, node: ast.AST) -> str | None:
         """The new text of a reference to Linen (`nn.relu` -> `nnx.relu`, `nn.Module` -> `nnx.Module`), or None."""

@@ -31,6 +31,7 @@ class SizeNames:
     taken: frozenset[str]
     ranks: dict[tuple[str | int, ...], int]
     used: dict[str, tuple[tuple[str | int, ...], int]] = field(default_factory=dict)  # token -> (path, axis)
+    fixed: dict[str, str] = field(default_factory=dict)
     paths: dict[str, tuple[str | int, ...]] = field(default_factory=dict)  # text of an input -> its path
 
     def use(self, text: str) -> None:
@@ -39,6 +40,12 @@ class SizeNames:
             if match["kind"] == "a":
                 path = self.paths.get(match["name"], (match["name"],))
                 self.used[match.group()] = (path, int(match["id"]))
+
+    def require(self, size: SizeParameter) -> None:
+        """A size that the base class's constructor takes, under the name that it has there."""
+        token = f"{Input(size.path).text}§a{size.axis}"
+        self.used.setdefault(token, (size.path, size.axis))
+        self.fixed[token] = size.name
 
     def names(self) -> dict[str, str]:
         """Token -> parameter name."""
@@ -50,7 +57,7 @@ class SizeNames:
             name = f"{prefix}_{kind}"
             while name in self.taken or name in found.values():
                 name = f"input_{name}" if not name.startswith("input_") else name + "_"
-            found[token] = name
+            found[token] = self.fixed.get(token, name)
         return found
 
 
