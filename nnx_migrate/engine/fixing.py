@@ -58,7 +58,7 @@ class Fixer:
             applied = self._apply(self.scanner.whole_project(plan=True).findings)
             if not applied:
                 break
-        pending = list(dict.fromkeys([*paths, *self.result.created]))
+        pending = list(dict.fromkeys(paths))  # helpers that were created are up to date
         for _ in range(MAX_PASSES):
             changed: list[Path] = []
             for path in pending:

@@ -114,6 +114,36 @@ REASONS: dict[str, Reason] = {
             "pass the flag at the layer's call",
         ),
         Reason(
+            "instance-escapes",
+            "a module is handed to code that isn't part of the project",
+            "that code may expect a Linen module",
+            "check whether that library takes NNX modules, and convert this use by hand",
+        ),
+        Reason(
+            "module-use",
+            "a program uses a module in a way that has no counterpart",
+            "NNX modules hold their variables; they are not cloned, bound or initialised by a call",
+            "rewrite this use by hand",
+        ),
+        Reason(
+            "class-as-value",
+            "a Linen class is used as a value in a way that can't be followed",
+            "where the class is instantiated, sizes and random streams have to be added",
+            "construct the module where its class is named",
+        ),
+        Reason(
+            "parameter-names",
+            "the program refers to parameters by names that change, in a way that can't be rewritten",
+            "the variables of the NNX module are named after its attributes",
+            "use the names of the new attributes",
+        ),
+        Reason(
+            "uses-not-converted",
+            "the program around this class, or a class that shares modules with it, can't be converted",
+            "a class and all its uses move together or not at all",
+            "see the finding of that place",
+        ),
+        Reason(
             "budget",
             "the class is too large to be analysed within the time limit",
             "a single class may not hold up the whole run",

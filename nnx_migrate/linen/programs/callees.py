@@ -1,0 +1,228 @@
+"""What a callee is: a function of the project, a class of it, or something from outside."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from nnx_migrate.names.instances import self_name
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
+from nnx_migrate.names.scopes import Scope
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+# Wrappers whose result is called with the same arguments as the function they wrap.
+TRANSPARENT = frozenset(
+    {
+        "jax.jit", "jax.pmap", "jax.vmap", "jax.grad", "jax.value_and_grad", "jax.checkpoint", "jax.remat",
+        "jax.named_call", "jax.experimental.pjit.pjit", "jax.shard_map", "flax.nnx.jit", "chex.assert_max_traces",
+        "functools.wraps", "functools.lru_cache", "functools.cache",
+    }
+)  # fmt: skip
+PARTIAL = frozenset({"functools.partial", "jax.tree_util.Partial"})
+_PASSES_ON = frozenset({"copy.copy", "copy.deepcopy", "functools.partial", "jax.tree_util.Partial"})
+
+
+@dataclass(frozen=True)
+class Callee:
+    """One thing that a call may call.
+
+    `function` with the number of arguments bound before the call's own (`self`, those of a partial); `kept` where the
+    call only binds arguments. `klass` is a class of the project, `fields` its fields if it has no constructor of its own.
+    """
+
+    module: Module
+    function: FunctionNode | None = None
+    bound: int = 0
+    kept: bool = False
+    fields: tuple[str, ...] | None = None
+    qualified: str | None = None
+    stores_keywords: bool = False
+    klass: ast.ClassDef | None = None
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether the result holds the argument."""
+        return self.qualified in _PASSES_ON
+
+    def field_at(self, call: ast.Call, node: ast.expr) -> str | None:
+        """The field that a positional argument sets."""
+        if self.fields is None or any(isinstance(a, ast.Starred) for a in call.args):
+            return None
+        index = call.args.index(node)
+        return self.fields[index] if index < len(self.fields) else None
+
+
+def parameter_of(callee: Callee, call: ast.Call, passed: ast.expr | ast.keyword) -> str | None:
+    """The parameter that takes an argument, None where unpacking hides it."""
+    function = callee.function
+    assert function is not None
+    args = function.args
+    names = [a.arg for a in [*args.posonlyargs, *args.args]]
+    if isinstance(passed, ast.keyword):
+        if passed.arg in names or passed.arg in [a.arg for a in args.kwonlyargs]:
+            return passed.arg
+        return args.kwarg.arg if args.kwarg is not None and passed.arg is not None else None
+    arguments = call.args[1:] if callee.kept else call.args
+    if passed not in arguments or any(isinstance(a, ast.Starred) for a in arguments[: arguments.index(passed)]):
+        return None
+    index = arguments.index(passed) + callee.bound
+    if index < len(names):
+        return names[index]
+    return args.vararg.arg if args.vararg is not None else None
+
+
+class Callees:
+    """Finds out what is called."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._calls: dict[FunctionNode, tuple[list[tuple[Module, ast.Call]], bool]] = {}
+
+    def of(self, module: Module, node: ast.expr, depth: int = 0) -> list[Callee]:
+        """What a callee expression means; something from outside where it is no part of the project."""
+        if depth > 8:
+            return [Callee(module)]
+        if isinstance(node, ast.Lambda):
+            return [Callee(module, node)]
+        if isinstance(node, ast.Call):
+            return self._of_call(module, node, depth)
+        scope = module.scope_at(node)
+        if isinstance(node, ast.Name):
+            found = self._of_name(module, scope, node.id, depth)
+            if found:
+                return found
+        if isinstance(node, ast.Attribute):
+            found = self._of_method(module, node)
+            if found:
+                return found
+        qualified = self.project.resolve(node, scope, module)
+        if qualified in PARTIAL:
+            call = module.parents[node]
+            if isinstance(call, ast.Call) and call.func is node and call.args:
+                inner = self.of(module, call.args[0], depth + 1)
+                if all(c.function is not None for c in inner):
+                    return [Callee(c.module, c.function, c.bound, True) for c in inner]
+            return [Callee(module, qualified=qualified)]
+        definition = self.project.definition(qualified) if qualified else None
+        if definition is not None:
+            if isinstance(definition.node, ast.FunctionDef | ast.AsyncFunctionDef):
+                return [Callee(definition.module, definition.node)]
+            if isinstance(definition.node, ast.ClassDef):
+                return [self._of_class(definition.module, definition.node)]
+        if isinstance(node, ast.Attribute) and node.attr in ("replace", "_replace", "create"):
+            return [Callee(module, stores_keywords=True)]
+        return [Callee(module, qualified=qualified or (node.id if isinstance(node, ast.Name) else None))]
+
+    def _of_call(self, module: Module, node: ast.Call, depth: int) -> list[Callee]:
+        """`jax.jit(step)(...)`, `partial(step, model)(...)`."""
+        qualified = self.project.resolve(node.func, module.scope_at(node.func), module)
+        if qualified in TRANSPARENT and node.args:
+            return self.of(module, node.args[0], depth + 1)
+        if qualified in PARTIAL and node.args:
+            bound = len(node.args) - 1
+            inner = self.of(module, node.args[0], depth + 1)
+            return [Callee(c.module, c.function, c.bound + bound) if c.function else c for c in inner]
+        return [Callee(module)]
+
+    def _of_name(self, module: Module, scope: Scope, name: str, depth: int) -> list[Callee]:
+        found: list[Callee] = []
+        for binding in scope.lookup(name):
+            if isinstance(binding.node, ast.FunctionDef | ast.AsyncFunctionDef):
+                found.append(Callee(module, binding.node))
+            elif isinstance(binding.node, ast.ClassDef):
+                found.append(self._of_class(module, binding.node))
+            elif isinstance(binding.value, ast.Call | ast.Lambda | ast.Name | ast.Attribute):
+                if isinstance(binding.value, ast.Name) and binding.value.id == name:
+                    continue
+                found += self.of(module, binding.value, depth + 1)
+        return found
+
+    def _of_method(self, module: Module, node: ast.Attribute) -> list[Callee]:
+        """`self.step` in a method; `state.method` isn't looked for."""
+        if not (isinstance(node.value, ast.Name) and node.value.id == self_name(node, module)):
+            return []
+        owner = module.enclosing(node, ast.ClassDef)
+        assert isinstance(owner, ast.ClassDef)
+        for statement in owner.body:
+            if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name == node.attr:
+                static = any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in statement.decorator_list)
+                return [Callee(module, statement, 0 if static else 1)]
+        return []
+
+    def _of_class(self, module: Module, node: ast.ClassDef) -> Callee:
+        for statement in node.body:
+            if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+                return Callee(module, statement, 1, klass=node)
+        fields = tuple(
+            s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
+        )
+        return Callee(module, fields=fields, klass=node)
+
+    def calls_of(self, module: Module, function: FunctionNode) -> tuple[list[tuple[Module, ast.Call]], bool]:
+        """The calls of a function in the project, and whether these are all the uses that it has."""
+        if function not in self._calls:
+            self._calls[function] = self._find_calls(module, function)
+        return self._calls[function]
+
+    def _find_calls(self, module: Module, function: FunctionNode) -> tuple[list[tuple[Module, ast.Call]], bool]:
+        occurrences: list[tuple[Module, ast.expr]] = []
+        if isinstance(function, ast.Lambda):
+            occurrences = [(module, function)]
+        else:
+            occurrences = list(self._references(module, function))
+        calls: list[tuple[Module, ast.Call]] = []
+        known = True
+        steps = 0
+        while occurrences and steps < 200:
+            steps += 1
+            where, node = occurrences.pop()
+            parent = where.parents[node]
+            if isinstance(parent, ast.Call) and parent.func is node:
+                calls.append((where, parent))
+            elif isinstance(parent, ast.Call) and node in parent.args[:1]:
+                qualified = self.project.resolve(parent.func, where.scope_at(parent.func), where)
+                if qualified in TRANSPARENT or qualified in PARTIAL:
+                    occurrences.append((where, parent))
+                else:
+                    known = False
+            elif isinstance(parent, ast.Assign) and parent.value is node and isinstance(parent.targets[0], ast.Name):
+                target = parent.targets[0]
+                scope = where.scope_at(target)
+                binder = scope.binder(target.id) or scope
+                for reference in where.scopes.names.get(target.id, ()):
+                    if reference.scope.binder(target.id) is binder and isinstance(reference.node, ast.expr):
+                        occurrences.append((where, reference.node))
+            else:
+                known = False
+        return calls, known
+
+    def _references(
+        self, module: Module, function: ast.FunctionDef | ast.AsyncFunctionDef
+    ) -> list[tuple[Module, ast.expr]]:
+        """Every expression that names a function."""
+        scope = module.scope_at(function)
+        if scope.is_class:
+            return [
+                (other, node)
+                for other in self.project.mentioning(f".{function.name}")
+                for node in ast.walk(other.tree)
+                if isinstance(node, ast.Attribute) and node.attr == function.name and isinstance(node.ctx, ast.Load)
+            ]
+        found: list[tuple[Module, ast.expr]] = [
+            (module, reference.node)
+            for reference in module.scopes.names.get(function.name, ())
+            if reference.scope.binder(function.name) is scope and isinstance(reference.node, ast.expr)
+        ]
+        if scope.is_module:
+            wanted = f"{module.name}.{function.name}"
+            for other in self.project.mentioning(function.name):
+                if other is not module:
+                    found += [
+                        (other, node)
+                        for node in ast.walk(other.tree)
+                        if isinstance(node, ast.Name | ast.Attribute)
+                        and isinstance(node.ctx, ast.Load)
+                        and self.project.resolve(node, other.scope_at(node), other) == wanted
+                    ]
+        return found

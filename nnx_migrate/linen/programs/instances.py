@@ -1,0 +1,151 @@
+"""How a program uses the modules that it makes: where they are initialised and applied, and what stands in the way."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.programs.flow import End, Flow, FlowFinder
+from nnx_migrate.linen.programs.references import ClassReference, References, Role
+from nnx_migrate.names.modules import Module
+
+# What `Functional` offers under Linen's names.
+SUPPORTED = frozenset({"init", "apply", "bind"})
+# The rest of Linen's public Module API, as far as programs use it.
+_UNSUPPORTED = frozenset(
+    {
+        "init_with_output", "lazy_init", "tabulate", "clone", "copy", "unbind", "variables", "scope", "module_paths",
+        "replace", "name", "parent", "path", "param", "variable", "make_rng", "sow", "perturb",
+    }
+)  # fmt: skip
+# Arguments of `init` and `apply` that only Linen has.
+_UNSUPPORTED_KEYWORDS = frozenset({"capture_intermediates"})
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why a use can't be converted: `reason` is an id of the documented list."""
+
+    reason: str
+    detail: str
+    module: Module
+    node: ast.AST
+
+
+@dataclass(eq=False)
+class Instance:
+    """A module that a program makes, with the calls of `init` and `apply` that are known."""
+
+    reference: ClassReference
+    flow: Flow
+    inits: list[tuple[Module, ast.Call]] = field(default_factory=list)
+    applies: list[tuple[Module, ast.Call]] = field(default_factory=list)
+    indirect: bool = False  # init or apply are passed on as functions
+    obstacles: list[Obstacle] = field(default_factory=list)
+
+    @property
+    def cls(self) -> LinenClass:
+        """The class."""
+        return self.reference.cls
+
+    @property
+    def calls_a_method(self) -> bool:
+        """Whether a method other than `__call__` is applied."""
+        return any(k.arg == "method" for _, call in [*self.inits, *self.applies] for k in call.keywords)
+
+
+class InstanceFinder:
+    """Finds the modules that a program makes outside of modules."""
+
+    def __init__(self, program: LinenProgram) -> None:
+        self.program = program
+        self.references = References(program)
+        self.finder = FlowFinder(program.project, [cls.node for cls in program])
+
+    def instances(self) -> list[Instance]:
+        """Every construction outside of modules, judged."""
+        return [self._instance(r) for r in self.references.outside if r.role is Role.CONSTRUCTION]
+
+    def other_obstacles(self) -> list[tuple[LinenClass, Obstacle]]:
+        """Uses of classes that are no constructions and can't be converted."""
+        found: list[tuple[LinenClass, Obstacle]] = []
+        for reference in self.references.outside:
+            if reference.role is Role.VALUE and not _is_export(reference):
+                detail = f"`{reference.cls.name}` is used as a value"
+                found.append((reference.cls, Obstacle("class-as-value", detail, reference.module, reference.node)))
+            elif reference.role is Role.BASE:
+                detail = f"a class that isn't understood derives from `{reference.cls.name}`"
+                found.append((reference.cls, Obstacle("unknown-base", detail, reference.module, reference.node)))
+        return found
+
+    def holders(self, instance: Instance) -> list[LinenClass]:
+        """The classes that an instance is handed to."""
+        calls = [(u.module, u.node) for u in instance.flow.uses if u.end is End.HELD and isinstance(u.node, ast.Call)]
+        found = [self.references.class_called(module, call) for module, call in calls]
+        return [cls for cls in found if cls is not None]
+
+    def _instance(self, reference: ClassReference) -> Instance:
+        module, call = reference.module, reference.call
+        instance = Instance(reference, self.finder.follow(module, call))
+        if any(isinstance(a, ast.Starred) for a in call.args):
+            self._obstacle(instance, "unsupported-syntax", "it is constructed with `*args`", module, call)
+        for use in instance.flow.uses:
+            if use.end is End.ESCAPE:
+                self._obstacle(instance, "instance-escapes", use.why, use.module, use.node)
+            elif use.end is End.HELD:
+                self._obstacle(instance, "shared-module", "it is an argument of another module", use.module, use.node)
+            elif use.end is End.CALL:
+                detail = "it is called outside of `apply`"
+                self._obstacle(instance, "module-use", detail, use.module, use.node)
+            elif isinstance(use.node, ast.Attribute):
+                self._attribute(instance, use.module, use.node)
+        return instance
+
+    def _attribute(self, instance: Instance, module: Module, node: ast.Attribute) -> None:
+        if self.references.in_linen_class(module, node) and node.attr not in SUPPORTED:
+            return  # an attribute of the same name, or the class's own code
+        known = instance.cls.field(node.attr) or instance.cls.method(node.attr)
+        if node.attr in SUPPORTED:
+            self._entry(instance, module, node)
+        elif node.attr in _UNSUPPORTED and not known:
+            self._obstacle(instance, "module-use", f"`.{node.attr}` of a module", module, node)
+        elif node.attr == "setup" or (isinstance(node.ctx, ast.Store)):
+            self._obstacle(instance, "module-use", f"`.{node.attr}` of a module", module, node)
+
+    def _entry(self, instance: Instance, module: Module, node: ast.Attribute) -> None:
+        """`model.init` or `model.apply`, called here or passed on."""
+        parent = module.parents[node]
+        if not (isinstance(parent, ast.Call) and parent.func is node):
+            instance.indirect = True
+            return
+        if node.attr == "init":
+            instance.inits.append((module, parent))
+            method = next((k.value for k in parent.keywords if k.arg == "method"), None)
+            if method is not None and not _means_call(method):
+                detail = "`init` with a method creates only what that method uses"
+                self._obstacle(instance, "module-use", detail, module, parent)
+            if any(k.arg == "mutable" for k in parent.keywords):
+                self._obstacle(instance, "module-use", "`init` with `mutable`", module, parent)
+        elif node.attr == "apply":
+            instance.applies.append((module, parent))
+        for keyword in parent.keywords:
+            if keyword.arg in _UNSUPPORTED_KEYWORDS:
+                self._obstacle(instance, "module-use", f"`{keyword.arg}`", module, parent)
+
+    @staticmethod
+    def _obstacle(instance: Instance, reason: str, detail: str, module: Module, node: ast.AST) -> None:
+        instance.obstacles.append(Obstacle(reason, detail, module, node))
+
+
+def _means_call(node: ast.expr) -> bool:
+    """`"__call__"`, `model.__call__`."""
+    if isinstance(node, ast.Constant):
+        return node.value in ("__call__", None)
+    return isinstance(node, ast.Attribute) and node.attr == "__call__"
+
+
+def _is_export(reference: ClassReference) -> bool:
+    """`CNN = CNN` and the like do nothing; an alias's own reads are references of their own."""
+    parent = reference.module.parents[reference.node]
+    return isinstance(parent, ast.Assign) and parent.value is reference.node and isinstance(parent.targets[0], ast.Name)

@@ -1,0 +1,110 @@
+"""Where a project's code outside of modules refers to its Linen classes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.scopes import Scope
+
+
+class Role(Enum):
+    """What a reference to a class does."""
+
+    CONSTRUCTION = auto()  # CNN(...)
+    METHOD = auto()  # CNN.encode
+    ANNOTATION = auto()  # model: CNN
+    BASE = auto()  # class Other(CNN)
+    VALUE = auto()  # anything else: partial(CNN), {"cnn": CNN}, isinstance(x, CNN)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassReference:
+    """One place that names a class. `node` is the expression; `call` the construction, if it is one."""
+
+    module: Module
+    node: ast.expr
+    cls: LinenClass
+    role: Role
+
+    @property
+    def call(self) -> ast.Call:
+        """The construction."""
+        call = self.module.parents[self.node]
+        assert self.role is Role.CONSTRUCTION and isinstance(call, ast.Call)
+        return call
+
+
+class References:
+    """All references to Linen classes, told apart by whether they stand inside of modules."""
+
+    def __init__(self, program: LinenProgram) -> None:
+        self.program = program
+        self._bodies = {cls.node for cls in program}
+        self.outside: list[ClassReference] = []
+        self.inside: list[ClassReference] = []
+        for module in program.project.modules():
+            for reference in self._of_module(module):
+                within = self.in_linen_class(module, reference.node)
+                (self.inside if within else self.outside).append(reference)
+
+    def in_linen_class(self, module: Module, node: ast.AST) -> bool:
+        """Whether a node belongs to the body of a Linen class."""
+        parent = module.parents.get(node)
+        while parent is not None:
+            if parent in self._bodies:
+                return True
+            parent = module.parents.get(parent)
+        return False
+
+    def class_called(self, module: Module, call: ast.Call) -> LinenClass | None:
+        """The Linen class that a call constructs."""
+        return self.program.find(self.program.project.resolve(call.func, module.scope_at(call.func), module))
+
+    def _of_module(self, module: Module) -> Iterator[ClassReference]:
+        short = {name.rpartition(".")[2] for name in self.program.classes}
+        if not any(name in module.source.text for name in short):
+            return
+        known: dict[tuple[Scope | None, str], LinenClass | None] = {}
+        for name, references in module.scopes.names.items():
+            for reference in references:
+                key = (reference.scope.binder(name), name)
+                if key not in known:
+                    found = self.program.project.resolve_name(name, reference.scope, module)
+                    known[key] = self.program.find(found)
+                cls = known[key]
+                if cls is not None and isinstance(reference.node, ast.expr):
+                    yield ClassReference(module, reference.node, cls, _role(module, reference.node))
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Attribute) and node.attr in short and isinstance(node.ctx, ast.Load):
+                found = self.program.project.resolve(node, module.scope_at(node), module)
+                cls = self.program.find(found)
+                if cls is not None:
+                    yield ClassReference(module, node, cls, _role(module, node))
+
+
+def _role(module: Module, node: ast.expr) -> Role:
+    parent = module.parents[node]
+    if isinstance(parent, ast.Call) and parent.func is node:
+        return Role.CONSTRUCTION
+    if isinstance(parent, ast.Attribute):
+        return Role.METHOD
+    if isinstance(parent, ast.ClassDef) and node in parent.bases:
+        return Role.BASE
+    return Role.ANNOTATION if is_annotation(module, node) else Role.VALUE
+
+
+def is_annotation(module: Module, node: ast.AST) -> bool:
+    """Whether a node is part of an annotation, which nothing evaluates for its value."""
+    child, parent = node, module.parents.get(node)
+    while parent is not None and not isinstance(parent, ast.stmt):
+        if isinstance(parent, ast.arg):
+            return parent.annotation is child
+        child, parent = parent, module.parents.get(parent)
+    if isinstance(parent, ast.AnnAssign):
+        return parent.annotation is child
+    return isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef) and parent.returns is child

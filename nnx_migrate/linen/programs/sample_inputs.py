@@ -1,0 +1,287 @@
+"""Sizes of the inputs that a program hands to `init` and `apply`, as expressions.
+
+Only what the code states counts: shapes of arrays that are created in sight, and `x.shape[-1]` for the rest.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
+from nnx_migrate.names.scopes import BindingKind, Scope
+
+_SHAPE_FIRST = {"ones", "zeros", "empty", "full"}
+_SAME_SHAPE = {"ones_like", "zeros_like", "empty_like", "full_like", "asarray", "array", "float32", "astype"}
+_RANDOM = {"normal": 1, "uniform": 1, "truncated_normal": 3, "bernoulli": 2, "randint": 1, "categorical": 99}
+_ARRAY_MODULES = ("jax.numpy.", "numpy.", "jax.numpy.numpy.")
+_MAX_DEPTH = 12
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size: `text` is an expression of `module`, evaluated where `node` stands; `value` the number if it is one."""
+
+    text: str
+    module: Module
+    node: ast.expr | None = None
+    value: int | None = None
+
+
+@dataclass(frozen=True)
+class _Star:
+    """An unknown number of dimensions in the middle of a shape: those of `node`."""
+
+    node: ast.expr
+
+
+class SampleInputs:
+    """Answers what size an axis of an argument has."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    def size(self, module: Module, node: ast.expr, path: tuple[str | int, ...], axis: int) -> Size | None:
+        """The size of one axis of an array expression (or of the part of it at `path`)."""
+        for key in path:
+            inner = self._part(module, node, key)
+            if inner is None:
+                return self._read(module, node, path[path.index(key) :], axis)
+            module, node = inner
+        dims = self._shape(module, node, 0)
+        if dims is None:
+            return self._read(module, node, (), axis)
+        where, items = dims
+        return self._item(where, items, axis)
+
+    # ---- shapes -----------------------------------------------------------------------------------------
+
+    def _shape(self, module: Module, node: ast.expr, depth: int) -> tuple[Module, list[ast.expr | _Star]] | None:
+        """The dimensions of an array expression; None where the code doesn't state them."""
+        if depth > _MAX_DEPTH:
+            return None
+        if isinstance(node, ast.Name):
+            value = self._value(module, node)
+            return self._shape(value[0], value[1], depth + 1) if value else None
+        if isinstance(node, ast.Call):
+            return self._shape_of_call(module, node, depth)
+        if isinstance(node, ast.Subscript):
+            return self._shape_of_subscript(module, node, depth)
+        return None
+
+    def _shape_of_call(
+        self, module: Module, node: ast.Call, depth: int
+    ) -> tuple[Module, list[ast.expr | _Star]] | None:
+        name = self.project.resolve(node.func, module.scope_at(node.func), module) or ""
+        short = name.rpartition(".")[2]
+        keywords = {k.arg: k.value for k in node.keywords}
+        if any(isinstance(a, ast.Starred) for a in node.args):
+            return None
+        if name.startswith(_ARRAY_MODULES) and short in _SHAPE_FIRST:
+            return self._dims(module, node.args[0] if node.args else keywords.get("shape"), depth + 1)
+        if name == "jax.ShapeDtypeStruct":
+            return self._dims(module, node.args[0] if node.args else keywords.get("shape"), depth + 1)
+        if name.startswith("jax.random.") and short in _RANDOM:
+            index = _RANDOM[short]
+            shape = node.args[index] if len(node.args) > index else keywords.get("shape")
+            return self._dims(module, shape, depth + 1)
+        if name.startswith(_ARRAY_MODULES) and short in _SAME_SHAPE and node.args:
+            literal = self._literal(node.args[0])
+            if literal is not None:
+                return module, literal
+            return self._shape(module, node.args[0], depth + 1)
+        if name.startswith(_ARRAY_MODULES) and short == "expand_dims" and node.args:
+            axis = node.args[1] if len(node.args) > 1 else keywords.get("axis")
+            inner = self._shape(module, node.args[0], depth + 1)
+            if inner and isinstance(axis, ast.Constant) and axis.value == 0:
+                return inner[0], [ast.Constant(1), *inner[1]]
+            return None
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "astype":
+            return self._shape(module, node.func.value, depth + 1)
+        return None
+
+    def _shape_of_subscript(
+        self, module: Module, node: ast.Subscript, depth: int
+    ) -> tuple[Module, list[ast.expr | _Star]] | None:
+        inner = self._shape(module, node.value, depth + 1)
+        if inner is None:
+            return None
+        where, dims = inner
+        items = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        result: list[ast.expr | _Star] = []
+        rest = list(dims)
+        for item in items:
+            if isinstance(item, ast.Constant) and item.value is None:
+                result.append(ast.Constant(1))
+            elif isinstance(item, ast.Constant) and item.value is Ellipsis and item is items[-1]:
+                break
+            elif not rest or isinstance(rest[0], _Star):
+                return None
+            elif isinstance(item, ast.Constant) and isinstance(item.value, int):
+                rest.pop(0)
+            elif isinstance(item, ast.Slice) and item.lower is item.upper is item.step is None:
+                result.append(rest.pop(0))
+            elif isinstance(item, ast.Slice) and item is items[0] and len(items) == 1 and len(rest) > 1:
+                rest.pop(0)
+                result.append(_Star(node))  # a batch size that doesn't matter
+            else:
+                return None
+        return where, [*result, *rest]
+
+    def _dims(
+        self, module: Module, node: ast.expr | None, depth: int
+    ) -> tuple[Module, list[ast.expr | _Star]] | None:
+        """The dimensions that a shape expression lists."""
+        if node is None or depth > _MAX_DEPTH:
+            return None
+        if isinstance(node, ast.Tuple | ast.List):
+            items: list[ast.expr | _Star] = []
+            for element in node.elts:
+                if not isinstance(element, ast.Starred):
+                    items.append(element)
+                    continue
+                inner = self._dims(module, element.value, depth + 1)
+                items += inner[1] if inner and inner[0] is module else [_Star(element.value)]
+            return module, items
+        if isinstance(node, ast.Constant) and isinstance(node.value, int):
+            return module, [node]
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            left, right = self._dims(module, node.left, depth + 1), self._dims(module, node.right, depth + 1)
+            before = left[1] if left and left[0] is module else [_Star(node.left)]
+            after = right[1] if right and right[0] is module else [_Star(node.right)]
+            return module, [*before, *after]
+        if isinstance(node, ast.Name):
+            value = self._value(module, node)
+            if value is not None and isinstance(value[1], ast.Tuple | ast.List | ast.BinOp):
+                return self._dims(value[0], value[1], depth + 1)
+        if isinstance(node, ast.Attribute) and node.attr == "shape":
+            return self._shape(module, node.value, depth + 1) or (module, [_Star(node)])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("tuple", "list"):
+            return self._dims(module, node.args[0], depth + 1) if len(node.args) == 1 else None
+        name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+        # `jnp.ones(n)` may also mean a vector of length n
+        return (module, [_Star(node)]) if "shape" in name else None
+
+    @staticmethod
+    def _literal(node: ast.expr) -> list[ast.expr | _Star] | None:
+        """The shape of nested lists of numbers."""
+        dims: list[ast.expr | _Star] = []
+        while isinstance(node, ast.List | ast.Tuple):
+            if any(isinstance(e, ast.Starred) for e in node.elts) or not node.elts:
+                return None
+            dims.append(ast.Constant(len(node.elts)))
+            node = node.elts[0]
+        return dims if dims and isinstance(node, ast.Constant | ast.UnaryOp) else None
+
+    def _item(self, module: Module, dims: list[ast.expr | _Star], axis: int) -> Size | None:
+        """The size at an axis."""
+        steps = range(len(dims)) if axis >= 0 else range(-1, -len(dims) - 1, -1)
+        left = axis if axis >= 0 else -axis - 1
+        for index in steps:
+            item = dims[index]
+            if isinstance(item, _Star):
+                return self._element(module, item.node, -left - 1) if axis < 0 else None
+            if left == 0:
+                return self._expression(module, item)
+            left -= 1
+        return None
+
+    def _element(self, module: Module, shape: ast.expr, index: int) -> Size | None:
+        """`shape[-1]`, where a shape is only known by name."""
+        if not _is_plain(shape) or not hasattr(shape, "lineno"):
+            return None
+        return Size(f"{module.source.segment(shape)}[{index}]", module, shape)
+
+    def _expression(self, module: Module, node: ast.expr) -> Size | None:
+        if isinstance(node, ast.Constant):
+            return Size(str(node.value), module, None, node.value) if type(node.value) is int else None
+        if isinstance(node, ast.Name):
+            value = self._value(module, node)
+            if value is not None and isinstance(value[1], ast.Constant) and type(value[1].value) is int:
+                return Size(str(value[1].value), value[0], None, value[1].value)
+        if not _is_plain(node, arithmetic=True):
+            return None
+        return Size(module.source.segment(node), module, node)
+
+    # ---- values -----------------------------------------------------------------------------------------
+
+    def _value(self, module: Module, node: ast.Name) -> tuple[Module, ast.expr] | None:
+        """The one expression that a name is assigned, in whatever file."""
+        scope = module.scope_at(node)
+        bindings = scope.lookup(node.id)
+        if len(bindings) != 1:
+            return None
+        (binding,) = bindings
+        if binding.kind is BindingKind.IMPORT:
+            qualified = self.project.resolve(node, scope, module)
+            definition = self.project.definition(qualified) if qualified else None
+            if definition is None or definition.binding.value is None:
+                return None
+            return definition.module, definition.binding.value
+        if binding.kind is not BindingKind.ASSIGNMENT or binding.value is None:
+            return None
+        return module, binding.value
+
+    def _part(self, module: Module, node: ast.expr, key: str | int) -> tuple[Module, ast.expr] | None:
+        """The element of a dict or tuple display."""
+        if isinstance(node, ast.Name):
+            value = self._value(module, node)
+            return self._part(*value, key) if value else None
+        if isinstance(node, ast.Dict):
+            for name, value_node in zip(node.keys, node.values, strict=True):
+                if isinstance(name, ast.Constant) and name.value == key:
+                    return module, value_node
+        if isinstance(node, ast.Tuple | ast.List) and isinstance(key, int) and key < len(node.elts):
+            return module, node.elts[key]
+        return None
+
+    @staticmethod
+    def _read(module: Module, node: ast.expr, path: tuple[str | int, ...], axis: int) -> Size | None:
+        """`x["image"].shape[-1]` for an array that comes from elsewhere."""
+        if not _is_plain(node) or not hasattr(node, "lineno"):
+            return None
+        keys = "".join(f'["{key}"]' if isinstance(key, str) else f"[{key}]" for key in path)
+        return Size(f"{module.source.segment(node)}{keys}.shape[{axis}]", module, node)
+
+
+def visible_at(size: Size, module: Module, place: ast.AST) -> bool:
+    """Whether an expression means the same, and is known, where `place` stands."""
+    if size.node is None:
+        return True
+    if size.module is not module:
+        return False
+    scope = module.scope_at(place)
+    return all(
+        _bound_before(module, scope, name, place)
+        for name in ast.walk(size.node)
+        if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Load)
+    )
+
+
+def _bound_before(module: Module, scope: Scope, name: ast.Name, place: ast.AST) -> bool:
+    here, there = scope.binder(name.id), module.scope_at(name).binder(name.id)
+    if here is not there:
+        return False
+    if here is None or here.is_module and not scope.is_module:
+        return True
+    line = getattr(place, "lineno", 0)
+    parameters = [b for b in here.bindings[name.id] if b.kind is BindingKind.PARAMETER]
+    if here is not scope:
+        return len(here.bindings[name.id]) == 1
+    if parameters:
+        return len(here.bindings[name.id]) == 1
+    return len(here.bindings[name.id]) == 1 and getattr(here.bindings[name.id][0].node, "end_lineno", line) < line
+
+
+def _is_plain(node: ast.expr, arithmetic: bool = False) -> bool:
+    """Names, attributes, constant subscripts (and integer arithmetic of these): free of effects."""
+    if isinstance(node, ast.Name | ast.Constant):
+        return True
+    if isinstance(node, ast.Attribute):
+        return _is_plain(node.value)
+    if isinstance(node, ast.Subscript):
+        return _is_plain(node.value) and isinstance(node.slice, ast.Constant | ast.UnaryOp | ast.Name)
+    if arithmetic and isinstance(node, ast.BinOp):
+        return _is_plain(node.left, True) and _is_plain(node.right, True)
+    return False

@@ -1,0 +1,124 @@
+"""The plan of a migration: classes with all their uses, in groups that are converted together or not at all."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.instances import Instance, InstanceFinder, Obstacle
+from nnx_migrate.linen.programs.sample_inputs import SampleInputs
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.conversion import ClassConversion, Conversions, convert_project
+from nnx_migrate.nnx.programs.names import NameChanges
+from nnx_migrate.nnx.programs.sizes import SizeFinder, Sizes
+from nnx_migrate.sources.text import Edit
+
+
+@dataclass
+class Group:
+    """Classes that depend on each other, and the modules that programs make of them."""
+
+    classes: list[LinenClass]
+    conversions: list[ClassConversion] = field(default_factory=list)
+    instances: list[Instance] = field(default_factory=list)
+    sizes: dict[Instance, Sizes] = field(default_factory=dict)
+    obstacles: list[tuple[LinenClass, Obstacle]] = field(default_factory=list)
+    names: list[tuple[Module, Edit]] = field(default_factory=list)
+
+    @property
+    def can_move(self) -> bool:
+        """Whether everything in the group can be converted."""
+        return not self.obstacles
+
+
+def make_plan(project: Project) -> list[Group]:
+    """Every group of Linen classes of a project, judged."""
+    conversions = convert_project(project)
+    finder = InstanceFinder(conversions.program)
+    instances = finder.instances()
+    groups = _groups(finder, instances)
+    _judge(conversions, finder, instances, groups)
+    sizes = SizeFinder(SampleInputs(project))
+    for group in groups:
+        if group.can_move:
+            _find_sizes(group, sizes)
+    names = NameChanges(project, finder.references)
+    for group in groups:
+        if group.can_move:
+            found = names.of(group.conversions)
+            group.names = found.edits
+            group.obstacles += [(group.classes[0], obstacle) for obstacle in found.obstacles]
+    return groups
+
+
+def _groups(finder: InstanceFinder, instances: Iterable[Instance]) -> list[Group]:
+    """Classes connected by inheritance, by construction within each other, or by being handed to each other."""
+    parent: dict[LinenClass, LinenClass] = {cls: cls for cls in finder.program}
+
+    def root(cls: LinenClass) -> LinenClass:
+        while parent[cls] is not cls:
+            cls = parent[cls]
+        return cls
+
+    def join(a: LinenClass, b: LinenClass) -> None:
+        if a in parent and b in parent:
+            parent[root(a)] = root(b)
+
+    bodies = {cls.node: cls for cls in finder.program}
+    for cls in finder.program:
+        for base in cls.mro[1:]:
+            join(cls, base)
+    for reference in [*finder.references.inside, *finder.references.outside]:
+        owner = reference.module.parents.get(reference.node)
+        while owner is not None:
+            if isinstance(owner, ast.ClassDef) and owner in bodies:
+                join(bodies[owner], reference.cls)
+                break
+            if isinstance(owner, ast.Call):  # Wrapper(backbone=ResNet())
+                called = finder.references.class_called(reference.module, owner)
+                if called is not None:
+                    join(called, reference.cls)
+            owner = reference.module.parents.get(owner)
+    for instance in instances:
+        for holder in finder.holders(instance):
+            join(holder, instance.cls)
+    by_root: dict[LinenClass, list[LinenClass]] = {}
+    for cls in finder.program:
+        by_root.setdefault(root(cls), []).append(cls)
+    return [Group(classes) for classes in by_root.values()]
+
+
+def _judge(
+    conversions: Conversions, finder: InstanceFinder, instances: Iterable[Instance], groups: Iterable[Group]
+) -> None:
+    of_class = {cls: group for group in groups for cls in group.classes}
+    for cls, group in of_class.items():
+        if cls.qualified in conversions.converted:
+            group.conversions.append(conversions.converted[cls.qualified])
+        else:
+            refusal = conversions.refused.get(cls.qualified)
+            reason = refusal.reason if refusal else "base-not-converted"
+            place = ast.Pass(lineno=refusal.line) if refusal and refusal.line else cls.node
+            detail = refusal.detail if refusal else ""
+            group.obstacles.append((cls, Obstacle(reason, detail, cls.module, place)))
+    for cls, obstacle in finder.other_obstacles():
+        of_class[cls].obstacles.append((cls, obstacle))
+    for instance in instances:
+        group = of_class[instance.cls]
+        group.instances.append(instance)
+        group.obstacles += [(instance.cls, obstacle) for obstacle in instance.obstacles]
+
+
+def _find_sizes(group: Group, finder: SizeFinder) -> None:
+    conversions = {c.qualified: c for c in group.conversions}
+    for instance in group.instances:
+        try:
+            group.sizes[instance] = finder.find(instance, conversions[instance.cls.qualified])
+        except Refuse as refusal:
+            node = refusal.node or instance.reference.node
+            obstacle = Obstacle(refusal.reason, refusal.detail, instance.reference.module, node)
+            group.obstacles.append((instance.cls, obstacle))

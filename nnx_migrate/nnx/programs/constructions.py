@@ -1,0 +1,58 @@
+"""Constructions outside of modules: `CNN(32)` becomes `Functional(CNN, 32, in_features=1)`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from nnx_migrate.linen.programs.instances import Instance
+from nnx_migrate.nnx.programs.sizes import Sizes
+from nnx_migrate.sources.text import Edit, SourceText
+
+HELPER = "Functional"
+_LINEN_ONLY = ("name", "parent")
+
+
+def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELPER) -> Iterator[Edit]:
+    """The edits of one construction; the user's arguments stay as they are."""
+    call, source = instance.reference.call, instance.reference.module.source
+    start, end = source.span(call)
+    opening = _opening(source, call)
+    edits = list(_without_linen_arguments(source, call))
+    kept = [*call.args, *(k for k in call.keywords if k.arg not in _LINEN_ONLY)]
+    yield Edit(start, start, f"{helper}(")
+    yield Edit(opening, opening + 1, ", " if kept else "")
+    yield from edits
+    added = "".join(f", {name}={text}" for name, text in sizes.arguments.items())
+    before = end - 1
+    while source.text[before - 1].isspace():
+        before -= 1
+    trailing_comma = bool(kept) and source.text[before - 1] == ","
+    if added:
+        yield Edit(before, before, added[1:] if trailing_comma else added)
+    if sizes.late:
+        yield Edit(end, end, f".sized({sizes.function})")
+
+
+def _opening(source: SourceText, call: ast.Call) -> int:
+    """Where the call's parenthesis opens."""
+    position = source.span(call.func)[1]
+    while source.text[position] != "(":
+        position += 1
+    return position
+
+
+def _without_linen_arguments(source: SourceText, call: ast.Call) -> Iterator[Edit]:
+    """Remove `name=` and `parent=`, each with the comma before it (or behind it, if it is the first)."""
+    everything: list[ast.expr | ast.keyword] = sorted(
+        [*call.args, *call.keywords], key=lambda node: source.span(node)[0]
+    )
+    for index, node in enumerate(everything):
+        if not (isinstance(node, ast.keyword) and node.arg in _LINEN_ONLY):
+            continue
+        start, end = source.span(node)
+        if index > 0:
+            start = source.span(everything[index - 1])[1]
+        elif len(everything) > 1:
+            end = source.span(everything[1])[0]
+        yield Edit(start, end, "")

@@ -1,0 +1,56 @@
+"""From a group of the plan to one fix: the classes, the programs around them, and the helpers they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from nnx_migrate.engine.context import ProjectContext
+from nnx_migrate.engine.findings import FileChange, Fix, ImportRequest, Safety
+from nnx_migrate.names.modules import Module
+from nnx_migrate.nnx.helpers import bundle
+from nnx_migrate.nnx.plan import Group
+from nnx_migrate.nnx.programs.constructions import HELPER, functional_construction
+from nnx_migrate.nnx.programs.placement import helper_import, helper_path
+from nnx_migrate.sources.text import Edit
+
+
+class FixWriter:
+    """Writes the fixes of all groups that can move; they share their helper modules."""
+
+    def __init__(self, context: ProjectContext, groups: Iterable[Group]) -> None:
+        self.context = context
+        self.groups = [group for group in groups if group.can_move]
+        self._helpers: dict[Path, set[str]] = {}
+        for group in self.groups:
+            for module, name in self._needed(group):
+                self._helpers.setdefault(helper_path(module), set()).add(name)
+
+    def fix(self, group: Group) -> Fix:
+        """The fix of one group."""
+        edits: dict[Path, list[Edit]] = {}
+        imports: dict[Path, list[ImportRequest]] = {}
+        for conversion in group.conversions:
+            edits.setdefault(conversion.path, []).extend(conversion.edits)
+            imports.setdefault(conversion.path, []).extend(sorted(conversion.imports, key=lambda r: r.qualified))
+        for instance in group.instances:
+            path = instance.reference.module.path
+            edits.setdefault(path, []).extend(functional_construction(instance, group.sizes[instance]))
+        for module, edit in group.names:
+            edits.setdefault(module.path, []).append(edit)
+        creates: dict[Path, str] = {}
+        for module, name in self._needed(group):
+            imports.setdefault(module.path, []).append(helper_import(module, name))
+            path = helper_path(module)
+            creates[path] = bundle(self._helpers[path])
+        changes = {
+            path: FileChange(tuple(edits.get(path, ())), tuple(dict.fromkeys(imports.get(path, ()))))
+            for path in {**edits, **imports}
+        }
+        return Fix("convert to NNX", Safety.SAFE, changes, creates)
+
+    @staticmethod
+    def _needed(group: Group) -> list[tuple[Module, str]]:
+        """Which file needs which helper."""
+        found = [(c.cls.module, name) for c in group.conversions for name in sorted(c.helpers)]
+        return found + [(instance.reference.module, HELPER) for instance in group.instances]

@@ -1,0 +1,108 @@
+"""Where the sizes of a construction come from: the sample input of `init`, else the inputs of the first call."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from nnx_migrate.linen.model import Method
+from nnx_migrate.linen.programs.instances import Instance
+from nnx_migrate.linen.programs.sample_inputs import SampleInputs, Size, visible_at
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.names.modules import Module
+from nnx_migrate.nnx.conversion import ClassConversion
+from nnx_migrate.nnx.writer.symbols import SizeParameter
+
+
+@dataclass
+class Sizes:
+    """What a construction gets: `arguments` by name, and in `late` those that only the first call can tell."""
+
+    arguments: dict[str, str] = field(default_factory=dict)
+    late: dict[str, str] = field(default_factory=dict)  # name -> expression over arguments of __call__
+    inputs: list[str] = field(default_factory=list)  # the arguments that `late` reads
+
+    @property
+    def function(self) -> str:
+        """The lambda that computes the late sizes."""
+        items = ", ".join(f'"{name}": {text}' for name, text in self.late.items())
+        return f"lambda {', '.join(self.inputs)}: {{{items}}}"
+
+
+class SizeFinder:
+    """Finds the sizes of constructions outside of modules. Raises Refuse where there are none."""
+
+    def __init__(self, samples: SampleInputs) -> None:
+        self.samples = samples
+
+    def find(self, instance: Instance, conversion: ClassConversion) -> Sizes:
+        """All sizes of one construction."""
+        sizes = Sizes()
+        for parameter in conversion.sizes:
+            stated = self._stated(instance, parameter)
+            if stated is not None:
+                sizes.arguments[parameter.name] = stated
+            else:
+                self._late(sizes, instance, parameter)
+        return sizes
+
+    def _stated(self, instance: Instance, parameter: SizeParameter) -> str | None:
+        """The expression for a size, if all calls of `init` that are known agree on it."""
+        place = instance.reference.node
+        calls = instance.inits or instance.applies
+        found: list[Size | None] = [self._at(call, instance, parameter) for call in calls]
+        if not found or None in found or instance.indirect and not instance.inits:
+            return None
+        texts = {size.text for size in found if size is not None}
+        if len(texts) != 1:
+            return None
+        (size,) = [s for s in found if s is not None][:1]
+        module = instance.reference.module
+        return size.text if visible_at(size, module, place) else None
+
+    def _at(self, where: tuple[Module, ast.Call], instance: Instance, parameter: SizeParameter) -> Size | None:
+        module, call = where
+        method = instance.cls.method(_method_name(call))
+        if method is None or method.name != parameter.method:
+            return None
+        argument = _argument(call, method, str(parameter.path[0]))
+        if argument is None:
+            return None
+        return self.samples.size(module, argument, parameter.path[1:], parameter.axis)
+
+    @staticmethod
+    def _late(sizes: Sizes, instance: Instance, parameter: SizeParameter) -> None:
+        if parameter.method != "__call__" or not (instance.inits or instance.applies or instance.indirect):
+            detail = f"`{parameter.name}` of `{instance.cls.name}`: no call of `init` shows it"
+            raise Refuse("unknown-size", detail, instance.reference.node)
+        if instance.calls_a_method and not instance.inits:
+            detail = f"`{parameter.name}` of `{instance.cls.name}`: only a method is applied"
+            raise Refuse("unknown-size", detail, instance.reference.node)
+        head = str(parameter.path[0])
+        if head not in sizes.inputs:
+            sizes.inputs.append(head)
+        keys = "".join(f'["{key}"]' if isinstance(key, str) else f"[{key}]" for key in parameter.path[1:])
+        sizes.late[parameter.name] = f"{head}{keys}.shape[{parameter.axis}]"
+
+
+def _method_name(call: ast.Call) -> str:
+    """The method that a call of `init` or `apply` runs; "" where it isn't clear."""
+    for keyword in call.keywords:
+        if keyword.arg == "method":
+            if isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str):
+                return keyword.value.value
+            return keyword.value.attr if isinstance(keyword.value, ast.Attribute) else ""
+    return "__call__"
+
+
+def _argument(call: ast.Call, method: Method, name: str) -> ast.expr | None:
+    """The argument for a parameter of the method; the first of the call's own is the key or the variables."""
+    for keyword in call.keywords:
+        if keyword.arg == name:
+            return keyword.value
+    args = method.node.args
+    names = [a.arg for a in [*args.posonlyargs, *args.args]][1:]
+    own = call.args[1:]
+    if any(isinstance(a, ast.Starred) for a in call.args) or name not in names or names.index(name) >= len(own):
+        return None
+    return own[names.index(name)]

@@ -1,0 +1,110 @@
+"""Linen classes, and the programs that use them, become NNX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from nnx_migrate.engine.findings import Finding, Fix
+from nnx_migrate.engine.rule import ProjectRule
+
+if TYPE_CHECKING:
+    from nnx_migrate.engine.context import ProjectContext
+    from nnx_migrate.nnx.plan import Group
+
+
+class LinenModule(ProjectRule):
+    """Linen modules and the programs around them become NNX.
+
+    What it finds
+    -------------
+    Classes that derive from `flax.linen.Module`, wherever in the project.
+
+    Why
+    ---
+    NNX replaces Linen as Flax's API for neural networks. Linen gets no new features.
+
+    Example
+    -------
+    ```python
+    class CNN(nn.Module):
+        features: int
+
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(self.features)(x)
+
+    model = CNN(10)
+    params = model.init(jax.random.key(0), jnp.ones((1, 784)))["params"]
+    ```
+    becomes
+    ```python
+    class CNN(nnx.Module):
+        def __init__(self, features: int, *, in_features: int, rngs: nnx.Rngs):
+            self.features = features
+            self.dense = nnx.Linear(in_features, self.features, rngs=rngs)
+
+        def __call__(self, x):
+            return self.dense(x)
+
+    model = Functional(CNN, 10, in_features=784)
+    params = model.init(jax.random.key(0), jnp.ones((1, 784)))["params"]
+    ```
+    `Functional` is written into the project once. It calls an NNX module as a function of its variables, as
+    `jax.jit`, `jax.vmap`, `jax.lax.scan`, `TrainState` and checkpoints of parameter trees need it.
+
+    Fix safety
+    ----------
+    Safe: a class and all its uses are converted together or not at all. Where the analysis isn't certain the
+    finding says why, and the code stays as it is. Initial values are drawn from other random streams than Linen's.
+
+    Since
+    -----
+    flax 0.10
+
+    References
+    ----------
+    https://flax.readthedocs.io/en/latest/guides/linen_to_nnx.html
+    """
+
+    id = "linen-module"
+    group = "linen"
+    triggers = frozenset({"flax.linen.*", "flax.linen"})
+    since = "flax>=0.12"
+
+    def check_project(self, project: ProjectContext) -> Iterable[Finding]:
+        """One finding per class, without analysis."""
+        from nnx_migrate.linen.model import LinenProgram
+
+        for cls in LinenProgram(project.project):
+            span = cls.module.source.span(cls.node)
+            head = (span[0], span[0] + len(f"class {cls.name}"))
+            yield self.finding(project.file(cls.module), head, f"`{cls.name}` is a Linen module")
+
+    def plan(self, project: ProjectContext) -> Iterable[Finding]:
+        """One finding per class: with the fix of its group, or with what stands in the way."""
+        from nnx_migrate.nnx.plan import make_plan
+        from nnx_migrate.nnx.programs.fixes import FixWriter
+
+        groups = make_plan(project.project)
+        writer = FixWriter(project, groups)
+        for group in groups:
+            yield from self._group(project, group, writer.fix(group) if group.can_move else None)
+
+    def _group(self, project: ProjectContext, group: Group, fix: Fix | None) -> Iterator[Finding]:
+        from nnx_migrate.linen.reasons import REASONS
+
+        for cls in group.classes:
+            span = cls.module.source.span(cls.node)
+            head = (span[0], span[0] + len(f"class {cls.name}"))
+            message = f"`{cls.name}` is a Linen module"
+            if fix is not None:
+                yield self.finding(project.file(cls.module), head, message, fix)
+                continue
+            own = [obstacle for owner, obstacle in group.obstacles if owner is cls]
+            obstacle = own[0] if own else None
+            reason = obstacle.reason if obstacle else "uses-not-converted"
+            if obstacle is not None:
+                line = getattr(obstacle.node, "lineno", 0)
+                message += f": {obstacle.detail or REASONS[reason].what} ({obstacle.module.path.name}:{line})"
+            yield self.finding(project.file(cls.module), head, message, reason=reason, help=REASONS[reason].advice)
