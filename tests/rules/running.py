@@ -7,7 +7,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from fixtures.eras.record import source_digest
 from tests.rules.harness import Case
+from tests.rules.keys import plain_keys
 
 # Since JAX 0.5 random streams differ unless this is off (facts: threefry_partitionable).
 _OLD_STREAMS = ("flax-0.3", "flax-0.5", "jax-0.4.13")
@@ -24,7 +25,12 @@ def run_main(case: Case, side: str) -> tuple[dict[str, np.ndarray], list[str]]:
     """`main()` of one side as numpy arrays, and the deprecation warnings that its own lines caused."""
     entry = case.entry(side)
     root = entry.parent
-    with _config(case, side), _modules_below(root), warnings.catch_warnings(record=True) as caught:
+    with (
+        _config(case, side),
+        _modules_below(root),
+        plain_keys() if case.rule.startswith("linen-") else nullcontext(),
+        warnings.catch_warnings(record=True) as caught,
+    ):
         warnings.simplefilter("always")
         if entry.name == "main.py":
             sys.path.insert(0, str(root))
