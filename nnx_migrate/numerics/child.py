@@ -26,16 +26,18 @@ import optax  # noqa: F401
 
 from nnx_migrate.numerics.source import ModelSource
 
+Action = Callable[[ModelSource, Mapping[str, Any]], dict[str, Any]]
 
-def main(job_file: str, answer_file: str) -> None:
-    """Runs one job and writes its answer."""
+
+def main(job_file: str, answer_file: str, actions: Mapping[str, Action] | None = None) -> None:
+    """Runs one job and writes its answer. `actions` are those of another program of the same manners."""
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     try:
         source = ModelSource.from_json(job["source"])
         sys.path[:0] = source.import_roots
         sys.argv = ["nnx-migrate"]
         os.chdir(source.root)
-        answer = _ACTIONS[job["action"]](source, job)
+        answer = (actions or _ACTIONS)[job["action"]](source, job)
     except BaseException as error:  # user code may raise SystemExit too
         answer = {"error": _explain(error)}
     Path(answer_file).write_text(json.dumps(answer), encoding="utf-8")
@@ -59,7 +61,7 @@ def _after(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
     return process_proof.run_after(source, job)
 
 
-_ACTIONS: Mapping[str, Callable[[ModelSource, Mapping[str, Any]], dict[str, Any]]] = {
+_ACTIONS: Mapping[str, Action] = {
     "trace": _trace,
     "before": _before,
     "after": _after,
@@ -75,4 +77,4 @@ def _explain(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], sys.argv[2])

@@ -156,7 +156,9 @@ class MissingStreamError(InvalidRngError):
 
     def __init__(self, stream: str, path: str):
         self.stream = stream
-        super().__init__(f'{path} needs PRNG for "{stream}"')  # type: ignore[no-untyped-call]
+        message = f'{path} needs PRNG for "{stream}"'
+        super().__init__(message)  # type: ignore[no-untyped-call]
+        self.args = (message,)  # without the link that Flax adds
 
 
 def base_key(seed: int | jax.Array) -> jax.Array:

@@ -169,7 +169,7 @@ def _retry_without_order(
     if Proof(checks).proven:
         proof.checks = checks
         proof.notes.append(
-            "equal when all draws of a stream share one key: the draws are the same, in another order or nesting"
+            "equal when all draws of a stream share one key: the same draws, in another order or nesting"
         )
 
 

@@ -52,6 +52,7 @@ class LinenSide(Side):
         self.mutable = mutable
         self._structure: Any = None
         self._eval_writes = False
+        self._eval_streams: tuple[str, ...] = ()
 
     def describe(self) -> Description:
         """See `Side.describe`; also finds out which streams the model asks for."""
@@ -100,20 +101,22 @@ class LinenSide(Side):
             return 0
 
         try:
-            self._retry(lambda: jax.eval_shape(abstract, self.leaves, arrays))
+            self._retry(phase, lambda: jax.eval_shape(abstract, self.leaves, arrays))
         except Exception as error:  # user code may raise anything; the run proper reports it
             self.notes.append(f"tracing the {phase} call of the Linen model failed: {type(error).__name__}")
 
-    def _retry(self, run: Callable[[], Result]) -> Result:
+    def _retry(self, phase: Phase, run: Callable[[], Result]) -> Result:
         """Runs again with what the model turned out to need: a random stream, or permission to write in eval
         mode."""
         while True:
             try:
                 return run()
             except MissingStreamError as error:
-                if error.stream in self.streams:
+                if error.stream in self._streams(phase):
                     raise
-                self.streams = (*self.streams, error.stream)
+                if phase == "eval":
+                    self._eval_streams = (*self._eval_streams, error.stream)
+                self.streams = tuple(dict.fromkeys((*self.streams, error.stream)))
             except ModifyScopeVariableError:
                 if self._eval_writes:
                     raise
@@ -145,9 +148,8 @@ class LinenSide(Side):
         return output, flatten(state_collections({**variables, **updated})), draws
 
     def _streams(self, phase: Phase) -> Sequence[str]:
-        """In eval mode the usual dropout key is left out, as programs do; `has_rng` then says what it said
-        there."""
-        return self.streams if phase == "train" else [name for name in self.streams if name != "dropout"]
+        """In eval mode only what the model insists on, as programs do; `has_rng` then says what it said there."""
+        return self.streams if phase == "train" else self._eval_streams
 
     def _mutable(self, phase: Phase, variables: Mapping[str, Any]) -> list[str]:
         if self.mutable is not None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 from nnx_migrate.numerics.layer_maps import LAYER_MAPS
 from nnx_migrate.numerics.leaf_transforms import IDENTITY, Shape, Transform, TransformError
-from nnx_migrate.numerics.map_sequences import SequenceEntry, replay
 from nnx_migrate.numerics.map_patterns import ORDINAL, Path, PathPattern, PatternError, Value
+from nnx_migrate.numerics.map_sequences import SequenceEntry, replay
 from nnx_migrate.numerics.parameter_map import DYNAMIC, ClassMap, Entry, LeafEntry, ModuleEntry, ParameterMap
 
 #: Collections with an NNX variable type of their own; any other may have any type that is none of these.

@@ -84,7 +84,9 @@ def _rounds(loop: Repeated, modules: set[Path], binding: Mapping[str, int]) -> i
         if place is None:
             continue
         prefix = PathPattern(path[:place]).render(binding)
-        indices = [int(m[place]) for m in modules if len(m) > place and m[:place] == prefix and m[place].isdecimal()]
+        indices = [
+            int(m[place]) for m in modules if len(m) > place and m[:place] == prefix and m[place].isdecimal()
+        ]
         longest = max(longest, *(i + 1 for i in indices), 0)
     return longest
 
@@ -119,4 +121,6 @@ def _step_to_json(step: Step) -> dict[str, Any]:
 def _step_from_json(raw: Mapping[str, Any]) -> Step:
     if "loop" in raw:
         return Repeated(raw["loop"], tuple(_step_from_json(inner) for inner in raw["body"]))
-    return Created(raw["prefix"], PathPattern.of(raw["nnx"]), raw["module"], bool(raw.get("conditional", False)))
+    return Created(
+        raw["prefix"], PathPattern.of(raw["nnx"]), raw["module"], bool(raw.get("conditional", False))
+    )
