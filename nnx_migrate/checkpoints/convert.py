@@ -24,11 +24,13 @@ class Conversion:
         checkpoint: the source.
         target: the abstract models.
         plan: which leaves go where.
+        options: the choices that it was planned with.
     """
 
     checkpoint: Checkpoint
     target: Target
     plan: Plan
+    options: Options
 
     @property
     def nbytes(self) -> int:
@@ -95,7 +97,8 @@ def plan_conversion(
     except (OSError, MapFormatError) as error:
         raise MappingError(f"The parameter map can't be read: {error}") from error
     target = load_target(model, folder or Path.cwd())
-    return Conversion(checkpoint, target, make_plan(checkpoint, entries, target, options or Options()))
+    chosen = options or Options()
+    return Conversion(checkpoint, target, make_plan(checkpoint, entries, target, chosen), chosen)
 
 
 def _size(shape: tuple[int, ...]) -> int:

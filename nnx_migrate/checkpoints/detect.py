@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def open_checkpoint(
     Raises:
         CheckpointError: with what is wrong and what to do; see its subclasses.
     """
-    path = path.expanduser().absolute()
+    path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100  resolves "..", but no symlinks
     if not path.exists():
         raise CheckpointError(f"There is no file or folder {path}.")
     if path.is_file():

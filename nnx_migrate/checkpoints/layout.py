@@ -39,6 +39,7 @@ class Layout:
         matches: the models found in it.
         combined: the places whose model and optimizer are one `nnx.ModelAndOptimizer`.
         pure: leave out the `value` level (`nnx.to_pure_dict`).
+        model_only: the models stand alone, whatever the source has beside them.
     """
 
     style: str
@@ -46,6 +47,7 @@ class Layout:
     matches: Sequence[Match]
     combined: Iterable[TreePath] = ()
     pure: bool = False
+    model_only: bool = False
     _bases: dict[TreePath, list[Match]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -109,6 +111,8 @@ class Layout:
 
     def is_state(self, base: TreePath) -> bool:
         """Whether `base` has fields beside the variables (a `TrainState`)."""
+        if self.model_only:
+            return False
         own = {name for match in self._bases[base] for name in match.fields.values()}
         return bool(own) and bool(set(self.locator.children[base]) - own)
 

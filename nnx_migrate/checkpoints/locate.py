@@ -87,6 +87,8 @@ class Locator:
             candidates = self._nnx_candidates if form == "nnx" else self._linen_candidates
             for candidate in candidates(place):
                 sources = self._sources(candidate, form)
+                if form == "nnx" and 2 * len(sources.keys() & part.stored().keys()) < len(part.stored()):
+                    continue  # no NNX state at all: its problems would tell nobody anything
                 try:
                     pairs = self._pairs(sources, form, part, root_class)
                 except MapError as error:
@@ -105,8 +107,13 @@ class Locator:
                 f"The checkpoint has no parameters for {name}.", hint="`inspect` shows what it has."
             )
         where, problems = min(failures, key=lambda failure: len(failure[1]))
+        hint = (
+            ""
+            if self.map.modules
+            else "There is no parameter map: give the file that `fix` recorded with --map."
+        )
         raise MappingError(
-            f"The variables under {show_path(where)} don't fit the model {name}.", details=problems
+            f"The variables under {show_path(where)} don't fit the model {name}.", hint=hint, details=problems
         )
 
     def _linen_candidates(self, place: TreePath) -> Iterator[_Candidate]:
@@ -179,8 +186,6 @@ class Locator:
         # Dtypes are the planner's business: a checkpoint may be stored in another precision than the model's.
         targets = {path: LeafSpec(spec.shape, "", spec.kind) for path, spec in part.stored().items()}
         if form == "nnx":
-            if not sources.keys() & targets.keys():
-                raise MapError([f"NNX leaf {show_path(path)} is not mapped" for path in targets])
             kinds = {path: spec.kind for path, spec in targets.items()}
             stored = {path: self._spec(leaf, kinds.get(path, "")) for path, leaf in sources.items()}
             pairs = [LeafPair((path,), (path,)) for path in targets if path in stored]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from nnx_migrate.checkpoints.tree import TreePath, show_path
 
@@ -33,6 +35,12 @@ class Options:
     cast: bool = False
     unreplicate: bool = False
     root_class: str | None = None
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Options:
+        """From the JSON of `dataclasses.asdict`."""
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
+        return cls(**values)
 
 
 def matches(path: TreePath, patterns: tuple[str, ...]) -> bool:

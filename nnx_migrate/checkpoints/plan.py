@@ -28,6 +28,7 @@ from nnx_migrate.checkpoints.tree import (
 )
 from nnx_migrate.checkpoints.variables import unboxed
 from nnx_migrate.numerics.leaf_transforms import IDENTITY, Transform
+from nnx_migrate.numerics.map_expansion import LeafPair
 from nnx_migrate.numerics.parameter_map import ParameterMap
 
 
@@ -50,11 +51,20 @@ class Move:
 
 
 @dataclass
+class MovedModel:
+    """A model of the source, and where each of its NNX variables goes."""
+
+    match: Match
+    destinations: dict[TreePath, TreePath] = field(default_factory=dict)
+
+
+@dataclass
 class Plan:
     """Everything that will be written.
 
     Attributes:
         leaves: the source leaves after the rewriting that some old formats need.
+        models: every model that was found.
         moves: arrays on their way.
         values: small things written as they are: Python scalars, strings, typed PRNG keys.
         empties: places that hold nothing, but that a restore looks for (masked moments).
@@ -64,6 +74,7 @@ class Plan:
     """
 
     leaves: dict[TreePath, Leaf]
+    models: list[MovedModel] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     values: dict[TreePath, Any] = field(default_factory=dict)
     empties: set[TreePath] = field(default_factory=set)
@@ -82,12 +93,18 @@ def make_plan(checkpoint: Checkpoint, parameter_map: ParameterMap, target: Targe
     Raises:
         MappingError: with every leaf that is missing, extra or mis-shaped; nothing has been written then.
     """
+    leaves, notes = source_leaves(checkpoint, options)
+    planner = _Planner(Plan(leaves, notes=[*checkpoint.notes, *notes]), parameter_map, target, options)
+    return planner.plan()
+
+
+def source_leaves(checkpoint: Checkpoint, options: Options) -> tuple[dict[TreePath, Leaf], list[str]]:
+    """The leaves that a conversion starts from: without what is dropped, old layouts rewritten; and notes."""
     leaves = {path: leaf for path, leaf in checkpoint.leaves.items() if not matches(path, options.drop)}
     leaves, notes = legacy_optim.rewrite(leaves, keep_state=not options.model_only)
     if options.unreplicate:
         leaves = {path: _first_device(path, leaf) for path, leaf in leaves.items()}
-    planner = _Planner(Plan(leaves, notes=[*checkpoint.notes, *notes]), parameter_map, target, options)
-    return planner.plan()
+    return leaves, notes
 
 
 class _Planner:
@@ -105,7 +122,10 @@ class _Planner:
                 place, _without_fresh(part, self.options.fresh), self._root_class(part)
             )
         combined = [place for place, part in parts.items() if part.combined]
-        layout = Layout(self.options.layout, self.locator, matched, combined, self.options.pure)
+        choices = self.options
+        layout = Layout(
+            choices.layout, self.locator, matched, combined, choices.pure, model_only=choices.model_only
+        )
         for match in matched:
             self._move_variables(match, parts[match.place], layout)
         if self.options.model_only:
@@ -147,8 +167,11 @@ class _Planner:
 
     def _move_variables(self, match: Match, part: Part, layout: Layout) -> None:
         wrong_dtypes = []
+        moved = MovedModel(match)
+        self.result.models.append(moved)
         for pair in match.pairs:
             sources = tuple(match.sources[path] for path in pair.linen)
+            transform = self._needed(pair, match, part)
             collection = pair.linen[0][0]
             dtype = self._array(sources[0]).dtype
             destinations = []
@@ -159,9 +182,10 @@ class _Planner:
                         f"{show_path(sources[0])} is {dtype}, the model's {show_path(path)} {wanted}"
                     )
                 place = layout.variable(match, collection, path)
+                moved.destinations[path] = place
                 destinations.append(Destination(place, part.leaves[path].shape, wanted))
             self.result.nnx_nodes.add(layout.model_node(match, collection))
-            self._add(sources, destinations, pair.transform)
+            self._add(sources, destinations, transform)
         if wrong_dtypes:
             raise MappingError(
                 "The checkpoint and the model differ in precision.",
@@ -211,6 +235,7 @@ class _Planner:
             if not any(present):
                 self.result.empties.update(layout.copied(copy, path) for path in pair.nnx)
                 continue
+            transform = self._needed(pair, copy.match, part)
             arrays = [leaf for leaf in map(self.result.leaves.get, sources) if isinstance(leaf, ArrayLeaf)]
             names = " + ".join(map(show_path, sources))
             if not all(present):
@@ -219,9 +244,9 @@ class _Planner:
             mirrored = [self._array(copy.match.sources[path]).shape for path in pair.linen]
             shapes = [part.leaves[path].shape for path in pair.nnx]
             if [leaf.shape for leaf in arrays] != mirrored:
-                if pair.transform != IDENTITY:
+                if transform != IDENTITY:
                     self.problems.append(
-                        f"{names}: no {pair.transform.kind} for values of another shape than the parameter"
+                        f"{names}: no {transform.kind} for values of another shape than the parameter"
                     )
                     continue
                 shapes = [arrays[0].shape]
@@ -229,8 +254,15 @@ class _Planner:
                 Destination(layout.copied(copy, path), shape, arrays[0].dtype)
                 for path, shape in zip(pair.nnx, shapes, strict=True)
             ]
-            self._add(sources, destinations, pair.transform)
+            self._add(sources, destinations, transform)
         self.result.nnx_nodes.add(layout.copy_node(copy))
+
+    def _needed(self, pair: LeafPair, match: Match, part: Part) -> Transform:
+        """The transform of a pair; a reshape to the shape that the variable has already is none."""
+        if pair.transform.kind != "reshape":
+            return pair.transform
+        shape = self._array(match.sources[pair.linen[0]]).shape
+        return IDENTITY if shape == part.leaves[pair.nnx[0]].shape else pair.transform
 
     def _move_rest(self, layout: Layout) -> None:
         for path, leaf in self.result.leaves.items():

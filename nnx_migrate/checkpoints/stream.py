@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from orbax.checkpoint import type_handlers
 
-from nnx_migrate.checkpoints.budget import ByteBudget
 from nnx_migrate.checkpoints.errors import CheckpointError
+from nnx_migrate.checkpoints.memory import ByteBudget, return_freed_memory
 from nnx_migrate.checkpoints.plan import Move
 from nnx_migrate.checkpoints.tree import ArrayLeaf, Leaf, TreePath, show_path
 from nnx_migrate.numerics.leaf_transforms import IDENTITY, TransformError
@@ -90,6 +90,8 @@ class StreamingHandler(type_handlers.TypeHandler):  # type: ignore[misc]
                 for future in await self._arrays.serialize([array], [info], [arg]):
                     await asyncio.to_thread(future.result)
                 self._progress(array.nbytes)
+            del arrays, array
+            return_freed_memory()
 
 
 def run_move(move: Move, leaves: Mapping[TreePath, Leaf]) -> list[np.ndarray[Any, Any]]:

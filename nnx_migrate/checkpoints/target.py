@@ -65,7 +65,7 @@ class Target:
         from flax import nnx
 
         def initial() -> list[list[Any]]:
-            models = {place: model for place, (model, _) in _objects(self.build()).items()}
+            models = models_in(self.build())
             states = {place: _flat_state(nnx, models[place]) for place in wanted}
             return [[states[place][path].get_value() for path in paths] for place, paths in wanted.items()]
 
@@ -129,11 +129,18 @@ def resolve(expression: str, folder: Path) -> Callable[[], Any]:
     def build() -> Any:
         value = eval(compiled, {"nnx": nnx, **vars(module)})
         if isinstance(value, type) or (callable(value) and not isinstance(value, nnx.Module)):
-            takes_rngs = "rngs" in inspect.signature(value).parameters
+            # A module's class hides the signature of its __init__ behind its metaclass.
+            signature = inspect.signature(getattr(value, "__init__") if isinstance(value, type) else value)  # noqa: B009
+            takes_rngs = "rngs" in signature.parameters
             value = value(rngs=nnx.Rngs(0)) if takes_rngs else value()
         return value
 
     return build
+
+
+def models_in(built: Any) -> dict[TreePath, Any]:
+    """The models, by their place, in what the user's function returned."""
+    return {place: model for place, (model, _) in _objects(built).items()}
 
 
 def _objects(built: Any) -> dict[TreePath, tuple[Any, Any]]:
