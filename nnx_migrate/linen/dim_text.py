@@ -6,10 +6,8 @@ import ast
 import math
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from nnx_migrate.linen.dims import Atom, Dim, Monomial
+from nnx_migrate.linen import dims
 
 Rename = Callable[[str], str] | None
 
@@ -18,7 +16,7 @@ _SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(5)
 Piece = tuple[str, int]
 
 
-def render(dim: Dim, rename: Rename = None) -> str:
+def render(dim: dims.Dim, rename: Rename = None) -> str:
     """Python source of a known dim; raises ValueError for an unknown one."""
     return _dim(dim, rename)[0]
 
@@ -71,7 +69,7 @@ def _evaluate(node: ast.expr) -> int | float:
 # ---- polynomials -------------------------------------------------------------------------------------------
 
 
-def _dim(dim: Dim, rename: Rename) -> Piece:
+def _dim(dim: dims.Dim, rename: Rename) -> Piece:
     if dim.reason is not None:
         raise ValueError(f"an unknown size has no text: {dim.reason}")
     if len(dim.terms) > 1:
@@ -85,7 +83,7 @@ def _dim(dim: Dim, rename: Rename) -> Piece:
     return _term(monomial, number, rename)
 
 
-def _sum(dim: Dim, rename: Rename) -> str:
+def _sum(dim: dims.Dim, rename: Rename) -> str:
     """Positive terms first, so that no leading minus is needed."""
     terms = sorted(dim.terms.items(), key=lambda term: term[1] < 0)
     text = ""
@@ -97,7 +95,7 @@ def _sum(dim: Dim, rename: Rename) -> str:
     return text
 
 
-def _term(monomial: Monomial, number: int, rename: Rename) -> Piece:
+def _term(monomial: dims.Monomial, number: int, rename: Rename) -> Piece:
     if not monomial.factors:
         return str(number), _ATOM if number >= 0 else _UNARY
     if number == -1:
@@ -127,58 +125,72 @@ def _wrapped(piece: Piece, least: int) -> str:
     return piece[0] if piece[1] >= least else f"({piece[0]})"
 
 
-def _factors(dim: Dim) -> list[Dim]:
+def _factors(dim: dims.Dim) -> list[dims.Dim]:
     """Factors whose product is `dim`: what all terms share, and sums in one atom each."""
-    from nnx_migrate.linen.dims import Dim, common_divisor, exact_quotient
-
-    shared = common_divisor(dim, dim)
-    rest = exact_quotient(dim, shared)
-    if rest is None:
-        return [dim]
-    found: list[Dim] = []
-    for atom in dict.fromkeys(a for monomial in rest.terms for a, _ in monomial.factors):
-        sum_in_atom = _part_in(rest, atom)
-        if len(sum_in_atom.terms) > 1:
-            quotient = exact_quotient(rest, sum_in_atom)
-            if quotient is not None:
-                found.append(sum_in_atom)
-                rest = quotient
-    factors = found if rest == 1 else [*found, rest]
-    if len(found) <= 1 and len(factors) == 1 and shared.const is not None:
-        # 2 * n + 2 reads better than 2 * (n + 1).
-        return [dim]
-    if shared == 1:
-        return factors
+    shared = dims.common_divisor(dim, dim)
     ((monomial, number),) = shared.terms.items()
-    first = [] if not monomial.factors else [Dim({monomial: 1})]
-    return [*first, *factors, *([Dim.of(number)] if number != 1 else [])]
+    rest = dims.exact_quotient(dim, shared)
+    assert rest is not None
+    sums: list[dims.Dim] = []
+    for atom in _atoms(rest):
+        sum_in_atom = _part_in(rest, atom)
+        quotient = dims.exact_quotient(rest, sum_in_atom) if len(sum_in_atom.terms) > 1 else None
+        if quotient is not None:
+            sums.append(sum_in_atom)
+            rest = quotient
+    if rest.const is None:
+        sums.append(rest)
+    else:
+        number *= rest.const
+    if number < 0:
+        number, sums[-1] = -number, -sums[-1]
+    if len(sums) == 1 and not monomial.factors and (number == 1 or not _only_signs(sums[0])):
+        # 2 * n + 2 and 4 * n + 2 * m read better than 2 * (n + 1) and 2 * (2 * n + m).
+        return [dim]
+    factors = [*([dims.Dim({monomial: 1})] if monomial.factors else []), *sums]
+    if number == 1:
+        return factors
+    if any(term.number_first for term in dim.terms):
+        return [dims.Dim.of(number), *factors]
+    return [*factors, dims.Dim.of(number)]
 
 
-def _part_in(dim: Dim, atom: Atom) -> Dim:
+def _atoms(dim: dims.Dim) -> list[dims.Atom]:
+    """All atoms, in the order of the longest products, which is that of the factors before expansion."""
+    terms = sorted(dim.terms, key=lambda monomial: -monomial.degree)
+    return list(dict.fromkeys(atom for monomial in terms for atom, _ in monomial.factors))
+
+
+def _only_signs(dim: dims.Dim) -> bool:
+    """Whether all terms have a factor of 1 or -1 and none is a plain number."""
+    return all(monomial.factors and abs(number) == 1 for monomial, number in dim.terms.items())
+
+
+def _part_in(dim: dims.Dim, atom: dims.Atom) -> dims.Dim:
     """The terms that share the first term's other factors, divided by these: a polynomial in `atom` alone."""
-    from nnx_migrate.linen.dims import Dim, Monomial, common_divisor, exact_quotient
 
-    def others(monomial: Monomial) -> frozenset[tuple[Atom, int]]:
+    def others(monomial: dims.Monomial) -> frozenset[tuple[dims.Atom, int]]:
         return frozenset(factor for factor in monomial.factors if factor[0] != atom)
 
     first = others(next(m for m in dim.terms if any(a == atom for a, _ in m.factors)))
-    part = Dim(
+    part = dims.Dim(
         {
-            Monomial(tuple(f for f in m.factors if f[0] == atom)): number
+            dims.Monomial(tuple(f for f in m.factors if f[0] == atom)): number
             for m, number in dim.terms.items()
             if others(m) == first
         }
     )
-    primitive = exact_quotient(part, common_divisor(part, part))
+    divisor = dims.common_divisor(part, part)
+    # The power of the atom comes with a plus, so that (h - 2) * (w - 2) is not (2 - h) * (2 - w).
+    falls = next(number for monomial, number in part.terms.items() if monomial.factors) < 0
+    primitive = dims.exact_quotient(part, -divisor if falls else divisor)
     return part if primitive is None else primitive
 
 
 # ---- atoms -------------------------------------------------------------------------------------------------
 
 
-def _atom(atom: Atom, rename: Rename) -> Piece:
-    from nnx_migrate.linen import dims
-
+def _atom(atom: dims.Atom, rename: Rename) -> Piece:
     if isinstance(atom, dims.Symbol):
         return _symbol(atom.text if rename is None else rename(atom.text))
     if isinstance(atom, dims.FloorDiv | dims.Mod):
@@ -193,7 +205,7 @@ def _atom(atom: Atom, rename: Rename) -> Piece:
     return f"{name}({', '.join(_dim(arg, rename)[0] for arg in atom.args)})", _ATOM
 
 
-def _argument(arg: Dim | float, rename: Rename) -> str:
+def _argument(arg: dims.Dim | float, rename: Rename) -> str:
     return repr(arg) if isinstance(arg, int | float) else _dim(arg, rename)[0]
 
 

@@ -16,7 +16,7 @@ from functools import reduce
 from math import gcd
 from operator import mul
 
-from nnx_migrate.linen import dim_text
+from nnx_migrate.linen import dim_bounds, dim_text
 
 
 @dataclass(frozen=True)
@@ -290,15 +290,13 @@ class Dim:
 
 def same(a: int | Dim, b: int | Dim) -> bool | None:
     """Whether both are the same integer in every run (True), in no run (False), or can't be told (None)."""
-    from nnx_migrate.linen.dim_bounds import lower_bound
-
     difference = Dim.of(a) - Dim.of(b)
     if not difference.known:
         return None
     if difference.const is not None:
         return difference.const == 0
     for side in (difference, -difference):
-        bound = lower_bound(side)
+        bound = dim_bounds.lower_bound(side)
         if bound is not None and bound > 0:
             return False
     # 2n + 1 is never 2m: what divides all symbolic terms must divide the constant, too.
@@ -310,15 +308,13 @@ def same(a: int | Dim, b: int | Dim) -> bool | None:
 
 def at_least(a: int | Dim, b: int | Dim) -> bool | None:
     """Whether `a >= b` in every run (True), in no run (False), or can't be told (None)."""
-    from nnx_migrate.linen.dim_bounds import lower_bound
-
     difference = Dim.of(a) - Dim.of(b)
     if not difference.known:
         return None
-    bound = lower_bound(difference)
+    bound = dim_bounds.lower_bound(difference)
     if bound is not None and bound >= 0:
         return True
-    bound = lower_bound(-difference)
+    bound = dim_bounds.lower_bound(-difference)
     if bound is not None and bound > 0:
         return False
     return None
@@ -447,6 +443,8 @@ def exact_quotient(a: Dim, b: Dim) -> Dim | None:
     """`q` with `q * b == a` identically, or None: polynomial division by the leading term."""
     if not a.known or not b.known or b == 0:
         return None
+    if len(b.terms) == 1:
+        return _quotient_by_term(a, b)
     leading = max(b.terms, key=_order)
     quotient, rest = Dim.of(0), a
     while rest.terms:
@@ -458,6 +456,18 @@ def exact_quotient(a: Dim, b: Dim) -> Dim | None:
         step = Dim({factor: number})
         quotient, rest = quotient + step, rest - step * b
     return quotient
+
+
+def _quotient_by_term(a: Dim, b: Dim) -> Dim | None:
+    """Every term divided by the only term of `b`, in the order in which they stand."""
+    ((divisor, number),) = b.terms.items()
+    terms: dict[Monomial, int] = {}
+    for monomial, coefficient in a.terms.items():
+        quotient = monomial.divided_by(divisor)
+        if quotient is None or coefficient % number:
+            return None
+        terms[quotient] = coefficient // number
+    return Dim(terms)
 
 
 def _order(monomial: Monomial) -> tuple[int, list[tuple[tuple[int, ...], int]]]:

@@ -9,8 +9,56 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.shapes import Array, Global
 from tests.linen.oracle import Case, Dice, judge
 
-UNARY = ["jax.numpy.exp", "jax.numpy.abs", "jax.numpy.sin", "jax.numpy.square", "jax.numpy.isnan", "jax.numpy.floor", "jax.nn.relu", "jax.nn.gelu", "jax.nn.silu", "jax.nn.softplus", "jax.nn.tanh", "jax.nn.sigmoid", "jax.nn.hard_tanh", "flax.linen.swish", "flax.linen.relu", "flax.linen.elu", "flax.linen.leaky_relu", "jax.lax.rsqrt", "jax.lax.stop_gradient", "jax.numpy.sign", "jax.numpy.nan_to_num", "jax.nn.squareplus", "jax.scipy.special.logit", "jax.numpy.negative", "jax.numpy.ceil", "jax.numpy.rint", "jax.numpy.logical_not", "jax.numpy.copy", "jax.nn.celu", "jax.nn.selu", "jax.nn.mish"]
-BINARY = ["jax.numpy.add", "jax.numpy.subtract", "jax.numpy.multiply", "jax.numpy.divide", "jax.numpy.maximum", "jax.numpy.minimum", "jax.numpy.power", "jax.numpy.greater", "jax.numpy.equal", "jax.numpy.logical_and", "jax.numpy.arctan2", "jax.numpy.mod", "jax.numpy.floor_divide", "jax.numpy.logaddexp", "jax.numpy.isclose"]
+UNARY = [
+    "jax.numpy.exp",
+    "jax.numpy.abs",
+    "jax.numpy.sin",
+    "jax.numpy.square",
+    "jax.numpy.isnan",
+    "jax.numpy.floor",
+    "jax.nn.relu",
+    "jax.nn.gelu",
+    "jax.nn.silu",
+    "jax.nn.softplus",
+    "jax.nn.tanh",
+    "jax.nn.sigmoid",
+    "jax.nn.hard_tanh",
+    "flax.linen.swish",
+    "flax.linen.relu",
+    "flax.linen.elu",
+    "flax.linen.leaky_relu",
+    "jax.lax.rsqrt",
+    "jax.lax.stop_gradient",
+    "jax.numpy.sign",
+    "jax.numpy.nan_to_num",
+    "jax.nn.squareplus",
+    "jax.scipy.special.logit",
+    "jax.numpy.negative",
+    "jax.numpy.ceil",
+    "jax.numpy.rint",
+    "jax.numpy.logical_not",
+    "jax.numpy.copy",
+    "jax.nn.celu",
+    "jax.nn.selu",
+    "jax.nn.mish",
+]
+BINARY = [
+    "jax.numpy.add",
+    "jax.numpy.subtract",
+    "jax.numpy.multiply",
+    "jax.numpy.divide",
+    "jax.numpy.maximum",
+    "jax.numpy.minimum",
+    "jax.numpy.power",
+    "jax.numpy.greater",
+    "jax.numpy.equal",
+    "jax.numpy.logical_and",
+    "jax.numpy.arctan2",
+    "jax.numpy.mod",
+    "jax.numpy.floor_divide",
+    "jax.numpy.logaddexp",
+    "jax.numpy.isclose",
+]
 FLOAT_ONLY = {"jax.lax.rsqrt", "jax.scipy.special.logit"}
 
 
@@ -49,7 +97,25 @@ def elementwise(dice: Dice) -> Iterator[Case]:
             )
 
 
-REDUCTIONS = ["sum", "mean", "max", "min", "prod", "any", "all", "var", "std", "amax", "amin", "nansum", "nanmean", "nanmax", "median", "ptp", "count_nonzero"]
+REDUCTIONS = [
+    "sum",
+    "mean",
+    "max",
+    "min",
+    "prod",
+    "any",
+    "all",
+    "var",
+    "std",
+    "amax",
+    "amin",
+    "nansum",
+    "nanmean",
+    "nanmax",
+    "median",
+    "ptp",
+    "count_nonzero",
+]
 METHODS = [".sum", ".mean", ".max", ".min", ".prod", ".any", ".all", ".var", ".std"]
 ARG = ["jax.numpy.argmax", "jax.numpy.argmin", ".argmax"]
 LOG_SUM = ["jax.nn.logsumexp", "jax.scipy.special.logsumexp"]

@@ -128,7 +128,9 @@ def linear(dice: Dice) -> Iterator[Case]:
             fields = {"num_embeddings": dice.dim(), "features": dims[-1]}
             yield case("Embed", fields, inputs, method="attend")
         else:
-            text, kernel = dice.choice([("...d,df->...f", (dims[-1], features)), ("...d,dhf->...hf", (dims[-1], 2, 3))])
+            text, kernel = dice.choice(
+                [("...d,df->...f", (dims[-1], features)), ("...d,dhf->...hf", (dims[-1], 2, 3))]
+            )
             yield case("Einsum", {"shape": kernel, "einsum_str": text}, inputs)
 
 
@@ -200,7 +202,11 @@ def attention(dice: Dice) -> Iterator[Case]:
             fields["out_features"] = dice.dim()
         if dice.random() < 0.3:
             del fields["qkv_features"]
-        inputs = [array(*batch, queries, dice.dim() * 2), array(*batch, keys, dice.dim()), array(*batch, keys, dice.dim())]
+        inputs = [
+            array(*batch, queries, dice.dim() * 2),
+            array(*batch, keys, dice.dim()),
+            array(*batch, keys, dice.dim()),
+        ]
         if dice.random() < 0.5:
             mask = dice.choice([None, Array.of(*batch, 1, queries, queries, dtype="bool")])
             yield case("SelfAttention", fields, inputs[0], mask)
@@ -230,7 +236,11 @@ def recurrent(dice: Dice) -> Iterator[Case]:
             key = Array.of(2, dtype="uint32")
             yield case(cell, fields, key, step.shape, method="initialize_carry")
         elif roll in (2, 3):
-            fields = {"cell": nested(cell, features=hidden), "time_major": dice.random() < 0.3, "return_carry": dice.random() < 0.4}
+            fields = {
+                "cell": nested(cell, features=hidden),
+                "time_major": dice.random() < 0.3,
+                "return_carry": dice.random() < 0.4,
+            }
             yield case("RNN", fields, sequence, **dice.choice([{}, {"return_carry": True}]))
         elif roll == 4:
             rnns = [nested("RNN", cell=nested(cell, features=size)) for size in (hidden, dice.dim())]

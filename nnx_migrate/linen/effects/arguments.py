@@ -171,6 +171,8 @@ def dtype_of(value: Value, default: str | None = None) -> str | None:
 
 def promote(*arrays: Array) -> str | None:
     """The dtype of arithmetic on all operands, as far as it is certain."""
+    if not arrays:
+        raise Unmodelled("an operation on no operands")
     strong = {array.dtype for array in arrays if not array.weak}
     kinds = [None if array.dtype is None else kind(array.dtype) for array in arrays]
     ranks = [KINDS.index(k) for k in kinds if k is not None]

@@ -48,6 +48,8 @@ def reduce(tensor: Value, pattern: Value, reduction: Value, **axes_lengths: Valu
 @models("einops.einsum", "einops.einops.einsum")
 def einsum(*tensors_and_pattern: Value) -> Array:
     """Einstein summation over named axes; the pattern comes last."""
+    if not tensors_and_pattern:
+        raise Unmodelled("an einsum of nothing")
     *tensors, pattern = tensors_and_pattern
     left, arrow, right = str_of(pattern, "the pattern").partition("->")
     operands = left.split(",")

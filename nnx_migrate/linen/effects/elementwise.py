@@ -169,6 +169,8 @@ def clip(
     x: Value = None,
 ) -> Array:
     """Array bounds broadcast. (`a`, `a_min` and `a_max` are the names of older releases.)"""
+    if arr is None and a is None and x is None:
+        raise Unmodelled("clip of nothing")
     given = [value for value in (arr, a, x, min, max, a_min, a_max) if value is not None]
     return combine(*given)
 

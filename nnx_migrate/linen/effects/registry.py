@@ -106,3 +106,9 @@ def modelled() -> tuple[str, ...]:
     """All modelled qualified names."""
     load()
     return tuple(_functions)
+
+
+def modelled_methods() -> tuple[str, ...]:
+    """All modelled methods of arrays."""
+    load()
+    return tuple(_methods)

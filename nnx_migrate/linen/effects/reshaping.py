@@ -202,7 +202,7 @@ def rollaxis(a: Value, axis: Value, start: Value = 0) -> Array:
     """One axis moved in front of another."""
     array = array_of(a)
     rank = len(array.shape.items())
-    moved, place = int_of(axis, "axis") % rank, int_of(start, "start")
+    moved, place = array.shape.axis(int_of(axis, "axis")) + rank, int_of(start, "start")
     place = place + rank if place < 0 else place
     if not 0 <= place <= rank:
         raise Unmodelled("rollaxis out of bounds")
@@ -217,6 +217,8 @@ def expand_dims(a: Value, axis: Value) -> Array:
     """New axes at these places of the result."""
     array = array_of(a)
     places = ints_of(axis, "axis")
+    if not places:
+        return array
     if all(place < 0 for place in places) and not array.shape.exact:
         rank = max(-place for place in places)
         shape = array.shape.with_last(rank - len(places))

@@ -49,6 +49,8 @@ def _many(a: Value, s: Value, axes: Value, default: Value) -> tuple[Array, tuple
         count = len(array.shape.items()) if lengths is None else len(lengths)
         chosen = tuple(range(-count, 0))
     places = axes_of(chosen, array.shape)
+    if not places:
+        raise Unmodelled("a Fourier transform along no axis")
     if lengths is not None and len(lengths) != len(places):
         raise Unmodelled("lengths and axes of a Fourier transform differ in number")
     return array, places, lengths

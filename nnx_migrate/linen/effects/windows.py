@@ -128,11 +128,11 @@ def pads_of(padding: Value, count: int) -> Pads:
 
 def _pooled(inputs: Value, window_shape: Value, strides: Value, padding: Value) -> Array:
     array = array_of(inputs)
+    if isinstance(window_shape, int | Dim) or isinstance(strides, int | Dim):
+        raise Unmodelled("pooling takes tuples")
     windows = dims_of(window_shape, "window_shape")
     count = len(windows)
     steps = per_axis(strides or None, count, "strides")
-    if isinstance(window_shape, int | Dim) or isinstance(strides, int | Dim):
-        raise Unmodelled("pooling takes tuples")
     spatial = array.shape.last(count + 1)[:count]
     sizes = windowed(spatial, windows, steps, pads_of(padding, count))
     result = array.shape.before(count + 1).then(*sizes, array.shape.dim(-1))
@@ -320,6 +320,8 @@ def conv_transpose(
     """The transposed convolution, channels last by default."""
     left, right = array_of(lhs), array_of(rhs)
     rank = len(left.shape.items())
+    if len(right.shape.items()) != rank:
+        raise Unmodelled("convolution of arrays of different rank")
     layouts = dimension_numbers if dimension_numbers is not None else _TRANSPOSE_LAYOUTS.get(rank)
     orders = _specs(layouts, rank)
     count = rank - 2
