@@ -125,6 +125,12 @@ class Follower:
         value = self.values.get(node)
         return value.kind if value else None
 
+    def only_call(self, module: Module, node: ast.AST) -> tuple[Module, ast.Call, Callee] | None:
+        """The one call in the project of the function around `node`; None where there are none or several."""
+        function = module.enclosing(node, ast.FunctionDef, ast.AsyncFunctionDef)
+        calls = self._calls.get(function, []) if isinstance(function, ast.FunctionDef) else []
+        return calls[0] if len(calls) == 1 else None
+
     def _escape(self, module: Module, node: ast.AST, why: str) -> None:
         self.escapes.append(Escape(module, node, why))
 

@@ -1,0 +1,546 @@
+"""Rule `jax-experimental-optimizers`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from nnx_migrate.rules._jax_optimizers_table import FUNCTIONS, MODULES, OPTIMIZERS, SCHEDULES, rewritten
+from nnx_migrate.rules._sites import Patches, Site, sites
+from nnx_migrate.rules._step_count import counts_from_zero
+
+from nnx_migrate.engine.arguments import CannotBind
+from nnx_migrate.engine.callees import Callees
+from nnx_migrate.engine.context import CannotName, FixBuilder, ProjectContext
+from nnx_migrate.engine.findings import Finding, Fix, Safety
+from nnx_migrate.engine.follow import DONE, Element, Follower, Kind, Value
+from nnx_migrate.engine.rule import ProjectRule
+from nnx_migrate.names.instances import self_name
+from nnx_migrate.names.modules import Module
+
+INIT, UPDATE, PARAMS, STATE = "init_fn", "update_fn", "params_fn", "optimizer state"
+_SAME = {"jax.device_put", "jax.device_get", "jax.block_until_ready", "copy.deepcopy", "copy.copy"}
+
+
+class RefusalError(Exception):
+    """The optimizer can't be rewritten; the message says why, `reason` is its documented id."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class JaxExperimentalOptimizers(ProjectRule):
+    """Optimizers of `jax.experimental.optimizers`, superseded by Optax.
+
+    What it finds
+    -------------
+    `opt_init, opt_update, get_params = optimizers.adam(1e-3)` and its like, with `optimizers` from
+    `jax.experimental` (removed) or `jax.example_libraries`; `clip_grads` and `l2_norm` of the same module.
+
+    Why
+    ---
+    `jax.experimental.optimizers` was removed in JAX 0.3.16. What remains of it in `jax.example_libraries` is
+    meant for examples; the ecosystem uses Optax.
+
+    Example
+    -------
+        opt_init, opt_update, get_params = optimizers.adam(1e-3)
+        opt_state = opt_init(params)
+        for i in range(steps):
+            params = get_params(opt_state)
+            opt_state = opt_update(i, grads(params), opt_state)
+
+    becomes
+
+        tx = optax.adam(1e-3)
+        opt_state = (params, tx.init(params))
+        for i in range(steps):
+            params, tx_state = opt_state
+            updates, tx_state = tx.update(grads(params), tx_state, params)
+            opt_state = (optax.apply_updates(params, updates), tx_state)
+
+    The state stays one value that holds the parameters, as it did, so that functions keep their signatures.
+
+    Fix safety
+    ----------
+    Safe where the three functions and the state can be followed to every use. Optax counts steps by itself: the
+    index that was passed has to be provably 0, 1, 2, ... wherever it matters (Adam, AdaMax, schedules), because
+    a constant or epoch index gave other bias corrections. `clip_grads` and `l2_norm` follow in files whose
+    optimizer is restructured (equal in float32). Where that or anything else can't be shown, only the
+    import is moved to `jax.example_libraries.optimizers`, which behaves the same.
+
+    Since
+    -----
+    JAX 0.2.25 (deprecated), removed in 0.3.16.
+
+    References
+    ----------
+    jax/example_libraries/optimizers.py; Optax documentation, "Getting started".
+    """
+
+    id = "jax-experimental-optimizers"
+    group = "optax"
+    since = "jax>=0.2.25"
+
+    def check_project(self, project: ProjectContext) -> Iterator[Finding]:
+        """One finding for each optimizer, `clip_grads` and `l2_norm`; one for each import that can only move."""
+        found = list(sites(project.project, *MODULES))
+        seeds = [s for s in found if _last(s) in OPTIMIZERS and _call(s) is not None]
+        callees = Callees(project.project)
+        made = {s.node: _attempt(partial(_Restructuring(project, callees, s).fix)) for s in seeds}
+        restructured = {s.module for s in seeds if isinstance(made[s.node], Fix)}
+        kept: dict[Module, str] = {}
+        for site in found:
+            file = project.file(site.module)
+            experimental = site.qualified.startswith(MODULES[0])
+            message = (
+                f"`{site.qualified}` is gone since JAX 0.3.16"
+                if experimental
+                else f"`{site.qualified}` is superseded by Optax"
+            )
+            if _last(site) in SCHEDULES and seeds:
+                continue  # goes with the optimizer that takes it
+            outcome: Fix | RefusalError = RefusalError("no-equivalent", "")
+            if site.node in made:
+                outcome = made[site.node]
+            elif _last(site) in FUNCTIONS and _call(site) is not None and site.module in restructured:
+                outcome = _attempt(partial(_function_fix, project, site))
+            if isinstance(outcome, Fix):
+                yield self.finding(file, site.node, message, outcome, help=outcome.title)
+            else:
+                kept.setdefault(site.module, str(outcome))
+        for module, why in kept.items():
+            yield from self._moves(project, module, why)
+
+    def _moves(self, project: ProjectContext, module: Module, why: str) -> Iterator[Finding]:
+        """`jax.experimental.optimizers` → `jax.example_libraries.optimizers` in a file's imports and names."""
+        file = project.file(module)
+        for node, _, guard in module.scopes.imports:
+            if guard.name not in ("NONE", "TYPING"):
+                continue
+            fix = file.fix()
+            start, end = module.source.span(node)
+            text = module.source.text[start:end]
+            names = [alias.name for alias in node.names]
+            if (
+                isinstance(node, ast.ImportFrom)
+                and node.module == "jax.experimental"
+                and "optimizers" in names
+            ):
+                alias = next(a for a in node.names if a.name == "optimizers")
+                if len(names) > 1:
+                    new = f"from jax.example_libraries import {module.source.segment(alias)}\n"
+                    fix.insert(module.source.line_start(node.lineno), new)
+                    others = ", ".join(module.source.segment(a) for a in node.names if a is not alias)
+                    fix.replace(node, f"from jax.experimental import {others}")
+                else:
+                    fix.replace(node, text.replace("jax.experimental", "jax.example_libraries", 1))
+            elif isinstance(node, ast.ImportFrom) and node.module == MODULES[0]:
+                fix.replace(node, text.replace(MODULES[0], MODULES[1], 1))
+            elif isinstance(node, ast.Import) and MODULES[0] in names:
+                fix.replace(node, text.replace(MODULES[0], MODULES[1], 1))
+                for site in sites(project.project, MODULES[0]):
+                    if site.module is module and "jax.experimental.optimizers" in module.source.segment(
+                        site.node
+                    ):
+                        segment = module.source.segment(site.node)
+                        fix.replace(
+                            site.node, segment.replace("jax.experimental", "jax.example_libraries", 1)
+                        )
+            else:
+                continue
+            help_ = "import it from jax.example_libraries" + (
+                f"; not rewritten with Optax: {why}" if why else ""
+            )
+            yield self.finding(
+                file,
+                node,
+                "`jax.experimental.optimizers` is gone since JAX 0.3.16",
+                fix.build(help_),
+                help=help_,
+            )
+
+
+def _attempt(make: partial[Fix]) -> Fix | RefusalError:
+    try:
+        return make()
+    except RefusalError as refusal:
+        return refusal
+    except CannotBind as error:
+        return RefusalError(error.reason, str(error))
+    except CannotName as error:
+        return RefusalError("name-taken", str(error))
+
+
+def _function_fix(project: ProjectContext, site: Site) -> Fix:
+    """`clip_grads(...)` and `l2_norm(...)`."""
+    fix = project.file(site.module).fix()
+    call = _call(site)
+    assert call is not None
+    text = rewritten(FUNCTIONS[_last(site)], call, site.module.source, lambda name: fix.name(name, at=call))
+    fix.replace(call, text)
+    lost = "#" in site.module.source.segment(call)
+    return fix.build("use Optax", Safety.UNSAFE if lost else Safety.SAFE)
+
+
+@dataclass
+class _Semantics:
+    """What can be done with the three functions and the state."""
+
+    follower: Follower | None = None
+    inits: dict[ast.Call, Module] = field(default_factory=dict)
+    updates: dict[ast.Call, Module] = field(default_factory=dict)
+    reads: dict[ast.Call, Module] = field(default_factory=dict)
+
+    def attribute(self, value: Value, node: ast.Attribute) -> tuple[ast.expr, Kind] | None:
+        """Neither functions nor state have attributes that code should use."""
+        return None
+
+    def passed(self, value: Value, call: ast.Call, callee: str | None) -> Kind | None:
+        """The state is given to one of the three functions, or copied."""
+        assert self.follower is not None
+        function = self.follower.kind_of(call.func)
+        if value.kind == STATE and function in (UPDATE, PARAMS):
+            return STATE if function == UPDATE else DONE
+        return STATE if value.kind == STATE and callee in _SAME and call.args[:1] == [value.node] else None
+
+    def called(self, value: Value, call: ast.Call) -> Kind | None:
+        """One of the three functions is called."""
+        plain = not call.keywords and not any(isinstance(a, ast.Starred) for a in call.args)
+        if value.kind == INIT and plain and len(call.args) == 1:
+            self.inits[call] = value.module
+            return STATE
+        if value.kind == UPDATE and plain and len(call.args) == 3:
+            self.updates[call] = value.module
+            return STATE
+        if value.kind == PARAMS and plain and len(call.args) == 1:
+            self.reads[call] = value.module
+            return DONE
+        return None
+
+    def other(self, value: Value, parent: ast.AST) -> Kind | None:
+        """`del opt_state`."""
+        return DONE if isinstance(parent, ast.Delete) else None
+
+
+class _Restructuring:
+    """One optimizer triple and all that hangs on it."""
+
+    def __init__(self, project: ProjectContext, callees: Callees, site: Site) -> None:
+        self.project, self.site, self.module = project, site, site.module
+        self.semantics = _Semantics()
+        self.follower = Follower(project.project, self.semantics, callees)
+        self.semantics.follower = self.follower
+        self.patches = Patches(project)
+        self.name = ""
+
+    def fix(self) -> Fix:
+        """The fix. Raises RefusalError, CannotBind, CannotName."""
+        call = _call(self.site)
+        assert call is not None
+        statement = self.module.parents[call]
+        targets = self._targets(statement)
+        for index, kind in enumerate((INIT, UPDATE, PARAMS)):
+            if not (isinstance(targets[index], ast.Name) and self._unread(targets[index])):
+                self.follower._add(self.module, call, Element(index, 3, kind))
+        self.follower.run([])
+        if self.follower.escapes:
+            escape = self.follower.escapes[0]
+            raise RefusalError(
+                "not-followed", f"{escape.module.path.name}:{getattr(escape.node, 'lineno', 0)}: {escape.why}"
+            )
+        self._check_places(targets)
+        self._check_index(call)
+        builder = self.project.file(self.module).fix()
+        self.name = self._free_name(targets[0])
+        spell = partial(self._spell, builder)
+        source = self.module.source
+        texts = self._schedule(call, builder)
+        text = rewritten(OPTIMIZERS[_last(self.site)], call, source, partial(spell, call, self.module), texts)
+        if "#" in source.segment(call):
+            raise RefusalError("comment", "a comment stands between the arguments")
+        assert isinstance(statement, ast.Assign)
+        start, end = source.span(statement.targets[0])
+        if source.text[start - 1 : start] == "(":
+            raise RefusalError("parentheses", "the names stand in parentheses")
+        self.patches.replace(self.module, (start, end), self.name)
+        self.patches.replace(self.module, call, text)
+        for init, module in self.semantics.inits.items():
+            self._init(init, module)
+        done = {
+            read
+            for update, module in self.semantics.updates.items()
+            for read in self._update(update, module, builder)
+        }
+        for read, module in self.semantics.reads.items():
+            if read not in done:
+                self.patches.replace(module, read, f"{self._atom(module, read.args[0])}[0]")
+        self.patches.into(builder)
+        return builder.build("restructure for Optax")
+
+    # -- checks -------------------------------------------------------------------------------------------
+
+    def _targets(self, statement: ast.AST) -> list[ast.expr]:
+        target = (
+            statement.targets[0]
+            if isinstance(statement, ast.Assign) and len(statement.targets) == 1
+            else None
+        )
+        if not isinstance(target, ast.Tuple) or len(target.elts) != 3:
+            raise RefusalError(
+                "not-unpacked", "the optimizer isn't unpacked into its three functions where it is made"
+            )
+        names = all(isinstance(t, ast.Name) for t in target.elts)
+        on_self = all(
+            isinstance(t, ast.Attribute)
+            and isinstance(t.value, ast.Name)
+            and t.value.id == self_name(t, self.module)
+            for t in target.elts
+        )
+        if not names and not on_self:
+            raise RefusalError("not-unpacked", "the three functions are stored in different places")
+        return target.elts
+
+    def _unread(self, target: ast.Name) -> bool:
+        scope = self.module.scope_at(target).binder(target.id)
+        return not any(
+            r.scope.binder(target.id) is scope for r in self.module.scopes.names.get(target.id, ())
+        )
+
+    def _check_places(self, targets: list[ast.expr]) -> None:
+        """The functions are only called, by the names that they got where they were made."""
+        spellings = {ast.unparse(t) for t in targets}
+        for node, value in self.follower.values.items():
+            if value.kind not in (INIT, UPDATE, PARAMS):
+                continue
+            parent = value.module.parents[node]
+            called = isinstance(parent, ast.Call) and parent.func is node
+            if value.module is not self.module or ast.unparse(node) not in spellings or not called:
+                raise RefusalError("handed-on", "its functions are handed on instead of being called")
+        if not self.semantics.updates or not self.semantics.inits:
+            raise RefusalError("not-followed", "nothing in sight initialises and updates with it")
+
+    def _check_index(self, call: ast.Call) -> None:
+        if not OPTIMIZERS[_last(self.site)].counts and self._constant_rate(call):
+            return
+        updates, inits = list(self.semantics.updates.items()), list(self.semantics.inits.items())
+        if len(updates) == 1 and len(inits) == 1 and updates[0][1] is inits[0][1]:
+            update, module = updates[0]
+            if counts_from_zero(update.args[0], update, module, self.follower, inits[0][0]):
+                return
+        raise RefusalError(
+            "step-index",
+            "Optax counts steps by itself, and the index that is passed isn't provably 0, 1, 2, ...",
+        )
+
+    def _constant_rate(self, call: ast.Call) -> bool:
+        """True where the step size is a number: a literal, or a name that only ever is one."""
+        rate = (
+            call.args[0]
+            if call.args
+            else next((k.value for k in call.keywords if k.arg == "step_size"), None)
+        )
+        for _ in range(3):
+            if isinstance(rate, ast.Name):
+                bindings = self.module.scope_at(rate).lookup(rate.id)
+                rate = bindings[0].value if len(bindings) == 1 else None
+        return rate is not None and all(
+            isinstance(n, ast.Constant | ast.BinOp | ast.UnaryOp | ast.operator | ast.unaryop)
+            for n in ast.walk(rate)
+        )
+
+    def _free_name(self, target: ast.expr) -> str:
+        if isinstance(target, ast.Attribute):
+            assert isinstance(target.value, ast.Name)
+            owner = self.module.enclosing(target, ast.ClassDef)
+            taken = {n.attr for n in ast.walk(owner) if isinstance(n, ast.Attribute)} if owner else set()
+            name = next((n for n in ("tx", "optimizer") if n not in taken), None)
+            prefix = f"{target.value.id}."
+        else:
+            used = {*self.module.scopes.names}.union(*(s.bindings for s in self.module.scopes.all_scopes()))
+            name = next((n for n in ("tx", "optimizer", "opt") if n not in used), None)
+            prefix = ""
+        if name is None:
+            raise RefusalError("name-taken", "`tx`, `optimizer` and `opt` already mean something else")
+        return prefix + name
+
+    # -- edits --------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _spell(builder: FixBuilder, at: ast.AST, module: Module, qualified: str) -> str:
+        return builder.other_file(module).name(qualified, at=at)
+
+    def _schedule(self, call: ast.Call, builder: FixBuilder) -> dict[str, str]:
+        """The step size, if it is a schedule of the same old module."""
+        rate = (
+            call.args[0]
+            if call.args
+            else next((k.value for k in call.keywords if k.arg == "step_size"), None)
+        )
+        value, inline = rate, True
+        if isinstance(rate, ast.Name):
+            bindings = self.module.scope_at(rate).lookup(rate.id)
+            value, inline = (bindings[0].value if len(bindings) == 1 else None), False
+        if not isinstance(value, ast.Call):
+            return {}
+        name = self.follower.callees.name(self.module, value.func) or ""
+        if name.rpartition(".")[0] not in MODULES:
+            return {}
+        if name.rpartition(".")[2] not in SCHEDULES:
+            raise RefusalError("no-equivalent", f"Optax has no `{name.rpartition('.')[2]}`")
+        row = SCHEDULES[name.rpartition(".")[2]]
+        text = rewritten(row, value, self.module.source, partial(self._spell, builder, value, self.module))
+        if inline:
+            return {"step_size": text}
+        assert isinstance(rate, ast.Name)
+        if len([r for r in self.module.scopes.names.get(rate.id, ()) if r.node is not rate]) > 0:
+            raise RefusalError("shared-schedule", "its schedule is used elsewhere as well")
+        self.patches.replace(self.module, value, text)
+        return {}
+
+    def _atom(self, module: Module, node: ast.expr) -> str:
+        text = module.source.segment(node)
+        if not isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript):
+            raise RefusalError("not-followed", "the state is computed in the call that uses it")
+        if any(n in self.semantics.updates or n in self.semantics.inits for n in ast.walk(node)):
+            raise RefusalError("not-followed", "the state is computed in the call that uses it")
+        return text
+
+    def _init(self, call: ast.Call, module: Module) -> None:
+        """`opt_init(params)` → `(params, tx.init(params))`."""
+        source = module.source
+        argument = call.args[0]
+        statement = module.parents[call]
+        if isinstance(argument, ast.Name | ast.Attribute):
+            text = source.segment(argument)
+        elif isinstance(statement, ast.Assign) and _begins_line(module, statement):
+            text = self._fresh(module, call, ("params", "init_params", "initial_params"))
+            margin = source.text[source.line_start(statement.lineno) : source.span(statement)[0]]
+            start = source.span(statement)[0]
+            self.patches.replace(module, (start, start), f"{text} = {source.segment(argument)}\n{margin}")
+        else:
+            raise RefusalError("not-followed", "the initial parameters have no name")
+        self.patches.replace(module, call, f"({text}, {self.name}.init({text}))")
+
+    def _update(self, call: ast.Call, module: Module, builder: FixBuilder) -> list[ast.Call]:
+        """`opt_update(i, grads, opt_state)`; the calls of get_params that it takes care of."""
+        source = module.source
+        grads, state = call.args[1], call.args[2]
+        statement = module.statement_of(call)
+        holder = module.parents[call]
+        if isinstance(holder, ast.Tuple):
+            before = holder.elts[: holder.elts.index(call)]
+            if any(isinstance(n, ast.Call) for e in before for n in ast.walk(e)):
+                raise RefusalError(
+                    "order", "what stands before the update in its tuple would be computed after it"
+                )
+            holder = module.parents[holder]
+        if (
+            not isinstance(holder, ast.Assign | ast.Return)
+            or holder is not statement
+            or not _begins_line(module, statement)
+        ):
+            raise RefusalError("not-a-statement", "the update isn't a statement of its own")
+        if not isinstance(state, ast.Name | ast.Attribute):
+            raise RefusalError("not-a-statement", "the state that is updated has no name")
+        if "#" in source.segment(call):
+            raise RefusalError("comment", "a comment stands between the arguments")
+        margin = source.text[source.line_start(statement.lineno) : source.span(statement)[0]]
+        tx_state = self._fresh(module, call, ("tx_state", "inner_state"))
+        updates = self._fresh(module, call, ("updates", "param_updates"))
+        read = self._reading(statement, state, module)
+        lines = []
+        if read is not None:
+            target = read.targets[0]
+            assert isinstance(target, ast.Name)
+            params = target.id
+            self.patches.replace(module, read, f"{params}, {tx_state} = {source.segment(state)}")
+        else:
+            params = self._fresh(module, call, ("params", "old_params"))
+            lines.append(f"{params}, {tx_state} = {source.segment(state)}")
+        gradients = self._with_reads(module, grads, params if read is not None else "")
+        lines.append(f"{updates}, {tx_state} = {self.name}.update({gradients}, {tx_state}, {params})")
+        start = source.span(statement)[0]
+        self.patches.replace(module, (start, start), "".join(f"{line}\n{margin}" for line in lines))
+        apply = builder.other_file(module).name("optax.apply_updates", at=call)
+        pair = f"{apply}({params}, {updates}), {tx_state}"
+        bare = isinstance(statement, ast.Return) and statement.value is call
+        self.patches.replace(module, call, pair if bare else f"({pair})")
+        reads = [n for n in ast.walk(grads) if isinstance(n, ast.Call) and n in self.semantics.reads]
+        if read is not None:
+            assert isinstance(read.value, ast.Call)
+            reads.append(read.value)
+        return reads
+
+    def _with_reads(self, module: Module, grads: ast.expr, params: str) -> str:
+        """Source of the gradients, with `get_params(...)` inside of it rewritten."""
+        for node in ast.walk(grads):
+            if isinstance(node, ast.Call) and node in self.semantics.reads:
+                self.patches.replace(module, node, f"{self._atom(module, node.args[0])}[0]")
+        return self.patches.take(module, grads)
+
+    def _reading(self, statement: ast.stmt, state: ast.expr, module: Module) -> ast.Assign | None:
+        """`params = get_params(opt_state)` above the update, with nothing in between that changes either."""
+        parent = module.parents[statement]
+        block: list[ast.stmt] = parent.body if hasattr(parent, "body") and statement in parent.body else []
+        spelled = ast.unparse(state)
+        for earlier in reversed(block[: block.index(statement)] if block else []):
+            is_read = (
+                isinstance(earlier, ast.Assign)
+                and isinstance(earlier.value, ast.Call)
+                and earlier.value in self.semantics.reads
+                and ast.unparse(earlier.value.args[0]) == spelled
+                and len(earlier.targets) == 1
+                and isinstance(earlier.targets[0], ast.Name)
+            )
+            if is_read:
+                assert isinstance(earlier, ast.Assign) and isinstance(earlier.targets[0], ast.Name)
+                between = block[block.index(earlier) + 1 : block.index(statement)]
+                return earlier if not _stores(between, earlier.targets[0].id) else None
+            if _stores([earlier], spelled):
+                return None
+        return None
+
+    def _fresh(self, module: Module, at: ast.AST, names: tuple[str, ...]) -> str:
+        """The first name that means nothing yet in the function around a node, nor in functions inside of it."""
+        scope = module.scope_at(at)
+        inner = [s for s in module.scopes.all_scopes() if s is scope or _inside(s.node, scope.node, module)]
+        for name in names:
+            read = any(r.scope in inner for r in module.scopes.names.get(name, ()))
+            if not read and not any(name in s.bindings for s in inner):
+                return name
+        raise RefusalError("name-taken", f"`{names[0]}` already means something else")
+
+
+def _inside(node: ast.AST, outer: ast.AST, module: Module) -> bool:
+    current: ast.AST | None = node
+    while current is not None and current is not outer:
+        current = module.parents.get(current)
+    return current is outer
+
+
+def _stores(statements: list[ast.stmt], spelled: str) -> bool:
+    """True where one of the statements assigns to a name or attribute."""
+    for statement in statements:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+                if ast.unparse(node) == spelled:
+                    return True
+    return False
+
+
+def _begins_line(module: Module, node: ast.stmt) -> bool:
+    start = module.source.span(node)[0]
+    return not module.source.text[module.source.line_start(node.lineno) : start].strip()
+
+
+def _last(site: Site) -> str:
+    return site.qualified.rpartition(".")[2]
+
+
+def _call(site: Site) -> ast.Call | None:
+    parent = site.module.parents.get(site.node)
+    return parent if isinstance(parent, ast.Call) and parent.func is site.node else None
