@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.instances import Instance, InstanceFinder, Obstacle
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs
 from nnx_migrate.linen.reasons import Refuse
@@ -25,6 +26,7 @@ class Group:
     classes: list[LinenClass]
     conversions: list[ClassConversion] = field(default_factory=list)
     instances: list[Instance] = field(default_factory=list)
+    values: list[ClassValue] = field(default_factory=list)
     sizes: dict[Instance, Sizes] = field(default_factory=dict)
     obstacles: list[tuple[LinenClass, Obstacle]] = field(default_factory=list)
     names: list[tuple[Module, Edit]] = field(default_factory=list)
@@ -107,6 +109,14 @@ def _judge(
             group.obstacles.append((cls, Obstacle(reason, detail, cls.module, place)))
     for cls, obstacle in finder.other_obstacles():
         of_class[cls].obstacles.append((cls, obstacle))
+    for value in finder.class_values():
+        group = of_class[value.cls]
+        group.values.append(value)
+        if value.problem:
+            where = value.reference
+            group.obstacles.append((value.cls, Obstacle("class-as-value", value.problem, where.module, where.node)))
+        for result in finder.results(value):
+            group.obstacles += [(result.cls, obstacle) for obstacle in result.obstacles]
     for instance in instances:
         group = of_class[instance.cls]
         group.instances.append(instance)
@@ -115,6 +125,11 @@ def _judge(
 
 def _find_sizes(group: Group, finder: SizeFinder) -> None:
     conversions = {c.qualified: c for c in group.conversions}
+    for value in group.values:
+        if any(size.method != "__call__" for size in conversions[value.cls.qualified].sizes):
+            where = value.reference
+            detail = f"sizes of `{value.cls.name}` that only a method shows"
+            group.obstacles.append((value.cls, Obstacle("unknown-size", detail, where.module, where.node)))
     for instance in group.instances:
         try:
             group.sizes[instance] = finder.find(instance, conversions[instance.cls.qualified])

@@ -176,3 +176,26 @@ def test_missing_variables_are_named() -> None:
     variables = {**variables, "params": {**variables["params"], "Dense_0": {}}}
     with pytest.raises(KeyError, match="Dense_0/bias"):
         model.apply(variables, X)
+
+
+def test_methods_may_be_functions_of_the_module() -> None:
+    linen, model, variables = both()
+    for m, cls in ((linen, Linen), (model, Net)):
+        by_name = m.apply(variables, X, method="encode")
+        assert_same(by_name, m.apply(variables, X, method=cls.encode))
+        assert_same(by_name, m.apply(variables, X, method=lambda module, x: module.encode(x)))
+
+
+def test_output_of_initialisation_and_tables() -> None:
+    model = Functional(Net, 4, in_features=3)
+    output, variables = model.init_with_output(jax.random.key(0), X)
+    assert_same(output, model.apply(variables, X))
+    table = model.tabulate(jax.random.key(0), X)
+    assert "params/Dense_0/kernel: float32[3, 4]" in table
+    assert table.endswith("total: 32")
+
+
+def test_classes_constructed_elsewhere() -> None:
+    make = functools.partial(Functional.measured(lambda x: {"in_features": x.shape[-1]}), Net)
+    model = make(features=5)
+    assert model.init(jax.random.key(0), X)["params"]["Dense_0"]["kernel"].shape == (3, 5)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nnx_migrate.names.instances import self_name
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
-from nnx_migrate.names.scopes import Scope
+from nnx_migrate.names.scopes import Binding, BindingKind, Scope
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 # Wrappers whose result is called with the same arguments as the function they wrap.
@@ -77,6 +77,7 @@ class Callees:
 
     def __init__(self, project: Project) -> None:
         self.project = project
+        self._by_name: dict[str, list[tuple[Module, ast.FunctionDef]]] | None = None
         self._calls: dict[FunctionNode, tuple[list[tuple[Module, ast.Call]], bool]] = {}
 
     def of(self, module: Module, node: ast.expr, depth: int = 0) -> list[Callee]:
@@ -107,7 +108,8 @@ class Callees:
         definition = self.project.definition(qualified) if qualified else None
         if definition is not None:
             if isinstance(definition.node, ast.FunctionDef | ast.AsyncFunctionDef):
-                return [Callee(definition.module, definition.node)]
+                is_class_method = has_decorator(definition.node, "classmethod")
+                return [Callee(definition.module, definition.node, 1 if is_class_method else 0)]
             if isinstance(definition.node, ast.ClassDef):
                 return [self._of_class(definition.module, definition.node)]
         if isinstance(node, ast.Attribute) and node.attr in ("replace", "_replace", "create"):
@@ -128,6 +130,10 @@ class Callees:
     def _of_name(self, module: Module, scope: Scope, name: str, depth: int) -> list[Callee]:
         found: list[Callee] = []
         for binding in scope.lookup(name):
+            owner = _class_of_parameter(module, scope, binding)
+            if owner is not None:
+                found.append(self._of_class(module, owner))
+                continue
             if isinstance(binding.node, ast.FunctionDef | ast.AsyncFunctionDef):
                 found.append(Callee(module, binding.node))
             elif isinstance(binding.node, ast.ClassDef):
@@ -139,16 +145,28 @@ class Callees:
         return found
 
     def _of_method(self, module: Module, node: ast.Attribute) -> list[Callee]:
-        """`self.step` in a method; `state.method` isn't looked for."""
+        """`self.step` in a method; for other objects, every method of that name in the project."""
         if not (isinstance(node.value, ast.Name) and node.value.id == self_name(node, module)):
-            return []
+            if self.project.resolve(node, module.scope_at(node), module) is not None:
+                return []
+            return [Callee(m, f, 0 if has_decorator(f, "staticmethod") else 1) for m, f in self._methods(node.attr)]
         owner = module.enclosing(node, ast.ClassDef)
         assert isinstance(owner, ast.ClassDef)
         for statement in owner.body:
             if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name == node.attr:
-                static = any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in statement.decorator_list)
-                return [Callee(module, statement, 0 if static else 1)]
+                return [Callee(module, statement, 0 if has_decorator(statement, "staticmethod") else 1)]
         return []
+
+    def _methods(self, name: str) -> list[tuple[Module, ast.FunctionDef]]:
+        """All methods of a name."""
+        if self._by_name is None:
+            self._by_name = {}
+            for module in self.project.modules():
+                for owner in module.scopes.of_node:
+                    for statement in owner.body if isinstance(owner, ast.ClassDef) else ():
+                        if isinstance(statement, ast.FunctionDef):
+                            self._by_name.setdefault(statement.name, []).append((module, statement))
+        return self._by_name.get(name, [])
 
     def _of_class(self, module: Module, node: ast.ClassDef) -> Callee:
         for statement in node.body:
@@ -226,3 +244,21 @@ class Callees:
                         and self.project.resolve(node, other.scope_at(node), other) == wanted
                     ]
         return found
+
+
+def has_decorator(function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> bool:
+    """Whether a builtin decorator stands above a function."""
+    return any(isinstance(d, ast.Name) and d.id == name for d in function.decorator_list)
+
+
+def _class_of_parameter(module: Module, scope: Scope, binding: Binding) -> ast.ClassDef | None:
+    """The class that `cls` means in a class method."""
+    if binding.kind is not BindingKind.PARAMETER:
+        return None
+    binder = scope.binder(binding.name)
+    function = binder.node if binder is not None else None
+    owner = module.parents.get(function) if function is not None else None
+    if isinstance(function, ast.FunctionDef) and isinstance(owner, ast.ClassDef) and has_decorator(function, "classmethod"):
+        first = [*function.args.posonlyargs, *function.args.args][:1]
+        return owner if first and first[0].arg == binding.name else None
+    return None

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from nnx_migrate.linen.programs.callees import Callees, FunctionNode, parameter_of
+from nnx_migrate.linen.programs.callees import PARTIAL, Callees, FunctionNode, parameter_of
 from nnx_migrate.names.instances import self_name
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
@@ -19,7 +19,7 @@ from nnx_migrate.names.scopes import BindingKind, Scope
 
 _MAX_STEPS = 5_000
 # Calls that take a value and keep nothing of it.
-_HARMLESS = frozenset({"print", "repr", "str", "id", "type", "hash", "len", "pprint.pprint", "absl.logging.info"})
+_HARMLESS = frozenset({"print", "repr", "str", "id", "type", "hash", "len", "getattr", "hasattr", "pprint.pprint", "absl.logging.info"})
 
 
 class End(Enum):
@@ -39,6 +39,7 @@ class Use:
     node: ast.expr
     end: End
     why: str = ""
+    sure: bool = True  # False where the value came through a field that was only known by its name
 
 
 @dataclass
@@ -86,13 +87,16 @@ class _Walk:
         self.flow = Flow()
         self.seen: set[object] = set()
         self.pending: list[tuple[Module, ast.expr]] = []
+        self.by_name: list[tuple[Module, ast.expr]] = []  # reads of fields, followed last
+        self.sure = True
 
     def run(self, module: Module, node: ast.expr) -> Flow:
         self.pending.append((module, node))
         steps = 0
-        while self.pending:
+        while self.pending or self.by_name:
             steps += 1
-            module, node = self.pending.pop()
+            self.sure = self.sure and bool(self.pending)
+            module, node = self.pending.pop() if self.pending else self.by_name.pop()
             if steps > _MAX_STEPS:
                 self.escape(module, node, "its flow is too long to be followed")
                 break
@@ -102,7 +106,7 @@ class _Walk:
         return self.flow
 
     def escape(self, module: Module, node: ast.expr, why: str) -> None:
-        self.flow.uses.append(Use(module, node, End.ESCAPE, why))
+        self.flow.uses.append(Use(module, node, End.ESCAPE, why, self.sure))
 
     def occurrence(self, module: Module, node: ast.expr) -> None:
         """The value is that of `node`: what does the code around do with it?"""
@@ -113,9 +117,9 @@ class _Walk:
             if isinstance(parent, ast.NamedExpr):
                 self.pending.append((module, parent))
         elif isinstance(parent, ast.Attribute):
-            self.flow.uses.append(Use(module, parent, End.ATTRIBUTE))
+            self.flow.uses.append(Use(module, parent, End.ATTRIBUTE, sure=self.sure))
         elif isinstance(parent, ast.Call) and parent.func is node:
-            self.flow.uses.append(Use(module, parent, End.CALL))
+            self.flow.uses.append(Use(module, parent, End.CALL, sure=self.sure))
         elif isinstance(parent, ast.Call):
             self.argument(module, parent, node)
         elif isinstance(parent, ast.keyword):
@@ -154,7 +158,7 @@ class _Walk:
         elif isinstance(target, ast.Subscript):
             self.container(module, target.value)
         else:
-            self.escape(module, target, "it is unpacked")
+            return  # modules can't be unpacked: this is another value of the same function
 
     def name(self, module: Module, scope: Scope, name: str) -> None:
         """The value is bound to a name."""
@@ -193,15 +197,18 @@ class _Walk:
         """The value is stored in an attribute: every read of an attribute of that name may give it."""
         if ("attribute", name) not in self.seen:
             self.seen.add(("attribute", name))
-            self.pending += self.finder.attribute_reads(name)
+            self.by_name += self.finder.attribute_reads(name)
 
     # ---- calls ------------------------------------------------------------------------------------------
 
     def argument(self, module: Module, call: ast.Call, passed: ast.expr | ast.keyword) -> None:
         node = passed.value if isinstance(passed, ast.keyword) else passed
-        for callee in self.callees.of(module, call.func):
+        callees = self.callees.of(module, call.func)
+        if any(callee.qualified in PARTIAL for callee in callees) and call.args and passed is not call.args[0]:
+            callees = self.callees.of(module, call.args[0])  # what the partial will call
+        for callee in callees:
             if callee.klass is not None and callee.klass in self.finder.holders:
-                self.flow.uses.append(Use(module, call, End.HELD))
+                self.flow.uses.append(Use(module, call, End.HELD, sure=self.sure))
             elif callee.function is not None:
                 parameter = parameter_of(callee, call, passed)
                 if parameter is None:
@@ -271,6 +278,12 @@ class _Walk:
             for target in parent.targets:
                 self.container(module, target)
             return
+        call = module.parents[parent] if isinstance(parent, ast.keyword) else parent
+        if isinstance(call, ast.Call) and any(
+            c.klass is not None and c.klass in self.finder.holders for c in self.callees.of(module, call.func)
+        ):
+            self.flow.uses.append(Use(module, call, End.HELD, sure=self.sure))
+            return
         self.escape(module, node, "it is stored in a container")
 
     def unpacked(self, module: Module, function: FunctionNode, index: int, count: int) -> None:
@@ -302,6 +315,8 @@ class _Walk:
             if isinstance(parent, ast.Subscript) and parent.value is reference.node:
                 if isinstance(parent.ctx, ast.Load):
                     self.pending.append((module, parent))
+            elif isinstance(parent, ast.For | ast.comprehension) and parent.iter is reference.node:
+                self.target(module, parent.target)
             elif not isinstance(parent, ast.Compare):
                 self.escape(module, reference.node, "it is stored in a container")
 

@@ -6,21 +6,26 @@ import ast
 from dataclasses import dataclass, field
 
 from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.programs.class_values import ClassValue, ClassValues
 from nnx_migrate.linen.programs.flow import End, Flow, FlowFinder
 from nnx_migrate.linen.programs.references import ClassReference, References, Role
 from nnx_migrate.names.modules import Module
 
 # What `Functional` offers under Linen's names.
-SUPPORTED = frozenset({"init", "apply", "bind"})
+SUPPORTED = frozenset({"init", "apply", "bind", "init_with_output", "tabulate"})
 # The rest of Linen's public Module API, as far as programs use it.
 _UNSUPPORTED = frozenset(
     {
-        "init_with_output", "lazy_init", "tabulate", "clone", "copy", "unbind", "variables", "scope", "module_paths",
+        "lazy_init", "clone", "copy", "unbind", "variables", "scope", "module_paths",
         "replace", "name", "parent", "path", "param", "variable", "make_rng", "sow", "perturb",
     }
 )  # fmt: skip
+# Of these, what nothing else is called.
+_ONLY_LINEN = frozenset({"lazy_init", "module_paths", "unbind"})
 # Arguments of `init` and `apply` that only Linen has.
-_UNSUPPORTED_KEYWORDS = frozenset({"capture_intermediates"})
+_UNSUPPORTED_KEYWORDS = frozenset(
+    {"capture_intermediates", "console_kwargs", "table_kwargs", "column_kwargs", "depth", "show_repeated", "compute_flops"}
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Instance:
     applies: list[tuple[Module, ast.Call]] = field(default_factory=list)
     indirect: bool = False  # init or apply are passed on as functions
     obstacles: list[Obstacle] = field(default_factory=list)
+    made_by: ast.Call | None = None  # the call that makes it, where the class is used as a value
 
     @property
     def cls(self) -> LinenClass:
@@ -67,14 +73,26 @@ class InstanceFinder:
         """Every construction outside of modules, judged."""
         return [self._instance(r) for r in self.references.outside if r.role is Role.CONSTRUCTION]
 
+    def class_values(self) -> list[ClassValue]:
+        """Every class that is used as a value outside of modules, where it isn't an ordinary alias."""
+        values = ClassValues(self.program.project, self.references, self.finder)
+        found = [values.of(r) for r in self.references.outside if r.role is Role.VALUE and not _is_export(r)]
+        return [value for value in found if not value.is_field]
+
+    def results(self, value: ClassValue) -> list[Instance]:
+        """The modules that calls of a class value make, with what they are used for."""
+        found: list[Instance] = []
+        for module, call in value.calls:
+            instance = Instance(value.reference, self.finder.follow(module, call), made_by=call)
+            self._uses(instance)
+            found.append(instance)
+        return found
+
     def other_obstacles(self) -> list[tuple[LinenClass, Obstacle]]:
-        """Uses of classes that are no constructions and can't be converted."""
+        """Subclasses that aren't understood."""
         found: list[tuple[LinenClass, Obstacle]] = []
         for reference in self.references.outside:
-            if reference.role is Role.VALUE and not _is_export(reference):
-                detail = f"`{reference.cls.name}` is used as a value"
-                found.append((reference.cls, Obstacle("class-as-value", detail, reference.module, reference.node)))
-            elif reference.role is Role.BASE:
+            if reference.role is Role.BASE:
                 detail = f"a class that isn't understood derives from `{reference.cls.name}`"
                 found.append((reference.cls, Obstacle("unknown-base", detail, reference.module, reference.node)))
         return found
@@ -90,27 +108,28 @@ class InstanceFinder:
         instance = Instance(reference, self.finder.follow(module, call))
         if any(isinstance(a, ast.Starred) for a in call.args):
             self._obstacle(instance, "unsupported-syntax", "it is constructed with `*args`", module, call)
+        self._uses(instance)
+        return instance
+
+    def _uses(self, instance: Instance) -> None:
         for use in instance.flow.uses:
             if use.end is End.ESCAPE:
                 self._obstacle(instance, "instance-escapes", use.why, use.module, use.node)
             elif use.end is End.HELD:
                 self._obstacle(instance, "shared-module", "it is an argument of another module", use.module, use.node)
-            elif use.end is End.CALL:
+            elif use.end is End.CALL and use.sure:
                 detail = "it is called outside of `apply`"
                 self._obstacle(instance, "module-use", detail, use.module, use.node)
             elif isinstance(use.node, ast.Attribute):
-                self._attribute(instance, use.module, use.node)
-        return instance
+                self._attribute(instance, use.module, use.node, use.sure)
 
-    def _attribute(self, instance: Instance, module: Module, node: ast.Attribute) -> None:
+    def _attribute(self, instance: Instance, module: Module, node: ast.Attribute, sure: bool) -> None:
         if self.references.in_linen_class(module, node) and node.attr not in SUPPORTED:
             return  # an attribute of the same name, or the class's own code
         known = instance.cls.field(node.attr) or instance.cls.method(node.attr)
         if node.attr in SUPPORTED:
             self._entry(instance, module, node)
-        elif node.attr in _UNSUPPORTED and not known:
-            self._obstacle(instance, "module-use", f"`.{node.attr}` of a module", module, node)
-        elif node.attr == "setup" or (isinstance(node.ctx, ast.Store)):
+        elif node.attr in (_UNSUPPORTED if sure else _ONLY_LINEN) and not known:
             self._obstacle(instance, "module-use", f"`.{node.attr}` of a module", module, node)
 
     def _entry(self, instance: Instance, module: Module, node: ast.Attribute) -> None:
@@ -119,7 +138,7 @@ class InstanceFinder:
         if not (isinstance(parent, ast.Call) and parent.func is node):
             instance.indirect = True
             return
-        if node.attr == "init":
+        if node.attr in ("init", "init_with_output", "tabulate"):
             instance.inits.append((module, parent))
             method = next((k.value for k in parent.keywords if k.arg == "method"), None)
             if method is not None and not _means_call(method):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,11 @@ class Functional:
         self._sizes = sizes
         return self
 
+    @classmethod
+    def measured(cls, sizes: Callable[..., Mapping[str, Any]]) -> Callable[..., Functional]:
+        """`Functional` for classes that are constructed elsewhere: takes sizes from inputs, as `sized` does."""
+        return lambda make, /, *args, **kwargs: cls(make, *args, **kwargs).sized(sizes)
+
     def __getattr__(self, name: str) -> Any:
         """An attribute of the module, or a method of it for `apply(..., method=model.encode)`."""
         if name.startswith("_"):
@@ -43,6 +49,21 @@ class Functional:
         """
         self._measure(inputs, keywords)
         return _by_collection(nnx.state(self._new(_streams(rngs))))
+
+    def init_with_output(self, rngs: Any, *inputs: Any, **keywords: Any) -> tuple[Any, dict[str, Any]]:
+        """The output of a new module, and its variables."""
+        variables = self.init(rngs, *inputs, **keywords)
+        return self.apply(variables, *inputs, rngs=rngs, **keywords), variables
+
+    def tabulate(self, rngs: Any, *inputs: Any, **keywords: Any) -> str:
+        """A list of the module's variables with their shapes, dtypes and total size."""
+        shapes = jax.eval_shape(lambda: self.init(rngs, *inputs, **keywords))
+        rows = [
+            f"{jax.tree_util.keystr(path, simple=True, separator='/')}: {leaf.dtype}{list(leaf.shape)}"
+            for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
+        ]
+        total = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+        return "\n".join([*rows, f"total: {total:,}"])
 
     def apply(
         self,
@@ -61,8 +82,11 @@ class Functional:
         if method is None:
             self._measure(inputs, keywords)
         module = self.bind(variables, rngs)
-        name = method if isinstance(method, str) else getattr(method, "__name__", "__call__")
-        output, sown = nnx.capture(getattr(module, name), nnx.Intermediate)(*inputs, **keywords)
+        if callable(method):  # a function of the module: `CNN.encode`, `model.encode`, `lambda m, x: ...`
+            call = functools.partial(getattr(method, "__func__", method), module)
+        else:
+            call = getattr(module, method or "__call__")
+        output, sown = nnx.capture(call, nnx.Intermediate)(*inputs, **keywords)
         if mutable is False:
             return output
         updated = _by_collection(nnx.state(module)) | _by_collection(sown)

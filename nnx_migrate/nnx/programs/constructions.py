@@ -5,7 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from nnx_migrate.engine.context import PREFERRED_IMPORTS
+from nnx_migrate.engine.findings import ImportRequest
+from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.instances import Instance
+from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.programs.sizes import Sizes
 from nnx_migrate.sources.text import Edit, SourceText
 
@@ -32,6 +36,19 @@ def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELP
         yield Edit(before, before, added[1:] if trailing_comma else added)
     if sizes.late:
         yield Edit(end, end, f".sized({sizes.function})")
+
+
+def functional_value(value: ClassValue, conversion: ClassConversion) -> tuple[Edit, list[ImportRequest]]:
+    """The edit of a class used as a value: what stands there afterwards makes `Functional`s when it is called."""
+    module, node = value.reference.module, value.reference.node
+    sizes = Sizes()
+    for parameter in conversion.sizes:
+        sizes.add_late(parameter)
+    maker = f"{HELPER}.measured({sizes.function})" if sizes.late else HELPER
+    text = f"{maker}, {module.source.segment(node)}"
+    if value.partial is not None:  # partial(CNN, 3) -> partial(Functional, CNN, 3)
+        return Edit(*module.source.span(node), text), []
+    return Edit(*module.source.span(node), f"functools.partial({text})"), [PREFERRED_IMPORTS["functools"]]
 
 
 def _opening(source: SourceText, call: ast.Call) -> int:

@@ -10,7 +10,7 @@ from nnx_migrate.engine.findings import FileChange, Fix, ImportRequest, Safety
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.helpers import bundle
 from nnx_migrate.nnx.plan import Group
-from nnx_migrate.nnx.programs.constructions import HELPER, functional_construction
+from nnx_migrate.nnx.programs.constructions import HELPER, functional_construction, functional_value
 from nnx_migrate.nnx.programs.placement import helper_import, helper_path
 from nnx_migrate.sources.text import Edit
 
@@ -36,6 +36,12 @@ class FixWriter:
         for instance in group.instances:
             path = instance.reference.module.path
             edits.setdefault(path, []).extend(functional_construction(instance, group.sizes[instance]))
+        conversions = {c.qualified: c for c in group.conversions}
+        for value in group.values:
+            path = value.reference.module.path
+            edit, requests = functional_value(value, conversions[value.cls.qualified])
+            edits.setdefault(path, []).append(edit)
+            imports.setdefault(path, []).extend(requests)
         for module, edit in group.names:
             edits.setdefault(module.path, []).append(edit)
         creates: dict[Path, str] = {}
@@ -53,4 +59,5 @@ class FixWriter:
     def _needed(group: Group) -> list[tuple[Module, str]]:
         """Which file needs which helper."""
         found = [(c.cls.module, name) for c in group.conversions for name in sorted(c.helpers)]
-        return found + [(instance.reference.module, HELPER) for instance in group.instances]
+        uses = [use.reference for use in (*group.instances, *group.values)]
+        return found + [(use.module, HELPER) for use in uses]

@@ -22,6 +22,14 @@ class Sizes:
     late: dict[str, str] = field(default_factory=dict)  # name -> expression over arguments of __call__
     inputs: list[str] = field(default_factory=list)  # the arguments that `late` reads
 
+    def add_late(self, parameter: SizeParameter) -> None:
+        """Take a size from the inputs of the first call."""
+        head = str(parameter.path[0])
+        if head not in self.inputs:
+            self.inputs.append(head)
+        keys = "".join(f'["{key}"]' if isinstance(key, str) else f"[{key}]" for key in parameter.path[1:])
+        self.late[parameter.name] = f"{head}{keys}.shape[{parameter.axis}]"
+
     @property
     def function(self) -> str:
         """The lambda that computes the late sizes."""
@@ -78,11 +86,7 @@ class SizeFinder:
         if instance.calls_a_method and not instance.inits:
             detail = f"`{parameter.name}` of `{instance.cls.name}`: only a method is applied"
             raise Refuse("unknown-size", detail, instance.reference.node)
-        head = str(parameter.path[0])
-        if head not in sizes.inputs:
-            sizes.inputs.append(head)
-        keys = "".join(f'["{key}"]' if isinstance(key, str) else f"[{key}]" for key in parameter.path[1:])
-        sizes.late[parameter.name] = f"{head}{keys}.shape[{parameter.axis}]"
+        sizes.add_late(parameter)
 
 
 def _method_name(call: ast.Call) -> str:

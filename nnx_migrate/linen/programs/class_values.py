@@ -1,0 +1,69 @@
+"""Classes used as values: `partial(ResNet, ...)`, `{"cnn": CNN}`, `build(CNN)`.
+
+Where all that becomes of such a value is being called outside of modules, the value can be replaced by something
+that makes `Functional`s. Where it is handed to a module as a field it stays a class.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.callees import PARTIAL
+from nnx_migrate.linen.programs.flow import End, Flow, FlowFinder
+from nnx_migrate.linen.programs.references import ClassReference, References
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
+
+
+@dataclass(frozen=True, eq=False)
+class ClassValue:
+    """A class used as a value. `partial` is the call of `functools.partial` that it is the first argument of."""
+
+    reference: ClassReference
+    flow: Flow
+    partial: ast.Call | None
+    calls: tuple[tuple[Module, ast.Call], ...]
+    problem: str = ""
+    is_field: bool = False  # it is handed to modules, as a class
+
+    @property
+    def cls(self) -> LinenClass:
+        """The class."""
+        return self.reference.cls
+
+
+class ClassValues:
+    """Finds out what becomes of classes that are used as values."""
+
+    def __init__(self, project: Project, references: References, finder: FlowFinder) -> None:
+        self.project, self.references, self.finder = project, references, finder
+
+    def of(self, reference: ClassReference) -> ClassValue:
+        """The value that a reference makes, judged."""
+        module, node = reference.module, reference.node
+        parent = module.parents[node]
+        partial = parent if isinstance(parent, ast.Call) and self._is_partial(module, parent, node) else None
+        flow = self.finder.follow(module, partial or node)
+        held = [use for use in flow.uses if use.end is End.HELD]
+        calls = tuple((u.module, u.node) for u in flow.uses if u.end is End.CALL and isinstance(u.node, ast.Call))
+        inside = [call for where, call in calls if self.references.in_linen_class(where, call)]
+        problem = ""
+        if flow.escapes:
+            problem = flow.escapes[0].why
+        elif (held or inside) and len(inside) < len(calls):
+            problem = "it is called both within modules and outside"
+        elif isinstance(parent, ast.Call) and _short(parent) in ("isinstance", "issubclass"):
+            problem = "it is compared with the class of something"
+        elif any(use.end is End.ATTRIBUTE for use in flow.uses if use.sure):
+            problem = "attributes of the class are used"
+        return ClassValue(reference, flow, partial, calls, problem, bool(held or inside) and not problem)
+
+    def _is_partial(self, module: Module, call: ast.Call, node: ast.expr) -> bool:
+        name = self.project.resolve(call.func, module.scope_at(call.func), module)
+        return name in PARTIAL and call.args[:1] == [node]
+
+
+def _short(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else ""
