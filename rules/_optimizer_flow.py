@@ -160,7 +160,9 @@ class _Tracker:
                 if isinstance(node, ast.Attribute) and node.attr == attr and isinstance(node.ctx, ast.Load):
                     inside = module.enclosing(node, ast.ClassDef) is owner
                     own = isinstance(node.value, ast.Name) and node.value.id == self_name(node, module)
-                    if not (inside and own) and not (own and not inside):
+                    further = module.parents[node]
+                    harmless = isinstance(further, ast.Attribute) and further.attr in _HARMLESS
+                    if not (inside and own) and not (own and not inside) and not harmless:
                         self.escape(f"`.{attr}` is also used from outside of its class")
                         return
 

@@ -11,7 +11,7 @@ class NnxMoved(MovesRule):
 
     What it finds
     -------------
-    `flax.experimental.nnx`, `nnx.pure`, `nnx.abstract_with_sharding`, `nnx.vars_as`,
+    `nnx.pure`, `nnx.abstract_with_sharding`, `nnx.vars_as`,
     `nnx.with_sharding_constraint`, `nnx.register_variable_name_type_pair`, `nnx.TreeNode`, `nnx.GraphNode`,
     `nnx.LinenToNNX`, the class forms of the transforms (`nnx.Jit`, `nnx.Scan`, ...), `nnx.eval_mode` and its
     neighbours, `check_rep=` of `nnx.shard_map`, the `VariableState` constructor.
@@ -24,9 +24,9 @@ class NnxMoved(MovesRule):
     -------
     ::
 
-        from flax.experimental import nnx
+        snapshot = nnx.pure(nnx.state(model))
         # becomes
-        from flax import nnx
+        snapshot = nnx.as_pure(nnx.state(model))
 
     Fix safety
     ----------
@@ -44,7 +44,6 @@ class NnxMoved(MovesRule):
     id = "nnx-moved"
     group = "nnx"
     moves = (
-        Move("flax.experimental.nnx", _NNX, since="flax>=0.8.4", module=True),
         Move(f"{_NNX}.pure", f"{_NNX}.as_pure", since="flax>=0.12.7"),
         Move(f"{_NNX}.abstract_with_sharding", f"{_NNX}.as_abstract", since="flax>=0.12.7"),
         Move(f"{_NNX}.vars_as", f"{_NNX}.with_vars", since="flax>=0.12.8"),

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from nnx_migrate.engine.context import CannotName, FileContext, FixBuilder, ProjectContext
 from nnx_migrate.engine.findings import Finding
-from nnx_migrate.engine.rule import ProjectRule
+from nnx_migrate.engine.rule import ProjectRule, walk_calls
+from nnx_migrate.names.classes import qualified_name
+from nnx_migrate.names.instances import Instances
 from nnx_migrate.names.modules import Module
 from nnx_migrate.rules._optimizer_flow import Flow, FlowFinder
 
@@ -99,7 +101,10 @@ class OptimizerV011(ProjectRule):
                         reason="mixed-updates",
                         help="some updates pass the model and some don't: write update(model, grads) everywhere",
                     )
+                unclear = _gradients_by_position(file, fix, {u.call for u in flow.updates}, {OPTIMIZER})
                 self._hold_model(file, flow, fix)
+                if unclear is not None:
+                    return self.finding(file, call.func, message, reason="keyword-gradients", help=unclear)
                 title = f"use nnx.ModelAndOptimizer: {flow.needs_model[0]}"
             else:
                 self._name_model(file, flow, fix, has_wrt)
@@ -136,6 +141,13 @@ class OptimizerV011(ProjectRule):
                 continue
             message = f"`{node.name}` derives from `nnx.Optimizer` and relies on it holding the model"
             fix = file.fix()
+            overrides = any(isinstance(s, ast.FunctionDef) and s.name == "update" for s in node.body)
+            own = {call for call in walk_calls(node) if isinstance(call.func, ast.Attribute) and _is_super(call.func.value)}
+            classes = set() if overrides else {qualified_name(file.module, node)}
+            unclear = _gradients_by_position(file, fix, own, classes, strict=not overrides)
+            if unclear is not None:
+                yield self.finding(file, base, message, reason="keyword-gradients", help=unclear)
+                continue
             try:
                 fix.replace(base, fix.name("flax.nnx.ModelAndOptimizer", at=node))
             except CannotName as error:
@@ -147,17 +159,48 @@ class OptimizerV011(ProjectRule):
 def _is_optimizer(node: ast.expr, module: Module, file: FileContext) -> bool:
     name = node.value if isinstance(node, ast.Subscript) else node
     last = name.attr if isinstance(name, ast.Attribute) else name.id if isinstance(name, ast.Name) else ""
-    if not last or not isinstance(name, ast.Name | ast.Attribute):
+    if not last or not isinstance(name, ast.Name | ast.Attribute) or module.is_guarded(name):
         return False
     return file.project.resolve(name, module.scope_at(name), module) in (OPTIMIZER, "flax.nnx.optimizer.Optimizer")
+
+
+def _gradients_by_position(
+    file: FileContext, fix: FixBuilder, known: set[ast.Call], classes: set[str], strict: bool = True
+) -> str | None:
+    """Turn `update(grads=g)` into `update(g)`: nnx.ModelAndOptimizer takes gradients by position only.
+
+    Concerns the `known` calls and those on instances of `classes`. Returns what stands in the way: such a call
+    on something unknown (if `strict`).
+    """
+    for module in file.project.mentioning("grads=", ".update("):
+        instances = Instances(module, file.project)
+        for node in walk_calls(module.tree):
+            if not (isinstance(node.func, ast.Attribute) and node.func.attr == "update") or node.args:
+                continue
+            keyword = next((k for k in node.keywords if k.arg == "grads"), None)
+            if keyword is None:
+                continue
+            if node not in known:
+                of_class = instances.class_of(node.func.value)
+                if of_class is None and not _is_super(node.func.value) and strict:
+                    where = f"{module.path.name}:{node.lineno}"
+                    return f"pass the gradients by position at {where}, then nnx.ModelAndOptimizer will do"
+                if of_class not in classes:
+                    continue
+            start = module.source.span(keyword)[0]
+            fix.other_file(module).replace((start, module.source.span(keyword.value)[0]), "")
+    return None
+
+
+def _is_super(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
 
 
 def _initialises_without_wrt(node: ast.ClassDef) -> bool:
     """True where the class, or whoever calls it, can only have the old constructor in mind."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute):
-            owner = inner.func.value
-            is_super = isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id == "super"
+            is_super = _is_super(inner.func.value)
             if inner.func.attr == "__init__" and is_super:
                 return len(inner.args) < 3 and not any(k.arg in ("wrt", None) for k in inner.keywords)
             if inner.func.attr == "update" and is_super:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 
-from nnx_migrate.names.scopes import Scope, Scopes, build_scopes, child_fields
+from nnx_migrate.names.scopes import Guard, Scope, Scopes, build_scopes, child_fields
 from nnx_migrate.sources.text import SourceText, parse
 
 _SCOPED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -83,6 +83,14 @@ class Module:
             came_from_iter = isinstance(parent, ast.comprehension) and parent.iter is child
             child, parent = parent, self.parents.get(parent)
         return self.scopes.module
+
+    def is_guarded(self, node: ast.expr) -> bool:
+        """True for code that a version check or an `except ImportError` already limits to some releases."""
+        root = node
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        found = self.scopes.names.get(root.id, ()) if isinstance(root, ast.Name) else ()
+        return any(r.node is root and r.guard in (Guard.FALLBACK, Guard.VERSION) for r in found)
 
     def statement_of(self, node: ast.AST) -> ast.stmt:
         """The innermost statement that contains `node` (itself, if it is one)."""
