@@ -144,7 +144,7 @@ def field_symbol(cls: LinenClass, item: Field) -> Any:
     if _is_module(cls, annotation, text):
         return FieldModule(item.name)
     if text == "int":
-        return Dim.symbol(reference)
+        return Dim.symbol(reference, None if _may_be_negative(cls, item) else 0)
     for kind in ("int", "float", "bool", "str"):
         if text in (kind, f"Optional[{kind}]", f"{kind} | None", f"typing.Optional[{kind}]"):
             return Expr(reference, kind)
@@ -156,6 +156,21 @@ def field_symbol(cls: LinenClass, item: Field) -> Any:
     if _is_elementwise(item, default):
         return Expr(reference, "elementwise")
     return Expr(reference)
+
+
+def _may_be_negative(cls: LinenClass, item: Field) -> bool:
+    """Whether an int field may mean something else than a size or count: by its default, or a test for its sign."""
+    if isinstance(item.default, ast.UnaryOp) or any(word in item.name for word in ("axis", "index", "offset")):
+        return True
+    for node in (n for owner in cls.mro for n in ast.walk(owner.node) if isinstance(n, ast.Compare)):
+        parts = [node.left, *node.comparators]
+        named = any(isinstance(p, ast.Attribute) and p.attr == item.name for p in parts)
+        negative = any(isinstance(p, ast.UnaryOp) and isinstance(p.op, ast.USub) for p in parts)
+        zero = any(isinstance(p, ast.Constant) and p.value == 0 for p in parts)
+        sign = any(isinstance(op, ast.Lt | ast.GtE) for op in node.ops)
+        if named and (negative or (zero and sign)):
+            return True
+    return False
 
 
 def _is_reference(node: ast.expr | None) -> bool:

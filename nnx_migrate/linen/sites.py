@@ -44,6 +44,7 @@ class LayerCall:
     method: str = "__call__"
     within: str = ""  # the method of the class under analysis that makes the call
     context: Context = ()
+    entry: str = ""  # the method by which the interpreter came here
 
 
 @dataclass(eq=False)
@@ -77,6 +78,12 @@ class Site:
         if isinstance(self.target, Layer):
             return self.target.name
         return self.target.cls.name if isinstance(self.target, ClassRef) else self.target.name
+
+    @property
+    def deciding_calls(self) -> list[LayerCall]:
+        """The calls that decide sizes: those that `__call__` leads to, if any (their inputs are better known)."""
+        main = [call for call in self.calls if call.entry == "__call__"]
+        return main or self.calls
 
     @property
     def loops(self) -> tuple[Control, ...]:

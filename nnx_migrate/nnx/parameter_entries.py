@@ -86,10 +86,7 @@ def _held(value: Any, linen: str, path: list[str], depth: int = 0) -> Iterable[t
 
 
 def _explicit(site: Site) -> str | None:
-    name = site.kwargs.get("name")
-    if name is not None and not isinstance(name, str):
-        raise Refuse("unsupported-syntax", "a module name that isn't a literal", site.call)
-    return name
+    return _template(site) if site.kwargs.get("name") is not None else None
 
 
 # ---- compact ----------------------------------------------------------------------------------------------------

@@ -129,13 +129,22 @@ def _escapes(values: Any) -> bool:
     return isinstance(values, Instance | ModuleList) or (isinstance(values, SelfValue))
 
 
+def is_activation_name(text: str) -> bool:
+    """Whether a function is called like an activation: those keep shapes.
+
+    Where one doesn't (`glu`), the sizes that follow are wrong in a way that fails at the first call.
+    """
+    name = text.rpartition(".")[2].lower()
+    return any(word in name for word in ("act", "nonlinearity", "non_linearity"))
+
+
 def _opaque_function(frame: Frame, target: Expr, args: tuple[Any, ...], kwargs: dict[str, Any], node: Any) -> Any:
     """A function held by a field: activations keep shapes (assumed only for what is called like one)."""
     if node is not None and is_static(frame, node):
         return static_or_unknown(frame, node)
     if _escapes(args) or _escapes(tuple(kwargs.values())):
         raise Refuse("unknown-call", f"a submodule is handed to `{target.text}`, which isn't known", node)
-    if target.kind == "elementwise" and len(args) == 1 and not kwargs:
+    if (target.kind == "elementwise" or is_activation_name(target.text)) and len(args) == 1 and not kwargs:
         value = effect_value(frame.session, args[0])
         if isinstance(value, Array):
             return Array(value.shape, None)

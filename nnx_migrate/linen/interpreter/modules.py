@@ -95,7 +95,7 @@ def call_instance(
     """Call a submodule: recorded with its arguments; the result by the layer's effect or the class's own code."""
     site = instance.site
     if frame.session.recording:
-        call = LayerCall(node, args, dict(kwargs), method, frame.method, frame.context)
+        call = LayerCall(node, args, dict(kwargs), method, frame.method, frame.context, frame.session.entry)
         site.calls = [c for c in site.calls if not (c.node is node and node is not None and c.context == frame.context)]
         site.calls.append(call)
         if node is not None:

@@ -90,7 +90,7 @@ class ConstructionWriter:
     def _size(self, site: Site, argument: int, spec: LayerSpec, axis: int, optional: bool) -> str | None:
         name = spec.call.params[argument] if argument < len(spec.call.params) else ""
         found: list[Dim] = []
-        for call in site.calls:
+        for call in site.deciding_calls:
             value = _argument(call, argument, name)
             if value is None and optional:
                 continue
@@ -150,7 +150,7 @@ class ConstructionWriter:
 
     def _child_size(self, site: Site, cls: LinenClass, size: Any) -> str:
         dims: list[Dim] = []
-        for call in site.calls:
+        for call in site.deciding_calls:
             if call.method == size.method:
                 dims.append(self._dim(_at_path(_bound_argument(cls, call, size.path[0]), size.path[1:]), size.axis))
         if not dims:

@@ -56,6 +56,7 @@ class ClassWriter:
         self.limit = line_limit(self.source)
         self.converted = converted
         self.inheritance: Inheritance | None = None
+        self.carried: set[str] = set()
 
     def write(self) -> WrittenClass:
         """All edits of the class."""
@@ -197,7 +198,9 @@ class ClassWriter:
         setup_text = ""
         if setup is not None:
             setup_writer = SetupWriter(self.analysis, self.names, self.renderer, self.constructions, setup)
-            setup_text = self._without_phis(setup_writer.text(self.limit))
+            setup_text = setup_writer.text(self.limit)
+            self.carried = {p.token for sizes in setup_writer.loop_sizes.values() for p in sizes}
+            setup_text = self._without_phis(setup_text)
         parameters = self._size_names(nodes, setup_text, written)
         taken = self._taken_names()
         allocator = NameAllocator(nodes, dict(parameters), taken)
@@ -230,7 +233,9 @@ class ClassWriter:
     def _without_phis(self, text: str) -> str:
         """Sizes that conditions in a method decide, written as conditional expressions."""
         for _ in range(20):
-            match = next((m for m in TOKEN.finditer(text) if m["kind"] in "pl"), None)
+            match = next(
+                (m for m in TOKEN.finditer(text) if m["kind"] in "pl" and m.group() not in self.carried), None
+            )
             if match is None:
                 return text
             phi = self.analysis.facts.phis.get(int(match["id"])) if match["kind"] == "p" else None

@@ -7,7 +7,9 @@ import ast
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.linen.sites import Phi, Site, VariableSite
+from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.values import Iterated, ModuleList
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.names import FileNames
@@ -32,11 +34,51 @@ class SetupWriter:
         self.source = names.module.source
         self.limit = 100
         self.sites = {node: site for (_, node), site in analysis.facts.sites.items() if site.method == "setup"}
+        self.loop_sizes: dict[ast.AST, list[Phi]] = {}
         self.variables = {n: v for (_, n), v in analysis.facts.variables.items() if v.method == "setup"}
 
     def text(self, limit: int) -> str:
-        """The lines of the body; sizes of inputs appear as tokens."""
+        """The lines of the body; sizes appear as tokens.
+
+        Written again while it turns out that a size is carried through a loop over modules that setup creates:
+        the loop that creates them then carries it, too.
+        """
         self.limit = limit
+        while True:
+            text = self._text()
+            if not self._carry_sizes(text):
+                return text
+
+    def _carry_sizes(self, text: str) -> bool:
+        """Find the loops that have to assign sizes; False when all are known."""
+        grew = False
+        for match in TOKEN.finditer(text):
+            phi = self.analysis.facts.phis.get(int(match["id"])) if match["kind"] == "p" else None
+            if phi is None or not isinstance(phi.node, ast.For):
+                continue
+            loop = self._creating_loop(phi.node)
+            if loop is None:
+                raise Refuse("unknown-size", f"a loop changes the size `{phi.name}`", phi.node)
+            known = self.loop_sizes.setdefault(loop, [])
+            if phi not in known:
+                known.append(phi)
+                grew = True
+        return grew
+
+    def _creating_loop(self, loop: ast.For) -> ast.AST | None:
+        """The loop of setup that creates the modules over which a method's loop runs."""
+        values = [v for (_, node), v in self.analysis.facts.values.items() if node is loop.iter]
+        while values:
+            value = values.pop()
+            if isinstance(value, Iterated) and value.kind in ("enumerate", "zip"):
+                values.extend(value.args)
+            elif isinstance(value, ModuleList):
+                controls = value.loop if isinstance(value.loop, tuple) else ()
+                found = value.loop if isinstance(value.loop, ast.ListComp) else None
+                return found or next((c.node for c in controls if isinstance(c.node, ast.For)), None)
+        return None
+
+    def _text(self) -> str:
         body = self.setup.node.body
         first = body[0]
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
@@ -72,6 +114,10 @@ class SetupWriter:
             variable = self.variables.get(node)
             if variable is not None:
                 return self._variable(variable)
+        if isinstance(node, ast.Assign) and node.value in self.loop_sizes:
+            return self._explicit_loop(node)
+        if isinstance(node, ast.For) and node in self.loop_sizes:
+            return self._carrying_loop(node)
         if isinstance(node, ast.Assign) and self._needs_container(node):
             return self._container(node)
         if isinstance(node, ast.Name | ast.Attribute):
@@ -87,6 +133,50 @@ class SetupWriter:
 
     def _variable(self, variable: VariableSite) -> str:
         return variable_text(self.renderer, variable)
+
+    def _assignments(self, loop: ast.AST, which: int) -> list[str]:
+        return [f"{p.token} = {self.renderer.dim(p.sources[which], p.node)}" for p in self.loop_sizes[loop]]
+
+    def _explicit_loop(self, node: ast.Assign) -> str:
+        """A list comprehension of modules as a loop that carries sizes."""
+        comprehension = node.value
+        assert isinstance(comprehension, ast.ListComp)
+        (generator,) = comprehension.generators
+        if generator.ifs or len(node.targets) != 1:
+            raise Refuse("unsupported-syntax", "modules created in a comprehension with a condition", node)
+        target = self.source.segment(node.targets[0])
+        indent = indentation(self.source, node.lineno)
+        inner = indent + "    "
+        element = self._inner(comprehension.elt)
+        lines = [
+            *self._assignments(comprehension, 0),
+            f"{target} = {self.names.nnx()}.List()",
+            f"for {self.source.segment(generator.target)} in {self._inner(generator.iter)}:",
+        ]
+        body = [f"{target}.append({element})", *self._assignments(comprehension, 1)]
+        return ("\n" + indent).join(lines) + "".join(f"\n{inner}{line}" for line in body)
+
+    def _carrying_loop(self, node: ast.For) -> str:
+        indent = indentation(self.source, node.lineno)
+        inner = indentation(self.source, node.body[0].lineno)
+        sizes = self.loop_sizes.pop(node)
+        text = self._inner(node)
+        self.loop_sizes[node] = sizes
+        before = "".join(f"{line}\n{indent}" for line in self._assignments(node, 0))
+        return before + text + "".join(f"\n{inner}{line}" for line in self._assignments(node, 1))
+
+    def _inner(self, node: ast.AST) -> str:
+        """The text of a node with the parts below it replaced."""
+        start, end = self.source.span(node)
+        pieces: list[str] = []
+        position = start
+        own = self._replace(node) if node in self.sites else None
+        if own is not None:
+            return own
+        for first, last, text in sorted(f for c in ast.iter_child_nodes(node) for f in replacements(self.source, c, self._replace)):
+            pieces += (self.source.text[position:first], text)
+            position = last
+        return "".join([*pieces, self.source.text[position:end]])
 
     def _needs_container(self, node: ast.Assign) -> bool:
         """Whether an attribute of self gets a list, tuple or dict that holds modules."""
