@@ -245,7 +245,7 @@ class _Restructuring:
         targets = self._targets(statement)
         for index, kind in enumerate((INIT, UPDATE, PARAMS)):
             if not (isinstance(targets[index], ast.Name) and self._unread(targets[index])):
-                self.follower._add(self.module, call, Element(index, 3, kind))
+                self.follower.add(self.module, call, Element(index, 3, kind))
         self.follower.run([])
         if self.follower.escapes:
             escape = self.follower.escapes[0]

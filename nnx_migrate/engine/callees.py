@@ -195,11 +195,20 @@ class Callees:
         definition = self.project.definition(qualified) if qualified else None
         if definition is None:
             return None
+        if isinstance(definition.node, ast.ClassDef):
+            return self._constructor(definition.module, definition.node)
         if isinstance(definition.node, _DEFINITIONS):
             return self._plain(definition.module, definition.node)
         if definition.binding.value is not None and definition.binding.value is not definition.node:
             return self.of(definition.module, definition.binding.value, 1)
         return None
+
+    def _constructor(self, module: Module, node: ast.ClassDef) -> Callee | None:
+        """`__init__` of a class that has one and no decorators."""
+        methods = [s for s in node.body if isinstance(s, ast.FunctionDef) and s.name == "__init__"]
+        if len(methods) != 1 or node.decorator_list or node.keywords:
+            return None
+        return self._plain(module, methods[0], bound=1)
 
     def wrap(self, inner: Callee, wrapper: str, call: ast.Call) -> Callee | None:
         """The callee that a wrapper makes of another."""
@@ -238,6 +247,8 @@ class Callees:
             return iter([(module, node)])
         owner = module.parents.get(node)
         if isinstance(owner, ast.ClassDef):
+            if node.name == "__init__":
+                return self._constructions(module, owner)
             return self._method_references(module, owner, node.name)
         scope = module.scope_at(node)
         return self._name_references(module, scope, node.name)
@@ -251,6 +262,22 @@ class Callees:
             for other, node in self.mentions(name):
                 if other is not module and self.name(other, node) == qualified:
                     yield other, node
+
+    def _constructions(self, module: Module, owner: ast.ClassDef) -> Iterator[tuple[Module, ast.expr]] | None:
+        """Calls of a class; None where it is derived from or used as a value."""
+        qualified = self.project.resolve_name(owner.name, module.scope_at(owner), module)
+        found: list[tuple[Module, ast.expr]] = []
+        for other, node in self.mentions(owner.name):
+            if self.name(other, node) != qualified:
+                continue
+            parent = other.parents[node]
+            if isinstance(parent, ast.Call) and parent.func is node:
+                found.append((other, node))
+            elif isinstance(
+                parent, ast.ClassDef | ast.keyword | ast.Return | ast.Tuple | ast.List | ast.Dict
+            ) or (isinstance(parent, ast.Call) and ast.unparse(parent.func) != "isinstance"):
+                return None
+        return iter(found)
 
     def _method_references(
         self, module: Module, owner: ast.ClassDef, name: str

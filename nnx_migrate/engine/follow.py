@@ -94,24 +94,25 @@ class Follower:
     project: Project
     semantics: Semantics
     callees: Callees
+    handled: set[FunctionNode] = field(default_factory=set)  # methods whose results the semantics know
     values: dict[ast.expr, Value] = field(default_factory=dict)
     escapes: list[Escape] = field(default_factory=list)
     names: dict[tuple[Scope, str], tuple[Module, Kind]] = field(default_factory=dict)
     _bound: set[tuple[Scope, str, ast.AST]] = field(default_factory=set)
     _queue: deque[Value] = field(default_factory=deque)
-    _functions: dict[FunctionNode, Module] = field(default_factory=dict)
+    functions: dict[FunctionNode, Module] = field(default_factory=dict)
     _calls: dict[FunctionNode, list[tuple[Module, ast.Call, Callee]]] = field(default_factory=dict)
-    _parameters: dict[tuple[FunctionNode, ast.arg], Kind] = field(default_factory=dict)
+    parameters: dict[tuple[FunctionNode, ast.arg], Kind] = field(default_factory=dict)
     _returns: dict[FunctionNode, dict[Kind, set[ast.AST]]] = field(default_factory=dict)
     _attributes: dict[tuple[ast.ClassDef, str], tuple[Module, Kind]] = field(default_factory=dict)
     _stores: set[ast.AST] = field(default_factory=set)
-    _fields: dict[tuple[str, str], Kind] = field(default_factory=dict)
+    fields: dict[tuple[str, str], Kind] = field(default_factory=dict)
     _constructed: dict[str, list[tuple[Module, ast.Call]]] = field(default_factory=dict)
 
     def run(self, seeds: list[Value]) -> None:
         """Follow the seeds to every use."""
         for seed in seeds:
-            self._add(seed.module, seed.node, seed.kind)
+            self.add(seed.module, seed.node, seed.kind)
         while self._queue:
             value = self._queue.popleft()
             if isinstance(value.kind, Function):
@@ -134,7 +135,8 @@ class Follower:
     def _escape(self, module: Module, node: ast.AST, why: str) -> None:
         self.escapes.append(Escape(module, node, why))
 
-    def _add(self, module: Module, node: ast.expr, kind: Kind) -> None:
+    def add(self, module: Module, node: ast.expr, kind: Kind) -> None:
+        """An expression evaluates to such a value."""
         known = self.values.get(node)
         if known is None:
             self.values[node] = Value(module, node, kind)
@@ -153,7 +155,7 @@ class Follower:
             for target in parent.targets if isinstance(parent, ast.Assign) else [parent.target]:
                 self._store(module, target, kind, parent)
             if isinstance(parent, ast.NamedExpr):
-                self._add(module, parent, kind)
+                self.add(module, parent, kind)
         elif isinstance(parent, ast.Attribute):
             self._attribute(value, parent)
         elif isinstance(parent, ast.Call) and parent.func is node:
@@ -170,15 +172,17 @@ class Follower:
             if any(isinstance(e, ast.Starred) for e in parent.elts):
                 self._escape(module, parent, "it stands in a tuple beside an unpacked one")
             else:
-                self._add(module, parent, Element(parent.elts.index(node), len(parent.elts), kind))
+                self.add(module, parent, Element(parent.elts.index(node), len(parent.elts), kind))
         elif isinstance(parent, ast.IfExp) and parent.test is not node:
-            self._add(module, parent, kind)
+            self.add(module, parent, kind)
         elif isinstance(parent, ast.Return):
             self._return(module, parent, kind)
         elif isinstance(parent, ast.Lambda):
             self._returned(module, parent, kind, parent)
         elif isinstance(parent, ast.Expr) or (isinstance(parent, ast.Compare) and _is_none_test(parent)):
             pass
+        elif isinstance(parent, ast.arguments):
+            self._default(module, parent, node, kind)
         elif isinstance(parent, ast.Subscript) and parent.value is node and isinstance(kind, Element):
             self._element(module, parent, kind)
         else:
@@ -189,7 +193,7 @@ class Follower:
             self._escape(value.module, node, "it is used in a way that can't be followed")
         elif kind != DONE:
             assert isinstance(node, ast.expr)
-            self._add(value.module, node, kind)
+            self.add(value.module, node, kind)
 
     def _element(self, module: Module, node: ast.Subscript, kind: Element) -> None:
         index = node.slice.value if isinstance(node.slice, ast.Constant) else None
@@ -198,7 +202,7 @@ class Follower:
         if not isinstance(index, int):
             self._escape(module, node, "it is taken out of a tuple by an index that isn't constant")
         elif index == kind.index:
-            self._add(module, node, kind.kind)
+            self.add(module, node, kind.kind)
 
     def _attribute(self, value: Value, node: ast.Attribute) -> None:
         module, kind = value.module, value.kind
@@ -212,7 +216,7 @@ class Follower:
         if result is None:
             self._escape(module, node, f"`.{node.attr}` of it is used")
         elif result[1] != DONE:
-            self._add(module, result[0], result[1])
+            self.add(module, result[0], result[1])
 
     # -- names and attributes -----------------------------------------------------------------------------
 
@@ -248,7 +252,7 @@ class Follower:
         self.names[key] = (module, kind)
         for reference in module.scopes.names.get(name, ()):
             if reference.scope.binder(name) is scope:
-                self._add(module, reference.node, kind)
+                self.add(module, reference.node, kind)
         if scope.is_module and self.project.exports.uses(module.path, name):
             self._escape(module, scope.bindings[name][0].node, f"`{name}` is used by other files")
 
@@ -264,23 +268,23 @@ class Follower:
             inside = other is module and other.enclosing(node, ast.ClassDef) is owner
             if inside and own:
                 if isinstance(node.ctx, ast.Load):
-                    self._add(module, node, kind)
+                    self.add(module, node, kind)
             elif not own or _may_inherit(other, node, owner):
                 self._escape(other, node, f"`.{attr}` is also used from outside of its class")
 
     # -- fields of dataclasses ----------------------------------------------------------------------------
 
     def _holder_attribute(self, module: Module, node: ast.Attribute, kind: Holder) -> None:
-        followed = self._fields.get((kind.owner, node.attr))
+        followed = self.fields.get((kind.owner, node.attr))
         parent = module.parents[node]
         if isinstance(node.ctx, ast.Store):
             self._escape(module, node, "a field of the object that holds it is assigned")
         elif followed is not None:
-            self._add(module, node, followed)
+            self.add(module, node, followed)
         elif node.attr in ("replace", "_replace") and isinstance(parent, ast.Call) and parent.func is node:
             if any(k.arg is None for k in parent.keywords):
                 self._escape(module, parent, "`**` hides which fields are replaced")
-            self._add(module, parent, kind)
+            self.add(module, parent, kind)
         elif node.attr not in self._field_names(kind.owner):
             self._escape(module, node, f"`.{node.attr}` of the object that holds it is used")
 
@@ -300,13 +304,13 @@ class Follower:
         if name not in names or name is None:
             self._escape(module, call, f"which field of `{owner}` it goes to is open")
             return
-        known = self._fields.get((owner, name))
+        known = self.fields.get((owner, name))
         if known == kind:
             return
         if known is not None:
             self._escape(module, call, f"field `{name}` of `{owner}` holds different things")
             return
-        self._fields[owner, name] = kind
+        self.fields[owner, name] = kind
         self._hold(module, owner)
 
     def _hold(self, module: Module, owner: str) -> None:
@@ -326,7 +330,7 @@ class Follower:
             parent = other.parents[mention]
             if isinstance(parent, ast.Call) and parent.func is mention:
                 self._constructed[owner].append((other, parent))
-                self._add(other, parent, holder)
+                self.add(other, parent, holder)
             elif isinstance(parent, ast.ClassDef | ast.Attribute) or (
                 isinstance(parent, ast.Call) and mention in parent.args
             ):
@@ -336,9 +340,9 @@ class Follower:
                 if node.value.id == self_name(node, definition.module) and node.attr in self._field_names(
                     owner
                 ):
-                    followed = self._fields.get((owner, node.attr))
+                    followed = self.fields.get((owner, node.attr))
                     if followed is not None:
-                        self._add(definition.module, node, followed)
+                        self.add(definition.module, node, followed)
 
     def _holder_class(self, module: Module, call: ast.Call) -> str | None:
         """The project dataclass that a call constructs."""
@@ -388,7 +392,7 @@ class Follower:
 
     def _into_parameter(self, callee: Callee, parameter: ast.arg, kind: Kind) -> None:
         key = (callee.node, parameter)
-        if self._parameters.setdefault(key, kind) != kind:
+        if self.parameters.setdefault(key, kind) != kind:
             self._escape(callee.module, parameter, f"parameter `{parameter.arg}` gets different things")
         scope = callee.module.scopes.of_node[callee.node]
         self._bound.add((scope, parameter.arg, parameter))
@@ -396,11 +400,23 @@ class Follower:
 
     # -- functions ----------------------------------------------------------------------------------------
 
+    def parameter(self, module: Module, function: FunctionNode, parameter: ast.arg, kind: Kind) -> None:
+        """A parameter is known to get such values (from its annotation)."""
+        self._follow_function(module, function)
+        self._into_parameter(Callee(module, function), parameter, kind)
+
+    def _default(self, module: Module, arguments: ast.arguments, node: ast.expr, kind: Kind) -> None:
+        """The value is a parameter's default."""
+        function = module.parents[arguments]
+        assert isinstance(function, FunctionNode)
+        parameter = next(arg for arg, default in _defaults(arguments) if default is node)
+        self.parameter(module, function, parameter, kind)
+
     def _follow_function(self, module: Module, node: FunctionNode) -> None:
         """Find every call of a function that gets or returns followed values."""
-        if node in self._functions:
+        if node in self.functions:
             return
-        self._functions[node] = module
+        self.functions[node] = module
         self._calls[node] = []
         references = self.callees.references(module, node)
         if references is None:
@@ -413,7 +429,7 @@ class Follower:
                     other, reference, "it goes through a function under decorators that can't be seen through"
                 )
             else:
-                self._add(other, reference, Function(callee))
+                self.add(other, reference, Function(callee))
 
     def _use_function(self, value: Value, callee: Callee) -> None:
         module, node = value.module, value.node
@@ -426,14 +442,14 @@ class Follower:
         if isinstance(parent, ast.Call) and self.callees.wrapped(module, parent) and parent.args[0] is node:
             outer = self.callees.of(module, parent)
             if outer is not None:
-                self._add(module, parent, Function(outer))
+                self.add(module, parent, Function(outer))
                 return
         if isinstance(parent, ast.Call) and self.callees.name(module, parent.func) == "functools.partial":
             outer = self.callees.of(
                 module, parent
             )  # partial(jit, ...) of a decorator, or a function bound by name
             if outer is not None and outer.node is callee.node:
-                self._add(module, parent, Function(outer))
+                self.add(module, parent, Function(outer))
                 return
         if isinstance(parent, ast.Assign) and parent.value is node and len(parent.targets) == 1:
             target = parent.targets[0]
@@ -445,7 +461,7 @@ class Follower:
                     if reference.scope.binder(target.id) is scope:
                         found = self.callees.of(module, reference.node)
                         if found is not None and found.node is callee.node:
-                            self._add(module, reference.node, Function(found))
+                            self.add(module, reference.node, Function(found))
                         elif reference.node is not node:
                             self._escape(module, reference.node, f"`{target.id}` holds different functions")
                 return
@@ -455,7 +471,7 @@ class Follower:
                     for other, use in self.callees.attributes(target.attr):
                         found = self.callees.of(other, use) if use is not target else None
                         if found is not None and found.node is callee.node:
-                            self._add(other, use, Function(found))
+                            self.add(other, use, Function(found))
                         elif use is not target:
                             self._escape(other, use, f"`.{target.attr}` may be called from elsewhere")
                     return
@@ -465,6 +481,8 @@ class Follower:
 
     def _return(self, module: Module, statement: ast.Return, kind: Kind) -> None:
         function = module.enclosing(statement, ast.FunctionDef, ast.AsyncFunctionDef)
+        if function in self.handled:
+            return
         if isinstance(function, ast.FunctionDef):
             self._returned(module, function, kind, statement)
         else:
@@ -481,7 +499,7 @@ class Follower:
 
     def _result(self, module: Module, call: ast.Call, callee: Callee, kind: Kind) -> None:
         if callee.returns:
-            self._add(module, call, kind)
+            self.add(module, call, kind)
         else:
             self._escape(module, call, "a function that is differentiated returns it")
 
@@ -502,7 +520,7 @@ class Follower:
                 self._escape(
                     module, scope.bindings[name][0].node, f"`{name}` is assigned through global or nonlocal"
                 )
-        for (function, parameter), kind in self._parameters.items():
+        for (function, parameter), kind in self.parameters.items():
             for module, call, callee in self._calls[function]:
                 argument = callee.argument(call, parameter)
                 given = parameter.arg in callee.keywords or (
@@ -510,6 +528,8 @@ class Follower:
                 )
                 if given and argument is None:
                     continue  # bound by functools.partial, where `_passed` has seen it
+                if argument is None:
+                    argument = next((d for a, d in _defaults(function.args) if a is parameter), None)
                 if argument is None or self.kind_of(argument) != kind:
                     if not (argument is not None and _is_none(argument)):
                         self._escape(module, call, f"parameter `{parameter.arg}` gets something else here")
@@ -525,7 +545,7 @@ class Follower:
                         ):
                             self._escape(module, target, f"`.{attr}` is something else at other times")
         for function, kinds in self._returns.items():
-            home = self._functions[function]
+            home = self.functions[function]
             returns = [n for n in ast.walk(function) if isinstance(n, ast.Return)]
             own = [r for r in returns if home.enclosing(r, ast.FunctionDef, ast.AsyncFunctionDef) is function]
             for kind, places in kinds.items():
@@ -536,7 +556,7 @@ class Follower:
                             statement,
                             f"`{getattr(function, 'name', 'lambda')}` returns other things too",
                         )
-        for (owner_name, name), kind in self._fields.items():
+        for (owner_name, name), kind in self.fields.items():
             for module, call in self._constructed.get(owner_name, ()):
                 names = self._field_names(owner_name)
                 initial = next((k.value for k in call.keywords if k.arg == name), None)
@@ -551,6 +571,16 @@ class Follower:
                 assert isinstance(choice, ast.IfExp)
                 if node is not choice.test and self.kind_of(choice.body) != self.kind_of(choice.orelse):
                     self._escape(value.module, choice, "it is only one of two possible values")
+
+
+def _defaults(arguments: ast.arguments) -> list[tuple[ast.arg, ast.expr]]:
+    """Parameters that have a default, with it."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    pairs = list(
+        zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True)
+    )
+    keyword = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    return pairs + [(arg, default) for arg, default in keyword if default is not None]
 
 
 def _targets(node: ast.AST) -> list[ast.expr]:
