@@ -54,20 +54,24 @@ class Fixer:
 
     def run(self, paths: Sequence[Path]) -> FixResult:
         """Fix everything that can be fixed in `paths`."""
+        whole = Scan()
         for _ in range(MAX_PASSES):
-            applied = self._apply(self.scanner.whole_project(plan=True).findings)
-            if not applied:
+            whole = self.scanner.whole_project(plan=True)
+            if not self._apply(whole.findings):
                 break
         pending = list(dict.fromkeys(paths))  # helpers that were created are up to date
+        moved = False
         for _ in range(MAX_PASSES):
             changed: list[Path] = []
             for path in pending:
                 changed += self._fix_file(path)
             if not changed:
                 break
+            moved = True
             pending = list(dict.fromkeys(changed))
         remaining = self.scanner.files(paths)
-        remaining.merge(self.scanner.whole_project())
+        # planned once more after other edits: lines have moved, and the plan says why a finding has no fix
+        remaining.merge(self.scanner.whole_project(plan=True) if moved else whole)
         remaining.findings = [self._with_refusal(f) for f in remaining.findings]
         self.result.remaining = remaining
         return self.result
