@@ -29,7 +29,7 @@ _FUNCTIONS = frozenset(
         *(f"jax.ops.{name}" for name in _OPS),
     ]
 )
-_METHODS = frozenset("astype reshape sum mean max min transpose squeeze flatten ravel copy".split())
+_METHODS = frozenset("astype clip reshape sum mean max min transpose squeeze flatten ravel copy".split())
 _UPDATES = frozenset("set add mul multiply min max divide power get apply".split())
 
 

@@ -7,6 +7,7 @@ from nnx_migrate.engine.context import FileContext
 from nnx_migrate.engine.findings import Finding
 from nnx_migrate.engine.rule import Rule
 from nnx_migrate.names.instances import Instances
+from nnx_migrate.names.scopes import Binding
 
 _CLASS = "flax.training.early_stopping.EarlyStopping"
 
@@ -62,12 +63,9 @@ class FlaxEarlyStopping(Rule):
             method = value.func
             if not (isinstance(method, ast.Attribute) and method.attr == "update"):
                 continue
-            receiver = file.segment(method.value)
+            if not _is_stopper(method.value, file, instances):
+                continue
             improved, state = (file.segment(element) for element in target.elts)
-            if receiver != state and not self._is_early_stopping(method.value, instances):
-                continue
-            if not self._constructed(method.value, file, instances):
-                continue
             fix = file.fix()
             fix.replace(target, state)
             if improved != "_":
@@ -83,39 +81,34 @@ class FlaxEarlyStopping(Rule):
                 fix.build("read `has_improved`"),
             )
 
-    @staticmethod
-    def _is_early_stopping(node: ast.expr, instances: Instances) -> bool:
+
+def _is_stopper(node: ast.expr, file: FileContext, instances: Instances, depth: int = 0) -> bool:
+    """True for `EarlyStopping(...)`, and for names bound only to one, or to what `update` made of one."""
+    if not isinstance(node, ast.Name) or depth > 8:
         return instances.class_of(node) == _CLASS
-
-    @staticmethod
-    def _constructed(node: ast.expr, file: FileContext, instances: Instances) -> bool:
-        """True where a plain name is bound to `EarlyStopping(...)` and otherwise to its own updates only."""
-        if not isinstance(node, ast.Name):
-            return instances.class_of(node) == _CLASS
-        found = False
-        for binding in file.module.scope_at(node).lookup(node.id):
-            if isinstance(binding.value, ast.Call):
-                method = binding.value.func
-                own = isinstance(method, ast.Attribute) and file.segment(method.value) == node.id
-                if file.resolve(method) == _CLASS:
-                    found = True
-                elif not own:
-                    return False
-            elif binding.value is not None:
-                return False
-            elif not _is_own_update(binding.node, node.id, file):
-                return False
-        return found
-
-
-def _is_own_update(node: ast.AST, name: str, file: FileContext) -> bool:
-    """True where a tuple target takes part in `improved, name = name.update(...)`."""
-    parent = file.parent(node)
-    assign = file.parent(parent) if parent is not None else None
-    return (
-        isinstance(assign, ast.Assign)
-        and isinstance(assign.value, ast.Call)
-        and isinstance(assign.value.func, ast.Attribute)
-        and assign.value.func.attr == "update"
-        and file.segment(assign.value.func.value) == name
+    bindings = file.module.scope_at(node).lookup(node.id)
+    sources = [_source_of(binding, file) for binding in bindings]
+    return bool(sources) and all(
+        source is not None
+        and (
+            (isinstance(source, ast.Name) and source.id == node.id and len(sources) > 1)
+            or _is_stopper(source, file, instances, depth + 1)
+        )
+        for source in sources
     )
+
+
+def _source_of(binding: Binding, file: FileContext) -> ast.expr | None:
+    """What a binding takes its value from; the receiver where that is `x.update(...)`, unpacked or not."""
+    value = binding.value
+    if value is None:
+        target = file.parent(binding.node)
+        assign = file.parent(target) if isinstance(target, ast.Tuple) else None
+        if not (isinstance(assign, ast.Assign) and isinstance(assign.value, ast.Call)):
+            return None
+        value = assign.value
+        if not (isinstance(value.func, ast.Attribute) and value.func.attr == "update"):
+            return None
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr == "update":
+        return value.func.value
+    return value

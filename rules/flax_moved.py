@@ -77,6 +77,7 @@ class FlaxMoved(MovesRule):
         ),
         Move(
             "flax.training.prefetch_iterator",
+            module=True,
             help="prefetch where the data is made (`tf.data`, Grain)",
         ),
         *(

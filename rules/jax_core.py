@@ -69,6 +69,7 @@ class JaxCore(MovesRule):
         ),
         Move(
             "jax.abstract_arrays",
+            module=True,
             since="jax>=0.4.12",
             removed="0.4.16",
             help="only `ShapedArray` lives on, as `jax.core.ShapedArray`",

@@ -114,6 +114,7 @@ class JaxExperimental(MovesRule):
         ),
         Move(
             "jax.experimental.maps",
+            module=True,
             since="jax>=0.4.26",
             removed="0.4.31",
             help="`Mesh` is `jax.sharding.Mesh`; nothing public replaces the rest",
@@ -140,7 +141,7 @@ class JaxExperimental(MovesRule):
             module=True,
         ),
         *(Move(f"jax.experimental.optix.{name}", f"optax.{name}", removed="0.2.7") for name in _OPTIX),
-        Move("jax.experimental.optix", removed="0.2.7", help="it became the package `optax`"),
+        Move("jax.experimental.optix", module=True, removed="0.2.7", help="it became the package `optax`"),
         Move(
             "jax.experimental.enable_x64",
             "jax.enable_x64",
@@ -174,6 +175,7 @@ class JaxExperimental(MovesRule):
         ),
         Move(
             "jax.experimental.host_callback",
+            module=True,
             since="jax>=0.4.26",
             removed="0.8.0",
             help="use `jax.debug.callback`, `jax.debug.print`, `jax.pure_callback` or "
@@ -182,6 +184,7 @@ class JaxExperimental(MovesRule):
         *(
             Move(
                 f"jax.experimental.{name}",
+                module=True,
                 since="jax>=0.4.36"
                 if name == "export"
                 else "jax>=0.5.0"

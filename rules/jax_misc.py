@@ -82,7 +82,7 @@ class JaxMisc(MovesRule):
     moves = (
         Move("jax.partial", "functools.partial", removed="0.2.21"),
         *(Move(f"jax.api.{name}", f"jax.{name}", removed="0.2.21") for name in _API),
-        Move("jax.api", removed="0.2.21", help="its functions are in `jax` itself"),
+        Move("jax.api", module=True, removed="0.2.21", help="its functions are in `jax` itself"),
         *(
             Move(
                 f"jax.{name}",
@@ -105,10 +105,15 @@ class JaxMisc(MovesRule):
             for name in _PRNG
         ),
         Move(
-            "jax.prng", since="jax>=0.4.16", removed="0.4.24", help="public parts are in `jax.extend.random`"
+            "jax.prng",
+            module=True,
+            since="jax>=0.4.16",
+            removed="0.4.24",
+            help="public parts are in `jax.extend.random`",
         ),
         Move(
             "jax.util",
+            module=True,
             since="jax>=0.6.0",
             removed="0.8.0",
             help="internals of JAX: write the few lines of `safe_map`, `safe_zip`, `split_list` or `unzip2` into "
@@ -118,8 +123,16 @@ class JaxMisc(MovesRule):
             Move(f"jax.lax_linalg.{name}", f"jax.lax.linalg.{name}", since="jax>=0.4.13", removed=UNKNOWN)
             for name in _LINALG
         ),
-        Move("jax.lax_linalg", since="jax>=0.4.13", removed=UNKNOWN, help="use `jax.lax.linalg`"),
-        Move("jax.lax_reference", since="jax>=0.4.13", removed=UNKNOWN, help="use `jax.lax` or NumPy"),
+        Move(
+            "jax.lax_linalg", module=True, since="jax>=0.4.13", removed=UNKNOWN, help="use `jax.lax.linalg`"
+        ),
+        Move(
+            "jax.lax_reference",
+            module=True,
+            since="jax>=0.4.13",
+            removed=UNKNOWN,
+            help="use `jax.lax` or NumPy",
+        ),
         Move("jax.nn.normalize", "jax.nn.standardize", since="jax>=0.4.21", removed="0.4.29"),
         _softmax("softmax"),
         _softmax("log_softmax"),

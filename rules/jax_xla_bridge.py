@@ -66,6 +66,7 @@ class JaxXlaBridge(MovesRule):
         Move("jax.lib.xla_bridge.host_count", "jax.process_count", since="jax>=0.4.3", removed="0.4.3"),
         Move(
             "jax.lib.xla_bridge",
+            module=True,
             since="jax>=0.4.32",
             removed="0.8.0",
             help="public parts are `jax.devices`, `jax.default_backend` and `jax.extend.backend`",
@@ -86,6 +87,7 @@ class JaxXlaBridge(MovesRule):
         *(
             Move(
                 f"jax.lib.{module}",
+                module=True,
                 since="jax>=0.6.0",
                 removed="0.8.0",
                 help="internals of JAX; `jax.errors.JaxRuntimeError`, `jax.Array`, `jax.Device` and `jax.ffi` "

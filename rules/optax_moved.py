@@ -119,6 +119,7 @@ class OptaxMoved(MovesRule):
         ),
         Move(
             "optax.monte_carlo",
+            module=True,
             since="optax>=0.2.7",
             removed="0.2.7",
             help="nothing replaces it; copy the function you need into your project",

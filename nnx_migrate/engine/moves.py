@@ -188,10 +188,18 @@ class MovesRule(Rule):
             if double is not None:
                 fix.delete(*double)
             elif new != use.qualified:
-                fix.replace(use.node, fix.name(new, at=use.node))
+                fix.replace(use.node, _new_text(fix, use, new))
             if move.arguments is not None and call is not None:
                 fix.edits += move.arguments.edits(call, file.source)
         return fix.build(f"use `{move.new}`" if move.new else "rewrite", safety)
+
+
+def _new_text(fix: FixBuilder, use: Use, new: str) -> str:
+    """The new name as the place spells it; one from the same module keeps the user's way to that module."""
+    home, _, last = new.rpartition(".")
+    if isinstance(use.node, ast.Attribute) and use.qualified.rpartition(".")[0] == home:
+        return f"{fix.file.segment(use.node.value)}.{last}"
+    return fix.name(new, at=use.node)
 
 
 def _rewrite_call(fix: FixBuilder, move: Move, call: CallView) -> Safety | None:
