@@ -153,7 +153,7 @@ class SampleInputs:
             return module, [*before, *after]
         if isinstance(node, ast.Name):
             value = self._value(module, node)
-            if value is not None and isinstance(value[1], ast.Tuple | ast.List | ast.BinOp):
+            if value is not None and isinstance(value[1], ast.Tuple | ast.List | ast.BinOp | ast.Constant):
                 return self._dims(value[0], value[1], depth + 1)
         if isinstance(node, ast.Attribute) and node.attr == "shape":
             return self._shape(module, node.value, depth + 1) or (module, [_Star(node)])

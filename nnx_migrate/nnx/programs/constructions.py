@@ -11,6 +11,7 @@ from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.instances import Instance
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.programs.sizes import Sizes
+from nnx_migrate.nnx.writer.text import indentation, line_limit
 from nnx_migrate.sources.text import Edit, SourceText
 
 HELPER = "Functional"
@@ -35,7 +36,18 @@ def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELP
     if added:
         yield Edit(before, before, added[1:] if trailing_comma else added)
     if sizes.late:
-        yield Edit(end, end, f".sized({sizes.function})")
+        yield Edit(end, end, _sized(source, call, sizes, len(added) + len(helper) + 2))
+
+
+def _sized(source: SourceText, call: ast.Call, sizes: Sizes, longer: int) -> str:
+    """`.sized(...)`, on lines of its own where it would make the line too long."""
+    text = f".sized({sizes.function})"
+    last = source.line_text(call.end_lineno or call.lineno)
+    growth = longer if call.end_lineno == call.lineno else 0
+    if len(last) + growth + len(text) <= line_limit(source):
+        return text
+    indent = indentation(source, call.end_lineno or call.lineno)
+    return f".sized(\n{indent}    {sizes.function}\n{indent})"
 
 
 def functional_value(value: ClassValue, conversion: ClassConversion) -> tuple[Edit, list[ImportRequest]]:
