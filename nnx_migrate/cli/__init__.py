@@ -18,6 +18,7 @@ COMMANDS = {
     "rules": "list the rules",
     "explain": "document one rule",
     "baseline": "accept today's findings, so that only new ones count",
+    "new-rule": "start a rule of your own",
     "completion": "print a shell completion script",
 }
 
@@ -31,7 +32,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"nnx_migrate.cli.{name}").command
+        command: click.Command = import_module(f"nnx_migrate.cli.{name.replace('-', '_')}").command
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:

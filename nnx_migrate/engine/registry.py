@@ -84,6 +84,7 @@ def local_rules(files: Iterable[Path]) -> dict[str, Rule]:
         if spec is None or spec.loader is None or not path.is_file():
             raise RuleError(f"local rule file {path} doesn't exist or isn't a Python file")
         module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # dataclasses and the cache look modules up
         try:
             spec.loader.exec_module(module)
         except Exception as error:

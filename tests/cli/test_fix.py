@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import FIXED, OUTDATED, Run
+
+
+def git(*args: str) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *identity, *args], check=True, capture_output=True)
+
+
+def test_fix(project: Path, run: Run) -> None:
+    (project / "a.py").write_text(OUTDATED)
+    result = run("fix")
+    assert result.exit_code == 0
+    assert (project / "a.py").read_text() == FIXED
+    assert "Fixed 1 finding in 1 file" in result.output
+    assert "Nothing to fix" in run("fix").output
+
+
+def test_findings_that_remain_are_shown_with_their_reason(project: Path, run: Run) -> None:
+    (project / "a.py").write_text("from jax import *\n\ny = tree_map(f, x)\n")
+    result = run("fix")
+    assert result.exit_code == 1
+    assert "(star-import)" in result.output
+    assert "to do by hand" in result.output
+    assert (project / "a.py").read_text() == "from jax import *\n\ny = tree_map(f, x)\n"
+
+
+def test_diff_writes_nothing(project: Path, run: Run) -> None:
+    (project / "a.py").write_text(OUTDATED)
+    result = run("fix", "--diff")
+    assert result.exit_code == 1
+    assert "-    return jax.tree_map(" in result.output
+    assert "+    return jax.tree.map(" in result.output
+    assert (project / "a.py").read_text() == OUTDATED
+    (project / "a.py").write_text(FIXED)
+    assert run("fix", "--diff").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("encode", "mode"),
+    [
+        (lambda t: t.replace("\n", "\r\n").encode(), 0o644),
+        (lambda t: codecs.BOM_UTF8 + t.encode(), 0o755),
+        (lambda t: b"# coding: latin-1\ns = '\xe9'\n" + t.encode(), 0o600),
+        (lambda t: t.rstrip("\n").encode(), 0o644),
+        (lambda t: b"\x0c\n" + t.encode(), 0o644),
+    ],
+)
+def test_everything_else_about_a_file_stays(project: Path, run: Run, encode, mode: int) -> None:
+    path = project / "a.py"
+    path.write_bytes(encode(OUTDATED))
+    path.chmod(mode)
+    assert run("fix").exit_code == 0
+    assert path.read_bytes() == encode(FIXED)
+    assert path.stat().st_mode & 0o777 == mode
+
+
+def test_a_dirty_tree_is_refused(project: Path, run: Run) -> None:
+    (project / "a.py").write_text(OUTDATED)
+    git("init", "-q")
+    git("add", "a.py")
+    result = run("fix")
+    assert result.exit_code == 2
+    assert "uncommitted changes" in result.output
+    assert (project / "a.py").read_text() == OUTDATED
+    git("commit", "-qm", "first")
+    assert run("fix").exit_code == 0
+    assert (project / "a.py").read_text() == FIXED
+    (project / "a.py").write_text(OUTDATED + "# more\n")
+    assert run("fix", "--allow-dirty").exit_code == 0
+
+
+def test_one_broken_file_stops_nothing_and_stays(project: Path, run: Run) -> None:
+    (project / "broken.py").write_text("import jax\njax.tree_map(\n")
+    (project / "a.py").write_text(OUTDATED)
+    result = run("fix")
+    assert result.exit_code == 2
+    assert "broken.py:2" in result.output
+    assert (project / "a.py").read_text() == FIXED
+    assert (project / "broken.py").read_text() == "import jax\njax.tree_map(\n"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_file_that_cant_be_written_is_reported(project: Path, run: Run) -> None:
+    (project / "ro").mkdir()
+    (project / "ro" / "a.py").write_text(OUTDATED)
+    (project / "ro").chmod(0o555)
+    result = run("fix")
+    (project / "ro").chmod(0o755)
+    assert result.exit_code == 2
+    assert "can't be written" in result.output
+
+
+def test_stdin_to_stdout(project: Path, run: Run) -> None:
+    assert run("fix", "-", stdin=OUTDATED).output == FIXED
+    assert run("fix", "-", stdin=FIXED).output == FIXED
+
+
+def test_interactive(project: Path, run: Run) -> None:
+    (project / "a.py").write_text("import jax\njax.tree_map(f, 1)\njax.tree_map(f, 2)\njax.tree_map(f, 3)\n")
+    result = run("fix", "-i", stdin="y\nn\nq\n")
+    assert "-jax.tree_map(f, 1)" in result.output
+    assert (project / "a.py").read_text() == "import jax\njax.tree.map(f, 1)\njax.tree_map(f, 2)\njax.tree_map(f, 3)\n"
+    run("fix", "-i", stdin="a\n")
+    assert "tree_map" not in (project / "a.py").read_text()
+
+
+def test_notebooks_change_only_in_the_fixed_cell(project: Path, run: Run) -> None:
+    sources = [["import jax\n", "%time 1"], ["x = 1\n", "jax.tree_map(f, x)"], ["!ls"]]
+    cells = [{"cell_type": "code", "source": s, "metadata": {}, "outputs": []} for s in sources]
+    raw = json.dumps({"cells": cells, "nbformat": 4}, indent=1)
+    (project / "n.ipynb").write_text(raw)
+    assert run("fix").exit_code == 0
+    assert (project / "n.ipynb").read_text() == raw.replace("jax.tree_map", "jax.tree.map")
+
+
+def test_rule_option_limits_the_fix(project: Path, run: Run) -> None:
+    (project / "a.py").write_text("import jax\nimport optax\njax.tree_map(f, x)\noptax.global_norm(x)\n")
+    assert run("fix", "--rule", "optax-moved").exit_code == 0
+    assert (project / "a.py").read_text() == "import jax\nimport optax\njax.tree_map(f, x)\noptax.tree.norm(x)\n"
+
+
+def test_a_symlinked_file_is_written_through(project: Path, run: Run) -> None:
+    (project / "real").mkdir()
+    (project / "real" / "a.py").write_text(OUTDATED)
+    (project / "a.py").symlink_to(project / "real" / "a.py")
+    assert run("fix", "a.py").exit_code == 0
+    assert (project / "a.py").is_symlink()
+    assert (project / "real" / "a.py").read_text() == FIXED
