@@ -61,7 +61,6 @@ class AlignedDraws:
 
     ordered: bool = True
     aliases: Mapping[str, str] = field(default_factory=dict)
-    salts: Mapping[str, int] = field(default_factory=dict)
     events: list[Draw] = field(default_factory=list)
     _counters: dict[tuple[int, str], int] = field(default_factory=dict)
     _counted: dict[tuple[int, int], jax.Array] = field(default_factory=dict)
@@ -81,7 +80,7 @@ class AlignedDraws:
         self._counters[id(loop), stream] = ordinal + 1
         self._keep_alive.append(loop)  # so that its id is not given to another trace
         self.events.append(Draw(stream, depth, ordinal))
-        key = jax.random.fold_in(base, (zlib.crc32(stream.encode()) + self.salts.get(stream, 0)) % 2**32)
+        key = jax.random.fold_in(base, zlib.crc32(stream.encode()))
         return jax.random.fold_in(key, depth * 65_536 + ordinal) if self.ordered else key
 
     def _loop_frame(self) -> tuple[Any, int]:
@@ -114,17 +113,13 @@ class AlignedDraws:
 
 
 @contextmanager
-def aligned_draws(
-    ordered: bool = True, aliases: Mapping[str, str] | None = None, salts: Mapping[str, int] | None = None
-) -> Iterator[AlignedDraws]:
-    """Makes Linen's `make_rng` and NNX's RngStreams hand out aligned keys while a model is called (or
-    traced).
+def aligned_draws(ordered: bool = True, aliases: Mapping[str, str] | None = None) -> Iterator[AlignedDraws]:
+    """Makes Linen's `make_rng` and NNX's RngStreams hand out aligned keys while a model is called or traced.
 
     Enter it inside the function that jax.jit or jax.grad transforms, once for each call of the model.
-    `aliases` renames streams (an NNX stream called ``default`` that stands for ``dropout``); `salts` changes
-    all keys of a stream.
+    `aliases` renames streams: an NNX stream called ``default`` that stands for ``dropout``.
     """
-    draws = AlignedDraws(ordered, aliases or {}, salts or {})
+    draws = AlignedDraws(ordered, aliases or {})
 
     def make_rng(scope: Scope, name: str = "params") -> jax.Array:
         base = scope.rngs.get(name, scope.rngs.get("params"))

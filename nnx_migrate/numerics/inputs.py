@@ -37,7 +37,6 @@ class Alignment:
 
     ordered: bool = True
     aliases: Mapping[str, str] = field(default_factory=dict)
-    salts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ class LinenSide(Side):
         variables = self._variables(leaves)
         mutable = self._mutable(phase, variables)
         rngs = {name: base_key(seed) for name in self._streams(phase)}
-        with aligned_draws(alignment.ordered, alignment.aliases, alignment.salts) as draws:
+        with aligned_draws(alignment.ordered, alignment.aliases) as draws:
             output = self.model.apply(
                 variables, *args, rngs=rngs, mutable=mutable or False, method=self.inputs.method, **kwargs
             )
@@ -148,7 +148,7 @@ class LinenSide(Side):
         return output, flatten(state_collections({**variables, **updated})), draws
 
     def _streams(self, phase: Phase) -> Sequence[str]:
-        """In eval mode only what the model insists on, as programs do; `has_rng` then says what it said there."""
+        """In eval mode only what the model insists on, as programs do; `has_rng` then answers as it did."""
         return self.streams if phase == "train" else self._eval_streams
 
     def _mutable(self, phase: Phase, variables: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,15 @@ from nnx_migrate.numerics.layer_maps import LAYER_MAPS
 from nnx_migrate.numerics.leaf_transforms import IDENTITY, Shape, Transform, TransformError
 from nnx_migrate.numerics.map_patterns import ORDINAL, Path, PathPattern, PatternError, Value
 from nnx_migrate.numerics.map_sequences import SequenceEntry, replay
-from nnx_migrate.numerics.parameter_map import DYNAMIC, ClassMap, Entry, LeafEntry, ModuleEntry, ParameterMap
+from nnx_migrate.numerics.parameter_map import (
+    DYNAMIC,
+    ClassMap,
+    Entry,
+    LeafEntry,
+    ModuleEntry,
+    ParameterMap,
+    PathEntry,
+)
 
 #: Collections with an NNX variable type of their own; any other may have any type that is none of these.
 STOCK_KINDS = ("params", "batch_stats", "cache")
@@ -252,7 +260,7 @@ class _Expander:
 
 
 def _sites(
-    entry: Entry, linen_patterns: Sequence[PathPattern], linen: Sequence[Path], nnx: Sequence[Path]
+    entry: PathEntry, linen_patterns: Sequence[PathPattern], linen: Sequence[Path], nnx: Sequence[Path]
 ) -> list[_Site]:
     """All concrete places of an entry among relative paths, whichever side binds its indices."""
     linen_names = entry.linen_names
@@ -276,7 +284,7 @@ def _sites(
 
 
 def _bindings(
-    entry: Entry, pattern: PathPattern, paths: Sequence[Path], start: Mapping[str, Value] | None = None
+    entry: PathEntry, pattern: PathPattern, paths: Sequence[Path], start: Mapping[str, Value] | None = None
 ) -> list[dict[str, Value]]:
     """The index bindings under which `pattern` matches one of `paths`, sorted, each with its ordinal."""
     if (
@@ -290,7 +298,7 @@ def _bindings(
 
 
 def _unstacked_sites(
-    entry: Entry, linen_patterns: Sequence[PathPattern], bindings: Sequence[dict[str, Value]]
+    entry: PathEntry, linen_patterns: Sequence[PathPattern], bindings: Sequence[dict[str, Value]]
 ) -> list[_Site]:
     """One Linen place that Linen stacks, several NNX places: the bindings grouped by what Linen's path
     depends on."""
@@ -301,7 +309,7 @@ def _unstacked_sites(
 
 
 def _stacked_sites(
-    entry: Entry,
+    entry: PathEntry,
     linen_patterns: Sequence[PathPattern],
     linen: Sequence[Path],
     bindings: Sequence[dict[str, Value]],

@@ -1,8 +1,9 @@
 """Automatic Linen names that no pattern can express: the order of construction, replayed on a concrete model.
 
-Linen numbers unnamed submodules per class in the order in which they are made (`Dense_0`, `Dense_1`, ...). Behind a
-loop or a condition the number depends on how often the loop ran. A `SequenceEntry` therefore holds the constructions
-of a class in order, with the loops around them; how long a loop is shows in the NNX model's lists.
+Linen numbers unnamed submodules per class in the order in which they are made (`Dense_0`, `Dense_1`, ...).
+Behind a loop or a condition the number depends on how often the loop ran. A `SequenceEntry` therefore holds
+the constructions of a class in order, with the loops around them; how long a loop is shows in the NNX
+model's lists.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 from nnx_migrate.numerics.map_patterns import Path, PathPattern
 
@@ -36,7 +37,7 @@ class Repeated:
     body: tuple[Step, ...]
 
 
-Step = Union[Created, Repeated]
+Step = Created | Repeated
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ class NNXSide(Side):
         if self.mode_flags:
             (model.train if phase == "train" else model.eval)()
         function = getattr(model, self.inputs.method or "__call__")
-        with aligned_draws(alignment.ordered, alignment.aliases, alignment.salts) as draws:
+        with aligned_draws(alignment.ordered, alignment.aliases) as draws:
             if reads is None:
                 output = function(*args, **kwargs)
             else:

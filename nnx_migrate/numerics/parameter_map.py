@@ -84,7 +84,8 @@ class ModuleEntry:
         return self.linen.names
 
 
-Entry = LeafEntry | ModuleEntry
+PathEntry = LeafEntry | ModuleEntry
+Entry = PathEntry | SequenceEntry
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ def run_child(
             done = subprocess.run(
                 command,
                 env=_environment(optimize),
+                stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 errors="replace",

@@ -16,6 +16,7 @@ from nnx_migrate.numerics.results import Proof
 
 #: Enough to see most differences; the full protocol runs where it is the subject.
 QUICK = Protocol(modes=("jit",), steps=0)
+FORWARD = Protocol(modes=("jit",), gradients=False)
 
 
 def call_linen(

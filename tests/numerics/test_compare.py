@@ -12,7 +12,7 @@ NAN = float("nan")
     [np.float64, np.float32, np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2],
 )
 def test_ulp_counts_representable_numbers(dtype) -> None:
-    """Walking over all (or many) positive bit patterns in order, each step is one ULP; zero has one more on each side."""
+    """Walking over positive bit patterns in order, each step is one ULP, and as many lie below zero."""
     size = np.dtype(dtype).itemsize
     steps = np.arange(0, 100, dtype=f"u{size}")
     numbers = steps.view(dtype)

@@ -73,7 +73,7 @@ def projects(tmp_path: Path) -> tuple[ModelSource, ModelSource]:
         # A module whose name JAX needs: the user's folder must not come first while JAX is imported.
         (package.parent / "tokenize.py").write_text("raise RuntimeError('the wrong module')\n")
     common: dict[str, Any] = {
-        "setup": "from net.models import CNN\nbatch = np.random.RandomState(0).randn(2, 4, 4, 1).astype('float32')",
+        "setup": "from net.models import CNN\nbatch = np.float32(np.random.RandomState(0).randn(2, 4, 4, 1))",
         "args": ("batch",),
         "eval_kwargs": {"train": "False"},
         "train_kwargs": {"train": "True"},
@@ -134,8 +134,7 @@ def test_trace_of_every_call(projects: tuple[ModelSource, ModelSource]) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("import nonexistent_module\n", "ModuleNotFoundError.*models.py:1"),
-        ("import sys\nsys.exit('bye')\n", "SystemExit: bye"),
+        ("import sys\nsys.exit('bye')\n", r"SystemExit: bye .*models\.py:2, in <module>"),
         ("import os\nos._exit(7)\n", "exit code 7"),
     ],
 )
@@ -146,7 +145,7 @@ def test_code_that_cannot_be_imported_says_why(projects, text: str, message: str
 
 
 def test_a_child_has_limited_time(projects: tuple[ModelSource, ModelSource]) -> None:
-    with pytest.raises(ChildError, match="longer than 0.05 s"):
+    with pytest.raises(ChildError, match=r"longer than 0\.05 s"):
         trace_shapes(projects[0], timeout=0.05)
 
 

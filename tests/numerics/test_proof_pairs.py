@@ -1,4 +1,4 @@
-"""Faithful ports are proven equal: each pair is a Linen model and what a careful person would write in NNX."""
+"""Faithful ports are proven equal: each pair is a Linen model and what a careful person would write."""
 
 import flax
 import jax
@@ -12,7 +12,7 @@ from nnx_migrate.numerics.compare import Tolerance
 from nnx_migrate.numerics.inputs import Protocol
 from nnx_migrate.numerics.leaf_transforms import Transform
 from nnx_migrate.numerics.parameter_map import ClassMap, Entry, ParameterMap, leaf, module
-from tests.numerics.models import prove_pair, statuses
+from tests.numerics.models import FORWARD, QUICK, prove_pair, statuses
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((4, 6)).astype(np.float32)
@@ -37,7 +37,7 @@ class LinenMLP(nn.Module):
 class MLP(nnx.Module):
     def __init__(self, features=(5, 3), *, in_features, rngs):
         sizes = (in_features, *features)
-        self.layers = nnx.List([nnx.Linear(m, n, rngs=rngs) for m, n in zip(sizes, features)])
+        self.layers = nnx.List([nnx.Linear(m, n, rngs=rngs) for m, n in zip(sizes, features, strict=False)])
 
     def __call__(self, x):
         for layer in self.layers:
@@ -64,7 +64,7 @@ def test_full_protocol_on_a_loop_of_layers() -> None:
 
 
 class LinenTransformer(nn.Module):
-    """Embedding, learned positions, attention with dropout, exact GELU, tied output, a tuple and an int in the output."""
+    """Learned positions, attention with dropout, exact GELU, tied output, a nested output with an int."""
 
     @nn.compact
     def __call__(self, tokens, mask=None, *, deterministic):
@@ -114,8 +114,8 @@ def test_transformer_with_integer_inputs_masks_and_nested_outputs() -> None:
     proof = prove_pair(
         LinenTransformer(), lambda rngs: Transformer(rngs=rngs), TOKENS,
         parameter_map=parameter_map, eval_kwargs=flags[0], train_kwargs=flags[1],
-        # Attention dropout keeps nnx off its fast path; in eval mode a head size that is no power of 4 differs.
-        tolerances={"eval/*/output": Tolerance(max_ulp=64, atol=1e-6, reason="nnx scales the query differently")},
+        # In eval mode nnx takes a fast path, which differs where the head size is no power of 4.
+        tolerances={"eval/*/output": Tolerance(max_ulp=64, atol=1e-6, reason="scaled otherwise")},
     )  # fmt: skip
     assert proof.proven, str(proof)
     outputs = {c.name: c for c in proof.checks}["train/jit/output"].leaves
@@ -158,8 +158,9 @@ def test_lstm_with_fused_gates() -> None:
         tolerances={"train/*/gradients": reason},
     )  # fmt: skip
     assert proof.proven, str(proof)
-    exact = {c.name: c.status for c in proof.checks if "output" in c.name}
-    assert set(exact.values()) == {"equal"}, str(proof)
+    assert {c.status for c in proof.checks if "output" in c.name} == {"equal"}, str(proof)
+    # nnx.RNN draws keys to make a carry of zeros.
+    assert "nothing depends on them (carry: 0 before" in {c.name: c.reason for c in proof.checks}["draws"]
 
 
 class LinenResidualBlock(nn.Module):
@@ -283,7 +284,8 @@ NORMALIZER_MAP = maps({
 def test_collections_of_the_users_own() -> None:
     proof = prove_pair(
         LinenNormalizer(), lambda rngs: Normalizer(in_features=6, rngs=rngs), X,
-        parameter_map=NORMALIZER_MAP, train_kwargs={"update": True}, protocol=Protocol(modes=("jit",), steps=3),
+        parameter_map=NORMALIZER_MAP, train_kwargs={"update": True},
+        protocol=Protocol(modes=("jit",), steps=3),
     )  # fmt: skip
     assert proof.verdict == "equal", str(proof)
     state = {c.name: c for c in proof.checks}["training/jit/state"].leaves
@@ -350,10 +352,10 @@ def test_scanned_layers(port, entry) -> None:
         LinenScanned(), lambda rngs: port(rngs=rngs), X,
         parameter_map=maps({port: [entry], Layer: block}),
         eval_kwargs={"train": False}, train_kwargs={"train": port is Scanned},
-        tolerances={"eval/*/output": Tolerance(max_ulp=4, reason="unoptimised, XLA's dot depends on the loop's carry")},
+        protocol=QUICK if port is Scanned else FORWARD,
+        tolerances={"*/output": Tolerance(max_ulp=4, reason="XLA's dot, unoptimised, depends on the loop's carry")},
     )  # fmt: skip
     assert proof.proven, str(proof)
-    assert {c.status for c in proof.checks if c.name.startswith("train/")} == {"equal"}, str(proof)
 
 
 class LinenSampler(nn.Module):
@@ -419,7 +421,7 @@ def test_without_a_map_models_are_matched_by_the_order_of_reads() -> None:
         def __call__(self, x):
             return nnx.tanh(self.out(nnx.tanh(self.hidden(nnx.tanh(self.stem(x))))))
 
-    proof = prove_pair(LinenMLP((4, 4, 4)), Port, X)
+    proof = prove_pair(LinenMLP((4, 4, 4)), Port, X, protocol=FORWARD)
     assert proof.verdict == "equal", str(proof)
 
 
@@ -449,4 +451,4 @@ def test_models_that_write_in_eval_mode() -> None:
 def test_bfloat16_parameters() -> None:
     linen = nn.Dense(3, dtype=jnp.bfloat16, param_dtype=jnp.bfloat16)
     build = lambda rngs: nnx.Linear(6, 3, dtype=jnp.bfloat16, param_dtype=jnp.bfloat16, rngs=rngs)  # noqa: E731
-    assert prove_pair(linen, build, X).verdict == "equal"
+    assert prove_pair(linen, build, X, protocol=FORWARD).verdict == "equal"
