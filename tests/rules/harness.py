@@ -12,7 +12,8 @@ Lines that keep a finding after `fix` end in `# finding` or `# finding: <part of
 `case.toml` may set: `rules` (further rule ids to run), `unsafe` (apply unsafe fixes), `era` (before.py runs
 only there; `recorded.npz` holds what it returned), `[targets]` (package = version that the project is pinned
 to), and with a `reason`: `tolerance` (bit-equal otherwise), `drops_comments`, `warns` (after.py may emit
-DeprecationWarning), `static` (no release that can be installed runs before.py).
+DeprecationWarning), `static` (no release that can be installed runs before.py). `needs` lists packages that
+both sides import and the test environment may lack: without them the comparison is skipped.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from nnx_migrate.sources.text import SourceText
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 SETTINGS = {
     "rules", "unsafe", "era", "tolerance", "reason", "drops_comments", "warns", "static", "targets",
+    "needs",
 }  # fmt: skip
 _MARK = re.compile(r"# finding(?::\s*(?P<text>.*?))?\s*$")
 
