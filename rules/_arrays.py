@@ -8,19 +8,28 @@ from nnx_migrate.engine.context import FileContext
 from nnx_migrate.names.scopes import BindingKind
 
 # Functions that return one array whatever they are given.
-_NUMPY = """
-    abs add all any arange argmax argmin argsort array asarray broadcast_to clip concatenate cos cumsum diag dot
-    einsum empty empty_like exp expand_dims eye flip floor full full_like hstack identity linspace log log1p
-    logical_and logical_not logical_or matmul max maximum mean min minimum mod multiply negative ones ones_like
-    outer pad power prod reciprocal repeat reshape roll round sign sin sort sqrt square squeeze stack std subtract
-    sum swapaxes take tanh tile transpose tril triu true_divide var vstack zeros zeros_like
-""".split()
-_RANDOM = """
-    PRNGKey bernoulli beta categorical cauchy choice dirichlet exponential fold_in gamma gumbel laplace logistic
-    multivariate_normal normal permutation poisson randint rademacher split truncated_normal uniform
-""".split()
-_NN = "elu gelu leaky_relu log_sigmoid log_softmax logsumexp one_hot relu sigmoid silu softmax softplus swish".split()
-_OPS = "index_update index_add index_mul index_min index_max segment_sum".split()
+_NUMPY = (
+    "abs", "add", "all", "any", "arange", "argmax", "argmin", "argsort", "array", "asarray", "broadcast_to",
+    "clip", "concatenate", "cos", "cumsum", "diag", "dot", "einsum", "empty", "empty_like", "exp",
+    "expand_dims", "eye", "flip", "floor", "full", "full_like", "hstack", "identity", "linspace", "log",
+    "log1p", "logical_and", "logical_not", "logical_or", "matmul", "max", "maximum", "mean", "min",
+    "minimum", "mod", "multiply", "negative", "ones", "ones_like", "outer", "pad", "power", "prod",
+    "reciprocal", "repeat", "reshape", "roll", "round", "sign", "sin", "sort", "sqrt", "square", "squeeze",
+    "stack", "std", "subtract", "sum", "swapaxes", "take", "tanh", "tile", "transpose", "tril", "triu",
+    "true_divide", "var", "vstack", "zeros", "zeros_like",
+)  # fmt: skip
+_RANDOM = (
+    "PRNGKey", "bernoulli", "beta", "categorical", "cauchy", "choice", "dirichlet", "exponential",
+    "fold_in", "gamma", "gumbel", "laplace", "logistic", "multivariate_normal", "normal", "permutation",
+    "poisson", "randint", "rademacher", "split", "truncated_normal", "uniform",
+)  # fmt: skip
+_NN = (
+    "elu", "gelu", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp", "one_hot", "relu", "sigmoid",
+    "silu", "softmax", "softplus", "swish",
+)  # fmt: skip
+_OPS = (
+    "index_update", "index_add", "index_mul", "index_min", "index_max", "segment_sum",
+)  # fmt: skip
 _FUNCTIONS = frozenset(
     [
         *(f"jax.numpy.{name}" for name in _NUMPY),
@@ -29,8 +38,10 @@ _FUNCTIONS = frozenset(
         *(f"jax.ops.{name}" for name in _OPS),
     ]
 )
-_METHODS = frozenset("astype clip reshape sum mean max min transpose squeeze flatten ravel copy".split())
-_UPDATES = frozenset("set add mul multiply min max divide power get apply".split())
+_METHODS = frozenset(
+    "astype clip reshape sum mean max min transpose squeeze flatten ravel copy".split()  # noqa: SIM905
+)
+_UPDATES = frozenset("set add mul multiply min max divide power get apply".split())  # noqa: SIM905
 
 
 def is_jax_array(node: ast.expr, file: FileContext, seen: frozenset[ast.AST] = frozenset()) -> bool:

@@ -35,7 +35,8 @@ class FlaxEarlyStopping(Rule):
 
     Fix safety
     ----------
-    Safe: the field holds what the first element of the pair was. `_` as the first name gets no line of its own.
+    Safe: the field holds what the first element of the pair was. `_` as the first name gets no line of its
+    own.
 
     Since
     -----

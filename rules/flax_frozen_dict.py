@@ -23,14 +23,14 @@ class FlaxFrozenDict(Rule):
 
     What it finds
     -------------
-    `state, params = variables.pop("params")`, and `.unfreeze()` and `.copy({...})` of what `Module.init` returned.
-    `flax.core.freeze`, `FrozenDict` and `dict.pop` with one target are current and not reported.
+    `state, params = variables.pop("params")`, and `.unfreeze()` and `.copy({...})` of what `Module.init`
+    returned. `flax.core.freeze`, `FrozenDict` and `dict.pop` with one target are current and not reported.
 
     Why
     ---
-    `init` and `apply` return dicts. `dict.pop` returns the value alone: unpacking it into two names raises, or,
-    when there happen to be two entries, silently yields two key strings. A dict has no `unfreeze`, and its `copy`
-    takes no arguments.
+    `init` and `apply` return dicts. `dict.pop` returns the value alone: unpacking it into two names raises,
+    or, when there happen to be two entries, silently yields two key strings. A dict has no `unfreeze`, and
+    its `copy` takes no arguments.
 
     Example
     -------

@@ -43,8 +43,8 @@ class FlaxMoved(MovesRule):
 
     Fix safety
     ----------
-    Safe: the same things under new names. The call that sets a gone flag to True, which always holds now, goes;
-    one that sets it to False is reported only.
+    Safe: the same things under new names. The call that sets a gone flag to True, which always holds now,
+    goes; one that sets it to False is reported only.
 
     Since
     -----
@@ -73,7 +73,8 @@ class FlaxMoved(MovesRule):
             "flax.linen.GeGLU",
             since="flax>=0.10.1",
             removed="0.10.1",
-            help="write it out: a Dense of twice the size, split in two, one half times `nn.gelu` of the other",
+            help="write it out: a Dense of twice the size, split in two, one half times `nn.gelu` of the "
+            "other",
         ),
         Move(
             "flax.training.prefetch_iterator",
@@ -83,7 +84,8 @@ class FlaxMoved(MovesRule):
         *(
             Move(
                 f"flax.traverse_util.{name}",
-                help="use `flax.traverse_util.path_aware_map`, or labels with `optax.partition` for optimizers",
+                help="use `flax.traverse_util.path_aware_map`, or labels with `optax.partition` for "
+                "optimizers",
             )
             for name in ("Traversal", "ModelParamTraversal", "TraverseTree")
         ),

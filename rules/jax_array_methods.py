@@ -4,10 +4,11 @@ import ast
 import re
 from collections.abc import Iterable
 
+from nnx_migrate.rules._arrays import is_jax_array
+
 from nnx_migrate.engine.context import CannotName, FileContext
 from nnx_migrate.engine.findings import Finding
 from nnx_migrate.engine.rule import Rule
-from nnx_migrate.rules._arrays import is_jax_array
 
 _METHODS = re.compile(r"\.(device|to_py|block_host_until_ready|clip|device_buffer)\b")
 _MESSAGES = {
@@ -24,9 +25,9 @@ class JaxArrayMethods(Rule):
 
     What it finds
     -------------
-    `.device()`, `.to_py()`, `.block_host_until_ready()`, `.device_buffer` and `.clip(a_min=, a_max=)` of values
-    that are certainly JAX arrays: made by `jnp`, `jax.random` or `jax.nn` in the same file. The same names on
-    other objects (`tensor.device`, `np.ndarray.clip`) are not reported.
+    `.device()`, `.to_py()`, `.block_host_until_ready()`, `.device_buffer` and `.clip(a_min=, a_max=)` of
+    values that are certainly JAX arrays: made by `jnp`, `jax.random` or `jax.nn` in the same file. The same
+    names on other objects (`tensor.device`, `np.ndarray.clip`) are not reported.
 
     Why
     ---

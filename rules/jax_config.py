@@ -26,7 +26,8 @@ class JaxConfig(MovesRule):
 
     Why
     ---
-    The module is gone: `import jax.config` raises ModuleNotFoundError. Omnistaging can't be switched any more.
+    The module is gone: `import jax.config` raises ModuleNotFoundError. Omnistaging can't be switched any
+    more.
 
     Example
     -------

@@ -4,12 +4,15 @@ _EXTENDED = (
     "Primitive", "Jaxpr", "ClosedJaxpr", "JaxprEqn", "Literal", "Var", "Token", "jaxpr_as_fun",
 )  # fmt: skip
 _ERRORS_OF_0_4_24 = (
-    "UnexpectedTracerError", "ConcretizationTypeError", "TracerArrayConversionError", "TracerBoolConversionError",
+    "UnexpectedTracerError", "ConcretizationTypeError", "TracerArrayConversionError",
+    "TracerBoolConversionError",
     "TracerIntegerConversionError",
 )  # fmt: skip
 _NO_EQUIVALENT = (
-    "raise_to_shaped", "ConcreteArray", "unit", "unitvar", "axis_frame", "call_p", "cur_sublevel", "new_base_main",
-    "new_main", "new_sublevel", "thread_local_state", "as_named_shape", "AxisSize", "MapPrimitive", "map_bind",
+    "raise_to_shaped", "ConcreteArray", "unit", "unitvar", "axis_frame", "call_p", "cur_sublevel",
+    "new_base_main",
+    "new_main", "new_sublevel", "thread_local_state", "as_named_shape", "AxisSize", "MapPrimitive",
+    "map_bind",
     "MainTrace", "Sublevel", "NameGen", "TypedJaxpr", "full_lower", "lattice_join", "join_effects",
     "extend_axis_env", "reset_trace_state", "subjaxprs", "pp_jaxpr", "pp_eqn", "pp_var", "check_eqn",
     "leaked_tracer_error", "maybe_find_leaked_tracers",
@@ -21,8 +24,8 @@ class JaxCore(MovesRule):
 
     What it finds
     -------------
-    `jax.core.Primitive`, `Jaxpr`, `ClosedJaxpr`, `JaxprEqn`, `Literal`, `Var`, `Token` and `jaxpr_as_fun` (now
-    in `jax.extend.core`), `jax.core.get_aval`, the error classes (now in `jax.errors`),
+    `jax.core.Primitive`, `Jaxpr`, `ClosedJaxpr`, `JaxprEqn`, `Literal`, `Var`, `Token` and `jaxpr_as_fun`
+    (now in `jax.extend.core`), `jax.core.get_aval`, the error classes (now in `jax.errors`),
     `jax.abstract_arrays.ShapedArray`, and internals that nothing replaces. `jax.core.Tracer`, `ShapedArray`
     and `eval_jaxpr` are current and not reported.
 
@@ -45,7 +48,8 @@ class JaxCore(MovesRule):
 
     Since
     -----
-    Deprecated in JAX 0.4.38 and removed in 0.6.0; the errors moved in 0.4.24; `get_aval` was removed in 0.10.0.
+    Deprecated in JAX 0.4.38 and removed in 0.6.0; the errors moved in 0.4.24; `get_aval` was removed in
+    0.10.0.
 
     References
     ----------

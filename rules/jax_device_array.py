@@ -29,8 +29,8 @@ class JaxDeviceArray(MovesRule):
 
     What it finds
     -------------
-    `jax.numpy.DeviceArray`, `jax.interpreters.xla.DeviceArray`, `jax.interpreters.pxla.ShardedDeviceArray` and
-    other names of the class that concrete arrays had before JAX 0.4.
+    `jax.numpy.DeviceArray`, `jax.interpreters.xla.DeviceArray`, `jax.interpreters.pxla.ShardedDeviceArray`
+    and other names of the class that concrete arrays had before JAX 0.4.
 
     Why
     ---

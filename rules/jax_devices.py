@@ -58,7 +58,8 @@ class JaxDevices(MovesRule):
             "flax.jax_utils.replicate",
             since="jax>=0.8.1",
             removed="0.10.0",
-            help="for code under `jax.pmap`, stack one copy per device along a new first axis and put it there with "
+            help="for code under `jax.pmap`, stack one copy per device along a new first axis and put it "
+            "there with "
             "`NamedSharding(Mesh(devices, ('i',)), PartitionSpec('i'))`; for `jax.jit`, "
             "`jax.device_put(x, NamedSharding(mesh, PartitionSpec()))` without that axis",
         ),
@@ -66,7 +67,8 @@ class JaxDevices(MovesRule):
             "jax.device_put_sharded",
             since="jax>=0.8.1",
             removed="0.10.0",
-            help="use `jax.device_put(jnp.stack(shards), NamedSharding(Mesh(devices, ('i',)), PartitionSpec('i')))`, "
+            help="use `jax.device_put(jnp.stack(shards), NamedSharding(Mesh(devices, ('i',)), "
+            "PartitionSpec('i')))`, "
             "for each leaf where the shards are trees",
         ),
         Move(

@@ -15,17 +15,22 @@ _SPEC_HOMES = (
     "jax.interpreters.sharded_jit",
 )
 _HOST_CALLBACK = {
-    "id_print": "use `jax.debug.print`; it returns nothing, so what used the result takes the argument itself",
-    "id_tap": "use `jax.debug.callback(f, x)`: `f` gets the values alone, without `transforms`, and the call returns "
+    "id_print": "use `jax.debug.print`; it returns nothing, so what used the result takes the argument "
+    "itself",
+    "id_tap": "use `jax.debug.callback(f, x)`: `f` gets the values alone, without `transforms`, and the "
+    "call returns "
     "nothing; add `ordered=True` where the order of calls matters",
     "call": 'use `jax.pure_callback(f, result_shape, x, vmap_method="sequential")`, or '
     "`jax.experimental.io_callback` where `f` has effects",
     "barrier_wait": "use `jax.effects_barrier()`",
 }
 _OPTIX = (
-    "adam", "adamw", "sgd", "rmsprop", "adagrad", "adabelief", "lamb", "fromage", "noisy_sgd", "radam", "chain", "trace",
-    "clip", "clip_by_global_norm", "scale", "scale_by_adam", "scale_by_rms", "scale_by_rss", "scale_by_schedule",
-    "scale_by_trust_ratio", "add_noise", "apply_every", "apply_updates", "masked", "global_norm", "centralize",
+    "adam", "adamw", "sgd", "rmsprop", "adagrad", "adabelief", "lamb", "fromage", "noisy_sgd", "radam",
+    "chain", "trace",
+    "clip", "clip_by_global_norm", "scale", "scale_by_adam", "scale_by_rms", "scale_by_rss",
+    "scale_by_schedule",
+    "scale_by_trust_ratio", "add_noise", "apply_every", "apply_updates", "masked", "global_norm",
+    "centralize",
 )  # fmt: skip
 _ELSEWHERE = {
     "loops": "`jax.lax.fori_loop`, `jax.lax.scan` or `jax.lax.while_loop`",
@@ -42,8 +47,10 @@ _ELSEWHERE = {
 }
 _REMOVED = {"loops": "0.3.16", "global_device_array": "0.4.7", "export": "0.4.36", "array_api": "0.5.0"}
 _SHARD_MAP_HELP = (
-    "`jax.shard_map(f, mesh=mesh, ..., check_vma=...)`: with `check_vma=True` gradients with respect to replicated "
-    "(`P()`) inputs are summed over the mesh already, so a `pmean` of them afterwards is too large by the number of "
+    "`jax.shard_map(f, mesh=mesh, ..., check_vma=...)`: with `check_vma=True` gradients with respect to "
+    "replicated "
+    "(`P()`) inputs are summed over the mesh already, so a `pmean` of them afterwards is too large by the "
+    "number of "
     "devices; drop it, or pass `check_vma=False`, or `jax.lax.pcast` the parameters first"
 )
 
@@ -75,10 +82,11 @@ class JaxExperimental(MovesRule):
 
     Fix safety
     ----------
-    Safe where the new name is the same thing. `pjit` with shardings or axis resources is reported only: `jax.jit`
-    wants `NamedSharding` where pjit took a bare PartitionSpec, and `None` means "unspecified" instead of
-    "replicated". `shard_map` is rewritten if it says `check_rep=False` (then `check_vma=False` is the same);
-    otherwise it is reported only, since gradients inside of it may change by the number of devices.
+    Safe where the new name is the same thing. `pjit` with shardings or axis resources is reported only:
+    `jax.jit` wants `NamedSharding` where pjit took a bare PartitionSpec, and `None` means "unspecified"
+    instead of "replicated". `shard_map` is rewritten if it says `check_rep=False` (then `check_vma=False`
+    is the same); otherwise it is reported only, since gradients inside of it may change by the number of
+    devices.
 
     Since
     -----
@@ -207,7 +215,8 @@ class JaxExperimental(MovesRule):
         Move(
             "jax.interpreters.pxla.thread_resources",
             since="jax>=0.8.2",
-            help="it only sees `with mesh:`; under `jax.set_mesh(mesh)` ask `jax.sharding.get_abstract_mesh()`",
+            help="it only sees `with mesh:`; under `jax.set_mesh(mesh)` ask "
+            "`jax.sharding.get_abstract_mesh()`",
         ),
         Move(
             "jax.experimental.compilation_cache.compilation_cache.initialize_cache",
@@ -219,7 +228,8 @@ class JaxExperimental(MovesRule):
             "jax.experimental.layout.DeviceLocalLayout",
             since="jax>=0.7.0",
             removed="0.7.0",
-            help="`DeviceLocalLayout` is `Layout` now, what was `Layout` is `Format`, and `.layout` is `.format`",
+            help="`DeviceLocalLayout` is `Layout` now, what was `Layout` is `Format`, and `.layout` is "
+            "`.format`",
         ),
     )
 

@@ -2,15 +2,19 @@ from nnx_migrate.engine.arguments import Arguments
 from nnx_migrate.engine.moves import UNKNOWN, Move, MovesRule
 
 _API = (
-    "jit", "vmap", "pmap", "grad", "value_and_grad", "jacfwd", "jacrev", "jacobian", "hessian", "jvp", "vjp", "linearize",
-    "linear_transpose", "eval_shape", "device_put", "device_get", "make_jaxpr", "checkpoint", "remat", "custom_jvp",
-    "custom_vjp", "custom_gradient", "closure_convert", "named_call", "disable_jit", "ShapeDtypeStruct", "devices",
+    "jit", "vmap", "pmap", "grad", "value_and_grad", "jacfwd", "jacrev", "jacobian", "hessian", "jvp",
+    "vjp", "linearize",
+    "linear_transpose", "eval_shape", "device_put", "device_get", "make_jaxpr", "checkpoint", "remat",
+    "custom_jvp",
+    "custom_vjp", "custom_gradient", "closure_convert", "named_call", "disable_jit", "ShapeDtypeStruct",
+    "devices",
     "device_count", "local_device_count", "default_backend",
 )  # fmt: skip
 _LINALG = ("cholesky", "eig", "eigh", "lu", "qr", "svd", "triangular_solve")
 _PRNG = ("define_prng_impl", "seed_with_impl", "threefry_prng_impl", "rbg_prng_impl", "unsafe_rbg_prng_impl")
 _TESTS = (
-    "JaxTestCase", "JaxTestLoader", "check_close", "check_eq", "device_under_test", "supported_dtypes", "skip_on_devices",
+    "JaxTestCase", "JaxTestLoader", "check_close", "check_eq", "device_under_test", "supported_dtypes",
+    "skip_on_devices",
     "rand_default", "cases_from_list", "count_primitive_compiles",
 )  # fmt: skip
 _JVP, _VJP = "use `f.defjvp` of `jax.custom_jvp`", "use `f.defvjp` of `jax.custom_vjp`"
@@ -48,7 +52,8 @@ class JaxMisc(MovesRule):
     `jax.xla_computation`, `jax.ad_checkpoint.checkpoint`, `jax.test_util.JaxTestCase`, old transformations,
     profiler names, members of `jax.lax` and `jax.scipy`, and arguments: `jax.jit(fun=)`,
     `jax.pure_callback(vectorized=)`, `jax.checkpoint(concrete=)`, `jax.nn.softmax(initial=)`,
-    `jax.scipy.linalg.solve(sym_pos=)`, `jax.lax.dot` by position. `jax.named_call` is current and not reported.
+    `jax.scipy.linalg.solve(sym_pos=)`, `jax.lax.dot` by position. `jax.named_call` is current and not
+    reported.
 
     Why
     ---
@@ -116,7 +121,8 @@ class JaxMisc(MovesRule):
             module=True,
             since="jax>=0.6.0",
             removed="0.8.0",
-            help="internals of JAX: write the few lines of `safe_map`, `safe_zip`, `split_list` or `unzip2` into "
+            help="internals of JAX: write the few lines of `safe_map`, `safe_zip`, `split_list` or `unzip2` "
+            "into "
             "your project, and use `functools.partial` and `functools.wraps`",
         ),
         *(

@@ -28,7 +28,8 @@ class JaxNumpy(MovesRule):
     - replaced by another call: `in1d`, `msort`
     - constants: `NINF`, `PINF`, `PZERO`, `NZERO`
     - arguments: `clip(a_min=, a_max=)`, `reshape(newshape=)`, `percentile(interpolation=)` and its three
-      neighbours, `where(condition=, x=, y=)`, `sort(kind=)`, `argsort(kind=)`, `array(x, dtype, copy)` by position
+      neighbours, `where(condition=, x=, y=)`, `sort(kind=)`, `argsort(kind=)`, `array(x, dtype, copy)` by
+      position
 
     Only `jax.numpy` is looked at: `np.clip(x, a_min=0)` is fine.
 

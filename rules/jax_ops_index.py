@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import ast
 
+from nnx_migrate.rules._arrays import is_jax_array
+
 from nnx_migrate.engine.arguments import CallView, CannotBind
 from nnx_migrate.engine.context import FileContext
 from nnx_migrate.engine.findings import Finding, Fix, Safety
@@ -9,7 +11,6 @@ from nnx_migrate.engine.moves import Move, MovesRule
 from nnx_migrate.engine.positions import atom
 from nnx_migrate.engine.templates import argument_text, bind, loses_comment
 from nnx_migrate.engine.triggers import Use
-from nnx_migrate.rules._arrays import is_jax_array
 
 _UPDATES = {
     "index_update": "set",
@@ -46,7 +47,8 @@ class JaxOpsIndex(MovesRule):
     Fix safety
     ----------
     Safe. The old functions took anything array-like and NumPy arrays have no `.at`, so the first argument is
-    converted with `jnp.asarray` unless the code shows that it is a JAX array; for one, `asarray` does nothing.
+    converted with `jnp.asarray` unless the code shows that it is a JAX array; for one, `asarray` does
+    nothing.
 
     Since
     -----

@@ -31,13 +31,14 @@ class JaxRandom(MovesRule):
 
     Fix safety
     ----------
-    Annotations: safe. `isinstance(x, KeyArray)` is reported only, because `isinstance(x, jax.Array)` is true of
-    every array. `shuffle` shuffled each column on its own, so `independent=True` is added: the same numbers, bit
-    for bit (without it, whole rows are permuted).
+    Annotations: safe. `isinstance(x, KeyArray)` is reported only, because `isinstance(x, jax.Array)` is
+    true of every array. `shuffle` shuffled each column on its own, so `independent=True` is added: the same
+    numbers, bit for bit (without it, whole rows are permuted).
 
     Since
     -----
-    The types: deprecated in JAX 0.4.16, removed in 0.4.24. `shuffle`: deprecated in 0.4.21, removed in 0.4.31.
+    The types: deprecated in JAX 0.4.16, removed in 0.4.24. `shuffle`: deprecated in 0.4.21, removed in
+    0.4.31.
 
     References
     ----------
@@ -64,7 +65,7 @@ class JaxRandom(MovesRule):
                 f"jax.random.{name}_key",
                 since="jax>=0.4.17",
                 removed="0.4.24",
-                help=f'use `jax.random.key(seed, impl="{name}")`, or `jax.random.PRNGKey(seed, impl="{name}")` '
+                help=f'use `jax.random.key(seed, impl="{name}")`, or `jax.random.PRNGKey` with that `impl` '
                 "where the key is handled as an array of integers",
             )
             for name in ("threefry2x32", "rbg", "unsafe_rbg")

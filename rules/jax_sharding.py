@@ -24,8 +24,9 @@ class JaxSharding(MovesRule):
 
     What it finds
     -------------
-    `jax.sharding.use_mesh`, `jax.lax.pvary`, `jax.sharding.PositionalSharding` and other sharding classes that
-    are gone, and `with mesh:`. `jax.pmap`, `jax.sharding.Mesh` and `NamedSharding` are current and not reported.
+    `jax.sharding.use_mesh`, `jax.lax.pvary`, `jax.sharding.PositionalSharding` and other sharding classes
+    that are gone, and `with mesh:`. `jax.pmap`, `jax.sharding.Mesh` and `NamedSharding` are current and not
+    reported.
 
     Why
     ---
@@ -43,14 +44,14 @@ class JaxSharding(MovesRule):
 
     Fix safety
     ----------
-    Safe for `use_mesh` and `pvary`. `with mesh:` is reported only: arrays created under `jax.set_mesh(mesh)` are
-    committed to all devices, so `jit(in_shardings=...)` may refuse them, and a mesh from `jax.make_mesh` is
-    explicit by default.
+    Safe for `use_mesh` and `pvary`. `with mesh:` is reported only: arrays created under
+    `jax.set_mesh(mesh)` are committed to all devices, so `jit(in_shardings=...)` may refuse them, and a
+    mesh from `jax.make_mesh` is explicit by default.
 
     Since
     -----
-    `use_mesh`: removed in JAX 0.7.1. `pvary`: deprecated in 0.8.2, removed in 0.10.0. `with mesh:`: deprecated
-    in 0.10.1.
+    `use_mesh`: removed in JAX 0.7.1. `pvary`: deprecated in 0.8.2, removed in 0.10.0. `with mesh:`:
+    deprecated in 0.10.1.
 
     References
     ----------
@@ -103,7 +104,8 @@ class JaxSharding(MovesRule):
                             item.context_expr,
                             "a mesh as context manager is deprecated since jax 0.10.1",
                             reason="changed-semantics",
-                            help="`jax.set_mesh(mesh)` commits arrays created inside of it to all devices: shard "
+                            help="`jax.set_mesh(mesh)` commits arrays created inside of it to all devices: "
+                            "shard "
                             "them with `jax.device_put(x, PartitionSpec(...))`, and build the mesh with "
                             "`axis_types=(jax.sharding.AxisType.Auto,) * n` if the code relies on "
                             "`with_sharding_constraint`",

@@ -88,7 +88,8 @@ class JaxTree(MovesRule):
             "jax.tree_util.build_tree",
             since="jax>=0.6.0",
             removed="0.7.0",
-            help="use `jax.tree.unflatten(treedef, leaves)` with the flat list of leaves, not nested children",
+            help="use `jax.tree.unflatten(treedef, leaves)` with the flat list of leaves, not nested "
+            "children",
         ),
         Move(
             "jax.tree_util.register_keypaths",
@@ -106,6 +107,7 @@ class JaxTree(MovesRule):
             "jax.tree_util.GetitemKeyPathEntry",
             since="jax>=0.4.16",
             removed="0.4.24",
-            help="return `jax.tree_util.SequenceKey(index)` or `DictKey(key)` from `register_pytree_with_keys`",
+            help="return `jax.tree_util.SequenceKey(index)` or `DictKey(key)` from "
+            "`register_pytree_with_keys`",
         ),
     )

@@ -37,8 +37,8 @@ class JaxXlaBridge(MovesRule):
 
     Fix safety
     ----------
-    Safe: `jax.default_backend()` is defined as `get_backend().platform`. Other uses of the backend object get it
-    from `jax.extend.backend.get_backend`. What has no public equivalent is reported only.
+    Safe: `jax.default_backend()` is defined as `get_backend().platform`. Other uses of the backend object
+    get it from `jax.extend.backend.get_backend`. What has no public equivalent is reported only.
 
     Since
     -----
@@ -90,7 +90,8 @@ class JaxXlaBridge(MovesRule):
                 module=True,
                 since="jax>=0.6.0",
                 removed="0.8.0",
-                help="internals of JAX; `jax.errors.JaxRuntimeError`, `jax.Array`, `jax.Device` and `jax.ffi` "
+                help="internals of JAX; `jax.errors.JaxRuntimeError`, `jax.Array`, `jax.Device` and "
+                "`jax.ffi` "
                 "are the public ones",
             )
             for module in ("xla_extension", "xla_client")

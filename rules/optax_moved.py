@@ -18,8 +18,8 @@ class OptaxMoved(MovesRule):
     What it finds
     -------------
     `optax.global_norm`, `additive_weight_decay`, `maybe_update`, `inject_stateful_hyperparams`, `dpsgd`,
-    `differentially_private_aggregate`, `convex_kl_divergence`, `optimistic_adam`, `hvp` and other second-order
-    and control-variate functions, `optax.tree_utils.tree_scalar_mul` and its neighbours,
+    `differentially_private_aggregate`, `convex_kl_divergence`, `optimistic_adam`, `hvp` and other
+    second-order and control-variate functions, `optax.tree_utils.tree_scalar_mul` and its neighbours,
     `optax.add_noise(seed=)`. `optax.multi_transform` is current and not reported.
 
     Why
@@ -97,7 +97,8 @@ class OptaxMoved(MovesRule):
         ),
         Move(
             "optax.optimistic_adam",
-            help="use `optax.optimistic_adam_v2(learning_rate, alpha=..., beta=...)` and compare a few steps: its "
+            help="use `optax.optimistic_adam_v2(learning_rate, alpha=..., beta=...)` and compare a few "
+            "steps: its "
             "defaults and arguments differ",
         ),
         *(

@@ -17,14 +17,14 @@ class OrbaxMoved(MovesRule):
 
     What it finds
     -------------
-    `ocp.checkpoint_utils.restore_args_from_target`, the `*_context` helpers, `save_pytree` and `load_pytree` of
-    `orbax.checkpoint.v1`, and a `StandardCheckpointer` that saves in a file which never waits for it.
-    `ocp.PyTreeCheckpointer` is current and not reported.
+    `ocp.checkpoint_utils.restore_args_from_target`, the `*_context` helpers, `save_pytree` and
+    `load_pytree` of `orbax.checkpoint.v1`, and a `StandardCheckpointer` that saves in a file which never
+    waits for it. `ocp.PyTreeCheckpointer` is current and not reported.
 
     Why
     ---
-    The names are gone or warn. `StandardCheckpointer.save` returns before the checkpoint is written: a script that
-    ends then leaves a folder `*.orbax-checkpoint-tmp` and nothing else.
+    The names are gone or warn. `StandardCheckpointer.save` returns before the checkpoint is written: a
+    script that ends then leaves a folder `*.orbax-checkpoint-tmp` and nothing else.
 
     Example
     -------
@@ -91,9 +91,11 @@ class OrbaxMoved(MovesRule):
                     yield self.finding(
                         file,
                         use.node,
-                        "`StandardCheckpointer.save` returns before the checkpoint is written, and nothing here waits",
+                        "`StandardCheckpointer.save` returns before the checkpoint is written, and nothing "
+                        "here waits",
                         reason="changed-semantics",
-                        help="call `.wait_until_finished()` before the program ends or the checkpoint is read, or "
+                        help="call `.wait_until_finished()` before the program ends or the checkpoint is "
+                        "read, or "
                         "write `with ocp.StandardCheckpointer() as checkpointer:`",
                     )
 
@@ -111,13 +113,10 @@ class OrbaxMoved(MovesRule):
         name = file.segment(target)
         methods: set[str] = set()
         for node in ast.walk(file.tree):
-            if isinstance(node, ast.Attribute) and node is not target and file.segment(node.value) == name:
+            if not isinstance(node, ast.Name | ast.Attribute) or node is target:
+                continue
+            if isinstance(node, ast.Attribute) and file.segment(node.value) == name:
                 methods.add(node.attr)
-            elif (
-                isinstance(node, ast.Name | ast.Attribute)
-                and node is not target
-                and file.segment(node) == name
-            ):
-                if not isinstance(file.parent(node), ast.Attribute):
-                    return False  # handed on, returned or entered: somebody else may wait
+            elif file.segment(node) == name and not isinstance(file.parent(node), ast.Attribute):
+                return False  # handed on, returned or entered: somebody else may wait
         return "save" in methods and not methods & _WAITS

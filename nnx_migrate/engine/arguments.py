@@ -17,7 +17,7 @@ from nnx_migrate.sources.text import Edit, SourceText
 ANY = ("*",)
 
 
-class CannotBind(Exception):
+class CannotBind(Exception):  # noqa: N818  (it is no error of the program)
     """A use can't be rewritten with certainty; the message says why, `reason` is its documented id."""
 
     def __init__(self, message: str, reason: str = "unclear-arguments") -> None:
@@ -70,9 +70,9 @@ class Arguments:
     `drop`: keywords that go, with the literals (source text) at which they may, or ANY; any other value is a
     reason not to rewrite. `replace`: (keyword, literal) → the new "keyword=value". `positional`: parameters
     that may no longer be passed by keyword. `keyword`: parameters that may no longer be passed by position.
-    `append`: "axis=0" texts that are added unless the parameter is given, "True" to calls without arguments. `suffix`: text behind the call.
-    `only_if`: the call is outdated only if one of these parameters is given by keyword (parameters in
-    `keyword`: by position).
+    `append`: "axis=0" texts that are added unless the parameter is given, "True" to calls without
+    arguments. `suffix`: text behind the call. `only_if`: the call is outdated only if one of these
+    parameters is given by keyword (parameters in `keyword`: by position).
     """
 
     signature: tuple[str, ...] = ()

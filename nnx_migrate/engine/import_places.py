@@ -2,8 +2,8 @@
 
 Beside what is there, in the order that isort and ruff keep: standard library, third party, the project's own;
 within a group either `import x` before `from x import y`, or everything by module name, as the file does it.
-Never ahead of code that stands before the file's JAX imports on purpose (`os.environ["XLA_FLAGS"] = ...`), and
-never behind the first code that needs the name.
+Never ahead of code that stands before the file's JAX imports on purpose (`os.environ["XLA_FLAGS"] = ...`),
+and never behind the first code that needs the name.
 """
 
 from __future__ import annotations

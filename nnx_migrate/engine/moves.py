@@ -26,10 +26,10 @@ class Move:
     """One row: an API that was renamed, moved, changed or removed.
 
     `old`, `new`: qualified names; no `new` (and no template) means that nothing takes its place, then `help`
-    says what to do. `since`: the release that made it outdated ("jax>=0.4.26"); projects pinned below are left
-    alone. `removed`: the release without it, for the message, or UNKNOWN. `needs`: the release that brought `new`; for
-    projects pinned below it `older` is written, if there is one. `keep`: a current name that ends like the old
-    one, for files that must go on exporting it.
+    says what to do. `since`: the release that made it outdated ("jax>=0.4.26"); projects pinned below are
+    left alone. `removed`: the release without it, for the message, or UNKNOWN. `needs`: the release that
+    brought `new`; for projects pinned below it `older` is written, if there is one. `keep`: a current name
+    that ends like the old one, for files that must go on exporting it.
 
     `module`: everything below `old` moves along. `types`: `old` is a type whose replacement means the same in
     annotations only. `arguments`: how calls change (with `new` == `old`: calls are outdated only if they use
@@ -150,9 +150,8 @@ class MovesRule(Rule):
     def check_use(self, file: FileContext, use: Use, move: Move) -> Finding | None:
         """The finding for one use of an old name; None where this use is fine. Rules may refine it."""
         call = CallView.of(use.node, file)
-        if move.new == move.old:
-            if call is None or move.arguments is None or not move.arguments.concerns(call):
-                return None
+        if move.new == move.old and not (call and move.arguments and move.arguments.concerns(call)):
+            return None
         if move.is_manual:
             return self.finding(file, use.node, move.message, reason="no-equivalent", help=move.help)
         try:

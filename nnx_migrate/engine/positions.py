@@ -39,10 +39,8 @@ def type_position(node: ast.expr, file: FileContext) -> bool:
 
 def _is_type_syntax(node: ast.AST | None) -> bool:
     """Subscripts (`Union[...]`), tuples and lists inside of them, and `X | Y`."""
-    return (
-        isinstance(node, ast.Subscript | ast.Tuple | ast.List)
-        or isinstance(node, ast.BinOp)
-        and isinstance(node.op, ast.BitOr)
+    return isinstance(node, ast.Subscript | ast.Tuple | ast.List) or (
+        isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)
     )
 
 

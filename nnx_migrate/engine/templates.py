@@ -1,7 +1,7 @@
 """Calls that are written anew: `{x!}.at[{idx}].set({y}{?mode:, mode={mode}})`.
 
-`{x}` is the source of an argument, `{x!}` the same so that an attribute can follow, `{?x:...}` text for the case
-that the argument is given, `<jax.numpy.inf>` a qualified name as the file spells it.
+`{x}` is the source of an argument, `{x!}` the same so that an attribute can follow, `{?x:...}` text for the
+case that the argument is given, `<jax.numpy.inf>` a qualified name as the file spells it.
 """
 
 from __future__ import annotations
