@@ -17,9 +17,10 @@ from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refusal, Refuse
 from nnx_migrate.names.project import Project
 from nnx_migrate.numerics.parameter_map import ClassMap, ParameterMap
+from nnx_migrate.nnx.helpers import bundle
 from nnx_migrate.nnx.parameter_entries import class_key, class_map
 from nnx_migrate.nnx.writer.klass import ClassWriter
-from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.names import HELPER_MODULE, FileNames
 from nnx_migrate.nnx.writer.symbols import SizeParameter
 from nnx_migrate.sources.text import Edit
 
@@ -67,6 +68,15 @@ class Conversions:
     program: LinenProgram
     converted: dict[str, ClassConversion] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
+
+    @property
+    def helper_files(self) -> dict[Path, str]:
+        """Files with the helpers that converted classes import: to be written with the edits."""
+        wanted: dict[Path, set[str]] = {}
+        for conversion in self.converted.values():
+            if conversion.helpers:
+                wanted.setdefault(conversion.path.parent / f"{HELPER_MODULE}.py", set()).update(conversion.helpers)
+        return {path: bundle(names) for path, names in wanted.items()}
 
     @property
     def parameter_map(self) -> ParameterMap:

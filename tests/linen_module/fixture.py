@@ -80,6 +80,8 @@ def main(names: list[str]) -> None:
         if not names or folder.name in names:
             text, conversions = convert(folder / "before.py")
             (folder / "after.py").write_text(text)
+            for path, helpers in conversions.helper_files.items():
+                path.write_text(helpers)
             for refusal in conversions.refused.values():
                 print(f"{folder.name}: {refusal}")
 

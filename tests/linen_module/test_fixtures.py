@@ -14,7 +14,7 @@ from flax import nnx
 from nnx_migrate.numerics.inputs import Inputs, Protocol
 from nnx_migrate.numerics.judging import Tolerances
 from nnx_migrate.numerics.linen_side import LinenSide
-from nnx_migrate.numerics.modules import load_file
+from nnx_migrate.numerics.modules import IsolatedTree, load_file
 from nnx_migrate.numerics.nnx_side import NNXSide
 from nnx_migrate.numerics.proof import prove
 from tests.linen_module.fixture import Case, cases, convert, folders
@@ -33,13 +33,16 @@ def test_the_tool_writes_after_byte_for_byte(folder: Path) -> None:
     text, conversions = convert(folder / "before.py")
     assert conversions.refused == {}
     assert text == (folder / "after.py").read_text()
+    for path, helpers in conversions.helper_files.items():
+        assert helpers == path.read_text()
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=str)
 def test_after_computes_the_same(case: Case) -> None:
     _, conversions = convert(case.folder / "before.py")
     before = load_file(case.folder / "before.py", "before")
-    after = load_file(case.folder / "after.py", "before")
+    with IsolatedTree(case.folder).active():
+        after = load_file(case.folder / "after.py", "before")
     names: dict[str, Any] = {"jnp": jnp, "jax": jax, "np": np, "normal": normal, "integers": integers}
 
     def value(text: str, **more: Any) -> Any:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from nnx_migrate.engine.findings import ImportRequest
+from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import LINEN, canonical
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
@@ -14,6 +16,7 @@ from nnx_migrate.names.scopes import BindingKind
 from nnx_migrate.nnx.layers import Judge, function
 
 NNX = ImportRequest("flax.nnx", "nnx", "flax")
+HELPER_MODULE = "nnx_compat"
 
 
 @dataclass
@@ -34,9 +37,19 @@ class FileNames:
         return "nnx"
 
     def helper(self, name: str) -> str:
-        """The name of a helper class or function that is written beside the migrated code."""
+        """The name of a helper class or function, which `helper_file` defines; asks for its import."""
         self.helpers.add(name)
+        package = self.module.package if (self.module.path.parent / "__init__.py").exists() else ""
+        source = f"{package}.{HELPER_MODULE}" if package else HELPER_MODULE
+        if name in self.module.scopes.module.bindings:
+            raise Refuse("name-clash", f"the helper `{name}` has the name of something in the file")
+        self.requests.add(ImportRequest(f"{source}.{name}", name, source))
         return name
+
+    @property
+    def helper_file(self) -> Path:
+        """The file beside this one that holds the helpers."""
+        return self.module.path.parent / f"{HELPER_MODULE}.py"
 
     def qualified(self, node: ast.AST) -> str | None:
         """The canonical name of a dotted expression that starts at an import."""
