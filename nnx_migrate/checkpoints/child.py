@@ -18,7 +18,7 @@ import numpy as np
 from nnx_migrate.checkpoints.detect import open_checkpoint
 from nnx_migrate.checkpoints.errors import CheckpointError
 from nnx_migrate.checkpoints.options import Options
-from nnx_migrate.checkpoints.plan import source_leaves
+from nnx_migrate.checkpoints.planner import source_leaves
 from nnx_migrate.checkpoints.target import models_in, resolve
 from nnx_migrate.checkpoints.tree import ArrayLeaf, dtype_named, show_path
 from nnx_migrate.numerics.child import main

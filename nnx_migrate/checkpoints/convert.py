@@ -10,7 +10,8 @@ from typing import Any
 from nnx_migrate.checkpoints.detect import open_checkpoint
 from nnx_migrate.checkpoints.errors import CheckpointError, MappingError
 from nnx_migrate.checkpoints.options import Options
-from nnx_migrate.checkpoints.plan import Plan, make_plan
+from nnx_migrate.checkpoints.plan import Plan
+from nnx_migrate.checkpoints.planner import make_plan
 from nnx_migrate.checkpoints.target import Target, load_target
 from nnx_migrate.checkpoints.tree import Checkpoint, TreePath
 from nnx_migrate.numerics.parameter_map import MapFormatError, ParameterMap, load

@@ -57,8 +57,10 @@ def _open_file(path: Path, allow_pickle: bool) -> Checkpoint:
     for magic, what in _FOREIGN_MAGIC:
         if head.startswith(magic):
             raise UnknownFormatError(f"{path} is {what}.", hint=SUPPORTED)
-    if head.startswith((b"PK\x03\x04", b"\x93NUMPY")):
+    if head.startswith(b"PK\x03\x04"):
         return npz.read(path, allow_pickle=allow_pickle)
+    if head.startswith(b"\x93NUMPY"):
+        return npz.read_npy(path, allow_pickle=allow_pickle)
     if head[0] == 0x80 and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return pickled.read(path, allow_pickle=allow_pickle)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000:
@@ -85,9 +87,7 @@ def _open_folder(folder: Path, step: float | None, item: str | None, allow_pickl
         return checkpoint
     if step is not None:
         raise CheckpointError(f"{folder} is no folder of steps, so there is no step to choose.")
-    items = {
-        child.name: child for child in sorted(folder.iterdir()) if child.is_dir() and orbax.is_item(child)
-    }
+    items = {child.name: child for child in sorted(folder.iterdir()) if _is_finished_item(child)}
     if items:
         return _choose_item(folder, items, item)
     return _open_only_file(folder, allow_pickle)
@@ -114,7 +114,11 @@ def _steps(folder: Path) -> dict[float, Path]:
 
 
 def _holds_checkpoint(folder: Path) -> bool:
-    return orbax.is_item(folder) or any(child.is_dir() and orbax.is_item(child) for child in folder.iterdir())
+    return orbax.is_item(folder) or any(_is_finished_item(child) for child in folder.iterdir())
+
+
+def _is_finished_item(folder: Path) -> bool:
+    return folder.is_dir() and not _UNFINISHED.search(folder.name) and orbax.is_item(folder)
 
 
 def _choose_step(folder: Path, steps: dict[float, Path], step: float | None) -> float:

@@ -118,7 +118,8 @@ class Layout:
 
     def has_optimizer(self, base: TreePath) -> bool:
         """Whether `base` has an optax state."""
-        return self.is_state(base) and any(name in _OPTIMIZER_FIELDS for name in self.locator.children[base])
+        names = (*_OPTIMIZER_FIELDS, "optimizer") if self._is_nnx(base) else _OPTIMIZER_FIELDS
+        return self.is_state(base) and any(name in names for name in self.locator.children[base])
 
     def _is_nnx(self, base: TreePath) -> bool:
         return any(match.form == "nnx" for match in self._bases[base])

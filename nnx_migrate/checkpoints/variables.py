@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from typing import Literal as Choice
 
 import numpy as np
@@ -46,3 +47,16 @@ def _is_count(leaf: Leaf) -> bool:
 
 def _is_key(leaf: Leaf | None) -> bool:
     return isinstance(leaf, ArrayLeaf) and leaf.dtype == np.uint32
+
+
+def key_or_count(leaf: ArrayLeaf, dtype: str) -> Any:
+    """A PRNG leaf as the dtype that the model has it in: a typed key, raw key data, or a count."""
+    import jax
+
+    values = leaf.read()
+    if not dtype.startswith("key<"):
+        return values
+    implementation = leaf.key_impl or {"fry": "threefry2x32", "urbg": "unsafe_rbg"}.get(
+        dtype[4:-1], dtype[4:-1]
+    )
+    return jax.random.wrap_key_data(jax.numpy.asarray(values), impl=implementation)

@@ -60,7 +60,10 @@ def read(path: Path) -> Checkpoint:
         raise TruncatedCheckpointError(f"{path} is empty.")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         scanner = _Scanner(data, path)
-        leaves = dict(scanner.tree(()))
+        try:
+            leaves = dict(scanner.tree(()))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise CheckpointError(f"{path} is damaged at byte {scanner.at}: {error}") from error
         if scanner.at != len(data):
             raise CheckpointError(
                 f"{path} is no Flax checkpoint: {len(data) - scanner.at} bytes follow the end of its tree."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import pickle
 import zipfile
 import zlib
 from functools import cached_property
@@ -19,34 +20,51 @@ _NEEDS_PICKLE = "Unpickling runs code from the file: pass --allow-pickle if you 
 
 
 def read(path: Path, *, allow_pickle: bool) -> Checkpoint:
-    """Opens an .npz archive, or a .npy file that holds a pickled dict.
+    """Opens an .npz archive.
 
     Raises:
         TruncatedCheckpointError: the archive has no directory at its end.
         CheckpointError: it holds Python objects and `allow_pickle` is false.
         UnknownFormatError: a zip file, but not one of arrays.
     """
-    if path.suffix == ".npy":
-        return Checkpoint(
-            "npy", path, _object(path, np.load(path, allow_pickle=_checked(path, allow_pickle)))
-        )
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename: _header(archive, info.filename) for info in archive.infolist()}
     except zipfile.BadZipFile as error:
         raise TruncatedCheckpointError(f"{path} is truncated or no zip archive: {error}") from error
     names = [name.removesuffix(".npy") for name in members]
-    paths = dict(zip(names, split_names(names), strict=True))
+    objects = {name for name, (_, dtype) in zip(names, members.values(), strict=True) if dtype.hasobject}
+    # One pickled tree (`np.savez(file, params)`) needs no name.
+    paths = (
+        {names[0]: ()} if len(names) == 1 and objects else dict(zip(names, split_names(names), strict=True))
+    )
     loader = _Loader(path)
     leaves: dict[TreePath, Leaf] = {}
     for name, (shape, dtype) in zip(names, members.values(), strict=True):
-        if dtype.hasobject:
+        if name in objects:
             _checked(path, allow_pickle)
             with np.load(path, allow_pickle=True) as loaded:
-                leaves.update(flatten(loaded[name].item(), paths[name] if len(names) > 1 else ()))
+                leaves.update(flatten(loaded[name].item(), paths[name]))
         else:
             leaves[paths[name]] = _member(loader, name, shape, dtype)
     return Checkpoint("npz", path, leaves)
+
+
+def read_npy(path: Path, *, allow_pickle: bool) -> Checkpoint:
+    """Opens an .npy file that holds a pickled dict (`np.save(file, params)`).
+
+    Raises:
+        TruncatedCheckpointError: the file ends early.
+        CheckpointError: `allow_pickle` is false, or the file holds no tree.
+    """
+    _checked(path, allow_pickle)
+    try:
+        array = np.load(path, allow_pickle=True)
+    except (EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise TruncatedCheckpointError(f"{path} is truncated or damaged: {error}") from error
+    if array.dtype != object or array.shape:
+        raise CheckpointError(f"{path} holds one array; a checkpoint needs names for its parameters.")
+    return Checkpoint("npy", path, flatten(array.item()))
 
 
 def split_names(names: list[str]) -> list[TreePath]:
@@ -113,13 +131,6 @@ def _member(loader: _Loader, name: str, shape: tuple[int, ...], dtype: np.dtype[
     return ArrayLeaf(tuple(shape), true_dtype, lambda: loader.load(name).view(true_dtype), nbytes)
 
 
-def _object(path: Path, array: np.ndarray[Any, Any]) -> dict[TreePath, Leaf]:
-    if array.dtype != object or array.shape:
-        raise CheckpointError(f"{path} holds one array; a checkpoint needs names for its parameters.")
-    return flatten(array.item())
-
-
-def _checked(path: Path, allow_pickle: bool) -> bool:
+def _checked(path: Path, allow_pickle: bool) -> None:
     if not allow_pickle:
         raise CheckpointError(f"{path} holds pickled Python objects.", hint=_NEEDS_PICKLE)
-    return True
