@@ -432,6 +432,7 @@ def compare(
         return output if mutable else (output, {})
 
     graphdef, nnx_params, rest = nnx.split(model, nnx.Param, ...)
+    hash(graphdef)  # as jax.jit(..., static_argnums=0) needs it
 
     def nnx_side(params: Any, rest: Any) -> Any:
         layer = nnx.merge(graphdef, params, rest, copy=True)

@@ -77,10 +77,10 @@ def bundle(names: Iterable[str]) -> str:
             (definitions if text.startswith(("def ", "class ", "@")) else constants).append(text)
         for module, imported in _imports(source, [source.references[name] for name in kept]):
             imports.setdefault(module, set()).add(imported)
-    head = [_HEADER + "".join(_import_block(imports, ours=ours) for ours in (False, True))]
+    head = _HEADER + "".join(_import_block(imports, ours=ours) for ours in (False, True))
     if constants:
-        head.append("\n".join(constants))
-    return "\n".join(head) + "\n\n\n" + "\n\n\n".join(definitions) + "\n"
+        head += "\n" + "\n".join(constants) + "\n"
+    return head + "".join(f"\n\n{definition}\n" for definition in definitions)
 
 
 def _imports(source: _Source, references: Iterable[Collection[str]]) -> Iterator[tuple[str, str]]:

@@ -162,6 +162,7 @@ def _spec(name: str, call: CallSpec, sizes: tuple[Size, ...]) -> LayerSpec:
         own=frozenset({"attention_fn", "force_fp32_for_softmax"}),
         adapters=dict.fromkeys(("qkv_dot_general", "out_dot_general"), "PlainDotGeneral"),
         sizes=sizes,
+        required=("num_heads",),
         features_arg="out_features",
         call=call,
         adjust=_attention,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from nnx_migrate.nnx.layers.model import BoundArgs, CallSpec, LayerSpec, Refusal
 
@@ -14,19 +14,57 @@ _STARRED_ADVICE = "Write the arguments out, or convert this construction by hand
 
 
 def bind(
-    spec: LayerSpec, call: ast.Call, *, base: BoundArgs | None = None, expand: Expand | None = None
+    spec: LayerSpec,
+    call: ast.Call,
+    *,
+    base: BoundArgs | None = None,
+    expand: Expand | None = None,
+    pass_on: bool = False,
 ) -> BoundArgs | Refusal:
     """Bind a construction's arguments to the layer's fields.
 
     `base` holds what an enclosing `functools.partial` has bound already: its positional arguments come first,
-    its keywords give way to the call's. `expand` tells the content of `**kwargs`; displays (`**{"a": 1}`) and
-    `dict()` calls are expanded anyway. Unknown, duplicate and surplus arguments, for which Linen would raise,
-    are refused.
+    its keywords give way to the call's. `expand` tells the content of `**kwargs`; displays (`**{"a": 1}`)
+    and `dict()` calls are expanded anyway; with `pass_on`, other ones become `unseen`, else they are refused,
+    like unknown, duplicate and surplus arguments, for which Linen would raise.
     """
-    values: dict[str, ast.expr] = {} if base is None else {f: base.values[f] for f in base.positional}
-    first = len(values)
     fields = (*spec.fields, "parent", "name")
-    for index, node in enumerate(call.args, first):
+    values = _positional(spec, call, base, fields)
+    if isinstance(values, Refusal):
+        return values
+    positional = frozenset(values)
+    keywords = _keywords(spec, call, expand)
+    if isinstance(keywords, Refusal):
+        return keywords
+    unseen = tuple(node for name, node in keywords.items() if name.startswith("**"))
+    if unseen and not pass_on:
+        return Refusal(
+            "unknown-arguments",
+            f"`{spec.name}` gets keyword arguments from `**{ast.unparse(unseen[0])}`",
+            _STARRED_ADVICE,
+            unseen[0],
+        )
+    for keyword, node in keywords.items():
+        if keyword.startswith("**"):
+            continue
+        if keyword not in fields or keyword in positional:
+            problem = "twice" if keyword in positional else "that it does not have"
+            return Refusal("bad-arguments", f"`{spec.name}` gets an argument `{keyword}` {problem}", "", node)
+        values[keyword] = node
+    name, parent = (values.pop(key, None) for key in ("name", "parent"))
+    if base is not None:
+        values = {**base.values, **values}
+        name, parent, unseen = name or base.name, parent or base.parent, (*base.unseen, *unseen)
+    return BoundArgs(spec, call, values, positional - {"name", "parent"}, name, parent, unseen)
+
+
+def _positional(
+    spec: LayerSpec, call: ast.Call, base: BoundArgs | None, fields: Sequence[str]
+) -> dict[str, ast.expr] | Refusal:
+    """The arguments given by position, those of an enclosing partial first."""
+    values = {} if base is None else {name: base.values[name] for name in fields if name in base.positional}
+    given = frozenset(values)
+    for index, node in enumerate(call.args, len(values)):
         if isinstance(node, ast.Starred):
             return Refusal(
                 "unknown-arguments",
@@ -37,21 +75,9 @@ def bind(
         if index >= len(fields):
             return Refusal("bad-arguments", f"`{spec.name}` gets too many positional arguments", "", node)
         values[fields[index]] = node
-    positional = frozenset(values)
-    if base is not None and (twice := (positional - base.positional) & base.values.keys()):
+    if base is not None and (twice := (values.keys() - given) & base.values.keys()):
         return Refusal("bad-arguments", f"`{spec.name}` gets `{min(twice)}` twice", "", call)
-    keywords = _keywords(spec, call, expand)
-    if isinstance(keywords, Refusal):
-        return keywords
-    for name, node in keywords.items():
-        if name not in fields or name in positional:
-            problem = "twice" if name in positional else "that it does not have"
-            return Refusal("bad-arguments", f"`{spec.name}` gets an argument `{name}` {problem}", "", node)
-        values[name] = node
-    if base is not None:
-        values = {**base.values, **values}
-    extra = {key: values.pop(key, None) for key in ("name", "parent")}
-    return BoundArgs(spec, call, values, positional - {"name", "parent"}, extra["name"], extra["parent"])
+    return values
 
 
 def bind_partial(spec: LayerSpec, call: ast.Call, *, expand: Expand | None = None) -> BoundArgs | Refusal:
@@ -90,7 +116,10 @@ def value_of(node: ast.expr | ast.keyword) -> ast.expr:
 
 
 def _keywords(spec: LayerSpec, call: ast.Call, expand: Expand | None) -> dict[str, ast.expr] | Refusal:
-    """All keyword arguments by name, with `**` expressions expanded where their content is visible."""
+    """All keyword arguments by name, `**` expressions expanded where their content is visible.
+
+    Where it isn't, the expression stands under a name that starts with two stars.
+    """
     found: dict[str, ast.expr] = {}
     for keyword in call.keywords:
         content: Mapping[str, ast.expr] | None = {keyword.arg: keyword.value} if keyword.arg else None
@@ -99,12 +128,7 @@ def _keywords(spec: LayerSpec, call: ast.Call, expand: Expand | None) -> dict[st
         if content is None and expand is not None:
             content = expand(keyword.value)
         if content is None:
-            return Refusal(
-                "unknown-arguments",
-                f"`{spec.name}` gets keyword arguments from `**{ast.unparse(keyword.value)}`",
-                _STARRED_ADVICE,
-                keyword,
-            )
+            content = {f"**{len(found)}": keyword.value}
         for name, node in content.items():
             if name in found:
                 return Refusal("bad-arguments", f"`{spec.name}` gets `{name}` twice", "", node)

@@ -19,6 +19,7 @@ from nnx_migrate.nnx.layers.model import (
     LastDim,
     LayerSpec,
     NeededSize,
+    Note,
     Numerics,
     Refusal,
     Size,
@@ -138,16 +139,53 @@ def write_construction(
         draft.callee = f"{nnx}.{spec.nnx.rpartition('.')[2]}"
     refusal = (
         spec.refusal
+        or _incomplete(draft)
         or _fixed_fields(draft)
         or _sizes(draft)
         or _fields(draft, keep_flag)
         or (spec.adjust and spec.adjust(draft))
+        or _collision(draft)
     )
     if refusal:
         return refusal
     if spec.needs_rngs:
         draft.arguments["rngs"] = Argument("rngs", rngs, "rngs", "rngs")
     return Construction(draft.callee, _ordered(draft), frozenset(draft.helpers), tuple(draft.notes))
+
+
+def _incomplete(draft: Draft) -> Refusal | None:
+    """A required field that is not given, or arguments that are not visible where they matter."""
+    spec, bound = draft.bound.spec, draft.bound
+    missing = [name for name in spec.required if name not in bound.values]
+    if missing:
+        return Refusal("bad-arguments", f"`{spec.name}` lacks its argument `{missing[0]}`", "", bound.call)
+    if not bound.unseen:
+        return None
+    if spec.call.flag or spec.own or spec.children or spec.helper:
+        return _hidden(draft)
+    text = (
+        "keyword arguments are passed on unseen: NNX raises TypeError for those that it has under other names"
+    )
+    draft.notes.append(Note("unseen-arguments", text))
+    for index, node in enumerate(bound.unseen):
+        draft.arguments[f"**{index}"] = Argument("**", draft.segment(node), f"**{index}", "extra")
+    return None
+
+
+def _collision(draft: Draft) -> Refusal | None:
+    """An extra argument that the unseen ones may contain, too."""
+    fields = {draft.bound.spec.nnx_parameter(name) for name in draft.bound.spec.fields}
+    if draft.bound.unseen and any(
+        a.origin == "extra" and a.parameter in fields for a in draft.arguments.values()
+    ):
+        return _hidden(draft)
+    return None
+
+
+def _hidden(draft: Draft) -> Refusal:
+    unseen = ", ".join(f"**{ast.unparse(node)}" for node in draft.bound.unseen)
+    reason = f"`{draft.bound.spec.name}` gets keyword arguments from `{unseen}`"
+    return Refusal("unknown-arguments", reason, "", draft.bound.unseen[0])
 
 
 def _fixed_fields(draft: Draft) -> Refusal | None:

@@ -78,6 +78,8 @@ class Draft:
     def dtype(self, linen_field: str) -> DtypeKind:
         """The kind of dtype a dtype field has; the default of `param_dtype` is float32."""
         node = self.bound.values.get(linen_field)
+        if node is None and self.bound.unseen:
+            return DtypeKind.UNKNOWN
         if node is None and linen_field == "param_dtype":
             return DtypeKind.FLOAT32
         return self.judge.dtype(node)

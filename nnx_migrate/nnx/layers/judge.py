@@ -115,12 +115,8 @@ class Judge:
         """The value of a field: the literal given, the default where nothing is given, else UNKNOWN."""
         node = bound.values.get(name)
         if node is None:
-            return bound.spec.defaults.get(name, UNKNOWN)
+            return UNKNOWN if bound.unseen else bound.spec.defaults.get(name, UNKNOWN)
         return self.constant(node)
-
-    def is_default(self, bound: BoundArgs, name: str) -> bool:
-        """Whether the field is certainly at its default (not given, or given as the same literal)."""
-        return name not in bound.values or self.field(bound, name) == bound.spec.defaults.get(name, UNKNOWN)
 
 
 _DTYPE_CALLS = {"jax.numpy.dtype", "numpy.dtype"}

@@ -125,6 +125,7 @@ SPECS = (
     LayerSpec(
         linen="flax.linen.Dense",
         nnx="flax.nnx.Linear",
+        required=("features",),
         fields=words(
             "features use_bias dtype param_dtype precision kernel_init bias_init promote_dtype dot_general "
             "dot_general_cls"
@@ -142,6 +143,7 @@ SPECS = (
     LayerSpec(
         linen="flax.linen.DenseGeneral",
         nnx="flax.nnx.LinearGeneral",
+        required=("features",),
         fields=words(
             "features axis batch_dims use_bias dtype param_dtype kernel_init bias_init precision "
             "promote_dtype dot_general dot_general_cls"
@@ -164,6 +166,7 @@ SPECS = (
     LayerSpec(
         linen="flax.linen.Einsum",
         nnx="flax.nnx.Einsum",
+        required=("shape",),
         fields=words(
             "shape einsum_str use_bias dtype param_dtype precision kernel_init bias_init promote_dtype "
             "preferred_element_type"
@@ -181,6 +184,7 @@ SPECS = (
     LayerSpec(
         linen="flax.linen.Embed",
         nnx="flax.nnx.Embed",
+        required=("num_embeddings", "features"),
         fields=words("num_embeddings features dtype param_dtype embedding_init promote_dtype"),
         defaults=DTYPES,
         positional=("num_embeddings", "features"),

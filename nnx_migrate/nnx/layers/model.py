@@ -167,19 +167,20 @@ class CallSpec:
 class LayerSpec:
     """One Linen layer: its fields, its NNX counterpart and everything in between.
 
-    `nnx` is None where there is no counterpart: then either `helper` names a class of
-    `nnx_migrate.nnx.helpers` that stands in, or `refusal` says why the layer stays behind a bridge.
-    `positional` are the parameters of the NNX constructor that may be given by position, in order. `renames`
-    maps Linen fields to NNX parameters (and attributes); `fixed` are Linen fields that NNX lacks and that
-    must therefore have the given value; `own` are fields that `adjust` writes itself. `sequences` are fields
-    whose list displays become tuples (NNX keeps them as static attributes, which must be hashable for
-    `nnx.split` + `jax.jit`). `adapters` wrap functions whose calling convention differs.
+    `required` fields have no default. `nnx` is None where there is no counterpart: then either `helper` names
+    a class of `nnx_migrate.nnx.helpers` that stands in, or `refusal` says why the layer stays behind a
+    bridge. `positional` are the parameters of the NNX constructor that may be given by position, in order.
+    `renames` maps Linen fields to NNX parameters (and attributes); `fixed` are Linen fields that NNX lacks
+    and that must therefore have the given value; `own` are fields that `adjust` writes itself. `sequences`
+    are fields whose list displays become tuples (NNX keeps them as static attributes, which must be hashable
+    for `nnx.split` + `jax.jit`). `adapters` wrap functions whose calling convention differs.
     """
 
     linen: str
     nnx: str | None
     fields: tuple[str, ...]
     call: CallSpec
+    required: tuple[str, ...] = ()
     sizes: tuple[Size, ...] = ()
     defaults: Mapping[str, object] = field(default_factory=dict)
     positional: tuple[str, ...] = ()
@@ -210,8 +211,8 @@ class LayerSpec:
 class BoundArgs:
     """A Linen construction with every argument bound to its field.
 
-    `name` and `parent` are Linen's own extra arguments; they never reach NNX. `positional` are the fields
-    that the user gave by position.
+    `name` and `parent` are Linen's own extra arguments; they never reach NNX. `positional` are the
+    fields that the user gave by position, `unseen` the `**expressions` of unknown content.
     """
 
     spec: LayerSpec
@@ -220,6 +221,7 @@ class BoundArgs:
     positional: frozenset[str] = frozenset()
     name: ast.expr | None = None
     parent: ast.expr | None = None
+    unseen: tuple[ast.expr, ...] = ()
 
 
 ArgumentOrigin = Literal["field", "size", "extra", "rngs"]
@@ -227,7 +229,7 @@ ArgumentOrigin = Literal["field", "size", "extra", "rngs"]
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of an NNX construction; `name` is None where it stands by position.
+    """One argument of an NNX construction; `name` is None where it stands by position, "**" for `**kwargs`.
 
     `parameter` is the NNX parameter in either case, `origin` says where the argument comes from (`extra`:
     needed to compute exactly what Linen computed) and `field` from which Linen field.
@@ -240,14 +242,14 @@ class Argument:
     field: str | None = None
 
     def __str__(self) -> str:
-        return self.text if self.name is None else f"{self.name}={self.text}"
+        return self.text if self.name is None else f"{self.name}{'' if self.name == '**' else '='}{self.text}"
 
 
 @dataclass(frozen=True)
 class Note:
     """Something the report should say about a construction that was converted."""
 
-    code: Literal["needs-init-cache", "native-numerics", "init-distribution"]
+    code: Literal["needs-init-cache", "unseen-arguments"]
     text: str
 
 

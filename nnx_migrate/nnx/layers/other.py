@@ -76,6 +76,7 @@ SPECS = (
     LayerSpec(
         linen="flax.linen.Dropout",
         nnx="flax.nnx.Dropout",
+        required=("rate",),
         fields=words("rate broadcast_dims deterministic rng_collection"),
         defaults={"broadcast_dims": (), "deterministic": None, "rng_collection": "dropout"},
         positional=("rate",),
@@ -100,6 +101,7 @@ SPECS = (
     LayerSpec(
         linen="flax.linen.Sequential",
         nnx="flax.nnx.Sequential",
+        required=("layers",),
         fields=("layers",),
         own=frozenset({"layers"}),
         children=(Child("layers", ("layers",), many=True, chained=True),),
@@ -111,6 +113,7 @@ SPECS = (
         linen="flax.linen.BatchApply",
         nnx=None,
         helper="BatchApply",
+        required=("f",),
         fields=("f", "num_dims"),
         defaults={"num_dims": 2},
         positional=("f", "num_dims"),
@@ -122,6 +125,7 @@ SPECS = (
         linen="flax.linen.SpectralNorm",
         nnx=None,
         helper="LinenSpectralNorm",
+        required=("layer_instance",),
         fields=words("layer_instance n_steps epsilon dtype param_dtype error_on_non_matrix collection_name"),
         defaults={
             **DTYPES,
@@ -139,6 +143,7 @@ SPECS = (
         linen="flax.linen.WeightNorm",
         nnx=None,
         helper="LinenWeightNorm",
+        required=("layer_instance",),
         fields=words(
             "layer_instance epsilon dtype param_dtype use_scale scale_init feature_axes variable_filter"
         ),

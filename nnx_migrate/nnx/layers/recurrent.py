@@ -171,6 +171,7 @@ _CELL: dict[str, Any] = {
     "positional": ("in_features", "hidden_features"),
     "renames": {"features": "hidden_features"},
     "sizes": (Size("in_features", LastDim(1)),),
+    "required": ("features",),
     "features_arg": "features",
     "adjust": _constant_carry,
     "call": CallSpec(params=("carry", "inputs"), positional=2, nnx_positional=2),
@@ -218,6 +219,7 @@ SPECS = (
         helper="ConvLSTMCell",
         fields=words("features kernel_size strides padding use_bias dtype param_dtype carry_init"),
         defaults={**DTYPES, "strides": None, "padding": "SAME", "use_bias": True},
+        required=("features", "kernel_size"),
         positional=("in_features", "hidden_features", "kernel_size"),
         sequences=frozenset({"kernel_size", "strides", "padding"}),
         leaves=_conv_lstm_leaves,
@@ -225,6 +227,7 @@ SPECS = (
     LayerSpec(
         linen="flax.linen.RNN",
         nnx="flax.nnx.RNN",
+        required=("cell",),
         fields=("cell", *_RUN_SWITCHES, "unroll", *_LIFTING),
         defaults={**dict.fromkeys(_RUN_SWITCHES, False), "unroll": 1, "variable_carry": False},
         positional=("cell",),
@@ -237,6 +240,7 @@ SPECS = (
     LayerSpec(
         linen="flax.linen.Bidirectional",
         nnx="flax.nnx.Bidirectional",
+        required=words("forward_rnn backward_rnn"),
         fields=words("forward_rnn backward_rnn merge_fn time_major return_carry"),
         defaults={"time_major": False, "return_carry": False},
         positional=("forward_rnn", "backward_rnn"),
