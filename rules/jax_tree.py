@@ -1,4 +1,13 @@
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from nnx_migrate.engine.context import FileContext
+from nnx_migrate.engine.findings import Finding
 from nnx_migrate.engine.moves import Move, MovesRule
+
+_MAPS = ("jax.tree.map", "jax.tree_util.tree_map")
 
 
 def _tree(name: str, since: str, removed: str) -> Move:
@@ -20,7 +29,8 @@ class JaxTree(MovesRule):
     -------------
     `jax.tree_map`, `jax.tree_leaves`, `jax.tree_flatten`, `jax.tree_unflatten`, `jax.tree_structure`,
     `jax.tree_transpose`, `jax.tree_multimap` (also of `jax.tree_util`), `jax.treedef_is_leaf`,
-    `jax.treedef_children`, `jax.tree_util.build_tree` and the key-path classes of JAX 0.4.6 to 0.4.23.
+    `jax.treedef_children`, `jax.tree_util.build_tree` and the key-path classes of JAX 0.4.6 to 0.4.23. Also a
+    literal `None` as the first of several trees, `jax.tree.map(f, None, x)`, which raises.
     `jax.tree_util.tree_map` and its neighbours are current and not reported.
 
     Why
@@ -53,6 +63,7 @@ class JaxTree(MovesRule):
 
     id = "jax-tree"
     group = "jax"
+    triggers = frozenset(_MAPS)
     moves = (
         _tree("map", "jax>=0.4.26", "0.6.0"),
         *(
@@ -111,3 +122,21 @@ class JaxTree(MovesRule):
             "`register_pytree_with_keys`",
         ),
     )
+
+    def check(self, file: FileContext) -> Iterable[Finding]:
+        """The table, and `None` in front of other trees."""
+        yield from super().check(file)
+        if not file.targets.concerned("jax>=0.4.29"):
+            return
+        for use in file.uses(*_MAPS):
+            call = file.call_of(use.node)
+            if call is None or len(call.args) < 3 or any(k.arg in ("is_leaf", None) for k in call.keywords):
+                continue
+            if isinstance(call.args[1], ast.Constant) and call.args[1].value is None:
+                yield self.finding(
+                    file,
+                    call.args[1],
+                    "a `None` in the first tree no longer matches a value in the others (jax 0.4.34)",
+                    reason="changed-semantics",
+                    help="pass `is_leaf=lambda x: x is None` and let the function handle `None`",
+                )

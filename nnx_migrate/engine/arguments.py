@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from nnx_migrate.engine.context import FileContext
+from nnx_migrate.engine.reasons import MOVE_REASONS
 from nnx_migrate.sources.text import Edit, SourceText
 
 ANY = ("*",)
@@ -22,6 +23,7 @@ class CannotBind(Exception):  # noqa: N818  (it is no error of the program)
 
     def __init__(self, message: str, reason: str = "unclear-arguments") -> None:
         super().__init__(message)
+        assert reason in MOVE_REASONS, reason
         self.reason = reason
 
 

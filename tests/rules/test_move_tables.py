@@ -12,12 +12,16 @@ import pytest
 
 from nnx_migrate.engine.context import LAZY_MODULES
 from nnx_migrate.engine.moves import Move, MovesRule
+from nnx_migrate.engine.reasons import MOVE_REASONS
 from nnx_migrate.engine.registry import builtin_rules
 from nnx_migrate.engine.rule import Rule
+from tests.rules.harness import all_cases, check_files
 
 ROWS = [
     (rule.id, move) for rule in builtin_rules().values() if isinstance(rule, MovesRule) for move in rule.moves
 ]
+TABLE_RULES = {rule_id for rule_id, _ in ROWS}
+START = {"pair": "before", "noop": "noop", "finding": "finding"}
 # Old names that still work without a DeprecationWarning, and why they are reported all the same.
 STILL_THERE = {
     "jax.host_id": "warns with UserWarning",
@@ -114,8 +118,16 @@ def test_rows_have_different_names(rule: Rule) -> None:
 def test_lazy_modules_need_an_import_of_their_own() -> None:
     for root in ("jax", "flax"):
         names = sorted(n for n in LAZY_MODULES if n.startswith(f"{root}."))
-        script = f"import {root}, sys\nprint([n for n in {names!r} if n in sys.modules and getattr(sys.modules[n.rpartition('.')[0]], n.rpartition('.')[2], None)])"
+        loaded = "n in sys.modules and hasattr(sys.modules[n.rpartition('.')[0]], n.rpartition('.')[2])"
+        script = f"import {root}, sys\nprint([n for n in {names!r} if {loaded}])"
         out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert out.stdout.strip() == "[]", root
         for name in names:
             importlib.import_module(name)
+
+
+def test_findings_without_fix_carry_documented_reasons() -> None:
+    for case in all_cases():
+        if case.rule in TABLE_RULES:
+            for finding in check_files(case.files(START[case.kind]), case.rules, case.targets).findings:
+                assert finding.fix is not None or finding.reason in MOVE_REASONS, finding
