@@ -1,11 +1,11 @@
-"""What `flax-optim` knows about optimizers of `flax.optim`: which uses there are, and what becomes of each."""
+"""What `flax-optim` knows about optimizers of `flax.optim`: their uses, and what becomes of each."""
 
 from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
 
-from nnx_migrate.engine.follow import DONE, Kind, Value
+from nnx_migrate.engine.follow_kinds import DONE, Kind, Value
 from nnx_migrate.names.modules import Module
 
 DEFINITION = "flax.optim.OptimizerDef"

@@ -1,4 +1,4 @@
-"""Optimizers and schedules of `jax.experimental.optimizers` in Optax, with equal numbers (see the fixtures)."""
+"""Optimizers and schedules of `jax.experimental.optimizers` in Optax, with equal numbers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ OPTIMIZERS = {
     ),
     "sm3": Row(
         ("step_size", "momentum"),
-        "<optax.chain>(<optax.scale_by_sm3>({momentum|0.9}, eps=0.0), <optax.scale_by_learning_rate>({step_size}))",
+        "<optax.chain>(<optax.scale_by_sm3>({momentum|0.9}, eps=0.0), "
+        "<optax.scale_by_learning_rate>({step_size}))",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""`static_argnums` and `static_argnames` of `jax.jit`: which parameters they name, and how to take one out."""
+"""`static_argnums` and `static_argnames` of `jax.jit`: which parameters they name, how to take one out."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from nnx_migrate.engine.callees import PARTIAL, Callees, FunctionNode
 from nnx_migrate.names.modules import Module
 
 JIT = {"jax.jit", "jax.api.jit", "flax.nnx.jit"}
+# Options whose meaning doesn't depend on which other arguments are static (in_shardings counts only the traced).
+_OPTIONS = {"static_argnums", "static_argnames", "donate_argnums", "donate_argnames", "inline", "keep_unused",
+            "backend", "device"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Jitting:
     """One application of jit to a function: `@jax.jit`, `@partial(jax.jit, ...)` or `jax.jit(f, ...)`.
 
-    `call` is where its options stand (None for a bare decorator); `readable` is False where these aren't literal.
+    `call` is where its options stand (None for a bare decorator); `readable` is False where these aren't
+    literal, or where others depend on them.
     """
 
     module: Module
@@ -39,9 +43,7 @@ def jitting(module: Module, node: ast.expr, call: ast.Call | None, callees: Call
         return Jitting(module, node, None)
     numbers: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
-    readable = not any(k.arg is None for k in call.keywords)
-    skipped = 1 if call.args and call.args[0] is not None else 0
-    readable = readable and len(call.args) <= skipped
+    readable = all(k.arg in _OPTIONS for k in call.keywords) and len(call.args) <= 1
     for keyword in call.keywords:
         if keyword.arg in ("static_argnums", "static_argnames"):
             try:

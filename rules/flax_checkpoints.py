@@ -84,7 +84,9 @@ class FlaxCheckpoints(Rule):
         found = [s for s in module_sites(file.module, file.project, _MODULE) if s.qualified.count(".") == 3]
         refused = {s.node: why for s in found if (why := _refusal(s))}
         outcome: Fix | str = "another use in this file has to be rewritten by hand first"
-        if not refused:
+        if _module_as_value(file):
+            outcome = "the module itself is handed on, perhaps to replace its functions"
+        elif not refused:
             outcome = _fix(file, found)
         for site in found:
             message = f"`{site.qualified}` is superseded by Orbax"
@@ -95,6 +97,18 @@ class FlaxCheckpoints(Rule):
                 yield self.finding(
                     file, site.node, message, reason=reason, help=refused.get(site.node, outcome)
                 )
+
+
+def _module_as_value(file: FileContext) -> bool:
+    """True where the module is used other than by its attributes (`mock.patch.object(checkpoints, ...)`)."""
+    for references in file.module.scopes.names.values():
+        for reference in references:
+            node: ast.expr = reference.node
+            while file.resolve(node) not in (None, _MODULE) and isinstance(file.parent(node), ast.Attribute):
+                node = file.parent(node)  # type: ignore[assignment]
+            if file.resolve(node) == _MODULE and not isinstance(file.parent(node), ast.Attribute):
+                return True
+    return False
 
 
 def _refusal(site: Site) -> str:
@@ -144,7 +158,7 @@ def _fix(file: FileContext, found: list[Site]) -> Fix | str:
 
 
 def _import_of(module: Module, file: FileContext) -> ImportRequest | None:
-    """How the file imports what stands beside it: as it imports its other neighbours. None where that is open."""
+    """How the file imports what stands beside it: as it imports its neighbours. None where that is open."""
     beside = module.path.parent
     names: list[str] = []
     for node, _, _ in module.scopes.imports:

@@ -15,7 +15,8 @@ from nnx_migrate.engine.arguments import CannotBind
 from nnx_migrate.engine.callees import Callees
 from nnx_migrate.engine.context import CannotName, FixBuilder, ProjectContext
 from nnx_migrate.engine.findings import Finding, Fix, Safety
-from nnx_migrate.engine.follow import DONE, Element, Follower, Kind, Value
+from nnx_migrate.engine.follow import Follower
+from nnx_migrate.engine.follow_kinds import DONE, Element, Kind, Value
 from nnx_migrate.engine.rule import ProjectRule
 from nnx_migrate.names.instances import self_name
 from nnx_migrate.names.modules import Module

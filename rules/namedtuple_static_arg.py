@@ -6,16 +6,18 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from nnx_migrate.rules._sites import Patches
+from nnx_migrate.rules._static_arguments import JIT, Jitting, decorator_jitting, edits_without, jitting
+
 from nnx_migrate.engine.callees import PARTIAL, Callees, FunctionNode
 from nnx_migrate.engine.context import CannotName, ProjectContext
 from nnx_migrate.engine.findings import Finding, Fix
-from nnx_migrate.engine.follow import DONE, Follower, Function, Kind, Value
+from nnx_migrate.engine.follow import Follower
+from nnx_migrate.engine.follow_kinds import DONE, Function, Kind, Value
 from nnx_migrate.engine.positions import type_position
 from nnx_migrate.engine.rule import ProjectRule
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import Guard
-from nnx_migrate.rules._sites import Patches
-from nnx_migrate.rules._static_arguments import JIT, Jitting, decorator_jitting, edits_without, jitting
 
 CONFIG = "config"
 _PLAIN = {"int", "float", "bool", "str", "bytes", "complex", "None"}
@@ -79,9 +81,9 @@ class NamedtupleStaticArg(ProjectRule):
 
     Fix safety
     ----------
-    Safe where every instance can be followed to every use: reads of fields stay, `_replace` and `_asdict` are
-    rewritten, and the parameter is taken out of the static arguments. Left alone, with a reason: classes whose
-    instances are indexed, unpacked, iterated over, compared, saved, mapped over as pytrees, traced elsewhere or
+    Safe where every instance can be followed to every use: reads of fields stay, `_replace` and `_asdict`
+    are rewritten, and the parameter is taken out of the static arguments. Left alone, with a reason: classes
+    whose instances are indexed, unpacked, iterated over, compared, saved, mapped over as pytrees, traced elsewhere or
     handed to code out of sight; fields that hold arrays or can't be hashed; derived classes.
 
     Since
@@ -375,11 +377,13 @@ class _Config:
                 raise RefusalError("asdict", f"dataclasses.asdict may treat field `{name}` differently")
         if any(kind != CONFIG for kind in self.follower.parameters.values()):
             raise RefusalError("not-followed", "it is passed inside of a tuple")
-        if self.follower.fields:
+        if self.follower.fields.followed:
             raise RefusalError("not-followed", "another dataclass holds it, which may be traced")
         for (function, parameter), jit in self.jits:
             if not jit.readable:
-                raise RefusalError("static-arguments", "the static arguments aren't literal")
+                raise RefusalError(
+                    "static-arguments", "the static arguments aren't literal, or shardings depend on them"
+                )
             if not jit.is_static(function, parameter):
                 line = getattr(jit.node, "lineno", 0)
                 raise RefusalError("traced", f"{jit.module.path.name}:{line}: it is traced there, not static")

@@ -1,7 +1,7 @@
 """Which function of the project a call runs, and who calls a function.
 
-Seen through wrappers that hand their arguments on position by position (`jax.jit`, `jax.pmap`, ...) and through
-`functools.partial`. What isn't understood is None: the caller has to treat the value as out of sight.
+Seen through wrappers that hand their arguments on position by position (`jax.jit`, `jax.pmap`, ...) and
+through `functools.partial`. What isn't understood is None: the value is then out of sight.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Following values through a project: from where they are made to every place that uses them.
 
-A rule that changes what an object *is* has to see all of its uses. `Follower` starts from seed expressions and
-moves along names, attributes of `self`, fields of the project's dataclasses, tuples, arguments and returns of the
-project's functions (also behind `jit`, `pmap`, `partial`). What the rule knows about the object itself (its
-attributes, the library calls that take it) it says through `Semantics`.
+A rule that changes what an object *is* has to see all of its uses. `Follower` starts from seed expressions
+and moves along names, attributes of `self`, fields of the project's dataclasses, tuples, arguments and returns
+of the project's functions (also behind `jit`, `pmap`, `partial`). What the rule knows about the object itself
+(its attributes, the library calls that take it) it says through `Semantics`.
 
 Two properties make the answer trustworthy:
 - closed: a use that isn't understood is an *escape*, and with an escape nothing may be rewritten;
@@ -14,77 +14,16 @@ from __future__ import annotations
 
 import ast
 from collections import deque
-from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from nnx_migrate.engine.callees import Callee, Callees, FunctionNode
+from nnx_migrate.engine.callees import PARTIAL, Callee, Callees, FunctionNode
+from nnx_migrate.engine.follow_checks import check_unmixed, defaults, is_none
+from nnx_migrate.engine.follow_fields import Fields
+from nnx_migrate.engine.follow_kinds import DONE, Element, Escape, Function, Holder, Kind, Semantics, Value
 from nnx_migrate.names.instances import self_name
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
-from nnx_migrate.names.scopes import BindingKind, Scope
-
-Kind = Hashable
-DONE = "done"  # the use is understood, and nothing follows from it
-_DATACLASSES = ("flax.struct.dataclass", "dataclasses.dataclass", "chex.dataclass", "flax.struct.PyTreeNode",
-                "typing.NamedTuple")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Element:
-    """A tuple (or list) of `size` elements, of which number `index` is followed."""
-
-    index: int
-    size: int
-    kind: Kind
-
-
-@dataclass(frozen=True)
-class Holder:
-    """An instance of a dataclass of the project that has a followed value in a field."""
-
-    owner: str
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function of the project that gets or returns followed values."""
-
-    callee: Callee
-
-
-@dataclass(frozen=True)
-class Value:
-    """An expression that evaluates to a followed value."""
-
-    module: Module
-    node: ast.expr
-    kind: Kind
-
-
-@dataclass(frozen=True)
-class Escape:
-    """Where a value gets out of sight, and how."""
-
-    module: Module
-    node: ast.AST
-    why: str
-
-
-class Semantics(Protocol):
-    """What a rule knows about its values. None: not understood, the value escapes."""
-
-    def attribute(self, value: Value, node: ast.Attribute) -> tuple[ast.expr, Kind] | None:
-        """`value.attr`: the expression that follows from it (the access, or the call of a method) and its kind."""
-
-    def passed(self, value: Value, call: ast.Call, callee: str | None) -> Kind | None:
-        """The value is an argument of a function outside of the project: the kind of the call."""
-
-    def called(self, value: Value, call: ast.Call) -> Kind | None:
-        """The value itself is called: the kind of the call."""
-
-    def other(self, value: Value, parent: ast.AST) -> Kind | None:
-        """Any other use inside of `parent`: the kind of `parent` (an expression)."""
+from nnx_migrate.names.scopes import Scope
 
 
 @dataclass
@@ -98,28 +37,29 @@ class Follower:
     values: dict[ast.expr, Value] = field(default_factory=dict)
     escapes: list[Escape] = field(default_factory=list)
     names: dict[tuple[Scope, str], tuple[Module, Kind]] = field(default_factory=dict)
-    _bound: set[tuple[Scope, str, ast.AST]] = field(default_factory=set)
-    _queue: deque[Value] = field(default_factory=deque)
+    bound: set[tuple[Scope, str, ast.AST]] = field(default_factory=set)
+    queue: deque[Value] = field(default_factory=deque)
     functions: dict[FunctionNode, Module] = field(default_factory=dict)
-    _calls: dict[FunctionNode, list[tuple[Module, ast.Call, Callee]]] = field(default_factory=dict)
+    calls: dict[FunctionNode, list[tuple[Module, ast.Call, Callee]]] = field(default_factory=dict)
     parameters: dict[tuple[FunctionNode, ast.arg], Kind] = field(default_factory=dict)
-    _returns: dict[FunctionNode, dict[Kind, set[ast.AST]]] = field(default_factory=dict)
-    _attributes: dict[tuple[ast.ClassDef, str], tuple[Module, Kind]] = field(default_factory=dict)
-    _stores: set[ast.AST] = field(default_factory=set)
-    fields: dict[tuple[str, str], Kind] = field(default_factory=dict)
-    _constructed: dict[str, list[tuple[Module, ast.Call]]] = field(default_factory=dict)
+    returns: dict[FunctionNode, dict[Kind, set[ast.AST]]] = field(default_factory=dict)
+    attributes: dict[tuple[ast.ClassDef, str], tuple[Module, Kind]] = field(default_factory=dict)
+    stores: set[ast.AST] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.fields = Fields(self)
 
     def run(self, seeds: list[Value]) -> None:
         """Follow the seeds to every use."""
         for seed in seeds:
             self.add(seed.module, seed.node, seed.kind)
-        while self._queue:
-            value = self._queue.popleft()
+        while self.queue:
+            value = self.queue.popleft()
             if isinstance(value.kind, Function):
                 self._use_function(value, value.kind.callee)
             else:
                 self._use(value)
-        self._check_unmixed()
+        check_unmixed(self)
 
     def kind_of(self, node: ast.expr) -> Kind | None:
         """The kind of a followed expression."""
@@ -129,10 +69,10 @@ class Follower:
     def only_call(self, module: Module, node: ast.AST) -> tuple[Module, ast.Call, Callee] | None:
         """The one call in the project of the function around `node`; None where there are none or several."""
         function = module.enclosing(node, ast.FunctionDef, ast.AsyncFunctionDef)
-        calls = self._calls.get(function, []) if isinstance(function, ast.FunctionDef) else []
+        calls = self.calls.get(function, []) if isinstance(function, ast.FunctionDef) else []
         return calls[0] if len(calls) == 1 else None
 
-    def _escape(self, module: Module, node: ast.AST, why: str) -> None:
+    def escape(self, module: Module, node: ast.AST, why: str) -> None:
         self.escapes.append(Escape(module, node, why))
 
     def add(self, module: Module, node: ast.expr, kind: Kind) -> None:
@@ -140,11 +80,11 @@ class Follower:
         known = self.values.get(node)
         if known is None:
             self.values[node] = Value(module, node, kind)
-            self._queue.append(self.values[node])
+            self.queue.append(self.values[node])
         elif known.kind != kind and not isinstance(kind, Function | Element):
-            self._escape(module, node, "it may be one thing or another here")
+            self.escape(module, node, "it may be one thing or another here")
         elif known.kind != kind and isinstance(kind, Element):
-            self._queue.append(Value(module, node, kind))  # a second element of the same tuple
+            self.queue.append(Value(module, node, kind))  # a second element of the same tuple
 
     # -- one use ------------------------------------------------------------------------------------------
 
@@ -167,10 +107,10 @@ class Follower:
             if isinstance(call, ast.Call) and parent.arg is not None:
                 self._passed(value, call, parent)
             else:
-                self._escape(module, parent, "it is passed with ** or to a class statement")
+                self.escape(module, parent, "it is passed with ** or to a class statement")
         elif isinstance(parent, ast.Tuple | ast.List) and isinstance(parent.ctx, ast.Load):
             if any(isinstance(e, ast.Starred) for e in parent.elts):
-                self._escape(module, parent, "it stands in a tuple beside an unpacked one")
+                self.escape(module, parent, "it stands in a tuple beside an unpacked one")
             else:
                 self.add(module, parent, Element(parent.elts.index(node), len(parent.elts), kind))
         elif isinstance(parent, ast.IfExp) and parent.test is not node:
@@ -190,7 +130,7 @@ class Follower:
 
     def _continue(self, value: Value, node: ast.AST, kind: Kind | None) -> None:
         if kind is None:
-            self._escape(value.module, node, "it is used in a way that can't be followed")
+            self.escape(value.module, node, "it is used in a way that can't be followed")
         elif kind != DONE:
             assert isinstance(node, ast.expr)
             self.add(value.module, node, kind)
@@ -200,21 +140,21 @@ class Follower:
         if isinstance(node.slice, ast.UnaryOp) and isinstance(node.slice.operand, ast.Constant):
             index = kind.size - node.slice.operand.value if isinstance(node.slice.op, ast.USub) else None  # type: ignore[operator]
         if not isinstance(index, int):
-            self._escape(module, node, "it is taken out of a tuple by an index that isn't constant")
+            self.escape(module, node, "it is taken out of a tuple by an index that isn't constant")
         elif index == kind.index:
             self.add(module, node, kind.kind)
 
     def _attribute(self, value: Value, node: ast.Attribute) -> None:
         module, kind = value.module, value.kind
         if isinstance(kind, Holder):
-            self._holder_attribute(module, node, kind)
+            self.fields.attribute(module, node, kind)
             return
         if isinstance(kind, Element):
-            self._escape(module, node, f"`.{node.attr}` of a tuple that holds it")
+            self.escape(module, node, f"`.{node.attr}` of a tuple that holds it")
             return
         result = self.semantics.attribute(value, node)
         if result is None:
-            self._escape(module, node, f"`.{node.attr}` of it is used")
+            self.escape(module, node, f"`.{node.attr}` of it is used")
         elif result[1] != DONE:
             self.add(module, result[0], result[1])
 
@@ -225,44 +165,44 @@ class Follower:
             scope = module.scope_at(target).binder(target.id) or module.scope_at(target)
             if not any(r.scope.binder(target.id) is scope for r in module.scopes.names.get(target.id, ())):
                 return  # nobody reads it: `_`
-            self._bound |= {(scope, target.id, statement), (scope, target.id, target)}
+            self.bound |= {(scope, target.id, statement), (scope, target.id, target)}
             self._name(module, scope, target.id, kind)
         elif isinstance(target, ast.Tuple | ast.List):
             starred = any(isinstance(e, ast.Starred) for e in target.elts)
             if isinstance(kind, Element) and kind.size == len(target.elts) and not starred:
                 self._store(module, target.elts[kind.index], kind.kind, target.elts[kind.index])
             else:
-                self._escape(module, target, "it is unpacked")
+                self.escape(module, target, "it is unpacked")
         elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
             owner = module.enclosing(target, ast.ClassDef)
             if not isinstance(owner, ast.ClassDef) or target.value.id != self_name(target, module):
-                self._escape(module, target, "it is stored in an attribute of another object")
+                self.escape(module, target, "it is stored in an attribute of another object")
                 return
-            self._stores.add(target)
+            self.stores.add(target)
             self._self_attribute(module, owner, target.attr, kind)
         else:
-            self._escape(module, target, "it is stored in a container")
+            self.escape(module, target, "it is stored in a container")
 
     def _name(self, module: Module, scope: Scope, name: str, kind: Kind) -> None:
         key = (scope, name)
         if key in self.names:
             if self.names[key][1] != kind:
-                self._escape(module, scope.bindings[name][0].node, f"`{name}` holds different things")
+                self.escape(module, scope.bindings[name][0].node, f"`{name}` holds different things")
             return
         self.names[key] = (module, kind)
         for reference in module.scopes.names.get(name, ()):
             if reference.scope.binder(name) is scope:
                 self.add(module, reference.node, kind)
         if scope.is_module and self.project.exports.uses(module.path, name):
-            self._escape(module, scope.bindings[name][0].node, f"`{name}` is used by other files")
+            self.escape(module, scope.bindings[name][0].node, f"`{name}` is used by other files")
 
     def _self_attribute(self, module: Module, owner: ast.ClassDef, attr: str, kind: Kind) -> None:
         key = (owner, attr)
-        if key in self._attributes:
-            if self._attributes[key][1] != kind:
-                self._escape(module, owner, f"`.{attr}` holds different things")
+        if key in self.attributes:
+            if self.attributes[key][1] != kind:
+                self.escape(module, owner, f"`.{attr}` holds different things")
             return
-        self._attributes[key] = (module, kind)
+        self.attributes[key] = (module, kind)
         for other, node in self.callees.attributes(attr):
             own = isinstance(node.value, ast.Name) and node.value.id == self_name(node, other)
             inside = other is module and other.enclosing(node, ast.ClassDef) is owner
@@ -270,90 +210,7 @@ class Follower:
                 if isinstance(node.ctx, ast.Load):
                     self.add(module, node, kind)
             elif not own or _may_inherit(other, node, owner):
-                self._escape(other, node, f"`.{attr}` is also used from outside of its class")
-
-    # -- fields of dataclasses ----------------------------------------------------------------------------
-
-    def _holder_attribute(self, module: Module, node: ast.Attribute, kind: Holder) -> None:
-        followed = self.fields.get((kind.owner, node.attr))
-        parent = module.parents[node]
-        if isinstance(node.ctx, ast.Store):
-            self._escape(module, node, "a field of the object that holds it is assigned")
-        elif followed is not None:
-            self.add(module, node, followed)
-        elif node.attr in ("replace", "_replace") and isinstance(parent, ast.Call) and parent.func is node:
-            if any(k.arg is None for k in parent.keywords):
-                self._escape(module, parent, "`**` hides which fields are replaced")
-            self.add(module, parent, kind)
-        elif node.attr not in self._field_names(kind.owner):
-            self._escape(module, node, f"`.{node.attr}` of the object that holds it is used")
-
-    def _field_names(self, owner: str) -> list[str]:
-        definition = self.project.definition(owner)
-        body = definition.node.body if definition and isinstance(definition.node, ast.ClassDef) else []
-        return [s.target.id for s in body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)]
-
-    def _into_field(
-        self, module: Module, call: ast.Call, passed: ast.expr | ast.keyword, kind: Kind, owner: str
-    ) -> None:
-        names = self._field_names(owner)
-        name = passed.arg if isinstance(passed, ast.keyword) else None
-        if isinstance(passed, ast.expr) and not any(isinstance(a, ast.Starred) for a in call.args):
-            index = call.args.index(passed)
-            name = names[index] if index < len(names) else None
-        if name not in names or name is None:
-            self._escape(module, call, f"which field of `{owner}` it goes to is open")
-            return
-        known = self.fields.get((owner, name))
-        if known == kind:
-            return
-        if known is not None:
-            self._escape(module, call, f"field `{name}` of `{owner}` holds different things")
-            return
-        self.fields[owner, name] = kind
-        self._hold(module, owner)
-
-    def _hold(self, module: Module, owner: str) -> None:
-        """Follow every instance of a class that holds a followed value."""
-        definition = self.project.definition(owner)
-        assert definition is not None and isinstance(definition.node, ast.ClassDef)
-        holder = Holder(owner)
-        for value in [v for v in self.values.values() if v.kind == holder]:
-            self._queue.append(value)  # a second field: its reads were not known before
-        if owner in self._constructed:
-            return
-        self._constructed[owner] = []
-        cls = definition.node
-        for other, mention in self.callees.mentions(cls.name):
-            if self.callees.name(other, mention) != owner:
-                continue
-            parent = other.parents[mention]
-            if isinstance(parent, ast.Call) and parent.func is mention:
-                self._constructed[owner].append((other, parent))
-                self.add(other, parent, holder)
-            elif isinstance(parent, ast.ClassDef | ast.Attribute) or (
-                isinstance(parent, ast.Call) and mention in parent.args
-            ):
-                self._escape(other, mention, f"`{cls.name}` is derived from or used as a value")
-        for node in ast.walk(cls):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                if node.value.id == self_name(node, definition.module) and node.attr in self._field_names(
-                    owner
-                ):
-                    followed = self.fields.get((owner, node.attr))
-                    if followed is not None:
-                        self.add(definition.module, node, followed)
-
-    def _holder_class(self, module: Module, call: ast.Call) -> str | None:
-        """The project dataclass that a call constructs."""
-        name = self.callees.name(module, call.func)
-        definition = self.project.definition(name) if name else None
-        if definition is None or not isinstance(definition.node, ast.ClassDef):
-            return None
-        cls = definition.node
-        marks = [d.func if isinstance(d, ast.Call) else d for d in cls.decorator_list]
-        kinds = [self.callees.name(definition.module, m) for m in [*marks, *cls.bases]]
-        return name if len(cls.bases) <= 1 and any(k in _DATACLASSES for k in kinds) else None
+                self.escape(other, node, f"`.{attr}` is also used from outside of its class")
 
     # -- calls --------------------------------------------------------------------------------------------
 
@@ -364,17 +221,17 @@ class Follower:
             holder = self.kind_of(func.value)
             assert isinstance(holder, Holder)
             if func.attr in ("replace", "_replace") and isinstance(passed, ast.keyword):
-                self._into_field(module, call, passed, value.kind, holder.owner)
+                self.fields.store(module, call, passed, value.kind, holder.owner)
                 return
-        owner = self._holder_class(module, call)
+        owner = self.fields.owner(module, call)
         if owner is not None:
-            self._into_field(module, call, passed, value.kind, owner)
+            self.fields.store(module, call, passed, value.kind, owner)
             return
         callee = self.callees.of(module, func)
         if callee is not None:
             parameter = callee.parameter(call, passed)
             if parameter is None:
-                self._escape(module, call, "which parameter it goes to is open")
+                self.escape(module, call, "which parameter it goes to is open")
                 return
             self._follow_function(callee.module, callee.node)
             self._into_parameter(callee, parameter, value.kind)
@@ -382,7 +239,7 @@ class Follower:
         wrapped = self.callees.wrapped(module, call)
         if wrapped is not None and isinstance(passed, ast.expr) and call.args.index(passed) > 0:
             inner = self.callees.of(module, wrapped[1])
-            bound = inner.parameters[inner.bound :] if inner and wrapped[0] == "functools.partial" else []
+            bound = inner.parameters[inner.bound :] if inner and wrapped[0] == PARTIAL else []
             index = call.args.index(passed) - 1
             if inner is not None and index < len(bound):
                 self._follow_function(inner.module, inner.node)
@@ -393,9 +250,9 @@ class Follower:
     def _into_parameter(self, callee: Callee, parameter: ast.arg, kind: Kind) -> None:
         key = (callee.node, parameter)
         if self.parameters.setdefault(key, kind) != kind:
-            self._escape(callee.module, parameter, f"parameter `{parameter.arg}` gets different things")
+            self.escape(callee.module, parameter, f"parameter `{parameter.arg}` gets different things")
         scope = callee.module.scopes.of_node[callee.node]
-        self._bound.add((scope, parameter.arg, parameter))
+        self.bound.add((scope, parameter.arg, parameter))
         self._name(callee.module, scope, parameter.arg, kind)
 
     # -- functions ----------------------------------------------------------------------------------------
@@ -409,7 +266,7 @@ class Follower:
         """The value is a parameter's default."""
         function = module.parents[arguments]
         assert isinstance(function, FunctionNode)
-        parameter = next(arg for arg, default in _defaults(arguments) if default is node)
+        parameter = next(arg for arg, default in defaults(arguments) if default is node)
         self.parameter(module, function, parameter, kind)
 
     def _follow_function(self, module: Module, node: FunctionNode) -> None:
@@ -417,15 +274,15 @@ class Follower:
         if node in self.functions:
             return
         self.functions[node] = module
-        self._calls[node] = []
+        self.calls[node] = []
         references = self.callees.references(module, node)
         if references is None:
-            self._escape(module, node, "it goes through a method that other objects' attributes may mean")
+            self.escape(module, node, "it goes through a method that other objects' attributes may mean")
             return
         for other, reference in references:
             callee = self.callees.of(other, reference)
             if callee is None or callee.node is not node:
-                self._escape(
+                self.escape(
                     other, reference, "it goes through a function under decorators that can't be seen through"
                 )
             else:
@@ -435,8 +292,8 @@ class Follower:
         module, node = value.module, value.node
         parent = module.parents[node]
         if isinstance(parent, ast.Call) and parent.func is node:
-            self._calls[callee.node].append((module, parent, callee))
-            for kind in list(self._returns.get(callee.node, {})):
+            self.calls[callee.node].append((module, parent, callee))
+            for kind in list(self.returns.get(callee.node, {})):
                 self._result(module, parent, callee, kind)
             return
         if isinstance(parent, ast.Call) and self.callees.wrapped(module, parent) and parent.args[0] is node:
@@ -444,7 +301,7 @@ class Follower:
             if outer is not None:
                 self.add(module, parent, Function(outer))
                 return
-        if isinstance(parent, ast.Call) and self.callees.name(module, parent.func) == "functools.partial":
+        if isinstance(parent, ast.Call) and self.callees.name(module, parent.func) == PARTIAL:
             outer = self.callees.of(
                 module, parent
             )  # partial(jit, ...) of a decorator, or a function bound by name
@@ -456,14 +313,14 @@ class Follower:
             if isinstance(target, ast.Name):
                 scope = module.scope_at(target).binder(target.id) or module.scope_at(target)
                 if scope.is_module and self.project.exports.uses(module.path, target.id):
-                    self._escape(module, parent, f"`{target.id}` is used by other files")
+                    self.escape(module, parent, f"`{target.id}` is used by other files")
                 for reference in module.scopes.names.get(target.id, ()):
                     if reference.scope.binder(target.id) is scope:
                         found = self.callees.of(module, reference.node)
                         if found is not None and found.node is callee.node:
                             self.add(module, reference.node, Function(found))
                         elif reference.node is not node:
-                            self._escape(module, reference.node, f"`{target.id}` holds different functions")
+                            self.escape(module, reference.node, f"`{target.id}` holds different functions")
                 return
             if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
                 owner = module.enclosing(target, ast.ClassDef)
@@ -473,11 +330,11 @@ class Follower:
                         if found is not None and found.node is callee.node:
                             self.add(other, use, Function(found))
                         elif use is not target:
-                            self._escape(other, use, f"`.{target.attr}` may be called from elsewhere")
+                            self.escape(other, use, f"`.{target.attr}` may be called from elsewhere")
                     return
         if isinstance(parent, ast.Expr):
             return
-        self._escape(module, parent, "a function that handles it is passed on")
+        self.escape(module, parent, "a function that handles it is passed on")
 
     def _return(self, module: Module, statement: ast.Return, kind: Kind) -> None:
         function = module.enclosing(statement, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -486,116 +343,22 @@ class Follower:
         if isinstance(function, ast.FunctionDef):
             self._returned(module, function, kind, statement)
         else:
-            self._escape(module, statement, "it is returned by a coroutine")
+            self.escape(module, statement, "it is returned by a coroutine")
 
     def _returned(self, module: Module, function: FunctionNode, kind: Kind, at: ast.AST) -> None:
-        kinds = self._returns.setdefault(function, {})
+        kinds = self.returns.setdefault(function, {})
         known = kind in kinds
         kinds.setdefault(kind, set()).add(at)
         if not known:
             self._follow_function(module, function)
-            for other, call, callee in list(self._calls.get(function, ())):
+            for other, call, callee in list(self.calls.get(function, ())):
                 self._result(other, call, callee, kind)
 
     def _result(self, module: Module, call: ast.Call, callee: Callee, kind: Kind) -> None:
         if callee.returns:
             self.add(module, call, kind)
         else:
-            self._escape(module, call, "a function that is differentiated returns it")
-
-    # -- in the end ---------------------------------------------------------------------------------------
-
-    def _check_unmixed(self) -> None:
-        for (scope, name), (module, _) in list(self.names.items()):
-            for binding in scope.bindings[name]:
-                deleted = isinstance(binding.node, ast.Name) and isinstance(binding.node.ctx, ast.Del)
-                if (
-                    (scope, name, binding.node) not in self._bound
-                    and not _is_none(binding.value)
-                    and not deleted
-                ):
-                    self._escape(module, binding.node, f"`{name}` is something else at other times")
-            inner_globals = any(name in s.outer_names for s in module.scopes.all_scopes())
-            if inner_globals and scope.bindings[name][0].kind is not BindingKind.PARAMETER:
-                self._escape(
-                    module, scope.bindings[name][0].node, f"`{name}` is assigned through global or nonlocal"
-                )
-        for (function, parameter), kind in self.parameters.items():
-            for module, call, callee in self._calls[function]:
-                argument = callee.argument(call, parameter)
-                given = parameter.arg in callee.keywords or (
-                    parameter in callee.parameters and callee.parameters.index(parameter) < callee.bound
-                )
-                if given and argument is None:
-                    continue  # bound by functools.partial, where `_passed` has seen it
-                if argument is None:
-                    argument = next((d for a, d in _defaults(function.args) if a is parameter), None)
-                if argument is None or self.kind_of(argument) != kind:
-                    if not (argument is not None and _is_none(argument)):
-                        self._escape(module, call, f"parameter `{parameter.arg}` gets something else here")
-        for (owner, attr), (module, _) in self._attributes.items():
-            for node in ast.walk(owner):
-                if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.For | ast.withitem):
-                    for target in _targets(node):
-                        is_it = isinstance(target, ast.Attribute) and target.attr == attr
-                        if (
-                            is_it
-                            and target not in self._stores
-                            and not _is_none(getattr(node, "value", None))
-                        ):
-                            self._escape(module, target, f"`.{attr}` is something else at other times")
-        for function, kinds in self._returns.items():
-            home = self.functions[function]
-            returns = [n for n in ast.walk(function) if isinstance(n, ast.Return)]
-            own = [r for r in returns if home.enclosing(r, ast.FunctionDef, ast.AsyncFunctionDef) is function]
-            for kind, places in kinds.items():
-                for statement in own:
-                    if statement not in places:
-                        self._escape(
-                            home,
-                            statement,
-                            f"`{getattr(function, 'name', 'lambda')}` returns other things too",
-                        )
-        for (owner_name, name), kind in self.fields.items():
-            for module, call in self._constructed.get(owner_name, ()):
-                names = self._field_names(owner_name)
-                initial = next((k.value for k in call.keywords if k.arg == name), None)
-                index = names.index(name)
-                if initial is None and index < len(call.args):
-                    initial = call.args[index]
-                if initial is None or (self.kind_of(initial) != kind and not _is_none(initial)):
-                    self._escape(module, call, f"field `{name}` gets something else here")
-        for node, value in self.values.items():
-            if isinstance(value.module.parents[node], ast.IfExp):
-                choice = value.module.parents[node]
-                assert isinstance(choice, ast.IfExp)
-                if node is not choice.test and self.kind_of(choice.body) != self.kind_of(choice.orelse):
-                    self._escape(value.module, choice, "it is only one of two possible values")
-
-
-def _defaults(arguments: ast.arguments) -> list[tuple[ast.arg, ast.expr]]:
-    """Parameters that have a default, with it."""
-    positional = [*arguments.posonlyargs, *arguments.args]
-    pairs = list(
-        zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True)
-    )
-    keyword = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    return pairs + [(arg, default) for arg, default in keyword if default is not None]
-
-
-def _targets(node: ast.AST) -> list[ast.expr]:
-    targets = (
-        node.targets
-        if isinstance(node, ast.Assign)
-        else [getattr(node, "target", None) or getattr(node, "optional_vars", None)]
-    )
-    found: list[ast.expr] = []
-    for target in targets:
-        if isinstance(target, ast.Tuple | ast.List):
-            found += target.elts
-        elif target is not None:
-            found.append(target)
-    return found
+            self.escape(module, call, "a function that is differentiated returns it")
 
 
 def _may_inherit(module: Module, node: ast.AST, owner: ast.ClassDef) -> bool:
@@ -607,9 +370,5 @@ def _may_inherit(module: Module, node: ast.AST, owner: ast.ClassDef) -> bool:
     return bool(cls.name in names or owner.name in names)
 
 
-def _is_none(node: ast.expr | None) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
-
-
 def _is_none_test(node: ast.Compare) -> bool:
-    return all(isinstance(o, ast.Is | ast.IsNot) for o in node.ops) and _is_none(node.comparators[-1])
+    return all(isinstance(o, ast.Is | ast.IsNot) for o in node.ops) and is_none(node.comparators[-1])
