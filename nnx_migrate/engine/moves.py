@@ -16,7 +16,7 @@ from nnx_migrate.engine.positions import parenthesised, type_position, union_mem
 from nnx_migrate.engine.rule import Rule
 from nnx_migrate.engine.templates import argument_text, bind, expand, loses_comment
 from nnx_migrate.engine.triggers import Use
-from nnx_migrate.names.scopes import Guard
+from nnx_migrate.names.scopes import Guard, dotted
 
 UNKNOWN = "unknown"
 
@@ -168,6 +168,8 @@ class MovesRule(Rule):
 
     def rewrite(self, file: FileContext, use: Use, move: Move, call: CallView | None) -> Fix:
         """The fix of one use. Raises CannotName or CannotBind where there is none."""
+        if "".join(file.segment(use.node).split()) != dotted(use.node):
+            raise CannotBind("a comment stands inside the name", "unclear-place")
         if not _bound_here(use):
             raise CannotBind("the name comes from a star import", "star-import")
         fix = file.fix()

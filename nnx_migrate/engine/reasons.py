@@ -8,6 +8,7 @@ MOVE_REASONS: dict[str, str] = {
     "unclear-arguments": "the call hides its arguments (`*args`, `**kwargs`) or uses one without equivalent",
     "passed-as-value": "the function is passed on, and its arguments change: nobody sees how it gets called",
     "runtime-type": "a class is used for more than annotations, and the new one has other instances",
+    "unclear-place": "a comment stands inside the name, or Python gives no exact place for it",
     "name-taken": "the new name can't be written here, because what it starts with means something else",
     "star-import": "the name comes from `import *`, so its meaning is not certain",
     "exported-name": "other files import the old name from this one",

@@ -90,6 +90,10 @@ SPELLINGS = {
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from jax.numpy import same\n\nx: same\n",
     ),
     "over several lines": ("import jax\n(jax\n .old_map(f))\n", "import jax\n(jax.tree.map(f))\n"),
+    "in an f-string": (
+        'import jax\ns = f"""\n{jax.old_map(f)!r:>{w}} é {jax.old_map}\n"""\n',
+        'import jax\ns = f"""\n{jax.tree.map(f)!r:>{w}} é {jax.tree.map}\n"""\n',
+    ),
     "CRLF": ("import jax\r\njax.old_map(f)\r\n", "import jax\r\njax.tree.map(f)\r\n"),
     "beside names that stay": (
         "from jax import (\n    jit,  # compiles\n    old_map,\n)\njit(old_map)\n",
@@ -172,6 +176,7 @@ def test_leaves_alone(code: str) -> None:
 
 
 UNFIXED = {
+    "a comment inside the name": ("import jax\n(jax  # why\n .old_map(f))\n", "unclear-place"),
     "star arguments": ("import jax\njax.lax.call(*xs)\n", "unclear-arguments"),
     "double star arguments": ("import jax\njax.lax.call(x, **options)\n", "unclear-arguments"),
     "too many arguments": ("import jax\njax.lax.call(1, 2, 3, 4)\n", "unclear-arguments"),
