@@ -120,7 +120,7 @@ def compare_outputs(
         CheckpointError: a side fails, or the source holds no Linen variables.
     """
     found = [moved for moved in conversion.plan.models if moved.match.place == place]
-    if not found or found[0].match.form == "nnx":
+    if not found or found[0].match.is_nnx:
         raise CheckpointError(
             "The source holds no Linen variables, so there is no old model to compare with."
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from nnx_migrate.checkpoints.locate import Locator, Match
 from nnx_migrate.checkpoints.tree import ArrayLeaf, Leaf, Literal, TreePath, show_path
-from nnx_migrate.checkpoints.variables import unboxed
+from nnx_migrate.checkpoints.variables import unboxed, without_box
 from nnx_migrate.numerics.map_expansion import LeafPair
 
 
@@ -67,11 +67,11 @@ def stray_parameters(locator: Locator, matches: list[Match], claimed: set[TreePa
 
     They would otherwise pass under their old names, and be lost on restoring.
     """
-    tails = {path[-2:] for match in matches for path in match.sources if len(path) > 2 or match.form == "nnx"}
+    tails = {path[-2:] for match in matches for path in match.sources if len(path) > 2 or match.is_nnx}
     strays = Counter(
         path[:-2]
         for path, leaf in locator.leaves.items()
-        if path not in claimed and isinstance(leaf, ArrayLeaf) and unboxed(path, "nnx")[-2:] in tails
+        if path not in claimed and isinstance(leaf, ArrayLeaf) and without_box(path)[-2:] in tails
     )
     return [
         f"{show_path(node)}: {count} leaves are named like parameters, but are no copy of all of them"
@@ -90,7 +90,7 @@ class _Shape:
 
 def _mirrored(match: Match, param_paths: set[TreePath]) -> Iterator[_Shape]:
     """The trees that may have copies: the parameters, and each other collection."""
-    if match.form == "nnx":
+    if match.is_nnx:
         pairs = tuple(pair for pair in match.pairs if pair.nnx[0] in param_paths)
         yield _Shape(match, {pair.linen[0]: pair.linen[0] for pair in pairs}, pairs)
         if len(pairs) < len(match.pairs):

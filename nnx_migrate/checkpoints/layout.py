@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from nnx_migrate.checkpoints.copies import Copy
 from nnx_migrate.checkpoints.locate import Locator, Match
 from nnx_migrate.checkpoints.tree import TreePath
-from nnx_migrate.checkpoints.variables import unboxed
+from nnx_migrate.checkpoints.variables import without_box
 
 STYLES = ("nnx", "train-state")
 _OPTIMIZER_FIELDS = ("opt_state", "optimizer_state", "optim_state")
@@ -90,7 +90,7 @@ class Layout:
 
     def optimizer_leaf(self, path: TreePath) -> TreePath:
         """The full path of an optimizer's variable whose place is `path`."""
-        return self._boxed(unboxed(path, "nnx"))
+        return self._boxed(without_box(path))
 
     def optimizer_node(self, base: TreePath) -> TreePath:
         """Where the state of the optimizer at `base` goes."""
@@ -100,7 +100,7 @@ class Layout:
         """Where a model's state goes; one node for all collections, but for `train-state`."""
         if not self.is_state(match.base):
             return (*match.base, *match.inner)
-        if match.form == "nnx":
+        if match.is_nnx:
             return (*match.base, match.fields["nnx"])
         name = "model" if self.style == "nnx" else match.fields.get(collection, match.fields["params"])
         return (*match.base, name, *match.inner)
@@ -122,7 +122,7 @@ class Layout:
         return self.is_state(base) and any(name in names for name in self.locator.children[base])
 
     def _is_nnx(self, base: TreePath) -> bool:
-        return any(match.form == "nnx" for match in self._bases[base])
+        return any(match.is_nnx for match in self._bases[base])
 
     def _optimizer(self, base: TreePath) -> TreePath:
         combined = any(match.place in self.combined for match in self._bases[base])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from nnx_migrate.checkpoints.errors import MappingError
 from nnx_migrate.checkpoints.target import Part
 from nnx_migrate.checkpoints.tree import ArrayLeaf, Leaf, TreePath, inner_nodes, show_path
-from nnx_migrate.checkpoints.variables import FORMS, Form, rng_leaves, unboxed
+from nnx_migrate.checkpoints.variables import FORMS, NNX_FORMS, Form, rng_leaves, unboxed
 from nnx_migrate.numerics.map_expansion import (
     TRANSIENT_COLLECTIONS,
     LeafPair,
@@ -48,6 +48,11 @@ class Match:
     form: Form
     sources: Mapping[TreePath, TreePath]
     pairs: tuple[LeafPair, ...]
+
+    @property
+    def is_nnx(self) -> bool:
+        """Whether the source is NNX state already."""
+        return self.form in NNX_FORMS
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,11 @@ class Locator:
         found: list[Match] = []
         failures: list[tuple[TreePath, list[str]]] = []
         for form in FORMS:
-            candidates = self._nnx_candidates if form == "nnx" else self._linen_candidates
+            candidates = self._nnx_candidates if form in NNX_FORMS else self._linen_candidates
             for candidate in candidates(place):
                 sources = self._sources(candidate, form)
-                if form == "nnx" and 2 * len(sources.keys() & part.stored().keys()) < len(part.stored()):
-                    continue  # no NNX state at all: its problems would tell nobody anything
+                if form in NNX_FORMS and not self._is_nnx_state(sources, form, part):
+                    continue
                 try:
                     pairs = self._pairs(sources, form, part, root_class)
                 except MapError as error:
@@ -107,14 +112,22 @@ class Locator:
                 f"The checkpoint has no parameters for {name}.", hint="`inspect` shows what it has."
             )
         where, problems = min(failures, key=lambda failure: len(failure[1]))
-        hint = (
-            ""
-            if self.map.modules
-            else "There is no parameter map: give the file that `fix` recorded with --map."
-        )
+        hint = self._hint(where, part)
         raise MappingError(
             f"The variables under {show_path(where)} don't fit the model {name}.", hint=hint, details=problems
         )
+
+    def _hint(self, where: TreePath, part: Part) -> str:
+        if not self.map.modules:
+            return "There is no parameter map: give the file that `fix` recorded with --map."
+        arrays = [
+            leaf for path in self.nodes.get(where, ()) if isinstance(leaf := self.leaves[path], ArrayLeaf)
+        ]
+        first_axes = {leaf.shape[:1] for leaf in arrays}
+        shapes = sorted(leaf.shape[1:] for leaf in arrays)
+        if len(first_axes) == 1 and shapes == sorted(spec.shape for spec in part.of_kind("params").values()):
+            return "Every array has one axis too many. If it was saved from pmap, pass --unreplicate."
+        return ""
 
     def _linen_candidates(self, place: TreePath) -> Iterator[_Candidate]:
         """Places that may hold Linen variables, outermost first."""
@@ -162,6 +175,8 @@ class Locator:
         for node in self.nodes:
             if "opt_state" in node or node[len(node) - len(place) :] != place:
                 continue
+            if node and node[-1] in self.collection_names:
+                continue  # Linen's, even if the names below are the same on both sides
             siblings = self.children[node[:-1]] if node else ()
             if len(siblings) > 1:
                 yield _Candidate(node[:-1], {"nnx": node[-1]}, (), {"nnx": node})
@@ -176,8 +191,14 @@ class Locator:
             for leaf in self.nodes[node]:
                 if isinstance(self.leaves[leaf], ArrayLeaf) and leaf not in self.rng:
                     path = unboxed(leaf[len(node) :], form)
-                    found[path if form == "nnx" else (name, *path)] = leaf
+                    found[path if form in NNX_FORMS else (name, *path)] = leaf
         return found
+
+    def _is_nnx_state(self, sources: Mapping[TreePath, TreePath], form: Form, part: Part) -> bool:
+        """Whether it is worth comparing: where it is not, the problems would tell nobody anything."""
+        if form == "nnx state" and any(unboxed(leaf, form) == leaf for leaf in sources.values()):
+            return False
+        return 2 * len(sources.keys() & part.stored().keys()) >= len(part.stored())
 
     def _pairs(
         self, sources: Mapping[TreePath, TreePath], form: Form, part: Part, root_class: str | None
@@ -185,7 +206,7 @@ class Locator:
         """The leaf pairs; raises MapError if anything is missing, extra or mis-shaped."""
         # Dtypes are the planner's business: a checkpoint may be stored in another precision than the model's.
         targets = {path: LeafSpec(spec.shape, "", spec.kind) for path, spec in part.stored().items()}
-        if form == "nnx":
+        if form in NNX_FORMS:
             kinds = {path: spec.kind for path, spec in targets.items()}
             stored = {path: self._spec(leaf, kinds.get(path, "")) for path, leaf in sources.items()}
             pairs = [LeafPair((path,), (path,)) for path in targets if path in stored]

@@ -11,7 +11,7 @@ from nnx_migrate.checkpoints.layout import Layout
 from nnx_migrate.checkpoints.plan import Destination, Move, Plan
 from nnx_migrate.checkpoints.target import Part
 from nnx_migrate.checkpoints.tree import ArrayLeaf, Literal, TreePath, in_memory, show_path
-from nnx_migrate.checkpoints.variables import key_or_count, unboxed
+from nnx_migrate.checkpoints.variables import key_or_count, without_box
 from nnx_migrate.numerics.map_expansion import LeafSpec
 
 
@@ -35,7 +35,7 @@ def move_state(plan: Plan, path: TreePath, place: TreePath) -> list[str]:
     if leaf.key_impl is not None:
         plan.values[place] = key_or_count(leaf, f"key<{leaf.key_impl}>")
         return []
-    is_step = unboxed(place, "nnx")[-1] == "step" and unboxed(path, "nnx")[-1] == "step"
+    is_step = without_box(place)[-1] == "step" and without_box(path)[-1] == "step"
     dtype = np.dtype(np.uint32) if is_step and leaf.dtype.kind in "iu" else leaf.dtype
     plan.moves.append(Move((path,), (Destination(place, leaf.shape, dtype),)))
     return []
@@ -115,7 +115,7 @@ def _largest_count(plan: Plan, base: TreePath) -> int:
     counts = [
         leaf.read()
         for path, leaf in plan.leaves.items()
-        if path[: len(base)] == base and unboxed(path, "nnx")[-1] == "count" and isinstance(leaf, ArrayLeaf)
+        if path[: len(base)] == base and without_box(path)[-1] == "count" and isinstance(leaf, ArrayLeaf)
     ]
     return max((int(count) for count in counts if count.shape == ()), default=0)
 

@@ -21,7 +21,7 @@ from nnx_migrate.checkpoints.tree import (
     dtype_named,
     show_path,
 )
-from nnx_migrate.checkpoints.variables import key_or_count, unboxed
+from nnx_migrate.checkpoints.variables import key_or_count, without_box
 from nnx_migrate.numerics.leaf_transforms import IDENTITY, Transform
 from nnx_migrate.numerics.map_expansion import LeafPair
 from nnx_migrate.numerics.parameter_map import ParameterMap
@@ -140,7 +140,7 @@ class _Planner:
         covered = {path for pair in match.pairs for path in pair.nnx}
         node = self._model_node(match)
         stored_rng = {
-            unboxed(leaf[len(node) :], "nnx"): leaf for leaf in self.locator.rng if leaf[: len(node)] == node
+            without_box(leaf[len(node) :]): leaf for leaf in self.locator.rng if leaf[: len(node)] == node
         }
         self.claimed |= set(stored_rng.values())
         kept = 0

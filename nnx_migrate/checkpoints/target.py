@@ -91,8 +91,16 @@ def load_target(expression: str, folder: Path) -> Target:
     from flax import nnx
 
     build = resolve(expression, folder)
+
+    def checked() -> Any:
+        built = build()
+        _objects(built)  # raises where it is no model, which JAX would say less clearly
+        return built
+
     try:
-        built = nnx.eval_shape(build)
+        built = nnx.eval_shape(checked)
+    except CheckpointError:
+        raise
     except Exception as error:
         raise CheckpointError(
             f"The model {expression} can't be built: {type(error).__name__}: {error}",

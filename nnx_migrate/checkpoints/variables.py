@@ -10,28 +10,32 @@ import numpy as np
 
 from nnx_migrate.checkpoints.tree import ArrayLeaf, Leaf, TreePath
 
-#: Linen arrays; Linen arrays in metadata boxes (`nn.Partitioned` is saved as `kernel/value`); or the state of
-#: an NNX model (`kernel/value`, or a pure dict).
-Form = Choice["linen", "boxed linen", "nnx"]
-FORMS: tuple[Form, ...] = ("linen", "boxed linen", "nnx")
+#: `nnx.State` (`kernel/value`), Linen arrays (`kernel`), Linen arrays in metadata boxes (`nn.Partitioned`,
+#: saved as `kernel/value` too), or `nnx.to_pure_dict(state)` (`kernel`). In the order in which they are tried.
+Form = Choice["nnx state", "linen", "boxed linen", "nnx pure dict"]
+FORMS: tuple[Form, ...] = ("nnx state", "linen", "boxed linen", "nnx pure dict")
+NNX_FORMS: tuple[Form, ...] = ("nnx state", "nnx pure dict")
 
 #: The last path element of an NNX variable: what `nnx.State` writes in every release from 0.8 to 0.12
 #: ("value"), and the attribute that holds it (a state pickled or saved by attribute).
 _BOXES = ("value", "raw_value")
 
 
+def without_box(path: TreePath) -> TreePath:
+    """The path of the variable whose array lies at `path`, in a box or not."""
+    return path[:-1] if len(path) > 1 and path[-1] in _BOXES else path
+
+
 def unboxed(path: TreePath, form: Form) -> TreePath:
-    """The path of the variable whose array lies at `path`."""
-    if form != "linen" and len(path) > 1 and path[-1] in _BOXES:
-        return path[:-1]
-    return path
+    """The path of the variable whose array lies at `path`, written down in some form."""
+    return without_box(path) if form in ("nnx state", "boxed linen") else path
 
 
 def rng_leaves(leaves: Mapping[TreePath, Leaf]) -> set[TreePath]:
     """PRNG state of NNX models: a `count` and a `key` side by side (`RngStream`, every release)."""
     found: set[TreePath] = set()
     for path, leaf in leaves.items():
-        variable = unboxed(path, "nnx")
+        variable = without_box(path)
         if variable[-1:] != ("count",) or not _is_count(leaf):
             continue
         boxes = path[len(variable) :]
