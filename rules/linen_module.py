@@ -56,7 +56,8 @@ class LinenModule(ProjectRule):
     Fix safety
     ----------
     Safe: a class and all its uses are converted together or not at all. Where the analysis isn't certain the
-    finding says why, and the code stays as it is. Initial values are drawn from other random streams than Linen's.
+    finding says why, and the code stays as it is. Initial values are drawn from other random streams than
+    Linen's.
 
     Since
     -----
@@ -107,4 +108,6 @@ class LinenModule(ProjectRule):
             if obstacle is not None:
                 line = getattr(obstacle.node, "lineno", 0)
                 message += f": {obstacle.detail or REASONS[reason].what} ({obstacle.module.path.name}:{line})"
-            yield self.finding(project.file(cls.module), head, message, reason=reason, help=REASONS[reason].advice)
+            yield self.finding(
+                project.file(cls.module), head, message, reason=reason, help=REASONS[reason].advice
+            )

@@ -1,4 +1,4 @@
-"""The plan of a migration: classes with all their uses, in groups that are converted together or not at all."""
+"""The plan of a migration: classes with all their uses, in groups that move together or not at all."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def make_plan(project: Project) -> list[Group]:
 
 
 def _groups(finder: InstanceFinder, instances: Iterable[Instance]) -> list[Group]:
-    """Classes connected by inheritance, by construction within each other, or by being handed to each other."""
+    """Classes connected by inheritance, by construction, or by being handed to each other."""
     parent: dict[LinenClass, LinenClass] = {cls: cls for cls in finder.program}
 
     def root(cls: LinenClass) -> LinenClass:
@@ -114,7 +114,9 @@ def _judge(
         group.values.append(value)
         if value.problem:
             where = value.reference
-            group.obstacles.append((value.cls, Obstacle("class-as-value", value.problem, where.module, where.node)))
+            group.obstacles.append(
+                (value.cls, Obstacle("class-as-value", value.problem, where.module, where.node))
+            )
         for result in finder.results(value):
             group.obstacles += [(result.cls, obstacle) for obstacle in result.obstacles]
     for instance in instances:

@@ -45,7 +45,9 @@ class Linen(nn.Module):
         self.dropout = nn.Dropout(0.0)
 
     def __call__(self, x, train: bool = False):
-        x = self.BatchNorm_0(self.Dense_0(x), use_running_average=not train) + jnp.arange(float(self.features))
+        x = self.BatchNorm_0(self.Dense_0(x), use_running_average=not train) + jnp.arange(
+            float(self.features)
+        )
         self.sow("intermediates", "hidden", x)
         return self.dropout(x, deterministic=not train)
 
@@ -69,19 +71,30 @@ def assert_same(a, b):
 def test_init_has_the_collections_and_shapes_of_linen() -> None:
     _, model, variables = both()
     made = model.init(jax.random.key(0), X)
-    assert jax.tree.map(lambda a: (a.shape, a.dtype), made) == jax.tree.map(lambda a: (a.shape, a.dtype), variables)
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), made) == jax.tree.map(
+        lambda a: (a.shape, a.dtype), variables
+    )
 
 
 @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit], ids=["eager", "jit"])
 def test_apply_gives_what_linen_gives(wrap) -> None:
     linen, model, v = both()
     variables = {"params": v["params"], "batch_stats": v["batch_stats"]}
-    for kwargs in ({}, {"mutable": ["batch_stats"]}, {"mutable": "intermediates"}, {"mutable": []}, {"mutable": True}):
+    for kwargs in (
+        {},
+        {"mutable": ["batch_stats"]},
+        {"mutable": "intermediates"},
+        {"mutable": []},
+        {"mutable": True},
+    ):
         run = [wrap(functools.partial(m.apply, **kwargs)) for m in (linen, model)]
         assert_same(*(r(variables, X) for r in run))
     for method in ("encode", lambda m: m.encode):
         assert_same(
-            *(m.apply(variables, X, method=method if isinstance(method, str) else method(m)) for m in (linen, model))
+            *(
+                m.apply(variables, X, method=method if isinstance(method, str) else method(m))
+                for m in (linen, model)
+            )
         )
 
 
@@ -116,7 +129,9 @@ def test_init_under_vmap_and_jit_with_old_keys() -> None:
     stacked = jax.vmap(model.init, in_axes=(0, None))(keys, X)
     single = jax.jit(model.init)(keys[2], X)
     assert stacked["params"]["Dense_0"]["kernel"].shape == (5, 3, 4)
-    np.testing.assert_array_equal(stacked["params"]["Dense_0"]["kernel"][2], single["params"]["Dense_0"]["kernel"])
+    np.testing.assert_array_equal(
+        stacked["params"]["Dense_0"]["kernel"][2], single["params"]["Dense_0"]["kernel"]
+    )
     assert (stacked["params"]["Dense_0"]["kernel"][0] != stacked["params"]["Dense_0"]["kernel"][1]).any()
     assert jax.eval_shape(model.init, keys[0], X)["params"]["Dense_0"]["kernel"].shape == (3, 4)
 

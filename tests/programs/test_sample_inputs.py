@@ -51,7 +51,9 @@ def test_size_of_an_axis(code: str, axis: int, text: str | None) -> None:
 
 
 def test_parts_of_containers() -> None:
-    project, module, call = call_in("batch = {'x': jnp.ones((1, 3)), 'y': (a, jnp.ones((1, 9)))}\ninit(batch)")
+    project, module, call = call_in(
+        "batch = {'x': jnp.ones((1, 3)), 'y': (a, jnp.ones((1, 9)))}\ninit(batch)"
+    )
     inputs = SampleInputs(project)
     assert inputs.size(module, call.args[0], ("x",), -1).text == "3"
     assert inputs.size(module, call.args[0], ("y", 1), -1).text == "9"

@@ -1,7 +1,8 @@
-"""One key per stream on both sides: parameters and masks then depend on the program's keys and on shapes only.
+"""One key per stream on both sides: parameters and masks then depend on the program's keys and shapes only.
 
-Linen folds module paths into its keys, NNX counts. Here every draw of a stream gets the key that the program gave
-for it, so that a Linen program and its NNX successor start from the same parameters and drop the same units.
+Linen folds module paths into its keys, NNX counts. Here every draw of a stream gets the key that the program
+gave for it, so that a Linen program and its NNX successor start from the same parameters and drop the same
+units.
 """
 
 from __future__ import annotations

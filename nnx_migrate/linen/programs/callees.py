@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.names.instances import self_name
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import Binding, BindingKind, Scope
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -15,7 +15,8 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 TRANSPARENT = frozenset(
     {
         "jax.jit", "jax.pmap", "jax.vmap", "jax.grad", "jax.value_and_grad", "jax.checkpoint", "jax.remat",
-        "jax.named_call", "jax.experimental.pjit.pjit", "jax.shard_map", "flax.nnx.jit", "chex.assert_max_traces",
+        "jax.named_call", "jax.experimental.pjit.pjit", "jax.shard_map", "flax.nnx.jit",
+        "chex.assert_max_traces",
         "functools.wraps", "functools.lru_cache", "functools.cache",
     }
 )  # fmt: skip
@@ -27,8 +28,9 @@ _PASSES_ON = frozenset({"copy.copy", "copy.deepcopy", "functools.partial", "jax.
 class Callee:
     """One thing that a call may call.
 
-    `function` with the number of arguments bound before the call's own (`self`, those of a partial); `kept` where the
-    call only binds arguments. `klass` is a class of the project, `fields` its fields if it has no constructor of its own.
+    `function` with the number of arguments bound before the call's own (`self`, those of a partial); `kept`
+    where the call only binds arguments. `klass` is a class of the project, `fields` its fields if it has no
+    constructor of its own.
     """
 
     module: Module
@@ -64,7 +66,9 @@ def parameter_of(callee: Callee, call: ast.Call, passed: ast.expr | ast.keyword)
             return passed.arg
         return args.kwarg.arg if args.kwarg is not None and passed.arg is not None else None
     arguments = call.args[1:] if callee.kept else call.args
-    if passed not in arguments or any(isinstance(a, ast.Starred) for a in arguments[: arguments.index(passed)]):
+    if passed not in arguments or any(
+        isinstance(a, ast.Starred) for a in arguments[: arguments.index(passed)]
+    ):
         return None
     index = arguments.index(passed) + callee.bound
     if index < len(names):
@@ -75,9 +79,8 @@ def parameter_of(callee: Callee, call: ast.Call, passed: ast.expr | ast.keyword)
 class Callees:
     """Finds out what is called."""
 
-    def __init__(self, project: Project) -> None:
-        self.project = project
-        self._by_name: dict[str, list[tuple[Module, ast.FunctionDef]]] | None = None
+    def __init__(self, index: ProjectIndex) -> None:
+        self.index, self.project = index, index.project
         self._calls: dict[FunctionNode, tuple[list[tuple[Module, ast.Call]], bool]] = {}
 
     def of(self, module: Module, node: ast.expr, depth: int = 0) -> list[Callee]:
@@ -149,24 +152,16 @@ class Callees:
         if not (isinstance(node.value, ast.Name) and node.value.id == self_name(node, module)):
             if self.project.resolve(node, module.scope_at(node), module) is not None:
                 return []
-            return [Callee(m, f, 0 if has_decorator(f, "staticmethod") else 1) for m, f in self._methods(node.attr)]
+            return [
+                Callee(m, f, 0 if has_decorator(f, "staticmethod") else 1)
+                for m, f in self.index.methods(node.attr)
+            ]
         owner = module.enclosing(node, ast.ClassDef)
         assert isinstance(owner, ast.ClassDef)
         for statement in owner.body:
             if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name == node.attr:
                 return [Callee(module, statement, 0 if has_decorator(statement, "staticmethod") else 1)]
         return []
-
-    def _methods(self, name: str) -> list[tuple[Module, ast.FunctionDef]]:
-        """All methods of a name."""
-        if self._by_name is None:
-            self._by_name = {}
-            for module in self.project.modules():
-                for owner in module.scopes.of_node:
-                    for statement in owner.body if isinstance(owner, ast.ClassDef) else ():
-                        if isinstance(statement, ast.FunctionDef):
-                            self._by_name.setdefault(statement.name, []).append((module, statement))
-        return self._by_name.get(name, [])
 
     def _of_class(self, module: Module, node: ast.ClassDef) -> Callee:
         for statement in node.body:
@@ -183,7 +178,9 @@ class Callees:
             self._calls[function] = self._find_calls(module, function)
         return self._calls[function]
 
-    def _find_calls(self, module: Module, function: FunctionNode) -> tuple[list[tuple[Module, ast.Call]], bool]:
+    def _find_calls(
+        self, module: Module, function: FunctionNode
+    ) -> tuple[list[tuple[Module, ast.Call]], bool]:
         occurrences: list[tuple[Module, ast.expr]] = []
         if isinstance(function, ast.Lambda):
             occurrences = [(module, function)]
@@ -204,7 +201,11 @@ class Callees:
                     occurrences.append((where, parent))
                 else:
                     known = False
-            elif isinstance(parent, ast.Assign) and parent.value is node and isinstance(parent.targets[0], ast.Name):
+            elif (
+                isinstance(parent, ast.Assign)
+                and parent.value is node
+                and isinstance(parent.targets[0], ast.Name)
+            ):
                 target = parent.targets[0]
                 scope = where.scope_at(target)
                 binder = scope.binder(target.id) or scope
@@ -221,28 +222,12 @@ class Callees:
         """Every expression that names a function."""
         scope = module.scope_at(function)
         if scope.is_class:
-            return [
-                (other, node)
-                for other in self.project.mentioning(f".{function.name}")
-                for node in ast.walk(other.tree)
-                if isinstance(node, ast.Attribute) and node.attr == function.name and isinstance(node.ctx, ast.Load)
-            ]
-        found: list[tuple[Module, ast.expr]] = [
-            (module, reference.node)
-            for reference in module.scopes.names.get(function.name, ())
-            if reference.scope.binder(function.name) is scope and isinstance(reference.node, ast.expr)
-        ]
+            return list(self.index.attribute_reads(function.name))
+        found = list(self.index.name_reads(module, scope, function.name))
         if scope.is_module:
-            wanted = f"{module.name}.{function.name}"
-            for other in self.project.mentioning(function.name):
-                if other is not module:
-                    found += [
-                        (other, node)
-                        for node in ast.walk(other.tree)
-                        if isinstance(node, ast.Name | ast.Attribute)
-                        and isinstance(node.ctx, ast.Load)
-                        and self.project.resolve(node, other.scope_at(node), other) == wanted
-                    ]
+            for other, where, local in self.index.imports_of(module, function.name):
+                found += self.index.name_reads(other, where, local)
+            found += self.index.dotted_reads(module, function.name)
         return found
 
 
@@ -258,7 +243,11 @@ def _class_of_parameter(module: Module, scope: Scope, binding: Binding) -> ast.C
     binder = scope.binder(binding.name)
     function = binder.node if binder is not None else None
     owner = module.parents.get(function) if function is not None else None
-    if isinstance(function, ast.FunctionDef) and isinstance(owner, ast.ClassDef) and has_decorator(function, "classmethod"):
+    if (
+        isinstance(function, ast.FunctionDef)
+        and isinstance(owner, ast.ClassDef)
+        and has_decorator(function, "classmethod")
+    ):
         first = [*function.args.posonlyargs, *function.args.args][:1]
         return owner if first and first[0].arg == binding.name else None
     return None

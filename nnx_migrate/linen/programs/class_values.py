@@ -1,7 +1,7 @@
 """Classes used as values: `partial(ResNet, ...)`, `{"cnn": CNN}`, `build(CNN)`.
 
-Where all that becomes of such a value is being called outside of modules, the value can be replaced by something
-that makes `Functional`s. Where it is handed to a module as a field it stays a class.
+Where all that becomes of such a value is being called outside of modules, the value can be replaced by
+something that makes `Functional`s. Where it is handed to a module as a field it stays a class.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nnx_migrate.names.project import Project
 
 @dataclass(frozen=True, eq=False)
 class ClassValue:
-    """A class used as a value. `partial` is the call of `functools.partial` that it is the first argument of."""
+    """A class used as a value. `partial` is the `functools.partial(...)` that it is the first argument of."""
 
     reference: ClassReference
     flow: Flow
@@ -47,7 +47,9 @@ class ClassValues:
         partial = parent if isinstance(parent, ast.Call) and self._is_partial(module, parent, node) else None
         flow = self.finder.follow(module, partial or node)
         held = [use for use in flow.uses if use.end is End.HELD]
-        calls = tuple((u.module, u.node) for u in flow.uses if u.end is End.CALL and isinstance(u.node, ast.Call))
+        calls = tuple(
+            (u.module, u.node) for u in flow.uses if u.end is End.CALL and isinstance(u.node, ast.Call)
+        )
         inside = [call for where, call in calls if self.references.in_linen_class(where, call)]
         problem = ""
         if flow.escapes:

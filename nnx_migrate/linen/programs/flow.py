@@ -1,25 +1,39 @@
-"""Where a value goes: from the expression that makes it through names, arguments, returns and fields to its uses.
+"""Where a value goes: from the expression that makes it through names, arguments and fields to its uses.
 
-The flow is followed forwards and generously: where a name or a field could hold the value, it counts as holding it.
-A use that isn't understood is an escape, never silence.
+The flow is followed forwards and generously: where a name or a field could hold the value, it counts as
+holding it. A use that isn't understood is an escape, never silence.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from nnx_migrate.linen.programs.callees import PARTIAL, Callees, FunctionNode, parameter_of
-from nnx_migrate.names.instances import self_name
+from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
-from nnx_migrate.names.scopes import BindingKind, Scope
+from nnx_migrate.names.scopes import Scope
 
 _MAX_STEPS = 5_000
 # Calls that take a value and keep nothing of it.
-_HARMLESS = frozenset({"print", "repr", "str", "id", "type", "hash", "len", "getattr", "hasattr", "pprint.pprint", "absl.logging.info"})
+_HARMLESS = frozenset(
+    {
+        "print",
+        "repr",
+        "str",
+        "id",
+        "type",
+        "hash",
+        "len",
+        "getattr",
+        "hasattr",
+        "pprint.pprint",
+        "absl.logging.info",
+    }
+)
 
 
 class End(Enum):
@@ -27,6 +41,7 @@ class End(Enum):
 
     ATTRIBUTE = auto()  # value.attr: `node` is the ast.Attribute
     CALL = auto()  # value(...): `node` is the ast.Call
+    APPLIED = auto()  # nn.apply(function, value): `node` is that call
     HELD = auto()  # Wrapper(value): `node` is the call that makes a module which holds it
     ESCAPE = auto()  # it goes where nothing can be seen: `node` is the occurrence
 
@@ -55,30 +70,25 @@ class Flow:
 
     def attributes(self, *names: str) -> list[tuple[Module, ast.Attribute]]:
         """Reads of attributes of the value; all, or those named."""
-        found = [(u.module, u.node) for u in self.uses if u.end is End.ATTRIBUTE and isinstance(u.node, ast.Attribute)]
+        found = [
+            (u.module, u.node)
+            for u in self.uses
+            if u.end is End.ATTRIBUTE and isinstance(u.node, ast.Attribute)
+        ]
         return [(module, node) for module, node in found if not names or node.attr in names]
 
 
 class FlowFinder:
-    """Follows values through a project. `holders` are classes that keep what they are given (Linen modules)."""
+    """Follows values through a project. `holders` are classes that keep what they get (Linen modules)."""
 
     def __init__(self, project: Project, holders: Collection[ast.ClassDef] = ()) -> None:
-        self.project, self.callees, self.holders = project, Callees(project), frozenset(holders)
-        self._attributes: dict[str, list[tuple[Module, ast.Attribute]]] | None = None
+        self.project, self.holders = project, frozenset(holders)
+        self.index = ProjectIndex(project)
+        self.callees = Callees(self.index)
 
     def follow(self, module: Module, node: ast.expr) -> Flow:
         """The flow of the value of an expression."""
         return _Walk(self).run(module, node)
-
-    def attribute_reads(self, name: str) -> list[tuple[Module, ast.Attribute]]:
-        """Every `<anything>.name` that the project reads."""
-        if self._attributes is None:
-            self._attributes = {}
-            for module in self.project.modules():
-                for node in ast.walk(module.tree):
-                    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-                        self._attributes.setdefault(node.attr, []).append((module, node))
-        return self._attributes.get(name, [])
 
 
 class _Walk:
@@ -132,13 +142,13 @@ class _Walk:
             self.returned(module, parent)
         elif isinstance(parent, ast.Lambda):
             self.called(module, parent)
-        elif isinstance(parent, ast.IfExp) and parent.test is not node:
-            self.pending.append((module, parent))
-        elif isinstance(parent, ast.BoolOp):
+        elif (isinstance(parent, ast.IfExp) and parent.test is not node) or isinstance(parent, ast.BoolOp):
             self.pending.append((module, parent))
         elif isinstance(parent, ast.Tuple | ast.List | ast.Dict | ast.Set):
             self.contained(module, parent, node)
-        elif isinstance(parent, ast.Expr | ast.Compare | ast.FormattedValue | ast.IfExp | ast.If | ast.Assert):
+        elif isinstance(
+            parent, ast.Expr | ast.Compare | ast.FormattedValue | ast.IfExp | ast.If | ast.Assert
+        ):
             return  # only looked at
         elif isinstance(parent, ast.Global | ast.Nonlocal | ast.Delete):
             return
@@ -165,50 +175,40 @@ class _Walk:
         if (scope, name) in self.seen:
             return
         self.seen.add((scope, name))
-        for reference in module.scopes.names.get(name, ()):
-            if isinstance(reference.node, ast.expr) and reference.scope.binder(name) is scope:
-                self.pending.append((module, reference.node))
+        self.pending += self.finder.index.name_reads(module, scope, name)
         if scope.is_module:
             self.imported(module, name)
         elif scope.is_class:
             self.attribute_named(name)
 
     def imported(self, module: Module, name: str) -> None:
-        """Other files that import a module-level name."""
-        wanted = f"{module.name}.{name}"
-        for other in self.project.mentioning(name):
-            if other is module:
-                continue
-            for local, bindings in list(other.scopes.module.bindings.items()):
-                if any(b.kind is BindingKind.IMPORT and b.target.rpartition(".")[2] == name for b in bindings):
-                    if self.project.resolve_name(local, other.scopes.module, other) == wanted:
-                        self.name(other, other.scopes.module, local)
-            for node in self.dotted(other, name):
-                if self.project.resolve(node, other.scope_at(node), other) == wanted:
-                    self.pending.append((other, node))
-
-    @staticmethod
-    def dotted(module: Module, attr: str) -> Iterator[ast.Attribute]:
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.Attribute) and node.attr == attr and isinstance(node.ctx, ast.Load):
-                yield node
+        """Other files that import a module-level name, or read it through its module."""
+        for other, scope, local in self.finder.index.imports_of(module, name):
+            self.name(other, scope, local)
+        self.pending += self.finder.index.dotted_reads(module, name)
 
     def attribute_named(self, name: str) -> None:
         """The value is stored in an attribute: every read of an attribute of that name may give it."""
         if ("attribute", name) not in self.seen:
             self.seen.add(("attribute", name))
-            self.by_name += self.finder.attribute_reads(name)
+            self.by_name += self.finder.index.attribute_reads(name)
 
     # ---- calls ------------------------------------------------------------------------------------------
 
     def argument(self, module: Module, call: ast.Call, passed: ast.expr | ast.keyword) -> None:
         node = passed.value if isinstance(passed, ast.keyword) else passed
         callees = self.callees.of(module, call.func)
-        if any(callee.qualified in PARTIAL for callee in callees) and call.args and passed is not call.args[0]:
+        if (
+            any(callee.qualified in PARTIAL for callee in callees)
+            and call.args
+            and passed is not call.args[0]
+        ):
             callees = self.callees.of(module, call.args[0])  # what the partial will call
         for callee in callees:
             if callee.klass is not None and callee.klass in self.finder.holders:
                 self.flow.uses.append(Use(module, call, End.HELD, sure=self.sure))
+            elif callee.qualified == "flax.linen.apply" and call.args[1:] == [passed]:
+                self.flow.uses.append(Use(module, call, End.APPLIED, sure=self.sure))
             elif callee.function is not None:
                 parameter = parameter_of(callee, call, passed)
                 if parameter is None:
@@ -233,8 +233,12 @@ class _Walk:
     def default(self, module: Module, arguments: ast.arguments, node: ast.expr) -> None:
         """The value is a parameter's default."""
         positional = [*arguments.posonlyargs, *arguments.args]
-        pairs = list(zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True))
-        pairs += [(a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None]
+        pairs = list(
+            zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True)
+        )
+        pairs += [
+            (a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None
+        ]
         function = module.parents[arguments]
         for arg, default in pairs:
             if default is node and isinstance(function, FunctionNode):
@@ -253,12 +257,14 @@ class _Walk:
         calls, known = self.callees.calls_of(module, function)
         self.pending += calls
         if not known:
-            self.escape(module, _occurrence_in(function), "it is returned by a function whose calls can't be seen")
+            self.escape(
+                module, _occurrence_in(function), "it is returned by a function whose calls can't be seen"
+            )
 
     # ---- containers -------------------------------------------------------------------------------------
 
     def contained(self, module: Module, container: ast.expr, node: ast.expr) -> None:
-        """The value is an element of a display: unpacking is followed exactly, else every element read counts."""
+        """The value is an element of a display: unpacking is followed exactly, else every read counts."""
         parent = module.parents[container]
         if isinstance(container, ast.Tuple | ast.List):
             index = container.elts.index(node)
@@ -284,7 +290,24 @@ class _Walk:
         ):
             self.flow.uses.append(Use(module, call, End.HELD, sure=self.sure))
             return
+        if (
+            isinstance(call, ast.Call)
+            and isinstance(parent, ast.keyword)
+            and self._parametrised(module, call, parent)
+        ):
+            return
         self.escape(module, node, "it is stored in a container")
+
+    def _parametrised(self, module: Module, call: ast.Call, keyword: ast.keyword) -> bool:
+        """`@parameterized.product(model=(A, B))`: the function's parameter of that name gets the values."""
+        function = module.parents[call]
+        if not (isinstance(function, ast.FunctionDef) and call in function.decorator_list and keyword.arg):
+            return False
+        args = function.args
+        if keyword.arg not in [a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs)]:
+            return False
+        self.parameter(module, function, keyword.arg)
+        return True
 
     def unpacked(self, module: Module, function: FunctionNode, index: int, count: int) -> None:
         calls, known = self.callees.calls_of(module, function)
@@ -299,10 +322,12 @@ class _Walk:
             else:
                 self.container(other, call)
         if not known:
-            self.escape(module, _occurrence_in(function), "it is returned by a function whose calls can't be seen")
+            self.escape(
+                module, _occurrence_in(function), "it is returned by a function whose calls can't be seen"
+            )
 
     def container(self, module: Module, holder: ast.expr) -> None:
-        """Elements of the container that `holder` names: `holder[...]` anywhere in its scope gives the value."""
+        """Elements of the container that `holder` names: `holder[...]` in its scope gives the value."""
         if not isinstance(holder, ast.Name):
             self.escape(module, holder, "it is stored in a container")
             return
@@ -326,6 +351,3 @@ def _occurrence_in(function: FunctionNode) -> ast.expr:
     if isinstance(function, ast.Lambda):
         return function
     return next(n for n in ast.walk(function) if isinstance(n, ast.expr))
-
-
-__all__ = ["End", "Flow", "FlowFinder", "Use", "self_name"]

@@ -1,4 +1,4 @@
-"""How a program uses the modules that it makes: where they are initialised and applied, and what stands in the way."""
+"""How a program uses the modules that it makes: `init`, `apply`, and what stands in the way."""
 
 from __future__ import annotations
 
@@ -24,7 +24,15 @@ _UNSUPPORTED = frozenset(
 _ONLY_LINEN = frozenset({"lazy_init", "module_paths", "unbind"})
 # Arguments of `init` and `apply` that only Linen has.
 _UNSUPPORTED_KEYWORDS = frozenset(
-    {"capture_intermediates", "console_kwargs", "table_kwargs", "column_kwargs", "depth", "show_repeated", "compute_flops"}
+    {
+        "capture_intermediates",
+        "console_kwargs",
+        "table_kwargs",
+        "column_kwargs",
+        "depth",
+        "show_repeated",
+        "compute_flops",
+    }
 )
 
 
@@ -46,6 +54,7 @@ class Instance:
     flow: Flow
     inits: list[tuple[Module, ast.Call]] = field(default_factory=list)
     applies: list[tuple[Module, ast.Call]] = field(default_factory=list)
+    applied: list[tuple[Module, ast.Call]] = field(default_factory=list)  # nn.apply(function, model)(...)
     indirect: bool = False  # init or apply are passed on as functions
     obstacles: list[Obstacle] = field(default_factory=list)
     made_by: ast.Call | None = None  # the call that makes it, where the class is used as a value
@@ -58,7 +67,9 @@ class Instance:
     @property
     def calls_a_method(self) -> bool:
         """Whether a method other than `__call__` is applied."""
-        return any(k.arg == "method" for _, call in [*self.inits, *self.applies] for k in call.keywords)
+        return bool(self.applied) or any(
+            k.arg == "method" for _, call in [*self.inits, *self.applies] for k in call.keywords
+        )
 
 
 class InstanceFinder:
@@ -94,12 +105,18 @@ class InstanceFinder:
         for reference in self.references.outside:
             if reference.role is Role.BASE:
                 detail = f"a class that isn't understood derives from `{reference.cls.name}`"
-                found.append((reference.cls, Obstacle("unknown-base", detail, reference.module, reference.node)))
+                found.append(
+                    (reference.cls, Obstacle("unknown-base", detail, reference.module, reference.node))
+                )
         return found
 
     def holders(self, instance: Instance) -> list[LinenClass]:
         """The classes that an instance is handed to."""
-        calls = [(u.module, u.node) for u in instance.flow.uses if u.end is End.HELD and isinstance(u.node, ast.Call)]
+        calls = [
+            (u.module, u.node)
+            for u in instance.flow.uses
+            if u.end is End.HELD and isinstance(u.node, ast.Call)
+        ]
         found = [self.references.class_called(module, call) for module, call in calls]
         return [cls for cls in found if cls is not None]
 
@@ -116,12 +133,29 @@ class InstanceFinder:
             if use.end is End.ESCAPE:
                 self._obstacle(instance, "instance-escapes", use.why, use.module, use.node)
             elif use.end is End.HELD:
-                self._obstacle(instance, "shared-module", "it is an argument of another module", use.module, use.node)
+                self._obstacle(
+                    instance, "shared-module", "it is an argument of another module", use.module, use.node
+                )
+            elif use.end is End.APPLIED:
+                self._applied(instance, use.module, use.node)
             elif use.end is End.CALL and use.sure:
                 detail = "it is called outside of `apply`"
                 self._obstacle(instance, "module-use", detail, use.module, use.node)
             elif isinstance(use.node, ast.Attribute):
                 self._attribute(instance, use.module, use.node, use.sure)
+
+    def _applied(self, instance: Instance, module: Module, node: ast.expr) -> None:
+        """`nn.apply(function, model)(variables, ...)`."""
+        outer = module.parents[node]
+        if (
+            isinstance(node, ast.Call)
+            and not node.keywords
+            and isinstance(outer, ast.Call)
+            and outer.func is node
+        ):
+            instance.applied.append((module, outer))
+        else:
+            self._obstacle(instance, "module-use", "the result of `nn.apply` is passed on", module, node)
 
     def _attribute(self, instance: Instance, module: Module, node: ast.Attribute, sure: bool) -> None:
         if self.references.in_linen_class(module, node) and node.attr not in SUPPORTED:
@@ -167,4 +201,8 @@ def _means_call(node: ast.expr) -> bool:
 def _is_export(reference: ClassReference) -> bool:
     """`CNN = CNN` and the like do nothing; an alias's own reads are references of their own."""
     parent = reference.module.parents[reference.node]
-    return isinstance(parent, ast.Assign) and parent.value is reference.node and isinstance(parent.targets[0], ast.Name)
+    return (
+        isinstance(parent, ast.Assign)
+        and parent.value is reference.node
+        and isinstance(parent.targets[0], ast.Name)
+    )

@@ -21,7 +21,7 @@ _MAX_DEPTH = 12
 
 @dataclass(frozen=True)
 class Size:
-    """A size: `text` is an expression of `module`, evaluated where `node` stands; `value` the number if it is one."""
+    """A size: `text` is an expression, evaluated where `node` stands; `value` the number if it is one."""
 
     text: str
     module: Module
@@ -57,11 +57,13 @@ class SampleInputs:
 
     # ---- shapes -----------------------------------------------------------------------------------------
 
-    def _shape(self, module: Module, node: ast.expr, depth: int) -> tuple[Module, list[ast.expr | _Star]] | None:
+    def _shape(
+        self, module: Module, node: ast.expr, depth: int
+    ) -> tuple[Module, list[ast.expr | _Star]] | None:
         """The dimensions of an array expression; None where the code doesn't state them."""
         if depth > _MAX_DEPTH:
             return None
-        if isinstance(node, ast.Name):
+        if isinstance(node, ast.Name | ast.Attribute):
             value = self._value(module, node)
             return self._shape(value[0], value[1], depth + 1) if value else None
         if isinstance(node, ast.Call):
@@ -157,7 +159,11 @@ class SampleInputs:
                 return self._dims(value[0], value[1], depth + 1)
         if isinstance(node, ast.Attribute) and node.attr == "shape":
             return self._shape(module, node.value, depth + 1) or (module, [_Star(node)])
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("tuple", "list"):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("tuple", "list")
+        ):
             return self._dims(module, node.args[0], depth + 1) if len(node.args) == 1 else None
         name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
         # `jnp.ones(n)` may also mean a vector of length n
@@ -206,22 +212,28 @@ class SampleInputs:
 
     # ---- values -----------------------------------------------------------------------------------------
 
-    def _value(self, module: Module, node: ast.Name) -> tuple[Module, ast.expr] | None:
+    def _value(self, module: Module, node: ast.Name | ast.Attribute) -> tuple[Module, ast.expr] | None:
         """The one expression that a name is assigned, in whatever file."""
         scope = module.scope_at(node)
+        if isinstance(node, ast.Attribute):
+            return self._defined(module, scope, node)
         bindings = scope.lookup(node.id)
         if len(bindings) != 1:
             return None
         (binding,) = bindings
         if binding.kind is BindingKind.IMPORT:
-            qualified = self.project.resolve(node, scope, module)
-            definition = self.project.definition(qualified) if qualified else None
-            if definition is None or definition.binding.value is None:
-                return None
-            return definition.module, definition.binding.value
+            return self._defined(module, scope, node)
         if binding.kind is not BindingKind.ASSIGNMENT or binding.value is None:
             return None
         return module, binding.value
+
+    def _defined(self, module: Module, scope: Scope, node: ast.expr) -> tuple[Module, ast.expr] | None:
+        """The value of a variable of another file."""
+        qualified = self.project.resolve(node, scope, module)
+        definition = self.project.definition(qualified) if qualified else None
+        if definition is None or definition.binding.value is None:
+            return None
+        return definition.module, definition.binding.value
 
     def _part(self, module: Module, node: ast.expr, key: str | int) -> tuple[Module, ast.expr] | None:
         """The element of a dict or tuple display."""
@@ -263,7 +275,7 @@ def _bound_before(module: Module, scope: Scope, name: ast.Name, place: ast.AST) 
     here, there = scope.binder(name.id), module.scope_at(name).binder(name.id)
     if here is not there:
         return False
-    if here is None or here.is_module and not scope.is_module:
+    if here is None or (here.is_module and not scope.is_module):
         return True
     line = getattr(place, "lineno", 0)
     parameters = [b for b in here.bindings[name.id] if b.kind is BindingKind.PARAMETER]
@@ -271,7 +283,10 @@ def _bound_before(module: Module, scope: Scope, name: ast.Name, place: ast.AST) 
         return len(here.bindings[name.id]) == 1
     if parameters:
         return len(here.bindings[name.id]) == 1
-    return len(here.bindings[name.id]) == 1 and getattr(here.bindings[name.id][0].node, "end_lineno", line) < line
+    return (
+        len(here.bindings[name.id]) == 1
+        and getattr(here.bindings[name.id][0].node, "end_lineno", line) < line
+    )
 
 
 def _is_plain(node: ast.expr, arithmetic: bool = False) -> bool:

@@ -16,8 +16,8 @@ class Functional:
     """A module that is called as a function of its variables.
 
     `init` returns the variables of a new module as a dictionary by collection (`{"params": {...}, ...}`),
-    `apply` calls a module that has given variables. Neither keeps or changes anything, so both work under every
-    JAX transform. The trees have string keys and arrays as leaves.
+    `apply` calls a module that has given variables. Neither keeps or changes anything, so both work under
+    every JAX transform. The trees have string keys and arrays as leaves.
     """
 
     def __init__(self, make: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
@@ -27,13 +27,13 @@ class Functional:
         self._structures: dict[tuple[str, ...], tuple[Any, Any]] = {}
 
     def sized(self, sizes: Callable[..., Mapping[str, Any]]) -> Functional:
-        """Take constructor arguments from the first inputs: `sizes` gets them and returns keyword arguments."""
+        """Take constructor arguments from the first inputs: `sizes` gets them and returns keywords."""
         self._sizes = sizes
         return self
 
     @classmethod
     def measured(cls, sizes: Callable[..., Mapping[str, Any]]) -> Callable[..., Functional]:
-        """`Functional` for classes that are constructed elsewhere: takes sizes from inputs, as `sized` does."""
+        """`Functional` for classes that are constructed elsewhere: sizes come from inputs, see `sized`."""
         return lambda make, /, *args, **kwargs: cls(make, *args, **kwargs).sized(sizes)
 
     def __getattr__(self, name: str) -> Any:
@@ -110,13 +110,15 @@ class Functional:
         return self._make(*self._args, **self._kwargs, **self._found, **extra)
 
     def _structure(self, streams: tuple[str, ...]) -> tuple[Any, Any]:
-        """The module's graph and abstract state; leaves that are no variables (constants) have their values."""
+        """The module's graph and abstract state; leaves that are no variables have their values."""
         if streams not in self._structures:
             rngs = dict.fromkeys(streams, 0)
             with jax.ensure_compile_time_eval():
                 graphdef, state = nnx.split(nnx.eval_shape(lambda: self._new(nnx.Rngs(**rngs))))
                 if not all(isinstance(leaf, nnx.Variable) for _, leaf in nnx.to_flat_state(state)):
-                    constants = jax.jit(lambda: nnx.split(self._new(nnx.Rngs(**rngs)), nnx.Variable, ...)[2])()
+                    constants = jax.jit(
+                        lambda: nnx.split(self._new(nnx.Rngs(**rngs)), nnx.Variable, ...)[2]
+                    )()
                     state = nnx.merge_state(state, constants)
             self._structures[streams] = graphdef, state
         return self._structures[streams]
@@ -164,5 +166,7 @@ def _leaf(path: Sequence[Any], leaf: Any, variables: Mapping[str, Any]) -> Any:
         try:
             value = value[str(key)]
         except KeyError:
-            raise KeyError(f"no variable {'/'.join(map(str, path))} in collection {_collection(leaf)!r}") from None
+            raise KeyError(
+                f"no variable {'/'.join(map(str, path))} in collection {_collection(leaf)!r}"
+            ) from None
     return value

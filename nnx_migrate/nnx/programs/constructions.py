@@ -9,6 +9,7 @@ from nnx_migrate.engine.context import PREFERRED_IMPORTS
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.instances import Instance
+from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.programs.sizes import Sizes
 from nnx_migrate.nnx.writer.text import indentation, line_limit
@@ -26,7 +27,8 @@ def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELP
     edits = list(_without_linen_arguments(source, call))
     kept = [*call.args, *(k for k in call.keywords if k.arg not in _LINEN_ONLY)]
     yield Edit(start, start, f"{helper}(")
-    yield Edit(opening, opening + 1, ", " if kept else "")
+    ends_line = source.text[opening + 1] in "\r\n"
+    yield Edit(opening, opening + 1, ("," if ends_line else ", ") if kept else "")
     yield from edits
     added = "".join(f", {name}={text}" for name, text in sizes.arguments.items())
     before = end - 1
@@ -37,6 +39,23 @@ def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELP
         yield Edit(before, before, added[1:] if trailing_comma else added)
     if sizes.late:
         yield Edit(end, end, _sized(source, call, sizes, len(added) + len(helper) + 2))
+
+
+def applied_function(module: Module, outer: ast.Call) -> Iterator[Edit]:
+    """`nn.apply(function, model)(variables)` becomes `model.apply(variables, method=function)`."""
+    source, inner = module.source, outer.func
+    assert isinstance(inner, ast.Call)
+    function, model = inner.args
+    start, end = source.span(inner)
+    model_start, model_end = source.span(model)
+    yield Edit(start, model_start, "")
+    yield Edit(model_end, end, ".apply")
+    last = source.span(outer)[1] - 1
+    before = last
+    while source.text[before - 1].isspace():
+        before -= 1
+    joint = {"(": "", ",": " "}.get(source.text[before - 1], ", ")
+    yield Edit(before, before, f"{joint}method={source.segment(function)}")
 
 
 def _sized(source: SourceText, call: ast.Call, sizes: Sizes, longer: int) -> str:
@@ -51,7 +70,7 @@ def _sized(source: SourceText, call: ast.Call, sizes: Sizes, longer: int) -> str
 
 
 def functional_value(value: ClassValue, conversion: ClassConversion) -> tuple[Edit, list[ImportRequest]]:
-    """The edit of a class used as a value: what stands there afterwards makes `Functional`s when it is called."""
+    """The edit of a class used as a value: what stands there afterwards makes `Functional`s when called."""
     module, node = value.reference.module, value.reference.node
     sizes = Sizes()
     for parameter in conversion.sizes:

@@ -9,9 +9,16 @@ from nnx_migrate.engine.context import ProjectContext
 from nnx_migrate.engine.findings import FileChange, Fix, ImportRequest, Safety
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.helpers import bundle
+from nnx_migrate.nnx.parameter_entries import class_key
 from nnx_migrate.nnx.plan import Group
-from nnx_migrate.nnx.programs.constructions import HELPER, functional_construction, functional_value
+from nnx_migrate.nnx.programs.constructions import (
+    HELPER,
+    applied_function,
+    functional_construction,
+    functional_value,
+)
 from nnx_migrate.nnx.programs.placement import helper_import, helper_path
+from nnx_migrate.numerics.parameter_map import ParameterMap, to_json
 from nnx_migrate.sources.text import Edit
 
 
@@ -32,10 +39,14 @@ class FixWriter:
         imports: dict[Path, list[ImportRequest]] = {}
         for conversion in group.conversions:
             edits.setdefault(conversion.path, []).extend(conversion.edits)
-            imports.setdefault(conversion.path, []).extend(sorted(conversion.imports, key=lambda r: r.qualified))
+            imports.setdefault(conversion.path, []).extend(
+                sorted(conversion.imports, key=lambda r: r.qualified)
+            )
         for instance in group.instances:
             path = instance.reference.module.path
             edits.setdefault(path, []).extend(functional_construction(instance, group.sizes[instance]))
+            for module, call in instance.applied:
+                edits.setdefault(module.path, []).extend(applied_function(module, call))
         conversions = {c.qualified: c for c in group.conversions}
         for value in group.values:
             path = value.reference.module.path
@@ -53,11 +64,12 @@ class FixWriter:
             path: FileChange(tuple(edits.get(path, ())), tuple(dict.fromkeys(imports.get(path, ()))))
             for path in {**edits, **imports}
         }
-        return Fix("convert to NNX", Safety.SAFE, changes, creates)
+        entries = to_json(ParameterMap({class_key(c.cls): c.entries for c in group.conversions}))["modules"]
+        return Fix("convert to NNX", Safety.SAFE, changes, creates, entries)
 
     @staticmethod
     def _needed(group: Group) -> list[tuple[Module, str]]:
         """Which file needs which helper."""
         found = [(c.cls.module, name) for c in group.conversions for name in sorted(c.helpers)]
-        uses = [use.reference for use in (*group.instances, *group.values)]
+        uses = [i.reference for i in group.instances] + [v.reference for v in group.values]
         return found + [(use.module, HELPER) for use in uses]

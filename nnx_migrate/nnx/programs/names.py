@@ -1,7 +1,7 @@
 """Names of parameters in programs: `params["Dense_0"]` becomes `params["dense"]`.
 
-A name changes where NNX's attribute differs from what Linen called the submodule. Only whole string constants are
-rewritten, and only where every class of the group agrees on the new name.
+A name changes where NNX's attribute differs from what Linen called the submodule. Only whole string constants
+are rewritten, and only where every class of the group agrees on the new name.
 """
 
 from __future__ import annotations
@@ -58,7 +58,11 @@ class NameChanges:
                 continue
             parent = module.parents[node]
             named = isinstance(parent, ast.keyword) and parent.arg == "name"
-            if not isinstance(parent, ast.Expr) and not named and not self.references.in_linen_class(module, node):
+            if (
+                not isinstance(parent, ast.Expr)
+                and not named
+                and not self.references.in_linen_class(module, node)
+            ):
                 yield node
 
     @staticmethod
@@ -73,27 +77,37 @@ class NameChanges:
         text = str(node.value)
         parent = module.parents[node]
         parts = re.split(r"[/.]", text)
-        touched = [part for part in parts if part in changes and (part not in kept or _AUTOMATIC.fullmatch(part))]
+        touched = [
+            part for part in parts if part in changes and (part not in kept or _AUTOMATIC.fullmatch(part))
+        ]
         if isinstance(parent, ast.JoinedStr):
             if any(text.rstrip("_") == layer or text.endswith(f"{layer}_") for layer in layers):
-                found.obstacles.append(Obstacle("parameter-names", f"a name is made of {text!r}", module, parent))
+                found.obstacles.append(
+                    Obstacle("parameter-names", f"a name is made of {text!r}", module, parent)
+                )
             return
         if not touched:
             if text.rstrip("_") in layers and _looks_into_names(module, node):
-                found.obstacles.append(Obstacle("parameter-names", f"names are compared with {text!r}", module, node))
+                found.obstacles.append(
+                    Obstacle("parameter-names", f"names are compared with {text!r}", module, node)
+                )
             return
         subscript = isinstance(parent, ast.Subscript) and parent.slice is node
         if not subscript and not any(_AUTOMATIC.fullmatch(part) for part in touched):
             return  # an ordinary word that also names a submodule
         new = [changes[part] for part in touched]
-        if None in new or len(parts) != 1 and not all(_AUTOMATIC.fullmatch(p) for p in touched):
-            found.obstacles.append(Obstacle("parameter-names", f"what {text!r} becomes isn't clear", module, node))
+        if None in new or (len(parts) != 1 and not all(_AUTOMATIC.fullmatch(p) for p in touched)):
+            found.obstacles.append(
+                Obstacle("parameter-names", f"what {text!r} becomes isn't clear", module, node)
+            )
             return
         for old, name in zip(touched, new, strict=True):
             text = re.sub(rf"(?<![\w]){re.escape(old)}(?![\w])", str(name), text)
         quote = module.source.segment(node)[-1]
-        if module.source.segment(node) != f"{quote}{node.value}{quote}":
-            found.obstacles.append(Obstacle("parameter-names", f"{text!r} is written in pieces", module, node))
+        if module.source.segment(node) != f"{quote}{node.value!s}{quote}":
+            found.obstacles.append(
+                Obstacle("parameter-names", f"{text!r} is written in pieces", module, node)
+            )
             return
         pieces = text.split("/")
         if subscript and len(pieces) > 1:  # a module in a list: two keys
@@ -102,7 +116,7 @@ class NameChanges:
 
 
 def _changes(conversions: Iterable[ClassConversion]) -> tuple[dict[str, str | None], set[str], set[str]]:
-    """Old name -> new path ("layers/0"), None where classes disagree; names that stay; prefixes of other changes."""
+    """Old name -> new path, None where classes disagree; names that stay; prefixes of other changes."""
     changes: dict[str, str | None] = {}
     kept: set[str] = set()
     layers: set[str] = set()

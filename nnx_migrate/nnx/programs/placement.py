@@ -1,4 +1,4 @@
-"""Where the helpers of migrated code are written: one module per package, or beside the scripts that need it."""
+"""Where the helpers of migrated code are written: one module per package, or beside the scripts."""
 
 from __future__ import annotations
 

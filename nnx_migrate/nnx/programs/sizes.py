@@ -1,4 +1,4 @@
-"""Where the sizes of a construction come from: the sample input of `init`, else the inputs of the first call."""
+"""Where the sizes of a construction come from: the sample input of `init`, else the first call's inputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nnx_migrate.nnx.writer.symbols import SizeParameter
 
 @dataclass
 class Sizes:
-    """What a construction gets: `arguments` by name, and in `late` those that only the first call can tell."""
+    """What a construction gets: `arguments` by name, and in `late` those that only the first call tells."""
 
     arguments: dict[str, str] = field(default_factory=dict)
     late: dict[str, str] = field(default_factory=dict)  # name -> expression over arguments of __call__
@@ -59,7 +59,7 @@ class SizeFinder:
         place = instance.reference.node
         calls = instance.inits or instance.applies
         found: list[Size | None] = [self._at(call, instance, parameter) for call in calls]
-        if not found or None in found or instance.indirect and not instance.inits:
+        if not found or None in found or (instance.indirect and not instance.inits):
             return None
         texts = {size.text for size in found if size is not None}
         if len(texts) != 1:
@@ -68,7 +68,9 @@ class SizeFinder:
         module = instance.reference.module
         return size.text if visible_at(size, module, place) else None
 
-    def _at(self, where: tuple[Module, ast.Call], instance: Instance, parameter: SizeParameter) -> Size | None:
+    def _at(
+        self, where: tuple[Module, ast.Call], instance: Instance, parameter: SizeParameter
+    ) -> Size | None:
         module, call = where
         method = instance.cls.method(_method_name(call))
         if method is None or method.name != parameter.method:
@@ -107,6 +109,10 @@ def _argument(call: ast.Call, method: Method, name: str) -> ast.expr | None:
     args = method.node.args
     names = [a.arg for a in [*args.posonlyargs, *args.args]][1:]
     own = call.args[1:]
-    if any(isinstance(a, ast.Starred) for a in call.args) or name not in names or names.index(name) >= len(own):
+    if (
+        any(isinstance(a, ast.Starred) for a in call.args)
+        or name not in names
+        or names.index(name) >= len(own)
+    ):
         return None
     return own[names.index(name)]

@@ -1,0 +1,79 @@
+"""Every read of an attribute and every import of a project, by name: built once, asked often."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cached_property
+
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
+from nnx_migrate.names.scopes import BindingKind, Scope
+
+
+class ProjectIndex:
+    """Finds expressions by the names in them."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    @cached_property
+    def _attributes(self) -> dict[str, list[tuple[Module, ast.Attribute]]]:
+        found: dict[str, list[tuple[Module, ast.Attribute]]] = {}
+        for module in self.project.modules():
+            for node in ast.walk(module.tree):
+                if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                    found.setdefault(node.attr, []).append((module, node))
+        return found
+
+    @cached_property
+    def _imports(self) -> dict[str, list[tuple[Module, Scope, str]]]:
+        """The imported name (before `as`) -> where it is imported, and under what name."""
+        found: dict[str, list[tuple[Module, Scope, str]]] = {}
+        for module in self.project.modules():
+            for scope in module.scopes.all_scopes():
+                for local, bindings in scope.bindings.items():
+                    for binding in bindings:
+                        if binding.kind is BindingKind.IMPORT:
+                            original = binding.target.rpartition(".")[2]
+                            found.setdefault(original, []).append((module, scope, local))
+        return found
+
+    @cached_property
+    def _methods(self) -> dict[str, list[tuple[Module, ast.FunctionDef]]]:
+        found: dict[str, list[tuple[Module, ast.FunctionDef]]] = {}
+        for module in self.project.modules():
+            for owner in module.scopes.of_node:
+                for statement in owner.body if isinstance(owner, ast.ClassDef) else ():
+                    if isinstance(statement, ast.FunctionDef):
+                        found.setdefault(statement.name, []).append((module, statement))
+        return found
+
+    def attribute_reads(self, name: str) -> list[tuple[Module, ast.Attribute]]:
+        """Every `<anything>.name`."""
+        return self._attributes.get(name, [])
+
+    def methods(self, name: str) -> list[tuple[Module, ast.FunctionDef]]:
+        """Every method of that name."""
+        return self._methods.get(name, [])
+
+    def imports_of(self, module: Module, name: str) -> Iterator[tuple[Module, Scope, str]]:
+        """Where other files import a module-level name: file, scope and local name."""
+        wanted = f"{module.name}.{name}"
+        for other, scope, local in self._imports.get(name, ()):
+            if other is not module and self.project.resolve_name(local, scope, other) == wanted:
+                yield other, scope, local
+
+    def dotted_reads(self, module: Module, name: str) -> Iterator[tuple[Module, ast.Attribute]]:
+        """Reads of a module-level name through its module: `models.CNN`."""
+        wanted = f"{module.name}.{name}"
+        for other, node in self.attribute_reads(name):
+            if other is not module and self.project.resolve(node, other.scope_at(node), other) == wanted:
+                yield other, node
+
+    @staticmethod
+    def name_reads(module: Module, scope: Scope, name: str) -> Iterator[tuple[Module, ast.expr]]:
+        """Reads of a name that a scope binds."""
+        for reference in module.scopes.names.get(name, ()):
+            if isinstance(reference.node, ast.expr) and reference.scope.binder(name) is scope:
+                yield module, reference.node

@@ -1,0 +1,122 @@
+"""Programs that must stay as they are, with the reason that the finding gives."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.rules.harness import fix_files, resolve_rules, scanner_for
+
+MODEL = """\
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from functools import partial
+
+
+class Net(nn.Module):
+    width: int = 4
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(nn.relu(nn.Dense(self.width)(x)))
+
+    def scale(self, x):
+        return x * self.width
+
+
+x = jnp.ones((1, 3))
+key = jax.random.key(0)
+"""
+PATH = Path("/project/main.py")
+
+
+def reasons(code: str) -> set[str]:
+    """The reasons of all findings; "" where the class would be converted."""
+    scanner = scanner_for({PATH: MODEL + code}, resolve_rules(["linen-module"]))
+    scan = scanner.whole_project(plan=True)
+    assert not scan.errors
+    return {finding.reason for finding in scan.findings}
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        # code outside of the project gets the module
+        ("import brax\nmodel = Net()\nbrax.train(model)\n", "instance-escapes"),
+        ("import brax\ndef make():\n    return Net()\nbrax.train(make)\n", "instance-escapes"),
+        ("import brax\nbrax.train(Net)\n", "class-as-value"),
+        ("import brax\nbrax.register({'net': Net})\n", "class-as-value"),
+        ("model = Net()\nassert isinstance(model, Net)\n", "class-as-value"),
+        # Linen's own API
+        ("model = Net().clone(width=3)\nmodel.init(key, x)\n", "module-use"),
+        ("model = Net()\nmodel.lazy_init(key, x)\n", "module-use"),
+        ("model = Net()\nv = model.init(key, x, method='scale')\n", "module-use"),
+        (
+            "model = Net()\nv = model.init(key, x)\nmodel.apply(v, x, capture_intermediates=True)\n",
+            "module-use",
+        ),
+        # sizes that nothing shows
+        ("model = Net()\n", "unknown-size"),
+        ("args = (4,)\nNet(*args).init(key, x)\n", "unsupported-syntax"),
+        # names of parameters
+        ("p = Net().init(key, x)['params']\nq = [p[f'Dense_{i}'] for i in range(2)]\n", "parameter-names"),
+        (
+            "p = Net().init(key, x)['params']\nmask = {k: k.startswith('Dense') for k in p}\n",
+            "parameter-names",
+        ),
+    ],
+)
+def test_what_is_refused(code: str, reason: str) -> None:
+    assert reasons(code) == {reason}
+    files = {PATH: MODEL + code}
+    assert fix_files(files, resolve_rules(["linen-module"]))[0] == files
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("model = Net()\nv = model.init(key, x)\n", "Functional(Net, in_features=3)"),
+        (
+            "v = Net(\n    width=8,\n).init(key, x)\n",
+            "Functional(Net,\n    width=8, in_features=3\n).init(key, x)",
+        ),
+        ("model = Net(name='net')\nv = model.init(key, x)\n", "Functional(Net, in_features=3)"),
+        ("model = Net(8, name='net')\nv = model.init(key, x)\n", "Functional(Net, 8, in_features=3)"),
+        (
+            "model = Net()\nf = jax.jit(model.init)\n",
+            'Functional(Net).sized(lambda x: {"in_features": x.shape[-1]})',
+        ),
+        ("make = partial(Net, width=2)\nmake().init(key, x)\n", "), Net, width=2)"),
+        (
+            "def build(cls):\n    return cls(3)\nbuild(Net).init(key, x)\n",
+            "build(functools.partial(Functional.measured(",
+        ),
+        ("p = Net().init(key, x)['params']\nprint(p['Dense_0']['kernel'])\n", "p['dense_0']['kernel']"),
+        (
+            "def f(model: Net):\n    return model.init(key, x)\nf(Net())\n",
+            "f(Functional(Net, in_features=3))",
+        ),
+        ("m = Net()\nv = m.init(key, x)\nm.apply(v, x, method=Net.scale)\n", "method=Net.scale"),
+        ("m = Net()\nv = m.init(key, x)\nm.apply(v, x, method=m.scale)\n", "method=m.scale"),
+    ],
+)
+def test_what_is_converted(code: str, expected: str) -> None:
+    assert reasons(code) == {""}
+    texts, _ = fix_files({PATH: MODEL + code}, resolve_rules(["linen-module"]))
+    assert expected in texts[PATH]
+    assert "class Functional" in texts[PATH.with_name("nnx_helpers.py")]
+
+
+def test_a_class_and_its_uses_in_other_files_move_together_or_not_at_all() -> None:
+    files = {
+        Path("/project/models.py"): MODEL,
+        Path("/project/train.py"): "import models\nv = models.Net().init(models.key, models.x)\n",
+        Path("/project/export.py"): "import brax\nfrom models import Net\nbrax.export(Net())\n",
+    }
+    rules = resolve_rules(["linen-module"])
+    assert fix_files(files, rules)[0] == files
+    del files[Path("/project/export.py")]
+    texts, _ = fix_files(files, rules)
+    assert "Functional(models.Net, in_features=3).init(" in texts[Path("/project/train.py")]
+    assert "class Net(nnx.Module)" in texts[Path("/project/models.py")]
