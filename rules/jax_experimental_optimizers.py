@@ -67,11 +67,12 @@ class JaxExperimentalOptimizers(ProjectRule):
 
     Fix safety
     ----------
-    Safe where the three functions and the state can be followed to every use. Optax counts steps by itself: the
-    index that was passed has to be provably 0, 1, 2, ... wherever it matters (Adam, AdaMax, schedules), because
-    a constant or epoch index gave other bias corrections. `clip_grads` and `l2_norm` follow in files whose
-    optimizer is restructured (equal in float32). Where that or anything else can't be shown, only the
-    import is moved to `jax.example_libraries.optimizers`, which behaves the same.
+    Safe where the three functions and the state can be followed to every use. Optax counts steps by itself:
+    the index that was passed has to be provably 0, 1, 2, ... wherever it matters (Adam, AdaMax, schedules),
+    because a constant or epoch index gave other bias corrections. Where the index isn't known to count and the
+    step size isn't known to be a number, the fix is unsafe. `clip_grads` and `l2_norm` follow in files whose
+    optimizer is restructured (equal in float32). Where anything else can't be shown, only the import is moved
+    to `jax.example_libraries.optimizers`, which behaves the same. For complex parameters Optax's Adam differs.
 
     Since
     -----
@@ -111,6 +112,8 @@ class JaxExperimentalOptimizers(ProjectRule):
                 outcome = _attempt(partial(_function_fix, project, site))
             if isinstance(outcome, Fix):
                 yield self.finding(file, site.node, message, outcome, help=outcome.title)
+                if experimental and outcome.safety is not Safety.SAFE:
+                    kept.setdefault(site.module, outcome.title)  # the import can be moved meanwhile
             else:
                 kept.setdefault(site.module, str(outcome))
         for module, why in kept.items():
@@ -237,6 +240,7 @@ class _Restructuring:
         self.semantics.follower = self.follower
         self.patches = Patches(project)
         self.name = ""
+        self.unsafe = ""
 
     def fix(self) -> Fix:
         """The fix. Raises RefusalError, CannotBind, CannotName."""
@@ -280,6 +284,8 @@ class _Restructuring:
             if read not in done:
                 self.patches.replace(module, read, f"{self._atom(module, read.args[0])}[0]")
         self.patches.into(builder)
+        if self.unsafe:
+            return builder.build(f"restructure for Optax; {self.unsafe}", Safety.UNSAFE)
         return builder.build("restructure for Optax")
 
     # -- checks -------------------------------------------------------------------------------------------
@@ -325,33 +331,47 @@ class _Restructuring:
             raise RefusalError("not-followed", "nothing in sight initialises and updates with it")
 
     def _check_index(self, call: ast.Call) -> None:
-        if not OPTIMIZERS[_last(self.site)].counts and self._constant_rate(call):
-            return
+        """Optax counts steps by itself: where the count matters, the index has to be the same."""
         updates, inits = list(self.semantics.updates.items()), list(self.semantics.inits.items())
         if len(updates) == 1 and len(inits) == 1 and updates[0][1] is inits[0][1]:
             update, module = updates[0]
             if counts_from_zero(update.args[0], update, module, self.follower, inits[0][0]):
                 return
-        raise RefusalError(
-            "step-index",
-            "Optax counts steps by itself, and the index that is passed isn't provably 0, 1, 2, ...",
-        )
+        kind = self._step_size(call)
+        if OPTIMIZERS[_last(self.site)].counts or kind == "schedule":
+            raise RefusalError(
+                "step-index",
+                "Optax counts steps by itself, and the index that is passed isn't provably 0, 1, 2, ...",
+            )
+        if kind == "unknown":
+            self.unsafe = "right if the step size is a number; a schedule would see another step"
 
-    def _constant_rate(self, call: ast.Call) -> bool:
-        """True where the step size is a number: a literal, or a name that only ever is one."""
+    def _step_size(self, call: ast.Call) -> str:
+        """Whether the step size is a "number", a "schedule", or "unknown"."""
         rate = (
             call.args[0]
             if call.args
             else next((k.value for k in call.keywords if k.arg == "step_size"), None)
         )
         for _ in range(3):
-            if isinstance(rate, ast.Name):
-                bindings = self.module.scope_at(rate).lookup(rate.id)
-                rate = bindings[0].value if len(bindings) == 1 else None
-        return rate is not None and all(
-            isinstance(n, ast.Constant | ast.BinOp | ast.UnaryOp | ast.operator | ast.unaryop)
-            for n in ast.walk(rate)
-        )
+            if not isinstance(rate, ast.Name):
+                break
+            bindings = self.module.scope_at(rate).lookup(rate.id)
+            node = bindings[0].node if len(bindings) == 1 else None
+            if isinstance(node, ast.arg):
+                annotation = node.annotation
+                return (
+                    "number" if isinstance(annotation, ast.Name) and annotation.id == "float" else "unknown"
+                )
+            if isinstance(node, ast.FunctionDef):
+                return "schedule"
+            rate = bindings[0].value if len(bindings) == 1 else None
+        if rate is None:
+            return "unknown"
+        if isinstance(rate, ast.Lambda | ast.Call):
+            return "schedule"
+        arithmetic = ast.Constant | ast.BinOp | ast.UnaryOp | ast.operator | ast.unaryop
+        return "number" if all(isinstance(n, arithmetic) for n in ast.walk(rate)) else "unknown"
 
     def _free_name(self, target: ast.expr) -> str:
         if isinstance(target, ast.Attribute):
