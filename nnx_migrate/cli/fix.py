@@ -62,6 +62,7 @@ def command(
         _print_errors(result)
         sys.exit(2 if result.remaining.errors else 1 if result.changed or result.created else 0)
     _write(result)
+    _record(result, session.config.root)
     report = Report(result.remaining.findings, result.remaining.errors, files=len(session.paths))
     text = render(report, "concise")
     if text:
@@ -129,6 +130,22 @@ def _write(result: FixResult) -> None:
             write_atomically(path, text.encode())
         except OSError as error:
             result.remaining.errors[path] = SourceError(f"can't be written: {error.strerror or error}")
+
+
+def _record(result: FixResult, root: Path) -> None:
+    """Add the applied fixes' entries to the parameter map that `verify` and `checkpoint` read."""
+    entries = {name: entry for f in result.fixed if f.fix for name, entry in f.fix.records.items()}
+    if not entries:
+        return
+    from nnx_migrate.numerics import parameter_map
+
+    path = root / parameter_map.DEFAULT_LOCATION
+    try:
+        known = parameter_map.to_json(parameter_map.load(path)) if path.exists() else {"version": parameter_map.VERSION}
+        known["modules"] = {**known.get("modules", {}), **entries}
+        parameter_map.save(parameter_map.from_json(known), path)
+    except (OSError, parameter_map.MapFormatError) as error:
+        result.remaining.errors[path] = SourceError(f"the parameter map can't be updated: {error}")
 
 
 def _stdin_result(result: FixResult, name: Path, original: bytes) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from nnx_migrate.sources.text import Edit, SourceText
 
@@ -70,12 +71,14 @@ class Fix:
     """Edits to one or more files that are applied together or not at all.
 
     `creates` holds whole new files (helpers that migrated code needs); an existing file is never overwritten.
+    `records` holds what `verify` and `checkpoint` want to know later: entries of the parameter map, by class.
     """
 
     title: str
     safety: Safety
     changes: Mapping[Path, FileChange]
     creates: Mapping[Path, str] = field(default_factory=dict)
+    records: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
