@@ -161,7 +161,7 @@ class Facts:
     functions: dict[tuple[Context, ast.AST], Any] = field(default_factory=dict)  # call -> the Closure it reaches
     arguments: dict[tuple[Context, str], tuple[Context, ast.expr]] = field(default_factory=dict)
     methods_reached: set[str] = field(default_factory=set)
-    rng_streams: set[str] = field(default_factory=set)
+    rng_calls: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # make_rng call -> stream
 
     def ordered_sites(self) -> Iterator[Site]:
         """Sites in construction order."""

@@ -11,6 +11,7 @@ from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array, text_of
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.symbols import canonical, linen_name, token
 from nnx_migrate.linen.values import (
@@ -203,7 +204,9 @@ def self_attribute(frame: Frame, name: str, node: ast.expr | None = None) -> Any
     if name in _MODULE_METHODS:
         return Bound(SelfValue(), name)
     if name in ("variables", "scope", "path", "parent", "name"):
-        return Bound(SelfValue(), name)
+        if not frame.foreign:
+            raise Refuse("unsupported-api", f"`self.{name}`", node)
+        return Unknown(f"`self.{name}`")
     return Unknown(f"`self.{name}` isn't defined in the class")
 
 

@@ -14,7 +14,16 @@ from nnx_migrate.linen.interpreter.frame import Frame, NeedRank
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.values import Closure, Expr, Input, Instance, Iterated, ModuleList, VariableValue
+from nnx_migrate.linen.values import (
+    Closure,
+    Expr,
+    Input,
+    Instance,
+    Iterated,
+    ModuleList,
+    SelfValue,
+    VariableValue,
+)
 
 _ARRAY_OPERATORS: dict[type[ast.operator], str] = {
     ast.Add: "add",
@@ -146,7 +155,7 @@ def _static_text(frame: Frame, node: ast.expr) -> str | None:
     class Inline(ast.NodeTransformer):
         def visit_Name(self, name: ast.Name) -> ast.AST:
             slot = frame.lookup(name.id)
-            if slot is None or not isinstance(name.ctx, ast.Load):
+            if slot is None or not isinstance(name.ctx, ast.Load) or isinstance(slot.value, SelfValue):
                 return name
             text = text_of(slot.value)
             if text is None:

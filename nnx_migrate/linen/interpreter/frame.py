@@ -46,7 +46,7 @@ class Session:
     facts: Facts = field(default_factory=Facts)
     fields: dict[str, Any] = field(default_factory=dict)
     attributes: Env = field(default_factory=dict)
-    deadline: float = field(default_factory=lambda: time.monotonic() + BUDGET_SECONDS)
+    deadline: float = field(default_factory=lambda: time.process_time() + BUDGET_SECONDS)
     recording: bool = True
     depth: int = 0
     numbers: int = 0
@@ -75,7 +75,7 @@ class Session:
 
     def tick(self, node: ast.AST | None = None) -> None:
         """Stop with a reason when the time is up."""
-        if time.monotonic() > self.deadline:
+        if time.process_time() > self.deadline:
             raise Refuse("budget", f"`{self.cls.name}` takes more than {BUDGET_SECONDS:g} s", node)
 
 
@@ -94,7 +94,7 @@ class Frame:
     returns: list[Any] = field(default_factory=list)
     outer: Env | None = None
     foreign: bool = False  # code of another class: its names mean nothing in the class under analysis
-    is_setup: bool = False
+    outside: bool = False  # a function of the same file, but not of the class
     ended: bool = False
     jumps: list[tuple[ast.stmt, Env]] = field(default_factory=list)
 

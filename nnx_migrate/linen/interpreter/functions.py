@@ -37,7 +37,8 @@ def call_closure(
         context=(*frame.context, node) if node is not None else frame.context,
         controls=frame.controls,
         outer=closure.env,
-        foreign=frame.foreign or not local_function,
+        foreign=frame.foreign or not (local_function or closure.module is frame.module),
+        outside=frame.outside or not local_function,
     )
     if isinstance(node, ast.Call) and not inner.foreign:
         _remember(frame, closure, node, inner)

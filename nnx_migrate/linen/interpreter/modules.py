@@ -73,7 +73,7 @@ def _site(frame: Frame, node: ast.Call, target: Any, partials: Any, args: Any, k
             kwargs=kwargs,
             name=name,
         )
-        site.foreign, site.entry = frame.foreign, frame.session.entry
+        site.foreign, site.entry = frame.foreign or frame.outside, frame.session.entry
         facts.sites[key] = site
     elif site.target != target:
         raise Refuse("unknown-module", "one expression constructs different kinds of modules", node)
@@ -196,15 +196,14 @@ def module_api(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call |
         return _param(frame, node, args, kwargs)
     if name == "make_rng":
         stream = args[0] if args else kwargs.get("name", "params")
-        if not isinstance(stream, str):
-            raise Refuse("unsupported-api", "`make_rng` with a name that isn't a literal", node)
-        frame.session.facts.rng_streams.add(stream)
+        if not frame.foreign:
+            if not isinstance(stream, str) or not stream.isidentifier() or node is None:
+                raise Refuse("unsupported-api", "`make_rng` with a name that isn't a literal", node)
+            frame.session.facts.rng_calls[frame.context, node] = stream
         return Unknown("a random key")
-    if name == "is_initializing":
-        return False
-    if name == "sow" and not frame.foreign:
-        raise Refuse("unsupported-api", "`self.sow`", node)
     if frame.foreign:
+        if name == "is_initializing":
+            return False
         return Unknown(f"`self.{name}`")
     raise Refuse("unsupported-api", f"`self.{name}`", node)
 

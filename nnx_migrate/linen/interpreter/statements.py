@@ -83,6 +83,7 @@ def _loop_depth_since(frame: Frame, target: ast.expr) -> bool:
 def _assign(frame: Frame, statement: ast.Assign) -> None:
     value = evaluate(frame, statement.value)
     static = _static_statement(frame, statement, statement.value)
+    _name_variable(frame, statement)
     for target in statement.targets:
         assign(frame, target, value, static, statement)
 
@@ -91,6 +92,14 @@ def _annotated(frame: Frame, statement: ast.AnnAssign) -> None:
     if statement.value is not None:
         value = evaluate(frame, statement.value)
         assign(frame, statement.target, value, _static_statement(frame, statement, statement.value), statement)
+
+
+def _name_variable(frame: Frame, statement: ast.Assign) -> None:
+    """`self.scale = self.param("scale", ...)`: the attribute is the name that the code gives."""
+    variable = frame.session.facts.variables.get((frame.context, statement.value))
+    target = statement.targets[0]
+    if variable is not None and isinstance(target, ast.Attribute) and variable.entry == "setup":
+        variable.attribute = target.attr
 
 
 def _static_statement(frame: Frame, statement: ast.stmt, value: ast.expr) -> bool:

@@ -9,7 +9,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
-from nnx_migrate.linen.values import Instance, Layer
+from nnx_migrate.linen.values import Closure, Instance, Layer
 from nnx_migrate.nnx.layers import LAYERS, Refusal, rewritten_arguments, write_call
 from nnx_migrate.nnx.writer.access import LoopAccess
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
@@ -25,10 +25,12 @@ class BodyEditor:
     def __init__(self, analysis: ClassAnalysis, names: FileNames, writer: ConstructionWriter, method: Method) -> None:
         self.analysis, self.names, self.writer, self.method = analysis, names, writer, method
         self.source = names.module.source
-        self.sites = by_node({k: v for k, v in analysis.facts.sites.items() if not _inside_maker(analysis, v)})
+        self.sites = by_node({k: v for k, v in analysis.facts.sites.items() if not inside_maker(analysis, v)})
         self.variables = by_node(analysis.facts.variables)
         self.calls = by_node(analysis.facts.calls)
         self.makers = _makers(analysis)
+        self.streams = {node: stream for (_, node), stream in analysis.facts.rng_calls.items()}
+        self.setup_variables = {v.attribute for v in analysis.variables if v.entry == "setup"}
         self.deleted: set[ast.stmt] = set()
         self.aliases: dict[str, Site | VariableSite] = {}
         self.loops: LoopAccess | None = None
@@ -51,6 +53,10 @@ class BodyEditor:
         site = self.sites.get(node)
         if site is not None:
             return self.access(site)
+        if node in self.streams:
+            return f"self.{rng_attribute(self.streams[node])}()"
+        if self._reads_variable(node):
+            return f"{self.source.segment(node)}[...]"
         made = self.makers.get(node)
         if made is not None:
             return self.access(made)
@@ -71,6 +77,16 @@ class BodyEditor:
         if self.loops is not None and node in self.loops.headers:
             return self.loops.headers[node]
         return None
+
+    def _reads_variable(self, node: ast.AST) -> bool:
+        """Whether `self.name` reads a parameter that setup made."""
+        return (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Load)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "self"
+            and node.attr in self.setup_variables
+        )
 
     def access(self, site: Site) -> str:
         """The expression that reads a submodule."""
@@ -240,6 +256,11 @@ class BodyEditor:
         raise Refuse("unsupported-syntax", "several statements on one line", statement)
 
 
+def rng_attribute(stream: str) -> str:
+    """The attribute that holds a random stream."""
+    return f"{stream}_rng"
+
+
 _LAYER_METHODS = frozenset({"attend", "initialize_carry"})
 
 
@@ -253,7 +274,11 @@ def by_node(table: object) -> dict[ast.AST, object]:
     return found
 
 
-def _inside_maker(analysis: ClassAnalysis, site: Site) -> bool:
+def _is_method(closure: Closure) -> bool:
+    return closure.env is None and closure.self_value is not None
+
+
+def inside_maker(analysis: ClassAnalysis, site: Site) -> bool:
     """Whether a construction stands in a function of which only the result matters."""
     return bool(site.context) and site.context[-1] in _makers(analysis)
 
@@ -263,6 +288,6 @@ def _makers(analysis: ClassAnalysis) -> dict[ast.AST, Site]:
     found: dict[ast.AST, Site] = {}
     for (context, call), closure in analysis.facts.functions.items():
         value = analysis.facts.values.get((context, call))
-        if isinstance(value, Instance) and value.site.context == (*context, call) and closure.env is not None:
+        if isinstance(value, Instance) and value.site.context == (*context, call) and not _is_method(closure):
             found[call] = value.site
     return found

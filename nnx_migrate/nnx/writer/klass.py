@@ -14,7 +14,8 @@ from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Instance
 from nnx_migrate.nnx.writer.allocation import NameAllocator, size_tokens
-from nnx_migrate.nnx.writer.body import BodyEditor
+from nnx_migrate.nnx.writer.body import rng_attribute
+from nnx_migrate.nnx.writer.body import BodyEditor, inside_maker
 from nnx_migrate.nnx.writer.construction import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor import Parameter, field_assignments, field_parameters, signature
 from nnx_migrate.nnx.writer.emit import Emitter
@@ -91,8 +92,10 @@ class ClassWriter:
             if cls.method(name) is not None:
                 raise Refuse("unsupported-api", f"the class defines `{name}`", cls.node)
         for site in self.analysis.sites:
-            if site.foreign:
+            if site.foreign and not inside_maker(self.analysis, site):
                 raise Refuse("unsupported-syntax", "a module is created in a function outside of the class", site.call)
+        if any(keyword.arg != "metaclass" for keyword in cls.node.keywords):
+            raise Refuse("unsupported-syntax", "the class is defined with keyword arguments", cls.node)
         for decorator in cls.node.decorator_list:
             function = decorator.func if isinstance(decorator, ast.Call) else decorator
             name = self.names.qualified(function)
@@ -171,7 +174,7 @@ class ClassWriter:
             if name in ("flax.linen.compact", "flax.linen.nowrap"):
                 start = self.source.line_start(decorator.lineno)
                 edits.append(Edit(start, self.source.line_start((decorator.end_lineno or 0) + 1), ""))
-            elif decorator in method.transforms:
+            elif decorator in method.transforms and name not in ("abc.abstractmethod", "typing.override"):
                 raise Refuse("unsupported-layer", f"the decorator `{ast.unparse(decorator)}`", decorator)
         return edits
 
@@ -206,6 +209,8 @@ class ClassWriter:
         allocator = NameAllocator(nodes, dict(parameters), taken)
         lines = Emitter(allocator, unit, self.limit).lines(nodes, indent + unit)
         setup_text = TOKEN.sub(lambda m: parameters.get(m.group()) or m["name"], setup_text)
+        streams = self._streams()
+        lines = [f"{indent}{unit}self.{name} = {RNGS}.{stream}.fork()" for stream, name in streams.items()] + lines
         uses_rngs = any(RNGS in line for line in lines) or RNGS in setup_text
         uses_rngs = uses_rngs or (self._super is not None and self._super.base.needs_rngs)
         written.needs_rngs = uses_rngs
@@ -248,6 +253,12 @@ class ClassWriter:
             choice = f"({first} if {self.renderer.text(phi.node.test)} else {second})"
             text = text.replace(match.group(), choice)
         raise Refuse("unknown-size", "a size that many conditions decide", self.cls.node)
+
+    def _streams(self) -> dict[str, str]:
+        """The random streams that the class's own methods draw from, with the attributes that hold them."""
+        calls = self.analysis.facts.rng_calls
+        own = {node for method in self._own_methods() for node in ast.walk(method.node)}
+        return {stream: rng_attribute(stream) for (_, node), stream in sorted(calls.items(), key=lambda c: c[1]) if node in own}
 
     def _size_names(self, nodes: list[Node], setup_text: str, written: WrittenClass) -> dict[str, str]:
         session = self.analysis.session
