@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from nnx_migrate.linen.dims import Dim, at_least, product, same
+from nnx_migrate.linen.dims import Dim, at_least, maximum, product, same
 
 Value = object
 NO_RANK = "the rank of the array is not known"
@@ -258,7 +258,8 @@ def broadcast_dims(a: Dim, b: Dim) -> Dim:
     for dim in (a, b):
         if dim.reason is not None:
             return Dim.unknown(dim.reason)
-    return Dim.unknown(f"{a.text()} broadcast with {b.text()}")
+    # Symbolic axes are at least 1 long, and fit only if they are equal or one of them is 1.
+    return maximum(a, b)
 
 
 def broadcast(*shapes: Shape) -> Shape:

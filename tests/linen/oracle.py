@@ -154,6 +154,8 @@ def call_function(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     """The function, method or subscript of a case, applied."""
     if name == "[]":
         return args[0][args[1]]
+    if name.startswith(".at[]"):
+        return getattr(args[0].at[args[1]], name[6:])(*args[2:], **kwargs)
     if name.startswith("."):
         return getattr(args[0], name[1:])(*args[1:], **kwargs)
     return real_object(name)(*args, **kwargs)

@@ -46,7 +46,7 @@ def nested(name: str, **fields: Any) -> dict[str, Any]:
 
 
 def call_layer(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run a real layer: (output, shown sizes). Arguments: fields, method, positional and keyword arguments."""
+    """Run a real layer: (output, shown sizes). Arguments: fields, method, arguments of the call."""
     fields, method, given = args
     module = _real(name, fields)
     key = jax.random.key(0)
@@ -253,11 +253,11 @@ def recurrent(dice: Dice) -> Iterator[Case]:
 
 
 FAMILIES = {
-    "linear": (linear, 90),
-    "convolutions": (convolutions, 120),
-    "norms": (norms, 60),
-    "attention": (attention, 40),
-    "recurrent": (recurrent, 40),
+    "linear": (linear, 50),
+    "convolutions": (convolutions, 70),
+    "norms": (norms, 30),
+    "attention": (attention, 16),
+    "recurrent": (recurrent, 16),
 }
 
 

@@ -227,12 +227,12 @@ def attention(dice: Dice) -> Iterator[Case]:
 
 
 FAMILIES = {
-    "products": (products, 150),
-    "einsums": (einsums, 150),
-    "einops": (patterns, 200),
-    "transforms": (transforms, 100),
-    "windows": (windows, 200),
-    "attention": (attention, 60),
+    "products": (products, 80),
+    "einsums": (einsums, 80),
+    "einops": (patterns, 120),
+    "transforms": (transforms, 50),
+    "windows": (windows, 110),
+    "attention": (attention, 30),
 }
 
 

@@ -15,7 +15,15 @@ POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 LIBRARIES = ("jax.", "flax.", "einops.")
 
 # Functions of older releases, which are gone from the current ones.
-GONE = {"flax.linen.normalize", "jax.nn.normalize"}
+GONE = {
+    "flax.linen.pooling.min_pool",
+    "jax.nn.normalize",
+    "jax.numpy.alltrue",
+    "jax.numpy.product",
+    "jax.numpy.row_stack",
+    "jax.numpy.sometrue",
+    *(f"jax.ops.index_{name}" for name in ("update", "add", "min", "max", "mul")),
+}
 
 
 def _real_signature(name: str) -> inspect.Signature | None:

@@ -264,6 +264,56 @@ def one_hot(x: Value, num_classes: Value, *, dtype: Value = None, axis: Value = 
     return Array(Shape((*items[:at], classes, *items[at:])), result)
 
 
+@models("flax.training.common_utils.onehot")
+def onehot(labels: Value, num_classes: Value, on_value: Value = 1.0, off_value: Value = 0.0) -> Array:
+    """One-hot vectors along the last axis."""
+    if not at_least(dim_of(num_classes), 0):
+        raise Unmodelled("one-hot vectors of a size that may be negative")
+    return Array(array_of(labels).shape.then(dim_of(num_classes)))
+
+
+@models("jax.nn.initializers.zeros", "jax.nn.initializers.ones")
+@models("flax.linen.initializers.zeros", "flax.linen.initializers.ones")
+def initial_values(key: Value, shape: Value, dtype: Value = None, out_sharding: Value = None) -> Array:
+    """Initializers that are plain functions."""
+    return Array(shape_of(shape), dtype_of(dtype, "float"))
+
+
+@models("jax.numpy.diag_indices")
+def diag_indices(n: Value, ndim: Value = 2) -> tuple[Array, ...]:
+    """Coordinates of the diagonal."""
+    places = Array(Shape((dim_of(n),)), "int")
+    return (places,) * int_of(ndim, "ndim")
+
+
+def _triangle(n: Value, k: int, m: Value) -> tuple[Array, Array]:
+    """Coordinates of the entries on and below the k-th diagonal."""
+    size = dim_of(n)
+    if m is not None:
+        raise Unmodelled("the triangle of a matrix that may not be square")
+    if size.const is not None:
+        total = sum(min(max(row + k + 1, 0), size.const) for row in range(size.const))
+        count = Dim.of(total)
+    elif k in (-1, 0):
+        count = size * (size + 1 + 2 * k) // 2
+    else:
+        raise Unmodelled("a triangle of unknown size with this diagonal")
+    places = Array(Shape((count,)), "int")
+    return places, places
+
+
+@models("jax.numpy.tril_indices", "numpy.tril_indices")
+def tril_indices(n: Value, k: Value = 0, m: Value = None) -> tuple[Array, Array]:
+    """Coordinates of the lower triangle."""
+    return _triangle(n, int_of(k, "k"), m)
+
+
+@models("jax.numpy.triu_indices", "numpy.triu_indices")
+def triu_indices(n: Value, k: Value = 0, m: Value = None) -> tuple[Array, Array]:
+    """Coordinates of the upper triangle, which is as large as the lower one mirrored."""
+    return _triangle(n, -int_of(k, "k"), m)
+
+
 @models("jax.lax.iota")
 def iota(dtype: Value, size: Value) -> Array:
     """0, 1, 2, ..."""

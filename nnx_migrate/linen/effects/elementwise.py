@@ -59,7 +59,7 @@ def float_function(x: Value, *, out: None = None, accuracy: Value = None) -> Arr
 @models(
     *names("conj conjugate negative positive square ceil floor trunc sign rint", _JNP, "numpy."),
     *names("abs absolute real imag", _JNP, "numpy."),
-    *names("abs ceil floor neg sign square bitwise_not real imag conj", _LAX),
+    *names("abs ceil floor neg sign square bitwise_not real imag", _LAX),
     *names("relu hard_tanh relu6", *_NN),
     *names("identity", "jax.nn."),
     *names("bitwise_not invert bitwise_invert bitwise_count", _JNP),
@@ -86,6 +86,12 @@ def test(x: Value, /, out: None = None) -> Array:
 def copy(a: Value, order: Value = None) -> Array:
     """The same array."""
     return array_of(a)
+
+
+@models("jax.lax.conj")
+def lax_conj(x: Value) -> Array:
+    """The complex conjugate, complex even for real operands."""
+    return Array(array_of(x).shape, "complex")
 
 
 @models("jax.numpy.angle")
@@ -115,7 +121,7 @@ def with_alpha(x: Value, alpha: Value = 1.0) -> Array:
 @models(*names("leaky_relu", *_NN))
 def leaky_relu(x: Value, negative_slope: Value = 0.01) -> Array:
     """Leaky ReLU; an array slope broadcasts."""
-    return combine(x, negative_slope, to_float=True)
+    return combine(x, negative_slope)
 
 
 @models(*names("gelu", *_NN))
@@ -236,8 +242,14 @@ def isclose(a: Value, b: Value, rtol: Value = 1e-05, atol: Value = 1e-08, equal_
 @models(*names("divmod", _JNP))
 def divmod_(x: Value, y: Value, /) -> tuple[Array, Array]:
     """Quotient and remainder."""
-    result = combine(x, y)
+    result = arithmetic(x, y)
     return result, result
+
+
+@models(*names("logpdf pdf logcdf cdf logsf sf", "jax.scipy.stats.norm."))
+def normal_density(x: Value, loc: Value = 0, scale: Value = 1) -> Array:
+    """Densities and distribution functions of the normal distribution."""
+    return Array(combine(x, loc, scale).shape)
 
 
 # ---- choices -----------------------------------------------------------------------------------------------

@@ -362,4 +362,4 @@ def ravel_multi_index(
 def unravel_index(indices: Value, shape: Value) -> tuple[Array, ...]:
     """Coordinates of flat positions."""
     array = array_of(indices)
-    return tuple(Array(array.shape, "int") for _ in dims_of(shape))
+    return tuple(Array(array.shape) for _ in dims_of(shape))

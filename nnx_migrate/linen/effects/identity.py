@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nnx_migrate.linen.effects.arguments import array_from
 from nnx_migrate.linen.effects.registry import models
 from nnx_migrate.linen.shapes import Array, Shape, Value
 
@@ -36,6 +37,14 @@ def with_sharding_constraint(x: Value, shardings: Value) -> Value:
     return x
 
 
+@models("flax.linen.partitioning.with_sharding_constraint")
+def linen_sharding_constraint(
+    x: Value, logical_axis_resources: Value, rules: Value = None, mesh: Value = None, fallback: Value = None
+) -> Value:
+    """A hint where data lives."""
+    return x
+
+
 @models("flax.linen.with_logical_constraint")
 def with_logical_constraint(
     x: Value,
@@ -51,6 +60,20 @@ def with_logical_constraint(
 @models("jax.ad_checkpoint.checkpoint_name")
 def checkpoint_name(x: Value, name: Value) -> Value:
     """A name for what remat saves."""
+    return x
+
+
+@models("flax.linen.dtypes.promote_dtype")
+def promote_dtype(*args: Value, dtype: Value = None, inexact: Value = True) -> list[Array | None]:
+    """All arguments that are not None as arrays of a common dtype."""
+    return [None if value is None else Array(array_from(value).shape) for value in args]
+
+
+@models(
+    "jax.ops.index_update", "jax.ops.index_add", "jax.ops.index_min", "jax.ops.index_max", "jax.ops.index_mul"
+)
+def index_update(x: Value, idx: Value, y: Value, *_options: Value) -> Value:
+    """The array with a part replaced (older releases)."""
     return x
 
 

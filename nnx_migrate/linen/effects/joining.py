@@ -136,7 +136,7 @@ def hstack(tup: Value, dtype: Value = None) -> Array:
     return concatenate(parts, 0 if parts[0].shape.rank == 1 else 1, dtype)
 
 
-@models("jax.numpy.vstack", "numpy.vstack")
+@models("jax.numpy.vstack", "jax.numpy.row_stack", "numpy.vstack")
 def vstack(tup: Value, dtype: Value = None) -> Array:
     """Joined along the first axis, vectors as rows."""
     return concatenate(_each(tup, atleast_2d), 0, dtype)

@@ -247,7 +247,7 @@ def diag(v: Value, k: Value = 0) -> Array:
     raise Unmodelled("the diagonal of a matrix that may not be square")
 
 
-@models("jax.numpy.diagonal", "jax.numpy.linalg.diagonal")
+@models("jax.numpy.diagonal")
 @models_method("diagonal")
 def diagonal(a: Value, offset: Value = 0, axis1: Value = 0, axis2: Value = 1) -> Array:
     """The diagonal of square matrices, as the last axis."""
@@ -257,6 +257,12 @@ def diagonal(a: Value, offset: Value = 0, axis1: Value = 0, axis2: Value = 1) ->
     if int_of(offset, "offset") != 0 or sizes[0] != sizes[1]:
         raise Unmodelled("the diagonal of a matrix that may not be square")
     return array.with_shape(array.shape.without(axes).then(sizes[0]))
+
+
+@models("jax.numpy.linalg.diagonal")
+def linalg_diagonal(x: Value, /, *, offset: Value = 0) -> Array:
+    """The diagonal of the last two axes."""
+    return diagonal(x, offset, -2, -1)
 
 
 @models("jax.numpy.trace", "numpy.trace")
@@ -292,7 +298,7 @@ def qr(a: Value, mode: Value = "reduced") -> tuple[Array, Array]:
     rows, columns = array.shape.last(2)
     if mode != "reduced" or rows != columns:
         raise Unmodelled("qr of a matrix that may not be square")
-    return array, array
+    return Array(array.shape, floating(array)), Array(array.shape, floating(array))
 
 
 @models("jax.numpy.linalg.eigh")

@@ -54,7 +54,7 @@ def math_prod(iterable: Value, /, *, start: Value = 1) -> Dim:
     return product(dims_of(iterable)) * dim_of(start)
 
 
-@models(*names("sum nansum prod nanprod", "jax.numpy."), *names("sum nansum", "numpy."))
+@models(*names("sum nansum prod nanprod product", "jax.numpy."), *names("sum nansum", "numpy."))
 @models_method("sum", "prod")
 def sum_(
     a: Value,
@@ -168,7 +168,7 @@ def median(
     return Array(reduced(array.shape, axis, keepdims), floating(array))
 
 
-@models("jax.numpy.all", "jax.numpy.any", "numpy.all", "numpy.any")
+@models(*names("all any alltrue sometrue", "jax.numpy."), "numpy.all", "numpy.any")
 @models_method("all", "any")
 def test_all(
     a: Value, axis: Value = None, out: None = None, keepdims: Value = False, *, where: Value = None

@@ -115,7 +115,7 @@ def collapse(operand: Value, start_dimension: Value, stop_dimension: Value = Non
     """Several axes merged into one."""
     array = array_of(operand)
     dims = array.shape.items()
-    start = int_of(start_dimension, "start_dimension") % max(len(dims), 1)
+    start = array.shape.axis(int_of(start_dimension, "start_dimension")) + len(dims)
     stop = len(dims) if stop_dimension is None else int_of(stop_dimension, "stop_dimension")
     if not 0 <= stop <= len(dims) or stop < start:
         raise Unmodelled("collapse with these bounds")
