@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterable
 
 from nnx_migrate.engine.context import CannotName, FileContext
-from nnx_migrate.engine.findings import Finding
+from nnx_migrate.engine.findings import Finding, Safety
 from nnx_migrate.engine.rule import Rule
 from nnx_migrate.names.instances import Instances
 from nnx_migrate.names.scopes import BindingKind
@@ -43,6 +43,7 @@ class FlaxFrozenDict(Rule):
     Fix safety
     ----------
     Safe: the functions of `flax.core` do for dicts what the methods did for FrozenDicts, and still take both.
+    Unsafe where nothing shows that a popped dict holds Linen variables.
 
     Since
     -----
@@ -65,7 +66,10 @@ class FlaxFrozenDict(Rule):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue
             receiver, method = node.func.value, node.func.attr
-            if method == "pop" and self._unpacks_pop(node, receiver, file, instances):
+            safety = Safety.SAFE
+            if method == "pop" and self._unpacks_pop(node, receiver, file):
+                if not self._is_rebound(node, receiver, file) and not _comes_from_init(receiver, file):
+                    safety = Safety.UNSAFE  # a dict of the user's own, with a pair in it?
                 message = "`dict.pop` returns the value alone: Linen variables are dicts since flax 0.7.1"
             elif (
                 method == "unfreeze"
@@ -77,21 +81,22 @@ class FlaxFrozenDict(Rule):
                 message = "Linen variables are dicts since flax 0.7.1, whose `copy` takes no arguments"
             else:
                 continue
-            yield self._finding(file, node, receiver, method, message)
+            yield self._finding(file, node, method, message, safety)
 
     def _finding(
-        self, file: FileContext, call: ast.Call, receiver: ast.expr, method: str, message: str
+        self, file: FileContext, call: ast.Call, method: str, message: str, safety: Safety
     ) -> Finding:
         fix = file.fix()
-        start, end = file.source.span(receiver)
+        start, end = file.source.span(call.func)
         try:
-            name = fix.name(f"flax.core.{method}", at=receiver)
+            name = fix.name(f"flax.core.{method}", at=call)
         except CannotName as error:
             return self.finding(file, call, message, reason="name-taken", help=str(error))
         fix.insert(start, f"{name}(")
+        dot = file.source.text.rindex(".", start, end)
         opened = file.source.text.index("(", end) + 1
-        fix.replace((end, opened), ", " if call.args or call.keywords else "")
-        return self.finding(file, call, message, fix.build(f"use `flax.core.{method}`"))
+        fix.replace((dot, opened), ", " if call.args or call.keywords else "")
+        return self.finding(file, call, message, fix.build(f"use `flax.core.{method}`", safety))
 
     @staticmethod
     def _adds(call: ast.Call) -> bool:
@@ -100,8 +105,8 @@ class FlaxFrozenDict(Rule):
         return (len(call.args) == 1 and not names) or (not call.args and names == ["add_or_replace"])
 
     @staticmethod
-    def _unpacks_pop(call: ast.Call, receiver: ast.expr, file: FileContext, instances: Instances) -> bool:
-        """`state, params = variables.pop("params")`, where `variables` isn't a FrozenDict for certain."""
+    def _unpacks_pop(call: ast.Call, receiver: ast.expr, file: FileContext) -> bool:
+        """`a, b = variables.pop("params")`, where `variables` isn't a FrozenDict for certain."""
         assign = file.parent(call)
         if not (isinstance(assign, ast.Assign) and len(assign.targets) == 1 and assign.value is call):
             return False
@@ -110,11 +115,53 @@ class FlaxFrozenDict(Rule):
             return False
         if len(call.args) != 1 or call.keywords or not isinstance(call.args[0], ast.Constant):
             return False
-        if _is_frozen(receiver, file):
-            return False
         key = call.args[0].value
-        same = file.segment(target.elts[0]) == file.segment(receiver)
-        return isinstance(key, str) and (key == "params" or same or _is_variables(receiver, file, instances))
+        if not isinstance(key, str) or _is_frozen(receiver, file):
+            return False
+        rebound = file.segment(target.elts[0]) == file.segment(receiver)
+        return key == "params" or rebound or _comes_from_init(receiver, file)
+
+    @staticmethod
+    def _is_rebound(call: ast.Call, receiver: ast.expr, file: FileContext) -> bool:
+        """`variables, params = variables.pop("params")`: what is left takes the old name."""
+        assign = file.parent(call)
+        assert isinstance(assign, ast.Assign) and isinstance(assign.targets[0], ast.Tuple)
+        return file.segment(assign.targets[0].elts[0]) == file.segment(receiver)
+
+
+def _comes_from_init(node: ast.expr, file: FileContext, depth: int = 0) -> bool:
+    """True for the result of something called `init`, perhaps under `jax.jit`, and names bound to one only."""
+    if depth > 8:
+        return False
+    if isinstance(node, ast.Call):
+        function: ast.expr = node.func
+        if isinstance(function, ast.Call) and file.resolve(function.func) == "jax.jit" and function.args:
+            function = function.args[0]
+        if isinstance(function, ast.Name) and function.id != "init":
+            values = [b.value for b in file.module.scope_at(function).lookup(function.id)]
+            jitted = [
+                v for v in values if isinstance(v, ast.Call) and file.resolve(v.func) == "jax.jit" and v.args
+            ]
+            if values and len(jitted) == len(values):
+                function = jitted[0].args[0]
+        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        return name == "init"
+    if isinstance(node, ast.Name):
+        bindings = file.module.scope_at(node).lookup(node.id)
+        values = [b.value for b in bindings if b.kind is BindingKind.ASSIGNMENT]
+        return len(values) == len(bindings) > 0 and all(
+            value is not None and _comes_from_init(value, file, depth + 1) for value in values
+        )
+    if isinstance(node, ast.Attribute):
+        text = file.segment(node)
+        assigned = [
+            statement.value
+            for statement in ast.walk(file.tree)
+            if isinstance(statement, ast.Assign)
+            and any(isinstance(t, ast.Attribute) and file.segment(t) == text for t in statement.targets)
+        ]
+        return bool(assigned) and all(_comes_from_init(value, file, depth + 1) for value in assigned)
+    return False
 
 
 def _has_star(node: ast.Tuple) -> bool:
