@@ -130,7 +130,7 @@ class FlaxFrozenDict(Rule):
 
 
 def _comes_from_init(node: ast.expr, file: FileContext, depth: int = 0) -> bool:
-    """True for the result of something called `init`, perhaps under `jax.jit`, and names bound to one only."""
+    """True for the result of something called `init` (perhaps jitted), and names bound to one only."""
     if depth > 8:
         return False
     if isinstance(node, ast.Call):
