@@ -141,9 +141,10 @@ def _record(result: FixResult, root: Path) -> None:
 
     path = root / parameter_map.DEFAULT_LOCATION
     try:
-        known = parameter_map.to_json(parameter_map.load(path)) if path.exists() else {"version": parameter_map.VERSION}
-        known["modules"] = {**known.get("modules", {}), **entries}
-        parameter_map.save(parameter_map.from_json(known), path)
+        known = parameter_map.load(path) if path.exists() else parameter_map.ParameterMap()
+        new = parameter_map.from_json({"version": parameter_map.VERSION, "modules": entries})
+        known.modules.update(new.modules)
+        parameter_map.save(known, path)
     except (OSError, parameter_map.MapFormatError) as error:
         result.remaining.errors[path] = SourceError(f"the parameter map can't be updated: {error}")
 

@@ -30,7 +30,7 @@ def _rules_in(module: ModuleType) -> Iterable[type[Rule]]:
             and issubclass(value, Rule)
             and value.__module__ == module.__name__
             and not inspect.isabstract(value)
-            and getattr(value, "id", "")
+            and hasattr(value, "id")
         ):
             yield value
 
@@ -59,7 +59,7 @@ def plugin_rules() -> dict[str, Rule]:
             loaded = entry.load()
         except Exception as error:
             raise RuleError(f"rule plugin {entry.name} ({entry.value}) can't be loaded: {error}") from error
-        classes = [loaded] if inspect.isclass(loaded) else list(_rules_in(loaded))
+        classes: list[type[Rule]] = [loaded] if inspect.isclass(loaded) else list(_rules_in(loaded))
         found.update((rule.id, rule()) for rule in classes)
     return found
 

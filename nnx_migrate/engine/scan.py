@@ -79,9 +79,10 @@ class Scanner:
         hits = self.triggers.hits(module, self.context.project)
         file = self.context.file(module, hits)
         found: list[Finding] = []
+        mentioned = {use.qualified for use in hits.uses} | {imported.qualified for imported in hits.imports}
         for rule in self.file_rules:
             triggers = self._by_rule[rule.id]
-            if not any(triggers.within(h.qualified) for h in (*hits.uses, *hits.imports)):
+            if not any(triggers.within(name) for name in mentioned):
                 continue
             try:
                 found += rule.check(file)

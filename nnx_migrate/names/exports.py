@@ -15,7 +15,9 @@ from nnx_migrate.sources.text import SourceError
 if TYPE_CHECKING:
     from nnx_migrate.names.project import Project
 
-_IMPORT = re.compile(r"^[ \t>]*(?:from\b.*?\bimport\b(?:[ \t]*\([^)]*\)|[^\n;]*)|import\b[^\n;]*)", re.MULTILINE)
+_IMPORT = re.compile(
+    r"^[ \t>]*(?:from\b.*?\bimport\b(?:[ \t]*\([^)]*\)|[^\n;]*)|import\b[^\n;]*)", re.MULTILINE
+)
 _WORD = re.compile(r"\w+")
 
 

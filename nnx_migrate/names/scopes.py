@@ -10,7 +10,6 @@ import ast
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from functools import cache
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -164,9 +163,18 @@ _BINDING_NODES = frozenset(
 )
 
 
-@cache
+_CHILD_FIELDS: dict[type[ast.AST], tuple[str, ...]] = {}
+
+
 def child_fields(kind: type[ast.AST]) -> tuple[str, ...]:
     """Fields of a node type that can hold nodes: not names, constants, contexts and operators."""
+    known = _CHILD_FIELDS.get(kind)
+    if known is None:
+        known = _CHILD_FIELDS[kind] = _find_child_fields(kind)
+    return known
+
+
+def _find_child_fields(kind: type[ast.AST]) -> tuple[str, ...]:
     leaves = {"ctx", "op", "ops", "id", "attr", "arg", "kind", "level", "n", "s", "conversion", "type_comment"}
     leaves |= {"name", "module", "asname", "is_async", "simple", "type_ignores", "kwd_attrs", "rest"}
     if kind in (ast.Global, ast.Nonlocal):

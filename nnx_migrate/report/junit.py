@@ -21,9 +21,9 @@ def render(report: Report) -> str:
             f"      <failure message={_attribute(finding.message)}>{_text(text)}</failure>\n"
             "    </testcase>"
         )
-    for path, error in report.ordered_errors:
+    for failed, error in report.ordered_errors:
         cases.append(
-            f"    <testcase name=\"error\" classname={_attribute(report.relative(path))}>\n"
+            f"    <testcase name=\"error\" classname={_attribute(report.relative(failed))}>\n"
             f"      <error message={_attribute(error.message)}></error>\n"
             "    </testcase>"
         )

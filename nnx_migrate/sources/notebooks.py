@@ -12,11 +12,11 @@ import json
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from json.decoder import WHITESPACE
 
 from nnx_migrate.sources.text import Edit, SourceError, SourceText
 
 _DECODER = json.JSONDecoder()
+_WHITESPACE = re.compile(r"[ \t\n\r]*")
 # Cell magics whose body is Python; the body of any other (%%bash, %%html, %%writefile) is masked whole.
 _PYTHON_CELL_MAGICS = {"time", "timeit", "capture", "prun", "memit", "python", "python3"}
 _LINE_MAGIC = re.compile(r"[ \t]*(?P<magic>[%!?].*|[\w.]+\?\??[ \t]*)$")
@@ -142,7 +142,7 @@ def _code_cells(raw: str) -> list[tuple[tuple[int, int], str]]:
 
 
 def _skip(raw: str, position: int) -> int:
-    match = WHITESPACE.match(raw, position)
+    match = _WHITESPACE.match(raw, position)
     return match.end() if match else position
 
 

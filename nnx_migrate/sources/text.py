@@ -176,7 +176,9 @@ def parse(source: SourceText, path: str = "<source>") -> ast.Module:
             warnings.simplefilter("ignore")
             if path.endswith(".ipynb"):  # IPython allows `await` at top level
                 flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-                return compile(source.text, path, "exec", flags, dont_inherit=True)  # type: ignore[return-value]
+                module = compile(source.text, path, "exec", flags, dont_inherit=True)
+                assert isinstance(module, ast.Module)
+                return module
             return ast.parse(source.text, filename=path)
     except SyntaxError as error:
         where = source.describe_line(error.lineno or 1)
