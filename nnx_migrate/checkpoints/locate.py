@@ -111,7 +111,7 @@ class Locator:
             raise MappingError(
                 f"The checkpoint has no parameters for {name}.", hint="`inspect` shows what it has."
             )
-        where, problems = min(failures, key=lambda failure: len(failure[1]))
+        where, problems = min(failures, key=lambda failure: (len(failure[1]), -len(self.nodes[failure[0]])))
         hint = self._hint(where, part)
         raise MappingError(
             f"The variables under {show_path(where)} don't fit the model {name}.", hint=hint, details=problems

@@ -11,7 +11,7 @@ import numpy as np
 from nnx_migrate.checkpoints.tree import ArrayLeaf, Leaf, TreePath
 
 #: `nnx.State` (`kernel/value`), Linen arrays (`kernel`), Linen arrays in metadata boxes (`nn.Partitioned`,
-#: saved as `kernel/value` too), or `nnx.to_pure_dict(state)` (`kernel`). In the order in which they are tried.
+#: saved as `kernel/value` too), `nnx.to_pure_dict(state)` (`kernel`). In the order in which they are tried.
 Form = Choice["nnx state", "linen", "boxed linen", "nnx pure dict"]
 FORMS: tuple[Form, ...] = ("nnx state", "linen", "boxed linen", "nnx pure dict")
 NNX_FORMS: tuple[Form, ...] = ("nnx state", "nnx pure dict")

@@ -82,6 +82,14 @@ class SharedRngs(nnx.Module):
         self.rngs = rngs
 
 
+class Wide(nnx.Module):
+    """Twelve large layers under attributes of their own."""
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        for i in range(12):
+            setattr(self, f"layer{i}", nnx.Linear(2048, 2048, use_bias=False, rngs=rngs))
+
+
 def cnn():
     return CNN(rngs=nnx.Rngs(0, dropout=1))
 
