@@ -1,4 +1,4 @@
-"""Places where a module names something from outside, and edits that may lie inside of one another."""
+"""What the rules that restructure code share: mentions of a module's names, nested edits, refusals."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import Guard
 from nnx_migrate.sources.text import Edit, SourceText
+
+
+class RefusalError(Exception):
+    """Something can't be rewritten; the message says why, `reason` is its documented id."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class Patches:
             self.edits[module].append(edit)
 
     def take(self, module: Module, node: ast.AST) -> str:
-        """The source of a node with the edits so far inside of it, which are forgotten: it moves elsewhere."""
+        """A node's source with the edits made inside of it so far; these are forgotten: it moves elsewhere."""
         start, end = module.source.span(node)
         inside = [e for e in self.edits.get(module, []) if start <= e.start and e.end <= end]
         for edit in inside:

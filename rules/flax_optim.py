@@ -9,7 +9,7 @@ from functools import partial
 
 from nnx_migrate.rules._flax_optim_flow import DEFINITION, OptimSemantics
 from nnx_migrate.rules._flax_optim_table import OPTIMIZERS, REFUSED, transformation
-from nnx_migrate.rules._sites import Patches, Site, sites
+from nnx_migrate.rules._sites import Patches, RefusalError, Site, sites
 
 from nnx_migrate.engine.arguments import CannotBind
 from nnx_migrate.engine.callees import Callees
@@ -26,14 +26,6 @@ _ANNOTATIONS = {"Optimizer": TRAIN_STATE, "OptimizerDef": "optax.GradientTransfo
 _PRE_LINEN = {"flax.nn", "flax.deprecated.nn"}
 _LINE = 100
 _MOVED = {"DynamicScale", "DynamicScaleResult", "dynamic_scale", "ModelParamTraversal"}
-
-
-class Refusal(Exception):
-    """The optimizers can't be rewritten; the message says why, `reason` is its documented id."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 class FlaxOptim(ProjectRule):
@@ -111,7 +103,7 @@ class _Groups:
 
     def __init__(self, project: ProjectContext, found: list[Site], seeds: list[Site]) -> None:
         self.project, self.found = project, found
-        self._outcomes: dict[ast.expr, Fix | Refusal] = {}
+        self._outcomes: dict[ast.expr, Fix | RefusalError] = {}
         self.annotated: dict[int, set[ast.expr]] = {}
         self.callees = Callees(project.project)
         if not seeds:
@@ -127,30 +119,32 @@ class _Groups:
                 if isinstance(outcome, Fix) or len(attempt) == 1 or site.node not in self._outcomes:
                     self._outcomes[site.node] = outcome
 
-    def outcome(self, site: Site) -> Fix | Refusal:
+    def outcome(self, site: Site) -> Fix | RefusalError:
         """The fix that takes care of a mention, or why there is none."""
         if site.node in self._outcomes:
             return self._outcomes[site.node]
         name = _last(site)
         if name in REFUSED:
-            return Refusal("no-equivalent", REFUSED[name])
+            return RefusalError("no-equivalent", REFUSED[name])
         if name in _ANNOTATIONS:
             fixes = {id(o): o for o in self._outcomes.values() if isinstance(o, Fix)}
             for fix in fixes.values():
                 if site.module.path in fix.changes and site.node in self.annotated.get(id(fix), ()):
                     return fix
-            return Refusal("not-followed", "rewrite it together with the code that makes the optimizer")
-        return Refusal("no-equivalent", "write it with Optax: see the update guide in Flax's documentation")
+            return RefusalError("not-followed", "rewrite it together with the code that makes the optimizer")
+        return RefusalError(
+            "no-equivalent", "write it with Optax: see the update guide in Flax's documentation"
+        )
 
-    def _try(self, seeds: list[Site]) -> Fix | Refusal:
+    def _try(self, seeds: list[Site]) -> Fix | RefusalError:
         try:
             return self._rewrite(seeds)
-        except Refusal as refused:
+        except RefusalError as refused:
             return refused
         except CannotBind as error:
-            return Refusal(error.reason, str(error))
+            return RefusalError(error.reason, str(error))
         except CannotName as error:
-            return Refusal("name-taken", str(error))
+            return RefusalError("name-taken", str(error))
 
     def _rewrite(self, seeds: list[Site]) -> Fix:
         semantics = OptimSemantics()
@@ -160,7 +154,7 @@ class _Groups:
         if follower.escapes:
             escape = follower.escapes[0]
             line = getattr(escape.node, "lineno", 0)
-            raise Refusal("not-followed", f"{escape.module.path.name}:{line}: {escape.why}")
+            raise RefusalError("not-followed", f"{escape.module.path.name}:{line}: {escape.why}")
         return _Rewrite(self, seeds, semantics, follower).fix()
 
 
@@ -173,7 +167,7 @@ class _Rewrite:
     unsafe: list[str] = field(default_factory=list)
 
     def fix(self) -> Fix:
-        """The fix for all seeds. Raises Refusal, CannotBind, CannotName."""
+        """The fix for all seeds. Raises RefusalError, CannotBind, CannotName."""
         project = self.groups.project
         modules = list(dict.fromkeys(v.module for v in self.follower.values.values()))
         self._check_models(modules)
@@ -181,7 +175,9 @@ class _Rewrite:
         patches = Patches(project)
         rates = [any(k.arg == "learning_rate" for k in call.keywords) for call in self.semantics.applied]
         if any(rates) and not all(rates):
-            raise Refusal("mixed-learning-rates", "only some steps are given a learning rate of their own")
+            raise RefusalError(
+                "mixed-learning-rates", "only some steps are given a learning rate of their own"
+            )
         texts = {}
         for site in self.seeds:
             call = _call(site)
@@ -215,7 +211,7 @@ class _Rewrite:
                     b.target for s in module.scopes.all_scopes() for bs in s.bindings.values() for b in bs
                 )
                 if any(t in _PRE_LINEN or t.startswith("flax.nn.") for t in imports):
-                    raise Refusal(
+                    raise RefusalError(
                         "pre-linen-model", "models of flax.nn, which is gone as well: rewrite them first"
                     )
 
@@ -240,7 +236,9 @@ class _Rewrite:
         source = module.source
         target = call.args[0] if call.args else call.keywords[0].value
         if _is_array(target, self.groups.project.file(module)):
-            raise Refusal("bare-array", "a TrainState needs a dictionary of parameters, this is an array")
+            raise RefusalError(
+                "bare-array", "a TrainState needs a dictionary of parameters, this is an array"
+            )
         tx = patches.take(module, value.node)
         state = builder.other_file(module).name(TRAIN_STATE, at=call)
         start, end = source.span(target)
@@ -281,7 +279,9 @@ class _Rewrite:
         if rate is not None:
             optimizer = patches.take(module, func.value)
             if not all(c.isalnum() or c in "._" for c in optimizer):
-                raise Refusal("not-followed", "the optimizer whose learning rate is given has no name here")
+                raise RefusalError(
+                    "not-followed", "the optimizer whose learning rate is given has no name here"
+                )
             value = patches.take(module, rate.value)
             grads = call.args[0] if call.args else next(k.value for k in call.keywords if k.arg == "grads")
             text = patches.take(module, grads)
@@ -318,7 +318,7 @@ class _Rewrite:
             if not complete and not (site.module in modules and others <= ours):
                 continue
             if not type_position(site.node, self.groups.project.file(site.module)):
-                raise Refusal("type-used-as-value", f"`{_last(site)}` is used for more than annotations")
+                raise RefusalError("type-used-as-value", f"`{_last(site)}` is used for more than annotations")
             name = builder.other_file(site.module).name(_ANNOTATIONS[_last(site)], at=site.node)
             patches.replace(site.module, site.node, name)
             annotated.add(site.node)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from nnx_migrate.rules._sites import Patches
+from nnx_migrate.rules._sites import Patches, RefusalError
 from nnx_migrate.rules._static_arguments import JIT, Jitting, decorator_jitting, edits_without, jitting
 
 from nnx_migrate.engine.callees import PARTIAL, Callees, FunctionNode
@@ -36,14 +36,6 @@ _ARRAYS = {
 }
 _SHOWS = {"print", "repr", "str", "hash", "isinstance", "type", "id"}
 _TRACING = {"jax.vmap", "jax.pmap", "jax.checkpoint", "jax.remat", "jax.experimental.pjit.pjit"}
-
-
-class RefusalError(Exception):
-    """The class can't be rewritten; the message says why, `reason` is its documented id."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 class NamedtupleStaticArg(ProjectRule):
