@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from nnx_migrate.engine.rule import GROUPS, Rule
 
@@ -59,7 +60,7 @@ def plugin_rules() -> dict[str, Rule]:
             loaded = entry.load()
         except Exception as error:
             raise RuleError(f"rule plugin {entry.name} ({entry.value}) can't be loaded: {error}") from error
-        classes: list[type[Rule]] = [loaded] if inspect.isclass(loaded) else list(_rules_in(loaded))
+        classes = [cast("type[Rule]", loaded)] if inspect.isclass(loaded) else list(_rules_in(loaded))
         found.update((rule.id, rule()) for rule in classes)
     return found
 
