@@ -87,7 +87,9 @@ def _run(session: Session) -> ClassAnalysis:
 def _entry_points(cls: LinenClass) -> list[Method]:
     """`__call__` first, then the other methods in the order of the code."""
     methods = [m for m in (cls.method(name) for name in _method_names(cls)) if m is not None]
-    usable = [m for m in methods if m.name not in ("setup", "__post_init__", "__init__") and m.kind == "method"]
+    usable = [
+        m for m in methods if m.name not in ("setup", "__post_init__", "__init__") and m.kind == "method"
+    ]
     return sorted(usable, key=lambda m: m.name != "__call__")
 
 
@@ -110,7 +112,9 @@ def _enter(session: Session, method: Method) -> Any:
     if names:
         frame.env[names[0]] = Slot(SelfValue(), True)
     defaults = dict(zip(names[len(names) - len(args.defaults) :], args.defaults, strict=True))
-    defaults.update({a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None})
+    defaults.update(
+        {a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None}
+    )
     for name in [*names[1:], *(a.arg for a in args.kwonlyargs)]:
         value = Input((name,), _literal(defaults.get(name)), name in defaults)
         session.inputs_seen.setdefault(value.path)
@@ -132,13 +136,16 @@ def _literal(node: ast.expr | None) -> Any:
 
 
 def field_symbol(cls: LinenClass, item: Field) -> Any:
-    """What a field stands for inside the class: an expression `self.name`, typed by annotation and default."""
+    """What a field stands for inside the class: an expression `self.name`, typed by annotation and
+    default.
+    """
     annotation = item.annotation
     text = ast.unparse(annotation)
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         text = annotation.value
     reference = f"self.{item.name}"
-    default = cls.resolve_in_class(item.default) if _is_reference(item.default) else None
+    is_reference = item.default is not None and _is_reference(item.default)
+    default = cls.resolve_in_class(item.default) if item.default is not None and is_reference else None
     if _is_factory(cls, item, text, default):
         return FieldFactory(item.name)
     if _is_module(cls, annotation, text):
@@ -159,8 +166,12 @@ def field_symbol(cls: LinenClass, item: Field) -> Any:
 
 
 def _may_be_negative(cls: LinenClass, item: Field) -> bool:
-    """Whether an int field may mean something else than a size or count: by its default, or a test for its sign."""
-    if isinstance(item.default, ast.UnaryOp) or any(word in item.name for word in ("axis", "index", "offset")):
+    """Whether an int field may mean something else than a size or count: by its default, or a test for its
+    sign.
+    """
+    if isinstance(item.default, ast.UnaryOp) or any(
+        word in item.name for word in ("axis", "index", "offset")
+    ):
         return True
     for node in (n for owner in cls.mro for n in ast.walk(owner.node) if isinstance(n, ast.Compare)):
         parts = [node.left, *node.comparators]
@@ -185,8 +196,12 @@ def _is_elementwise(item: Field, default: str | None) -> bool:
     if any(word in item.name.lower() for word in _ELEMENTWISE_NAMES):
         return True
     name = linen_name(default)
-    return (name in ("relu", "gelu", "silu", "swish", "tanh", "elu", "sigmoid", "softplus", "leaky_relu", "selu")) or (
-        default is not None and default.startswith(("jax.nn.", "jax.numpy.tanh")) and registry.effect(default) is not None
+    return (
+        name in ("relu", "gelu", "silu", "swish", "tanh", "elu", "sigmoid", "softplus", "leaky_relu", "selu")
+    ) or (
+        default is not None
+        and default.startswith(("jax.nn.", "jax.numpy.tanh"))
+        and registry.effect(default) is not None
     )
 
 
@@ -196,9 +211,7 @@ def _is_factory(cls: LinenClass, item: Field, text: str, default: str | None) ->
     name = linen_name(default)
     if name is not None and name[:1].isupper():
         return True
-    if default is not None and cls.program_project is not None and default in cls.known_classes:
-        return True
-    return False
+    return bool(default is not None and cls.program_project is not None and default in cls.known_classes)
 
 
 def _is_module(cls: LinenClass, annotation: ast.expr, text: str) -> bool:

@@ -20,7 +20,9 @@ _BUILTIN_LAYERS_WITHOUT_PARAMS = frozenset({"Module"})
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """A dataclass field: `default` is its default expression (None: required), `owner` the class that declares it."""
+    """A dataclass field: `default` is its default expression (None: required), `owner` the class that
+    declares it.
+    """
 
     name: str
     node: ast.AnnAssign
@@ -61,7 +63,8 @@ class Method:
 class LinenClass:
     """A class that derives from `flax.linen.Module`, directly or through other project classes.
 
-    `bases` are project classes, `layer_base` the built-in layer it derives from (`nn.Dense`), `other_bases` the
+    `bases` are project classes, `layer_base` the built-in layer it derives from (`nn.Dense`), `other_bases`
+    the
     qualified names of everything else. `problem` says why the inheritance can't be understood, if so.
     """
 
@@ -96,7 +99,9 @@ class LinenClass:
 
     @cached_property
     def class_attributes(self) -> dict[str, ast.expr]:
-        """Unannotated `name = value` of the class body: class attributes, but new defaults for inherited fields."""
+        """Unannotated `name = value` of the class body: class attributes, but new defaults for inherited
+        fields.
+        """
         found: dict[str, ast.expr] = {}
         for statement in self.node.body:
             if isinstance(statement, ast.Assign):
@@ -161,7 +166,8 @@ class LinenClass:
         while any(sequences):
             sequences = [s for s in sequences if s]
             head = next(
-                (s[0] for s in sequences if not any(s[0] in other[1:] for other in sequences)), sequences[0][0]
+                (s[0] for s in sequences if not any(s[0] in other[1:] for other in sequences)),
+                sequences[0][0],
             )
             order.append(head)
             sequences = [[c for c in s if c is not head] for s in sequences]
@@ -169,7 +175,9 @@ class LinenClass:
 
     @property
     def fields(self) -> list[Field]:
-        """All fields in the order of the dataclass constructor: bases first, redefinitions in the old place."""
+        """All fields in the order of the dataclass constructor: bases first, redefinitions in the old
+        place.
+        """
         merged: dict[str, Field] = {}
         for cls in reversed(self.mro):
             for item in cls.own_fields:
@@ -211,7 +219,8 @@ class LinenClass:
 def _is_no_argument(default: ast.expr | None) -> bool:
     """`field(init=False)`: an attribute that setup fills, no constructor argument."""
     return isinstance(default, ast.Call) and any(
-        k.arg == "init" and isinstance(k.value, ast.Constant) and k.value.value is False for k in default.keywords
+        k.arg == "init" and isinstance(k.value, ast.Constant) and k.value.value is False
+        for k in default.keywords
     )
 
 
@@ -280,10 +289,16 @@ class LinenProgram:
             cls.layer_base = layer
         else:
             definition = self.project.definition(name)
-            if definition is not None and isinstance(definition.node, ast.ClassDef) and not definition.node.bases:
+            if (
+                definition is not None
+                and isinstance(definition.node, ast.ClassDef)
+                and not definition.node.bases
+            ):
                 cls.bases.append(self._plain_class(name, definition.module, definition.node))
             else:
-                cls.problem = cls.problem or f"base `{ast.unparse(base)}` is neither Linen nor part of the project"
+                cls.problem = (
+                    cls.problem or f"base `{ast.unparse(base)}` is neither Linen nor part of the project"
+                )
 
     def _plain_class(self, name: str, module: Module, node: ast.ClassDef) -> LinenClass:
         """A mixin of the project that is no module itself."""

@@ -1,6 +1,7 @@
 """Why a Linen class is left as it was: the documented list of reasons.
 
-A reason has an id (stable: reports, configuration and documentation refer to it), and says what was found, why it
+A reason has an id (stable: reports, configuration and documentation refer to it), and says what was found,
+why it
 can't be converted with certainty, and what a person should do.
 """
 
@@ -33,7 +34,8 @@ REASONS: dict[str, Reason] = {
             "unknown-size",
             "an input size that NNX needs at construction can't be derived from the code",
             "NNX creates parameters in the constructor, before any input has been seen",
-            "give the module's inputs in `[tool.nnx-migrate.inputs]`, run with `--trace`, or pass the size yourself",
+            "give the module's inputs in `[tool.nnx-migrate.inputs]`, run with `--trace`, or "
+            "pass the size yourself",
         ),
         Reason(
             "sizes-differ",
@@ -97,7 +99,8 @@ REASONS: dict[str, Reason] = {
         ),
         Reason(
             "shared-module",
-            "a module is created by one object and used by another in a way that decides where its parameters live",
+            "a module is created by one object and used by another in a way that decides "
+            "where its parameters live",
             "Linen moves parameters to the first scope that uses them; NNX does not",
             "create the module where it is used",
         ),
@@ -153,8 +156,10 @@ REASONS: dict[str, Reason] = {
 }
 
 
-class Refuse(Exception):
-    """Raised while a class is analysed or written: `reason` is an id of REASONS, `detail` says what exactly."""
+class Refuse(Exception):  # noqa: N818  it steers the analysis, it reports no error
+    """Raised while a class is analysed or written: `reason` is an id of REASONS, `detail` says what
+    exactly.
+    """
 
     def __init__(self, reason: str, detail: str = "", node: ast.AST | None = None) -> None:
         if reason not in REASONS:
@@ -165,7 +170,9 @@ class Refuse(Exception):
 
 @dataclass(frozen=True)
 class Refusal:
-    """A class that is not converted: `line` (1-based) is where the reason was found, 0 where it has no place."""
+    """A class that is not converted: `line` (1-based) is where the reason was found, 0 where it has no
+    place.
+    """
 
     qualified: str
     reason: str

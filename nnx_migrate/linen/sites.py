@@ -36,7 +36,9 @@ class Control:
 
 @dataclass(eq=False)
 class LayerCall:
-    """A call of a submodule: the call's node (None where it is implicit, as inside Sequential) and arguments."""
+    """A call of a submodule: the call's node (None where it is implicit, as inside Sequential) and
+    arguments.
+    """
 
     node: ast.Call | None
     args: tuple[Any, ...]
@@ -81,7 +83,9 @@ class Site:
 
     @property
     def deciding_calls(self) -> list[LayerCall]:
-        """The calls that decide sizes: those that `__call__` leads to, if any (their inputs are better known)."""
+        """The calls that decide sizes: those that `__call__` leads to, if any (their inputs are better
+        known).
+        """
         main = [call for call in self.calls if call.entry == "__call__"]
         return main or self.calls
 
@@ -118,7 +122,8 @@ class VariableSite:
 class Phi:
     """A size that control flow decides.
 
-    For an `if`, `sources` holds the dims at the end of body and else; for a loop, the dim before the first round
+    For an `if`, `sources` holds the dims at the end of body and else; for a loop, the dim before the first
+    round
     and the one at the end of a round.
     """
 
@@ -158,7 +163,9 @@ class Facts:
     decided: dict[tuple[Context, ast.AST], bool] = field(default_factory=dict)
     exits: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # branch by which an `if` leaves
     static_statements: set[tuple[Context, ast.AST]] = field(default_factory=set)
-    functions: dict[tuple[Context, ast.AST], Any] = field(default_factory=dict)  # call -> the Closure it reaches
+    functions: dict[tuple[Context, ast.AST], Any] = field(
+        default_factory=dict
+    )  # call -> the Closure it reaches
     arguments: dict[tuple[Context, str], tuple[Context, ast.expr]] = field(default_factory=dict)
     methods_reached: set[str] = field(default_factory=set)
     rng_calls: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # make_rng call -> stream

@@ -1,9 +1,11 @@
 """Short names of Linen's public API, and the tokens that stand for values of the class under analysis.
 
-A token such as `x§a-1` is the text of a symbolic size while a class is analysed; the writer replaces it by a real
+A token such as `x§a-1` is the text of a symbolic size while a class is analysed; the writer replaces it by a
+real
 expression. The sign can't occur in Python names, so tokens never collide with the user's code:
 
-- `x§a-1`: the last dimension of the method argument `x` (`a0`: the first, `batch['image']§a-1`: of a part of it)
+- `x§a-1`: the last dimension of the method argument `x` (`a0`: the first, `batch['image']§a-1`: of a part of
+it)
 - `f§l3`: the loop variable `f` of the loop with number 3
 - `x§p4`: a size that control flow changes (a phi, number 4)
 - `cfg§s5`: a local variable that the constructor can compute (number 5)

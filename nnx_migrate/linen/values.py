@@ -1,7 +1,9 @@
 """What an expression may stand for while a Linen class is interpreted.
 
-Arrays, shapes, sizes, functions and plain Python values are those of `nnx_migrate.linen.shapes`; here is everything
-else that a model's code handles: modules, their classes and factories, arguments, values known by expression only.
+Arrays, shapes, sizes, functions and plain Python values are those of `nnx_migrate.linen.shapes`; here is
+everything
+else that a model's code handles: modules, their classes and factories, arguments, values known by expression
+only.
 Values are immutable (lists and dicts are never changed in place) and compare by content, so that joins and
 fixpoints are decided by `==`.
 """
@@ -44,9 +46,11 @@ class Expr:
 
 @dataclass(frozen=True)
 class Input:
-    """An argument of the method under analysis, or a part of one: `path` is `("batch", "image")` or `("carry", 0)`.
+    """An argument of the method under analysis, or a part of one: `path` is `("batch", "image")` or
+    `("carry", 0)`.
 
-    What it is (array, flag, dict) shows only in its use. `has_default` and `default` are those of the argument.
+    What it is (array, flag, dict) shows only in its use. `has_default` and `default` are those of the
+    argument.
     """
 
     path: tuple[str | int, ...]

@@ -1,6 +1,7 @@
 """Linen classes to NNX classes: the entry point.
 
-`convert_project` analyses every Linen class of a project and gives, for each, a `ClassConversion` with the edits of
+`convert_project` analyses every Linen class of a project and gives, for each, a `ClassConversion` with the
+edits of
 its definition, or a `Refusal`. Constructions outside of modules are rewritten by `convert_construction`.
 """
 
@@ -16,12 +17,12 @@ from nnx_migrate.linen.analysis import ClassAnalysis, analyse
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refusal, Refuse
 from nnx_migrate.names.project import Project
-from nnx_migrate.numerics.parameter_map import ClassMap, ParameterMap
 from nnx_migrate.nnx.helpers import bundle
 from nnx_migrate.nnx.parameter_entries import class_key, class_map
 from nnx_migrate.nnx.writer.klass import ClassWriter
 from nnx_migrate.nnx.writer.names import HELPER_MODULE, FileNames
 from nnx_migrate.nnx.writer.symbols import SizeParameter
+from nnx_migrate.numerics.parameter_map import ClassMap, ParameterMap
 from nnx_migrate.sources.text import Edit
 
 
@@ -29,8 +30,10 @@ from nnx_migrate.sources.text import Edit
 class ClassConversion:
     """A converted class.
 
-    `parameters` are the old fields in order (still positional); after them come, by keyword only, `sizes` (each
-    with the method, argument and axis whose size it is) and `rngs` (an `nnx.Rngs`) if `needs_rngs`. `attributes`
+    `parameters` are the old fields in order (still positional); after them come, by keyword only, `sizes`
+    (each
+    with the method, argument and axis whose size it is) and `rngs` (an `nnx.Rngs`) if `needs_rngs`.
+    `attributes`
     maps attributes to what Linen called the submodule. `edits` change the file of the class.
     """
 
@@ -41,7 +44,7 @@ class ClassConversion:
     imports: frozenset[ImportRequest] = frozenset()
     helpers: frozenset[str] = frozenset()
     analysis: ClassAnalysis | None = None
-    entries: ClassMap = ClassMap()
+    entries: ClassMap = field(default_factory=ClassMap)
     constructions: dict[ast.Call, str] = field(default_factory=dict)
     has_constructor: bool = True
 
@@ -75,7 +78,9 @@ class Conversions:
         wanted: dict[Path, set[str]] = {}
         for conversion in self.converted.values():
             if conversion.helpers:
-                wanted.setdefault(conversion.path.parent / f"{HELPER_MODULE}.py", set()).update(conversion.helpers)
+                wanted.setdefault(conversion.path.parent / f"{HELPER_MODULE}.py", set()).update(
+                    conversion.helpers
+                )
         return {path: bundle(names) for path, names in wanted.items()}
 
     @property
@@ -145,9 +150,11 @@ class _Converter:
     def _by_rank(self, cls: LinenClass) -> ClassConversion | None:
         """Try the usual ranks of inputs; right where the result doesn't depend on which rank it is.
 
-        A result counts if it needs no other size of the inputs than that of the last axis.
+        A result counts if it needs no other size of the inputs than that of the last axis. One that only rank 2
+        gives doesn't: code that flattens its input works for every rank, with another size each.
         """
         found: list[ClassConversion] = []
+        ranks: list[int] = []
         for rank in (2, 3, 4, 5):
             try:
                 conversion = self._attempt(cls, rank)
@@ -155,7 +162,8 @@ class _Converter:
                 continue
             if all(size.axis == -1 for size in conversion.sizes):
                 found.append(conversion)
-        if found and all(c.edits == found[0].edits for c in found):
+                ranks.append(rank)
+        if found and ranks != [2] and all(c.edits == found[0].edits for c in found):
             return found[0]
         return None
 
@@ -182,7 +190,11 @@ def _is_about_rank(refusal: Refuse) -> bool:
 
 
 def convert_construction(
-    call: ast.Call, conversion: ClassConversion, sizes: Mapping[str, str], rngs: str, segment: Callable[[ast.AST], str]
+    call: ast.Call,
+    conversion: ClassConversion,
+    sizes: Mapping[str, str],
+    rngs: str,
+    segment: Callable[[ast.AST], str],
 ) -> str:
     """The text of a construction outside of modules: old arguments, then sizes and `rngs`."""
     arguments = [segment(a) for a in call.args]

@@ -54,7 +54,7 @@ def _site_entries(site: Site, linen: str, nnx: Sequence[str]) -> list[Entry]:
     return [module([linen], list(nnx), module_name(site))]
 
 
-# ---- setup ------------------------------------------------------------------------------------------------------
+# ---- setup -------------------------------------------------------------------------------------------------
 
 
 def _setup_names(analysis: ClassAnalysis) -> dict[Site, tuple[str, list[str]]]:
@@ -89,7 +89,7 @@ def _explicit(site: Site) -> str | None:
     return _template(site) if site.kwargs.get("name") is not None else None
 
 
-# ---- compact ----------------------------------------------------------------------------------------------------
+# ---- compact -----------------------------------------------------------------------------------------------
 
 
 def _compact_entries(sites: Sequence[Site]) -> list[Entry]:

@@ -1,6 +1,7 @@
 """Fixture pairs of rule linen-module: `before.py`, `after.py` and `case.toml`, which says how to run them.
 
-`python -m tests.linen_module.fixture NAME...` writes `after.py` anew (all cases without a name); read the diff.
+`python -m tests.linen_module.fixture NAME...` writes `after.py` anew (all cases without a name); read the
+diff.
 """
 
 from __future__ import annotations

@@ -59,11 +59,13 @@ _MODULE_METHODS = frozenset(
 )
 
 
-# ---- names ------------------------------------------------------------------------------------------------------
+# ---- names -------------------------------------------------------------------------------------------------
 
 
 def qualified_name(frame: Frame, node: ast.expr) -> str | None:
-    """The canonical qualified name of a dotted expression that starts at an import or a global of the project."""
+    """The canonical qualified name of a dotted expression that starts at an import or a global of the
+    project.
+    """
     root: ast.expr = node
     while isinstance(root, ast.Attribute):
         root = root.value
@@ -71,7 +73,11 @@ def qualified_name(frame: Frame, node: ast.expr) -> str | None:
         return None
     scope = frame.module.scopes.module
     bindings = scope.lookup(root.id)
-    if isinstance(node, ast.Attribute) and bindings and all(b.kind is BindingKind.ASSIGNMENT for b in bindings):
+    if (
+        isinstance(node, ast.Attribute)
+        and bindings
+        and all(b.kind is BindingKind.ASSIGNMENT for b in bindings)
+    ):
         return None  # an attribute of a variable
     return canonical(frame.session.program.project.resolve(node, frame.module.scope_at(node), frame.module))
 
@@ -130,7 +136,11 @@ def _global_variable(frame: Frame, module: Any, value: ast.expr, node: ast.expr,
         session.depth -= 1
     if isinstance(found, Unknown | Expr | Array | Instance) or _contains_unknown(found):
         same_file = module is frame.module and not frame.foreign
-        return Expr(ast.unparse(node)) if same_file or not frame.foreign else Unknown(f"`{qualified}` isn't known")
+        return (
+            Expr(ast.unparse(node))
+            if same_file or not frame.foreign
+            else Unknown(f"`{qualified}` isn't known")
+        )
     return found
 
 
@@ -142,7 +152,7 @@ def _contains_unknown(value: Any) -> bool:
     return isinstance(value, Unknown | Expr | Array | Instance)
 
 
-# ---- attributes -------------------------------------------------------------------------------------------------
+# ---- attributes --------------------------------------------------------------------------------------------
 
 
 def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
@@ -212,7 +222,15 @@ def self_attribute(frame: Frame, name: str, node: ast.expr | None = None) -> Any
 
 def _input_attribute(frame: Frame, value: Input, name: str) -> Any:
     if name in ("shape", "ndim", "T", "mT", "dtype", "size", "at") or registry.method(name) is not None:
-        if registry.method(name) is not None and name not in ("shape", "ndim", "T", "mT", "dtype", "size", "at"):
+        if registry.method(name) is not None and name not in (
+            "shape",
+            "ndim",
+            "T",
+            "mT",
+            "dtype",
+            "size",
+            "at",
+        ):
             return Bound(value, name)
         return array_attribute(frame, input_array(frame.session, value), name, value)
     return seen(frame, Input((*value.path, name)))
@@ -257,7 +275,7 @@ def field_reference(cls: LinenClass, name: str, annotation: str) -> Any:
     return Expr(f"self.{name}", annotation)
 
 
-# ---- subscripts -------------------------------------------------------------------------------------------------
+# ---- subscripts --------------------------------------------------------------------------------------------
 
 
 def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None) -> Any:
@@ -270,7 +288,9 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
         return _shape_item(frame, value, index, constant)
     if isinstance(value, tuple | list):
         if constant is not None:
-            return value[constant] if -len(value) <= constant < len(value) else Unknown("an index out of range")
+            return (
+                value[constant] if -len(value) <= constant < len(value) else Unknown("an index out of range")
+            )
         if isinstance(index, slice):
             return _slice(value, index)
         return _any_of(frame, value, node)
@@ -343,7 +363,10 @@ def _any_of(frame: Frame, value: tuple[Any, ...] | list[Any], node: ast.Subscrip
 def _expression_item(frame: Frame, value: Expr, index: Any) -> Any:
     if isinstance(index, slice):
         parts = [None if b is None else text_of(b) for b in (index.start, index.stop, index.step)]
-        if any(b is not None and t is None for b, t in zip((index.start, index.stop, index.step), parts, strict=True)):
+        if any(
+            b is not None and t is None
+            for b, t in zip((index.start, index.stop, index.step), parts, strict=True)
+        ):
             return Unknown("a slice with unknown bounds")
         text = f"{parts[0] or ''}:{parts[1] or ''}" + (f":{parts[2]}" if parts[2] else "")
         return Expr(f"{_atomic(value.text)}[{text}]", "sequence")
@@ -353,4 +376,14 @@ def _expression_item(frame: Frame, value: Expr, index: Any) -> Any:
     return Expr(f"{_atomic(value.text)}[{text_index}]")
 
 
-__all__ = ["FieldFactory", "Iterated", "Slot", "array_attribute", "get", "item", "named_value", "self_attribute", "token"]
+__all__ = [
+    "FieldFactory",
+    "Iterated",
+    "Slot",
+    "array_attribute",
+    "get",
+    "item",
+    "named_value",
+    "self_attribute",
+    "token",
+]

@@ -82,7 +82,9 @@ def arguments(frame: Frame, node: ast.Call) -> tuple[tuple[Any, ...], dict[str, 
     return tuple(args), kwargs, certain
 
 
-def _uncertain(frame: Frame, node: ast.Call, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _uncertain(
+    frame: Frame, node: ast.Call, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """A call with arguments that aren't visible."""
     if isinstance(target, Instance | ModuleList | FieldModule) or (
         isinstance(target, Bound) and isinstance(target.value, Instance | SelfValue)
@@ -95,7 +97,9 @@ def _uncertain(frame: Frame, node: ast.Call, target: Any, args: tuple[Any, ...],
     return Unknown("a call with arguments that can't be followed")
 
 
-def apply(frame: Frame, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None) -> Any:
+def apply(
+    frame: Frame, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
+) -> Any:
     """Call a value."""
     if isinstance(target, Instance):
         return modules.call_instance(frame, target, args, kwargs, node)
@@ -126,7 +130,7 @@ def _escapes(values: Any) -> bool:
         return any(_escapes(value) for value in values)
     if isinstance(values, dict):
         return any(_escapes(value) for value in values.values())
-    return isinstance(values, Instance | ModuleList) or (isinstance(values, SelfValue))
+    return isinstance(values, (Instance | ModuleList, SelfValue))
 
 
 def is_activation_name(text: str) -> bool:
@@ -138,7 +142,9 @@ def is_activation_name(text: str) -> bool:
     return any(word in name for word in ("act", "nonlinearity", "non_linearity"))
 
 
-def _opaque_function(frame: Frame, target: Expr, args: tuple[Any, ...], kwargs: dict[str, Any], node: Any) -> Any:
+def _opaque_function(
+    frame: Frame, target: Expr, args: tuple[Any, ...], kwargs: dict[str, Any], node: Any
+) -> Any:
     """A function held by a field: activations keep shapes (assumed only for what is called like one)."""
     if node is not None and is_static(frame, node):
         return static_or_unknown(frame, node)
@@ -151,10 +157,12 @@ def _opaque_function(frame: Frame, target: Expr, args: tuple[Any, ...], kwargs: 
     return Unknown(f"the result of `{target.text}(...)` isn't known")
 
 
-# ---- methods ----------------------------------------------------------------------------------------------------
+# ---- methods -----------------------------------------------------------------------------------------------
 
 
-def _method(frame: Frame, bound: Bound, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None) -> Any:
+def _method(
+    frame: Frame, bound: Bound, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
+) -> Any:
     value, name = bound.value, bound.name
     if isinstance(value, SelfValue):
         method = frame.session.cls.method(name)
@@ -165,7 +173,11 @@ def _method(frame: Frame, bound: Bound, args: tuple[Any, ...], kwargs: dict[str,
         method = frame.session.cls.method_after(value.owner, name)
         if method is not None:
             return call_method(frame, method, args, kwargs, node)
-        return None if name in ("setup", "__post_init__") else modules.module_api(frame, name, args, kwargs, node)
+        return (
+            None
+            if name in ("setup", "__post_init__")
+            else modules.module_api(frame, name, args, kwargs, node)
+        )
     if isinstance(value, Instance):
         return modules.call_instance(frame, value, args, kwargs, node, name)
     if isinstance(value, FieldModule):
@@ -217,10 +229,12 @@ def _is_at(node: ast.Call | None) -> bool:
     )
 
 
-# ---- functions of libraries -------------------------------------------------------------------------------------
+# ---- functions of libraries --------------------------------------------------------------------------------
 
 
-def _global(frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None) -> Any:
+def _global(
+    frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
+) -> Any:
     if name.startswith("builtins."):
         return _builtin(frame, name[9:], args, kwargs, node)
     if name.startswith("flax.linen.initializers"):
@@ -272,7 +286,9 @@ def _mapped(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], node: A
     return apply(frame, function, (tree, *rest), {}, node)
 
 
-def _builtin(frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None) -> Any:
+def _builtin(
+    frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
+) -> Any:
     if name in _ITERATORS:
         return Iterated(name, args)
     first = args[0] if args else None
@@ -314,7 +330,14 @@ def _builtin(frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[str, A
             total = binary(frame, ast.Add(), total, item)
         return total
     if node is not None and is_static(frame, node):
-        kind = {"float": "float", "bool": "bool", "str": "str", "round": "int", "max": "int", "min": "int"}.get(name, "")
+        kind = {
+            "float": "float",
+            "bool": "bool",
+            "str": "str",
+            "round": "int",
+            "max": "int",
+            "min": "int",
+        }.get(name, "")
         return static_or_unknown(frame, node, kind)
     if _escapes(args) or _escapes(tuple(kwargs.values())):
         if name in ("callable", "hasattr", "isinstance", "type", "id", "repr", "str"):
@@ -380,13 +403,19 @@ def _container(frame: Frame, name: str, args: tuple[Any, ...], node: ast.Call | 
         numbers = [b.const for b in bounds if b is not None]
         if len(numbers) == len(bounds) and None not in numbers and len(range(*numbers)) <= 256:  # type: ignore[arg-type]
             return kind(range(*numbers))  # type: ignore[arg-type]
-    if isinstance(value, Iterated) and value.kind in ("reversed", "keys", "values") and isinstance(value.args[0], tuple | list):
+    if (
+        isinstance(value, Iterated)
+        and value.kind in ("reversed", "keys", "values")
+        and isinstance(value.args[0], tuple | list)
+    ):
         return kind(reversed(value.args[0]))
     if isinstance(value, Expr):
         return Expr(f"{name}({value.text})", "sequence")
     if node is not None and is_static(frame, node):
         return static_or_unknown(frame, node, "sequence")
-    return Iterated(name, (value,)) if isinstance(value, Iterated) else Unknown("a sequence of unknown length")
+    return (
+        Iterated(name, (value,)) if isinstance(value, Iterated) else Unknown("a sequence of unknown length")
+    )
 
 
 _CHECKS = {"int": int, "str": str, "float": float, "bool": bool, "tuple": tuple, "list": list, "dict": dict}
@@ -395,7 +424,10 @@ _CHECKS = {"int": int, "str": str, "float": float, "bool": bool, "tuple": tuple,
 def _is_instance(frame: Frame, value: Any, kinds: Any, node: ast.Call | None) -> Any:
     """`isinstance(value, int)` and the like, where both are known."""
     wanted = kinds if isinstance(kinds, tuple) else (kinds,)
-    names = [k.name.rpartition(".")[2] if isinstance(k, Global) and k.name.startswith("builtins.") else None for k in wanted]
+    names = [
+        k.name.rpartition(".")[2] if isinstance(k, Global) and k.name.startswith("builtins.") else None
+        for k in wanted
+    ]
     if None not in names and all(n in _CHECKS for n in names):
         types = tuple(_CHECKS[n] for n in names if n)
         if isinstance(value, bool | int | str | float | tuple | list | dict | None):

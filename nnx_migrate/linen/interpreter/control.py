@@ -90,7 +90,9 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     if isinstance(a, Array) and isinstance(b, Array):
         return _join_arrays(frame, a, b, node, name)
     if isinstance(a, tuple | list) and type(a) is type(b) and len(a) == len(b):
-        return type(a)(join(frame, x, y, node, f"{name}_{i}") for i, (x, y) in enumerate(zip(a, b, strict=True)))
+        return type(a)(
+            join(frame, x, y, node, f"{name}_{i}") for i, (x, y) in enumerate(zip(a, b, strict=True))
+        )
     if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
         return {key: join(frame, a[key], b[key], node, f"{name}_{key}") for key in a}
     x, y = as_dim(a), as_dim(b)

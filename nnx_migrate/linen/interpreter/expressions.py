@@ -161,7 +161,9 @@ def _static_text(frame: Frame, node: ast.expr) -> str | None:
             if text is None:
                 replaced.append(False)
                 return name
-            return ast.Name(f"({text})" if not text.replace("§", "_").replace(".", "_").isidentifier() else text)
+            return ast.Name(
+                f"({text})" if not text.replace("§", "_").replace(".", "_").isidentifier() else text
+            )
 
     import copy
 
@@ -228,7 +230,9 @@ def _numbers(op: ast.operator, left: Any, right: Any) -> Any:
     a, b = text_of(left), text_of(right)
     if symbol is None or a is None or b is None:
         return Unknown("arithmetic on unknown numbers")
-    constants = [v if isinstance(v, int | float) else (v.const if isinstance(v, Dim) else None) for v in (left, right)]
+    constants = [
+        v if isinstance(v, int | float) else (v.const if isinstance(v, Dim) else None) for v in (left, right)
+    ]
     if None not in constants:
         try:
             return eval(f"a {symbol} b", {"__builtins__": {}}, {"a": constants[0], "b": constants[1]})
@@ -238,7 +242,10 @@ def _numbers(op: ast.operator, left: Any, right: Any) -> Any:
 
 
 def _wrapped(text: str) -> str:
-    simple = text.replace("§", "_").replace(".", "_").replace("-", "_").isalnum() or text.replace(".", "").isidentifier()
+    simple = (
+        text.replace("§", "_").replace(".", "_").replace("-", "_").isalnum()
+        or text.replace(".", "").isidentifier()
+    )
     return text if simple else f"({text})"
 
 
@@ -356,7 +363,9 @@ def compare(frame: Frame, op: ast.cmpop, left: Any, right: Any) -> Any:
             outcome = same(a, b)
         elif isinstance(left, Shape) or isinstance(right, Shape):
             outcome = _same_shapes(left, right)
-        elif isinstance(left, str | bool | None | float | tuple) and isinstance(right, str | bool | None | float | tuple):
+        elif isinstance(left, str | bool | None | float | tuple) and isinstance(
+            right, str | bool | None | float | tuple
+        ):
             if not _contains_symbol(left) and not _contains_symbol(right):
                 outcome = left == right
         elif isinstance(left, Array | Input) or isinstance(right, Array | Input):
@@ -377,7 +386,9 @@ def compare(frame: Frame, op: ast.cmpop, left: Any, right: Any) -> Any:
 
 def _array_comparison(frame: Frame, left: Any, right: Any) -> Any:
     transfer = registry.effect("jax.numpy.equal")
-    result = transfer(effect_value(frame.session, left), effect_value(frame.session, right)) if transfer else None
+    result = (
+        transfer(effect_value(frame.session, left), effect_value(frame.session, right)) if transfer else None
+    )
     return result if isinstance(result, Array) else None
 
 
@@ -449,7 +460,10 @@ def _index(frame: Frame, node: ast.expr) -> Any:
     if isinstance(node, ast.Tuple):
         return tuple(_index(frame, element) for element in node.elts)
     if isinstance(node, ast.Slice):
-        bounds = [evaluate(frame, part) if part is not None else None for part in (node.lower, node.upper, node.step)]
+        bounds = [
+            evaluate(frame, part) if part is not None else None
+            for part in (node.lower, node.upper, node.step)
+        ]
         numbers = [b.const if isinstance(b, Dim) and b.const is not None else b for b in bounds]
         return slice(*numbers)
     return evaluate(frame, node)

@@ -30,7 +30,7 @@ class Slot:
 Env = dict[str, Slot]
 
 
-class NeedRank(Exception):
+class NeedRank(Exception):  # noqa: N818  it steers the analysis, it reports no error
     """The code only works for inputs of a certain rank: start again with that knowledge."""
 
     def __init__(self, path: tuple[str | int, ...], rank: int | None = None, axes: int | None = None) -> None:
@@ -39,7 +39,9 @@ class NeedRank(Exception):
 
 @dataclass
 class Session:
-    """What all frames of one analysis share: the program, the records, the budget, the module's attributes."""
+    """What all frames of one analysis share: the program, the records, the budget, the module's
+    attributes.
+    """
 
     program: LinenProgram
     cls: LinenClass

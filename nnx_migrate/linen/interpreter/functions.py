@@ -105,7 +105,9 @@ def bind_arguments(
         bound[name] = Slot(value, static)
     if len(args) > len(names):
         if spec.vararg is None:
-            raise Refuse("unsupported-syntax", "a call gives more arguments than the function has", closure.node)
+            raise Refuse(
+                "unsupported-syntax", "a call gives more arguments than the function has", closure.node
+            )
         bound[spec.vararg.arg] = Slot(tuple(args[len(names) :]))
     elif spec.vararg is not None:
         bound[spec.vararg.arg] = Slot(())
@@ -117,9 +119,13 @@ def bind_arguments(
             rest[name] = value
     if spec.kwarg is not None:
         bound[spec.kwarg.arg] = Slot(rest)
-    definition = Frame(frame.session, closure.module, {}, outer=closure.env, foreign=True, owner=closure.owner)
+    definition = Frame(
+        frame.session, closure.module, {}, outer=closure.env, foreign=True, owner=closure.owner
+    )
     defaults = dict(zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True))
-    defaults.update({a.arg: d for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None})
+    defaults.update(
+        {a.arg: d for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None}
+    )
     for name, default in defaults.items():
         if name not in bound:
             bound[name] = Slot(evaluate(definition, default), False)

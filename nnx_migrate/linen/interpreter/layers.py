@@ -23,7 +23,12 @@ def params_needed(name: str) -> bool:
 
 
 def layer_output(
-    frame: Frame, site: Site, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None, method: str
+    frame: Frame,
+    site: Site,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    node: ast.Call | None,
+    method: str,
 ) -> Any:
     """What calling a layer returns."""
     from nnx_migrate.linen.interpreter.calls import apply
@@ -37,13 +42,17 @@ def layer_output(
     if model is None:
         return Unknown(f"`nn.{name}` isn't modelled")
     _infer_rank(frame, site, args)
-    given = {k: effect_value(frame.session, v) for k, v in site.kwargs.items() if k not in ("name", "parent", "**")}
+    given = {
+        k: effect_value(frame.session, v) for k, v in site.kwargs.items() if k not in ("name", "parent", "**")
+    }
     built = model.bind(*(effect_value(frame.session, a) for a in site.args), **given)
     if isinstance(built, Unknown):
         return built
     _ = apply
     values = [effect_value(frame.session, a) for a in args]
-    return built.apply(method, *values, **{k: effect_value(frame.session, v) for k, v in kwargs.items()}).output
+    return built.apply(
+        method, *values, **{k: effect_value(frame.session, v) for k, v in kwargs.items()}
+    ).output
 
 
 def sequential(
@@ -54,7 +63,9 @@ def sequential(
 
     layers = site.kwargs.get("layers", site.args[0] if site.args else ())
     if isinstance(layers, ModuleList) or not isinstance(layers, tuple | list):
-        raise Refuse("unsupported-layer", "`nn.Sequential` of a list that isn't written out", node or site.call)
+        raise Refuse(
+            "unsupported-layer", "`nn.Sequential` of a list that isn't written out", node or site.call
+        )
     result: Any = args[0] if args else None
     for index, item in enumerate(layers):
         if index == 0:
@@ -69,7 +80,9 @@ def sequential(
 
 
 def _infer_rank(frame: Frame, site: Site, args: tuple[Any, ...]) -> None:
-    """A convolution over an input whose rank isn't known: one batch axis, as the layer's own documentation has it."""
+    """A convolution over an input whose rank isn't known: one batch axis, as the layer's own documentation
+    has it.
+    """
     if site.target_name not in ("Conv", "ConvTranspose", "ConvLocal") or not args or frame.foreign:
         return
     kernel = site.kwargs.get("kernel_size", site.args[1] if len(site.args) > 1 else None)

@@ -1,7 +1,8 @@
 """Loops and comprehensions: sizes that a loop carries, variables that it binds, modules that it creates.
 
 A loop body is interpreted as often as its sizes need to become stable. Sizes that change from round to round
-become symbols of their own (`Phi`): their value at the top of a round, which is also the value after the loop.
+become symbols of their own (`Phi`): their value at the top of a round, which is also the value after the
+loop.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def for_loop(frame: Frame, statement: ast.For) -> None:
     if items is not None:
         _unroll(frame, statement, items)
         return
-    _loop(frame, statement, lambda: bind_target(frame, statement.target, iterable, static, statement), iterable)
+    _loop(
+        frame, statement, lambda: bind_target(frame, statement.target, iterable, static, statement), iterable
+    )
 
 
 def _unrollable(frame: Frame, iterable: Any) -> list[Any] | None:
@@ -74,7 +77,11 @@ def known_items(iterable: Any) -> list[Any] | None:
         return None
     if iterable.kind == "enumerate":
         start = as_dim(iterable.args[1]) if len(iterable.args) > 1 else Dim.of(0)
-        return list(enumerate(columns[0], start.const)) if start is not None and start.const is not None else None
+        return (
+            list(enumerate(columns[0], start.const))
+            if start is not None and start.const is not None
+            else None
+        )
     return list(reversed(columns[0])) if iterable.kind == "reversed" else columns[0]
 
 
@@ -119,7 +126,7 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
     for name in assigned:
         if name in header:
             header[name] = _carried(frame, name, entry[name], statement)
-    for round_number in range(_ROUNDS):
+    for _round_number in range(_ROUNDS):
         frame.session.recording = False
         back = _round(frame, statement, header, bind)
         new_header, changed = _next_header(frame, statement, entry, header, back, assigned, invariant)
@@ -191,7 +198,11 @@ def _assigned(statement: ast.For | ast.While) -> list[str]:
             and node.func.attr in ("append", "extend", "insert", "update", "pop")
         ):
             names[node.func.value.id] = None
-        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name):
+        elif (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.ctx, ast.Store)
+            and isinstance(node.value, ast.Name)
+        ):
             names[node.value.id] = None
     return list(names)
 
@@ -252,7 +263,7 @@ def _next_slot(frame: Frame, statement: ast.AST, name: str, first: Slot, old: Sl
     if isinstance(start, Array) and isinstance(last, Array):
         if len(start.shape.dims) == len(last.shape.dims) and start.shape.exact == last.shape.exact:
             dims = tuple(
-                Dim.unknown(b.reason) if not b.known else a
+                Dim.unknown(b.reason) if b.reason is not None else a
                 for a, b in zip(start.shape.dims, last.shape.dims, strict=True)
             )
             lead = start.shape.lead if start.shape.lead == last.shape.lead else ""
@@ -357,7 +368,7 @@ def _surely_runs(iterable: Any) -> bool:
     return False
 
 
-# ---- what a loop binds ------------------------------------------------------------------------------------------
+# ---- what a loop binds -------------------------------------------------------------------------------------
 
 
 def bind_target(frame: Frame, target: ast.expr, iterable: Any, static: bool, node: ast.AST) -> None:
@@ -393,7 +404,9 @@ def element(frame: Frame, iterable: Any, target: ast.expr | None, static: bool, 
     return Unknown(iterable.reason if isinstance(iterable, Unknown) else "an iterable that can't be followed")
 
 
-def _known_elements(frame: Frame, items: list[Any], target: ast.expr | None, static: bool, node: ast.AST) -> Any:
+def _known_elements(
+    frame: Frame, items: list[Any], target: ast.expr | None, static: bool, node: ast.AST
+) -> Any:
     if items and all(item == items[0] for item in items):
         return items[0]
     if items and all(isinstance(item, Instance) for item in items):
@@ -403,7 +416,8 @@ def _known_elements(frame: Frame, items: list[Any], target: ast.expr | None, sta
         if all(isinstance(item, tuple | list) and len(item) == width for item in items):
             columns = [[item[i] for item in items] for i in range(width)]
             return tuple(
-                _known_elements(frame, column, target.elts[i], static, node) for i, column in enumerate(columns)
+                _known_elements(frame, column, target.elts[i], static, node)
+                for i, column in enumerate(columns)
             )
     if static:
         numbers = all(as_dim(item) is not None for item in items)
@@ -442,11 +456,14 @@ def _iterated(frame: Frame, iterable: Iterated, target: ast.expr | None, static:
     if kind == "enumerate":
         counter = parts[0] if len(parts) == 2 else None
         rest = parts[1] if len(parts) == 2 else None
-        index = loop_symbol(frame, counter, node, "int") if counter is not None else Dim.unknown("a loop counter")
+        index = (
+            loop_symbol(frame, counter, node, "int") if counter is not None else Dim.unknown("a loop counter")
+        )
         return (index, element(frame, args[0], rest, static, node))
     if kind == "zip":
         return tuple(
-            element(frame, arg, parts[i] if i < len(parts) else None, static, node) for i, arg in enumerate(args)
+            element(frame, arg, parts[i] if i < len(parts) else None, static, node)
+            for i, arg in enumerate(args)
         )
     if kind in ("reversed", "list", "tuple", "sorted"):
         return element(frame, args[0], target, static, node)
@@ -454,7 +471,10 @@ def _iterated(frame: Frame, iterable: Iterated, target: ast.expr | None, static:
         value = args[0]
         if isinstance(value, dict):
             key = _known_elements(frame, list(value), parts[0] if parts else None, static, node)
-            return (key, _known_elements(frame, list(value.values()), parts[1] if parts else None, static, node))
+            return (
+                key,
+                _known_elements(frame, list(value.values()), parts[1] if parts else None, static, node),
+            )
         if isinstance(value, ModuleList):
             return (Unknown("a key"), value.element)
         return loop_symbol(frame, target, node) if static else Unknown("items of an unknown dict")
@@ -468,7 +488,7 @@ def _iterated(frame: Frame, iterable: Iterated, target: ast.expr | None, static:
     return loop_symbol(frame, target, node) if static else Unknown("an iterable that can't be followed")
 
 
-# ---- comprehensions ---------------------------------------------------------------------------------------------
+# ---- comprehensions ----------------------------------------------------------------------------------------
 
 
 def comprehension(frame: Frame, node: ast.ListComp | ast.GeneratorExp | ast.DictComp | ast.SetComp) -> Any:

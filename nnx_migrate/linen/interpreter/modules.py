@@ -29,12 +29,29 @@ from nnx_migrate.linen.values import (
 )
 
 _TRANSFORMS = frozenset(
-    "scan vmap remat checkpoint jit remat_scan map_variables jvp vjp grad value_and_grad cond switch while_loop "
-    "custom_vjp add_metadata_axis named_call".split()
+    [
+        "scan",
+        "vmap",
+        "remat",
+        "checkpoint",
+        "jit",
+        "remat_scan",
+        "map_variables",
+        "jvp",
+        "vjp",
+        "grad",
+        "value_and_grad",
+        "cond",
+        "switch",
+        "while_loop",
+        "custom_vjp",
+        "add_metadata_axis",
+        "named_call",
+    ]
 )
 
 
-# ---- construction -----------------------------------------------------------------------------------------------
+# ---- construction ------------------------------------------------------------------------------------------
 
 
 def construct_or_bind(frame: Frame, node: ast.Call, target: Any) -> Any:
@@ -81,7 +98,7 @@ def _site(frame: Frame, node: ast.Call, target: Any, partials: Any, args: Any, k
     return site
 
 
-# ---- calls ------------------------------------------------------------------------------------------------------
+# ---- calls -------------------------------------------------------------------------------------------------
 
 
 def call_instance(
@@ -92,11 +109,15 @@ def call_instance(
     node: ast.Call | None,
     method: str = "__call__",
 ) -> Any:
-    """Call a submodule: recorded with its arguments; the result by the layer's effect or the class's own code."""
+    """Call a submodule: recorded with its arguments; the result by the layer's effect or the class's own
+    code.
+    """
     site = instance.site
     if frame.session.recording:
         call = LayerCall(node, args, dict(kwargs), method, frame.method, frame.context, frame.session.entry)
-        site.calls = [c for c in site.calls if not (c.node is node and node is not None and c.context == frame.context)]
+        site.calls = [
+            c for c in site.calls if not (c.node is node and node is not None and c.context == frame.context)
+        ]
         site.calls.append(call)
         if node is not None:
             frame.session.facts.calls[frame.context, node] = site
@@ -107,7 +128,9 @@ def call_instance(
     return Unknown(f"the result of `{site.target_name}` isn't known")
 
 
-def call_one_of(frame: Frame, instances: tuple[Instance, ...], args: Any, kwargs: Any, node: ast.Call | None) -> Any:
+def call_one_of(
+    frame: Frame, instances: tuple[Instance, ...], args: Any, kwargs: Any, node: ast.Call | None
+) -> Any:
     """A call in a loop over a list of different submodules: each in turn."""
     raise Refuse("unsupported-syntax", "a loop over submodules of different kinds", node)
 
@@ -119,9 +142,7 @@ def call_field_module(
     return Unknown(f"the result of the module `self.{module.name}` isn't known")
 
 
-def call_project_class(
-    frame: Frame, site: Site, cls: LinenClass, args: Any, kwargs: Any, method: str
-) -> Any:
+def call_project_class(frame: Frame, site: Site, cls: LinenClass, args: Any, kwargs: Any, method: str) -> Any:
     """What a method of another module returns for these constructor and call arguments."""
     from nnx_migrate.linen.interpreter.summaries import run_class
 
@@ -166,7 +187,7 @@ def needs_sizes(frame: Frame, site: Site) -> bool:
     return not isinstance(site.target, Layer) or params_needed(site.target.name)
 
 
-# ---- functions of flax.linen ------------------------------------------------------------------------------------
+# ---- functions of flax.linen -------------------------------------------------------------------------------
 
 
 def linen_function(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
@@ -187,7 +208,7 @@ def linen_function(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Ca
     return Unknown(f"`nn.{name}` isn't modelled")
 
 
-# ---- the module's own API ---------------------------------------------------------------------------------------
+# ---- the module's own API ----------------------------------------------------------------------------------
 
 
 def module_api(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:

@@ -47,7 +47,11 @@ def _expression(frame: Frame, statement: ast.Expr) -> None:
 def _mutation(frame: Frame, call: ast.Call) -> None:
     assert isinstance(call.func, ast.Attribute)
     target, method = call.func.value, call.func.attr
-    old = frame.session.facts.values.get((frame.context, target)) if not frame.foreign else evaluate(frame, target)
+    old = (
+        frame.session.facts.values.get((frame.context, target))
+        if not frame.foreign
+        else evaluate(frame, target)
+    )
     if isinstance(old, list) and method in ("append", "extend", "insert") and call.args:
         item = evaluate(frame, call.args[-1])
         if method == "append" and _loop_depth_since(frame, target) and _is_module(item):
@@ -65,7 +69,15 @@ def _mutation(frame: Frame, call: ast.Call) -> None:
         item = evaluate(frame, call.args[-1])
         if item != old.element:
             _store(frame, target, Unknown("a list of different modules"), False)
-    elif isinstance(old, list | dict) and method in ("pop", "clear", "remove", "reverse", "sort", "update", "insert"):
+    elif isinstance(old, list | dict) and method in (
+        "pop",
+        "clear",
+        "remove",
+        "reverse",
+        "sort",
+        "update",
+        "insert",
+    ):
         _store(frame, target, Unknown("a container changed in place"), False)
 
 
@@ -91,7 +103,9 @@ def _assign(frame: Frame, statement: ast.Assign) -> None:
 def _annotated(frame: Frame, statement: ast.AnnAssign) -> None:
     if statement.value is not None:
         value = evaluate(frame, statement.value)
-        assign(frame, statement.target, value, _static_statement(frame, statement, statement.value), statement)
+        assign(
+            frame, statement.target, value, _static_statement(frame, statement, statement.value), statement
+        )
 
 
 def _name_variable(frame: Frame, statement: ast.Assign) -> None:
@@ -308,8 +322,7 @@ def _join_returns(frame: Frame, a: Any, b: Any, node: ast.AST) -> Any:
         a = input_array(frame.session, a)
     if isinstance(b, Input):
         b = input_array(frame.session, b)
-    merged = join(frame, a, b, node, "result")
-    return merged
+    return join(frame, a, b, node, "result")
 
 
 def _raise(frame: Frame, statement: ast.Raise) -> None:

@@ -5,12 +5,22 @@ from __future__ import annotations
 import ast
 
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.values import Bound, ClassRef, FieldFactory, Instance, Layer, ModuleList, Partial, SelfValue
+from nnx_migrate.linen.values import (
+    Bound,
+    ClassRef,
+    FieldFactory,
+    Instance,
+    Layer,
+    ModuleList,
+    Partial,
+    SelfValue,
+)
 
 _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _MODULE_VALUES = (Instance, ModuleList)
 _MODULE_CALLABLES = (Layer, ClassRef, FieldFactory)
-# Layers of flax.linen that are plain functions start with a lower-case letter; initializers are functions, too.
+# Layers of flax.linen that are plain functions start with a lower-case letter; initializers are functions,
+# too.
 
 
 def is_static(frame: Frame, node: ast.expr) -> bool:
@@ -55,11 +65,15 @@ def _self_attribute(frame: Frame, name: str) -> bool:
     if session.cls.class_attribute(name) is not None:
         return True
     method = session.cls.method(name)
-    return method is not None and (method.kind in ("static", "class") or method.is_nowrap or method.kind == "property")
+    return method is not None and (
+        method.kind in ("static", "class") or method.is_nowrap or method.kind == "property"
+    )
 
 
 def _pure(frame: Frame, call: ast.Call) -> bool:
-    """Calls of modules, of their classes and of the module's own effects can't be repeated in the constructor."""
+    """Calls of modules, of their classes and of the module's own effects can't be repeated in the
+    constructor.
+    """
     value = frame.session.facts.values.get((frame.context, call.func))
     if isinstance(value, Partial):
         inner = value.func

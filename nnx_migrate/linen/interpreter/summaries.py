@@ -22,7 +22,9 @@ def run_class(
     kwargs: dict[str, Any],
 ) -> Any:
     """The result of `cls(**fields).method(*args, **kwargs)`; Unknown where it can't be followed."""
-    if cls in session.instances_of and session.instances_of.count(cls) > 2 or len(session.instances_of) > _MAX_NESTING:
+    if (cls in session.instances_of and session.instances_of.count(cls) > 2) or len(
+        session.instances_of
+    ) > _MAX_NESTING:
         return Unknown(f"`{cls.name}` contains itself")
     key = _key(cls, fields, method, args, kwargs)
     if key is not None and key in session.results:
@@ -34,7 +36,13 @@ def run_class(
 
 
 def _key(cls: LinenClass, fields: Any, method: str, args: Any, kwargs: Any) -> Any:
-    key = (cls, tuple(sorted(fields.items(), key=lambda i: i[0])), method, args, tuple(sorted(kwargs.items(), key=lambda i: i[0])))
+    key = (
+        cls,
+        tuple(sorted(fields.items(), key=lambda i: i[0])),
+        method,
+        args,
+        tuple(sorted(kwargs.items(), key=lambda i: i[0])),
+    )
     try:
         hash(key)
     except TypeError:
@@ -51,7 +59,9 @@ def _run(session: Session, cls: LinenClass, fields: Any, method: str, args: Any,
     inner.instances_of = (*session.instances_of, cls)
     frame = Frame(inner, cls.module, {}, owner=cls, foreign=True)
     for item in cls.fields:
-        inner.fields[item.name] = fields[item.name] if item.name in fields else default_value(frame, cls, item.name)
+        inner.fields[item.name] = (
+            fields[item.name] if item.name in fields else default_value(frame, cls, item.name)
+        )
     try:
         setup = cls.method("setup")
         if setup is not None:

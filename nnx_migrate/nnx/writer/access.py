@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class LoopAccess:
     """For every loop: the new target and iterable, and the expression for each list's element.
 
-    Where a loop counts anyway and the counter is still read, the list is indexed; else the loop runs over the list
+    Where a loop counts anyway and the counter is still read, the list is indexed; else the loop runs over
+    the list
     itself, with `zip` where its old variables are still needed.
     """
 
@@ -66,7 +67,9 @@ class LoopAccess:
             self.elements[loop, attribute] = variable
         self._iterate(loop, bases, variables, still)
 
-    def _iterate(self, loop: ast.For, bases: dict[str, str], variables: dict[str, str], still: set[str]) -> None:
+    def _iterate(
+        self, loop: ast.For, bases: dict[str, str], variables: dict[str, str], still: set[str]
+    ) -> None:
         targets, iterables = list(variables.values()), list(bases.values())
         if still:
             target, iterable = loop.target, loop.iter
@@ -86,7 +89,12 @@ class LoopAccess:
         self.headers[loop.iter] = iterables[0] if len(iterables) == 1 else f"zip({', '.join(iterables)})"
 
     def _is_zip(self, node: ast.expr) -> bool:
-        return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip" and not node.keywords
+        return (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "zip"
+            and not node.keywords
+        )
 
     def _still_read(self, loop: ast.For) -> set[str]:
         names = {n.id for n in ast.walk(loop.target) if isinstance(n, ast.Name)}

@@ -1,6 +1,7 @@
 """Names for the sizes that control flow changes.
 
-Two sizes may share a variable (`in_features` before and after a layer) where they are never needed at the same
+Two sizes may share a variable (`in_features` before and after a layer) where they are never needed at the
+same
 time; that is decided by liveness over the constructor's statements.
 """
 
@@ -99,7 +100,13 @@ def size_tokens(nodes: Sequence[Node]) -> list[str]:
     """Every token of an input size, in order."""
     found: dict[str, None] = {}
     for node in nodes:
-        texts = [node.full] if isinstance(node, Line) else [node.text] if isinstance(node, Assign) else [node.header]
+        texts = (
+            [node.full]
+            if isinstance(node, Line)
+            else [node.text]
+            if isinstance(node, Assign)
+            else [node.header]
+        )
         for text in texts:
             found.update(dict.fromkeys(m.group() for m in TOKEN.finditer(text) if m["kind"] == "a"))
         if isinstance(node, Block):

@@ -1,14 +1,17 @@
-"""Method bodies: constructions replaced by attributes, calls of layers by NNX calls, what became unused removed."""
+"""Method bodies: constructions replaced by attributes, calls of layers by NNX calls, what became unused
+removed.
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.linen.values import Closure, Instance, Layer
 from nnx_migrate.nnx.layers import LAYERS, Refusal, rewritten_arguments, write_call
 from nnx_migrate.nnx.writer.access import LoopAccess
@@ -18,11 +21,15 @@ from nnx_migrate.nnx.writer.residual import assigned_names
 from nnx_migrate.nnx.writer.text import replacements, rewritten
 from nnx_migrate.sources.text import Edit
 
+_Record = TypeVar("_Record")
+
 
 class BodyEditor:
     """Edits one method of the class."""
 
-    def __init__(self, analysis: ClassAnalysis, names: FileNames, writer: ConstructionWriter, method: Method) -> None:
+    def __init__(
+        self, analysis: ClassAnalysis, names: FileNames, writer: ConstructionWriter, method: Method
+    ) -> None:
         self.analysis, self.names, self.writer, self.method = analysis, names, writer, method
         self.source = names.module.source
         self.sites = by_node({k: v for k, v in analysis.facts.sites.items() if not inside_maker(analysis, v)})
@@ -132,7 +139,9 @@ class BodyEditor:
     # ---- what is removed --------------------------------------------------------------------------------
 
     def _find_aliases(self, body: Sequence[ast.stmt]) -> None:
-        """Local names that only ever hold one submodule or parameter: read as `self.<attribute>` from now on."""
+        """Local names that only ever hold one submodule or parameter: read as `self.<attribute>` from now
+        on.
+        """
         stores: dict[str, list[ast.stmt]] = {}
         for statement in (n for s in body for n in ast.walk(s) if isinstance(n, ast.stmt)):
             for name in assigned_names(statement):
@@ -161,7 +170,12 @@ class BodyEditor:
         """Assignments of static locals that only constructions read."""
         while True:
             reads = self.remaining_reads(body)
-            everything = {n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+            everything = {
+                n.id
+                for s in body
+                for n in ast.walk(s)
+                if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+            }
             dead = [
                 statement
                 for statement in (n for s in body for n in ast.walk(s) if isinstance(n, ast.stmt))
@@ -264,12 +278,14 @@ def rng_attribute(stream: str) -> str:
 _LAYER_METHODS = frozenset({"attend", "initialize_carry"})
 
 
-def by_node(table: object) -> dict[ast.AST, object]:
+def by_node(table: Mapping[tuple[Context, ast.AST], _Record]) -> dict[ast.AST, _Record]:
     """Records by node alone; a node that several contexts see differently is refused."""
-    found: dict[ast.AST, object] = {}
-    for (_, node), value in table.items():  # type: ignore[attr-defined]
+    found: dict[ast.AST, _Record] = {}
+    for (_, node), value in table.items():
         if node in found and found[node] is not value:
-            raise Refuse("unsupported-syntax", "code that is reached in several ways creates or calls modules", node)
+            raise Refuse(
+                "unsupported-syntax", "code that is reached in several ways creates or calls modules", node
+            )
         found[node] = value
     return found
 

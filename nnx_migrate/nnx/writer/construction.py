@@ -152,7 +152,9 @@ class ConstructionWriter:
         dims: list[Dim] = []
         for call in site.deciding_calls:
             if call.method == size.method:
-                dims.append(self._dim(_at_path(_bound_argument(cls, call, size.path[0]), size.path[1:]), size.axis))
+                dims.append(
+                    self._dim(_at_path(_bound_argument(cls, call, size.path[0]), size.path[1:]), size.axis)
+                )
         if not dims:
             raise Refuse("unknown-size", f"`{describe(site)}` is never called in the class", site.call)
         return self._one(site, dims)
@@ -173,7 +175,7 @@ def _at_path(value: Any, path: tuple[str | int, ...]) -> Any:
     from nnx_migrate.linen.values import Input
 
     for part in path:
-        if isinstance(value, dict) and part in value:
+        if isinstance(value, dict) and part in value:  # noqa: SIM114
             value = value[part]
         elif isinstance(value, tuple | list) and isinstance(part, int) and part < len(value):
             value = value[part]

@@ -34,9 +34,13 @@ def field_parameters(cls: LinenClass, names: FileNames) -> list[Parameter]:
         annotated, defaulted = (True, True) if own else inherited_field(item, cls, names.project)
         text = item.name
         if annotated:
-            text += ": " + one_line(rewritten(source, item.annotation, names.replacement_in(item.owner.module)))
+            text += ": " + one_line(
+                rewritten(source, item.annotation, names.replacement_in(item.owner.module))
+            )
         if not defaulted:
-            raise Refuse("unknown-base", f"the default of the inherited field `{item.name}` isn't known here", cls.node)
+            raise Refuse(
+                "unknown-base", f"the default of the inherited field `{item.name}` isn't known here", cls.node
+            )
         default = default_text(item, names)
         if default is not None:
             text += f" = {default}" if annotated else f"={default}"
@@ -50,7 +54,11 @@ def _in_valid_order(parameters: list[Parameter], cls: LinenClass) -> list[Parame
     for parameter in parameters:
         has_default = "=" in parameter.text.replace("==", "")
         if seen_default and not has_default:
-            raise Refuse("unsupported-syntax", f"field `{parameter.name}` has no default but follows one that has", cls.node)
+            raise Refuse(
+                "unsupported-syntax",
+                f"field `{parameter.name}` has no default but follows one that has",
+                cls.node,
+            )
         seen_default = seen_default or has_default
     return parameters
 
@@ -79,7 +87,9 @@ def _trailing_comment(item: Field, names: FileNames) -> str:
     return rest if rest.startswith("#") else ""
 
 
-def signature(parameters: Sequence[Parameter], keyword_only: Sequence[str], indent: str, unit: str, limit: int) -> list[str]:
+def signature(
+    parameters: Sequence[Parameter], keyword_only: Sequence[str], indent: str, unit: str, limit: int
+) -> list[str]:
     """The `def __init__` lines."""
     texts = ["self", *(p.text for p in parameters), *(["*", *keyword_only] if keyword_only else [])]
     single = f"{indent}def __init__({', '.join(texts)}):"

@@ -46,7 +46,10 @@ class Emitter:
     def _line(self, line: Line, indent: str) -> list[str]:
         name = self.allocator.text
         if not line.callee:
-            return [f"{indent}{part}" if i == 0 else part for i, part in enumerate(f"{name(line.text)}{line.comment}".split("\n"))]
+            return [
+                f"{indent}{part}" if i == 0 else part
+                for i, part in enumerate(f"{name(line.text)}{line.comment}".split("\n"))
+            ]
         arguments = [name(a) for a in line.arguments]
         prefix, closing = name(line.text), line.closing
         text = call_text(line.callee, arguments, indent, prefix, self.limit, closing)

@@ -24,7 +24,8 @@ _PHI = re.compile(r"§p\d+")
 class Inheritance:
     """The relation of a class to its converted base class.
 
-    `calls_super` tells whether the base's constructor makes what the base's methods use here, too. If none of its
+    `calls_super` tells whether the base's constructor makes what the base's methods use here, too. If none
+    of its
     modules occur in the subclass, the subclass sets everything itself.
     """
 
@@ -38,7 +39,9 @@ class Inheritance:
         elif not inherited:
             self.calls_super = False
         else:
-            raise Refuse("unknown-base", f"only some of the modules of `{base.cls.name}` are used", analysis.cls.node)
+            raise Refuse(
+                "unknown-base", f"only some of the modules of `{base.cls.name}` are used", analysis.cls.node
+            )
         if any(call in inherited and inherited[call].context != theirs[call].context for call in theirs):
             pass  # a method of the base that is reached by another way: the same module
         for call, site in inherited.items():
@@ -51,7 +54,9 @@ class Inheritance:
             if isinstance(site, Site):
                 theirs = self.base.constructions.get(call)
                 callee, arguments = writer.parts(site)
-                if theirs is not None and _PHI.sub("", theirs) != _PHI.sub("", f"{callee}({', '.join(arguments)})"):
+                if theirs is not None and _PHI.sub("", theirs) != _PHI.sub(
+                    "", f"{callee}({', '.join(arguments)})"
+                ):
                     detail = f"`{site.attribute}` needs other sizes than in `{self.base.cls.name}`"
                     raise Refuse("sizes-differ", detail, self.analysis.cls.node)
 

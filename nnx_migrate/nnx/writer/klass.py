@@ -14,14 +14,13 @@ from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Instance
 from nnx_migrate.nnx.writer.allocation import NameAllocator, size_tokens
-from nnx_migrate.nnx.writer.body import rng_attribute
-from nnx_migrate.nnx.writer.body import BodyEditor, inside_maker
+from nnx_migrate.nnx.writer.body import BodyEditor, inside_maker, rng_attribute
 from nnx_migrate.nnx.writer.construction import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor import Parameter, field_assignments, field_parameters, signature
 from nnx_migrate.nnx.writer.emit import Emitter
-from nnx_migrate.nnx.writer.naming import Names, name_sites
 from nnx_migrate.nnx.writer.inheritance import Inheritance
 from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.naming import Names, name_sites
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.residual import Node, Residual
 from nnx_migrate.nnx.writer.setup import SetupWriter
@@ -93,14 +92,20 @@ class ClassWriter:
                 raise Refuse("unsupported-api", f"the class defines `{name}`", cls.node)
         for site in self.analysis.sites:
             if site.foreign and not inside_maker(self.analysis, site):
-                raise Refuse("unsupported-syntax", "a module is created in a function outside of the class", site.call)
+                raise Refuse(
+                    "unsupported-syntax", "a module is created in a function outside of the class", site.call
+                )
+        if cls.field(RNGS) is not None:
+            raise Refuse("name-clash", f"the class has a field `{RNGS}`", cls.node)
         if any(keyword.arg != "metaclass" for keyword in cls.node.keywords):
             raise Refuse("unsupported-syntax", "the class is defined with keyword arguments", cls.node)
         for decorator in cls.node.decorator_list:
             function = decorator.func if isinstance(decorator, ast.Call) else decorator
-            name = self.names.qualified(function)
-            if name is None or name.startswith("flax.") or name.rpartition(".")[2] == "dataclass":
-                raise Refuse("unsupported-syntax", f"the class decorator `{ast.unparse(decorator)}`", cls.node)
+            resolved = self.names.qualified(function)
+            if resolved is None or resolved.startswith("flax.") or resolved.rpartition(".")[2] == "dataclass":
+                raise Refuse(
+                    "unsupported-syntax", f"the class decorator `{ast.unparse(decorator)}`", cls.node
+                )
 
     def _find_base(self) -> None:
         """The converted base class; mixins without state need no constructor."""
@@ -113,7 +118,9 @@ class ClassWriter:
             try:
                 base = self.converted(bases[0])
             except Refuse as refusal:
-                raise Refuse("base-not-converted", f"`{bases[0].name}`: {refusal.detail}", self.cls.node) from None
+                raise Refuse(
+                    "base-not-converted", f"`{bases[0].name}`: {refusal.detail}", self.cls.node
+                ) from None
             self.inheritance = Inheritance(self.analysis, base)
 
     @property
@@ -129,7 +136,11 @@ class ClassWriter:
 
     def _name_everything(self) -> None:
         for name, slot in self.analysis.session.attributes.items():
-            if isinstance(slot.value, Instance) and not slot.value.site.attribute and slot.value.site.method == "setup":
+            if (
+                isinstance(slot.value, Instance)
+                and not slot.value.site.attribute
+                and slot.value.site.method == "setup"
+            ):
                 slot.value.site.attribute = name
         names = Names(self.analysis)
         setup_sites = [s for s in self.analysis.sites if s.method == "setup"]
@@ -210,7 +221,9 @@ class ClassWriter:
         lines = Emitter(allocator, unit, self.limit).lines(nodes, indent + unit)
         setup_text = TOKEN.sub(lambda m: parameters.get(m.group()) or m["name"], setup_text)
         streams = self._streams()
-        lines = [f"{indent}{unit}self.{name} = {RNGS}.{stream}.fork()" for stream, name in streams.items()] + lines
+        lines = [
+            f"{indent}{unit}self.{name} = {RNGS}.{stream}.fork()" for stream, name in streams.items()
+        ] + lines
         uses_rngs = any(RNGS in line for line in lines) or RNGS in setup_text
         uses_rngs = uses_rngs or (self._super is not None and self._super.base.needs_rngs)
         written.needs_rngs = uses_rngs
@@ -258,12 +271,18 @@ class ClassWriter:
         """The random streams that the class's own methods draw from, with the attributes that hold them."""
         calls = self.analysis.facts.rng_calls
         own = {node for method in self._own_methods() for node in ast.walk(method.node)}
-        return {stream: rng_attribute(stream) for (_, node), stream in sorted(calls.items(), key=lambda c: c[1]) if node in own}
+        return {
+            stream: rng_attribute(stream)
+            for (_, node), stream in sorted(calls.items(), key=lambda c: c[1])
+            if node in own
+        }
 
     def _size_names(self, nodes: list[Node], setup_text: str, written: WrittenClass) -> dict[str, str]:
         session = self.analysis.session
         found = SizeNames(
-            frozenset(f.name for f in self.cls.fields), session.input_ranks, paths=input_paths(list(session.inputs_seen))
+            frozenset(f.name for f in self.cls.fields),
+            session.input_ranks,
+            paths=input_paths(list(session.inputs_seen)),
         )
         for token in size_tokens(nodes):
             found.use(token)
@@ -287,7 +306,11 @@ class ClassWriter:
     def _taken_names(self) -> set[str]:
         names = {f.name for f in self.cls.own_fields} | {RNGS, "self"} | set(self.renderer.needed)
         for method in self._own_methods():
-            names.update(n.id for n in ast.walk(method.node) if isinstance(n, ast.Name) and n.id in self.renderer.needed)
+            names.update(
+                n.id
+                for n in ast.walk(method.node)
+                if isinstance(n, ast.Name) and n.id in self.renderer.needed
+            )
         names.update(self.names.module.scopes.module.bindings)
         return names
 
@@ -314,7 +337,11 @@ class ClassWriter:
             following = self._first_after(own[-1])
             tail = "\n" if following is None or following.lineno > (own[-1].end_lineno or 0) + 1 else "\n\n"
             before = self.source.line_text(own[0].lineno - 1).strip()
-            lead = "\n" if before and own[0].lineno - 1 > self.cls.node.lineno and not before.startswith("#") else ""
+            lead = (
+                "\n"
+                if before and own[0].lineno - 1 > self.cls.node.lineno and not before.startswith("#")
+                else ""
+            )
             return [*edits, Edit(start, end, lead + text + tail)]
         first = next((m for m in self.cls.node.body if isinstance(m, ast.FunctionDef)), None)
         if first is None:

@@ -66,11 +66,15 @@ class FileNames:
 
     def replacement_in(self, module: Module) -> Callable[[ast.AST], str | None]:
         """`replacement` for code that comes from another module but is written into this one."""
-        other = self if module is self.module else FileNames(module, self.project, self.requests, self.helpers)
+        other = (
+            self if module is self.module else FileNames(module, self.project, self.requests, self.helpers)
+        )
         return other.replacement
 
     def replacement(self, node: ast.AST) -> str | None:
-        """The new text of a reference to Linen (`nn.relu` -> `nnx.relu`, `nn.Module` -> `nnx.Module`), or None."""
+        """The new text of a reference to Linen (`nn.relu` -> `nnx.relu`, `nn.Module` -> `nnx.Module`), or
+        None.
+        """
         if not isinstance(node, ast.Name | ast.Attribute):
             return None
         name = self.qualified(node)

@@ -27,7 +27,9 @@ _SHORT = {
     "Conv": "conv",
 }
 # What nnx.Module itself defines, and what the constructor's parameters are called.
-RESERVED = frozenset({"train", "eval", "sow", "perturb", "iter_modules", "iter_children", "set_attributes", "rngs"})
+RESERVED = frozenset(
+    {"train", "eval", "sow", "perturb", "iter_modules", "iter_children", "set_attributes", "rngs"}
+)
 
 
 def snake_case(name: str) -> str:
@@ -55,7 +57,7 @@ def plural(name: str) -> str:
 
 def singular(name: str) -> str:
     """The loop variable for the elements of a list attribute."""
-    if name.endswith("_layers") or name.endswith("_list"):
+    if name.endswith(("_layers", "_list")):
         return name.rpartition("_")[0]
     if name.endswith("ies"):
         return name[:-3] + "y"

@@ -1,7 +1,10 @@
-"""The residual constructor: the part of a compact method that creates modules, with the control flow it needs.
+"""The residual constructor: the part of a compact method that creates modules, with the control flow it
+needs.
 
-The method's statements are walked in order. What stays is: constructions (as `self.<attribute> = ...`), the static
-local variables that they read, the loops and conditions around them, and assignments of sizes that control flow
+The method's statements are walked in order. What stays is: constructions (as `self.<attribute> = ...`), the
+static
+local variables that they read, the loops and conditions around them, and assignments of sizes that control
+flow
 changes (`Phi`). Texts hold tokens for sizes until `NameAllocator` gives them names.
 """
 
@@ -36,7 +39,11 @@ class Line:
     @property
     def full(self) -> str:
         """Everything on one line, tokens and all."""
-        return f"{self.text}{self.callee}({', '.join(self.arguments)}){self.closing}" if self.callee else self.text
+        return (
+            f"{self.text}{self.callee}({', '.join(self.arguments)}){self.closing}"
+            if self.callee
+            else self.text
+        )
 
 
 @dataclass
@@ -97,7 +104,9 @@ class Residual:
     def _collect(self, nodes: Sequence[Node]) -> None:
         """Find the tokens in the texts: phis that need assignments, locals that need their statements."""
         for node in nodes:
-            text = node.full if isinstance(node, Line) else node.header if isinstance(node, Block) else node.text
+            text = (
+                node.full if isinstance(node, Line) else node.header if isinstance(node, Block) else node.text
+            )
             for match in TOKEN.finditer(text):
                 if match["kind"] == "p":
                     self.phis.add(int(match["id"]))
@@ -142,7 +151,7 @@ class Residual:
         value = getattr(statement, "value", None)
         if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign) or value is None:
             return False
-        return ((self.context, statement) in self.analysis.facts.static_statements)
+        return (self.context, statement) in self.analysis.facts.static_statements
 
     def _comment(self, statement: ast.stmt) -> str:
         line = self.writer.names.module.source.line_text(statement.end_lineno or 0)
@@ -169,7 +178,9 @@ class Residual:
     def _within(self, control: Control, statement: ast.stmt) -> bool:
         return not isinstance(control.node, ast.stmt) and any(n is control.node for n in ast.walk(statement))
 
-    def _comprehension(self, node: ast.ListComp | ast.GeneratorExp, body: list[Node], site: Site | VariableSite) -> list[Node]:
+    def _comprehension(
+        self, node: ast.ListComp | ast.GeneratorExp, body: list[Node], site: Site | VariableSite
+    ) -> list[Node]:
         generator = node.generators[0]
         if generator.ifs:
             raise Refuse("unsupported-syntax", "modules created in a comprehension with a condition", node)
@@ -193,7 +204,10 @@ class Residual:
     def _if(self, statement: ast.If) -> list[Node]:
         decided = self.analysis.facts.decided.get((self.context, statement))
         if decided is not None:
-            return [*self._own_of(statement.test, statement), *self._block(statement.body if decided else statement.orelse)]
+            return [
+                *self._own_of(statement.test, statement),
+                *self._block(statement.body if decided else statement.orelse),
+            ]
         body, orelse = self._block(statement.body), self._block(statement.orelse)
         for phi in self._phis_at(statement):
             assignments = [self._assign(phi, dim_index) for dim_index in (0, 1)]
@@ -218,19 +232,23 @@ class Residual:
     def _needs_exit(self, statement: ast.If) -> bool:
         """Whether modules are created behind an `if` that may leave the method."""
         facts = self.analysis.facts
-        later = [*facts.sites.values(), *facts.variables.values()]
+        later: list[Site | VariableSite] = [*facts.sites.values(), *facts.variables.values()]
         below = [s for s in later if any(c.node is statement and c.branch == "after" for c in s.controls)]
         if not below:
             return False
         if self._is_static_test(statement.test):
             return True
         if not self._default_skips(statement):
-            raise Refuse("dynamic-construction", "modules are created behind a `return` that a call decides", statement)
+            raise Refuse(
+                "dynamic-construction", "modules are created behind a `return` that a call decides", statement
+            )
         return False
 
     def _is_static_test(self, test: ast.expr) -> bool:
         static = self.analysis.facts.static_names
-        return not any(isinstance(n, ast.Name) and static.get((self.context, n)) is False for n in ast.walk(test))
+        return not any(
+            isinstance(n, ast.Name) and static.get((self.context, n)) is False for n in ast.walk(test)
+        )
 
     def _default_skips(self, statement: ast.If) -> bool:
         """Whether the method doesn't leave here with the defaults of its arguments."""
@@ -265,7 +283,9 @@ class Residual:
         """What a helper function creates, at the place of its call."""
         closure = self.analysis.facts.functions.get((self.context, call))
         if closure is None:
-            raise Refuse("unsupported-syntax", "a module is created in a function that can't be followed", call)
+            raise Refuse(
+                "unsupported-syntax", "a module is created in a function that can't be followed", call
+            )
         inner = Residual(self.analysis, self.renderer, self.writer, (*self.context, call))
         inner.phis = self.phis
         inner.sites = {}
@@ -278,7 +298,9 @@ class Residual:
         controls = sites[0].controls
         for control in reversed([c for c in controls if self._within(c, statement)]):
             if not isinstance(control.node, ast.IfExp):
-                raise Refuse("unsupported-syntax", "a helper that creates modules is called in a comprehension", call)
+                raise Refuse(
+                    "unsupported-syntax", "a helper that creates modules is called in a comprehension", call
+                )
             header = self._condition(control.node.test, control.branch == "orelse", sites)
             nodes = [Block(f"if {header}:", nodes)] if header else nodes
         return nodes
@@ -304,13 +326,16 @@ class Residual:
         if not body and not after and not (assigned_names(statement) & self._needed_after(statement)):
             return own
         if any(isinstance(n, ast.Break | ast.Continue | ast.Return) for n in ast.walk(statement)):
-            raise Refuse("unsupported-syntax", "modules are created in a loop that may be left early", statement)
+            raise Refuse(
+                "unsupported-syntax", "modules are created in a loop that may be left early", statement
+            )
         header = self._loop_header(statement.target, statement.iter)
         lists, sublists = self._lists(statement)
         return [*own, *before, *lists, Block(header, [*sublists, *body, *after], is_loop=True)]
 
     def _loop_header(self, target: ast.expr, iterable: ast.expr) -> str:
-        return f"for {self.writer.names.module.source.segment(target)} in {self.renderer.text(iterable, self.context)}:"
+        names = self.writer.names.module.source.segment(target)
+        return f"for {names} in {self.renderer.text(iterable, self.context)}:"
 
     def _lists(self, loop: ast.AST) -> tuple[list[Node], list[Node]]:
         """Empty lists for the modules that a loop creates: before it, and at the start of each round."""
@@ -339,7 +364,11 @@ class Residual:
 
     def _function(self, statement: ast.FunctionDef) -> list[Node]:
         if statement.name in self.renderer.needed:
-            raise Refuse("unsupported-syntax", f"a construction depends on the local function `{statement.name}`", statement)
+            raise Refuse(
+                "unsupported-syntax",
+                f"a construction depends on the local function `{statement.name}`",
+                statement,
+            )
         return []
 
     # ---- sizes ------------------------------------------------------------------------------------------
@@ -357,7 +386,9 @@ class Residual:
 
 
 def _align(body: list[Node], orelse: list[Node]) -> None:
-    """Where one branch of a loop's condition appends a module, the other appends None: indices stay aligned."""
+    """Where one branch of a loop's condition appends a module, the other appends None: indices stay
+    aligned.
+    """
     appended = [_appended(nodes) for nodes in (body, orelse)]
     body.extend(Line(f"{target}None)") for target in appended[1] if target not in appended[0])
     orelse.extend(Line(f"{target}None)") for target in appended[0] if target not in appended[1])

@@ -11,8 +11,8 @@ from nnx_migrate.linen.sites import Phi, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Iterated, ModuleList
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
-from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.text import call_text, indentation, replacements
 from nnx_migrate.nnx.writer.variables import variable_text
@@ -33,14 +33,17 @@ class SetupWriter:
         self.writer, self.setup = writer, setup
         self.source = names.module.source
         self.limit = 100
-        self.sites = {node: site for (_, node), site in analysis.facts.sites.items() if site.method == "setup"}
+        self.sites = {
+            node: site for (_, node), site in analysis.facts.sites.items() if site.method == "setup"
+        }
         self.loop_sizes: dict[ast.AST, list[Phi]] = {}
         self.variables = {n: v for (_, n), v in analysis.facts.variables.items() if v.method == "setup"}
 
     def text(self, limit: int) -> str:
         """The lines of the body; sizes appear as tokens.
 
-        Written again while it turns out that a size is carried through a loop over modules that setup creates:
+        Written again while it turns out that a size is carried through a loop over modules that setup
+        creates:
         the loop that creates them then carries it, too.
         """
         self.limit = limit
@@ -81,7 +84,11 @@ class SetupWriter:
     def _text(self) -> str:
         body = self.setup.node.body
         first = body[0]
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        if (
+            isinstance(first, ast.Expr)
+            and isinstance(first.value, ast.Constant)
+            and isinstance(first.value.value, str)
+        ):
             body = body[1:]
         if not body:
             return ""
@@ -173,7 +180,9 @@ class SetupWriter:
         own = self._replace(node) if node in self.sites else None
         if own is not None:
             return own
-        for first, last, text in sorted(f for c in ast.iter_child_nodes(node) for f in replacements(self.source, c, self._replace)):
+        for first, last, text in sorted(
+            f for c in ast.iter_child_nodes(node) for f in replacements(self.source, c, self._replace)
+        ):
             pieces += (self.source.text[position:first], text)
             position = last
         return "".join([*pieces, self.source.text[position:end]])
@@ -181,7 +190,11 @@ class SetupWriter:
     def _needs_container(self, node: ast.Assign) -> bool:
         """Whether an attribute of self gets a list, tuple or dict that holds modules."""
         target = node.targets[0]
-        is_self = isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self"
+        is_self = (
+            isinstance(target, ast.Attribute)
+            and isinstance(target.value, ast.Name)
+            and target.value.id == "self"
+        )
         if not is_self:
             return False
         assert isinstance(target, ast.Attribute)

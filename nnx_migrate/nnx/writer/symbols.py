@@ -16,7 +16,9 @@ _AXES = {
 
 @dataclass(frozen=True)
 class SizeParameter:
-    """A constructor parameter for a size of an input: which argument of which method, and which axis of it."""
+    """A constructor parameter for a size of an input: which argument of which method, and which axis of
+    it.
+    """
 
     name: str
     method: str
@@ -53,7 +55,9 @@ class SizeNames:
         found: dict[str, str] = {}
         for token, (path, axis) in sorted(self.used.items(), key=lambda item: (str(item[1][0]), -item[1][1])):
             prefix = _prefix(path) if several else "in"
-            kind = _AXES.get(self.ranks.get(path, 0), {-1: "features"}).get(axis, f"size{axis}".replace("-", "_"))
+            kind = _AXES.get(self.ranks.get(path, 0), {-1: "features"}).get(
+                axis, f"size{axis}".replace("-", "_")
+            )
             name = f"{prefix}_{kind}"
             while name in self.taken or name in found.values():
                 name = f"input_{name}" if not name.startswith("input_") else name + "_"

@@ -49,7 +49,9 @@ def one_line(text: str) -> str:
     return re.sub(r",? ([)\]}])", lambda m: m.group(1), joined)
 
 
-def call_text(callee: str, arguments: list[str], indent: str, prefix: str, limit: int, suffix: str = "") -> str:
+def call_text(
+    callee: str, arguments: list[str], indent: str, prefix: str, limit: int, suffix: str = ""
+) -> str:
     """`callee(arguments)`, broken after the parenthesis where the line would be longer than `limit`.
 
     `prefix` is what stands in front of it on the line (without the indentation), `suffix` what follows.

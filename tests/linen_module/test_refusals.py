@@ -1,0 +1,151 @@
+"""What can't be converted with certainty is left alone, with a reason of the documented list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from nnx_migrate.linen.reasons import REASONS
+from tests.linen_module.fixture import convert
+
+HEADER = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
+
+CASES = {
+    "a flag of the call decides about parameters": (
+        "dynamic-construction",
+        """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x, wide):
+                if wide:
+                    x = nn.Dense(8)(x)
+                return x
+        """,
+    ),
+    "a flattened input of any rank": (
+        "unknown-size",
+        """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                x = x.reshape((x.shape[0], -1))
+                return nn.Dense(8)(x)
+        """,
+    ),
+    "a layer shared by inputs of two sizes": (
+        "sizes-differ",
+        """
+        class Model(nn.Module):
+            def setup(self):
+                self.dense = nn.Dense(8)
+
+            def __call__(self, x):
+                return self.dense(self.dense(x)[..., :4])
+        """,
+    ),
+    "a module that contains itself": (
+        "recursive-module",
+        """
+        class Model(nn.Module):
+            depth: int
+
+            @nn.compact
+            def __call__(self, x):
+                if self.depth > 0:
+                    x = Model(self.depth - 1)(x)
+                return nn.Dense(4)(x)
+        """,
+    ),
+    "a size that another library decides": (
+        "unknown-size",
+        """
+        from elsewhere import embed
+
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                return nn.Dense(8)(embed(x))
+        """,
+    ),
+    "an unknown base class": (
+        "unknown-base",
+        """
+        from elsewhere import Mixin
+
+        class Model(Mixin, nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                return nn.Dense(8)(x)
+        """,
+    ),
+    "a field with the name of the constructor's generator": (
+        "name-clash",
+        """
+        class Model(nn.Module):
+            rngs: int
+
+            @nn.compact
+            def __call__(self, x):
+                return nn.Dense(8)(x)
+        """,
+    ),
+    "a dropout layer whose mode nobody gives": (
+        "mode-flag",
+        """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                return nn.Dropout(0.5)(x)
+        """,
+    ),
+    "parameters that depend on initialisation": (
+        "unsupported-api",
+        """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                if self.is_initializing():
+                    return x
+                return nn.Dense(8)(x)
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize(("reason", "code"), CASES.values(), ids=CASES)
+def test_what_is_not_certain_is_refused_with_its_reason(tmp_path: Path, reason: str, code: str) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(HEADER + dedent(code).lstrip())
+    text, conversions = convert(path)
+    assert conversions.refused["model.Model"].reason == reason
+    assert text == path.read_text()
+
+
+def test_a_class_stays_as_it_is_when_one_of_its_submodules_does(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(
+        HEADER
+        + dedent(
+            """
+            class Part(nn.Module):
+                @nn.compact
+                def __call__(self, x):
+                    return nn.Dense(8)(x) if self.is_initializing() else x
+
+            class Model(nn.Module):
+                @nn.compact
+                def __call__(self, x):
+                    return nn.Dense(8)(Part()(x))
+            """
+        ).lstrip()
+    )
+    text, conversions = convert(path)
+    assert conversions.converted == {}
+    assert text == path.read_text()
+
+
+def test_reasons_say_what_why_and_what_to_do() -> None:
+    for reason in REASONS.values():
+        assert reason.what and reason.why and reason.advice
