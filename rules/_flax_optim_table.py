@@ -73,7 +73,7 @@ OPTIMIZERS = {
         extra={"initial_accumulator_value": "0.0", "eps": "0.0"},
         only={"eps": ("1e-8", "1e-08")},
         static=("initial_accumulator_value", "eps"),
-        inexact="flax.optim.Adagrad added 1e-8 to the denominator: gradients near 1e-8 are scaled differently",
+        inexact="flax.optim.Adagrad added 1e-8 to the denominator: gradients near 1e-8 scale differently",
     ),
     "RMSProp": Optimizer(
         "rmsprop",
@@ -117,8 +117,8 @@ OPTIMIZERS = {
 
 REFUSED = {
     "LAMB": "optax.lamb trains parameters that are all zero (biases), flax.optim.LAMB never moved them",
-    "MultiOptimizer": "use optax.partition with one label per traversal and optax.set_to_zero() for the parameters "
-    "that no traversal matched (optax.masked would pass their gradients through)",
+    "MultiOptimizer": "use optax.partition with one label per traversal and optax.set_to_zero() for the "
+    "parameters that no traversal matched (optax.masked would pass their gradients through)",
     "WeightNorm": "Optax has no such wrapper; nnx.WeightNorm normalises in the layer",
 }
 
@@ -215,7 +215,8 @@ def _scaled(
         raise CannotBind("no learning rate is given, neither here nor with each step")
     scale_by_rate = f"{spell('optax.scale_by_learning_rate')}({rate})"
     if injected:
-        scale_by_rate = f"{spell('optax.inject_hyperparams')}({spell('optax.scale_by_learning_rate')})(learning_rate={rate or '0.0'})"
+        injected_rate = f"{spell('optax.inject_hyperparams')}({spell('optax.scale_by_learning_rate')})"
+        scale_by_rate = f"{injected_rate}(learning_rate={rate or '0.0'})"
     return (
         f"{spell('optax.chain')}({spell(f'optax.{optimizer.scale}')}({', '.join(arguments)}), "
         f"{spell('optax.add_decayed_weights')}({decay}), {scale_by_rate})"

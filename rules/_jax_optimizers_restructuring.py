@@ -1,4 +1,4 @@
-"""An optimizer triple (`opt_init, opt_update, get_params`) and all that hangs on it, restructured for Optax."""
+"""An optimizer triple (`opt_init, opt_update, get_params`) with all that hangs on it, moved to Optax."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ class Restructuring:
         statement = self.module.parents[call]
         targets = self._targets(statement)
         for index, kind in enumerate((INIT, UPDATE, PARAMS)):
-            if not (isinstance(targets[index], ast.Name) and self._unread(targets[index])):
+            target = targets[index]
+            if not (isinstance(target, ast.Name) and self._unread(target)):
                 self.follower.add(self.module, call, Element(index, 3, kind))
         self.follower.run([])
         if self.follower.escapes:
@@ -314,7 +315,7 @@ class Restructuring:
         else:
             params = self._fresh(module, call, ("params", "old_params"))
             lines.append(f"{params}, {tx_state} = {source.segment(state)}")
-        gradients = self._with_reads(module, grads, params if read is not None else "")
+        gradients = self._with_reads(module, grads)
         lines.append(f"{updates}, {tx_state} = {self.name}.update({gradients}, {tx_state}, {params})")
         start = source.span(statement)[0]
         self.patches.replace(module, (start, start), "".join(f"{line}\n{margin}" for line in lines))
@@ -328,7 +329,7 @@ class Restructuring:
             reads.append(read.value)
         return reads
 
-    def _with_reads(self, module: Module, grads: ast.expr, params: str) -> str:
+    def _with_reads(self, module: Module, grads: ast.expr) -> str:
         """Source of the gradients, with `get_params(...)` inside of it rewritten."""
         for node in ast.walk(grads):
             if isinstance(node, ast.Call) and node in self.semantics.reads:
@@ -358,7 +359,7 @@ class Restructuring:
         return None
 
     def _fresh(self, module: Module, at: ast.AST, names: tuple[str, ...]) -> str:
-        """The first name that means nothing yet in the function around a node, nor in functions inside of it."""
+        """The first name that means nothing yet in the function around a node and those inside of it."""
         scope = module.scope_at(at)
         inner = [s for s in module.scopes.all_scopes() if s is scope or _inside(s.node, scope.node, module)]
         for name in names:
@@ -379,9 +380,9 @@ def _stores(statements: list[ast.stmt], spelled: str) -> bool:
     """True where one of the statements assigns to a name or attribute."""
     for statement in statements:
         for node in ast.walk(statement):
-            if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
-                if ast.unparse(node) == spelled:
-                    return True
+            stores = isinstance(node, ast.Name | ast.Attribute) and not isinstance(node.ctx, ast.Load)
+            if stores and ast.unparse(node) == spelled:
+                return True
     return False
 
 

@@ -77,7 +77,7 @@ class Patches:
             self.edits[module].append(edit)
 
     def take(self, module: Module, node: ast.AST) -> str:
-        """A node's source with the edits made inside of it so far; these are forgotten: it moves elsewhere."""
+        """A node's source with the edits made inside of it, which are forgotten: it moves elsewhere."""
         start, end = module.source.span(node)
         inside = [e for e in self.edits.get(module, []) if start <= e.start and e.end <= end]
         for edit in inside:

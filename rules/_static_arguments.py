@@ -9,7 +9,7 @@ from nnx_migrate.engine.callees import PARTIAL, Callees, FunctionNode
 from nnx_migrate.names.modules import Module
 
 JIT = {"jax.jit", "jax.api.jit", "flax.nnx.jit"}
-# Options whose meaning doesn't depend on which other arguments are static (in_shardings counts only the traced).
+# Options that mean the same whichever arguments are static (in_shardings counts only the others).
 _OPTIONS = {"static_argnums", "static_argnames", "donate_argnums", "donate_argnames", "inline", "keep_unused",
             "backend", "device"}  # fmt: skip
 

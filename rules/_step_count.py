@@ -49,18 +49,19 @@ def _loop_variable(
         return False
     target, values = loop.target, loop.iter
     if isinstance(target, ast.Tuple):
-        enumerated = isinstance(values, ast.Call) and follower.callees.name(module, values.func) is None
-        enumerated = enumerated and isinstance(values.func, ast.Name) and values.func.id == "enumerate"  # type: ignore[union-attr]
-        if (
-            not enumerated
-            or len(values.args) != 1
-            or values.keywords
-            or target.elts[0] is not bindings[0].node
-        ):  # type: ignore[union-attr]
+        if target.elts[0] is not bindings[0].node or not _is_enumerate(values, module, follower):
             return False
     elif target is not bindings[0].node or not _is_range(values, module, follower):
         return False
     return _once(call, module, loop) and _same_block(start, loop, module)
+
+
+def _is_enumerate(node: ast.expr, module: Module, follower: Follower) -> bool:
+    """`enumerate(values)`, from 0."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "enumerate"):
+        return False
+    own = follower.callees.name(module, node.func) is not None
+    return not own and len(node.args) == 1 and not node.keywords
 
 
 def _is_range(node: ast.expr, module: Module, follower: Follower) -> bool:

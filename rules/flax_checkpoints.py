@@ -59,11 +59,11 @@ class FlaxCheckpoints(Rule):
 
     Fix safety
     ----------
-    Safe. The module keeps `keep`, `keep_every_n_steps`, `overwrite`, `prefix` and `step` as they were, saves
-    before it returns, gives the target back where there is no checkpoint, makes relative paths absolute, and
-    reads what `flax.training.checkpoints` wrote: Orbax folders and, from older releases, msgpack files. Left
-    alone, with a reason: `AsyncManager`, `gda_manager`, `orbax_checkpointer`, `convert_pre_linen`, and calls
-    whose arguments are hidden behind `**`.
+    Safe. The module keeps `keep`, `keep_every_n_steps`, `overwrite`, `prefix` and `step` as they were,
+    saves before it returns, gives the target back where there is no checkpoint, makes relative paths
+    absolute, and reads what `flax.training.checkpoints` wrote: Orbax folders and, from older releases,
+    msgpack files. Left alone, with a reason: `AsyncManager`, `gda_manager`, `orbax_checkpointer`,
+    `convert_pre_linen`, and calls whose arguments are hidden behind `**`.
 
     Since
     -----

@@ -55,20 +55,20 @@ class FlaxOptim(ProjectRule):
         grads = jax.grad(loss_fn)(optimizer.params)
         optimizer = optimizer.apply_gradients(grads=grads)
 
-    A `TrainState` is, as the optimizer was, one pytree that holds parameters, optimizer state and step, so that
-    train steps under jit and pmap keep their form. A learning rate given with each step becomes a
+    A `TrainState` is, as the optimizer was, one pytree that holds parameters, optimizer state and step, so
+    that train steps under jit and pmap keep their form. A learning rate given with each step becomes a
     hyperparameter of the optimizer state (`optax.inject_hyperparams`).
 
     Fix safety
     ----------
-    Safe where optimizers can be followed from their construction to every use in the project. The parameters
-    after each step are those of `flax.optim` up to rounding: defaults that differ in Optax are written out
-    (Momentum's 0.9, RMSProp's place of epsilon). Before the first step, `step` is a Python int. Unsafe where
-    optimizers are saved and restored: checkpoints of the old optimizer don't fit the new state (see
-    `nnx-migrate checkpoint`); and for Adagrad, whose epsilon Optax can't express. Left alone, with a reason:
-    LAMB (treats all-zero parameters differently), LARS with weight decay, MultiOptimizer, WeightNorm, optimizers
-    of pre-Linen models, those whose use of `param_states`, `hyper_params` or `compute_gradient` needs a person,
-    and those that go where they can't be followed.
+    Safe where optimizers can be followed from their construction to every use in the project. The
+    parameters after each step are those of `flax.optim` up to rounding: defaults that differ in Optax are
+    written out (Momentum's 0.9, RMSProp's place of epsilon). Before the first step, `step` is a Python
+    int. Unsafe where optimizers are saved and restored: checkpoints of the old optimizer don't fit the
+    new state (see `nnx-migrate checkpoint`); and for Adagrad, whose epsilon Optax can't express. Left
+    alone, with a reason: LAMB (treats all-zero parameters differently), LARS with weight decay,
+    MultiOptimizer, WeightNorm, optimizers of pre-Linen models, those whose use of `param_states`,
+    `hyper_params` or `compute_gradient` needs a person, and those that go where they can't be followed.
 
     Since
     -----
@@ -84,7 +84,7 @@ class FlaxOptim(ProjectRule):
     since = "flax>=0.6"
 
     def check_project(self, project: ProjectContext) -> Iterator[Finding]:
-        """One finding for each mention of `flax.optim`, with a fix for the group of optimizers it belongs to."""
+        """One finding for each mention of `flax.optim`, with a fix for the group that it belongs to."""
         found = [s for s in sites(project.project, "flax.optim") if _last(s) not in _MOVED]
         seeds = [s for s in found if _last(s) in OPTIMIZERS and _call(s) is not None]
         groups = _Groups(project, found, seeds)
@@ -203,7 +203,7 @@ class _Rewrite:
         return builder.name(qualified, at=at)
 
     def _check_models(self, modules: list[Module]) -> None:
-        """A TrainState can't hold a pre-Linen model: look for those beside and below the files that change."""
+        """A TrainState can't hold a pre-Linen model: look for some beside and below the files that change."""
         folders = {m.path.parent for m in modules}
         for module in self.groups.callees.mentioning("flax"):
             if not folders.isdisjoint([module.path.parent, *module.path.parents]):

@@ -52,12 +52,13 @@ class JaxExperimentalOptimizers(ProjectRule):
 
     Fix safety
     ----------
-    Safe where the three functions and the state can be followed to every use. Optax counts steps by itself:
-    the index that was passed has to be provably 0, 1, 2, ... wherever it matters (Adam, AdaMax, schedules),
-    because a constant or epoch index gave other bias corrections. Where the index isn't known to count and the
-    step size isn't known to be a number, the fix is unsafe. `clip_grads` and `l2_norm` follow in files whose
-    optimizer is restructured (equal in float32). Where anything else can't be shown, only the import is moved
-    to `jax.example_libraries.optimizers`, which behaves the same. For complex parameters Optax's Adam differs.
+    Safe where the three functions and the state can be followed to every use. Optax counts steps by
+    itself: the index that was passed has to be provably 0, 1, 2, ... wherever it matters (Adam, AdaMax,
+    schedules), because a constant or epoch index gave other bias corrections. Where the index isn't known
+    to count and the step size isn't known to be a number, the fix is unsafe. `clip_grads` and `l2_norm`
+    follow in files whose optimizer is restructured (equal in float32). Where anything else can't be
+    shown, only the import is moved to `jax.example_libraries.optimizers`, which behaves the same. For
+    complex parameters Optax's Adam differs.
 
     Since
     -----
@@ -73,7 +74,7 @@ class JaxExperimentalOptimizers(ProjectRule):
     since = "jax>=0.2.25"
 
     def check_project(self, project: ProjectContext) -> Iterator[Finding]:
-        """One finding for each optimizer, `clip_grads` and `l2_norm`; one for each import that can only move."""
+        """One finding per optimizer, `clip_grads` and `l2_norm`; one per import that can only move."""
         found = list(sites(project.project, *MODULES))
         seeds = [s for s in found if last(s) in OPTIMIZERS and call_of(s) is not None]
         callees = Callees(project.project)
@@ -105,7 +106,7 @@ class JaxExperimentalOptimizers(ProjectRule):
             yield from self._moves(project, module, why)
 
     def _moves(self, project: ProjectContext, module: Module, why: str) -> Iterator[Finding]:
-        """`jax.experimental.optimizers` → `jax.example_libraries.optimizers` in a file's imports and names."""
+        """`jax.experimental.optimizers` → `jax.example_libraries.optimizers` in imports and names."""
         file = project.file(module)
         for node, _, guard in module.scopes.imports:
             if guard.name not in ("NONE", "TYPING"):

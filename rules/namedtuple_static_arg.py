@@ -74,9 +74,10 @@ class NamedtupleStaticArg(ProjectRule):
     Fix safety
     ----------
     Safe where every instance can be followed to every use: reads of fields stay, `_replace` and `_asdict`
-    are rewritten, and the parameter is taken out of the static arguments. Left alone, with a reason: classes
-    whose instances are indexed, unpacked, iterated over, compared, saved, mapped over as pytrees, traced elsewhere or
-    handed to code out of sight; fields that hold arrays or can't be hashed; derived classes.
+    are rewritten, and the parameter is taken out of the static arguments. Left alone, with a reason:
+    classes whose instances are indexed, unpacked, iterated over, compared, saved, mapped over as pytrees,
+    traced elsewhere or handed to code out of sight; fields that hold arrays or can't be hashed; derived
+    classes.
 
     Since
     -----
@@ -324,7 +325,11 @@ class _Config:
             builder.name("dataclasses.dataclass", at=node),
         )
         margin = source.text[source.line_start(node.lineno) : source.span(node)[0]]
-        text = f"@{partial}({register}, data_fields=[], meta_fields=[{names}])\n{margin}@{frozen}(frozen=True)\n{margin}"
+        decorators = [
+            f"@{partial}({register}, data_fields=[], meta_fields=[{names}])",
+            f"@{frozen}(frozen=True)",
+        ]
+        text = "".join(f"{decorator}\n{margin}" for decorator in decorators)
         place = source.span(node)[0]
         patches.replace(self.module, (place, place), text)
         for call, module in self.semantics.replaced.items():

@@ -27,13 +27,16 @@ _ARRAYS = {"jax.Array", "jax.numpy.ndarray"}
 _TORCH_FACTORIES = {
     f"torch.{name}"
     for name in (
-        "tensor", "as_tensor", "from_numpy", "zeros", "ones", "full", "empty", "arange", "linspace", "eye", "rand",
-        "randn", "randint", "zeros_like", "ones_like", "rand_like", "randn_like", "cat", "stack", "from_dlpack",
+        "tensor", "as_tensor", "from_numpy", "from_dlpack", "zeros", "ones", "full", "empty", "arange",
+        "linspace", "eye", "rand", "randn", "randint", "zeros_like", "ones_like", "rand_like", "randn_like",
+        "cat", "stack",
     )
 }  # fmt: skip
 # Methods of a tensor that return a tensor (of the same class).
-_KEEPS = {"cpu", "cuda", "contiguous", "clone", "float", "half", "double", "bfloat16", "long", "int", "bool",
-          "to", "permute", "transpose", "reshape", "view", "squeeze", "unsqueeze", "flatten", "t"}  # fmt: skip
+_KEEPS = {
+    "cpu", "cuda", "contiguous", "clone", "float", "half", "double", "bfloat16", "long", "int", "bool", "to",
+    "permute", "transpose", "reshape", "view", "squeeze", "unsqueeze", "flatten", "t",
+}  # fmt: skip
 
 
 class TorchNumpyRoundtrip(Rule):
@@ -41,13 +44,14 @@ class TorchNumpyRoundtrip(Rule):
 
     What it finds
     -------------
-    `jnp.asarray(tensor.detach().cpu().numpy())` and `torch.from_numpy(np.asarray(array))` in their variants, where
-    it is certain that one side is a tensor and the other a JAX array.
+    `jnp.asarray(tensor.detach().cpu().numpy())` and `torch.from_numpy(np.asarray(array))` in their variants,
+    where it is certain that one side is a tensor and the other a JAX array.
 
     Why
     ---
-    NumPy has no bfloat16 that both sides know (`.numpy()` raises TypeError), and `torch.from_numpy(np.asarray(x))`
-    lets PyTorch write into memory that JAX takes to be immutable. Both sides speak DLPack.
+    NumPy has no bfloat16 that both sides know (`.numpy()` raises TypeError), and
+    `torch.from_numpy(np.asarray(x))` lets PyTorch write into memory that JAX takes to be immutable. Both
+    sides speak DLPack.
 
     Example
     -------
@@ -60,16 +64,16 @@ class TorchNumpyRoundtrip(Rule):
         tensor = torch.from_dlpack(array).clone()
 
     `clone` because DLPack shares memory: without it the next `optimizer.step()` would rewrite the JAX array
-    (`jnp.from_dlpack(tensor, copy=True)` shares it as well). It also makes strided and expanded tensors compact,
-    which JAX needs.
+    (`jnp.from_dlpack(tensor, copy=True)` shares it as well). It also makes strided and expanded tensors
+    compact, which JAX needs.
 
     Fix safety
     ----------
-    Unsafe: values, shapes and dtypes are the same, but where they live can differ. An array from `jnp.from_dlpack`
-    is committed to the tensor's device, one made from NumPy goes to JAX's default device, uncommitted; and a
-    tensor from a JAX array on a GPU stays there. Conversions with a dtype, a device or other arguments are
-    reported without a fix, and where it isn't certain what a value is, nothing is reported (TensorFlow's tensors
-    have `.numpy()` too).
+    Unsafe: values, shapes and dtypes are the same, but where they live can differ. An array from
+    `jnp.from_dlpack` is committed to the tensor's device, one made from NumPy goes to JAX's default
+    device, uncommitted; and a tensor from a JAX array on a GPU stays there. Conversions with a dtype, a
+    device or other arguments are reported without a fix, and where it isn't certain what a value is,
+    nothing is reported (TensorFlow's tensors have `.numpy()` too).
 
     Since
     -----

@@ -1,9 +1,10 @@
 """Following values through a project: from where they are made to every place that uses them.
 
-A rule that changes what an object *is* has to see all of its uses. `Follower` starts from seed expressions
-and moves along names, attributes of `self`, fields of the project's dataclasses, tuples, arguments and returns
-of the project's functions (also behind `jit`, `pmap`, `partial`). What the rule knows about the object itself
-(its attributes, the library calls that take it) it says through `Semantics`.
+A rule that changes what an object *is* has to see all of its uses. `Follower` starts from seed
+expressions and moves along names, attributes of `self`, fields of the project's dataclasses, tuples,
+arguments and returns of the project's functions (also behind `jit`, `pmap`, `partial`). What the rule
+knows about the object itself (its attributes, the library calls that take it) it says through
+`Semantics`.
 
 Two properties make the answer trustworthy:
 - closed: a use that isn't understood is an *escape*, and with an escape nothing may be rewritten;
@@ -73,6 +74,7 @@ class Follower:
         return calls[0] if len(calls) == 1 else None
 
     def escape(self, module: Module, node: ast.AST, why: str) -> None:
+        """A value gets out of sight here."""
         self.escapes.append(Escape(module, node, why))
 
     def add(self, module: Module, node: ast.expr, kind: Kind) -> None:

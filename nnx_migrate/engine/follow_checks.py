@@ -114,9 +114,10 @@ def _check_fields(follower: Follower) -> None:
 def _check_choices(follower: Follower) -> None:
     for node, value in list(follower.values.items()):
         choice = value.module.parents[node]
-        if isinstance(choice, ast.IfExp) and node is not choice.test:
-            if follower.kind_of(choice.body) != follower.kind_of(choice.orelse):
-                follower.escape(value.module, choice, "it is only one of two possible values")
+        if not isinstance(choice, ast.IfExp) or node is choice.test:
+            continue
+        if follower.kind_of(choice.body) != follower.kind_of(choice.orelse):
+            follower.escape(value.module, choice, "it is only one of two possible values")
 
 
 def _is(follower: Follower, node: ast.expr | None, kind: Kind) -> bool:

@@ -95,11 +95,11 @@ class Fields:
             ):
                 self.follower.escape(other, mention, f"`{cls.name}` is derived from or used as a value")
         for node in ast.walk(cls):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                if node.value.id == self_name(node, definition.module) and node.attr in self.names(owner):
-                    followed = self.followed.get((owner, node.attr))
-                    if followed is not None:
-                        self.follower.add(definition.module, node, followed)
+            own = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+            if own and node.value.id == self_name(node, definition.module):  # type: ignore[attr-defined]
+                followed = self.followed.get((owner, node.attr))  # type: ignore[attr-defined]
+                if followed is not None:
+                    self.follower.add(definition.module, node, followed)  # type: ignore[arg-type]
 
     def owner(self, module: Module, call: ast.Call) -> str | None:
         """The project dataclass that a call constructs."""
