@@ -149,3 +149,33 @@ def test_a_class_stays_as_it_is_when_one_of_its_submodules_does(tmp_path: Path) 
 def test_reasons_say_what_why_and_what_to_do() -> None:
     for reason in REASONS.values():
         assert reason.what and reason.why and reason.advice
+
+
+FACTORIES = (
+    "self.norm_fn()(x)",
+    "self.norm_fn(dtype=x.dtype)(x)",
+    "(lambda f: f(x))(self.norm_fn())",
+)
+
+
+@pytest.mark.parametrize("expression", FACTORIES)
+def test_modules_that_an_unknown_field_makes_are_not_left_in_the_call(tmp_path: Path, expression: str) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(
+        "from typing import Any\n"
+        + HEADER
+        + dedent(
+            f"""
+            class Model(nn.Module):
+                norm_fn: Any
+
+                @nn.compact
+                def __call__(self, x):
+                    x = nn.relu(x)
+                    return {expression}
+            """
+        ).lstrip()
+    )
+    text, conversions = convert(path)
+    assert conversions.refused["model.Model"].reason == "unknown-module"
+    assert text == path.read_text()

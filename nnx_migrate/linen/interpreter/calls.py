@@ -33,12 +33,14 @@ from nnx_migrate.linen.values import (
 )
 
 _ITERATORS = frozenset({"range", "enumerate", "zip", "reversed"})
+_MADE_BY = "the result of"
 _PARTIALS = frozenset({"functools.partial"})
 
 
 def call(frame: Frame, node: ast.Call) -> Any:
     """The value of a call expression."""
     target = evaluate(frame, node.func)
+    _refuse_unknown_module(frame, node, target)
     if _constructs(target):
         return modules.construct_or_bind(frame, node, target)
     args, kwargs, certain = arguments(frame, node)
@@ -47,6 +49,21 @@ def call(frame: Frame, node: ast.Call) -> Any:
     if not certain:
         return _uncertain(frame, node, target, args, kwargs)
     return apply(frame, target, args, kwargs, node)
+
+
+def _refuse_unknown_module(frame: Frame, node: ast.Call, target: Any) -> None:
+    """Refuse to call what an unknown factory or class made: it may be a module that Linen registers here.
+
+    Left in place, the NNX method would make a new one, with new parameters, at every call.
+    """
+    if frame.foreign:
+        return
+    by_text = isinstance(target, Expr) and target.text.endswith(")")
+    by_field = isinstance(target, Unknown) and target.reason.startswith(_MADE_BY)
+    inner = frame.session.facts.values.get((frame.context, node.func.func)) if isinstance(node.func, ast.Call) else None
+    by_class = isinstance(inner, Global) and inner.name.rpartition(".")[2][:1].isupper()
+    if by_text or by_field or by_class:
+        raise Refuse("unknown-module", f"what `{ast.unparse(node.func)[:80]}` is isn't known; it may be a module", node)
 
 
 def _constructs(target: Any) -> bool:
@@ -154,7 +171,7 @@ def _opaque_function(
         value = effect_value(frame.session, args[0])
         if isinstance(value, Array):
             return Array(value.shape, None)
-    return Unknown(f"the result of `{target.text}(...)` isn't known")
+    return Unknown(f"{_MADE_BY} `{target.text}(...)` isn't known")
 
 
 # ---- methods -----------------------------------------------------------------------------------------------

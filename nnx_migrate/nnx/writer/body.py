@@ -18,7 +18,7 @@ from nnx_migrate.nnx.writer.access import LoopAccess
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.residual import assigned_names
-from nnx_migrate.nnx.writer.text import replacements, rewritten
+from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line, replacements, rewritten
 from nnx_migrate.sources.text import Edit
 
 _Record = TypeVar("_Record")
@@ -71,7 +71,7 @@ class BodyEditor:
         if variable is not None:
             return f"self.{variable.attribute}[...]"
         if isinstance(node, ast.Call) and node in self.calls:
-            return self._layer_call(node, self.calls[node])
+            return self._layer_call(node, self.calls[node]) or self._joined_call(node)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in self.aliases:
             alias = self.aliases[node.id]
             if isinstance(alias, VariableSite):
@@ -129,8 +129,29 @@ class BodyEditor:
             raise Refuse(reason, rewrite.reason, call)
         if not rewrite.edits:
             return None
-        arguments = rewritten_arguments(call, rewrite, self.text)
-        return f"{self.text(call.func)}({', '.join(arguments)})"
+        arguments = [one_line(text) for text in rewritten_arguments(call, rewrite, self.text)]
+        return self._call_text(call, arguments)
+
+    def _joined_call(self, call: ast.Call) -> str | None:
+        """A call whose construction took several lines, on one line if it fits; None where it stays."""
+        if call.func not in self.sites or call.func.lineno == call.func.end_lineno:
+            return None
+        arguments = [one_line(self.text(node)) for node in call.args]
+        arguments += [
+            one_line(f"{k.arg}={self.text(k.value)}" if k.arg else f"**{self.text(k.value)}") for k in call.keywords
+        ]
+        if any("\n" in argument for argument in arguments) or "#" in self.source.segment(call):
+            return None
+        return self._call_text(call, arguments)
+
+    def _call_text(self, call: ast.Call, arguments: list[str]) -> str:
+        """The call, broken where the line would become too long."""
+        start, end = self.source.span(call)
+        line = self.source.text[self.source.line_start(call.lineno) : start]
+        rest = self.source.text[end:].partition("\n")[0]
+        indent = line[: len(line) - len(line.lstrip())]
+        limit = line_limit(self.source)
+        return call_text(self.text(call.func), arguments, indent, line.lstrip(), limit, rest)
 
     def _is_direct(self, call: ast.Call, site: Site) -> bool:
         """Whether the call is of the layer itself, not of a wrapper or partial around it."""
