@@ -12,6 +12,7 @@ from nnx_migrate import __version__
 COMMANDS = {
     "check": "find outdated patterns",
     "fix": "rewrite them",
+    "verify": "prove that the code before and after computes the same",
     "checkpoint": "carry trained parameters over",
     "demo": "see it all on a small bundled project",
     "rules": "list the rules",

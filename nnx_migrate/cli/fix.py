@@ -137,15 +137,20 @@ def _record(result: FixResult, root: Path) -> None:
     entries = {name: entry for f in result.fixed if f.fix for name, entry in f.fix.records.items()}
     if not entries:
         return
+    import json
+
     from nnx_migrate.numerics import parameter_map
+    from nnx_migrate.sources.writing import write_atomically
 
     path = root / parameter_map.DEFAULT_LOCATION
     try:
-        known = parameter_map.load(path) if path.exists() else parameter_map.ParameterMap()
-        new = parameter_map.from_json({"version": parameter_map.VERSION, "modules": entries})
-        known.modules.update(new.modules)
-        parameter_map.save(known, path)
-    except (OSError, parameter_map.MapFormatError) as error:
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        modules = {**known.get("modules", {}), **entries}
+        document = {"version": parameter_map.VERSION, "modules": dict(sorted(modules.items()))}
+        parameter_map.from_json(document, str(path))  # raises where somebody has damaged the file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, f"{json.dumps(document, indent=1, ensure_ascii=False)}\n".encode())
+    except (OSError, ValueError) as error:
         result.remaining.errors[path] = SourceError(f"the parameter map can't be updated: {error}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from nnx_migrate.engine.context import ProjectContext
 from nnx_migrate.engine.findings import FileChange, Fix, ImportRequest, Safety
@@ -64,8 +65,7 @@ class FixWriter:
             path: FileChange(tuple(edits.get(path, ())), tuple(dict.fromkeys(imports.get(path, ()))))
             for path in {**edits, **imports}
         }
-        entries = to_json(ParameterMap({class_key(c.cls): c.entries for c in group.conversions}))["modules"]
-        return Fix("convert to NNX", Safety.SAFE, changes, creates, entries)
+        return Fix("convert to NNX", Safety.SAFE, changes, creates, _records(group))
 
     @staticmethod
     def _needed(group: Group) -> list[tuple[Module, str]]:
@@ -73,3 +73,12 @@ class FixWriter:
         found = [(c.cls.module, name) for c in group.conversions for name in sorted(c.helpers)]
         uses = [i.reference for i in group.instances] + [v.reference for v in group.values]
         return found + [(use.module, HELPER) for use in uses]
+
+
+def _records(group: Group) -> dict[str, Any]:
+    """The parameter map's entries of each class, and which sizes its constructor newly takes."""
+    records = to_json(ParameterMap({class_key(c.cls): c.entries for c in group.conversions}))["modules"]
+    for conversion in group.conversions:
+        sizes = [{"name": s.name, "path": list(s.path), "axis": s.axis} for s in conversion.sizes if s.method == "__call__"]
+        records[class_key(conversion.cls)] |= {"sizes": sizes, "rngs": conversion.needs_rngs}
+    return dict(records)
