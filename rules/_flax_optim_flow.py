@@ -38,7 +38,7 @@ _RESTORED = {
     "flax.serialization.from_bytes": 0,
     "flax.serialization.from_state_dict": 0,
 }
-_OUTPUT = {"print", "logging.info", "absl.logging.info", "pprint.pprint"}
+_OUTPUT = {"logging.info", "absl.logging.info", "pprint.pprint"}
 
 
 @dataclass
@@ -109,7 +109,8 @@ class OptimSemantics:
         if callee in _RESTORED and argument in (_RESTORED[callee], "target"):
             self.saved.append(value)
             return value.kind
-        return DONE if callee in _OUTPUT else None
+        prints = callee is None and isinstance(call.func, ast.Name) and call.func.id == "print"
+        return DONE if prints or callee in _OUTPUT else None
 
     def called(self, value: Value, call: ast.Call) -> Kind | None:
         """Neither is callable."""

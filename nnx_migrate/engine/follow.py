@@ -166,7 +166,9 @@ class Follower:
         if isinstance(target, ast.Name):
             scope = module.scope_at(target).binder(target.id) or module.scope_at(target)
             if not any(r.scope.binder(target.id) is scope for r in module.scopes.names.get(target.id, ())):
-                return  # nobody reads it: `_`
+                if scope.is_module and self.project.exports.uses(module.path, target.id):
+                    self.escape(module, target, f"`{target.id}` is used by other files")
+                return  # nobody here reads it: `_`
             self.bound |= {(scope, target.id, statement), (scope, target.id, target)}
             self._name(module, scope, target.id, kind)
         elif isinstance(target, ast.Tuple | ast.List):
