@@ -18,9 +18,10 @@ from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refusal, Refuse
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.helpers import bundle
+from nnx_migrate.nnx.helpers.placement import helper_path
 from nnx_migrate.nnx.parameter_entries import class_key, class_map
 from nnx_migrate.nnx.writer.klass import ClassWriter
-from nnx_migrate.nnx.writer.names import HELPER_MODULE, FileNames
+from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.symbols import SizeParameter
 from nnx_migrate.numerics.parameter_map import ClassMap, ParameterMap
 from nnx_migrate.sources.text import Edit
@@ -78,7 +79,7 @@ class Conversions:
         wanted: dict[Path, set[str]] = {}
         for conversion in self.converted.values():
             if conversion.helpers:
-                wanted.setdefault(conversion.path.parent / f"{HELPER_MODULE}.py", set()).update(
+                wanted.setdefault(helper_path(conversion.cls.module), set()).update(
                     conversion.helpers
                 )
         return {path: bundle(names) for path, names in wanted.items()}
@@ -150,8 +151,8 @@ class _Converter:
     def _by_rank(self, cls: LinenClass) -> ClassConversion | None:
         """Try the usual ranks of inputs; right where the result doesn't depend on which rank it is.
 
-        A result counts if it needs no other size of the inputs than that of the last axis. One that only rank 2
-        gives doesn't: code that flattens its input works for every rank, with another size each.
+        A result counts if it needs no other size of the inputs than that of the last axis. One that only
+        rank 2 gives doesn't: code that flattens its input works for every rank, with another size each.
         """
         found: list[ClassConversion] = []
         ranks: list[int] = []

@@ -159,7 +159,9 @@ FACTORIES = (
 
 
 @pytest.mark.parametrize("expression", FACTORIES)
-def test_modules_that_an_unknown_field_makes_are_not_left_in_the_call(tmp_path: Path, expression: str) -> None:
+def test_modules_that_an_unknown_field_makes_are_not_left_in_the_call(
+    tmp_path: Path, expression: str
+) -> None:
     path = tmp_path / "model.py"
     path.write_text(
         "from typing import Any\n"

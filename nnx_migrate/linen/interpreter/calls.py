@@ -58,12 +58,21 @@ def _refuse_unknown_module(frame: Frame, node: ast.Call, target: Any) -> None:
     """
     if frame.foreign:
         return
-    by_text = isinstance(target, Expr) and target.text.endswith(")")
-    by_field = isinstance(target, Unknown) and target.reason.startswith(_MADE_BY)
-    inner = frame.session.facts.values.get((frame.context, node.func.func)) if isinstance(node.func, ast.Call) else None
+    by_text = isinstance(target, Expr) and target.text.endswith(")") and "initializers." not in target.text
+    is_method = isinstance(node.func, ast.Attribute) and not (
+        isinstance(node.func.value, ast.Name) and node.func.value.id == "self"
+    )
+    by_field = isinstance(target, Unknown) and target.reason.startswith(_MADE_BY) and not is_method
+    inner = (
+        frame.session.facts.values.get((frame.context, node.func.func))
+        if isinstance(node.func, ast.Call)
+        else None
+    )
     by_class = isinstance(inner, Global) and inner.name.rpartition(".")[2][:1].isupper()
     if by_text or by_field or by_class:
-        raise Refuse("unknown-module", f"what `{ast.unparse(node.func)[:80]}` is isn't known; it may be a module", node)
+        raise Refuse(
+            "unknown-module", f"what `{ast.unparse(node.func)[:80]}` is isn't known; it may be a module", node
+        )
 
 
 def _constructs(target: Any) -> bool:
@@ -267,6 +276,11 @@ def _global(
         return _transformed(frame, name, args, kwargs, node)
     if name in _MAPS and len(args) >= 2:
         return _mapped(frame, args, kwargs, node)
+    definition = frame.session.program.project.definition(name) if not _escapes(args) else None
+    if definition is not None and isinstance(definition.node, ast.ClassDef):
+        return Unknown(
+            f"an object of the class `{definition.node.name}`"
+        )  # no module, or it would be a ClassRef
     if node is not None and is_static(frame, node):
         dims = [as_dim(a) for a in args]
         if name in _INTEGER_FUNCTIONS and len(dims) == 1:

@@ -138,7 +138,8 @@ class BodyEditor:
             return None
         arguments = [one_line(self.text(node)) for node in call.args]
         arguments += [
-            one_line(f"{k.arg}={self.text(k.value)}" if k.arg else f"**{self.text(k.value)}") for k in call.keywords
+            one_line(f"{k.arg}={self.text(k.value)}" if k.arg else f"**{self.text(k.value)}")
+            for k in call.keywords
         ]
         if any("\n" in argument for argument in arguments) or "#" in self.source.segment(call):
             return None

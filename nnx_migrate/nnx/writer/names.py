@@ -13,10 +13,10 @@ from nnx_migrate.linen.symbols import LINEN, canonical
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind
+from nnx_migrate.nnx.helpers.placement import helper_import, helper_path
 from nnx_migrate.nnx.layers import Judge, function
 
 NNX = ImportRequest("flax.nnx", "nnx", "flax")
-HELPER_MODULE = "nnx_compat"
 
 
 @dataclass
@@ -39,17 +39,15 @@ class FileNames:
     def helper(self, name: str) -> str:
         """The name of a helper class or function, which `helper_file` defines; asks for its import."""
         self.helpers.add(name)
-        package = self.module.package if (self.module.path.parent / "__init__.py").exists() else ""
-        source = f"{package}.{HELPER_MODULE}" if package else HELPER_MODULE
         if name in self.module.scopes.module.bindings:
             raise Refuse("name-clash", f"the helper `{name}` has the name of something in the file")
-        self.requests.add(ImportRequest(f"{source}.{name}", name, source))
+        self.requests.add(helper_import(self.module, name))
         return name
 
     @property
     def helper_file(self) -> Path:
-        """The file beside this one that holds the helpers."""
-        return self.module.path.parent / f"{HELPER_MODULE}.py"
+        """The file that holds the helpers for this one."""
+        return helper_path(self.module)
 
     def qualified(self, node: ast.AST) -> str | None:
         """The canonical name of a dotted expression that starts at an import."""
