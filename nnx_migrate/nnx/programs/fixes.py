@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from nnx_migrate.engine.context import ProjectContext
 from nnx_migrate.engine.findings import FileChange, Fix, ImportRequest, Safety
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.helpers import bundle
+from nnx_migrate.nnx.helpers.placement import helper_import, helper_path, imported_helpers
 from nnx_migrate.nnx.parameter_entries import class_key
 from nnx_migrate.nnx.plan import Group
 from nnx_migrate.nnx.programs.constructions import (
@@ -18,7 +20,6 @@ from nnx_migrate.nnx.programs.constructions import (
     functional_construction,
     functional_value,
 )
-from nnx_migrate.nnx.programs.placement import helper_import, helper_path
 from nnx_migrate.numerics.parameter_map import ParameterMap, to_json
 from nnx_migrate.sources.text import Edit
 
@@ -30,6 +31,9 @@ class FixWriter:
         self.context = context
         self.groups = [group for group in groups if group.can_move]
         self._helpers: dict[Path, set[str]] = {}
+        for module in context.project.modules():  # what an earlier run or pass has written stays
+            for name in imported_helpers(module):
+                self._helpers.setdefault(helper_path(module), set()).add(name)
         for group in self.groups:
             for module, name in self._needed(group):
                 self._helpers.setdefault(helper_path(module), set()).add(name)
@@ -59,13 +63,22 @@ class FixWriter:
         creates: dict[Path, str] = {}
         for module, name in self._needed(group):
             imports.setdefault(module.path, []).append(helper_import(module, name))
-            path = helper_path(module)
-            creates[path] = bundle(self._helpers[path])
+            self._provide(helper_path(module), edits, creates)
         changes = {
             path: FileChange(tuple(edits.get(path, ())), tuple(dict.fromkeys(imports.get(path, ()))))
             for path in {**edits, **imports}
         }
         return Fix("convert to NNX", Safety.SAFE, changes, creates, _records(group))
+
+    def _provide(self, path: Path, edits: dict[Path, list[Edit]], creates: dict[Path, str]) -> None:
+        """Write the helper module, or rewrite the one that is there and lacks something."""
+        text = bundle(self._helpers[path])
+        if not path.exists():
+            creates[path] = text
+            return
+        module = self.context.project.module(path)
+        if module is not None and not defined(text) <= defined(module.source.text) and path not in edits:
+            edits[path] = [Edit(0, len(module.source.text), text)]
 
     @staticmethod
     def _needed(group: Group) -> list[tuple[Module, str]]:
@@ -75,10 +88,19 @@ class FixWriter:
         return found + [(use.module, HELPER) for use in uses]
 
 
+def defined(text: str) -> set[str]:
+    """The functions and classes of a module."""
+    return {n.name for n in ast.parse(text).body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+
+
 def _records(group: Group) -> dict[str, Any]:
     """The parameter map's entries of each class, and which sizes its constructor newly takes."""
     records = to_json(ParameterMap({class_key(c.cls): c.entries for c in group.conversions}))["modules"]
     for conversion in group.conversions:
-        sizes = [{"name": s.name, "path": list(s.path), "axis": s.axis} for s in conversion.sizes if s.method == "__call__"]
+        sizes = [
+            {"name": s.name, "path": list(s.path), "axis": s.axis}
+            for s in conversion.sizes
+            if s.method == "__call__"
+        ]
         records[class_key(conversion.cls)] |= {"sizes": sizes, "rngs": conversion.needs_rngs}
     return dict(records)
