@@ -14,6 +14,8 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion, Conversions, convert_project
+from nnx_migrate.nnx.helpers.placement import imported_helpers
+from nnx_migrate.nnx.programs.constructions import HELPER
 from nnx_migrate.nnx.programs.names import NameChanges
 from nnx_migrate.nnx.programs.sizes import SizeFinder, Sizes
 from nnx_migrate.sources.text import Edit
@@ -132,6 +134,11 @@ def _find_sizes(group: Group, finder: SizeFinder) -> None:
             where = value.reference
             detail = f"sizes of `{value.cls.name}` that only a method shows"
             group.obstacles.append((value.cls, Obstacle("unknown-size", detail, where.module, where.node)))
+    for reference in [*(i.reference for i in group.instances), *(v.reference for v in group.values)]:
+        where = reference.module
+        if HELPER in where.scopes.module.bindings and HELPER not in imported_helpers(where):
+            detail = f"the file has a `{HELPER}` of its own"
+            group.obstacles.append((reference.cls, Obstacle("name-clash", detail, where, reference.node)))
     for instance in group.instances:
         try:
             group.sizes[instance] = finder.find(instance, conversions[instance.cls.qualified])

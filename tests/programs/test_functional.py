@@ -142,6 +142,21 @@ def test_sizes_can_come_from_the_first_inputs() -> None:
     assert variables["params"]["Dense_0"]["kernel"].shape == (9, 4)
 
 
+def test_one_module_may_serve_inputs_of_several_sizes() -> None:
+    model = Functional(Net, 4).sized(lambda x: {"in_features": x.shape[-1]})
+    small, large = (model.init(jax.random.key(0), jnp.ones((1, n))) for n in (3, 9))
+    for variables, n in ((small, 3), (large, 9), (small, 3)):
+        assert variables["params"]["Dense_0"]["kernel"].shape == (n, 4)
+        assert model.apply(variables, jnp.ones((2, n))).shape == (2, 4)
+    assert model.features == 4
+
+
+def test_collections_that_are_not_given_start_anew() -> None:
+    linen, model, variables = both()
+    given = {"params": variables["params"]}
+    assert_same(*(m.apply(given, X, train=False, mutable=["batch_stats"]) for m in (linen, model)))
+
+
 def test_lists_of_modules_have_string_keys() -> None:
     class Deep(nnx.Module):
         def __init__(self, *, rngs):

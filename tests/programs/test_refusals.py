@@ -105,7 +105,7 @@ def test_what_is_converted(code: str, expected: str) -> None:
     assert reasons(code) == {""}
     texts, _ = fix_files({PATH: MODEL + code}, resolve_rules(["linen-module"]))
     assert expected in texts[PATH]
-    assert "class Functional" in texts[PATH.with_name("nnx_helpers.py")]
+    assert "class Functional" in texts[PATH.with_name("nnx_compat.py")]
 
 
 def test_a_class_and_its_uses_in_other_files_move_together_or_not_at_all() -> None:

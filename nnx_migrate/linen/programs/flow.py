@@ -31,9 +31,15 @@ _HARMLESS = frozenset(
         "getattr",
         "hasattr",
         "pprint.pprint",
-        "absl.logging.info",
+        "bool",
+        "dir",
     }
 )
+# Libraries whose functions take arrays, numbers and text, never a module: what goes there is something else.
+_NEVER_MODULES = (
+    "jax.numpy.", "numpy.", "jax.lax.", "jax.nn.", "jax.random.", "jax.tree", "optax.", "tensorflow.",
+    "torch.", "os.", "logging.", "absl.logging.", "math.", "time.", "json.", "wandb.", "tqdm.", "matplotlib.",
+)  # fmt: skip
 
 
 class End(Enum):
@@ -219,9 +225,10 @@ class _Walk:
                 name = passed.arg if isinstance(passed, ast.keyword) else callee.field_at(call, node)
                 if name:
                     self.attribute_named(name)
-            elif callee.qualified in _HARMLESS or callee.passes_on:
-                if callee.passes_on:
-                    self.pending.append((module, call))
+            elif callee.passes_on:
+                self.pending.append((module, call))
+            elif callee.qualified in _HARMLESS or (callee.qualified or "").startswith(_NEVER_MODULES):
+                continue
             elif callee.stores_keywords and isinstance(passed, ast.keyword) and passed.arg:
                 self.attribute_named(passed.arg)
             else:

@@ -24,10 +24,10 @@ class Functional:
         self._make, self._args, self._kwargs = make, args, kwargs
         self._sizes: Callable[..., Mapping[str, Any]] | None = None
         self._found: dict[str, Any] = {}
-        self._structures: dict[tuple[str, ...], tuple[Any, Any]] = {}
+        self._structures: dict[Any, tuple[Any, Any]] = {}
 
     def sized(self, sizes: Callable[..., Mapping[str, Any]]) -> Functional:
-        """Take constructor arguments from the first inputs: `sizes` gets them and returns keywords."""
+        """Take constructor arguments from the inputs: `sizes` gets them and returns keyword arguments."""
         self._sizes = sizes
         return self
 
@@ -40,6 +40,11 @@ class Functional:
         """An attribute of the module, or a method of it for `apply(..., method=model.encode)`."""
         if name.startswith("_"):
             raise AttributeError(name)
+        if isinstance(self._make, type):
+            given = inspect.signature(self._make.__init__).bind_partial(None, *self._args, **self._kwargs)
+            given.apply_defaults()
+            if name in given.arguments:
+                return given.arguments[name]
         return getattr(nnx.merge(*self._structure(("default",))), name)
 
     def init(self, rngs: Any, *inputs: Any, **keywords: Any) -> dict[str, Any]:
@@ -99,7 +104,11 @@ class Functional:
         """A module with copies of these variables."""
         streams = _streams(jax.random.key(0) if rngs is None else rngs)
         graphdef, state = self._structure(tuple(streams))
-        leaves = {path: _leaf(path, leaf, variables) for path, leaf in nnx.to_flat_state(state)}
+        paths = nnx.to_flat_state(state)
+        needed = {_collection(leaf) for _, leaf in paths if _is_variable(leaf)}
+        if not needed - {"params"} <= variables.keys():  # as Linen: what isn't given starts anew
+            variables = _by_collection(nnx.state(self._new(streams))) | dict(variables)
+        leaves = {path: _leaf(path, leaf, variables) for path, leaf in paths}
         module = nnx.merge(graphdef, nnx.from_flat_state(leaves))
         nnx.reseed(module, policy="match_shape", **{name: s.key.get_value() for name, s in streams.items()})
         return module
@@ -111,7 +120,8 @@ class Functional:
 
     def _structure(self, streams: tuple[str, ...]) -> tuple[Any, Any]:
         """The module's graph and abstract state; leaves that are no variables have their values."""
-        if streams not in self._structures:
+        key = (streams, tuple(self._found.items()))
+        if key not in self._structures:
             rngs = dict.fromkeys(streams, 0)
             with jax.ensure_compile_time_eval():
                 graphdef, state = nnx.split(nnx.eval_shape(lambda: self._new(nnx.Rngs(**rngs))))
@@ -120,11 +130,11 @@ class Functional:
                         lambda: nnx.split(self._new(nnx.Rngs(**rngs)), nnx.Variable, ...)[2]
                     )()
                     state = nnx.merge_state(state, constants)
-            self._structures[streams] = graphdef, state
-        return self._structures[streams]
+            self._structures[key] = graphdef, state
+        return self._structures[key]
 
     def _measure(self, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> None:
-        if self._sizes is not None and not self._found:
+        if self._sizes is not None:
             call = inspect.signature(self._make.__call__).bind(None, *inputs, **keywords)
             wanted = inspect.signature(self._sizes).parameters
             self._found = dict(self._sizes(**{name: call.arguments[name] for name in wanted}))
@@ -141,12 +151,16 @@ def _by_collection(state: Any) -> dict[str, Any]:
     """The variables of a state as trees of arrays, by collection; random streams are left out."""
     collections: dict[str, Any] = {}
     for path, leaf in nnx.to_flat_state(state):
-        if isinstance(leaf, nnx.Variable) and not isinstance(leaf, nnx.RngState):
+        if _is_variable(leaf):
             tree = collections.setdefault(_collection(leaf), {})
             for key in path[:-1]:
                 tree = tree.setdefault(str(key), {})
             tree[str(path[-1])] = leaf.get_value()
     return collections
+
+
+def _is_variable(leaf: Any) -> bool:
+    return isinstance(leaf, nnx.Variable) and not isinstance(leaf, nnx.RngState)
 
 
 def _collection(variable: Any) -> str:

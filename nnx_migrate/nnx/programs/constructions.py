@@ -16,6 +16,7 @@ from nnx_migrate.nnx.writer.text import indentation, line_limit
 from nnx_migrate.sources.text import Edit, SourceText
 
 HELPER = "Functional"
+INDENT = "    "
 _LINEN_ONLY = ("name", "parent")
 
 
@@ -24,21 +25,30 @@ def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELP
     call, source = instance.reference.call, instance.reference.module.source
     start, end = source.span(call)
     opening = _opening(source, call)
-    edits = list(_without_linen_arguments(source, call))
     kept = [*call.args, *(k for k in call.keywords if k.arg not in _LINEN_ONLY)]
-    yield Edit(start, start, f"{helper}(")
+    added = "".join(f", {name}={text}" for name, text in sizes.arguments.items())
+    late = _sized(source, call, sizes, len(added) + len(helper) + 2) if sizes.late else ""
+    inner = _inner_lines(source, call, len(helper) + 2 + len(added) + len(late.partition("\n")[0]))
+    yield Edit(start, start, f"{helper}({inner}")
     ends_line = source.text[opening + 1] in "\r\n"
     yield Edit(opening, opening + 1, ("," if ends_line else ", ") if kept else "")
-    yield from edits
-    added = "".join(f", {name}={text}" for name, text in sizes.arguments.items())
+    yield from _without_linen_arguments(source, call)
     before = end - 1
     while source.text[before - 1].isspace():
         before -= 1
     trailing_comma = bool(kept) and source.text[before - 1] == ","
-    if added:
-        yield Edit(before, before, added[1:] if trailing_comma else added)
-    if sizes.late:
-        yield Edit(end, end, _sized(source, call, sizes, len(added) + len(helper) + 2))
+    if added or inner:
+        yield Edit(before, before, (added[1:] if trailing_comma else added) + inner[: -len(INDENT)])
+    if late:
+        yield Edit(end, end, late)
+
+
+def _inner_lines(source: SourceText, call: ast.Call, longer: int) -> str:
+    """The line break for arguments that would make their line too long, "" where there is no need."""
+    line = source.line_text(call.lineno)
+    if call.lineno != call.end_lineno or len(line) + longer <= line_limit(source):
+        return ""
+    return f"\n{indentation(source, call.lineno)}{INDENT}"
 
 
 def applied_function(module: Module, outer: ast.Call) -> Iterator[Edit]:
@@ -66,7 +76,7 @@ def _sized(source: SourceText, call: ast.Call, sizes: Sizes, longer: int) -> str
     if len(last) + growth + len(text) <= line_limit(source):
         return text
     indent = indentation(source, call.end_lineno or call.lineno)
-    return f".sized(\n{indent}    {sizes.function}\n{indent})"
+    return f".sized(\n{indent}{INDENT}{sizes.function}\n{indent})"
 
 
 def functional_value(value: ClassValue, conversion: ClassConversion) -> tuple[Edit, list[ImportRequest]]:

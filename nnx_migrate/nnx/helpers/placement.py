@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.names.modules import Module
+from nnx_migrate.nnx.helpers.bundle import helper_names
 
-HELPER_MODULE = "nnx_helpers"
+HELPER_MODULE = "nnx_compat"
 
 
 def helper_path(module: Module) -> Path:
@@ -29,3 +31,13 @@ def helper_import(module: Module, name: str) -> ImportRequest:
         folder = folder.parent
     base = f"{parts[0]}.{HELPER_MODULE}" if parts else HELPER_MODULE
     return ImportRequest(f"{base}.{name}", name, base)
+
+
+def imported_helpers(module: Module) -> set[str]:
+    """The helpers that a file already imports."""
+    return {
+        alias.name
+        for node, _, _ in module.scopes.imports
+        if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] == HELPER_MODULE
+        for alias in node.names
+    } & helper_names()

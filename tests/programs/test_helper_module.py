@@ -1,0 +1,57 @@
+"""The helper module that migrated code imports: written once, and extended when more is needed."""
+
+from pathlib import Path
+
+from nnx_migrate.names.modules import Module
+from nnx_migrate.nnx.helpers.placement import helper_import, helper_path
+from nnx_migrate.sources.text import SourceText
+from tests.rules.harness import fix_files, resolve_rules
+
+DENSE = """\
+import flax.linen as nn
+import jax, jax.numpy as jnp
+
+
+class A(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(x)
+
+
+v = A().init(jax.random.key(0), jnp.ones((1, 3)))
+"""
+GRU = DENSE.replace("nn.Dense(2)(x)", "nn.GRUCell(2)(x, x)[0]")
+RULES = resolve_rules(["linen-module"])
+
+
+def test_a_second_run_extends_what_the_first_has_written(tmp_path: Path) -> None:
+    first, second, helpers = (tmp_path / f"{name}.py" for name in ("first", "second", "nnx_compat"))
+    texts, _ = fix_files({first: DENSE}, RULES)
+    for path, text in texts.items():
+        path.write_text(text)
+    assert "LinenGRUCell" not in texts[helpers]
+    after, _ = fix_files({**texts, second: GRU}, RULES)
+    assert "class Functional" in after[helpers]
+    assert "class LinenGRUCell" in after[helpers]
+    assert "from nnx_compat import Functional, LinenGRUCell" in after[second]
+    assert after[first] == texts[first]
+
+
+def test_a_file_with_a_name_of_its_own_is_left_alone() -> None:
+    path = Path("/project/main.py")
+    files = {path: DENSE + "\n\nclass Functional:\n    pass\n"}
+    texts, _ = fix_files(files, RULES)
+    assert texts == files
+
+
+def test_one_helper_module_per_package(tmp_path: Path) -> None:
+    inner = tmp_path / "pkg" / "sub"
+    inner.mkdir(parents=True)
+    for folder in (inner, inner.parent):
+        (folder / "__init__.py").touch()
+    deep = Module(inner / "models.py", "pkg.sub.models", SourceText(""))
+    script = Module(tmp_path / "train.py", "train", SourceText(""))
+    assert helper_path(deep) == tmp_path / "pkg" / "nnx_compat.py"
+    assert helper_import(deep, "Functional").statement == "from pkg.nnx_compat import Functional"
+    assert helper_path(script) == tmp_path / "nnx_compat.py"
+    assert helper_import(script, "Functional").statement == "from nnx_compat import Functional"
