@@ -6,6 +6,7 @@ The user names a function or an expression that builds the model ("pkg.train:mak
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import sys
@@ -136,7 +137,7 @@ def resolve(expression: str, folder: Path) -> Callable[[], Any]:
 
     def build() -> Any:
         value = eval(compiled, {"nnx": nnx, **vars(module)})
-        if isinstance(value, type) or (callable(value) and not isinstance(value, nnx.Module)):
+        if isinstance(value, (type, functools.partial)) or inspect.isroutine(value):
             # A module's class hides the signature of its __init__ behind its metaclass.
             signature = inspect.signature(getattr(value, "__init__") if isinstance(value, type) else value)  # noqa: B009
             takes_rngs = "rngs" in signature.parameters

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +35,17 @@ def open_all(specs: Mapping[str, JsonSpec]) -> dict[str, ArrayLeaf]:
     """
     import tensorstore as ts
 
+    # A context for each checkpoint, as folders may be replaced while this process lives. No cache for array data
+    # (each leaf is read once), a small one for OCDBT's B-tree nodes.
+    context = ts.Context(
+        {"cache_pool": {"total_bytes_limit": 0}, "cache_pool#ocdbt": {"total_bytes_limit": 100_000_000}}
+    )
     pending = {
         name: ts.open(
             {**spec, "recheck_cached_data": False, "recheck_cached_metadata": False},
             open=True,
             read=True,
-            context=_context(),
+            context=context,
         )
         for name, spec in specs.items()
     }
@@ -52,16 +56,6 @@ def open_all(specs: Mapping[str, JsonSpec]) -> dict[str, ArrayLeaf]:
         except ValueError as error:
             raise _damaged(name, error) from error
     return leaves
-
-
-@cache
-def _context() -> Any:
-    """No cache for array data (each leaf is read once), a small one for OCDBT's B-tree nodes."""
-    import tensorstore as ts
-
-    return ts.Context(
-        {"cache_pool": {"total_bytes_limit": 0}, "cache_pool#ocdbt": {"total_bytes_limit": 100_000_000}}
-    )
 
 
 def _leaf(name: str, store: Any) -> ArrayLeaf:
