@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from nnx_migrate.engine.context import FixBuilder, ProjectContext
 from nnx_migrate.names.modules import Module
@@ -35,8 +37,20 @@ def sites(project: Project, *prefixes: str) -> Iterator[Site]:
     for prefix in prefixes:
         if project.has_package(prefix.partition(".")[0]):
             return
-    for module in project.mentioning(prefixes[0].rpartition(".")[2]):
+    for module in project.matching(_mention(prefixes)):
         yield from module_sites(module, project, *prefixes)
+
+
+@cache
+def _mention(prefixes: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds texts that may name something below modules: dotted, or imported from wherever, or starred."""
+    found = []
+    for prefix in prefixes:
+        parent, _, last = prefix.rpartition(".")
+        above = parent.rpartition(".")[2]
+        found.append(rf"\b{above}\.{last}\b|\bimport\s[^\n]*\b{last}\b|\bimport\s*\([^)]*\b{last}\b")
+        found.append(rf"\bimport\s+{re.escape(parent)}\s+as\b|\bfrom\s+{re.escape(parent)}\s+import\s+\*")
+    return re.compile("|".join(found))
 
 
 def module_sites(module: Module, project: Project, *prefixes: str) -> Iterator[Site]:

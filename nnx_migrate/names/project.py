@@ -8,6 +8,7 @@ gets no answer leaves the code alone.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -110,12 +111,19 @@ class Project:
 
     def mentioning(self, *words: str) -> Iterator[Module]:
         """Modules whose text contains all the words; the others aren't parsed."""
+        return self._where(lambda text: all(word in text for word in words))
+
+    def matching(self, pattern: re.Pattern[str]) -> Iterator[Module]:
+        """Modules in whose text a pattern is found; the others aren't parsed."""
+        return self._where(lambda text: pattern.search(text) is not None)
+
+    def _where(self, wanted: Callable[[str], bool]) -> Iterator[Module]:
         for path in self.paths:
             try:
                 text = self.text(path)
             except (OSError, SourceError):
                 continue  # whoever scans the file reports it
-            if all(word in text for word in words):
+            if wanted(text):
                 module = self.module(path)
                 if module is not None:
                     yield module
