@@ -22,15 +22,17 @@ import venv
 from pathlib import Path
 
 PARSE_AST = "import ast,sys\nfor f in open(sys.argv[1]): ast.parse(open(f.strip(),'rb').read())"
-PARSE_CST = (
-    "import libcst,sys\nfor f in open(sys.argv[1]):\n    m = libcst.parse_module(open(f.strip(),'rb').read()); m.bytes"
-)
+PARSE_CST = """
+import libcst, sys
+for name in open(sys.argv[1]):
+    libcst.parse_module(open(name.strip(), "rb").read()).bytes
+"""
 PEERS = {"torchfix": "torchfix", "fixit": "fixit"}
 
 
 def cpu_seconds(command: list[str], cwd: Path | None = None) -> tuple[float, int]:
     """CPU seconds and peak memory in MB of one run of a command."""
-    with open(os.devnull, "w") as null:
+    with Path(os.devnull).open("w") as null:
         process = subprocess.Popen(command, stdout=null, stderr=null, cwd=cwd)
         _, _, usage = os.wait4(process.pid, 0)
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss // 1024
@@ -56,10 +58,14 @@ def python_files(trees: list[Path]) -> list[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("trees", nargs="*", type=Path)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--peers", type=Path, help="folder for the virtual environments of TorchFix and Fixit")
+    parser.add_argument(
+        "--peers", type=Path, help="folder for the virtual environments of TorchFix and Fixit"
+    )
     options = parser.parse_args()
     trees = options.trees or [installed("jax"), installed("flax")]
     files = python_files(trees)
@@ -90,7 +96,9 @@ def _measure(work: Path, files: list[Path], runs: int, peers: Path | None) -> No
     rows["check, warm"] = median([*tool, "check", "-q", "-j1", "--statistics", "."], runs, root)
     rows["libcst parse + codegen"] = median([python, "-c", PARSE_CST, str(listing)], 1)
     if shutil.which("ruff"):
-        rows["ruff, all rules"] = median(["ruff", "check", "--isolated", "-n", "-q", "--select", "ALL", "."], runs, root)
+        rows["ruff, all rules"] = median(
+            ["ruff", "check", "--isolated", "-n", "-q", "--select", "ALL", "."], runs, root
+        )
     rows.update(_fix(work, root, runs))
     if peers is not None:
         rows.update(_peers(peers, root))
@@ -112,7 +120,9 @@ def _fix(work: Path, root: Path, runs: int) -> dict[str, tuple[float, int]]:
     listing.write_text("\n".join(map(str, files)))
     command = [sys.executable, "-m", "nnx_migrate", "fix", "-q", "-j1", "--no-cache", "--diff", "."]
     return {
-        f"libcst parse + codegen of {len(files)} files": median([sys.executable, "-c", PARSE_CST, str(listing)], 1),
+        f"libcst parse + codegen of {len(files)} files": median(
+            [sys.executable, "-c", PARSE_CST, str(listing)], 1
+        ),
         f"fix of these {len(files)} files": median(command, runs, dirty),
     }
 
@@ -152,7 +162,9 @@ def _print(rows: dict[str, tuple[float, int]]) -> None:
         ("check, cold", "ruff, all rules", ""),
     ]
     fix = [name for name in rows if name.startswith("fix of")]
-    pairs += [(name, name.replace("fix of these", "libcst parse + codegen of"), "at most 1.5") for name in fix]
+    pairs += [
+        (name, name.replace("fix of these", "libcst parse + codegen of"), "at most 1.5") for name in fix
+    ]
     for one, other, goal in pairs:
         if one in rows and other in rows:
             ratio = rows[one][0] / rows[other][0]

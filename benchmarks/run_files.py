@@ -26,7 +26,7 @@ ENVIRONMENT = {
 
 
 def run(path: Path, seconds: float) -> str:
-    """"runs", "too long", or the last line of the error."""
+    """ "runs", "too long", or the last line of the error."""
     with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
         script.write(load_source(path).text)
         script.flush()
@@ -34,7 +34,13 @@ def run(path: Path, seconds: float) -> str:
         environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(path.parent)}
         try:
             result = subprocess.run(
-                command, cwd=path.parent, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+                command,
+                cwd=path.parent,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             return "too long"
@@ -46,7 +52,9 @@ def run(path: Path, seconds: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     parser.add_argument("globs", nargs="*", default=["**/*.py", "**/*.ipynb"])
@@ -62,7 +70,9 @@ def main() -> None:
         before = after if same else run(old, options.seconds) if old.exists() else "not there"
         gained += after == "runs" != before
         lost += before == "runs" != after
-        print(f"{relative}\n    before: {before}\n    after:  {'the same file' if same else after}", flush=True)
+        print(
+            f"{relative}\n    before: {before}\n    after:  {'the same file' if same else after}", flush=True
+        )
     print(f"\n{len(files)} files, {gained} run now that did not, {lost} no longer run")
     sys.exit(1 if lost else 0)
 

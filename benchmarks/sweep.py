@@ -66,7 +66,9 @@ def convert(source: Path, target: Path) -> Outcome:
         path.write_text(text)
     outcome.converted = len(result.fixed)
     outcome.reasons.update(f.reason or "uses-not-converted" for f in result.remaining.findings)
-    outcome.errors += [f"{p}: {e.message}" for p, e in result.remaining.errors.items() if "failed" in e.message]
+    outcome.errors += [
+        f"{p}: {e.message}" for p, e in result.remaining.errors.items() if "failed" in e.message
+    ]
     outcome.records = {k: v for f in result.fixed if f.fix for k, v in f.fix.records.items()}
     return outcome
 
@@ -76,7 +78,7 @@ def _other_files(folder: str, names: list[str]) -> list[str]:
 
 
 def compare(driver: dict[str, Any], before: Path, after: Path, records: dict[str, Any]) -> str:
-    """"equal", "close", "different", or why the model of a driver can't be compared."""
+    """ "equal", "close", "different", or why the model of a driver can't be compared."""
     from nnx_migrate.numerics import parameter_map
     from nnx_migrate.numerics.inputs import Protocol
     from nnx_migrate.numerics.process_proof import prove_in_processes
@@ -97,7 +99,9 @@ def compare(driver: dict[str, Any], before: Path, after: Path, records: dict[str
     extra = ", ".join([*(str(s) for s in sizes), *(["rngs=rngs"] if facts.get("rngs", True) else [])])
     opening = build[:-1].rstrip().rstrip(",")
     separator = "" if opening.endswith("(") else ", "
-    keywords = {k.arg: ast.unparse(k.value) for k in _dict_keywords(driver["apply_kwargs"] or driver["init_kwargs"])}
+    keywords = {
+        k.arg: ast.unparse(k.value) for k in _dict_keywords(driver["apply_kwargs"] or driver["init_kwargs"])
+    }
     shared: dict[str, Any] = {
         "setup": driver["imports"],
         "args": tuple(driver["args"]),
@@ -109,10 +113,14 @@ def compare(driver: dict[str, Any], before: Path, after: Path, records: dict[str
     new = ModelSource("nnx", str(after), f"{opening}{separator}{extra})", **shared)
     try:
         document = {"version": parameter_map.VERSION, "modules": records}
-        proof = prove_in_processes(old, new, parameter_map.from_json(document), Protocol(modes=("jit",), steps=1))
+        proof = prove_in_processes(
+            old, new, parameter_map.from_json(document), Protocol(modes=("jit",), steps=1)
+        )
     except ChildError as error:
         return f"error: {str(error).strip().splitlines()[-1][:120]}"
-    bad = [f"{c.name} {c.status} {c.reason}"[:160] for c in proof.checks if c.status in ("different", "error")]
+    bad = [
+        f"{c.name} {c.status} {c.reason}"[:160] for c in proof.checks if c.status in ("different", "error")
+    ]
     return f"{proof.verdict}{': ' + '; '.join(bad[:2]) if bad else ''}"
 
 
@@ -137,7 +145,9 @@ def _dict_keywords(text: str | None) -> Iterator[ast.keyword]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("trees", nargs="+", type=Path)
     parser.add_argument("--drivers", type=Path)
     options = parser.parse_args()
@@ -148,7 +158,9 @@ def main() -> None:
             after = Path(folder) / tree.name
             outcome = convert(tree, after)
             left = sum(outcome.reasons.values())
-            print(f"{tree.name}: {outcome.converted} of {outcome.converted + left} classes, {outcome.seconds:.1f} s")
+            print(
+                f"{tree.name}: {outcome.converted} of {outcome.converted + left} classes, {outcome.seconds:.1f} s"
+            )
             for error in outcome.errors:
                 print(f"  CRASH {error}")
             for driver in drivers:

@@ -44,11 +44,17 @@ class Config:
     def ignored_in(self, path: Path) -> frozenset[str]:
         """Rules and groups that `per-file-ignores` turns off for a file."""
         absolute = path.absolute()
-        relative = absolute.relative_to(self.root).as_posix() if absolute.is_relative_to(self.root) else str(absolute)
+        relative = (
+            absolute.relative_to(self.root).as_posix()
+            if absolute.is_relative_to(self.root)
+            else str(absolute)
+        )
         return frozenset(
             rule
             for pattern, rules in self.per_file_ignores.items()
-            if fnmatch(relative, pattern) or fnmatch(path.name, pattern) or fnmatch(relative, f"{pattern.rstrip('/')}/*")
+            if fnmatch(relative, pattern)
+            or fnmatch(path.name, pattern)
+            or fnmatch(relative, f"{pattern.rstrip('/')}/*")
             for rule in rules
         )
 
@@ -126,7 +132,9 @@ class _Reader:
         return Config(root=self.path.absolute().parent, file=self.path, **values)
 
     def _error(self, key: str, message: str) -> ConfigError:
-        match = re.search(rf'^\s*"?{re.escape(key)}"?\s*=|^\s*\[+[\w.-]*\b{re.escape(key)}\b', self.text, re.MULTILINE)
+        match = re.search(
+            rf'^\s*"?{re.escape(key)}"?\s*=|^\s*\[+[\w.-]*\b{re.escape(key)}\b', self.text, re.MULTILINE
+        )
         line = f":{self.text.count(chr(10), 0, match.start() + 1) + 1}" if match else ""
         return ConfigError(f"{self.path}{line}: {message}")
 

@@ -47,7 +47,9 @@ LAYERS = frozenset(
 
 def is_module_class(qualified: str | None, project: Project) -> bool:
     """True for NNX's own layers and for project classes that derive from `nnx.Module`."""
-    return qualified is not None and (qualified in LAYERS or derives_from(qualified, MODULE_ROOTS | LAYERS, project))
+    return qualified is not None and (
+        qualified in LAYERS or derives_from(qualified, MODULE_ROOTS | LAYERS, project)
+    )
 
 
 def is_variable_class(qualified: str | None, project: Project) -> bool:
@@ -79,7 +81,10 @@ class Attributes:
             return None
         if node.attr in LAYER_VARIABLES.get(owner.removeprefix(f"{NNX}."), ()):
             return f"{NNX}.Param"
-        answers = {Instances(m, self.project).class_of(value) for m, value in assigned(owner, node.attr, self.project)}
+        answers = {
+            Instances(m, self.project).class_of(value)
+            for m, value in assigned(owner, node.attr, self.project)
+        }
         return answers.pop() if len(answers) == 1 else None
 
     def owner_of(self, node: ast.Attribute, depth: int = 0) -> str | None:

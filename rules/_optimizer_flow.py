@@ -166,16 +166,26 @@ class _Tracker:
                         self.escape(f"`.{attr}` is also used from outside of its class")
                         return
 
-    def _held_model(self, module: Module, owner: ast.AST, model: str | None, target: ast.Attribute) -> str | None:
+    def _held_model(
+        self, module: Module, owner: ast.AST, model: str | None, target: ast.Attribute
+    ) -> str | None:
         """The attribute that holds the model beside the optimizer: `self.model = model` in the same method."""
         if model is None or "." in model:
             return model
         function = module.enclosing(target, *_FUNCTIONS)
         self_ = self_name(target, module)
         for statement in ast.walk(function) if function else ():
-            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Name) and statement.value.id == model:
+            if (
+                isinstance(statement, ast.Assign)
+                and isinstance(statement.value, ast.Name)
+                and statement.value.id == model
+            ):
                 for place in statement.targets:
-                    if isinstance(place, ast.Attribute) and isinstance(place.value, ast.Name) and place.value.id == self_:
+                    if (
+                        isinstance(place, ast.Attribute)
+                        and isinstance(place.value, ast.Name)
+                        and place.value.id == self_
+                    ):
                         return _stable_name(place, module)
         return None
 
@@ -218,7 +228,9 @@ class _Tracker:
         elif node.attr not in _HARMLESS:
             self.escape(f"`.{node.attr}` of the optimizer is used")
 
-    def argument(self, module: Module, call: ast.Call, passed: ast.expr | ast.keyword, model: str | None) -> None:
+    def argument(
+        self, module: Module, call: ast.Call, passed: ast.expr | ast.keyword, model: str | None
+    ) -> None:
         """The optimizer is an argument of a call."""
         callee = self._callee(module, call)
         if callee in _STATE_FUNCTIONS:
@@ -236,14 +248,20 @@ class _Tracker:
         names = [
             name
             for argument in [*call.args, *call.keywords]
-            if model is not None and ast.unparse(argument.value if isinstance(argument, ast.keyword) else argument) == model
+            if model is not None
+            and ast.unparse(argument.value if isinstance(argument, ast.keyword) else argument) == model
             and (name := _parameter_for(function, call, argument, bound))
         ]
         scope = other.scopes.of_node[function]
         if len(scope.bindings.get(parameter, ())) != 1:
             self.escape(f"parameter `{parameter}` of `{function.name}` is reassigned")
         inner = names[0] if len(names) == 1 and len(scope.bindings.get(names[0], ())) == 1 else None
-        if inner is None and model is not None and self._visible(scope, module.scope_at(call), model) and other is module:
+        if (
+            inner is None
+            and model is not None
+            and self._visible(scope, module.scope_at(call), model)
+            and other is module
+        ):
             inner = model if "." not in model else None
         self.name(other, scope, parameter, inner)
         self._agree(function, parameter, inner)
@@ -276,7 +294,11 @@ class _Tracker:
             if owner is not None and node.value.id == self_name(node, module):
                 assert isinstance(owner, ast.ClassDef)
                 methods = [s for s in owner.body if isinstance(s, _FUNCTIONS) and s.name == node.attr]
-                return (module, methods[0], True) if len(methods) == 1 and self._plain(module, methods[0]) else None
+                return (
+                    (module, methods[0], True)
+                    if len(methods) == 1 and self._plain(module, methods[0])
+                    else None
+                )
         if isinstance(node, ast.Name):
             bindings = scope.lookup(node.id)
             if len(bindings) == 1 and isinstance(bindings[0].node, _FUNCTIONS):
@@ -305,11 +327,16 @@ class _Tracker:
         return not (function.args.vararg or function.args.kwarg)
 
 
-_STATE_FUNCTIONS = {f"flax.nnx.{name}" for name in ("state", "split", "update", "graphdef", "clone", "pop", "eval_shape")}
+_STATE_FUNCTIONS = {
+    f"flax.nnx.{name}" for name in ("state", "split", "update", "graphdef", "clone", "pop", "eval_shape")
+}
 
 
 def _parameter_for(
-    function: ast.FunctionDef | ast.AsyncFunctionDef, call: ast.Call, passed: ast.expr | ast.keyword, bound: bool
+    function: ast.FunctionDef | ast.AsyncFunctionDef,
+    call: ast.Call,
+    passed: ast.expr | ast.keyword,
+    bound: bool,
 ) -> str | None:
     """The parameter that receives an argument."""
     parameters = [a.arg for a in [*function.args.posonlyargs, *function.args.args]]

@@ -5,10 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from nnx_migrate.engine.context import CannotName, FileContext
-from nnx_migrate.engine.findings import Finding
-from nnx_migrate.engine.rule import Rule
-from nnx_migrate.names.modules import Module
 from nnx_migrate.rules._nnx_types import (
     Attributes,
     is_module_class,
@@ -16,6 +12,11 @@ from nnx_migrate.rules._nnx_types import (
     is_variable_class,
     nnx_classes,
 )
+
+from nnx_migrate.engine.context import CannotName, FileContext
+from nnx_migrate.engine.findings import Finding
+from nnx_migrate.engine.rule import Rule
+from nnx_migrate.names.modules import Module
 
 # What one can do with nnx.List as with a list. Concatenation, comparison, sorting and isinstance differ.
 _LIST_METHODS = {"append", "extend", "insert", "pop"}
@@ -106,7 +107,9 @@ class NnxContainersV012(Rule):
         return self.finding(file, target, message, fix.build(f"wrap it in nnx.{wrapper}"))
 
 
-def _wrapper(target: ast.Attribute, value: ast.expr, owner: ast.ClassDef, attributes: Attributes) -> str | None:
+def _wrapper(
+    target: ast.Attribute, value: ast.expr, owner: ast.ClassDef, attributes: Attributes
+) -> str | None:
     """List, Dict or data; None where the attribute is fine, or unclear."""
     if isinstance(value, ast.Constant) and value.value is None:
         return "data" if _becomes_data(target.attr, owner, attributes) else None
@@ -126,8 +129,12 @@ def _wrapper(target: ast.Attribute, value: ast.expr, owner: ast.ClassDef, attrib
         appended = list(_appended(target.attr, owner, attributes.module))
         if not any(_is_data(v, attributes) for v in [*elements, *appended]):
             return None
-        nested = any(isinstance(v, ast.List | ast.ListComp | ast.Dict | ast.Tuple) for v in [*elements, *appended])
-        plain = _used_as_list(target.attr, owner, attributes.module) and not _compared_elsewhere(target.attr, attributes)
+        nested = any(
+            isinstance(v, ast.List | ast.ListComp | ast.Dict | ast.Tuple) for v in [*elements, *appended]
+        )
+        plain = _used_as_list(target.attr, owner, attributes.module) and not _compared_elsewhere(
+            target.attr, attributes
+        )
         return "List" if plain and not nested else "data"
     return None
 
@@ -207,7 +214,9 @@ def _becomes_data(attr: str, owner: ast.ClassDef, attributes: Attributes) -> boo
 
 def _one_after_the_other(attr: str, owner: ast.ClassDef, module: Module) -> bool:
     """False where `None` and the data are the branches of one `if`: then each object has one of them only."""
-    stores = [module.statement_of(use) for use in _uses(attr, owner, module) if isinstance(use.ctx, ast.Store)]
+    stores = [
+        module.statement_of(use) for use in _uses(attr, owner, module) if isinstance(use.ctx, ast.Store)
+    ]
     branches = [
         (parent, statement in parent.body)
         for statement in stores
@@ -240,7 +249,7 @@ def _used_as_dict(attr: str, owner: ast.ClassDef, module: Module) -> bool:
     """True where every use in the class is one that `nnx.Dict` shares with `dict`."""
     for use in _uses(attr, owner, module):
         parent = module.parents[use]
-        if isinstance(use.ctx, ast.Store) or isinstance(parent, ast.Subscript) and parent.value is use:
+        if isinstance(use.ctx, ast.Store) or (isinstance(parent, ast.Subscript) and parent.value is use):
             continue
         if isinstance(parent, ast.Attribute) and parent.attr in ("items", "keys", "values"):
             continue

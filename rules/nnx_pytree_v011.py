@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from nnx_migrate.rules._nnx_types import Attributes, is_module_class
+
 from nnx_migrate.engine.context import CannotName, FileContext
 from nnx_migrate.engine.findings import Finding, Safety
 from nnx_migrate.engine.rule import Rule
-from nnx_migrate.rules._nnx_types import Attributes, is_module_class
 
 # Functions of trees, with how many positional arguments come before the trees.
 _FUNCTIONS = {
@@ -97,7 +98,9 @@ def _holds_module(node: ast.expr, attributes: Attributes) -> bool:
     if isinstance(node, ast.Name):
         bindings = attributes.module.scope_at(node).lookup(node.id)
         value = bindings[0].value if len(bindings) == 1 else None
-        return isinstance(value, ast.List | ast.Tuple | ast.Dict | ast.ListComp) and _holds_module(value, attributes)
+        return isinstance(value, ast.List | ast.Tuple | ast.Dict | ast.ListComp) and _holds_module(
+            value, attributes
+        )
     if isinstance(node, ast.List | ast.Tuple):
         return any(_is_module(v, attributes) or _holds_module(v, attributes) for v in node.elts)
     if isinstance(node, ast.Dict):

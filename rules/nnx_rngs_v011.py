@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from nnx_migrate.rules._nnx_types import NNX, Attributes
+
 from nnx_migrate.engine.context import FileContext
 from nnx_migrate.engine.findings import Finding
 from nnx_migrate.engine.rule import Rule
-from nnx_migrate.rules._nnx_types import NNX, Attributes
 
 _TRANSFORMS = (f"{NNX}.vmap", f"{NNX}.scan", f"{NNX}.pmap")
 _REMOVED = {
@@ -65,7 +66,11 @@ class NnxRngsV011(Rule):
         """One finding per call."""
         attributes = Attributes(file.module, file.project)
         for node in ast.walk(file.tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "fork":
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "fork"
+            ):
                 if attributes.class_of(node.func.value) == f"{NNX}.Rngs":
                     yield from self._fork(file, node, node.func)
         for use in file.uses(*_TRANSFORMS):
@@ -96,7 +101,9 @@ class NnxRngsV011(Rule):
             if keyword.arg in _REMOVED:
                 message = f"`{file.segment(node)}` has no argument `{keyword.arg}` any more"
                 span = file.source.span(keyword)
-                yield self.finding(file, span, message, reason="needs-restructuring", help=_REMOVED[keyword.arg])
+                yield self.finding(
+                    file, span, message, reason="needs-restructuring", help=_REMOVED[keyword.arg]
+                )
 
 
 def _is_count(node: ast.expr, file: FileContext) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from nnx_migrate.rules._nnx_types import LAYER_VARIABLES, NNX, Attributes, is_variable_class
+
 from nnx_migrate.engine.context import FileContext
 from nnx_migrate.engine.findings import Finding
 from nnx_migrate.engine.rule import Rule
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
-from nnx_migrate.rules._nnx_types import LAYER_VARIABLES, NNX, Attributes, is_variable_class
 
 # What makes arrays: with such a call as first argument a Variable holds an array, and `[...]` reads it.
 _ARRAY_MAKERS = ("jax.numpy.", "jax.random.", "jax.nn.initializers.", "jax.lax.", "numpy.")
@@ -88,7 +89,9 @@ class NnxValueV012(Rule):
             return self.finding(file, node, message, fix.build("write `[...]`"))
         if isinstance(node.ctx, ast.Load):
             fix.replace((start, end), "[...]" if arrays else f".get_{raw}value()")
-            return self.finding(file, node, message, fix.build("read `[...]`" if arrays else f"call get_{raw}value"))
+            return self.finding(
+                file, node, message, fix.build("read `[...]`" if arrays else f"call get_{raw}value")
+            )
         if isinstance(statement, ast.Assign) and statement.targets == [node]:
             value_start, value_end = file.source.span(statement.value)
             parenthesis = file.source.text.find("(", end, value_start)
@@ -117,7 +120,9 @@ def _holds_array(node: ast.expr, attributes: Attributes) -> bool:
             return True
     values = attributes.values_of(node)
     return bool(values) and all(
-        isinstance(value, ast.Call) and bool(value.args) and _makes_array(value.args[0], module, attributes.project)
+        isinstance(value, ast.Call)
+        and bool(value.args)
+        and _makes_array(value.args[0], module, attributes.project)
         for module, value in values
     )
 
@@ -129,7 +134,9 @@ def _makes_array(node: ast.expr, module: Module, project: Project) -> bool:
         return _makes_array(node.operand, module, project)
     if not isinstance(node, ast.Call):
         return False
-    maker = node.func.func if isinstance(node.func, ast.Call) else node.func  # initializers.normal(0.02)(key, shape)
+    maker = (
+        node.func.func if isinstance(node.func, ast.Call) else node.func
+    )  # initializers.normal(0.02)(key, shape)
     qualified = project.resolve(maker, module.scope_at(maker), module) or ""
     if isinstance(node.func, ast.Call):
         return ".initializers." in qualified

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from nnx_migrate.rules._optimizer_flow import Flow, FlowFinder
+
 from nnx_migrate.engine.context import CannotName, FileContext, FixBuilder, ProjectContext
 from nnx_migrate.engine.findings import Finding
 from nnx_migrate.engine.rule import ProjectRule, walk_calls
 from nnx_migrate.names.classes import qualified_name
 from nnx_migrate.names.instances import Instances
 from nnx_migrate.names.modules import Module
-from nnx_migrate.rules._optimizer_flow import Flow, FlowFinder
 
 OPTIMIZER = "flax.nnx.Optimizer"
 
@@ -81,7 +82,11 @@ class OptimizerV011(ProjectRule):
         old = flow.old_updates
         if has_wrt and not old:
             return None
-        message = "`nnx.Optimizer` without `wrt`" if not has_wrt else "`nnx.Optimizer` whose updates don't pass the model"
+        message = (
+            "`nnx.Optimizer` without `wrt`"
+            if not has_wrt
+            else "`nnx.Optimizer` whose updates don't pass the model"
+        )
         if any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
             return self.finding(
                 file,
@@ -129,7 +134,9 @@ class OptimizerV011(ProjectRule):
         for update in flow.old_updates:
             other = fix.other_file(update.module)
             assert update.model is not None
-            first = min([*update.call.args, *update.call.keywords], key=lambda n: update.module.source.span(n)[0])
+            first = min(
+                [*update.call.args, *update.call.keywords], key=lambda n: update.module.source.span(n)[0]
+            )
             other.insert(
                 update.module.source.span(first)[0],
                 f"{update.model}, " if update.call.args else f"model={update.model}, ",
@@ -142,7 +149,11 @@ class OptimizerV011(ProjectRule):
             message = f"`{node.name}` derives from `nnx.Optimizer` and relies on it holding the model"
             fix = file.fix()
             overrides = any(isinstance(s, ast.FunctionDef) and s.name == "update" for s in node.body)
-            own = {call for call in walk_calls(node) if isinstance(call.func, ast.Attribute) and _is_super(call.func.value)}
+            own = {
+                call
+                for call in walk_calls(node)
+                if isinstance(call.func, ast.Attribute) and _is_super(call.func.value)
+            }
             classes = set() if overrides else {qualified_name(file.module, node)}
             unclear = _gradients_by_position(file, fix, own, classes, strict=not overrides)
             if unclear is not None:
@@ -161,7 +172,10 @@ def _is_optimizer(node: ast.expr, module: Module, file: FileContext) -> bool:
     last = name.attr if isinstance(name, ast.Attribute) else name.id if isinstance(name, ast.Name) else ""
     if not last or not isinstance(name, ast.Name | ast.Attribute) or module.is_guarded(name):
         return False
-    return file.project.resolve(name, module.scope_at(name), module) in (OPTIMIZER, "flax.nnx.optimizer.Optimizer")
+    return file.project.resolve(name, module.scope_at(name), module) in (
+        OPTIMIZER,
+        "flax.nnx.optimizer.Optimizer",
+    )
 
 
 def _gradients_by_position(

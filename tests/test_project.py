@@ -19,7 +19,9 @@ SCHEMA = json.loads((ROOT / "nnx_migrate/config.schema.json").read_text())
 
 
 def test_check_and_fix_import_neither_jax_nor_libcst(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("import jax\njax.tree_map(f, x)\nimport flax.linen as nn\nclass M(nn.Module): pass\n")
+    (tmp_path / "a.py").write_text(
+        "import jax\njax.tree_map(f, x)\nimport flax.linen as nn\nclass M(nn.Module): pass\n"
+    )
     program = (
         "import sys\nfrom nnx_migrate.cli import group\n"
         f"for command in ('check', 'fix'):\n    try: group([command, {str(tmp_path)!r}])\n    except SystemExit: pass\n"

@@ -15,7 +15,9 @@ from nnx_migrate.report import Report, render
 
 @click.command(short_help="accept today's findings, so that only new ones count")
 @rule_options
-@click.option("--output", "-o", type=click.Path(path_type=Path), default=Path(DEFAULT_NAME), show_default=True)
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), default=Path(DEFAULT_NAME), show_default=True
+)
 def command(paths: tuple[Path, ...], output: Path, quiet: bool, **options: Any) -> None:
     """Write all present findings of PATHS to a file that `check --baseline` takes out of its report.
 

@@ -23,7 +23,9 @@ from nnx_migrate.report import FORMATS, Report, render
 @click.option("--output-file", "-o", type=click.Path(path_type=Path), help="Write the report to a file.")
 @click.option("--statistics", is_flag=True, help="Show counts per rule instead of findings.")
 @click.option("--baseline", type=click.Path(path_type=Path), help="Don't report the findings of this file.")
-@click.option("--stdin-filename", type=click.Path(path_type=Path), help="Check standard input under this name.")
+@click.option(
+    "--stdin-filename", type=click.Path(path_type=Path), help="Check standard input under this name."
+)
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even if there are findings.")
 @click.option("--add-ignores", is_flag=True, help="Add a suppression comment to each line with findings.")
 def command(
@@ -60,11 +62,16 @@ def command(
     elif text:
         click.echo(text)
     if not quiet and output_format in ("full", "concise") and not statistics:
-        click.echo(_summary(findings, scan.files, len(scan.errors)), err=output_file is None and not sys.stdout.isatty())
+        click.echo(
+            _summary(findings, scan.files, len(scan.errors)),
+            err=output_file is None and not sys.stdout.isatty(),
+        )
     sys.exit(2 if scan.errors else 1 if findings and not exit_zero else 0)
 
 
-def _without_known(session: Session, findings: list[Finding], path: Path | None, quiet: bool) -> list[Finding]:
+def _without_known(
+    session: Session, findings: list[Finding], path: Path | None, quiet: bool
+) -> list[Finding]:
     if path is None:
         return findings
     try:

@@ -33,11 +33,20 @@ def rule_options(function: Function) -> Function:
     """The options that say which rules run on which files."""
     options = [
         click.argument("paths", nargs=-1, type=click.Path(path_type=Path)),
-        click.option("--select", multiple=True, metavar="RULES", help="Only these rules, groups or ALL (comma-separated)."),
+        click.option(
+            "--select",
+            multiple=True,
+            metavar="RULES",
+            help="Only these rules, groups or ALL (comma-separated).",
+        ),
         click.option("--ignore", multiple=True, metavar="RULES", help="Not these rules or groups."),
         click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out files or folders."),
-        click.option("--target-flax", metavar="VERSION", default="", help="Flax release that the code must run on."),
-        click.option("--config", "config_file", type=click.Path(path_type=Path), help="Use this configuration file."),
+        click.option(
+            "--target-flax", metavar="VERSION", default="", help="Flax release that the code must run on."
+        ),
+        click.option(
+            "--config", "config_file", type=click.Path(path_type=Path), help="Use this configuration file."
+        ),
         click.option("--jobs", "-j", type=click.IntRange(0), default=0, help="Processes; 0: one per core."),
         click.option("--no-cache", is_flag=True, help="Neither read nor write the cache."),
         click.option("--quiet", "-q", is_flag=True, help="No progress, no summary."),

@@ -34,7 +34,9 @@ def _plain(source: SourceText) -> str:
 def _diff(path: Path, before: str, after: str) -> Iterator[str]:
     name = path.as_posix()
     old = before.splitlines(keepends=True)
-    for line in difflib.unified_diff(old, after.splitlines(keepends=True), f"a/{name}" if old else "/dev/null", f"b/{name}"):
+    for line in difflib.unified_diff(
+        old, after.splitlines(keepends=True), f"a/{name}" if old else "/dev/null", f"b/{name}"
+    ):
         yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
 
 

@@ -20,7 +20,9 @@ from nnx_migrate.sources.text import SourceError
 @rule_options
 @click.option("--rule", "only", multiple=True, metavar="RULES", help="Apply just these rules (as --select).")
 @click.option("--unsafe-fixes", is_flag=True, help="Also apply fixes that need a look.")
-@click.option("--diff", is_flag=True, help="Show what would change; write nothing. Exit code 1 if anything would.")
+@click.option(
+    "--diff", is_flag=True, help="Show what would change; write nothing. Exit code 1 if anything would."
+)
 @click.option("--interactive", "-i", is_flag=True, help="Ask before each fix.")
 @click.option("--allow-dirty", is_flag=True, help="Work on a git tree with uncommitted changes.")
 @click.option("--stdin-filename", type=click.Path(path_type=Path), help="Fix standard input under this name.")
@@ -45,13 +47,18 @@ def command(
     """
     if paths == (Path("-"),):
         stdin_filename, paths = stdin_filename or Path("stdin.py"), ()
-    session = open_session(paths, select=(*select, *split_names(only)), stdin_filename=stdin_filename, **options)
+    session = open_session(
+        paths, select=(*select, *split_names(only)), stdin_filename=stdin_filename, **options
+    )
     if not (diff or allow_dirty or stdin_filename):
         _refuse_dirty_tree(session.paths)
     with Progress(len(session.paths), "fixing", not (quiet or interactive)):
         asker = _Asker() if interactive else None
         fixer = Fixer(
-            session.scanner.context, session.scanner, unsafe=unsafe_fixes, accept=asker or (lambda finding: True)
+            session.scanner.context,
+            session.scanner,
+            unsafe=unsafe_fixes,
+            accept=asker or (lambda finding: True),
         )
         result = fixer.run(session.paths)
     if stdin_filename is not None:
@@ -82,7 +89,10 @@ def _refuse_dirty_tree(paths: Any) -> None:
         if any(folder.is_relative_to(done) for done in seen):
             continue
         top = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=False
+            ["git", "-C", str(folder), "rev-parse", "--show-toplevel"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if top.returncode:
             continue
@@ -122,7 +132,11 @@ def _write(result: FixResult) -> None:
         try:
             write_atomically(path, result.after[path].encode())
         except (OSError, SourceError) as error:
-            message = error.message if isinstance(error, SourceError) else f"can't be written: {error.strerror or error}"
+            message = (
+                error.message
+                if isinstance(error, SourceError)
+                else f"can't be written: {error.strerror or error}"
+            )
             result.remaining.errors[path] = SourceError(message)
     for path, text in result.created.items():
         try:
@@ -170,7 +184,9 @@ def _summary(result: FixResult) -> str:
         text += f" New: {', '.join(str(p) for p in sorted(result.created))}."
     if left:
         unsafe = sum(f.safety is Safety.UNSAFE for f in result.remaining.findings)
-        text += f" {left} left" + (f", {unsafe} of them fixable with --unsafe-fixes." if unsafe else " to do by hand.")
+        text += f" {left} left" + (
+            f", {unsafe} of them fixable with --unsafe-fixes." if unsafe else " to do by hand."
+        )
     return text
 
 

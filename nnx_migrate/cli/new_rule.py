@@ -122,4 +122,6 @@ def command(rule_id: str, group: str, old: str, new: str) -> None:
     if inside:
         click.echo(f"next: pytest tests/rules -k {rule_id}, and a line in CHANGELOG.md")
     else:
-        click.echo(f'next: put rules = ["{file}"] into [tool.nnx-migrate], then nnx-migrate explain {rule_id}')
+        click.echo(
+            f'next: put rules = ["{file}"] into [tool.nnx-migrate], then nnx-migrate explain {rule_id}'
+        )

@@ -37,8 +37,14 @@ class Verdict:
 @click.command(short_help="prove that the code before and after computes the same")
 @click.argument("path", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path())
 @click.option("--before-rev", metavar="REV", help="Git revision of the code before [default: HEAD].")
-@click.option("--before", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder of the code before.")
-@click.option("--steps", type=click.IntRange(0), default=5, show_default=True, help="Optimizer steps to compare.")
+@click.option(
+    "--before",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of the code before.",
+)
+@click.option(
+    "--steps", type=click.IntRange(0), default=5, show_default=True, help="Optimizer steps to compare."
+)
 @click.option("--eager", is_flag=True, help="Also compare without jit.")
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Use this configuration file.")
@@ -68,10 +74,14 @@ def command(
     with _before(path, before, before_rev) as old:
         verdicts = list(_verify(old, path, map_file, config.verify, steps, eager, output_format == "text"))
     if output_format == "json":
-        rows = [{"model": v.model, "reason": v.reason, **(v.proof.to_json() if v.proof else {})} for v in verdicts]
+        rows = [
+            {"model": v.model, "reason": v.reason, **(v.proof.to_json() if v.proof else {})} for v in verdicts
+        ]
         click.echo(json.dumps(rows, indent=2))
     elif not verdicts:
-        click.echo("No model found: list some in [[tool.nnx-migrate.verify]] (model = \"pkg.models:CNN\", inputs = [...])")
+        click.echo(
+            'No model found: list some in [[tool.nnx-migrate.verify]] (model = "pkg.models:CNN", inputs = [...])'
+        )
     sys.exit(1 if not verdicts or any(v.failed for v in verdicts) else 0)
 
 
@@ -101,7 +111,13 @@ def _before(path: Path, folder: Path | None, revision: str | None) -> Iterator[P
 
 
 def _verify(
-    old: Path, new: Path, map_file: Path, listed: tuple[Mapping[str, Any], ...], steps: int, eager: bool, show: bool
+    old: Path,
+    new: Path,
+    map_file: Path,
+    listed: tuple[Mapping[str, Any], ...],
+    steps: int,
+    eager: bool,
+    show: bool,
 ) -> Iterator[Verdict]:
     from nnx_migrate.numerics import parameter_map
     from nnx_migrate.numerics.inputs import Protocol
@@ -138,7 +154,7 @@ def _models(old: Path, listed: tuple[Mapping[str, Any], ...]) -> Iterator[Any]:
         key = str(row.get("model", ""))
         module, _, name = key.partition(":")
         if not name:
-            raise Fatal(f"[[tool.nnx-migrate.verify]]: model must read like \"pkg.models:CNN\", not {key!r}")
+            raise Fatal(f'[[tool.nnx-migrate.verify]]: model must read like "pkg.models:CNN", not {key!r}')
         seen.add(key)
         inputs = {f"{i}": _array(text) for i, text in enumerate(row.get("inputs", ()))}
         flags = {str(row["train_flag"]): True} if "train_flag" in row else {}
@@ -154,7 +170,14 @@ def _array(text: str) -> str:
     match = re.fullmatch(r"(f32|f16|bf16|i32|u8|bool)\[([\d, ]*)\]", text.strip())
     if match is None:
         return text
-    kinds = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i32": "int32", "u8": "uint8", "bool": "bool"}
+    kinds = {
+        "f32": "float32",
+        "f16": "float16",
+        "bf16": "bfloat16",
+        "i32": "int32",
+        "u8": "uint8",
+        "bool": "bool",
+    }
     shape = f"({match[2]},)" if match[2] else "()"
     if match[1].startswith(("f", "b")) and match[1] != "bool":
         return f"jnp.asarray(np.random.RandomState(0).standard_normal({shape}), jnp.{kinds[match[1]]})"
@@ -171,16 +194,23 @@ def _sources(model: Any, facts: Mapping[str, Any], old: Path, new: Path) -> tupl
         head, *rest = size["path"]
         text = by_name.get(str(head)) or (inputs[0] if len(inputs) == 1 else None)
         if text is None:
-            raise Fatal(f"{model.key}: no input tells `{size['name']}`; list the model in [[tool.nnx-migrate.verify]]")
+            raise Fatal(
+                f"{model.key}: no input tells `{size['name']}`; list the model in [[tool.nnx-migrate.verify]]"
+            )
         part = "".join(f"[{key!r}]" for key in rest)
         sizes.append(f"{size['name']}=({text}){part}.shape[{size['axis']}]")
     extra = [*sizes, "rngs=rngs"] if facts.get("rngs", True) else sizes
     arguments = ", ".join([*([model.constructor] if model.constructor else []), *extra])
-    flags = {"eval_kwargs": model.keywords(False), "train_kwargs": model.keywords(True) if model.flags else None}
+    flags = {
+        "eval_kwargs": model.keywords(False),
+        "train_kwargs": model.keywords(True) if model.flags else None,
+    }
     name = model.name.rpartition(".")[2]
     setup = f"from {model.module} import {model.name.partition('.')[0]}"
     path = (".", _import_root(old, model.module))
-    before = ModelSource("linen", str(old), f"{name}({model.constructor})", setup, inputs, sys_path=path, **flags)
+    before = ModelSource(
+        "linen", str(old), f"{name}({model.constructor})", setup, inputs, sys_path=path, **flags
+    )
     after = ModelSource("nnx", str(new), f"{name}({arguments})", setup, inputs, sys_path=path, **flags)
     return before, after
 

@@ -18,7 +18,7 @@ from nnx_migrate.sources.text import Edit, SourceText
 ANY = ("*",)
 
 
-class CannotBind(Exception):  # noqa: N818  (it is no error of the program)
+class CannotBind(Exception):
     """A use can't be rewritten with certainty; the message says why, `reason` is its documented id."""
 
     def __init__(self, message: str, reason: str = "unclear-arguments") -> None:

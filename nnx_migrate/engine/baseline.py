@@ -37,14 +37,18 @@ class Baseline:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             if data.get("version") != VERSION:
-                raise BaselineError(f"{path}: baseline of another version; make it anew with `nnx-migrate baseline`")
+                raise BaselineError(
+                    f"{path}: baseline of another version; make it anew with `nnx-migrate baseline`"
+                )
             entries = {
                 (file, e["rule"], e["line"], int(e.get("ordinal", 0)))
                 for file, listed in data["files"].items()
                 for e in listed
             }
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BaselineError(f"{path}: not a baseline file ({error}); make it with `nnx-migrate baseline`") from None
+            raise BaselineError(
+                f"{path}: not a baseline file ({error}); make it with `nnx-migrate baseline`"
+            ) from None
         return cls(path.absolute().parent, entries)
 
     @classmethod

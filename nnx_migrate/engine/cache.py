@@ -27,7 +27,7 @@ Stamp = tuple[int, int]  # st_mtime_ns, st_size
 def stamp(path: Path) -> Stamp | None:
     """Modification time and size; None where the file isn't there."""
     try:
-        status = os.stat(path)
+        status = os.stat(path)  # noqa: PTH116  (thousands of times per run)
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size
@@ -71,7 +71,9 @@ class Cache:
             self._stamps[file] = stamp(Path(file))
         return self._stamps[file]
 
-    def put(self, path: Path, findings: list[Finding], error: SourceError | None, consulted: Iterable[Path]) -> None:
+    def put(
+        self, path: Path, findings: list[Finding], error: SourceError | None, consulted: Iterable[Path]
+    ) -> None:
         """Remember a result."""
         files = {str(file): self._stamp(str(file)) for file in {path, *consulted}}
         if None in files.values():

@@ -99,12 +99,14 @@ def apply_suppressions(
     return kept, suppressions
 
 
-def unused_suppressions(module: Module, suppressions: Iterable[Suppression], active: Collection[str]) -> list[Finding]:
+def unused_suppressions(
+    module: Module, suppressions: Iterable[Suppression], active: Collection[str]
+) -> list[Finding]:
     """A finding, with a fix, for each comment that silences nothing although the rules it names are active."""
     findings = []
     for suppression in suppressions:
         idle = suppression.rules - suppression.used
-        if suppression.rules and not idle or suppression.used and not suppression.rules:
+        if (suppression.rules and not idle) or (suppression.used and not suppression.rules):
             continue
         if suppression.shared and not suppression.rules:
             continue  # a blanket noqa serves other tools
@@ -126,7 +128,7 @@ def _removal(module: Module, suppression: Suppression, idle: frozenset[str]) -> 
     if kept:
         return Edit(suppression.start, suppression.end, piece.replace(_rules_text(piece), ", ".join(kept), 1))
     start, end = suppression.start, suppression.end
-    line, column = module.source.position(start)
+    line, _ = module.source.position(start)
     line_start = module.source.line_start(line)
     at_line_end = text[end : end + 1] in ("", "\n", "\r")
     if at_line_end and not text[line_start:start].strip():

@@ -26,7 +26,7 @@ class TargetError(Exception):
 
 
 def version(text: str) -> Version:
-    """"0.12.8" → (0, 12, 8, 0). What follows the numbers (rc1, .dev0) is dropped; NEWEST without numbers."""
+    """ "0.12.8" → (0, 12, 8, 0). What follows the numbers (rc1, .dev0) is dropped; NEWEST without numbers."""
     match = re.match(r"\s*v?(\d+(?:\.\d+)*)", text)
     if match is None:
         return NEWEST
@@ -127,10 +127,14 @@ def _requirements(root: Path) -> Iterator[tuple[str, str, Path]]:
                 yield from _split(line, path)
     for path in (root / "setup.cfg", root / "setup.py"):
         # both hold plain requirement strings, one per line or per literal
-        for match in re.finditer(r"""(?m)(?:^[ \t]+|["'])((?:flax|jax|optax|orbax-checkpoint)\b[^"'\n;#]*)""", _text(path)):
+        for match in re.finditer(
+            r"""(?m)(?:^[ \t]+|["'])((?:flax|jax|optax|orbax-checkpoint)\b[^"'\n;#]*)""", _text(path)
+        ):
             yield from _split(match.group(1), path)
     for name in ("environment.yml", "environment.yaml"):
-        for match in re.finditer(r"(?m)^\s*-\s*[\"']?((?:flax|jax|optax|orbax-checkpoint)\b[^\"'\n#]*)", _text(root / name)):
+        for match in re.finditer(
+            r"(?m)^\s*-\s*[\"']?((?:flax|jax|optax|orbax-checkpoint)\b[^\"'\n#]*)", _text(root / name)
+        ):
             yield from _split(match.group(1), root / name)
     yield from _pyproject(root / "pyproject.toml")
     for name in ("uv.lock", "poetry.lock", "pdm.lock"):
@@ -148,7 +152,10 @@ def _pyproject(path: Path) -> Iterator[tuple[str, str, Path]]:
     for requirement in (r for group in groups for r in group if isinstance(r, str)):
         yield from _split(requirement, path)
     poetry = data.get("tool", {}).get("poetry", {})
-    tables = [poetry.get("dependencies", {}), *(g.get("dependencies", {}) for g in poetry.get("group", {}).values())]
+    tables = [
+        poetry.get("dependencies", {}),
+        *(g.get("dependencies", {}) for g in poetry.get("group", {}).values()),
+    ]
     for name, value in (item for table in tables for item in table.items()):
         text = value.get("version", "") if isinstance(value, dict) else value
         if isinstance(text, str):

@@ -43,7 +43,9 @@ def derives_from(qualified: str, roots: Collection[str], project: Project) -> bo
     if qualified in roots:
         return True
     return any(
-        base in roots for module, node in ancestors(qualified, project) for base in bases(module, node, project)
+        base in roots
+        for module, node in ancestors(qualified, project)
+        for base in bases(module, node, project)
     )
 
 

@@ -177,12 +177,18 @@ class Instances:
         for callee in callees:
             for reference in self.module.scopes.names.get(callee, ()):
                 call = self.module.parents.get(reference.node)
-                if not isinstance(call, ast.Call) or reference.scope.binder(callee) is not scope.binder(callee):
+                if not isinstance(call, ast.Call) or reference.scope.binder(callee) is not scope.binder(
+                    callee
+                ):
                     continue
                 if call.func is not reference.node:
                     # nnx.value_and_grad(loss_fn)(model, ...)
                     outer = self.module.parents.get(call)
-                    if not (isinstance(outer, ast.Call) and outer.func is call and call.args[:1] == [reference.node]):
+                    if not (
+                        isinstance(outer, ast.Call)
+                        and outer.func is call
+                        and call.args[:1] == [reference.node]
+                    ):
                         continue
                     call = outer
                 if parameter in names and names.index(parameter) < len(call.args):
@@ -224,11 +230,15 @@ class Instances:
         annotations: list[ast.expr] = []
         values: list[ast.expr] = []
         for inner in ast.walk(owner):
-            if isinstance(inner, ast.AnnAssign) and _names_attribute(inner.target, node.attr, owner, self.module):
+            if isinstance(inner, ast.AnnAssign) and _names_attribute(
+                inner.target, node.attr, owner, self.module
+            ):
                 annotations.append(inner.annotation)
             elif isinstance(inner, ast.Assign):
                 values += [
-                    inner.value for target in inner.targets if _names_attribute(target, node.attr, owner, self.module)
+                    inner.value
+                    for target in inner.targets
+                    if _names_attribute(target, node.attr, owner, self.module)
                 ]
         return annotations, values
 

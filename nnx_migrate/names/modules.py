@@ -76,9 +76,7 @@ class Module:
                     body = parent.body if isinstance(parent.body, list) else [parent.body]
                     if any(child is statement for statement in body):
                         return scope
-                elif isinstance(parent, ast.Module):
-                    return scope
-                elif not (came_from_iter and child is parent.generators[0]):  # type: ignore[attr-defined]
+                elif isinstance(parent, ast.Module) or not (came_from_iter and child is parent.generators[0]):
                     return scope
             came_from_iter = isinstance(parent, ast.comprehension) and parent.iter is child
             child, parent = parent, self.parents.get(parent)

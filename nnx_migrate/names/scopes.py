@@ -14,7 +14,15 @@ from enum import Enum, auto
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _IMPORT_ERRORS = {"ImportError", "ModuleNotFoundError", "AttributeError", "Exception", "BaseException"}
-_VERSION_WORDS = {"__version__", "__version_info__", "version_info", "hasattr", "find_spec", "Version", "parse"}
+_VERSION_WORDS = {
+    "__version__",
+    "__version_info__",
+    "version_info",
+    "hasattr",
+    "find_spec",
+    "Version",
+    "parse",
+}
 
 
 class BindingKind(Enum):
@@ -175,7 +183,20 @@ def child_fields(kind: type[ast.AST]) -> tuple[str, ...]:
 
 
 def _find_child_fields(kind: type[ast.AST]) -> tuple[str, ...]:
-    leaves = {"ctx", "op", "ops", "id", "attr", "arg", "kind", "level", "n", "s", "conversion", "type_comment"}
+    leaves = {
+        "ctx",
+        "op",
+        "ops",
+        "id",
+        "attr",
+        "arg",
+        "kind",
+        "level",
+        "n",
+        "s",
+        "conversion",
+        "type_comment",
+    }
     leaves |= {"name", "module", "asname", "is_async", "simple", "type_ignores", "kwd_attrs", "rest"}
     if kind in (ast.Global, ast.Nonlocal):
         leaves |= {"names"}
@@ -258,7 +279,9 @@ def build_scopes(tree: ast.Module, package: str = "", words: Collection[str] = (
                     stack.extend([(v, scope, guard) for v in reversed(value) if v is not None])
                 elif value is not None:
                     stack.append((value, scope, guard))
-        elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+        elif (
+            isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)
+        ):
             name = node.targets[0].id
             bind(scope, Binding(name, BindingKind.ASSIGNMENT, node, value=node.value, guard=guard))
             stack.append((node.value, scope, guard))
@@ -283,7 +306,9 @@ def build_scopes(tree: ast.Module, package: str = "", words: Collection[str] = (
                 target = f"{base}.{alias.name}" if base else alias.name
                 bind(
                     scope,
-                    Binding(alias.asname or alias.name, BindingKind.IMPORT, node, target, guard=guard, alias=alias),
+                    Binding(
+                        alias.asname or alias.name, BindingKind.IMPORT, node, target, guard=guard, alias=alias
+                    ),
                 )
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             bind(scope, Binding(node.name, BindingKind.FUNCTION, node, guard=guard))

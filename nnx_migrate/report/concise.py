@@ -11,7 +11,8 @@ MARKS = {Safety.SAFE: "[*] ", Safety.UNSAFE: "[?] ", Safety.MANUAL: ""}
 def render(report: Report) -> str:
     """`path:line:column: rule message`; `[*]` marks what `fix` mends, `[?]` what needs `--unsafe-fixes`."""
     lines = [
-        f"{report.relative(f.path)}:{location(f)}: {f.rule} {MARKS[f.safety]}{f.message}" + (f" ({f.reason})" if f.reason else "")
+        f"{report.relative(f.path)}:{location(f)}: {f.rule} {MARKS[f.safety]}{f.message}"
+        + (f" ({f.reason})" if f.reason else "")
         for f in report.findings
     ]
     lines += [

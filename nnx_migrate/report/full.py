@@ -36,7 +36,9 @@ def _finding(report: Report, finding: Finding, sources: dict[Path, SourceText | 
         end = finding.end_column if finding.end_line == finding.line else len(text) + 1
         caret = " " * (finding.column - 1) + "^" * max(1, end - finding.column)
         # the caret line repeats the source's tabs, so that it stands under the right column
-        caret = "".join("\t" if a == "\t" and b == " " else b for a, b in zip(text.ljust(len(caret)), caret, strict=False))
+        caret = "".join(
+            "\t" if a == "\t" and b == " " else b for a, b in zip(text.ljust(len(caret)), caret, strict=False)
+        )
         lines += [f"{gutter} |", f"{number} | {text}", f"{gutter} | {_style(report, caret, fg='yellow')}"]
     if finding.help:
         lines.append(f"  = help: {finding.help}")

@@ -14,7 +14,8 @@ def render(report: Report) -> str:
         for f in report.findings
     ]
     lines += [
-        f"::error title=nnx-migrate,file={_property(report.relative(path))},line={error.line or 1}::{_data(error.message)}"
+        f"::error title=nnx-migrate,file={_property(report.relative(path))},line={error.line or 1}"
+        f"::{_data(error.message)}"
         for path, error in report.ordered_errors
     ]
     return "\n".join(lines)

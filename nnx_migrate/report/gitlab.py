@@ -32,7 +32,10 @@ def render(report: Report) -> str:
             "check_name": "error",
             "fingerprint": hashlib.sha256(f"{path}\0{error.message}".encode()).hexdigest(),
             "severity": "major",
-            "location": {"path": report.relative(path), "lines": {"begin": error.line or 1, "end": error.line or 1}},
+            "location": {
+                "path": report.relative(path),
+                "lines": {"begin": error.line or 1, "end": error.line or 1},
+            },
         }
         for path, error in report.ordered_errors
     ]

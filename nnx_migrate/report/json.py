@@ -16,7 +16,12 @@ def render(report: Report) -> str:
         "files": report.files,
         "findings": [_row(report, finding) for finding in report.findings],
         "errors": [
-            {"path": report.relative(path), "line": error.line, "column": error.column, "message": error.message}
+            {
+                "path": report.relative(path),
+                "line": error.line,
+                "column": error.column,
+                "message": error.message,
+            }
             for path, error in report.ordered_errors
         ],
     }

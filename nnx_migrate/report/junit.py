@@ -17,13 +17,13 @@ def render(report: Report) -> str:
         path = report.relative(finding.path)
         text = f"{location(finding)}: {finding.message}\n{finding.help}".strip()
         cases.append(
-            f"    <testcase name={_attribute(finding.rule)} classname={_attribute(path)} line=\"{finding.line}\">\n"
+            f'    <testcase name={_attribute(finding.rule)} classname={_attribute(path)} line="{finding.line}">\n'
             f"      <failure message={_attribute(finding.message)}>{_text(text)}</failure>\n"
             "    </testcase>"
         )
     for failed, error in report.ordered_errors:
         cases.append(
-            f"    <testcase name=\"error\" classname={_attribute(report.relative(failed))}>\n"
+            f'    <testcase name="error" classname={_attribute(report.relative(failed))}>\n'
             f"      <error message={_attribute(error.message)}></error>\n"
             "    </testcase>"
         )

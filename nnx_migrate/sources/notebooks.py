@@ -208,7 +208,9 @@ def _mask(text: str) -> str:
 
 
 def _is_indented(text: str) -> bool:
-    first = next((line for line in _mask(text).splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
+    first = next(
+        (line for line in _mask(text).splitlines() if line.strip() and not line.lstrip().startswith("#")), ""
+    )
     return first[:1] in (" ", "\t")
 
 

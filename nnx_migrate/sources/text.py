@@ -76,7 +76,9 @@ class SourceText:
         try:
             data = self.text.encode(self.encoding)
         except UnicodeEncodeError as error:
-            raise SourceError(f"the fix needs characters that {self.encoding} lacks ({error.reason})") from None
+            raise SourceError(
+                f"the fix needs characters that {self.encoding} lacks ({error.reason})"
+            ) from None
         return codecs.BOM_UTF8 + data if self.bom else data
 
     @cached_property
@@ -187,4 +189,3 @@ def parse(source: SourceText, path: str = "<source>") -> ast.Module:
         raise SourceError("too deeply nested to be parsed") from None
     except ValueError as error:
         raise SourceError(str(error)) from None
-

@@ -61,7 +61,9 @@ def test_dangling_symlinks_and_long_sums(project: Path, run: Run) -> None:
 def test_statistics(project: Path, run: Run) -> None:
     (project / "a.py").write_text(OUTDATED + "jax.tree_leaves(1)\njax.host_id()\n")
     result = run("check", "--statistics")
-    assert [line.split() for line in result.output.splitlines() if "jax-tree" in line] == [["2", "[*]", "jax-tree"]]
+    assert [line.split() for line in result.output.splitlines() if "jax-tree" in line] == [
+        ["2", "[*]", "jax-tree"]
+    ]
     rows = json.loads(run("check", "--statistics", "--output-format", "json", "-q").output)
     assert {row["rule"]: row["count"] for row in rows}["jax-tree"] == 2
 
@@ -79,14 +81,22 @@ def test_select_ignore_and_unknown_rules(project: Path, run: Run) -> None:
 def test_stdin(project: Path, run: Run) -> None:
     result = run("check", "-", "--output-format", "concise", stdin=OUTDATED)
     assert "stdin.py:5:12: jax-tree" in result.output
-    assert "pkg/a.py:5" in run("check", "--stdin-filename", "pkg/a.py", "--output-format", "concise", stdin=OUTDATED).output
+    assert (
+        "pkg/a.py:5"
+        in run("check", "--stdin-filename", "pkg/a.py", "--output-format", "concise", stdin=OUTDATED).output
+    )
 
 
 def test_json(project: Path, run: Run) -> None:
     (project / "a.py").write_text(OUTDATED)
     data = json.loads(run("check", "--output-format", "json").output)
     (finding,) = data["findings"]
-    assert (finding["rule"], finding["path"], finding["line"], finding["column"]) == ("jax-tree", "a.py", 5, 12)
+    assert (finding["rule"], finding["path"], finding["line"], finding["column"]) == (
+        "jax-tree",
+        "a.py",
+        5,
+        12,
+    )
     assert finding["fix"] == "safe"
 
 
@@ -134,7 +144,10 @@ def test_output_file(project: Path, run: Run) -> None:
 
 
 def test_notebooks_count_lines_by_cell(project: Path, run: Run) -> None:
-    cells = [{"cell_type": "code", "source": s, "metadata": {}, "outputs": []} for s in ("import jax\n%time 1", "x = 1\njax.tree_map(f, x)")]
+    cells = [
+        {"cell_type": "code", "source": s, "metadata": {}, "outputs": []}
+        for s in ("import jax\n%time 1", "x = 1\njax.tree_map(f, x)")
+    ]
     (project / "n.ipynb").write_text(json.dumps({"cells": cells, "nbformat": 4}))
     assert "n.ipynb:cell 2:2:1: jax-tree" in run("check", "--output-format", "concise").output
 
@@ -192,7 +205,10 @@ def test_a_broken_baseline_is_an_error(project: Path, run: Run) -> None:
 def test_add_ignores(project: Path, run: Run) -> None:
     (project / "a.py").write_text(OUTDATED)
     assert run("check", "--add-ignores").exit_code == 0
-    assert "jax.tree_map(lambda y: 2 * y, x)  # nnx-migrate: ignore[jax-tree]\n" in (project / "a.py").read_text()
+    assert (
+        "jax.tree_map(lambda y: 2 * y, x)  # nnx-migrate: ignore[jax-tree]\n"
+        in (project / "a.py").read_text()
+    )
     assert run("check").exit_code == 0
 
 
@@ -228,7 +244,12 @@ def test_configuration(project: Path, run: Run) -> None:
 
 
 def test_local_rules(project: Path, run: Run) -> None:
-    assert run("new-rule", "house-style", "--old", "jax.device_count", "--new", "jax.local_device_count").exit_code == 0
+    assert (
+        run(
+            "new-rule", "house-style", "--old", "jax.device_count", "--new", "jax.local_device_count"
+        ).exit_code
+        == 0
+    )
     (project / "pyproject.toml").write_text("[tool.nnx-migrate]\nrules = ['house_style.py']\n")
     (project / "a.py").write_text("import jax\nn = jax.device_count()\n")
     assert "a.py:2:5: house-style [*]" in run("check", "--output-format", "concise").output

@@ -109,7 +109,9 @@ def test_interactive(project: Path, run: Run) -> None:
     (project / "a.py").write_text("import jax\njax.tree_map(f, 1)\njax.tree_map(f, 2)\njax.tree_map(f, 3)\n")
     result = run("fix", "-i", stdin="y\nn\nq\n")
     assert "-jax.tree_map(f, 1)" in result.output
-    assert (project / "a.py").read_text() == "import jax\njax.tree.map(f, 1)\njax.tree_map(f, 2)\njax.tree_map(f, 3)\n"
+    assert (
+        project / "a.py"
+    ).read_text() == "import jax\njax.tree.map(f, 1)\njax.tree_map(f, 2)\njax.tree_map(f, 3)\n"
     run("fix", "-i", stdin="a\n")
     assert "tree_map" not in (project / "a.py").read_text()
 
@@ -126,7 +128,9 @@ def test_notebooks_change_only_in_the_fixed_cell(project: Path, run: Run) -> Non
 def test_rule_option_limits_the_fix(project: Path, run: Run) -> None:
     (project / "a.py").write_text("import jax\nimport optax\njax.tree_map(f, x)\noptax.global_norm(x)\n")
     assert run("fix", "--rule", "optax-moved").exit_code == 0
-    assert (project / "a.py").read_text() == "import jax\nimport optax\njax.tree_map(f, x)\noptax.tree.norm(x)\n"
+    assert (
+        project / "a.py"
+    ).read_text() == "import jax\nimport optax\njax.tree_map(f, x)\noptax.tree.norm(x)\n"
 
 
 def test_a_symlinked_file_is_written_through(project: Path, run: Run) -> None:

@@ -42,7 +42,11 @@ SINGLE = [
     ("import jax\njax = other()\njax.jit", "jax.jit", None),
     ("import jax\ntm = jax.tree_map\ntm", "tm", "jax.tree_map"),
     ("import jax\nimport jax.numpy\njax.jit", "jax.jit", "jax.jit"),
-    ("try:\n    from jax import tree_map\nexcept ImportError:\n    from old import tree_map\ntree_map", "tree_map", None),
+    (
+        "try:\n    from jax import tree_map\nexcept ImportError:\n    from old import tree_map\ntree_map",
+        "tree_map",
+        None,
+    ),
     ("from flax.linen import *\nDense", "Dense", "flax.linen.Dense"),
     ("from flax.linen import *\nfrom jax import *\nDense", "Dense", None),
     ("from flax.linen import *\nprint", "print", None),

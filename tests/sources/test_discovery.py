@@ -10,7 +10,15 @@ from nnx_migrate.sources.discovery import PathError, discover
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    for name in ("a.py", "pkg/b.py", "pkg/notes.txt", "n.ipynb", ".venv/lib/c.py", "build/d.py", "pkg/__pycache__/e.py"):
+    for name in (
+        "a.py",
+        "pkg/b.py",
+        "pkg/notes.txt",
+        "n.ipynb",
+        ".venv/lib/c.py",
+        "build/d.py",
+        "pkg/__pycache__/e.py",
+    ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")

@@ -53,7 +53,10 @@ def test_new_lines_take_the_files_line_ending() -> None:
 def test_edits_count_characters_not_bytes() -> None:
     source = SourceText.decode("s = 'α'; jax.tree_map(f, s)\n".encode())
     call = parse(source).body[1].value
-    assert source.with_edits([Edit(*source.span(call.func), "jax.tree.map")]).text == "s = 'α'; jax.tree.map(f, s)\n"
+    assert (
+        source.with_edits([Edit(*source.span(call.func), "jax.tree.map")]).text
+        == "s = 'α'; jax.tree.map(f, s)\n"
+    )
 
 
 @pytest.mark.parametrize("edits", [[Edit(0, 3, "a"), Edit(2, 4, "b")], [Edit(0, 99, "")]])

@@ -30,7 +30,9 @@ def test_a_symlink_stays_one_and_its_target_changes(tmp_path: Path) -> None:
     assert target.read_text() == "new"
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_file_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.py"
     path.write_text("old")
 
