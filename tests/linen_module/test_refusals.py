@@ -100,6 +100,20 @@ CASES = {
                 return nn.Dropout(0.5)(x)
         """,
     ),
+    "a mode that changes after a factory got it": (
+        "mode-flag",
+        """
+        from functools import partial
+
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x, train):
+                norm = partial(nn.BatchNorm, use_running_average=not train)
+                x = norm()(x)
+                train = False
+                return norm()(x)
+        """,
+    ),
     "parameters that depend on initialisation": (
         "unsupported-api",
         """

@@ -115,6 +115,7 @@ class BodyEditor:
         if isinstance(call.func, ast.Attribute) and call.func.attr in _LAYER_METHODS:
             return None
         _, bound = self.writer.bound(site)
+        self._check_flag(bound.values.get(spec.call.flag or ""), call)
         rewrite = write_call(
             spec,
             bound,
@@ -131,6 +132,16 @@ class BodyEditor:
             return None
         arguments = [one_line(text) for text in rewritten_arguments(call, rewrite, self.text)]
         return self._call_text(call, arguments)
+
+    def _check_flag(self, flag: ast.expr | None, call: ast.Call) -> None:
+        """Refuse to move a mode flag behind a statement that gives one of its variables another value."""
+        if flag is None:
+            return
+        names = {n.id for n in ast.walk(flag) if isinstance(n, ast.Name)}
+        for node in ast.walk(self.method.node):
+            changed = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in names
+            if changed and isinstance(node, ast.Name) and node.lineno > flag.lineno:
+                raise Refuse("mode-flag", f"`{node.id}` changes after the layer got it as its mode", call)
 
     def _joined_call(self, call: ast.Call) -> str | None:
         """A call whose construction took several lines, on one line if it fits; None where it stays."""
@@ -279,6 +290,11 @@ class BodyEditor:
     def _expression_edits(self, node: ast.AST) -> list[Edit]:
         return [Edit(*found) for found in replacements(self.source, node, self.replace)]
 
+    def _leads(self, statement: ast.stmt) -> bool:
+        """Whether nothing of the method is left in front of a removed statement."""
+        body = self.method.node.body
+        return statement in body and all(s in self.deleted for s in body[: body.index(statement)])
+
     def _removal(self, statement: ast.stmt) -> Edit:
         """Remove a statement with its whole lines."""
         start, end = self.source.span(statement)
@@ -288,6 +304,9 @@ class BodyEditor:
         line_end = len(text) if line_end < 0 else line_end + 1
         rest = text[end:line_end].strip()
         if text[line_start:start].strip() == "" and (not rest or rest.startswith("#")):
+            if self._leads(statement):
+                while text[line_end:].partition("\n")[0].strip() == "" and line_end < len(text):
+                    line_end = text.find("\n", line_end) + 1 or len(text)
             return Edit(line_start, line_end, "")
         raise Refuse("unsupported-syntax", "several statements on one line", statement)
 
