@@ -7,7 +7,7 @@ from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 
-from nnx_migrate.names.scopes import Guard, Scope, Scopes, build_scopes, child_fields
+from nnx_migrate.names.scopes import COMPREHENSIONS, Guard, Scope, Scopes, build_scopes, child_fields
 from nnx_migrate.sources.text import SourceText, parse
 
 _SCOPED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -76,7 +76,9 @@ class Module:
                     body = parent.body if isinstance(parent.body, list) else [parent.body]
                     if any(child is statement for statement in body):
                         return scope
-                elif isinstance(parent, ast.Module) or not (came_from_iter and child is parent.generators[0]):
+                elif not (
+                    isinstance(parent, COMPREHENSIONS) and came_from_iter and child is parent.generators[0]
+                ):
                     return scope
             came_from_iter = isinstance(parent, ast.comprehension) and parent.iter is child
             child, parent = parent, self.parents.get(parent)

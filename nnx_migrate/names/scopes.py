@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _IMPORT_ERRORS = {"ImportError", "ModuleNotFoundError", "AttributeError", "Exception", "BaseException"}
 _VERSION_WORDS = {
     "__version__",
@@ -100,7 +100,7 @@ class Scope:
                     return scope.module if name in scope.module.bindings else None
             elif name in scope.bindings and (first or not scope.is_class):
                 return scope
-            first = first and isinstance(scope.node, _COMPREHENSIONS)
+            first = first and isinstance(scope.node, COMPREHENSIONS)
             scope = scope.parent
         return None
 
@@ -157,7 +157,7 @@ _BINDING_NODES = frozenset(
         ast.AsyncFunctionDef,
         ast.ClassDef,
         ast.Lambda,
-        *_COMPREHENSIONS,
+        *COMPREHENSIONS,
         ast.NamedExpr,
         ast.Global,
         ast.Nonlocal,
@@ -328,7 +328,7 @@ def build_scopes(tree: ast.Module, package: str = "", words: Collection[str] = (
             inner = enter(node, scope)
             stack.append((node.body, inner, guard))
             parameters(node.args, inner, scope, guard)
-        elif isinstance(node, _COMPREHENSIONS):
+        elif isinstance(node, COMPREHENSIONS):
             inner = enter(node, scope)
             for index, generator in enumerate(node.generators):
                 stack.append((generator.target, inner, guard))
@@ -340,7 +340,7 @@ def build_scopes(tree: ast.Module, package: str = "", words: Collection[str] = (
                 stack.append((node.elt, inner, guard))
         elif isinstance(node, ast.NamedExpr):
             holder = scope
-            while isinstance(holder.node, _COMPREHENSIONS) and holder.parent:
+            while isinstance(holder.node, COMPREHENSIONS) and holder.parent:
                 holder = holder.parent
             bind(holder, Binding(node.target.id, BindingKind.ASSIGNMENT, node, value=node.value, guard=guard))
             stack.append((node.value, scope, guard))
