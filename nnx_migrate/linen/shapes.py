@@ -33,7 +33,7 @@ class Global:
     name: str
 
 
-class Unmodelled(Exception):  # noqa: N818 - not an error: the answer is "unknown"
+class Unmodelled(Exception):
     """Raised inside a transfer function for anything that it does not model; becomes `Unknown(reason)`."""
 
 

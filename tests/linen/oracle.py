@@ -53,7 +53,7 @@ class Case:
         return f"{self.name}{self.args!r}{keywords}"
 
 
-class Mismatch(AssertionError):  # noqa: N818 - a verdict
+class Mismatch(AssertionError):
     """A certain answer that differs from JAX's."""
 
 

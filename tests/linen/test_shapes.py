@@ -96,7 +96,7 @@ def test_joins_keep_what_both_shapes_say() -> None:
     [
         ("jax.numpy.mean", (x, 1)),
         ("jax.numpy.split", (x, 3, 1)),
-        (".transpose", (x, 0, 2, 1)),
+        ("jax.numpy.repeat", (x, 2, 1)),
         ("jax.numpy.concatenate", ([x, x], 1)),
         ("[]", (x, (slice(None), 0))),
     ],
@@ -114,6 +114,43 @@ def test_indexing_behind_an_ellipsis_needs_no_rank() -> None:
     assert half.shape == Shape((c // 2,), "x[:-1]")
     new = apply(".__getitem__", x, (..., None))
     assert new.shape == Shape((c, Dim.of(1)), "x[:-1]")
+
+
+def test_a_list_of_all_axes_tells_the_rank() -> None:
+    turned = apply(".transpose", x, 0, 2, 1)
+    assert turned.shape == Shape((Dim.size("x§a-3"), c, Dim.size("x§a-2")))
+    assert apply("jax.numpy.einsum", "bnc->cb", x).shape == Shape((c, Dim.size("x§a-3")))
+
+
+def test_newaxis_by_name() -> None:
+    index = (..., Global("jax.numpy.newaxis"), slice(None))
+    assert apply(".__getitem__", Array.of(n, c), index).shape == Shape.of(n, 1, c)
+
+
+def test_an_unknown_operand_cannot_change_an_axis_longer_than_one() -> None:
+    product = apply("jax.numpy.multiply", Array.of(n, 64), Unknown("a scale"))
+    assert [dim.const for dim in product.shape.dims] == [None, 64]
+    assert product.shape.dims[0].reason == "a scale"
+    assert product.shape.lead == ""
+    assert apply("jax.numpy.multiply", 2.0, Unknown("a scale")) == Unknown("a scale")
+
+
+def test_computed_counts_leave_the_other_axes_known() -> None:
+    count = Array.of(dtype="int")
+    assert apply("jax.numpy.repeat", Array.of(n, c), count, axis=0).shape.dims[1] == c
+    assert apply("jax.numpy.zeros", (count, c)).shape.dims[1] == c
+    assert apply("jax.numpy.tile", x, (1, 1, 2)).shape == Shape((2 * c,), "")
+
+
+def test_a_cell_whose_carry_is_unknown_still_returns_a_pair() -> None:
+    cell = layer("flax.linen.LSTMCell").bind(c)  # type: ignore[union-attr]
+    assert isinstance(cell, Layer)
+    applied = cell.apply("__call__", Unknown("from a scan"), Array.of(n + 1, m))
+    assert applied.sizes["in_features"] == m
+    (_, hidden), output = applied.output  # type: ignore[misc]
+    assert hidden == output
+    assert output.shape.dims[0] == n + 1
+    assert output.shape.dims[1].reason == "from a scan"
 
 
 def test_unknown_arguments_give_unknown_results_with_their_reason() -> None:

@@ -85,13 +85,15 @@ def str_of(value: Value, what: str) -> str:
 
 
 def dim_of(value: Value, what: str = "a size") -> Dim:
-    """An integer or symbolic size; an unknown value gives an unknown dim."""
+    """An integer or symbolic size; a value that can't be told gives an unknown dim."""
     if isinstance(value, Dim):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return Dim.of(value)
     if isinstance(value, Unknown):
         return Dim.unknown(value.reason)
+    if isinstance(value, Array):
+        return Dim.unknown(f"{what} is computed")
     raise Unmodelled(f"{what} is not an integer")
 
 

@@ -36,7 +36,7 @@ def _parse(subscripts: str, count: int) -> tuple[list[str], str | None]:
         raise Unmodelled(f"einsum {subscripts!r} with {count} operands")
     for part in [*inputs, right]:
         letters = part.replace("...", "", 1)
-        if letters and not letters.isalpha():
+        if letters and not letters.isalnum():
             raise Unmodelled(f"einsum subscripts {subscripts!r}")
     return inputs, right if arrow else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import (
     array_of,
     dim_of,
@@ -13,7 +14,7 @@ from nnx_migrate.linen.effects.arguments import (
     promote,
 )
 from nnx_migrate.linen.effects.registry import models, models_method
-from nnx_migrate.linen.shapes import Array, Unmodelled, Value, broadcast
+from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled, Value, broadcast
 
 _JNP = "jax.numpy."
 _LAX = "jax.lax."
@@ -22,8 +23,17 @@ _SPECIAL = "jax.scipy.special."
 
 
 def combine(*operands: Value, to_float: bool = False) -> Array:
-    """The broadcast of all operands, with the dtype of arithmetic on them."""
-    arrays = [array_of(operand) for operand in operands]
+    """The broadcast of all operands, with the dtype of arithmetic on them.
+
+    An operand about which nothing is known counts as an array: beside an axis of 64, it can't change that.
+    """
+    rank = max((len(op.shape.dims) for op in operands if isinstance(op, Array)), default=0)
+    arrays = [
+        Array(Shape((Dim.unknown(operand.reason),) * rank, ""))
+        if isinstance(operand, Unknown) and rank
+        else array_of(operand)
+        for operand in operands
+    ]
     result = Array(broadcast(*(array.shape for array in arrays)), promote(*arrays))
     return Array(result.shape, floating(result)) if to_float else result
 

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from nnx_migrate.linen.dims import Dim, at_least, ceil_div, maximum, minimum
 from nnx_migrate.linen.effects.arguments import array_from, dim_of, kind, unmodelled
-from nnx_migrate.linen.shapes import NO_RANK, Array, Shape, Unmodelled, Value, broadcast
+from nnx_migrate.linen.shapes import NO_RANK, Array, Global, Shape, Unmodelled, Value, broadcast
 
 
 def index_array(array: Array, index: Value) -> Array:
@@ -25,6 +25,8 @@ def _as_item(item: Value) -> Value:
     """An index item as int Dim, slice, None, Ellipsis or an integer Array."""
     if item is None or item is Ellipsis or isinstance(item, slice):
         return item
+    if isinstance(item, Global) and item.name.endswith(".newaxis"):
+        return None
     if isinstance(item, Dim) or (isinstance(item, int) and not isinstance(item, bool)):
         return Dim.of(item)
     if isinstance(item, Array | list | Shape):

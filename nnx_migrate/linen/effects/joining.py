@@ -266,7 +266,7 @@ def repeat(
             return array.with_shape(array.shape.replaced(index, total))
         repeats = counts[0]
     if isinstance(repeats, Array):
-        raise Unmodelled("repeat by computed counts")
+        return array.with_shape(array.shape.replaced(index, Dim.unknown("the counts of repeat are computed")))
     return array.with_shape(array.shape.replaced(index, array.shape.dim(index) * dim_of(repeats)))
 
 
@@ -279,12 +279,12 @@ def tile(A: Value, reps: Value) -> Array:  # noqa: N803 - the real name
     if shape.exact:
         missing = len(counts) - len(shape.dims)
         shape = Shape((*(Dim.of(1) for _ in range(missing)), *shape.dims))
-    elif len(counts) > len(shape.dims):
-        raise Unmodelled(NO_RANK)
     dims = list(shape.dims)
-    for place in range(1, len(counts) + 1):
+    for place in range(1, min(len(counts), len(dims)) + 1):
         dims[-place] = dims[-place] * counts[-place]
-    return array.with_shape(Shape(tuple(dims), shape.lead))
+    # Counts beyond the known axes go to hidden ones or make new ones.
+    beyond = not shape.exact and len(counts) > len(dims)
+    return array.with_shape(Shape(tuple(dims), "" if beyond else shape.lead))
 
 
 @models("jax.lax.tile")

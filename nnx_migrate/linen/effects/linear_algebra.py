@@ -76,6 +76,9 @@ def _matmul_unknown(left: Shape, right: Shape) -> Shape:
         return left.before(1).then(right.dim(-1))
     if right.rank == 1:
         return left.before(1)
+    if len(right.dims) >= 2:
+        # Whatever the left operand is, the right one's last axis comes last.
+        return Shape((right.dim(-1),), "")
     raise Unmodelled("matmul of an array that may be a vector")
 
 
@@ -215,8 +218,9 @@ def lax_dot(
 
 @models("jax.lax.batch_matmul")
 def batch_matmul(lhs: Value, rhs: Value, precision: Value = None) -> Array:
-    """Matrix products, batched."""
-    return matmul(lhs, rhs)
+    """Matrix products over at least one equal batch axis."""
+    left, right = array_of(lhs), array_of(rhs)
+    return Array(left.shape.before(2).then(left.shape.dim(-2), right.shape.dim(-1)), promote(left, right))
 
 
 @models("jax.numpy.cross", "numpy.cross")

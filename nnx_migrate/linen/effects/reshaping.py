@@ -127,9 +127,12 @@ def collapse(operand: Value, start_dimension: Value, stop_dimension: Value = Non
 
 def transposed(shape: Shape, axes: Value) -> Shape:
     """Axes permuted, all of them reversed for None."""
-    dims = shape.items()
     if axes is None:
-        return Shape(dims[::-1])
+        return Shape(shape.items()[::-1])
+    if not shape.exact and isinstance(axes, tuple | list):
+        # All axes are listed, so their number is the rank.
+        shape = Shape(shape.with_last(len(axes)).dims)
+    dims = shape.items()
     order = [axis % len(dims) for axis in axes_of(axes, shape)]
     if len(order) != len(dims):
         raise Unmodelled(f"transpose of an array of rank {len(dims)} with {len(order)} axes")
@@ -354,6 +357,8 @@ def rot90(m: Value, k: Value = 1, axes: Value = (0, 1)) -> Array:
     """Quarter turns."""
     array = array_of(m)
     turns, plane = int_of(k, "k"), ints_of(axes, "axes")
+    if len(plane) != 2:
+        raise Unmodelled("rot90 in something that is not a plane")
     return swapaxes(array, *plane) if turns % 2 else array
 
 

@@ -196,6 +196,8 @@ def reduce_window(
 
 def _specs(numbers: Value, rank: int) -> tuple[list[int], list[int], list[int]]:
     """Permutations that bring lhs, rhs and output to (batch, features, spatial...) order."""
+    if rank < 2:
+        raise Unmodelled("a convolution without batch or channels")
     if numbers is None:
         order = list(range(rank))
         return order, order, order

@@ -94,7 +94,10 @@ class MultiHeadDotProductAttention(Layer):
             raise Unmodelled("a mask in attention that may decode")
         weights = attention_weights(Array(heads[0]), Array(heads[1]), *_mask_of_one_head(mask))
         attended = einsum_shape("...hqk,...khd->...qhd", [weights, heads[2]])
-        return Array(attended.before(2).then(features), layer_dtype(self.dtype, self.param_dtype))
+        return Array(
+            attended.before(2).then(features),
+            layer_dtype(self.dtype, self.param_dtype, inputs_q, keys, values),
+        )
 
 
 def _mask_of_one_head(mask: Value) -> list[Value]:

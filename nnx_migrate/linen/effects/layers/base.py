@@ -103,12 +103,14 @@ def last_dim(value: Value) -> Dim:
     return Dim.unknown(value.reason if isinstance(value, Unknown) else "the input is not an array")
 
 
-def layer_dtype(dtype: Value, param_dtype: Value) -> str | None:
-    """The dtype of a layer that computes in floats: its own, else the promotion of input and parameters."""
+def layer_dtype(dtype: Value, param_dtype: Value, *inputs: Value) -> str | None:
+    """The dtype of a layer that computes in floats: its own, else the promotion of inputs and parameters."""
     if dtype is not None:
         return dtype_of(dtype)
-    params = dtype_of(param_dtype, "float32")
-    return "float" if params is not None and kind(params) == "float" else None
+    found = [dtype_of(param_dtype, "float32")]
+    found += [value.dtype if isinstance(value, Array) else None for value in inputs]
+    kinds = {None if name is None else kind(name) for name in found}
+    return None if kinds & {None, "complex"} else "float"
 
 
 FLOAT32 = Global("jax.numpy.float32")

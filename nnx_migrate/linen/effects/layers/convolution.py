@@ -88,7 +88,7 @@ class Conv(Layer):
         return Applied(self._output(inputs), {"in_features": last_dim(inputs)})
 
     def _output(self, inputs: Value) -> Value:
-        dtype = layer_dtype(self.dtype, self.param_dtype)
+        dtype = layer_dtype(self.dtype, self.param_dtype, inputs)
         if self.conv_general_dilated is not None or self.conv_general_dilated_cls is not None:
             return Unknown("a convolution with its own operation")
         return _convolved(inputs, self.kernel_size, lambda: self._sizes(inputs), self.features, dtype)
@@ -140,7 +140,9 @@ class ConvTranspose(Layer):
         return Applied(self._output(inputs), {"in_features": last_dim(inputs)})
 
     def _output(self, inputs: Value) -> Value:
-        dtype = layer_dtype(self.dtype, self.param_dtype) if self.preferred_element_type is None else None
+        dtype = (
+            layer_dtype(self.dtype, self.param_dtype, inputs) if self.preferred_element_type is None else None
+        )
         return _convolved(inputs, self.kernel_size, lambda: self._sizes(inputs), self.features, dtype)
 
     def _sizes(self, inputs: Value) -> tuple[Dim, ...]:

@@ -44,7 +44,7 @@ class Dense(Layer):
 
     def call(self, inputs: Value) -> Applied:
         """Sizes: in_features."""
-        dtype = layer_dtype(self.dtype, self.param_dtype)
+        dtype = layer_dtype(self.dtype, self.param_dtype, inputs)
         output = guarded_output(lambda: with_last_dim(inputs, self.features, dtype))
         return Applied(output, {"in_features": last_dim(inputs)})
 
@@ -77,7 +77,7 @@ class DenseGeneral(Layer):
         sizes["in_features"] = needed if isinstance(self.axis, tuple | list) else needed[0]
         features = dims_of(self.features, "features")
         batch_axes = ints_of(self.batch_dims, "batch_dims")
-        dtype = layer_dtype(self.dtype, self.param_dtype)
+        dtype = layer_dtype(self.dtype, self.param_dtype, inputs)
         if not batch_axes:
             return Applied(Array(array.shape.without(axes).then(*features), dtype), sizes)
         dims = array.shape.items()
@@ -110,5 +110,5 @@ class Embed(Layer):
 
     def attend(self, query: Value) -> Applied:
         """The products with all vectors."""
-        dtype = layer_dtype(self.dtype, self.param_dtype)
+        dtype = layer_dtype(self.dtype, self.param_dtype, query)
         return Applied(with_last_dim(query, self.num_embeddings, dtype))

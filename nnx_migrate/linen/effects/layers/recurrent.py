@@ -39,12 +39,13 @@ class Cell(Layer):
         parts = self._parts(carry)
         hidden = last_dim(parts[-1])
         sizes: dict[str, Value] = {"in_features": last_dim(inputs), "hidden_features": hidden}
-        dtype = layer_dtype(self.dtype, self.param_dtype)
+        dtype = layer_dtype(self.dtype, self.param_dtype, inputs, *parts)
 
         def output() -> Value:
             # The cell's own `features` only matter for `initialize_carry`.
             step = array_of(inputs).shape.before(1).then(hidden)
-            new = Array(broadcast(step, *(array_of(part).shape for part in parts)), dtype)
+            carried = [part.shape if isinstance(part, Array) else Shape((), "") for part in parts]
+            new = Array(broadcast(step, *carried), dtype)
             return ((new, new) if self.carries == 2 else new), new
 
         return Applied(guarded_output(output), sizes)
@@ -54,7 +55,8 @@ class Cell(Layer):
             return (carry,)
         if isinstance(carry, tuple | list) and len(carry) == 2:
             return tuple(carry)
-        return (unknown_part(carry), unknown_part(carry))
+        reason = carry.reason if isinstance(carry, Unknown) else "the carry is not a known pair"
+        return (Unknown(reason), Unknown(reason))
 
     def initialize_carry(self, rng: Value, input_shape: Value) -> Applied:
         """The carry for inputs of a given shape."""
@@ -63,11 +65,6 @@ class Cell(Layer):
             raise Unmodelled("a cell without features (older releases)")
         carry = Array(shape.before(1).then(dim_of(self.features, "features")), "float")
         return Applied((carry, carry) if self.carries == 2 else carry)
-
-
-def unknown_part(carry: Value) -> Unknown:
-    """A part of a carry that isn't a known pair."""
-    return carry if isinstance(carry, Unknown) else Unknown("the carry is not a known pair")
 
 
 @models_layer("flax.linen.GRUCell")
@@ -166,7 +163,7 @@ class ConvLSTMCell(Cell):
                 part = gates.apply("__call__", array_of(value)).output
                 parts.append(array_of(part).shape)
             cell_state = array_of(self._parts(carry)[0]).shape
-            new = Array(broadcast(*parts, cell_state), layer_dtype(self.dtype, self.param_dtype))
+            new = Array(broadcast(*parts, cell_state), layer_dtype(self.dtype, self.param_dtype, inputs))
             return (new, new), new
 
         return Applied(guarded_output(output), {"in_features": last_dim(inputs)})

@@ -84,7 +84,7 @@ class Einsum(Layer):
             raise Unmodelled("an einsum string that is given twice or not at all")
         text = str_of(chosen[0], "einsum_str")
         plain = self.dtype is None and self.preferred_element_type is None
-        dtype = layer_dtype(None, self.param_dtype) if plain else None
+        dtype = layer_dtype(None, self.param_dtype, inputs) if plain else None
         return Applied(
             guarded_output(
                 lambda: Array(einsum_shape(text, [array_of(inputs).shape, shape_of(self.shape)]), dtype)
