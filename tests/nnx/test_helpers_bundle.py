@@ -68,12 +68,14 @@ def test_the_package_does_not_import_jax():
 @pytest.mark.parametrize(
     ("name", "make"),
     [
-        ("LinenGRUCell", lambda cls, rngs: nnx.RNN(cls(4, 4, rngs=rngs))),
         ("MGUCell", lambda cls, rngs: nnx.RNN(cls(4, 4, rngs=rngs))),
         ("LinenSpectralNorm", lambda cls, rngs: cls(nnx.Linear(4, 4, rngs=rngs), rngs=rngs)),
         ("LinenWeightNorm", lambda cls, rngs: cls(nnx.Linear(4, 4, rngs=rngs), rngs=rngs)),
         ("LinenGroupNorm", lambda cls, rngs: cls(4, 2, reduction_axes=(-1,), rngs=rngs)),
-        ("MultiAxisBatchNorm", lambda cls, rngs: cls((3, 4), axis=(1, 2), use_running_average=False, rngs=rngs)),
+        (
+            "MultiAxisBatchNorm",
+            lambda cls, rngs: cls((3, 4), axis=(1, 2), use_running_average=False, rngs=rngs),
+        ),
         ("ConvLocal", lambda cls, rngs: cls(4, 4, (2,), input_shape=(3,), rngs=rngs)),
     ],
 )
@@ -90,6 +92,8 @@ def test_helpers_under_transforms(name, make):
     same(*states, 1e-6, "state")
     same(before, nnx.to_pure_dict(nnx.state(eager, nnx.Param)), 0.0, "parameters")
     graphdef, state = nnx.split(layer)
-    functional = jax.jit(lambda graphdef, state, x: nnx.merge(graphdef, state)(x, **options), static_argnums=0)
+    functional = jax.jit(
+        lambda graphdef, state, x: nnx.merge(graphdef, state)(x, **options), static_argnums=0
+    )
     same(expected, functional(graphdef, state, x), 1e-6, "jax.jit")
     assert nnx.graphdef(make(helpers()[name], nnx.Rngs(0))) == nnx.graphdef(layer)

@@ -1,4 +1,4 @@
-"""Binding and writing without running anything: refusals, sizes, partials, hidden arguments, names at the site."""
+"""Binding and writing, nothing is run: refusals, sizes, partials, hidden arguments, names at the site."""
 
 import ast
 
@@ -81,14 +81,18 @@ def test_binding_by_position_and_keyword():
     assert ast.unparse(arguments.parent) == "None"
 
 
-@pytest.mark.parametrize("source", ["nn.Dense(3, **{'use_bias': False})", "nn.Dense(3, **dict(use_bias=False))"])
+@pytest.mark.parametrize(
+    "source", ["nn.Dense(3, **{'use_bias': False})", "nn.Dense(3, **dict(use_bias=False))"]
+)
 def test_visible_keyword_arguments_are_expanded(source):
     assert written(source).text == "nnx.Linear(n, 3, use_bias=False, rngs=rngs)"
 
 
 def test_the_caller_may_know_what_is_in_kwargs():
     known = {"kernel_init": ast.parse("options['kernel_init']", mode="eval").body}
-    arguments = bound("nn.Dense(3, **options)", expand=lambda node: known if ast.unparse(node) == "options" else None)
+    arguments = bound(
+        "nn.Dense(3, **options)", expand=lambda node: known if ast.unparse(node) == "options" else None
+    )
     assert construct(arguments).text == "nnx.Linear(n, 3, kernel_init=options['kernel_init'], rngs=rngs)"
 
 
@@ -98,7 +102,10 @@ def test_unseen_arguments_are_passed_on_where_that_can_only_be_right_or_an_error
     assert [note.code for note in dense.notes] == ["unseen-arguments"]
     norm = construct(bound("nn.GroupNorm(**options)", pass_on=True))
     assert norm.text == "LinenGroupNorm(n, **options, promote_dtype=keep_dtypes, rngs=rngs)"
-    assert {leaf.nnx[0]: leaf.optional for leaf in variables(LAYERS["flax.linen.Dense"], bound("nn.Dense(3, **o)", pass_on=True))} == {
+    assert {
+        leaf.nnx[0]: leaf.optional
+        for leaf in variables(LAYERS["flax.linen.Dense"], bound("nn.Dense(3, **o)", pass_on=True))
+    } == {
         "kernel": False,
         "bias": True,
     }
@@ -174,7 +181,11 @@ def test_a_size_that_is_not_known_is_refused():
         ("nn.LayerNorm(feature_axes=(-2, -1))", None, [("num_features", 0, (-2, -1), "product")]),
         ("nn.BatchNorm(axis=(1,))", None, [("num_features", 0, (1,), "one")]),
         ("nn.GRUCell(3)", "cell(carry, x)", [("in_features", 1, (-1,), "one")]),
-        ("nn.ConvLocal(3, (k, k))", None, [("in_features", 0, (-1,), "one"), ("input_shape", 0, (-3, -2), "tuple")]),
+        (
+            "nn.ConvLocal(3, (k, k))",
+            None,
+            [("in_features", 0, (-1,), "one"), ("input_shape", 0, (-3, -2), "tuple")],
+        ),
         ("nn.Embed(3, 4)", None, []),
         ("nn.Dropout(0.1)", None, []),
         ("nn.MultiHeadDotProductAttention(2)", "attend(x)", [("in_features", 0, (-1,), "one")]),
@@ -229,7 +240,9 @@ def test_widths_of_keys_and_values():
 
 
 def test_names_at_the_site():
-    text = written("nn.LayerNorm(dtype=d)", nnx="flax.nnx", rngs="self.rngs", helper=lambda name: f"compat.{name}").text
+    text = written(
+        "nn.LayerNorm(dtype=d)", nnx="flax.nnx", rngs="self.rngs", helper=lambda name: f"compat.{name}"
+    ).text
     assert text == "flax.nnx.LayerNorm(n, dtype=d, promote_dtype=compat.keep_dtypes, rngs=self.rngs)"
 
 
@@ -248,7 +261,9 @@ def test_dtypes_that_need_no_extra(dtype):
     assert written(f"nn.LayerNorm(dtype={dtype})").helpers == frozenset()
 
 
-@pytest.mark.parametrize("dtype", ["jnp.bfloat16", "'float16'", "jnp.float64", "torch.float32", "float", "dtype"])
+@pytest.mark.parametrize(
+    "dtype", ["jnp.bfloat16", "'float16'", "jnp.float64", "torch.float32", "float", "dtype"]
+)
 def test_dtypes_that_need_the_exact_form(dtype):
     assert written(f"nn.LayerNorm(dtype={dtype})").helpers == {"keep_dtypes"}
 
@@ -371,7 +386,10 @@ def test_calls_that_are_refused(source, call, code):
 )
 def test_initial_carries(call, expected):
     node = call_of(call)
-    assert ", ".join(rewritten_arguments(node, write_initialize_carry(node, ast.unparse), ast.unparse)) == expected
+    assert (
+        ", ".join(rewritten_arguments(node, write_initialize_carry(node, ast.unparse), ast.unparse))
+        == expected
+    )
 
 
 def test_carries_in_the_style_of_old_flax_are_refused():
@@ -380,13 +398,17 @@ def test_carries_in_the_style_of_old_flax_are_refused():
 
 
 def test_decoding_is_pointed_out():
-    assert [note.code for note in written("nn.SelfAttention(2, decode=cfg.decode)").notes] == ["needs-init-cache"]
+    assert [note.code for note in written("nn.SelfAttention(2, decode=cfg.decode)").notes] == [
+        "needs-init-cache"
+    ]
     assert written("nn.SelfAttention(2, decode=False)").notes == ()
 
 
 def test_variables_that_an_unknown_argument_decides_about_are_optional():
     arguments = bound("nn.LayerNorm(use_bias=self.bias, use_scale=False)")
-    assert [(leaf.nnx, leaf.optional) for leaf in variables(arguments.spec, arguments, JUDGE)] == [(("bias",), True)]
+    assert [(leaf.nnx, leaf.optional) for leaf in variables(arguments.spec, arguments, JUDGE)] == [
+        (("bias",), True)
+    ]
 
 
 def test_native_numerics_drop_a_variable_that_nnx_has_no_place_for():

@@ -15,15 +15,18 @@ from flax import nnx
 from nnx_migrate.nnx.layers import FUNCTIONS, LAYERS, Refusal, canonical, function
 from nnx_migrate.nnx.layers.calls import rewritten_arguments
 from nnx_migrate.nnx.layers.functions import rewrite_function_call
+from nnx_migrate.nnx.layers.model import words
 from tests.nnx.harness import array, helpers, same
 
 ROWS = list(FUNCTIONS.values())
 # Part of flax.linen that is no layer and no function: rewritten by the code for classes and programs.
 STRUCTURAL = set(
-    "Module RNNCellBase Variable DenyList LogicallyPartitioned Partitioned apply init init_with_output compact "
-    "compact_name_scope nowrap share_scope tabulate named_call enable_named_call disable_named_call "
-    "override_named_call add_metadata_axis checkpoint remat remat_scan scan vmap jit grad value_and_grad vjp jvp "
-    "custom_vjp cond switch while_loop map_variables fold_rngs broadcast".split()
+    words(
+        "Module RNNCellBase Variable DenyList LogicallyPartitioned Partitioned apply init init_with_output "
+        "compact compact_name_scope nowrap share_scope tabulate named_call enable_named_call "
+        "disable_named_call override_named_call add_metadata_axis checkpoint remat remat_scan scan vmap jit "
+        "grad value_and_grad vjp jvp custom_vjp cond switch while_loop map_variables fold_rngs broadcast"
+    )
 )
 
 
@@ -81,16 +84,16 @@ def test_the_jax_function_is_the_same_object(row):
 
 def test_every_public_name_is_covered():
     public = {
-        name
-        for name, value in vars(nn).items()
-        if not name.startswith("_") and not inspect.ismodule(value)
+        name for name, value in vars(nn).items() if not name.startswith("_") and not inspect.ismodule(value)
     }
     known = {name.rpartition(".")[2] for name in (*LAYERS, *FUNCTIONS)}
     assert public - known - STRUCTURAL == set()
 
 
 def test_every_initializer_is_covered():
-    public = {name for name, value in vars(nn.initializers).items() if not name.startswith("_") and callable(value)}
+    public = {
+        name for name, value in vars(nn.initializers).items() if not name.startswith("_") and callable(value)
+    }
     missing = {name for name in public if f"flax.linen.initializers.{name}" not in FUNCTIONS}
     assert missing == set()
 

@@ -101,7 +101,8 @@ Y = array(2, 4, 5)
         (
             "nn.DenseGeneral(3, dot_general=plain_dot, dot_general_cls=None, param_dtype=jnp.bfloat16)",
             Y,
-            "nnx.LinearGeneral(5, 3, dot_general=PlainDotGeneral(plain_dot), param_dtype=jnp.bfloat16, rngs=rngs)",
+            "nnx.LinearGeneral(5, 3, dot_general=PlainDotGeneral(plain_dot), param_dtype=jnp.bfloat16, "
+            "rngs=rngs)",
         ),
     ],
 )
@@ -123,7 +124,8 @@ SHAPE = (5, 2, 3)
         (
             "nn.Einsum((5, 2, 3), einsum_str='b t a, a h d -> b t d h', use_bias=True)",
             "layer(x)",
-            "nnx.Einsum(einsum_str='b t a, a h d -> b t d h', kernel_shape=(5, 2, 3), bias_shape=(3, 2), rngs=rngs)",
+            "nnx.Einsum(einsum_str='b t a, a h d -> b t d h', kernel_shape=(5, 2, 3), bias_shape=(3, 2), "
+            "rngs=rngs)",
         ),
         (
             "nn.Einsum((5, 3), '...a,ab->...b', use_bias=False, dtype=jnp.bfloat16)",
@@ -133,12 +135,14 @@ SHAPE = (5, 2, 3)
         (
             "nn.Einsum(SHAPE)",
             "layer(x, 'bta,ahd->bthd')",
-            "nnx.Einsum(einsum_str='bta,ahd->bthd', kernel_shape=SHAPE, bias_shape=(SHAPE[1], SHAPE[2]), rngs=rngs)",
+            "nnx.Einsum(einsum_str='bta,ahd->bthd', kernel_shape=SHAPE, bias_shape=(SHAPE[1], SHAPE[2]), "
+            "rngs=rngs)",
         ),
         (
             "nn.Einsum(shape=[5, 3], use_bias=biased)",
             "layer(x, einsum_str='bta,ac->btc')",
-            "nnx.Einsum(einsum_str='bta,ac->btc', kernel_shape=(5, 3), bias_shape=(3,) if biased else None, rngs=rngs)",
+            "nnx.Einsum(einsum_str='bta,ac->btc', kernel_shape=(5, 3), bias_shape=(3,) if biased else "
+            "None, rngs=rngs)",
         ),
     ],
 )
@@ -154,7 +158,8 @@ def test_einsum(layer, call, expect):
         (
             "nn.Embed(num_embeddings=7, features=4, embedding_init=nn.initializers.normal(stddev=0.02))",
             "layer(tokens)",
-            "nnx.Embed(num_embeddings=7, features=4, embedding_init=nnx.initializers.normal(stddev=0.02), rngs=rngs)",
+            "nnx.Embed(num_embeddings=7, features=4, embedding_init=nnx.initializers.normal(stddev=0.02), "
+            "rngs=rngs)",
         ),
         ("nn.Embed(1, 4)", "layer(tokens)", "nnx.Embed(1, 4, rngs=rngs)"),
         (

@@ -44,7 +44,8 @@ KEEP = "promote_dtype=keep_dtypes"
         ),
         (
             "nn.RMSNorm(1e-3, dtype, scale_init=nn.initializers.ones_init())",
-            f"nnx.RMSNorm(6, epsilon=1e-3, dtype=dtype, scale_init=nnx.initializers.ones_init(), {KEEP}, rngs=rngs)",
+            f"nnx.RMSNorm(6, epsilon=1e-3, dtype=dtype, scale_init=nnx.initializers.ones_init(), {KEEP}, "
+            "rngs=rngs)",
         ),
         ("nn.RMSNorm(use_scale=False)", "nnx.RMSNorm(6, use_scale=False, rngs=rngs)"),
         ("nn.RMSNorm(feature_axes=(2, 3))", "nnx.RMSNorm(4 * 6, feature_axes=(2, 3), rngs=rngs)"),
@@ -64,7 +65,8 @@ KEEP = "promote_dtype=keep_dtypes"
         ),
         (
             "nn.GroupNorm(3, reduction_axes=(2, 3), use_fast_variance=False, dtype=dtype)",
-            f"LinenGroupNorm(6, num_groups=3, reduction_axes=(2, 3), use_fast_variance=False, dtype=dtype, {KEEP}, "
+            "LinenGroupNorm(6, num_groups=3, reduction_axes=(2, 3), use_fast_variance=False, dtype=dtype, "
+            f"{KEEP}, "
             "rngs=rngs)",
         ),
         ("nn.InstanceNorm()", "nnx.InstanceNorm(6, rngs=rngs)"),

@@ -3,14 +3,13 @@
 import ast
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
 from nnx_migrate.nnx.layers import LAYERS, Refusal, bind, wrapper_variables, write_construction
-from tests.nnx.harness import RefusedError, array, check, helpers, same
+from tests.nnx.harness import RefusedError, array, check, helpers, random_key, same
 
 X = array(4, 5)
 
@@ -40,7 +39,7 @@ X = array(4, 5)
 )
 @pytest.mark.parametrize("train", [True, False])
 def test_dropout(layer, call, train):
-    check(layer, call, x=X, train=train, rate=0.5, absent=None, key=jax.random.key(5))
+    check(layer, call, x=X, train=train, rate=0.5, absent=None, key=random_key(5))
 
 
 def test_dropout_construction():
@@ -117,7 +116,8 @@ def test_batch_apply():
         ),
         (
             "nn.SpectralNorm(layer_instance=nn.Dense(3, use_bias=False), n_steps=3, epsilon=1e-6)",
-            "LinenSpectralNorm(layer_instance=nnx.Linear(5, 3, use_bias=False, rngs=rngs), n_steps=3, epsilon=1e-6, "
+            "LinenSpectralNorm(layer_instance=nnx.Linear(5, 3, use_bias=False, rngs=rngs), n_steps=3, "
+            "epsilon=1e-6, "
             "rngs=rngs)",
         ),
         ("nn.SpectralNorm(nn.Sequential([nn.Dense(3), nn.BatchNorm(use_running_average=False)]))", None),
@@ -181,7 +181,8 @@ def test_partitioned_initializers():
         x=X,
     )
     assert text == (
-        "nnx.Linear(5, 4, kernel_init=nnx.with_partitioning(nnx.initializers.lecun_normal(), (None, 'model'), "
+        "nnx.Linear(5, 4, kernel_init=nnx.with_partitioning(nnx.initializers.lecun_normal(), (None, "
+        "'model'), "
         "eager_sharding=False), bias_init=nnx.with_partitioning(nnx.initializers.zeros, sharding=('embed',), "
         "eager_sharding=False), rngs=rngs)"
     )

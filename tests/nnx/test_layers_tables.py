@@ -1,4 +1,4 @@
-"""The layer tables against the signatures of the installed Flax: nothing forgotten, nothing that has moved."""
+"""The layer tables against the signatures of the installed Flax: nothing forgotten, nothing moved."""
 
 import dataclasses
 import inspect
@@ -27,7 +27,10 @@ OTHER_DEFAULTS = {
     ("Dense", "dot_general"),  # the function that Linen takes for None
     ("Conv", "conv_general_dilated"),
     *((name, "decode") for name in ("MultiHeadDotProductAttention", "MultiHeadAttention", "SelfAttention")),
-    *((name, "attention_fn") for name in ("MultiHeadDotProductAttention", "MultiHeadAttention", "SelfAttention")),
+    *(
+        (name, "attention_fn")
+        for name in ("MultiHeadDotProductAttention", "MultiHeadAttention", "SelfAttention")
+    ),
 }
 
 
@@ -83,10 +86,16 @@ def test_parameters_exist_in_nnx(spec):
         parameters = inspect.signature(cls.__init__).parameters
         if spec.name == "Sequential":
             continue  # takes the layers one by one
-        written = {spec.nnx_parameter(name) for name in spec.fields if name not in spec.fixed | dict.fromkeys(spec.own)}
+        written = {
+            spec.nnx_parameter(name)
+            for name in spec.fields
+            if name not in spec.fixed | dict.fromkeys(spec.own)
+        }
         written |= {size.param for size in spec.sizes} - {"in_v_features"}
         assert written <= parameters.keys()
-        assert ("rngs" in parameters and parameters["rngs"].default is inspect.Parameter.empty) <= spec.needs_rngs
+        assert (
+            "rngs" in parameters and parameters["rngs"].default is inspect.Parameter.empty
+        ) <= spec.needs_rngs
         by_position = [
             name
             for name, parameter in parameters.items()
@@ -128,7 +137,11 @@ def test_helpers_have_the_defaults_of_linen(helper):
     parameters = inspect.signature(helpers()[helper].__init__).parameters
     for field in dataclasses.fields(linen_class(spec)):
         parameter = parameters.get(spec.nnx_parameter(field.name))
-        if parameter is not None and field.default is not dataclasses.MISSING and field.name != "promote_dtype":
+        if (
+            parameter is not None
+            and field.default is not dataclasses.MISSING
+            and field.name != "promote_dtype"
+        ):
             assert alike(field.default, parameter.default), field.name
 
 
