@@ -1,5 +1,4 @@
-"""The process that runs user code for `processes.run_child`: ``python -m nnx_migrate.numerics.child JOB
-ANSWER``.
+"""The process that runs user code for `processes.run_child`: ``python -m ... JOB ANSWER``.
 
 A job is a JSON object with an ``action``:
 

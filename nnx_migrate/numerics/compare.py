@@ -49,8 +49,7 @@ EXACT = Tolerance()
 
 @dataclass(frozen=True)
 class LeafComparison:
-    """One pair of leaves. `max_abs` and `max_ulp` are None where there is nothing to measure (shapes, NaN
-    against number).
+    """One pair of leaves; `max_abs` and `max_ulp` are None where nothing can be measured (other shapes, NaN).
 
     `finite` is the share of elements that are finite on both sides: an all-NaN leaf is equal to itself and
     proves nothing.
@@ -107,8 +106,7 @@ def compare_leaf(path: Path, expected: Any, actual: Any, tolerance: Tolerance = 
 
 
 def ulp_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Element-wise distance in representable numbers, as float64 (exact up to 2**53); -0.0 and 0.0 are 0
-    apart.
+    """Element-wise distance in representable numbers, as float64; -0.0 and 0.0 are 0 apart.
 
     Meaningless where either is NaN. Raises TypeError for dtypes that are not IEEE-like floats of one to eight
     bytes.

@@ -84,8 +84,7 @@ class AlignedDraws:
         return jax.random.fold_in(key, depth * 65_536 + ordinal) if self.ordered else key
 
     def _loop_frame(self) -> tuple[Any, int]:
-        """The innermost loop body that is being traced (None outside of loops), and how many loops deep it
-        is."""
+        """The innermost loop body being traced (None outside of loops), and how many loops deep it is."""
         loops = [
             trace for trace in _traces() if _is_loop(trace) and not any(trace is t for t in self._outside)
         ]
@@ -157,14 +156,12 @@ class MissingStreamError(InvalidRngError):
 
 
 def base_key(seed: int | jax.Array) -> jax.Array:
-    """The transparent base key ``(seed, 0)``: what Linen's ``rngs=`` and every scalar NNX stream start
-    from."""
+    """The transparent base key ``(seed, 0)``, from which all streams of both sides start."""
     return _key(jnp.stack([jnp.asarray(seed, jnp.uint32), jnp.zeros((), jnp.uint32)]))
 
 
 def seed_streams(state: nnx.State[Any, Any], seed: int | jax.Array) -> nnx.State[Any, Any]:
-    """The state with every RNG stream set to `base_key(seed)`, stacked ones to its split, and all counters to
-    zero."""
+    """The state with every RNG stream at `base_key(seed)` (stacked ones: its split), counters at zero."""
 
     def reset(path: Any, variable: Any) -> Any:
         if isinstance(variable, nnx.RngKey):
@@ -177,8 +174,7 @@ def seed_streams(state: nnx.State[Any, Any], seed: int | jax.Array) -> nnx.State
 
 
 class _TransparentRandom:
-    """Stands in for `jax.random` where Flax splits streams over loop steps; everything else is passed
-    through."""
+    """Stands in for `jax.random` where Flax splits streams over loop steps; the rest is passed through."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(jax.random, name)
@@ -234,8 +230,7 @@ def _is_loop(trace: Any) -> bool:
 
 
 def _caller_is(module: str, *function_parts: str) -> bool:
-    """Whether the patched function's caller is a function of `module` whose name contains one of the
-    parts."""
+    """Whether a function of `module` whose name contains one of the parts called the patched one."""
     frame = sys._getframe(2)
     name = frame.f_code.co_name
     return frame.f_globals.get("__name__") == module and any(part in name for part in function_parts)

@@ -41,8 +41,7 @@ class Alignment:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How much is run: forward passes and gradients in every mode, then `steps` optimizer steps (under jit if
-    it is a mode).
+    """How much is run: forward passes and gradients in every mode, then `steps` optimizer steps.
 
     `steps=0` leaves training out, `gradients=False` leaves gradients and training out; both are listed as
     skipped.

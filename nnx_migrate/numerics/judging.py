@@ -77,8 +77,7 @@ def _verdict(name: str, leaves: list[LeafComparison], tolerance: Tolerance) -> C
 
 
 def _errors(first: Recording, second: Recording) -> list[Check]:
-    """A run that raises on both sides with the same exception proves nothing; on one side only, it is an
-    error."""
+    """A run that raises alike on both sides proves nothing; on one side only, it is an error."""
     checks = []
     for run in dict.fromkeys([*first.errors, *second.errors]):
         old, new = first.errors.get(run), second.errors.get(run)
@@ -111,8 +110,8 @@ def _renamed_streams(first: frozenset[Draw], second: frozenset[Draw]) -> dict[st
 def _draw_check(old: frozenset[Draw], new: frozenset[Draw], proven: bool) -> Check | None:
     """An error where the sides draw different numbers of keys.
 
-    Not so for a stream that only one side draws from, if all else is equal: its keys then have no influence (nnx.RNN
-    draws one to make a carry of zeros).
+    Not so for a stream that only one side draws from, if all else is equal: its keys then have no influence
+    (nnx.RNN draws one to make a carry of zeros).
     """
     streams = sorted({draw.stream for draw in old ^ new})
     if not streams:
@@ -132,7 +131,8 @@ def _may_be_order(proof: Proof, recording: Recording) -> bool:
     failed = {check.name for check in proof.checks if check.status in ("different", "error")}
     runs = {name.rpartition("/")[0] for name in failed}
     return bool(runs) and all(
-        recording.draws.get(run.replace("training/", "train/")) and failed & {f"{run}/output", f"{run}/loss"}
+        recording.draws.get(run.replace("training/", "train/").partition("+")[0])
+        and failed & {f"{run}/output", f"{run}/loss"}
         for run in runs
     )
 
@@ -151,7 +151,7 @@ def _retry_without_order(
     if Proof(checks).proven:
         proof.checks = checks
         proof.notes.append(
-            "equal when all draws of a stream share one key: the same draws, in another order or nesting"
+            "equal when all draws of a stream share one key: same draws, another order or nesting"
         )
 
 
@@ -160,7 +160,8 @@ def _blind_spots(checks: Sequence[Check], recording: Recording) -> list[str]:
     infinite = [f"{c.name} {'/'.join(leaf.path)}" for c in checks for leaf in c.leaves if leaf.finite == 0.0]
     notes = [f"no finite number in {', '.join(infinite)}"] if infinite else []
     gradients = [leaves for name, leaves in recording.values.items() if name.endswith("/gradients")]
-    idle = ["/".join(path) for path, value in (gradients[0] if gradients else {}).items() if not value.any()]
+    paths = gradients[0] if gradients else {}
+    idle = ["/".join(path) for path in paths if not any(leaves[path].any() for leaves in gradients)]
     if idle:
         notes.append(f"the gradient is zero for {', '.join(idle)}: nothing shows how they are used")
     return notes

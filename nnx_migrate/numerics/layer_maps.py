@@ -83,8 +83,7 @@ LAYER_MAPS: Mapping[str, ClassMap] = {
 
 
 def canonical_class(module_name: str, qualified_name: str) -> str:
-    """The key of a class: ``module:qualname``, with Flax's private modules folded into ``flax.linen``,
-    ``flax.nnx``.
+    """The key of a class, ``module:qualname``, with Flax's private modules folded into the public ones.
 
     >>> canonical_class("flax.nnx.nn.recurrent", "LSTMCell")
     'flax.nnx:LSTMCell'

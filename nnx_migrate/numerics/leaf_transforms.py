@@ -49,8 +49,7 @@ class Transform:
             raise TransformError(f"unknown transform {self.kind!r}; known: {', '.join(KINDS)}")
 
     def shapes(self, sources: Sequence[Shape], targets: Sequence[Shape]) -> list[Shape]:
-        """The shapes that `sources` get, in the order of `targets` (whose shapes steer `split` and
-        `reshape`)."""
+        """The shapes that `sources` get, in the order of `targets` (which steer `split` and `reshape`)."""
         if self.kind == "concat":
             self._expect(len(targets) == 1 and len(sources) >= 1, sources, targets)
             return [_concatenated(sources, self.axis)]
@@ -80,8 +79,7 @@ class Transform:
         return [source]
 
     def apply(self, sources: Sequence[Any], targets: Sequence[Shape]) -> list[np.ndarray]:
-        """The arrays for `targets` (their shapes), made from the arrays in `sources`; raises
-        TransformError."""
+        """The arrays for the shapes in `targets`, made from those in `sources`; raises TransformError."""
         import numpy as np
 
         self.shapes([tuple(np.shape(source)) for source in sources], targets)
@@ -127,8 +125,7 @@ class Transform:
 
     @classmethod
     def from_json(cls, raw: Any) -> Transform:
-        """From a kind's name, or from ``{"kind": ..., "axis": ..., "axes": ..., "inner": ...}``; None is
-        identity."""
+        """From a kind's name or an object with the fields of this class; None is identity."""
         if raw is None:
             return IDENTITY
         if isinstance(raw, str):

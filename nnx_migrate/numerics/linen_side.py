@@ -91,8 +91,7 @@ class LinenSide(Side):
         return jax.tree.unflatten(self._structure, ordered)  # type: ignore[no-any-return]
 
     def _trace(self, phase: Phase) -> None:
-        """Learns which streams the model asks for and whether it writes in eval mode, without computing
-        anything."""
+        """Learns, without computing, which streams the model asks for and whether it writes in eval mode."""
         arrays, rebuild = split_arrays((self.inputs.args, dict(self.inputs.kwargs(phase))))
 
         def abstract(leaves: Any, arrays: Any) -> Any:
@@ -106,8 +105,7 @@ class LinenSide(Side):
             self.notes.append(f"tracing the {phase} call of the Linen model failed: {type(error).__name__}")
 
     def _retry(self, phase: Phase, run: Callable[[], Result]) -> Result:
-        """Runs again with what the model turned out to need: a random stream, or permission to write in eval
-        mode."""
+        """Runs again with what turns out to be needed: a random stream, or permission to write."""
         while True:
             try:
                 return run()
@@ -175,8 +173,7 @@ def _recorded_reads(reads: dict[Path, None]) -> Iterator[None]:
 
 
 def state_collections(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """A Linen variable dictionary as plain dictionaries: metadata boxes and transient collections left
-    out."""
+    """Linen variables as plain dictionaries, metadata boxes and transient collections left out."""
     plain = unfreeze(nn.meta.unbox(dict(variables)))
     return {name: tree for name, tree in plain.items() if name not in TRANSIENT_COLLECTIONS}
 

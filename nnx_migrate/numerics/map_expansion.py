@@ -37,8 +37,7 @@ ClassOf = Callable[[Path], Sequence[str]]
 
 @dataclass(frozen=True)
 class LeafSpec:
-    """One leaf of a tree: `kind` is the Linen collection, or the collection that the NNX variable's type
-    stands for."""
+    """One leaf; `kind` is the Linen collection, or the one that the NNX variable's type stands for."""
 
     shape: Shape
     dtype: str
@@ -47,8 +46,7 @@ class LeafSpec:
 
 @dataclass(frozen=True)
 class LeafPair:
-    """Linen leaves (paths start with the collection) that make NNX leaves by `transform`; nearly always 1 to
-    1."""
+    """Linen leaves (paths start with the collection) that make NNX leaves; nearly always one and one."""
 
     linen: tuple[Path, ...]
     nnx: tuple[Path, ...]
@@ -57,8 +55,7 @@ class LeafPair:
 
 @dataclass
 class Expansion:
-    """The complete correspondence. `scopes` maps Linen module scopes to NNX module paths, as far as entries
-    name them."""
+    """The complete correspondence; `scopes` maps Linen scopes to NNX module paths where entries name them."""
 
     pairs: list[LeafPair]
     scopes: dict[Path, Path] = field(default_factory=dict)
@@ -101,8 +98,7 @@ def expand(
 def find_problems(
     pairs: Iterable[LeafPair], linen: Mapping[Path, LeafSpec], nnx: Mapping[Path, LeafSpec]
 ) -> list[str]:
-    """What keeps `pairs` from being a complete, fitting correspondence of the two trees; [] if nothing
-    does."""
+    """What keeps `pairs` from being a complete, fitting correspondence of the two trees."""
     problems = []
     used: Counter[Path] = Counter()
     covered: Counter[Path] = Counter()
@@ -146,8 +142,7 @@ def _misfits(pair: LeafPair, linen: Mapping[Path, LeafSpec], nnx: Mapping[Path, 
 
 @dataclass(frozen=True)
 class _Site:
-    """One concrete place of an entry: Linen paths and NNX paths, several where layers are stacked or
-    unstacked."""
+    """One concrete place of an entry; several paths where layers are stacked or unstacked."""
 
     linen: tuple[Path, ...]
     nnx: tuple[Path, ...]
@@ -196,8 +191,7 @@ class _Expander:
         return self.maps.get(class_name)
 
     def _same_paths(self, scope: Path, path: Path) -> list[LeafPair]:
-        """Same paths on both sides, lists and dictionaries spelled each library's way (``layers_0`` =
-        ``layers/0``)."""
+        """Same paths on both sides, each spelled its library's way (``layers_0`` = ``layers/0``)."""
         nnx_leaves: dict[Path, list[Path]] = defaultdict(list)
         for leaf in self.nnx:
             if leaf[: len(path)] == path:
@@ -300,8 +294,7 @@ def _bindings(
 def _unstacked_sites(
     entry: PathEntry, linen_patterns: Sequence[PathPattern], bindings: Sequence[dict[str, Value]]
 ) -> list[_Site]:
-    """One Linen place that Linen stacks, several NNX places: the bindings grouped by what Linen's path
-    depends on."""
+    """One stacked Linen place, several NNX places: bindings grouped by what Linen's path depends on."""
     groups: dict[tuple[Path, ...], list[Path]] = defaultdict(list)
     for binding in bindings:
         groups[tuple(p.render(binding) for p in linen_patterns)].append(entry.nnx.render(binding))
@@ -329,8 +322,7 @@ def _stacked_sites(
 
 
 def _layered(pair: LeafPair, site: _Site, transform: Transform) -> LeafPair:
-    """A pair found for the first layer of a stacked or unstacked module, made to speak about all its
-    layers."""
+    """A pair found for the first of several layers, made to speak about all of them."""
     layered = replace(transform, inner=pair.transform)
     first_scope, first_path = site.linen[0], site.nnx[0]
     if transform.kind == "stack":
@@ -345,8 +337,7 @@ def _layered(pair: LeafPair, site: _Site, transform: Transform) -> LeafPair:
 
 
 def _linen_spelling(path: Path) -> Path:
-    """An NNX path as Linen would name it: indices joined to the list's name, Python keywords without their
-    underscore."""
+    """An NNX path as Linen would name it: indices joined to the list's name, ``if_`` called ``if``."""
     result: list[str] = []
     for element in path:
         if element.isdecimal() and result:

@@ -45,8 +45,7 @@ class PatternError(ValueError):
 
 @dataclass(frozen=True)
 class Expression:
-    """Integer arithmetic (or a condition) over index names; `source` is Python syntax, with ``#`` for the
-    ordinal."""
+    """Integer arithmetic (or a condition) over index names, in Python syntax; ``#`` is the ordinal."""
 
     source: str
     condition: bool = False

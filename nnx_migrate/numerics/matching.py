@@ -49,8 +49,7 @@ def _by_reads(linen: Description, nnx: Description) -> list[LeafPair] | None:
 def _groups(
     specs: Mapping[Path, LeafSpec], reads: Iterable[Path], linen: bool
 ) -> dict[_Signature, list[dict[str, Path]]]:
-    """Modules by signature, each as its leaves by name, in the order of their first read (unread ones
-    last)."""
+    """Modules by signature, each as its leaves by name, in the order of their first read."""
     modules: dict[Path, dict[str, Path]] = defaultdict(dict)
     order = dict.fromkeys(path for path in reads if path in specs)
     for path in [*order, *(path for path in specs if path not in order)]:

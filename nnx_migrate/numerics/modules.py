@@ -18,8 +18,7 @@ from types import ModuleType
 
 
 def load_file(path: str | Path, name: str | None = None) -> ModuleType:
-    """Runs one Python file as a module called `name` (by default the file's stem) and leaves `sys.modules` as
-    it was.
+    """Runs one Python file as a module called `name` (default: its stem); `sys.modules` stays as it was.
 
     Raises ImportError for what is no Python file, and whatever the file raises.
     """
@@ -37,8 +36,7 @@ def load_file(path: str | Path, name: str | None = None) -> ModuleType:
 
 
 class IsolatedTree:
-    """The modules below one or several import roots, kept apart from other trees with the same module
-    names."""
+    """The modules below some import roots, kept apart from other trees with the same module names."""
 
     def __init__(self, *roots: str | Path):
         self.roots = [Path(root).resolve() for root in roots]

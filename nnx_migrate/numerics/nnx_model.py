@@ -20,8 +20,7 @@ NOT_STATE = (nnx.RngState, nnx.Intermediate, nnx.Perturbation)
 
 
 def variables_of(state: Any) -> dict[Path, nnx.Variable[Any]]:
-    """The variables of a model or State by path (list indices as strings), random streams and sown values
-    left out."""
+    """The variables of a model or State by path, random streams and sown values left out."""
     state = state if isinstance(state, nnx.State) else nnx.state(state)
     return {
         tuple(map(str, path)): variable
@@ -40,8 +39,7 @@ def leaves_of(state: Any) -> dict[Path, Any]:
 
 
 def specs_of(state: Any) -> dict[Path, LeafSpec]:
-    """Shape, dtype and kind of every leaf; the kind is the Linen collection that the Variable type stands
-    for."""
+    """Shape, dtype and kind of every leaf; the kind is the collection that the Variable type stands for."""
     return {
         path + below: spec_of(leaf, kind_of(variable))
         for path, variable in variables_of(state).items()
@@ -78,8 +76,7 @@ def with_leaves(state: nnx.State[Any, Any], leaves: Mapping[Path, Any]) -> nnx.S
 
 
 def set_leaves(model: nnx.Module, leaves: Mapping[Path, Any]) -> None:
-    """Writes arrays into the live model's variables; paths that it does not have are ignored (check
-    before)."""
+    """Writes arrays into the live model's variables; paths that it lacks are ignored, so check before."""
     for prefix, variable in variables_of(model).items():
         values, structure = jax.tree.flatten(variable.get_value())
         paths = [prefix + below for below in flatten(variable.get_value())]

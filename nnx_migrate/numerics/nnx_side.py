@@ -122,8 +122,7 @@ class NNXSide(Side):
 
 @contextmanager
 def _recorded_reads(model: nnx.Module, reads: dict[Path, None]) -> Iterator[None]:
-    """Notes every leaf whose Variable is read, in order. Copies that nnx transforms make are not
-    recognised."""
+    """Notes every leaf whose Variable is read, in order; not those that nnx transforms copy."""
     original = nnx.Variable.get_value
     paths = {
         id(variable): [path + below for below in flatten(original(variable))]

@@ -53,8 +53,7 @@ class MapFormatError(ValueError):
 
 @dataclass(frozen=True)
 class LeafEntry:
-    """Variables of the class itself: `linen` paths start with the collection, `nnx` is relative to the
-    module."""
+    """Variables of the class itself: `linen` paths start with the collection, `nnx` at the module."""
 
     linen: tuple[PathPattern, ...]
     nnx: PathPattern
@@ -69,8 +68,7 @@ class LeafEntry:
 
 @dataclass(frozen=True)
 class ModuleEntry:
-    """A submodule: its Linen scope, its NNX path, and the class whose entries hold below (see the module's
-    text)."""
+    """A submodule: its Linen scope, its NNX path, and the class whose entries hold below."""
 
     linen: PathPattern
     nnx: PathPattern

@@ -15,20 +15,26 @@ import numpy as np
 
 from nnx_migrate.numerics.map_patterns import Path
 
-_SPREAD = 0.1
+SPREAD = 0.1
 #: Statistics that a square root or a division follows: they stay positive.
 _POSITIVE_NAMES = ("var", "sigma", "second_moment", "squared", "std")
 
 
-def perturb(leaves: Mapping[Path, Any], seed: int = 0) -> dict[Path, np.ndarray]:
-    """The leaves with noise added to all floats; integers, booleans and PRNG keys stay. Paths start with the
-    collection."""
-    return {path: perturb_leaf(path, np.asarray(value), seed) for path, value in leaves.items()}
+def perturb(leaves: Mapping[Path, Any], seed: int = 0, spread: float = SPREAD) -> dict[Path, np.ndarray]:
+    """The leaves with noise added to all floats; integers, booleans and PRNG keys stay.
+
+    Paths start with the collection; `spread` is the noise's size in proportion to the leaf's own.
+    """
+    return {path: perturb_leaf(path, np.asarray(value), seed, spread) for path, value in leaves.items()}
 
 
-def perturb_leaf(path: Path, value: np.ndarray, seed: int = 0) -> np.ndarray:
-    """One leaf with noise: a tenth of its own magnitude, and outside of params positive values stay
-    positive."""
+def probe_points(leaves: Mapping[Path, Any]) -> dict[str, dict[Path, np.ndarray]]:
+    """Points ever farther away, to be tried for parameters without influence at `leaves` (a dead ReLU)."""
+    return {str(i): perturb(leaves, seed=1_000 + i, spread=2.0**i / 4) for i in range(1, 5)}
+
+
+def perturb_leaf(path: Path, value: np.ndarray, seed: int = 0, spread: float = SPREAD) -> np.ndarray:
+    """One leaf with noise; outside of params, positive values stay positive."""
     is_complex = np.issubdtype(value.dtype, np.complexfloating)
     if value.dtype.kind in "iubSUOM" or value.size == 0 or value.dtype.names:
         return value
@@ -38,18 +44,18 @@ def perturb_leaf(path: Path, value: np.ndarray, seed: int = 0) -> np.ndarray:
     if is_complex:
         noise = noise + 1j * random.standard_normal(value.shape)
     if path[0] != "params" and not is_complex and _stays_positive(path, wide):
-        return np.asarray(np.where(wide > 0, wide, 1.0) * np.exp(_SPREAD * noise)).astype(value.dtype)
-    return np.asarray(wide + _scale(wide) * noise).astype(value.dtype)
+        return np.asarray(np.where(wide > 0, wide, 1.0) * np.exp(spread * noise)).astype(value.dtype)
+    return np.asarray(wide + _scale(wide, spread) * noise).astype(value.dtype)
 
 
 def _stays_positive(path: Path, wide: np.ndarray) -> bool:
     return bool((wide > 0).all()) or (bool((wide >= 0).all()) and any(n in path[-1] for n in _POSITIVE_NAMES))
 
 
-def _scale(wide: np.ndarray) -> float:
-    """A tenth of the leaf's root mean square; for zeros what keeps activations in range at any width."""
+def _scale(wide: np.ndarray, spread: float) -> float:
+    """In proportion to the leaf's own size; for zeros what keeps activations in range at any width."""
     magnitude = math.sqrt(float(np.mean(np.abs(wide) ** 2)))
     if magnitude > 0 and math.isfinite(magnitude):
-        return _SPREAD * magnitude
+        return spread * magnitude
     fan_in = math.prod(wide.shape[:-1])
-    return min(_SPREAD, 1.0 / math.sqrt(max(1, fan_in)))
+    return min(spread, 1.0 / math.sqrt(max(1, fan_in)))

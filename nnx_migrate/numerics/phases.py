@@ -21,18 +21,26 @@ Leaves = dict[Path, Any]
 
 
 def record(
-    side: Side, trainable: frozenset[Path], protocol: Protocol, alignment: Alignment = IN_ORDER
+    side: Side,
+    trainable: frozenset[Path],
+    protocol: Protocol,
+    alignment: Alignment = IN_ORDER,
+    probes: Mapping[str, Leaves] | None = None,
+    choose_probes: bool = False,
 ) -> Recording:
-    """Everything the protocol asks for, from the side's current leaves; `trainable` are the paths of its
-    parameters.
+    """Everything the protocol asks for, from the side's current leaves; `trainable` names its parameters.
 
-    What raises is recorded as an error of that run, so that one failing run does not hide the others.
+    Gradients are taken at `probes` too: at all of them or, with `choose_probes`, at those where a parameter
+    that has had no influence so far has some. What raises is recorded as an error of that run, so that one
+    failing run does not hide the others.
     """
     runner = _Runner(side, trainable, protocol, alignment)
     for mode in protocol.modes:
         runner.evaluate(mode)
         runner.train(mode)
-    runner.optimize("jit" if "jit" in protocol.modes else "eager")
+    main: Mode = "jit" if "jit" in protocol.modes else "eager"
+    runner.probe(main, probes or {}, choose_probes)
+    runner.optimize(main)
     runner.recording.notes += side.notes
     return runner.recording
 
@@ -44,10 +52,8 @@ class _Runner:
         self.protocol = protocol
         self.alignment = alignment
         self.recording = Recording()
-        self.params = {
-            p: jnp.asarray(v) for p, v in side.leaves.items() if p in trainable and is_trainable(v)
-        }
-        self.rest = {p: v for p, v in side.leaves.items() if p not in self.params}
+        self.trainable = {p for p, v in side.leaves.items() if p in trainable and is_trainable(v)}
+        self.params, self.rest = self._split(side.leaves)
         self._gradient: dict[Mode, Any] = {}
 
     def evaluate(self, mode: Mode) -> None:
@@ -90,6 +96,26 @@ class _Runner:
             self._keep(name, output=output, state=after)
         except Exception as error:
             self._failed(name, error)
+
+    def probe(self, mode: Mode, points: Mapping[str, Leaves], choose: bool) -> None:
+        """Output and gradients of train calls at other points."""
+        gradients = self.recording.values.get(f"train/{mode}/gradients", {})
+        idle = {path for path, value in gradients.items() if not value.any()}
+        for point, leaves in points.items():
+            if not gradients or (choose and not idle):
+                return
+            params, rest = self._split({path: jnp.asarray(value) for path, value in leaves.items()})
+            try:
+                run = self._gradients(f"train/{mode}", mode)
+                (_, (output, _)), found = run(params, rest, self.seed, self._arrays("train")[0])
+            except Exception as error:
+                self._failed(f"train/{mode}+{point}", error)
+                return
+            used = {path for path in idle if jnp.isfinite(found[path]).all() and found[path].any()}
+            if used or not choose:
+                idle -= used
+                self.recording.probes.append(point)
+                self._keep(f"train/{mode}+{point}", output=output, gradients=found)
 
     def optimize(self, mode: Mode) -> None:
         """The losses and the final variables of some optimizer steps, each with draws of its own."""
@@ -152,6 +178,11 @@ class _Runner:
         if opaque:
             self.recording.opaque[name] = opaque
         return flat, after
+
+    def _split(self, leaves: Leaves) -> tuple[Leaves, Leaves]:
+        """Parameters and the rest."""
+        params = {path: value for path, value in leaves.items() if path in self.trainable}
+        return params, {path: value for path, value in leaves.items() if path not in params}
 
     def _arrays(self, phase: Phase) -> Any:
         return split_arrays((self.side.inputs.args, dict(self.side.inputs.kwargs(phase))))

@@ -1,5 +1,4 @@
-"""The proof for two trees of the same project: each side in a process of its own, the comparison in this
-one."""
+"""The proof for two trees of a project: each side in a process of its own, compared in this one."""
 
 from __future__ import annotations
 
@@ -21,11 +20,11 @@ from nnx_migrate.numerics.leaf_transforms import Transform
 from nnx_migrate.numerics.linen_side import LinenSide
 from nnx_migrate.numerics.map_expansion import Expansion, LeafPair, MapError
 from nnx_migrate.numerics.nnx_side import NNXSide
-from nnx_migrate.numerics.perturb import perturb
+from nnx_migrate.numerics.perturb import perturb, probe_points
 from nnx_migrate.numerics.phases import record
 from nnx_migrate.numerics.processes import DEFAULT_TIMEOUT, run_child
 from nnx_migrate.numerics.proof import trainable, translated
-from nnx_migrate.numerics.recording import Description, Recording
+from nnx_migrate.numerics.recording import Recording
 from nnx_migrate.numerics.results import Check, Proof
 from nnx_migrate.numerics.side import Side
 from nnx_migrate.numerics.source import ModelSource, SourceNamespace
@@ -129,14 +128,18 @@ def run_before(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
     description = side.describe()
     description.leaves = perturb(to_numpy(description.leaves), protocol.seed)
     side.load(description.leaves)
-    _write(side, description, protocol, job)
+    points = probe_points(description.leaves)
+    recording = record(
+        side, trainable(description.specs), protocol, _alignment(job), points, choose_probes=True
+    )
+    recordings.save(job["output"], description, recording)
     return {}
 
 
 def run_after(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
     """The second side, in its own process: takes over the variables in the first side's report."""
-    before, _ = recordings.load(job["report"])
-    assert before is not None
+    before, computed = recordings.load(job["report"])
+    assert before is not None and computed is not None
     side = side_of(source)
     side.streams = before.streams
     description = side.describe()
@@ -146,8 +149,14 @@ def run_after(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
     except MapError as error:
         return {"problems": error.problems}
     side.load(move(expansion, before.leaves, description.specs))
+    points = {
+        name: move(expansion, point, description.specs)
+        for name, point in probe_points(before.leaves).items()
+        if name in computed.probes
+    }
+    recording = record(side, trainable(description.specs), _protocol(job), _alignment(job), points)
     description.leaves = {}
-    _write(side, description, _protocol(job), job)
+    recordings.save(job["output"], description, recording)
     return {"pairs": [_pair_to_json(pair) for pair in expansion.pairs]}
 
 
@@ -174,9 +183,8 @@ def side_of(source: ModelSource) -> Side:
     )
 
 
-def _write(side: Side, description: Description, protocol: Protocol, job: Mapping[str, Any]) -> None:
-    recording = record(side, trainable(description.specs), protocol, Alignment(**job["alignment"]))
-    recordings.save(job["output"], description, recording)
+def _alignment(job: Mapping[str, Any]) -> Alignment:
+    return Alignment(**job["alignment"])
 
 
 def _protocol(job: Mapping[str, Any]) -> Protocol:

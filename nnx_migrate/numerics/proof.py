@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nnx_migrate.numerics.compare import Leaves
-from nnx_migrate.numerics.inputs import DEFAULT_PROTOCOL, Protocol
+from nnx_migrate.numerics.inputs import DEFAULT_PROTOCOL, Alignment, Protocol
 from nnx_migrate.numerics.judging import Tolerances, judge
 from nnx_migrate.numerics.map_expansion import Expansion, LeafSpec, MapError
 from nnx_migrate.numerics.map_patterns import Path
 from nnx_migrate.numerics.parameter_map import ParameterMap
-from nnx_migrate.numerics.perturb import perturb
+from nnx_migrate.numerics.perturb import perturb, probe_points
 from nnx_migrate.numerics.phases import record
+from nnx_migrate.numerics.recording import Recording
 from nnx_migrate.numerics.results import Check, Proof
 from nnx_migrate.numerics.side import Side
 from nnx_migrate.numerics.transplant import correspond, move
@@ -41,11 +42,21 @@ def prove(
     leaves = perturb(to_numpy(first.leaves), protocol.seed)
     before.load(leaves)
     after.load(move(expansion, leaves, second.specs))
+    probes: list[str] = []
+
+    def record_before(alignment: Alignment) -> Recording:
+        recording = record(
+            before, trainable(first.specs), protocol, alignment, probe_points(leaves), choose_probes=True
+        )
+        probes[:] = recording.probes
+        return recording
+
+    def record_after(alignment: Alignment) -> Recording:
+        points = {k: move(expansion, p, second.specs) for k, p in probe_points(leaves).items() if k in probes}
+        return record(after, trainable(second.specs), protocol, alignment, points)
+
     return judge(
-        lambda alignment: record(before, trainable(first.specs), protocol, alignment),
-        lambda alignment: record(after, trainable(second.specs), protocol, alignment),
-        lambda values: translated(expansion, values, second.specs),
-        tolerances,
+        record_before, record_after, lambda values: translated(expansion, values, second.specs), tolerances
     )
 
 
@@ -55,7 +66,6 @@ def trainable(specs: Mapping[Path, LeafSpec]) -> frozenset[Path]:
 
 
 def translated(expansion: Expansion, leaves: Leaves, targets: Mapping[Path, LeafSpec]) -> Leaves:
-    """Variables in the other layout; those that came into being during the call have none, and keep their
-    path."""
+    """Variables in the other layout; those that a call has made have none, and keep their path."""
     known = {path for pair in expansion.pairs for path in pair.linen}
     return {**move(expansion, leaves, targets), **{p: v for p, v in leaves.items() if p not in known}}

@@ -43,7 +43,8 @@ class Recording:
     """What a side computed. Keys of `values` are ``phase/mode/what`` (``train/jit/gradients``).
 
     `errors` and `draws` are keyed ``phase/mode``; `opaque` names outputs that are no arrays, by class;
-    `notes` say what a reader should know about the run.
+    `notes` say what a reader should know about the run; `probes` name the further points where gradients
+    were taken.
     """
 
     values: dict[str, dict[Path, Any]] = field(default_factory=dict)
@@ -52,6 +53,7 @@ class Recording:
     draws: dict[str, frozenset[Draw]] = field(default_factory=dict)
     opaque: dict[str, dict[Path, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    probes: list[str] = field(default_factory=list)
 
 
 def save(path: str | os.PathLike[str], description: Description | None, recording: Recording | None) -> None:
@@ -77,6 +79,7 @@ def save(path: str | os.PathLike[str], description: Description | None, recordin
             },
             "opaque": {k: [[list(p), name] for p, name in v.items()] for k, v in recording.opaque.items()},
             "notes": recording.notes,
+            "probes": recording.probes,
         }
     text = np.frombuffer(json.dumps(document).encode(), np.uint8)
     with open(path, "wb") as file:  # noqa: PTH123  np.savez would append .npz to a name
@@ -105,6 +108,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Description | None, Recording | 
                 {k: frozenset(Draw(*row) for row in rows) for k, rows in raw["draws"].items()},
                 {k: {tuple(p): name for p, name in rows} for k, rows in raw["opaque"].items()},
                 raw["notes"],
+                raw["probes"],
             )
     return description, recording
 

@@ -12,8 +12,7 @@ Status = Literal["equal", "close", "different", "error", "skipped"]
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison, `name` being ``phase/mode/what``; `reason` says why it was skipped, failed to run or
-    may differ."""
+    """One comparison, called ``phase/mode/what``; `reason` says why it was skipped, failed or may differ."""
 
     name: str
     status: Status

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 def trace_shapes(
     source: ModelSource, timeout: float = DEFAULT_TIMEOUT, python: str = sys.executable
 ) -> dict[str, Any]:
-    """Traces in a child process; this process needs no JAX. Raises ChildError with what the user's code
-    raised.
+    """Traces in a child process; this one needs no JAX. Raises ChildError with what the user's code raised.
 
     The result has two parts. ``modules``: by Linen path (``encoder/Dense_0``; the model itself is the empty
     string) the ``class`` (``module:qualname``), the ``fields`` that are plain values, and the ``calls`` in

@@ -1,5 +1,4 @@
-"""A model given as text: how to import it, build it and call it. Pure data, so that it travels to another
-process."""
+"""A model given as text (how to import, build and call it), so that it can travel to another process."""
 
 from __future__ import annotations
 

@@ -29,8 +29,7 @@ from nnx_migrate.numerics.trees import is_array, spec_of
 def correspond(
     before: Description, after: Description, parameter_map: ParameterMap | None, class_of: ClassOf
 ) -> Expansion:
-    """Which leaf becomes which. Raises MapError unless every leaf of both sides has exactly one counterpart
-    that fits.
+    """Which leaf becomes which; MapError unless every leaf of both sides has one counterpart that fits.
 
     Two models of the same library correspond by path. From Linen to NNX the map decides; if it is None or
     does not know the model's class, `matching.match` does.
@@ -48,8 +47,7 @@ def correspond(
 def move(
     expansion: Expansion, leaves: Mapping[Path, Any], targets: Mapping[Path, LeafSpec]
 ) -> dict[Path, Any]:
-    """The leaves in the other side's layout (gradients and optimizer moments move like the variables they
-    belong to).
+    """The leaves in the other side's layout; gradients move like the variables they belong to.
 
     A pair none of whose sources is in `leaves` is left out: gradients exist for parameters only. Shapes come
     from `targets`; raises TransformError where the leaves do not suit them.

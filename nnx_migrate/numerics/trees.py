@@ -15,8 +15,7 @@ from nnx_migrate.numerics.map_patterns import Path
 
 
 def flatten(tree: Any) -> dict[Path, Any]:
-    """The leaves of any pytree by path; dictionaries, sequences and dataclasses give keys, indices and field
-    names."""
+    """The leaves of any pytree by path: keys, indices and field names as strings."""
     return {_path(keys): leaf for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 

@@ -208,8 +208,8 @@ def test_unstacking_a_scanned_module() -> None:
     block = ClassMap((module(["Dense_0"], ["dense"], None),))
     entry = module(["layers"], ["layers", "{i}"], "m:Block", Transform("unstack"))
     assert pairs(linen, nnx, entry, classes={"m:Block": block}) == {
-        "layers/0/dense/kernel + layers/1/dense/kernel + layers/2/dense/kernel": "params/layers/Dense_0/kernel",
-        "layers/0/dense/bias + layers/1/dense/bias + layers/2/dense/bias": "params/layers/Dense_0/bias",
+        " + ".join(f"layers/{i}/dense/{name}" for i in range(3)): f"params/layers/Dense_0/{name}"
+        for name in ("kernel", "bias")
     }
 
 

@@ -25,7 +25,7 @@ from nnx_migrate.numerics.recording import Description, Recording
 from nnx_migrate.numerics.results import Check, Proof
 from nnx_migrate.numerics.transplant import correspond, move
 from nnx_migrate.numerics.trees import to_numpy
-from tests.numerics.models import QUICK, prove_pair
+from tests.numerics.models import QUICK, prove_pair, statuses
 
 IMAGES = np.random.default_rng(1).standard_normal((4, 2, 2, 3)).astype(np.float32)
 
@@ -321,3 +321,28 @@ def test_outputs_that_are_no_arrays_are_listed_as_skipped() -> None:
 
     proof = prove_pair(LinenOpaque(), Opaque, np.ones(3, np.float32))
     assert "no arrays: 1 (" in {c.name: c.reason for c in proof.skipped}["eval/jit/output (non-arrays)"]
+
+
+def test_parameters_without_influence_are_tried_at_other_points() -> None:
+    """A branch whose ReLU is dead near the initial values: only farther away does the wrong port show."""
+
+    class LinenBranch(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            gate = self.param("gate", nn.initializers.constant(-2.0), (5,))
+            return nn.Dense(5, name="alive")(x) + nn.relu(gate) ** 2
+
+    class Branch(nnx.Module):
+        def __init__(self, power, rngs):
+            self.alive, self.power = nnx.Linear(3, 5, rngs=rngs), power
+            self.gate = nnx.Param(jnp.full(5, -2.0))
+
+        def __call__(self, x):
+            return self.alive(x) + nnx.relu(self.gate[...]) ** self.power
+
+    x = np.ones((1, 3), np.float32)
+    right = prove_pair(LinenBranch(), lambda rngs: Branch(2, rngs), x)
+    assert (right.verdict, right.notes) == ("equal", []), str(right)
+    wrong = prove_pair(LinenBranch(), lambda rngs: Branch(3, rngs), x)
+    assert all(name.startswith("train/jit+") for name, c in statuses(wrong).items() if c == "different")
+    assert wrong.verdict == "different"
