@@ -135,10 +135,10 @@ def _find_sizes(group: Group, finder: SizeFinder) -> None:
             detail = f"sizes of `{value.cls.name}` that only a method shows"
             group.obstacles.append((value.cls, Obstacle("unknown-size", detail, where.module, where.node)))
     for reference in [*(i.reference for i in group.instances), *(v.reference for v in group.values)]:
-        where = reference.module
-        if HELPER in where.scopes.module.bindings and HELPER not in imported_helpers(where):
+        file = reference.module
+        if HELPER in file.scopes.module.bindings and HELPER not in imported_helpers(file):
             detail = f"the file has a `{HELPER}` of its own"
-            group.obstacles.append((reference.cls, Obstacle("name-clash", detail, where, reference.node)))
+            group.obstacles.append((reference.cls, Obstacle("name-clash", detail, file, reference.node)))
     for instance in group.instances:
         try:
             group.sizes[instance] = finder.find(instance, conversions[instance.cls.qualified])
