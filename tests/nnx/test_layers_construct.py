@@ -316,6 +316,14 @@ def test_a_partial_and_its_call_can_disagree():
     assert ast.unparse(merged.name) == "'a'"
 
 
+def test_a_partial_of_a_partial():
+    spec = LAYERS["flax.linen.Conv"]
+    inner = bind_partial(spec, call_of("functools.partial(nn.Conv, 64, use_bias=False, strides=2)"))
+    outer = bind_partial(spec, call_of("functools.partial(conv, (3, 3), use_bias=True)"), base=inner)
+    merged = construct(bind(spec, call_of("conv3x3(strides=1)"), base=outer))
+    assert merged.text == "nnx.Conv(n, 64, (3, 3), strides=1, use_bias=True, rngs=rngs)"
+
+
 def rewrite(source: str, call: str, **options) -> str | Refusal:
     arguments = bound(source)
     node = call_of(call)

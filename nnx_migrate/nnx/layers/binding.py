@@ -80,10 +80,15 @@ def _positional(
     return values
 
 
-def bind_partial(spec: LayerSpec, call: ast.Call, *, expand: Expand | None = None) -> BoundArgs | Refusal:
-    """Bind what `functools.partial(layer, ...)` fixes: the `base` for binding calls of the partial."""
+def bind_partial(
+    spec: LayerSpec, call: ast.Call, *, base: BoundArgs | None = None, expand: Expand | None = None
+) -> BoundArgs | Refusal:
+    """Bind what `functools.partial(layer, ...)` fixes: the `base` for binding calls of the partial.
+
+    For a partial of a partial, the inner one is the `base` of the outer one.
+    """
     without_layer = ast.Call(func=call.args[0], args=call.args[1:], keywords=call.keywords)
-    return bind(spec, ast.copy_location(without_layer, call), expand=expand)
+    return bind(spec, ast.copy_location(without_layer, call), base=base, expand=expand)
 
 
 def bind_call(spec: CallSpec, call: ast.Call) -> dict[str, ast.expr | ast.keyword] | Refusal:
