@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from nnx_migrate.linen.symbols import LINEN, canonical, linen_name
 from nnx_migrate.names.modules import Module
@@ -236,16 +238,34 @@ class LinenProgram:
     def __iter__(self) -> Iterator[LinenClass]:
         return iter(self.classes.values())
 
-    def _find(self) -> None:
-        """Bases are resolved by qualified name, repeatedly, until no further class turns out to be Linen."""
-        candidates: dict[str, tuple[Module, ast.ClassDef, list[str | None]]] = {}
-        for module in self.project.modules():
-            for node, scope in list(module.scopes.of_node.items()):
-                if isinstance(node, ast.ClassDef) and node.bases and scope.parent is not None:
-                    qualname = scope.qualname()
-                    bases = [self._base_name(base, module) for base in node.bases]
-                    candidates[f"{module.name}.{qualname}"] = (module, node, bases)
-        linen: set[str] = set()
+    @cached_property
+    def hands_on_gated_units(self) -> bool:
+        """Whether `glu` or `crelu`, which change the size of their input, are passed on as values: then a field that
+        is called like an activation may hold one.
+        """
+        return any(True for _ in self.project.matching(re.compile(r"\b(?:glu|crelu)\b(?!\s*\()")))
+
+    def _users_of_linen(self, module: Module) -> Iterator[Module]:
+        """Files that get Linen through another file's import of it (`from common import nn`)."""
+        for name, bindings in module.scopes.module.bindings.items():
+            if any(canonical(binding.target) == LINEN for binding in bindings):
+                for path in self.project.exports.users(module.path, name):
+                    user = self.project.module(path)
+                    if user is not None:
+                        yield user
+
+    def _add_candidates(
+        self, module: Module, candidates: dict[str, tuple[Module, ast.ClassDef, list[str | None]]]
+    ) -> None:
+        for node, scope in list(module.scopes.of_node.items()):
+            if isinstance(node, ast.ClassDef) and node.bases and scope.parent is not None:
+                bases = [self._base_name(base, module) for base in node.bases]
+                candidates[f"{module.name}.{scope.qualname()}"] = (module, node, bases)
+
+    def _close(
+        self, candidates: dict[str, tuple[Module, ast.ClassDef, list[str | None]]], linen: set[str]
+    ) -> None:
+        """Add every candidate that derives from Linen, directly or through others."""
         grew = True
         while grew:
             grew = False
@@ -253,6 +273,25 @@ class LinenProgram:
                 if qualified not in linen and any(self._is_linen(base, linen) for base in bases):
                     linen.add(qualified)
                     grew = True
+
+    def _find(self) -> None:
+        """Bases are resolved by qualified name, repeatedly, until no further class turns out to be Linen."""
+        candidates: dict[str, tuple[Module, ast.ClassDef, list[str | None]]] = {}
+        linen: set[str] = set()
+        read: set[Path] = set()
+        words = {"linen"}
+        while words:  # files that mention neither Linen nor a class found so far are never parsed
+            pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(words)))})\b")
+            mentioning = list(self.project.matching(pattern))
+            if words == {"linen"}:
+                mentioning += [user for module in mentioning for user in self._users_of_linen(module)]
+            for module in mentioning:
+                if module.path not in read:
+                    read.add(module.path)
+                    self._add_candidates(module, candidates)
+            before = set(linen)
+            self._close(candidates, linen)
+            words = {name.rpartition(".")[2] for name in linen - before}
         for qualified in sorted(linen, key=lambda q: (candidates[q][0].name, candidates[q][1].lineno)):
             module, node, _ = candidates[qualified]
             cls = LinenClass(qualified, module, node)

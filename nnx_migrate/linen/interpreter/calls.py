@@ -160,9 +160,8 @@ def _escapes(values: Any) -> bool:
 
 
 def is_activation_name(text: str) -> bool:
-    """Whether a function is called like an activation: those keep shapes.
-
-    Where one doesn't (`glu`), the sizes that follow are wrong in a way that fails at the first call.
+    """Whether a function is called like an activation: those keep shapes, but for gated ones (see
+    `LinenProgram.hands_on_gated_units`).
     """
     name = text.rpartition(".")[2].lower()
     return any(word in name for word in ("act", "nonlinearity", "non_linearity"))
@@ -176,7 +175,8 @@ def _opaque_function(
         return static_or_unknown(frame, node)
     if _escapes(args) or _escapes(tuple(kwargs.values())):
         raise Refuse("unknown-call", f"a submodule is handed to `{target.text}`, which isn't known", node)
-    if (target.kind == "elementwise" or is_activation_name(target.text)) and len(args) == 1 and not kwargs:
+    keeps_shape = target.kind == "elementwise" or is_activation_name(target.text)
+    if keeps_shape and not frame.session.program.hands_on_gated_units and len(args) == 1 and not kwargs:
         value = effect_value(frame.session, args[0])
         if isinstance(value, Array):
             return Array(value.shape, None)
