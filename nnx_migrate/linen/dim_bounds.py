@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import ceil
-from typing import TypeAlias
 
 from nnx_migrate.linen import dims
+from nnx_migrate.linen.dim_terms import ONE, Atom, FloorDiv, Max, Min, Mod, Monomial, Symbol
 
-Poly: TypeAlias = "dict[dims.Monomial, Fraction]"
+Poly = dict[Monomial, Fraction]
 _MOST_STEPS = 64
 
 
@@ -23,11 +23,11 @@ def lower_bound(dim: dims.Dim) -> int | None:
     return max(bounds, default=None)
 
 
-def _atom_bound(atom: dims.Atom) -> int | None:
+def _atom_bound(atom: Atom) -> int | None:
     """The constant lower bound of one atom."""
-    if isinstance(atom, dims.Symbol):
+    if isinstance(atom, Symbol):
         return atom.minimum
-    if isinstance(atom, dims.FloorDiv):
+    if isinstance(atom, FloorDiv):
         low, divisor = lower_bound(atom.numerator), atom.denominator.const
         if low is None:
             return None
@@ -35,12 +35,12 @@ def _atom_bound(atom: dims.Atom) -> int | None:
             return low // divisor
         positive = lower_bound(atom.denominator)
         return 0 if low >= 0 and positive is not None and positive >= 0 else None
-    if isinstance(atom, dims.Mod):
+    if isinstance(atom, Mod):
         divisor_bound = lower_bound(atom.denominator)
         return 0 if divisor_bound is not None and divisor_bound >= 0 else None
-    if isinstance(atom, dims.Max):
+    if isinstance(atom, Max):
         return max((b for b in map(lower_bound, atom.args) if b is not None), default=None)
-    if isinstance(atom, dims.Min):
+    if isinstance(atom, Min):
         bounds = [lower_bound(arg) for arg in atom.args]
         known = [b for b in bounds if b is not None]
         return min(known) if len(known) == len(bounds) else None
@@ -51,7 +51,7 @@ def _termwise(dim: dims.Dim) -> int | None:
     """The sum of the terms' bounds, where all terms but the constant are products of non-negatives."""
     total = 0
     for monomial, number in dim.terms.items():
-        if monomial == dims.ONE:
+        if monomial == ONE:
             total += number
             continue
         if number < 0:
@@ -86,22 +86,22 @@ def _by_expansion(dim: dims.Dim) -> int | None:
         for m, n in _shifted(monomial).items():
             shifted[m] = shifted.get(m, Fraction(0)) + n * number
     for monomial, number in shifted.items():
-        if monomial != dims.ONE and (number < 0 or (number and not _all_bounded(monomial))):
+        if monomial != ONE and (number < 0 or (number and not _all_bounded(monomial))):
             return None
-    return ceil(shifted.get(dims.ONE, Fraction(0)))
+    return ceil(shifted.get(ONE, Fraction(0)))
 
 
-def _all_bounded(monomial: dims.Monomial) -> bool:
-    return all(isinstance(atom, dims.Symbol) and atom.minimum is not None for atom, _ in monomial.factors)
+def _all_bounded(monomial: Monomial) -> bool:
+    return all(isinstance(atom, Symbol) and atom.minimum is not None for atom, _ in monomial.factors)
 
 
-def _shifted(monomial: dims.Monomial) -> Poly:
+def _shifted(monomial: Monomial) -> Poly:
     """The monomial with every symbol s of minimum m replaced by (m + s)."""
-    result: Poly = {dims.ONE: Fraction(1)}
+    result: Poly = {ONE: Fraction(1)}
     for atom, power in monomial.factors:
-        shift = atom.minimum if isinstance(atom, dims.Symbol) and atom.minimum is not None else 0
+        shift = atom.minimum if isinstance(atom, Symbol) and atom.minimum is not None else 0
         for _ in range(power):
-            result = _times(result, {dims.Monomial(((atom, 1),)): Fraction(1), dims.ONE: Fraction(shift)})
+            result = _times(result, {Monomial(((atom, 1),)): Fraction(1), ONE: Fraction(shift)})
     return result
 
 
@@ -121,27 +121,27 @@ def _replace_one_compound(poly: Poly) -> Poly | None:
     """
     for monomial, number in poly.items():
         for atom, power in monomial.factors:
-            if isinstance(atom, dims.Symbol) or not number:
+            if isinstance(atom, Symbol) or not number:
                 continue
-            rest = monomial.divided_by(dims.Monomial(((atom, 1),)))
+            rest = monomial.divided_by(Monomial(((atom, 1),)))
             bound = _linear_bound(atom, upper=number < 0)
             if bound is None or rest is None or not _non_negative(rest) or power > 1:
                 return {}
             result = {m: n for m, n in poly.items() if m != monomial}
             for m, n in _times({rest: number}, bound).items():
                 result[m] = result.get(m, Fraction(0)) + n
-            return {m: n for m, n in result.items() if n} or {dims.ONE: Fraction(0)}
+            return {m: n for m, n in result.items() if n} or {ONE: Fraction(0)}
     return None
 
 
-def _non_negative(monomial: dims.Monomial) -> bool:
+def _non_negative(monomial: Monomial) -> bool:
     bounds = [_atom_bound(atom) for atom, _ in monomial.factors]
     return all(bound is not None and bound >= 0 for bound in bounds)
 
 
-def _linear_bound(atom: dims.Atom, upper: bool) -> Poly | None:
+def _linear_bound(atom: Atom, upper: bool) -> Poly | None:
     """A polynomial never above (or, for `upper`, never below) the atom."""
-    if isinstance(atom, dims.FloorDiv):
+    if isinstance(atom, FloorDiv):
         divisor = atom.denominator.const
         if divisor is not None and divisor > 0:
             shift = 0 if upper else divisor - 1
@@ -149,16 +149,16 @@ def _linear_bound(atom: dims.Atom, upper: bool) -> Poly | None:
         numerator, denominator = lower_bound(atom.numerator), lower_bound(atom.denominator)
         if numerator is None or denominator is None or numerator < 0 or denominator < 0:
             return None
-        return _poly(atom.numerator) if upper else {dims.ONE: Fraction(0)}
-    if isinstance(atom, dims.Mod):
+        return _poly(atom.numerator) if upper else {ONE: Fraction(0)}
+    if isinstance(atom, Mod):
         low = lower_bound(atom.denominator)
         if low is None or low < 0:
             return None
-        return _poly(atom.denominator - 1) if upper else {dims.ONE: Fraction(0)}
-    if isinstance(atom, dims.Max | dims.Min) and upper == isinstance(atom, dims.Min):
+        return _poly(atom.denominator - 1) if upper else {ONE: Fraction(0)}
+    if isinstance(atom, Max | Min) and upper == isinstance(atom, Min):
         return _poly(atom.args[0])
     bound = _atom_bound(atom)
-    return None if upper or bound is None else {dims.ONE: Fraction(bound)}
+    return None if upper or bound is None else {ONE: Fraction(bound)}
 
 
 def _poly(dim: dims.Dim) -> Poly:

@@ -7,7 +7,8 @@ import math
 import re
 from collections.abc import Callable
 
-from nnx_migrate.linen import dims
+from nnx_migrate.linen import dim_division, dims
+from nnx_migrate.linen.dim_terms import Atom, FloorDiv, Max, Mod, Monomial, Opaque, Symbol
 
 Rename = Callable[[str], str] | None
 
@@ -95,7 +96,7 @@ def _sum(dim: dims.Dim, rename: Rename) -> str:
     return text
 
 
-def _term(monomial: dims.Monomial, number: int, rename: Rename) -> Piece:
+def _term(monomial: Monomial, number: int, rename: Rename) -> Piece:
     if not monomial.factors:
         return str(number), _ATOM if number >= 0 else _UNARY
     if number == -1:
@@ -127,14 +128,14 @@ def _wrapped(piece: Piece, least: int) -> str:
 
 def _factors(dim: dims.Dim) -> list[dims.Dim]:
     """Factors whose product is `dim`: what all terms share, and sums in one atom each."""
-    shared = dims.common_divisor(dim, dim)
+    shared = dim_division.common_divisor(dim, dim)
     ((monomial, number),) = shared.terms.items()
-    rest = dims.exact_quotient(dim, shared)
+    rest = dim_division.exact_quotient(dim, shared)
     assert rest is not None
     sums: list[dims.Dim] = []
     for atom in _atoms(rest):
         sum_in_atom = _part_in(rest, atom)
-        quotient = dims.exact_quotient(rest, sum_in_atom) if len(sum_in_atom.terms) > 1 else None
+        quotient = dim_division.exact_quotient(rest, sum_in_atom) if len(sum_in_atom.terms) > 1 else None
         if quotient is not None:
             sums.append(sum_in_atom)
             rest = quotient
@@ -155,7 +156,7 @@ def _factors(dim: dims.Dim) -> list[dims.Dim]:
     return [*factors, dims.Dim.of(number)]
 
 
-def _atoms(dim: dims.Dim) -> list[dims.Atom]:
+def _atoms(dim: dims.Dim) -> list[Atom]:
     """All atoms, in the order of the longest products, which is that of the factors before expansion."""
     terms = sorted(dim.terms, key=lambda monomial: -monomial.degree)
     return list(dict.fromkeys(atom for monomial in terms for atom, _ in monomial.factors))
@@ -166,42 +167,42 @@ def _only_signs(dim: dims.Dim) -> bool:
     return all(monomial.factors and abs(number) == 1 for monomial, number in dim.terms.items())
 
 
-def _part_in(dim: dims.Dim, atom: dims.Atom) -> dims.Dim:
+def _part_in(dim: dims.Dim, atom: Atom) -> dims.Dim:
     """The terms that share the first term's other factors, divided by these: a polynomial in `atom` alone."""
 
-    def others(monomial: dims.Monomial) -> frozenset[tuple[dims.Atom, int]]:
+    def others(monomial: Monomial) -> frozenset[tuple[Atom, int]]:
         return frozenset(factor for factor in monomial.factors if factor[0] != atom)
 
     first = others(next(m for m in dim.terms if any(a == atom for a, _ in m.factors)))
     part = dims.Dim(
         {
-            dims.Monomial(tuple(f for f in m.factors if f[0] == atom)): number
+            Monomial(tuple(f for f in m.factors if f[0] == atom)): number
             for m, number in dim.terms.items()
             if others(m) == first
         }
     )
-    divisor = dims.common_divisor(part, part)
+    divisor = dim_division.common_divisor(part, part)
     # The power of the atom comes with a plus, so that (h - 2) * (w - 2) is not (2 - h) * (2 - w).
     falls = next(number for monomial, number in part.terms.items() if monomial.factors) < 0
-    primitive = dims.exact_quotient(part, -divisor if falls else divisor)
+    primitive = dim_division.exact_quotient(part, -divisor if falls else divisor)
     return part if primitive is None else primitive
 
 
 # ---- atoms -------------------------------------------------------------------------------------------------
 
 
-def _atom(atom: dims.Atom, rename: Rename) -> Piece:
-    if isinstance(atom, dims.Symbol):
+def _atom(atom: Atom, rename: Rename) -> Piece:
+    if isinstance(atom, Symbol):
         return _symbol(atom.text if rename is None else rename(atom.text))
-    if isinstance(atom, dims.FloorDiv | dims.Mod):
+    if isinstance(atom, FloorDiv | Mod):
         numerator = _wrapped(_dim(atom.numerator, rename), _PRODUCT)
         denominator = _wrapped(_dim(atom.denominator, rename), _UNARY)
-        sign = "//" if isinstance(atom, dims.FloorDiv) else "%"
+        sign = "//" if isinstance(atom, FloorDiv) else "%"
         return f"{numerator} {sign} {denominator}", _PRODUCT
-    if isinstance(atom, dims.Opaque):
+    if isinstance(atom, Opaque):
         args = [_symbol(_argument(arg, rename))[0] for arg in atom.args]
         return _symbol(atom.template.format(*args), wrap=False)
-    name = "max" if isinstance(atom, dims.Max) else "min"
+    name = "max" if isinstance(atom, Max) else "min"
     return f"{name}({', '.join(_dim(arg, rename)[0] for arg in atom.args)})", _ATOM
 
 

@@ -11,108 +11,12 @@ raise; a division by something that may be zero is therefore still cancelled.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import reduce
 from math import gcd
 from operator import mul
 
-from nnx_migrate.linen import dim_bounds, dim_text
-
-
-@dataclass(frozen=True)
-class Symbol:
-    """A Python expression such as `features` or `self.dim`; `minimum` is its least value, if known."""
-
-    text: str
-    minimum: int | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class FloorDiv:
-    """`numerator // denominator`, where nothing more can be cancelled."""
-
-    numerator: Dim
-    denominator: Dim
-
-
-@dataclass(frozen=True)
-class Mod:
-    """`numerator % denominator`, in Python's sense."""
-
-    numerator: Dim
-    denominator: Dim
-
-
-@dataclass(frozen=True)
-class Max:
-    """`max(...)` of at least two dims, of which none is known to dominate another."""
-
-    args: tuple[Dim, ...]
-
-
-@dataclass(frozen=True)
-class Min:
-    """`min(...)` of at least two dims, of which none is known to dominate another."""
-
-    args: tuple[Dim, ...]
-
-
-@dataclass(frozen=True)
-class Opaque:
-    """Any other integer expression; `template` holds `{0}`, ... for its arguments: `int({0} * {1})`."""
-
-    template: str
-    args: tuple[Dim | float, ...]
-
-
-Atom = Symbol | FloorDiv | Mod | Max | Min | Opaque
-
-
-class Monomial:
-    """A product of powers of atoms. Order of factors and place of the coefficient matter only for text."""
-
-    __slots__ = ("_hash", "_key", "factors", "number_first")
-
-    def __init__(self, factors: tuple[tuple[Atom, int], ...] = (), number_first: bool = False) -> None:
-        self.factors, self.number_first = factors, number_first
-        self._key = frozenset(factors)
-        self._hash = hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Monomial) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    @property
-    def degree(self) -> int:
-        """The sum of the powers."""
-        return sum(power for _, power in self.factors)
-
-    def times(self, other: Monomial) -> Monomial:
-        """The product, this one's factors first."""
-        powers = dict(self.factors)
-        for atom, power in other.factors:
-            powers[atom] = powers.get(atom, 0) + power
-        return Monomial(tuple(powers.items()), self.number_first or other.number_first)
-
-    def divided_by(self, other: Monomial) -> Monomial | None:
-        """The exact quotient, None where there is none."""
-        powers = dict(self.factors)
-        for atom, power in other.factors:
-            left = powers.get(atom, 0) - power
-            if left < 0:
-                return None
-            powers[atom] = left
-        return Monomial(tuple((a, p) for a, p in powers.items() if p), self.number_first)
-
-    def common(self, other: Monomial) -> Monomial:
-        """The greatest common divisor."""
-        powers = dict(other.factors)
-        return Monomial(tuple((a, min(p, powers[a])) for a, p in self.factors if a in powers))
-
-
-ONE = Monomial()
+from nnx_migrate.linen import dim_bounds, dim_division, dim_text
+from nnx_migrate.linen.dim_terms import ONE, Atom, FloorDiv, Max, Min, Mod, Monomial, Opaque, Symbol
 
 
 class Dim:
@@ -165,7 +69,7 @@ class Dim:
             value = dim_text.evaluate(template.format(*(f"({number!r})" for number in numbers)))
             if isinstance(value, int):
                 return Dim.of(value)
-        return _atom(Opaque(template, args))
+        return dim_of_atom(Opaque(template, args))
 
     # ---- facts --------------------------------------------------------------------------------------------
 
@@ -213,7 +117,7 @@ class Dim:
 
     def __add__(self, other: int | Dim) -> Dim:
         other = Dim.of(other)
-        if (unknown := _unknown(self, other)) is not None:
+        if (unknown := unknown_among(self, other)) is not None:
             return unknown
         terms = dict(self.terms)
         for monomial, number in other.terms.items():
@@ -222,7 +126,7 @@ class Dim:
 
     def __mul__(self, other: int | Dim) -> Dim:
         other = Dim.of(other)
-        if (unknown := _unknown(self, other)) is not None:
+        if (unknown := unknown_among(self, other)) is not None:
             return unknown
         leads = self.const is not None and other.const is None and self.const != 1
         terms: dict[Monomial, int] = {}
@@ -246,10 +150,10 @@ class Dim:
         return reduce(mul, [self] * power, Dim.of(1))
 
     def __floordiv__(self, other: int | Dim) -> Dim:
-        return _divide(self, Dim.of(other))[0]
+        return dim_division.divide(self, Dim.of(other))[0]
 
     def __mod__(self, other: int | Dim) -> Dim:
-        return _divide(self, Dim.of(other))[1]
+        return dim_division.divide(self, Dim.of(other))[1]
 
     def __radd__(self, other: int) -> Dim:
         return Dim.of(other) + self
@@ -346,17 +250,18 @@ def ceil_div(a: int | Dim, b: int | Dim) -> Dim:
 # ---- how it is done ----------------------------------------------------------------------------------------
 
 
-def _atom(atom: Atom) -> Dim:
+def dim_of_atom(atom: Atom) -> Dim:
+    """The dim that consists of one atom."""
     return Dim({Monomial(((atom, 1),)): 1})
 
 
-def _unknown(*dims: Dim) -> Dim | None:
+def unknown_among(*dims: Dim) -> Dim | None:
     """A fresh unknown dim if any is unknown (fresh, so that identity never means sameness)."""
     return next((Dim.unknown(dim.reason) for dim in dims if dim.reason is not None), None)
 
 
 def _extremum(kind: type[Max] | type[Min], dims: list[Dim]) -> Dim:
-    if (unknown := _unknown(*dims)) is not None:
+    if (unknown := unknown_among(*dims)) is not None:
         return unknown
     parts: list[Dim] = []
     for dim in dims:
@@ -372,109 +277,7 @@ def _extremum(kind: type[Max] | type[Min], dims: list[Dim]) -> Dim:
             kept = [other for other in kept if not beats(dim, other)] + [dim]
     if len(kept) == 1:
         return kept[0]
-    return _atom(kind(tuple(sorted(kept, key=lambda dim: (dim.const is not None, dim.text())))))
-
-
-def _divide(a: Dim, b: Dim) -> tuple[Dim, Dim]:
-    """`a // b` and `a % b`. Uses (q*b + r) // b == q + r // b and (g*r) // (g*b) == r // b."""
-    if (unknown := _unknown(a, b)) is not None:
-        return unknown, unknown
-    if b == 0:
-        unknown = Dim.unknown("a division by zero")
-        return unknown, unknown
-    if a.const is not None and b.const is not None:
-        return Dim.of(a.const // b.const), Dim.of(a.const % b.const)
-    if b.const is not None and b.const < 0:
-        quotient, remainder = _divide(-a, -b)
-        return quotient, -remainder
-    if (exact := exact_quotient(a, b)) is not None:
-        return exact, Dim.of(0)
-    whole, rest = _split_multiples(a, b)
-    if at_least(rest, 0) and at_least(b - 1, rest):
-        return whole, rest
-    common = common_divisor(rest, b)
-    small_rest, small_b = exact_quotient(rest, common), exact_quotient(b, common)
-    if common != 1 and small_rest is not None and small_b is not None:
-        quotient, remainder = _divide(small_rest, small_b)
-        return whole + quotient, remainder * common
-    return whole + _floor_div(rest, b), _atom(Mod(rest, b))
-
-
-def _split_multiples(a: Dim, b: Dim) -> tuple[Dim, Dim]:
-    """`(q, r)` with `a == q * b + r`, taking out the terms that are whole multiples of a one-term `b`."""
-    if len(b.terms) != 1:
-        return Dim.of(0), a
-    ((divisor, number),) = b.terms.items()
-    whole: dict[Monomial, int] = {}
-    rest: dict[Monomial, int] = {}
-    for monomial, coefficient in a.terms.items():
-        quotient = monomial.divided_by(divisor)
-        if quotient is None or (coefficient % number and monomial != ONE):
-            rest[monomial] = coefficient
-            continue
-        # A constant is split into a multiple and a rest in [0, b): (n - 1) // 2 becomes (n + 1) // 2 - 1.
-        whole[quotient] = coefficient // number
-        rest[monomial] = coefficient % number
-    return Dim(whole), Dim(rest)
-
-
-def _floor_div(rest: Dim, b: Dim) -> Dim:
-    """`rest // b` as an atom in canonical form."""
-    divisor, constant = b.const, rest.terms.get(ONE, 0)
-    if divisor is not None and rest.terms[max(rest.terms, key=_order)] < 0:
-        # -x // b == -((x + b - 1) // b): one form for both ways to round up.
-        return -_divide(-rest + (divisor - 1), b)[0]
-    inner = single_atom(rest - constant)
-    if isinstance(inner, FloorDiv) and at_least(b, 0):
-        # (x // m + c) // b == (x + c * m) // (m * b)
-        return (inner.numerator + constant * inner.denominator) // (inner.denominator * b)
-    return _atom(FloorDiv(rest, b))
-
-
-def common_divisor(a: Dim, b: Dim) -> Dim:
-    """A one-term divisor of both: the gcd of all coefficients times the common atoms."""
-    terms = [*a.terms.items(), *b.terms.items()]
-    number = reduce(gcd, (n for _, n in terms))
-    monomial = reduce(Monomial.common, (m for m, _ in terms))
-    return Dim({monomial: number})
-
-
-def exact_quotient(a: Dim, b: Dim) -> Dim | None:
-    """`q` with `q * b == a` identically, or None: polynomial division by the leading term."""
-    if not a.known or not b.known or b == 0:
-        return None
-    if len(b.terms) == 1:
-        return _quotient_by_term(a, b)
-    leading = max(b.terms, key=_order)
-    quotient, rest = Dim.of(0), a
-    while rest.terms:
-        monomial = max(rest.terms, key=_order)
-        factor = monomial.divided_by(leading)
-        number, remainder = divmod(rest.terms[monomial], b.terms[leading])
-        if factor is None or remainder:
-            return None
-        step = Dim({factor: number})
-        quotient, rest = quotient + step, rest - step * b
-    return quotient
-
-
-def _quotient_by_term(a: Dim, b: Dim) -> Dim | None:
-    """Every term divided by the only term of `b`, in the order in which they stand."""
-    ((divisor, number),) = b.terms.items()
-    terms: dict[Monomial, int] = {}
-    for monomial, coefficient in a.terms.items():
-        quotient = monomial.divided_by(divisor)
-        if quotient is None or coefficient % number:
-            return None
-        terms[quotient] = coefficient // number
-    return Dim(terms)
-
-
-def _order(monomial: Monomial) -> tuple[int, list[tuple[tuple[int, ...], int]]]:
-    """A monomial order as division needs it: by degree, then lexicographic, the atom first in the alphabet
-    being the most significant (hence the negated letters)."""
-    atoms = sorted((dim_text.render(_atom(atom)), power) for atom, power in monomial.factors)
-    return monomial.degree, [((*(-ord(c) for c in text), 1), power) for text, power in atoms]
+    return dim_of_atom(kind(tuple(sorted(kept, key=lambda dim: (dim.const is not None, dim.text())))))
 
 
 def single_atom(dim: Dim) -> Atom | None:
@@ -490,7 +293,7 @@ def _substitute_atom(atom: Atom, value: Callable[[str], Dim | float | None]) -> 
     if isinstance(atom, Symbol):
         new = value(atom.text)
         if new is None:
-            return _atom(atom)
+            return dim_of_atom(atom)
         return Dim.of(new) if isinstance(new, int) else new
     if isinstance(atom, Opaque):
         return Dim.opaque(atom.template, *(_substitute_argument(arg, value) for arg in atom.args))

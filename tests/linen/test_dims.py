@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnx_migrate.linen.dim_bounds import lower_bound
+from nnx_migrate.linen.dim_division import exact_quotient
 from nnx_migrate.linen.dims import (
     Dim,
     at_least,
     ceil_div,
-    exact_quotient,
     maximum,
     minimum,
     product,

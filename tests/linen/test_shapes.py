@@ -112,6 +112,8 @@ def test_axes_counted_from_the_front_of_an_unknown_rank_are_not_guessed(
 def test_indexing_behind_an_ellipsis_needs_no_rank() -> None:
     half = apply(".__getitem__", x, (..., slice(None, c // 2)))
     assert half.shape == Shape((c // 2,), "x[:-1]")
+    first = apply(".__getitem__", x, (..., 0, slice(None)))
+    assert first.shape == Shape((c,), "x[:-2]")
     new = apply(".__getitem__", x, (..., None))
     assert new.shape == Shape((c, Dim.of(1)), "x[:-1]")
 

@@ -50,15 +50,13 @@ def array_from(value: Value, what: str = "an operand") -> Array:
 def arrays_of(values: Value, what: str = "the operands") -> list[Array]:
     """A non-empty list or tuple of arrays; an array counts as the sequence along its first axis."""
     if isinstance(values, Array):
-        count = int_of(values.shape.dim(0), f"the number of {what}") if values.shape.dims else 0
-        return [values.with_shape(Shape(values.shape.dims[1:]))] * count or _no(f"{what} are empty")
+        count = int_of(values.shape.dim(0), f"the number of {what}")
+        if count == 0:
+            raise Unmodelled(f"{what} are empty")
+        return [values.with_shape(values.shape.without([-len(values.shape.dims)]))] * count
     if not isinstance(values, tuple | list) or not values:
         raise unmodelled(values, f"{what} are not a known sequence")
     return [array_of(value) for value in values]
-
-
-def _no(reason: str) -> list[Array]:
-    raise Unmodelled(reason)
 
 
 def int_of(value: Value, what: str) -> int:

@@ -146,11 +146,7 @@ def arange(
     stride = 1 if step is None else int_of(step, "the step of arange")
     if stride == 0:
         raise Unmodelled("arange with step 0")
-    length = high - low if stride > 0 else low - high
-    if not length.known or at_least(length, 0) is None:
-        length = length if not length.known else maximum(length, 0)
-    elif at_least(length, 0) is False:
-        length = Dim.of(0)
+    length = maximum(high - low if stride > 0 else low - high, 0)
     return Array(Shape((ceil_div(length, abs(stride)),)), dtype_of(dtype, "int"))
 
 

@@ -42,10 +42,9 @@ def _index_unknown_rank(shape: Shape, items: list[Value], consumed: int) -> Shap
     assert shape.lead is not None
     if Ellipsis in items and items.index(Ellipsis) == 0:
         behind = items[1:]
-        if consumed <= len(shape.dims) and not any(isinstance(item, Array) for item in behind):
-            cut = len(shape.dims) - consumed
-            tail = _index(shape.dims[cut:], behind, consumed)
-            return Shape((*shape.dims[:cut], *tail.dims), shape.lead)
+        if not any(isinstance(item, Array) for item in behind):
+            front, tail = shape.before(consumed), _index(shape.last(consumed), behind, consumed)
+            return Shape((*front.dims, *tail.dims), front.lead)
     # Beyond a certain rank, at least one hidden axis is left as it is, and what follows it is certain.
     least, most = max(len(shape.dims), consumed), len(shape.dims) + consumed + 1
     results = []
