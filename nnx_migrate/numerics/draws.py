@@ -24,9 +24,10 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 from unittest import mock
 
@@ -125,11 +126,15 @@ def aligned_draws(ordered: bool = True, aliases: Mapping[str, str] | None = None
         if base is None:
             raise MissingStreamError(name, scope.path_text)
         key = base.rng if isinstance(base, LazyRng) else base
-        # flax.linen.transforms.fork_rngs passes a stream on; nothing is drawn.
-        return key if _caller_is("flax.linen.transforms", "fork_rngs") else draws.key(name, key)
+        # fork_rngs passes streams on, by way of Module.make_rng and a comprehension; nothing is drawn.
+        if _called_from("flax.linen.transforms", "fork_rngs", depth=3):
+            return key
+        return draws.key(name, key)
 
     def stream_key(stream: rnglib.RngStream) -> jax.Array:
-        if _caller_is(rnglib.__name__, "split", "fork", "reseed"):  # passed on, or spread over a loop's steps
+        if _called_from(
+            rnglib.__name__, "split", "fork", "reseed"
+        ):  # passed on, or spread over a loop's steps
             return _step(stream.key[...], draws.count(stream))
         base = _step(stream.key[...], draws.first_count(stream))
         return draws.key(stream.tag, base)
@@ -139,6 +144,7 @@ def aligned_draws(ordered: bool = True, aliases: Mapping[str, str] | None = None
             (Scope, "make_rng", make_rng),
             (rnglib.RngStream, "__call__", stream_key),
             (lift, "random", _TransparentRandom()),
+            (lift, "jit", _without_jit),
             (rnglib, "random", _TransparentRandom()),
         ):
             stack.enter_context(mock.patch.object(target, name, value))
@@ -171,6 +177,11 @@ def seed_streams(state: nnx.State[Any, Any], seed: int | jax.Array) -> nnx.State
         return variable
 
     return nnx.map_state(reset, state)
+
+
+def _without_jit(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """Stands in for what nn.jit lifts: cached traces would hand out the keys of their first call again."""
+    return function
 
 
 class _TransparentRandom:
@@ -229,8 +240,14 @@ def _is_loop(trace: Any) -> bool:
     return debug_info is not None and debug_info.traced_for not in _TRANSPARENT
 
 
-def _caller_is(module: str, *function_parts: str) -> bool:
-    """Whether a function of `module` whose name contains one of the parts called the patched one."""
-    frame = sys._getframe(2)
-    name = frame.f_code.co_name
-    return frame.f_globals.get("__name__") == module and any(part in name for part in function_parts)
+def _called_from(module: str, *function_parts: str, depth: int = 1) -> bool:
+    """Whether, of the `depth` innermost callers of the patched function, one is such a function of `module`."""
+    frame: FrameType | None = sys._getframe(2)
+    for _ in range(depth):
+        if frame is None:
+            return False
+        name = frame.f_code.co_name
+        if frame.f_globals.get("__name__") == module and any(part in name for part in function_parts):
+            return True
+        frame = frame.f_back
+    return False

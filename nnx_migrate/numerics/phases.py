@@ -38,7 +38,7 @@ def record(
     for mode in protocol.modes:
         runner.evaluate(mode)
         runner.train(mode)
-    main: Mode = "jit" if "jit" in protocol.modes else "eager"
+    main: Mode = "jit" if "train/jit/gradients" in runner.recording.values else "eager"
     runner.probe(main, probes or {}, choose_probes)
     runner.optimize(main)
     runner.recording.notes += side.notes

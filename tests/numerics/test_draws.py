@@ -155,6 +155,29 @@ def test_nested_scans_over_stacked_modules() -> None:
     assert drawn.distinct == drawn_after.distinct == {Draw("dropout", 2, 0), Draw("dropout", 2, 1)}
 
 
+@pytest.mark.parametrize("lifted", [nn.jit, nn.remat, lambda block: block])
+def test_transforms_that_are_no_loops_do_not_count(lifted) -> None:
+    """Linen caches the traces of nn.jit and forks its streams; a port may leave nn.jit out."""
+
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            block = lifted(LinenBlock)
+            return block()(x)[0] + block()(x)[0]
+
+    class Port(nnx.Module):
+        def __init__(self, rngs):
+            self.blocks = nnx.List([Block(rngs), Block(rngs)])
+
+        def __call__(self, x):
+            return self.blocks[0](x) + self.blocks[1](x)
+
+    before, drawn = call_linen(Model(), {}, X, jit=True)
+    after, drawn_after = call_nnx(Port(nnx.Rngs(dropout=0)), X, jit=True)
+    assert (before == after).all()
+    assert drawn.distinct == drawn_after.distinct == {Draw("dropout", 0, i) for i in range(4)}
+
+
 def test_every_draw_and_every_seed_has_its_own_key() -> None:
     class Noise(nn.Module):
         def __call__(self):

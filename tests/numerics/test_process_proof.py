@@ -11,7 +11,7 @@ from nnx_migrate.numerics.draws import Draw
 from nnx_migrate.numerics.inputs import Protocol
 from nnx_migrate.numerics.map_expansion import LeafSpec
 from nnx_migrate.numerics.parameter_map import ClassMap, ParameterMap, module
-from nnx_migrate.numerics.process_proof import prove_in_processes
+from nnx_migrate.numerics.process_proof import prove_in_processes, run_after, run_before
 from nnx_migrate.numerics.processes import ChildError
 from nnx_migrate.numerics.recording import Description, Recording, load, save
 from nnx_migrate.numerics.results import Proof
@@ -103,12 +103,13 @@ def test_a_mistake_shows_across_processes(projects: tuple[ModelSource, ModelSour
     }
 
 
-def test_a_map_that_does_not_fit_is_one_failed_check(projects: tuple[ModelSource, ModelSource]) -> None:
-    partial = ParameterMap({"net.models:CNN": ClassMap(MAP.modules["net.models:CNN"].entries[:2])})
-    proof = prove_in_processes(*projects, partial, Protocol(modes=(), steps=0))
-    (check,) = proof.checks
-    assert check.name == "transplant"
-    assert "Linen leaf params/head/kernel is not mapped" in check.reason
+def test_a_map_that_does_not_fit_is_reported_by_the_second_side(tmp_path: Path) -> None:
+    linen = ModelSource("linen", str(tmp_path), "nn.Dense(2)", args=("np.ones((1, 3))",))
+    after = ModelSource("nnx", str(tmp_path), "nnx.Linear(3, 2, use_bias=False, rngs=rngs)", args=linen.args)
+    job = {"protocol": {"modes": []}, "alignment": {}, "output": str(tmp_path / "before.npz")}
+    run_before(linen, job)
+    answer = run_after(after, {**job, "report": job["output"], "parameter_map": None})
+    assert "Linen leaf params/bias is not mapped" in answer["problems"]
 
 
 def test_trace_of_every_call(projects: tuple[ModelSource, ModelSource]) -> None:
