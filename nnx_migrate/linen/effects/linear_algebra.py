@@ -6,7 +6,7 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import (
     array_of,
     axes_of,
-    dims_of,
+    dim_of,
     dtype_of,
     floating,
     int_of,
@@ -335,4 +335,4 @@ def vander(x: Value, N: Value = None, increasing: Value = False) -> Array:  # no
     """Powers of a vector as columns."""
     array = array_of(x)
     (length,) = array.shape.last(1)
-    return Array(Shape((length, length if N is None else dims_of(N)[0])))
+    return Array(Shape((length, length if N is None else dim_of(N))))
