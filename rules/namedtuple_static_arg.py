@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -97,7 +98,7 @@ class NamedtupleStaticArg(ProjectRule):
         callees = Callees(project.project)
         if not any(True for _ in project.project.mentioning("static_arg")):
             return
-        for module in project.project.mentioning("NamedTuple"):
+        for module in project.project.matching(_CLASS):
             for node in ast.walk(module.tree):
                 if isinstance(node, ast.ClassDef) and _is_named_tuple(node, module, callees):
                     yield from self._class(project, callees, module, node)
@@ -384,6 +385,9 @@ class _Config:
             if not jit.is_static(function, parameter):
                 line = getattr(jit.node, "lineno", 0)
                 raise RefusalError("traced", f"{jit.module.path.name}:{line}: it is traced there, not static")
+
+
+_CLASS = re.compile(r"class\s+\w+\s*\([^)]*NamedTuple")
 
 
 def _is_named_tuple(node: ast.ClassDef, module: Module, callees: Callees) -> bool:

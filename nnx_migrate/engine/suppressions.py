@@ -46,11 +46,14 @@ class Suppression:
         return True
 
 
-def read_suppressions(module: Module, known: Collection[str]) -> list[Suppression]:
+def read_suppressions(module: Module, known: frozenset[str]) -> list[Suppression]:
     """The suppression comments of a file. `known`: rule ids and groups, to tell our `noqa`s from others'."""
     text = module.source.text
-    if "nnx-migrate:" not in text and "noqa" not in text.lower():
-        return []
+    if "nnx-migrate:" not in text:
+        noqas = [match["rules"] or "" for match in _NOQA.finditer(text)] if "noqa" in text.lower() else []
+        # most files' `noqa`s are about other tools' codes: not worth the tokenizer
+        if all(rules and known.isdisjoint(re.split(r"[\s,]+", rules)) for rules in noqas):
+            return []
     found: list[Suppression] = []
     for line, column, comment, alone in _comments(text):
         offset = module.source.line_start(line) + column
@@ -59,7 +62,7 @@ def read_suppressions(module: Module, known: Collection[str]) -> list[Suppressio
         if match is None:
             continue
         rules = frozenset(r for r in re.split(r"[\s,]+", match["rules"] or "") if r)
-        if ours is None and rules and not rules & frozenset(known):
+        if ours is None and rules and known.isdisjoint(rules):
             continue
         where = line + 1 if alone and ours is not None else line
         start, end = offset + match.start(), offset + match.end()
@@ -86,7 +89,7 @@ def apply_suppressions(
 
     `groups` maps each active rule id to its group.
     """
-    suppressions = read_suppressions(module, {*groups, *groups.values()})
+    suppressions = read_suppressions(module, frozenset({*groups, *groups.values()}))
     if not suppressions:
         return list(findings), []
     kept: list[Finding] = []

@@ -281,10 +281,12 @@ class LinenProgram:
         read: set[Path] = set()
         words = {"linen"}
         while words:  # files that mention neither Linen nor a class found so far are never parsed
-            pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(words)))})\b")
-            mentioning = list(self.project.matching(pattern))
             if words == {"linen"}:
+                mentioning = list(self.project.mentioning("linen"))
                 mentioning += [user for module in mentioning for user in self._users_of_linen(module)]
+            else:
+                pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(words)))})\b")
+                mentioning = list(self.project.matching(pattern))
             for module in mentioning:
                 if module.path not in read:
                     read.add(module.path)

@@ -37,8 +37,19 @@ class Exports:
         stem = path.parent.name if path.name == "__init__.py" else path.stem
         for other, words in self._import_words.items():
             # a relative star import (`from . import *`) need not spell the module
-            if other != path and (stem in words or "*" in words) and self._takes(other, path, name):
+            if other == path or not (stem in words or "*" in words):
+                continue
+            if (name in words or "*" in words or self._mentions(other, name)) and self._takes(
+                other, path, name
+            ):
                 yield other
+
+    def _mentions(self, other: Path, name: str) -> bool:
+        """True where a file can read `name` as an attribute of a module."""
+        try:
+            return f".{name}" in self._project.text(other)
+        except (OSError, SourceError):
+            return False
 
     def forget(self, path: Path) -> None:
         """A file has changed: look at it anew."""
