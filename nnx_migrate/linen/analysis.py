@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,10 +44,15 @@ class ClassAnalysis:
         return sorted(self.facts.variables.values(), key=lambda site: site.number)
 
 
-def analyse(program: LinenProgram, cls: LinenClass, default_rank: int | None = None) -> ClassAnalysis:
+def analyse(
+    program: LinenProgram,
+    cls: LinenClass,
+    default_rank: int | None = None,
+    fields: Mapping[str, Any] | None = None,
+) -> ClassAnalysis:
     """Interpret a class. Inputs whose rank the code doesn't show get `default_rank` (None: no rank).
 
-    Raises Refuse.
+    `fields` are fields whose values are known. Raises Refuse.
     """
     ranks: dict[tuple[str | int, ...], int] = {}
     axes: dict[tuple[str | int, ...], int] = {}
@@ -56,7 +62,7 @@ def analyse(program: LinenProgram, cls: LinenClass, default_rank: int | None = N
             program, cls, input_ranks=ranks, input_axes=axes, input_tuples=tuples, default_rank=default_rank
         )
         try:
-            return _run(session)
+            return _run(session, fields or {})
         except NeedRank as need:
             if need.rank is not None:
                 ranks[need.path] = need.rank
@@ -65,10 +71,10 @@ def analyse(program: LinenProgram, cls: LinenClass, default_rank: int | None = N
     raise Refuse("unknown-size", "the ranks of the inputs contradict each other", cls.node)
 
 
-def _run(session: Session) -> ClassAnalysis:
+def _run(session: Session, fields: Mapping[str, Any]) -> ClassAnalysis:
     cls = session.cls
     for item in cls.fields:
-        session.fields[item.name] = field_symbol(cls, item)
+        session.fields[item.name] = fields[item.name] if item.name in fields else field_symbol(cls, item)
     session.instances_of = (cls,)
     analysis = ClassAnalysis(cls, session.facts, session)
     setup = cls.method("setup")

@@ -10,11 +10,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.analysis import ClassAnalysis, analyse
+from nnx_migrate.linen.factories import Factory, find_factories
 from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.programs.references import References
 from nnx_migrate.linen.reasons import Refusal, Refuse
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.helpers import bundle
@@ -48,6 +51,7 @@ class ClassConversion:
     entries: ClassMap = field(default_factory=ClassMap)
     constructions: dict[ast.Call, str] = field(default_factory=dict)
     has_constructor: bool = True
+    factories: Mapping[str, Factory] = field(default_factory=dict)
 
     @property
     def qualified(self) -> str:
@@ -79,9 +83,7 @@ class Conversions:
         wanted: dict[Path, set[str]] = {}
         for conversion in self.converted.values():
             if conversion.helpers:
-                wanted.setdefault(helper_path(conversion.cls.module), set()).update(
-                    conversion.helpers
-                )
+                wanted.setdefault(helper_path(conversion.cls.module), set()).update(conversion.helpers)
         return {path: bundle(names) for path, names in wanted.items()}
 
     @property
@@ -103,6 +105,11 @@ class _Converter:
         self.result = Conversions(program)
         self.names: dict[Path, FileNames] = {}
         self.open: list[LinenClass] = []
+
+    @cached_property
+    def references(self) -> References:
+        """Where the project names its classes."""
+        return References(self.program)
 
     def run(self, wanted: Callable[[LinenClass], bool]) -> Conversions:
         for cls in self.program:
@@ -170,8 +177,9 @@ class _Converter:
 
     def _attempt(self, cls: LinenClass, rank: int | None) -> ClassConversion:
         names = FileNames(cls.module, self.program.project)
-        analysis = analyse(self.program, cls, rank)
-        written = ClassWriter(analysis, names, self.convert).write()
+        factories = find_factories(self.program, lambda: self.references, cls)
+        analysis = analyse(self.program, cls, rank, {name: f.value for name, f in factories.items()})
+        written = ClassWriter(analysis, names, self.convert, factories).write()
         return ClassConversion(
             cls,
             written.sizes,
@@ -183,6 +191,7 @@ class _Converter:
             class_map(analysis),
             written.constructions,
             written.has_constructor,
+            factories,
         )
 
 

@@ -273,6 +273,7 @@ def _if(frame: Frame, statement: ast.If) -> None:
     first, first_ended, frame.ended = frame.env, frame.ended, False
     first_attributes = frame.session.attributes
     frame.env, frame.session.attributes = dict(before), attributes_before
+    _assume_equal_shapes(frame, statement.test)
     with frame.under(branch(statement, "orelse")):
         execute(frame, statement.orelse)
     second, second_ended = frame.env, frame.ended
@@ -290,6 +291,30 @@ def _if(frame: Frame, statement: ast.If) -> None:
     elif not frame.ended:
         frame.env = join_envs(frame, first, second, statement)
         frame.session.attributes = join_envs(frame, first_attributes, frame.session.attributes, statement)
+
+
+def _assume_equal_shapes(frame: Frame, test: ast.expr) -> None:
+    """Where `a.shape != b.shape` doesn't hold, `a` has the sizes of `b`."""
+    if not (isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.NotEq)):
+        return
+    slots = []
+    for side in (test.left, test.comparators[0]):
+        if not (
+            isinstance(side, ast.Attribute) and side.attr == "shape" and isinstance(side.value, ast.Name)
+        ):
+            return
+        slots.append((side.value.id, frame.env.get(side.value.id)))
+    (name, slot), (_, other) = slots
+    if slot is None or other is None:
+        return
+    first, second = (
+        input_array(frame.session, s.value) if isinstance(s.value, Input) else s.value for s in (slot, other)
+    )
+    exact = (
+        isinstance(first, Array) and isinstance(second, Array) and first.shape.exact and second.shape.exact
+    )
+    if exact and len(first.shape.dims) == len(second.shape.dims):
+        frame.bind(name, Array(second.shape, first.dtype, first.weak), slot.static)
 
 
 def _only_raises(body: Sequence[ast.stmt]) -> bool:

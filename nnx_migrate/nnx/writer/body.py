@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.factories import placeholder
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site, VariableSite
-from nnx_migrate.linen.values import Closure, Instance, Layer
+from nnx_migrate.linen.values import ClassRef, Closure, Instance, Layer
 from nnx_migrate.nnx.layers import LAYERS, Refusal, rewritten_arguments, write_call
 from nnx_migrate.nnx.writer.access import LoopAccess
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
+from nnx_migrate.nnx.writer.factories import given_flags
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.residual import assigned_names
 from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line, replacements, rewritten
@@ -71,7 +73,8 @@ class BodyEditor:
         if variable is not None:
             return f"self.{variable.attribute}[...]"
         if isinstance(node, ast.Call) and node in self.calls:
-            return self._layer_call(node, self.calls[node]) or self._joined_call(node)
+            site = self.calls[node]
+            return self._layer_call(node, site) or self._flagged_call(node, site) or self._joined_call(node)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in self.aliases:
             alias = self.aliases[node.id]
             if isinstance(alias, VariableSite):
@@ -103,11 +106,11 @@ class BodyEditor:
 
     def text(self, node: ast.AST) -> str:
         """An expression with everything replaced."""
-        return rewritten(self.source, node, self.replace)
+        return placeholder(node) or rewritten(self.source, node, self.replace)
 
     def _layer_call(self, call: ast.Call, site: Site) -> str | None:
         """The call of a built-in layer in NNX's form, None where only parts inside it change."""
-        if not isinstance(site.target, Layer) or not self._is_direct(call, site):
+        if not isinstance(site.target, Layer):
             return None
         spec = LAYERS.get(f"flax.linen.{site.target_name}")
         if spec is None:
@@ -115,7 +118,10 @@ class BodyEditor:
         if isinstance(call.func, ast.Attribute) and call.func.attr in _LAYER_METHODS:
             return None
         _, bound = self.writer.bound(site)
-        self._check_flag(bound.values.get(spec.call.flag or ""), call)
+        flag = bound.values.get(spec.call.flag or "")
+        self._check_flag(flag, call)
+        if flag is not None:
+            self._check_direct(call)
         rewrite = write_call(
             spec,
             bound,
@@ -133,9 +139,22 @@ class BodyEditor:
         arguments = [one_line(text) for text in rewritten_arguments(call, rewrite, self.text)]
         return self._call_text(call, arguments)
 
+    def _flagged_call(self, call: ast.Call, site: Site) -> str | None:
+        """The call of a submodule that gets the mode flags which factories given to it bound in Linen."""
+        flags = given_flags(self.writer, site)
+        if not flags:
+            return None
+        for flag in flags.values():
+            self._check_flag(flag, call)
+            self._check_direct(call)
+        texts = [*(self.text(a) for a in call.args)]
+        texts += [f"{k.arg}={self.text(k.value)}" for k in call.keywords]
+        texts += [f"{name}={self.text(flag)}" for name, flag in flags.items()]
+        return self._call_text(call, [one_line(text) for text in texts])
+
     def _check_flag(self, flag: ast.expr | None, call: ast.Call) -> None:
         """Refuse to move a mode flag behind a statement that gives one of its variables another value."""
-        if flag is None:
+        if flag is None or placeholder(flag):
             return
         names = {n.id for n in ast.walk(flag) if isinstance(n, ast.Name)}
         for node in ast.walk(self.method.node):
@@ -165,9 +184,11 @@ class BodyEditor:
         limit = line_limit(self.source)
         return call_text(self.text(call.func), arguments, indent, line.lstrip(), limit, rest)
 
-    def _is_direct(self, call: ast.Call, site: Site) -> bool:
-        """Whether the call is of the layer itself, not of a wrapper or partial around it."""
-        return True
+    def _check_direct(self, call: ast.Call) -> None:
+        """Refuse to give a mode flag to `jax.tree.map(layer, x)`, which calls the layer for us."""
+        called = self.names.qualified(call.func)
+        if called is not None:
+            raise Refuse("mode-flag", f"`{called}` calls a layer that needs its mode", call)
 
     # ---- what is removed --------------------------------------------------------------------------------
 
@@ -260,6 +281,9 @@ class BodyEditor:
 
     def _flag_reads(self, site: Site) -> set[str]:
         """Names in a mode flag that moves from the construction to the call."""
+        if isinstance(site.target, ClassRef):
+            flags = given_flags(self.writer, site).values()
+            return {n.id for flag in flags for n in ast.walk(flag) if isinstance(n, ast.Name)}
         if not isinstance(site.target, Layer):
             return set()
         spec, bound = self.writer.bound(site)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.factories import Factory, placeholder
 from nnx_migrate.linen.interpreter.convert import effect_value, text_of
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
@@ -16,6 +17,7 @@ from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.values import ClassRef, Layer
 from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
+from nnx_migrate.nnx.writer.factories import check_plain, late_arguments, partial_arguments
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.render import InitRenderer
 
@@ -34,8 +36,11 @@ class ConstructionWriter:
         names: FileNames,
         renderer: InitRenderer,
         converted: Callable[[LinenClass], ClassConversion],
+        factories: Mapping[str, Factory],
     ) -> None:
         self.analysis, self.names, self.renderer, self.converted = analysis, names, renderer, converted
+        self.factories = {factory.value.call: factory for factory in factories.values()}
+        self.partials: dict[ast.Call, list[str]] = {}  # those given to submodules: callee and arguments
 
     def parts(self, site: Site) -> tuple[str, list[str]]:
         """Callee and argument texts. Raises Refuse."""
@@ -70,6 +75,7 @@ class ConstructionWriter:
             if all(dim is not None for dim in dims):
                 sizes[size.param] = size.text([str(dim) for dim in dims])
         calls = [c.node for c in site.calls if c.node is not None]
+        factory = next((self.factories[p.call] for p in site.partials if p.call in self.factories), None)
         methods = frozenset(c.method for c in site.calls if c.method != "__call__")
         written = _checked(
             write_layer(
@@ -78,13 +84,16 @@ class ConstructionWriter:
                 sizes,
                 nnx=self.names.nnx(),
                 rngs=RNGS,
-                segment=lambda node: self.renderer.text(node, site.context),
+                segment=lambda node: placeholder(node) or self.renderer.text(node, site.context),
                 judge=judge,
-                helper=self.names.helper,
+                helper=self.names.helper if factory is None else str,
                 methods=methods,
                 call=calls[0] if len(calls) == 1 else None,
             )
         )
+        if factory is not None:
+            check_plain(written, factory, self.names.nnx(), site.call)
+            return factory.field, late_arguments(written, factory)
         return written.callee, [str(argument) for argument in written.arguments]
 
     def _size(self, site: Site, argument: int, spec: LayerSpec, axis: int, optional: bool) -> str | None:
@@ -125,11 +134,14 @@ class ConstructionWriter:
         arguments: list[str] = []
         given: set[str] = set()
         for partial in site.partials:
-            arguments += self._arguments(partial.call.args[1:], partial.call.keywords, site)
+            arguments += self._arguments(partial.call.args[1:], partial.call.keywords, site, conversion)
             given.update(k.arg for k in partial.call.keywords if k.arg)
         own = {k.arg for k in site.call.keywords}
         arguments = [a for a in arguments if a.partition("=")[0] not in own]
-        arguments += self._arguments(site.call.args, site.call.keywords, site)
+        arguments += self._arguments(site.call.args, site.call.keywords, site, conversion)
+        for factory in conversion.factories.values():
+            given_partial, texts = partial_arguments(self, site, factory)
+            self.partials[given_partial] = texts
         for size in conversion.sizes:
             arguments.append(f"{size.name}={self._child_size(site, cls, size)}")
         if conversion.needs_rngs:
@@ -140,12 +152,24 @@ class ConstructionWriter:
         node = site.partials[0].call.args[0] if site.partials else site.call.func
         return self.names.module.source.segment(node)
 
-    def _arguments(self, args: Iterable[ast.expr], keywords: Iterable[ast.keyword], site: Site) -> list[str]:
-        found = [self.renderer.text(arg, site.context) for arg in args]
+    def _arguments(
+        self,
+        args: Iterable[ast.expr],
+        keywords: Iterable[ast.keyword],
+        site: Site,
+        conversion: ClassConversion,
+    ) -> list[str]:
+        def text(name: str, node: ast.expr) -> str:
+            if name in conversion.factories:  # a local variable that the constructor gets, too
+                return self.names.module.source.segment(node)
+            return self.renderer.text(node, site.context)
+
+        fields = [*conversion.parameters, *("" for _ in args)]
+        found = [text(name, node) for name, node in zip(fields, args, strict=False)]
         for keyword in keywords:
             if keyword.arg in ("name", "parent"):
                 continue
-            found.append(f"{keyword.arg}={self.renderer.text(keyword.value, site.context)}")
+            found.append(f"{keyword.arg}={text(str(keyword.arg), keyword.value)}")
         return found
 
     def _child_size(self, site: Site, cls: LinenClass, size: Any) -> str:

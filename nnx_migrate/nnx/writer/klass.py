@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.factories import Factory
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
@@ -47,14 +48,18 @@ class ClassWriter:
     """Writes one class. Raises Refuse."""
 
     def __init__(
-        self, analysis: ClassAnalysis, names: FileNames, converted: Callable[[LinenClass], ClassConversion]
+        self,
+        analysis: ClassAnalysis,
+        names: FileNames,
+        converted: Callable[[LinenClass], ClassConversion],
+        factories: Mapping[str, Factory],
     ) -> None:
         self.analysis, self.names = analysis, names
         self.cls, self.source = analysis.cls, names.module.source
         self.renderer = InitRenderer(analysis, names, self._access)
-        self.constructions = ConstructionWriter(analysis, names, self.renderer, converted)
+        self.constructions = ConstructionWriter(analysis, names, self.renderer, converted, factories)
         self.limit = line_limit(self.source)
-        self.converted = converted
+        self.converted, self.factories = converted, factories
         self.inheritance: Inheritance | None = None
         self.carried: set[str] = set()
 
@@ -200,7 +205,24 @@ class ClassWriter:
                 from nnx_migrate.nnx.writer.text import replacements
 
                 edits += [Edit(*found) for found in replacements(self.source, node, self.names.replacement)]
-        return edits
+        return [*edits, *self._flag_parameters(method)]
+
+    def _flag_parameters(self, method: Method) -> list[Edit]:
+        """The mode flags that factories no longer bind, as keyword arguments of the call."""
+        flags = sorted({f.flag for f in self.factories.values() if f.flag})
+        if not flags or method.name != "__call__":
+            return []
+        args = method.node.args
+        taken = {n.id for n in ast.walk(method.node) if isinstance(n, ast.Name)}
+        taken |= {n.arg for n in ast.walk(method.node) if isinstance(n, ast.arg)}
+        if taken & set(flags) or args.kwarg is not None:
+            raise Refuse("name-clash", f"`__call__` has a `{flags[0]}` of its own", method.node)
+        nodes: list[ast.AST | None] = [*args.posonlyargs, *args.args, args.vararg, *args.kwonlyargs]
+        last = max(
+            self.source.span(n)[1] for n in [*nodes, *args.defaults, *args.kw_defaults] if n is not None
+        )
+        star = "" if args.vararg is not None or args.kwonlyargs else ", *"
+        return [Edit(last, last, star + "".join(f", {flag}: bool" for flag in flags))]
 
     # ---- the constructor --------------------------------------------------------------------------------
 
@@ -238,6 +260,7 @@ class ClassWriter:
             return [self._removed_method(setup)] if setup is not None else []
         head = signature(fields, keyword_only, indent, unit, self.limit)
         done = frozenset(f.name for f in base.base.cls.fields) if base is not None else frozenset()
+        done |= frozenset(self.factories)
         body = [*field_assignments(self.cls, indent + unit, done), *lines]
         if base is not None:
             setup_text, placed = _place_super(setup_text, base.call_text())

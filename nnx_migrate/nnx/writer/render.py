@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import text_of
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Shape
@@ -63,6 +63,8 @@ class InitRenderer:
             if text is not None:
                 self.see(text)
                 return text
+        if isinstance(node, ast.Compare):
+            return self._compared_shapes(node, context)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             return self._name(node, context, value)
         if isinstance(node, ast.Attribute | ast.Name):
@@ -90,6 +92,25 @@ class InitRenderer:
             simple = isinstance(expression, ast.Name | ast.Attribute | ast.Constant | ast.Call | ast.Tuple)
             return text if simple else f"({text})"
         raise Refuse("dynamic-construction", f"`{node.id}` is known only when the module is called", node)
+
+    def _compared_shapes(self, node: ast.Compare, context: Context) -> str | None:
+        """`x.shape != y.shape` as a comparison of the sizes that may differ; None for other comparisons."""
+        values = self.analysis.facts.values
+        sides = [values.get((context, side)) for side in (node.left, node.comparators[0])]
+        first, second = sides
+        if not (isinstance(first, Shape) and isinstance(second, Shape) and first.exact and second.exact):
+            return None
+        if len(node.ops) != 1 or len(first.dims) != len(second.dims):
+            return None
+        differ = isinstance(node.ops[0], ast.NotEq)
+        if not differ and not isinstance(node.ops[0], ast.Eq):
+            return None
+        pairs = [(a, b) for a, b in zip(first.dims, second.dims, strict=True) if not same(a, b)]
+        if not pairs:
+            return str(not differ)
+        sign, word = ("!=", " or ") if differ else ("==", " and ")
+        text = word.join(f"{self.dim(a, node)} {sign} {self.dim(b, node)}" for a, b in pairs)
+        return text if len(pairs) == 1 else f"({text})"
 
     def _is_dynamic(self, node: ast.AST, context: Context) -> bool:
         """Whether the expression reads a variable that the constructor lacks."""

@@ -89,10 +89,10 @@ class Residual:
             statement = self._statement(site)
             self.sites.setdefault(id(statement), []).append(site)
         while True:
-            before = (len(self.renderer.needed), len(self.phis))
+            before = (len(self.renderer.needed), len(self.phis), len(self.writer.partials))
             nodes = self._block(body)
             self._collect(nodes)
-            if (len(self.renderer.needed), len(self.phis)) == before:
+            if (len(self.renderer.needed), len(self.phis), len(self.writer.partials)) == before:
                 return nodes
 
     def _statement(self, site: Site | VariableSite) -> ast.stmt:
@@ -142,7 +142,12 @@ class Residual:
         """A simple statement: its constructions, then the assignment itself if a local is needed."""
         nodes = self._created(statement)
         names = assigned_names(statement)
-        if names & self.renderer.needed and self._is_static(statement):
+        value = getattr(statement, "value", None)
+        if isinstance(statement, ast.Assign) and value in self.writer.partials:
+            target, source = statement.targets[0], self.writer.names.module.source
+            texts = self.writer.partials[value]
+            nodes.append(Line(f"{source.segment(target)} = ", source.segment(value.func), texts))
+        elif names & self.renderer.needed and self._is_static(statement):
             nodes.append(Line(self.renderer.text(statement, self.context), comment=self._comment(statement)))
         return nodes
 

@@ -1,0 +1,98 @@
+"""Fields that hold layer factories are converted only where every use of the class shows what they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.linen_module.fixture import convert
+
+CODE = """
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+
+class Block(nn.Module):
+    features: int
+    norm: Any
+
+    @nn.compact
+    def __call__(self, x):
+        return x + self.norm()(nn.Dense(self.features)(x))
+
+
+class Model(nn.Module):
+    @nn.compact
+    def __call__(self, x, train):
+        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9)
+        x = Block(8, norm=norm)(x)
+        return Block(8, norm)(x)
+"""
+SECOND = "return Block(8, norm)(x)"
+CHANGES = {
+    "a construction outside of modules": ("    return", "    return", "\n\nblock = Block(8, nn.LayerNorm)\n"),
+    "the class as a value": ("    return", "    return", "\n\nblocks = {'block': Block}\n"),
+    "another layer": (
+        SECOND,
+        "other = partial(nn.GroupNorm, num_groups=2)\n        return Block(8, other)(x)",
+        "",
+    ),
+    "other arguments": (
+        SECOND,
+        "other = partial(nn.BatchNorm, use_running_average=not train)\n        return Block(8, other)(x)",
+        "",
+    ),
+    "a factory that gets a new value": (SECOND, f"norm = nn.LayerNorm\n        {SECOND}", ""),
+    "a factory that is kept": ("self.norm()(", "jax.tree.map(self.norm(), ", ""),
+    "an argument given twice": ("self.norm()(", "self.norm(momentum=0.5)(", ""),
+    "a mode that changes": (SECOND, f"train = False\n        {SECOND}", ""),
+    "a flag that the call has already": (
+        "def __call__(self, x):",
+        "def __call__(self, x, use_running_average=1):",
+        "",
+    ),
+}
+
+
+def test_the_class_gets_nnx_factories_and_the_mode_at_its_call(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(CODE)
+    text, conversions = convert(path)
+    assert not conversions.refused
+    assert "def __call__(self, x, *, use_running_average: bool):" in text
+    assert "norm = partial(nnx.BatchNorm, momentum=0.9)" in text
+    assert "Block(8, norm, in_features=8, rngs=rngs)" in text
+    assert text.count("(x, use_running_average=not train)") == 2
+    assert "self.norm = norm" not in text
+
+
+def test_factories_of_setup_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    setup = """
+class Model(nn.Module):
+    def setup(self):
+        norm = partial(nn.BatchNorm, use_running_average=True)
+        self.block = Block(8, norm=norm)
+
+    def __call__(self, x):
+        return self.block(x)
+"""
+    path.write_text(CODE.partition("\n\nclass Model")[0] + "\n" + setup)
+    _, conversions = convert(path)
+    assert "model.Model" in conversions.refused
+
+
+@pytest.mark.parametrize(("old", "new", "more"), CHANGES.values(), ids=CHANGES)
+def test_factories_that_differ_or_escape_leave_the_classes_alone(
+    tmp_path: Path, old: str, new: str, more: str
+) -> None:
+    assert old in CODE
+    path = tmp_path / "model.py"
+    path.write_text(CODE.replace(old, new) + more)
+    _, conversions = convert(path)
+    assert "model.Model" in conversions.refused
+    assert "model.Model" not in conversions.converted
