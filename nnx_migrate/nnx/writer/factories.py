@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.factories import Factory, partial_given, placeholder
+from nnx_migrate.linen.factories import Factory, partial_given
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import ClassRef
@@ -15,11 +15,6 @@ from nnx_migrate.nnx.layers import write_construction as write_layer
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
     from nnx_migrate.nnx.writer.construction import ConstructionWriter
-
-
-def flags_of(conversion: ClassConversion) -> list[str]:
-    """The mode flags that a converted class takes at its call, since its factories no longer bind them."""
-    return sorted({f.flag for f in conversion.factories.values() if f.flag})
 
 
 def given_flags(writer: ConstructionWriter, site: Site) -> dict[str, ast.expr]:
@@ -114,6 +109,3 @@ def late_arguments(written: Construction, factory: Factory) -> list[str]:
     _, late = written.split(factory.bound)
     rngs = [str(a) for a in written.arguments if a.origin == "rngs"]
     return [str(argument) for argument in late] + rngs
-
-
-__all__ = ["check_plain", "flags_of", "given_flags", "late_arguments", "partial_arguments", "placeholder"]
