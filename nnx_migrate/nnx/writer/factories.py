@@ -13,7 +13,6 @@ from nnx_migrate.nnx.layers import LAYERS, Construction, Refusal, bind, bind_par
 from nnx_migrate.nnx.layers import write_construction as write_layer
 
 if TYPE_CHECKING:
-    from nnx_migrate.nnx.conversion import ClassConversion
     from nnx_migrate.nnx.writer.construction import ConstructionWriter
 
 
