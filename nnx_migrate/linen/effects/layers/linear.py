@@ -81,7 +81,7 @@ class DenseGeneral(Layer):
         if not batch_axes:
             return Applied(Array(array.shape.without(axes).then(*features), dtype), sizes)
         dims = array.shape.items()
-        batch = [axis % len(dims) for axis in batch_axes]
+        batch = [array.shape.axis(axis) + len(dims) for axis in batch_axes]
         sizes["batch_sizes"] = tuple(dims[axis] for axis in batch)
         rest = [dims[i] for i in range(len(dims)) if i not in batch and i - len(dims) not in axes]
         return Applied(Array(Shape((*(dims[i] for i in batch), *rest, *features)), dtype), sizes)
