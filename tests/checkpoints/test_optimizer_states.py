@@ -35,7 +35,18 @@ def restored(folder, name):
     return model, optimizer
 
 
-@pytest.mark.parametrize("name", [name for name in new_models.OPTIMIZER_NAMES if name != "noisy"])
+TRAINED = (
+    "momentum",
+    "adam",
+    "adamw-schedule-mask",
+    "inject-schedule",
+    "multi-steps",
+    "multi-transform",
+    "ema",
+)
+
+
+@pytest.mark.parametrize("name", TRAINED)
 def test_training_goes_on(name, tmp_path, write_map, project):
     state = states.mlp_state(new_models.OPTIMIZERS[name](), steps=3)
     conversion = plan(tmp_path, write_map, project, state, f"mlp_with({name!r})")
@@ -49,6 +60,23 @@ def test_training_goes_on(name, tmp_path, write_map, project):
         for leaf in ("kernel", "bias"):
             new = getattr(getattr(model, layer), leaf)[...]
             np.testing.assert_allclose(new, state.params[old][leaf], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", sorted(set(new_models.OPTIMIZER_NAMES) - {*TRAINED, "noisy"}))
+def test_every_leaf_of_the_state_arrives(name, tmp_path, write_map, project):
+    """The states that are not trained here: all leaves, by name, shape, dtype and value."""
+    state = states.mlp_state(new_models.OPTIMIZERS[name](), steps=0)
+    state = state.replace(opt_state=states.perturbed(state.opt_state, 1))
+    plan(tmp_path, write_map, project, state, f"mlp_with({name!r})").write(tmp_path / "converted")
+    _, optimizer = restored(tmp_path / "converted", name)
+    old = {path: leaf for path, leaf in states.flat(state.opt_state).items() if leaf.dtype != object}
+    renamed = {path.replace("Dense_0", "hidden"): leaf for path, leaf in old.items()}
+    new = states.flat_nnx(optimizer)
+    assert new.pop("step") == 0
+    assert {path.removeprefix("opt_state/") for path in new} == set(renamed)
+    for path, leaf in renamed.items():
+        np.testing.assert_array_equal(new[f"opt_state/{path}"], leaf)
+        assert new[f"opt_state/{path}"].dtype == leaf.dtype
 
 
 @pytest.mark.parametrize("name", ["adamw-schedule-mask", "multi-transform", "inject-hyperparams", "ema"])

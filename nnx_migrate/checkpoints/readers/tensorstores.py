@@ -35,8 +35,8 @@ def open_all(specs: Mapping[str, JsonSpec]) -> dict[str, ArrayLeaf]:
     """
     import tensorstore as ts
 
-    # A context for each checkpoint, as folders may be replaced while this process lives. No cache for array data
-    # (each leaf is read once), a small one for OCDBT's B-tree nodes.
+    # A context for each checkpoint, as folders may be replaced while this process lives. No cache for array
+    # data (each leaf is read once), a small one for OCDBT's B-tree nodes.
     context = ts.Context(
         {"cache_pool": {"total_bytes_limit": 0}, "cache_pool#ocdbt": {"total_bytes_limit": 100_000_000}}
     )

@@ -141,7 +141,6 @@ OPTIMIZERS = {
     "apply-if-finite": lambda: optax.apply_if_finite(optax.adam(1e-2), 3),
     "lion": lambda: optax.lion(1e-3),
     "adafactor": lambda: optax.adafactor(1e-2, min_dim_size_to_factor=2),
-    "lamb": lambda: optax.lamb(1e-2),
     "noisy": lambda: optax.chain(optax.add_noise(0.1, 0.5, 0), optax.sgd(1e-2)),
 }
 OPTIMIZER_NAMES = tuple(OPTIMIZERS)
