@@ -214,6 +214,9 @@ def test_methods_may_be_functions_of_the_module() -> None:
         by_name = m.apply(variables, X, method="encode")
         assert_same(by_name, m.apply(variables, X, method=cls.encode))
         assert_same(by_name, m.apply(variables, X, method=lambda module, x: module.encode(x)))
+        assert_same(by_name, m.apply(variables, method=lambda module: module.encode(X)))
+        _, sown = m.apply(variables, method=lambda module: module(X), mutable=["intermediates"])
+        assert_same(sown, m.apply(variables, X, mutable=["intermediates"])[1])
 
 
 def test_output_of_initialisation_and_tables() -> None:

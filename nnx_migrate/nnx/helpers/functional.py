@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -87,11 +86,13 @@ class Functional:
         if method is None:
             self._measure(inputs, keywords)
         module = self.bind(variables, rngs)
-        if callable(method):  # a function of the module: `CNN.encode`, `model.encode`, `lambda m, x: ...`
-            call = functools.partial(getattr(method, "__func__", method), module)
+        if callable(
+            method
+        ):  # a function of the module: `CNN.encode`, `model.encode`, `lambda module, x: ...`
+            call, arguments = getattr(method, "__func__", method), (module, *inputs)
         else:
-            call = getattr(module, method or "__call__")
-        output, sown = nnx.capture(call, nnx.Intermediate)(*inputs, **keywords)
+            call, arguments = getattr(module, method or "__call__"), inputs
+        output, sown = nnx.capture(call, nnx.Intermediate)(*arguments, **keywords)
         if mutable is False:
             return output
         updated = _by_collection(nnx.state(module)) | _by_collection(sown)
