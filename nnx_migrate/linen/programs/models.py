@@ -45,7 +45,11 @@ def find_models(project: Project) -> Iterator[FoundModel]:
     found: set[str] = set()
     for module in project.mentioning(".init("):
         for node in ast.walk(module.tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "init":
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "init"
+            ):
                 model = _model(node, node.func.value, module, project, program)
                 if model is not None and model.key not in found:
                     found.add(model.key)
@@ -67,7 +71,9 @@ def _model(
     bound = _bound(call, method.parameters, module, project)
     if constructor is None or bound is None:
         return None
-    flags = {name: name in TRAIN_FLAGS for name in method.parameters if name in TRAIN_FLAGS or name in EVAL_FLAGS}
+    flags = {
+        name: name in TRAIN_FLAGS for name in method.parameters if name in TRAIN_FLAGS or name in EVAL_FLAGS
+    }
     arguments = {name: text for name, text in bound.items() if name not in flags}
     name = class_key(cls).partition(":")[2]
     return FoundModel(class_key(cls), cls.module.name, name, constructor, arguments, flags)
@@ -135,7 +141,11 @@ def _name_text(name: str, at: ast.expr, module: Module, project: Project, depth:
     scope = module.scope_at(at)
     bindings = scope.lookup(name)
     if not bindings:
-        return name if name in ("range", "len", "int", "float", "tuple", "list", "dict", "True", "False") else None
+        return (
+            name
+            if name in ("range", "len", "int", "float", "tuple", "list", "dict", "True", "False")
+            else None
+        )
     target = project.resolve_name(name, scope, module) or ""
     for library, short in sorted(_LIBRARIES.items(), key=lambda item: -len(item[0])):
         if target == library or target.startswith(f"{library}."):
@@ -143,4 +153,3 @@ def _name_text(name: str, at: ast.expr, module: Module, project: Project, depth:
     if len(bindings) == 1 and bindings[0].value is not None:
         return _closed(bindings[0].value, module, project, depth + 1)
     return None
-
