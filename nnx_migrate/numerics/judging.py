@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatch
+from typing import Protocol
 
 from nnx_migrate.numerics.compare import EXACT, LeafComparison, Leaves, Tolerance, compare_leaves
 from nnx_migrate.numerics.draws import Draw
@@ -14,6 +15,17 @@ from nnx_migrate.numerics.results import Check, Proof
 Tolerances = Mapping[str, Tolerance]
 Recorder = Callable[[Alignment], Recording]
 
+
+class Translator(Protocol):
+    """Brings variables, gradients and sown values of the first side into the second side's layout."""
+
+    def variables(self, leaves: Leaves) -> Leaves:
+        """Variables or gradients."""
+
+    def sown(self, leaves: Leaves) -> Leaves:
+        """What `sow` stored."""
+
+
 #: Values that are compared path by path; the others belong to variables and go through the parameter map.
 _BY_PATH = ("output", "loss")
 
@@ -21,18 +33,15 @@ _BY_PATH = ("output", "loss")
 def judge(
     before: Recorder,
     after: Recorder,
-    translate: Callable[[Leaves], Leaves],
+    translation: Translator,
     tolerances: Tolerances | None = None,
 ) -> Proof:
-    """Compares what two recorders report; both may be asked again, with another alignment of random draws.
-
-    `translate` brings the first side's variables into the second side's layout.
-    """
+    """Compares what two recorders report; both may be asked again, with another alignment of draws."""
     first, second = before(IN_ORDER), after(IN_ORDER)
     aliases = _renamed_streams(_all_draws(first), _all_draws(second))
     if aliases:
         second = after(Alignment(aliases=aliases))
-    proof = Proof(_compare(first, second, translate, tolerances or {}))
+    proof = Proof(_compare(first, second, translation, tolerances or {}))
     proof.notes += [
         f"NNX draws from stream {old!r} what Linen draws from {new!r}" for old, new in aliases.items()
     ]
@@ -40,23 +49,28 @@ def judge(
     if drawn:
         proof.checks.append(drawn)
     elif _may_be_order(proof, first):
-        _retry_without_order(proof, before, after, aliases, translate, tolerances or {})
+        _retry_without_order(proof, before, after, aliases, translation, tolerances or {})
     proof.notes += dict.fromkeys([*first.notes, *second.notes, *_blind_spots(proof.checks, second)])
     return proof
 
 
 def _compare(
-    first: Recording, second: Recording, translate: Callable[[Leaves], Leaves], tolerances: Tolerances
+    first: Recording, second: Recording, translation: Translator, tolerances: Tolerances
 ) -> list[Check]:
     checks = []
     for name in dict.fromkeys([*first.values, *second.values]):
-        if name not in first.values or name not in second.values:
-            continue  # the run that lacks it has an error, or a reason to skip it
-        expected: Leaves = first.values[name]
-        if name.rpartition("/")[2] not in _BY_PATH:
-            expected = translate(expected)
+        run, _, what = name.rpartition("/")
+        if run in first.errors or run in second.errors or name in first.skipped or name in second.skipped:
+            continue
+        expected: Leaves = first.values.get(name, {})
+        if what == "sown":
+            expected = translation.sown(expected)
+        elif what not in _BY_PATH:
+            expected = translation.variables(expected)
         tolerance = next((t for pattern, t in tolerances.items() if fnmatch(name, pattern)), EXACT)
-        checks.append(_verdict(name, compare_leaves(expected, second.values[name], tolerance), tolerance))
+        checks.append(
+            _verdict(name, compare_leaves(expected, second.values.get(name, {}), tolerance), tolerance)
+        )
     checks += _errors(first, second)
     checks += [Check(name, "skipped", reason) for name, reason in {**first.skipped, **second.skipped}.items()]
     for run in dict.fromkeys([*first.opaque, *second.opaque]):
@@ -142,12 +156,12 @@ def _retry_without_order(
     before: Recorder,
     after: Recorder,
     aliases: Mapping[str, str],
-    translate: Callable[[Leaves], Leaves],
+    translation: Translator,
     tolerances: Tolerances,
 ) -> None:
     """Both sides drew the same keys but disagree: perhaps only about which draw gets which key."""
     alignment = Alignment(ordered=False, aliases=aliases)
-    checks = _compare(before(alignment), after(alignment), translate, tolerances)
+    checks = _compare(before(alignment), after(alignment), translation, tolerances)
     if Proof(checks).proven:
         proof.checks = checks
         proof.notes.append(

@@ -14,13 +14,13 @@ from flax.core import unfreeze
 from flax.core.scope import Scope
 from flax.errors import ModifyScopeVariableError
 
-from nnx_migrate.numerics.draws import AlignedDraws, MissingStreamError, aligned_draws, base_key
+from nnx_migrate.numerics.draws import MissingStreamError, aligned_draws, base_key
 from nnx_migrate.numerics.inputs import Alignment, Inputs, Phase
 from nnx_migrate.numerics.layer_maps import canonical_class
 from nnx_migrate.numerics.map_expansion import TRANSIENT_COLLECTIONS
 from nnx_migrate.numerics.map_patterns import Path
 from nnx_migrate.numerics.recording import Description
-from nnx_migrate.numerics.side import Side
+from nnx_migrate.numerics.side import Outcome, Side
 from nnx_migrate.numerics.trees import flatten, is_array, spec_of, split_arrays
 
 Result = TypeVar("Result")
@@ -131,19 +131,17 @@ class LinenSide(Side):
         kwargs: Mapping[str, Any],
         phase: Phase,
         alignment: Alignment,
-    ) -> tuple[Any, dict[Path, Any], AlignedDraws]:
+    ) -> Outcome:
         """See `Side.call`."""
         variables = self._variables(leaves)
-        mutable = self._mutable(phase, variables)
+        mutable = [*self._mutable(phase, variables), "intermediates"]
         rngs = {name: base_key(seed) for name in self._streams(phase)}
         with aligned_draws(alignment.ordered, alignment.aliases) as draws:
-            output = self.model.apply(
-                variables, *args, rngs=rngs, mutable=mutable or False, method=self.inputs.method, **kwargs
+            output, updated = self.model.apply(
+                variables, *args, rngs=rngs, mutable=mutable, method=self.inputs.method, **kwargs
             )
-        if not mutable:
-            return output, dict(leaves), draws
-        output, updated = output
-        return output, flatten(state_collections({**variables, **updated})), draws
+        after = flatten(state_collections({**variables, **updated}))
+        return Outcome(output, after, flatten(updated.get("intermediates", {})), draws)
 
     def _streams(self, phase: Phase) -> Sequence[str]:
         """In eval mode only what the model insists on, as programs do; `has_rng` then answers as it did."""

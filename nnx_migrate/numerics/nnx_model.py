@@ -29,6 +29,15 @@ def variables_of(state: Any) -> dict[Path, nnx.Variable[Any]]:
     }
 
 
+def sown_in(model: nnx.Module) -> dict[Path, Any]:
+    """What `sow` has stored in a model, by path; the last element counts the values of one name."""
+    return {
+        tuple(map(str, path)) + below: leaf
+        for path, variable in nnx.to_flat_state(nnx.state(model, nnx.Intermediate))
+        for below, leaf in flatten(variable.get_value()).items()
+    }
+
+
 def leaves_of(state: Any) -> dict[Path, Any]:
     """The arrays of `variables_of`; a variable that holds a pytree has one leaf for each of its arrays."""
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,19 +11,20 @@ from unittest import mock
 import jax
 from flax import nnx
 
-from nnx_migrate.numerics.draws import AlignedDraws, aligned_draws, seed_streams
+from nnx_migrate.numerics.draws import aligned_draws, seed_streams
 from nnx_migrate.numerics.inputs import Alignment, Inputs, Phase
 from nnx_migrate.numerics.map_patterns import Path
 from nnx_migrate.numerics.nnx_model import (
     class_names,
     leaves_of,
+    sown_in,
     specs_of,
     submodule,
     variables_of,
     with_leaves,
 )
 from nnx_migrate.numerics.recording import Description
-from nnx_migrate.numerics.side import Side
+from nnx_migrate.numerics.side import Outcome, Side
 from nnx_migrate.numerics.trees import flatten, split_arrays
 
 
@@ -92,7 +94,7 @@ class NNXSide(Side):
         kwargs: Mapping[str, Any],
         phase: Phase,
         alignment: Alignment,
-    ) -> tuple[Any, dict[Path, Any], AlignedDraws]:
+    ) -> Outcome:
         """See `Side.call`."""
         return self._run(leaves, seed, args, kwargs, phase, alignment)
 
@@ -105,19 +107,20 @@ class NNXSide(Side):
         phase: Phase,
         alignment: Alignment,
         reads: dict[Path, None] | None = None,
-    ) -> tuple[Any, dict[Path, Any], AlignedDraws]:
+    ) -> Outcome:
         state = seed_streams(with_leaves(self._state, leaves), seed)
         model = nnx.merge(self._graphdef, state)
         if self.mode_flags:
             (model.train if phase == "train" else model.eval)()
         function = getattr(model, self.inputs.method or "__call__")
-        with aligned_draws(alignment.ordered, alignment.aliases) as draws:
+        with warnings.catch_warnings(), aligned_draws(alignment.ordered, alignment.aliases) as draws:
+            warnings.simplefilter("ignore", DeprecationWarning)  # `sow` outside of nnx.capture
             if reads is None:
                 output = function(*args, **kwargs)
             else:
                 with _recorded_reads(model, reads):
                     output = function(*args, **kwargs)
-        return output, leaves_of(model), draws
+        return Outcome(output, leaves_of(model), sown_in(model), draws)
 
 
 @contextmanager

@@ -38,7 +38,8 @@ def record(
     for mode in protocol.modes:
         runner.evaluate(mode)
         runner.train(mode)
-    main: Mode = "jit" if "train/jit/gradients" in runner.recording.values else "eager"
+    failed = runner.recording.errors
+    main: Mode = "jit" if "jit" in protocol.modes and "train/jit" not in failed else "eager"
     runner.probe(main, probes or {}, choose_probes)
     runner.optimize(main)
     runner.recording.notes += side.notes
@@ -66,8 +67,7 @@ class _Runner:
 
         run = jax.jit(forward) if mode == "jit" else forward
         try:
-            output, after = run({**self.params, **self.rest}, self.seed, arrays)
-            self._keep(name, output=output, state=after)
+            self._keep(name, **run({**self.params, **self.rest}, self.seed, arrays))
         except Exception as error:
             self._failed(name, error)
 
@@ -78,22 +78,22 @@ class _Runner:
         try:
             if self.protocol.gradients and self.params:
                 run = self._gradients(name, mode)
-                (_, (output, after)), gradients = run(self.params, self.rest, self.seed, arrays)
-                if any(jnp.issubdtype(value.dtype, jnp.inexact) for value in output.values()):
+                (_, computed), gradients = run(self.params, self.rest, self.seed, arrays)
+                if any(jnp.issubdtype(value.dtype, jnp.inexact) for value in computed["output"].values()):
                     self._keep(name, gradients=gradients)
                 else:
                     self.recording.skipped[f"{name}/gradients"] = "the output has no floats"
             else:
                 forward = self._loss(name)
                 run = jax.jit(forward) if mode == "jit" else forward
-                _, (output, after) = run(self.params, self.rest, self.seed, arrays)
+                _, computed = run(self.params, self.rest, self.seed, arrays)
                 why = (
                     "the model has no parameters"
                     if self.protocol.gradients
                     else "gradients were not asked for"
                 )
                 self.recording.skipped[f"{name}/gradients"] = why
-            self._keep(name, output=output, state=after)
+            self._keep(name, **computed)
         except Exception as error:
             self._failed(name, error)
 
@@ -107,7 +107,7 @@ class _Runner:
             params, rest = self._split({path: jnp.asarray(value) for path, value in leaves.items()})
             try:
                 run = self._gradients(f"train/{mode}", mode)
-                (_, (output, _)), found = run(params, rest, self.seed, self._arrays("train")[0])
+                (_, computed), found = run(params, rest, self.seed, self._arrays("train")[0])
             except Exception as error:
                 self._failed(f"train/{mode}+{point}", error)
                 return
@@ -115,7 +115,7 @@ class _Runner:
             if used or not choose:
                 idle -= used
                 self.recording.probes.append(point)
-                self._keep(f"train/{mode}+{point}", output=output, gradients=found)
+                self._keep(f"train/{mode}+{point}", output=computed["output"], gradients=found)
 
     def optimize(self, mode: Mode) -> None:
         """The losses and the final variables of some optimizer steps, each with draws of its own."""
@@ -134,10 +134,10 @@ class _Runner:
         try:
             params, rest, moments, losses = self.params, self.rest, optimizer.init(self.params), []
             for step in range(self.protocol.steps):
-                (loss, (_, after)), gradients = self._gradients(f"train/{mode}", mode)(
+                (loss, computed), gradients = self._gradients(f"train/{mode}", mode)(
                     params, rest, self.seed + (step + 1), arrays
                 )
-                rest = {path: value for path, value in after.items() if path not in params}
+                rest = {path: v for path, v in computed["state"].items() if path not in params}
                 params, moments = update(params, gradients, moments)
                 losses.append(loss)
             self._keep(
@@ -162,22 +162,22 @@ class _Runner:
 
     def _loss(self, name: str) -> Any:
         def loss(params: Leaves, rest: Leaves, seed: Any, arrays: Any) -> Any:
-            output, after = self._call(name, "train", {**params, **rest}, seed, arrays)
-            return sum_of_sines(output), (output, after)
+            computed = self._call(name, "train", {**params, **rest}, seed, arrays)
+            return sum_of_sines(computed["output"]), computed
 
         return loss
 
-    def _call(self, name: str, phase: Phase, leaves: Leaves, seed: Any, arrays: Any) -> tuple[Leaves, Leaves]:
+    def _call(self, name: str, phase: Phase, leaves: Leaves, seed: Any, arrays: Any) -> dict[str, Leaves]:
         _, rebuild = self._arrays(phase)
         args, kwargs = rebuild(arrays)
-        output, after, draws = self.side.call(leaves, seed, args, kwargs, phase, self.alignment)
-        if self.side.inputs.output is not None:
-            output = self.side.inputs.output(output)
-        flat, opaque = flatten_output(output)
-        self.recording.draws[name] = draws.distinct
+        outcome = self.side.call(leaves, seed, args, kwargs, phase, self.alignment)
+        pick = self.side.inputs.output or (lambda output: output)
+        flat, opaque = flatten_output(pick(outcome.output))
+        self.recording.draws[name] = outcome.draws.distinct
         if opaque:
             self.recording.opaque[name] = opaque
-        return flat, after
+        computed = {"output": flat, "state": outcome.leaves}
+        return {**computed, "sown": outcome.sown} if outcome.sown else computed
 
     def _split(self, leaves: Leaves) -> tuple[Leaves, Leaves]:
         """Parameters and the rest."""

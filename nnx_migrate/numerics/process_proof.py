@@ -23,12 +23,12 @@ from nnx_migrate.numerics.nnx_side import NNXSide
 from nnx_migrate.numerics.perturb import perturb, probe_points
 from nnx_migrate.numerics.phases import record
 from nnx_migrate.numerics.processes import DEFAULT_TIMEOUT, run_child
-from nnx_migrate.numerics.proof import trainable, translated
+from nnx_migrate.numerics.proof import trainable
 from nnx_migrate.numerics.recording import Recording
 from nnx_migrate.numerics.results import Check, Proof
 from nnx_migrate.numerics.side import Side
 from nnx_migrate.numerics.source import ModelSource, SourceNamespace
-from nnx_migrate.numerics.transplant import correspond, move
+from nnx_migrate.numerics.transplant import Translation, correspond, move
 from nnx_migrate.numerics.trees import to_numpy
 
 
@@ -48,7 +48,7 @@ def prove_in_processes(
     with tempfile.TemporaryDirectory(prefix="nnx-migrate-") as folder:
         pair = _Pair(before, after, parameter_map, protocol, Path(folder), timeout, optimize)
         try:
-            return judge(pair.record_before, pair.record_after, pair.translate, tolerances)
+            return judge(pair.record_before, pair.record_after, pair, tolerances)
         except MapError as error:
             return Proof([Check("transplant", "error", "; ".join(error.problems))])
 
@@ -89,11 +89,16 @@ class _Pair:
     def record_after(self, alignment: Alignment) -> Recording:
         extra = {"report": str(self._first[0]), "parameter_map": self.map}
         answer, recording = self._record("after", self.after, alignment, self.folder / "after.npz", extra)
-        self.expansion = Expansion([_pair_from_json(raw) for raw in answer["pairs"]])
+        scopes = {tuple(scope): tuple(path) for scope, path in answer["scopes"]}
+        expansion = Expansion([_pair_from_json(raw) for raw in answer["pairs"]], scopes)
+        self.translation = Translation(expansion, self.description.specs)
         return recording
 
-    def translate(self, leaves: Leaves) -> Leaves:
-        return translated(self.expansion, leaves, self.description.specs)
+    def variables(self, leaves: Leaves) -> Leaves:
+        return self.translation.variables(leaves)
+
+    def sown(self, leaves: Leaves) -> Leaves:
+        return self.translation.sown(leaves)
 
     def _record(
         self,
@@ -157,7 +162,10 @@ def run_after(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
     recording = record(side, trainable(description.specs), _protocol(job), _alignment(job), points)
     description.leaves = {}
     recordings.save(job["output"], description, recording)
-    return {"pairs": [_pair_to_json(pair) for pair in expansion.pairs]}
+    return {
+        "pairs": [_pair_to_json(pair) for pair in expansion.pairs],
+        "scopes": [[list(scope), list(path)] for scope, path in expansion.scopes.items()],
+    }
 
 
 def side_of(source: ModelSource) -> Side:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nnx_migrate.numerics.compare import Leaves
 from nnx_migrate.numerics.inputs import DEFAULT_PROTOCOL, Alignment, Protocol
 from nnx_migrate.numerics.judging import Tolerances, judge
-from nnx_migrate.numerics.map_expansion import Expansion, LeafSpec, MapError
+from nnx_migrate.numerics.map_expansion import LeafSpec, MapError
 from nnx_migrate.numerics.map_patterns import Path
 from nnx_migrate.numerics.parameter_map import ParameterMap
 from nnx_migrate.numerics.perturb import perturb, probe_points
@@ -15,7 +14,7 @@ from nnx_migrate.numerics.phases import record
 from nnx_migrate.numerics.recording import Recording
 from nnx_migrate.numerics.results import Check, Proof
 from nnx_migrate.numerics.side import Side
-from nnx_migrate.numerics.transplant import correspond, move
+from nnx_migrate.numerics.transplant import Translation, correspond, move
 from nnx_migrate.numerics.trees import to_numpy
 
 
@@ -55,17 +54,9 @@ def prove(
         points = {k: move(expansion, p, second.specs) for k, p in probe_points(leaves).items() if k in probes}
         return record(after, trainable(second.specs), protocol, alignment, points)
 
-    return judge(
-        record_before, record_after, lambda values: translated(expansion, values, second.specs), tolerances
-    )
+    return judge(record_before, record_after, Translation(expansion, second.specs), tolerances)
 
 
 def trainable(specs: Mapping[Path, LeafSpec]) -> frozenset[Path]:
     """The leaves that an optimizer updates: Linen's params, NNX's Params."""
     return frozenset(path for path, spec in specs.items() if spec.kind == "params")
-
-
-def translated(expansion: Expansion, leaves: Leaves, targets: Mapping[Path, LeafSpec]) -> Leaves:
-    """Variables in the other layout; those that a call has made have none, and keep their path."""
-    known = {path for pair in expansion.pairs for path in pair.linen}
-    return {**move(expansion, leaves, targets), **{p: v for p, v in leaves.items() if p not in known}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
@@ -18,6 +19,16 @@ from nnx_migrate.numerics.draws import AlignedDraws
 from nnx_migrate.numerics.inputs import Alignment, Inputs, Phase
 from nnx_migrate.numerics.map_patterns import Path
 from nnx_migrate.numerics.recording import Description
+
+
+@dataclass
+class Outcome:
+    """What one call of a model gives: `leaves` are all its variables afterwards, `sown` what `sow` stored."""
+
+    output: Any
+    leaves: dict[Path, Any]
+    sown: dict[Path, Any]
+    draws: AlignedDraws
 
 
 class Side(ABC):
@@ -44,8 +55,8 @@ class Side(ABC):
         kwargs: Mapping[str, Any],
         phase: Phase,
         alignment: Alignment,
-    ) -> tuple[Any, dict[Path, Any], AlignedDraws]:
-        """Calls the model once: its output, all its leaves afterwards, and the random draws it made. Pure."""
+    ) -> Outcome:
+        """Calls the model once, without changing this object."""
 
     def class_of(self, path: Path) -> Sequence[str]:
         """The keys of the class (and bases) of the submodule at an NNX path; () where that cannot be told."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flax import nnx
@@ -63,6 +64,30 @@ def move(
             shapes = [targets[path].shape for path in pair.nnx]
             result.update(zip(pair.nnx, pair.transform.apply(sources, shapes), strict=True))
     return result
+
+
+@dataclass(frozen=True)
+class Translation:
+    """Brings what the first side reports into the second side's layout."""
+
+    expansion: Expansion
+    targets: Mapping[Path, LeafSpec]
+
+    def variables(self, leaves: Mapping[Path, Any]) -> dict[Path, Any]:
+        """Variables or gradients; those that a call has made have no counterpart, and keep their path."""
+        known = {path for pair in self.expansion.pairs for path in pair.linen}
+        new = {path: value for path, value in leaves.items() if path not in known}
+        return {**move(self.expansion, leaves, self.targets), **new}
+
+    def sown(self, leaves: Mapping[Path, Any]) -> dict[Path, Any]:
+        """Sown values, by the nearest module whose place is known."""
+        return {self._place(path): value for path, value in leaves.items()}
+
+    def _place(self, path: Path) -> Path:
+        for length in range(len(path) - 1, -1, -1):
+            if path[:length] in self.expansion.scopes:
+                return self.expansion.scopes[path[:length]] + path[length:]
+        return path
 
 
 def transplant(

@@ -20,10 +20,10 @@ from nnx_migrate.numerics.map_expansion import MapError
 from nnx_migrate.numerics.nnx_side import NNXSide
 from nnx_migrate.numerics.perturb import perturb
 from nnx_migrate.numerics.phases import record
-from nnx_migrate.numerics.proof import trainable, translated
+from nnx_migrate.numerics.proof import trainable
 from nnx_migrate.numerics.recording import Description, Recording
 from nnx_migrate.numerics.results import Check, Proof
-from nnx_migrate.numerics.transplant import correspond, move
+from nnx_migrate.numerics.transplant import Translation, correspond, move
 from nnx_migrate.numerics.trees import to_numpy
 from tests.numerics.models import QUICK, prove_pair, statuses
 
@@ -142,7 +142,7 @@ class Baseline:
             lambda alignment: record(
                 side, trainable(description.specs), replace(QUICK, gradients=gradients), alignment
             ),
-            lambda values: translated(expansion, values, description.specs),
+            Translation(expansion, description.specs),
         )
 
 

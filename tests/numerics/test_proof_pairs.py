@@ -452,3 +452,56 @@ def test_bfloat16_parameters() -> None:
     linen = nn.Dense(3, dtype=jnp.bfloat16, param_dtype=jnp.bfloat16)
     build = lambda rngs: nnx.Linear(6, 3, dtype=jnp.bfloat16, param_dtype=jnp.bfloat16, rngs=rngs)  # noqa: E731
     assert prove_pair(linen, build, X, protocol=FORWARD).verdict == "equal"
+
+
+class LinenSower(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        class Inner(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                y = nn.Dense(3)(x)
+                self.sow("intermediates", "hidden", y)
+                return y
+
+        y = Inner(name="inner")(x)
+        self.sow("intermediates", "output", y + 1)
+        return y
+
+
+class Inner(nnx.Module):
+    def __init__(self, rngs):
+        self.dense = nnx.Linear(6, 3, rngs=rngs)
+
+    def __call__(self, x):
+        y = self.dense(x)
+        self.sow(nnx.Intermediate, "hidden", y)
+        return y
+
+
+class Sower(nnx.Module):
+    def __init__(self, offset, rngs):
+        self.offset = offset
+        self.body = Inner(rngs)
+
+    def __call__(self, x):
+        y = self.body(x)
+        if self.offset is not None:
+            self.sow(nnx.Intermediate, "output", y + self.offset)
+        return y
+
+
+@pytest.mark.parametrize(("offset", "status"), [(1, "equal"), (2, "different"), (None, "different")])
+def test_sown_values(offset: int | None, status: str) -> None:
+    parameter_map = maps({
+        Sower: [module(["inner"], ["body"], "*")],
+        Inner: [module(["Dense_0"], ["dense"], None)],
+    })  # fmt: skip
+    proof = prove_pair(
+        LinenSower(), lambda rngs: Sower(offset, rngs), X, parameter_map=parameter_map, protocol=FORWARD
+    )
+    found = {c.name: c for c in proof.checks}["eval/jit/sown"]
+    assert found.status == status, str(proof)
+    verdicts = {"/".join(leaf.path): leaf.verdict for leaf in found.leaves}
+    assert verdicts == {"body/hidden/0": "equal", "output/0": status}
+    assert {c.status for c in proof.checks if not c.name.endswith("sown")} == {"equal", "skipped"}
