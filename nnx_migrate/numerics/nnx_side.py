@@ -113,6 +113,7 @@ class NNXSide(Side):
         if self.mode_flags:
             (model.train if phase == "train" else model.eval)()
         function = getattr(model, self.inputs.method or "__call__")
+        args, kwargs = _with_seeded_streams((args, dict(kwargs)), seed)
         with warnings.catch_warnings(), aligned_draws(alignment.ordered, alignment.aliases) as draws:
             warnings.simplefilter("ignore", DeprecationWarning)  # `sow` outside of nnx.capture
             if reads is None:
@@ -121,6 +122,18 @@ class NNXSide(Side):
                 with _recorded_reads(model, reads):
                     output = function(*args, **kwargs)
         return Outcome(output, leaves_of(model), sown_in(model), draws)
+
+
+def _with_seeded_streams(arguments: Any, seed: int | jax.Array) -> Any:
+    """Call arguments whose streams (`model(x, rngs=nnx.Rngs(0))`) start from the aligned base key."""
+
+    def seeded(node: Any) -> Any:
+        if not isinstance(node, (nnx.Rngs, nnx.RngStream)):
+            return node
+        graphdef, state = nnx.split(node)
+        return nnx.merge(graphdef, seed_streams(state, seed))
+
+    return jax.tree.map(seeded, arguments, is_leaf=lambda x: isinstance(x, (nnx.Rngs, nnx.RngStream)))
 
 
 @contextmanager

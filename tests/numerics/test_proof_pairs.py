@@ -9,9 +9,12 @@ from flax import linen as nn
 from flax import nnx
 
 from nnx_migrate.numerics.compare import Tolerance
-from nnx_migrate.numerics.inputs import Protocol
+from nnx_migrate.numerics.inputs import Inputs, Protocol
 from nnx_migrate.numerics.leaf_transforms import Transform
+from nnx_migrate.numerics.linen_side import LinenSide
+from nnx_migrate.numerics.nnx_side import NNXSide
 from nnx_migrate.numerics.parameter_map import ClassMap, Entry, ParameterMap, leaf, module
+from nnx_migrate.numerics.proof import prove
 from tests.numerics.models import FORWARD, QUICK, prove_pair, statuses
 
 RANDOM = np.random.default_rng(0)
@@ -409,6 +412,20 @@ def test_a_stream_that_nnx_takes_from_default() -> None:
         "training/jit/loss": "no optimizer steps were asked for",
         "training/jit/state": "no optimizer steps were asked for",
     }
+
+
+def test_streams_that_are_passed_to_the_call() -> None:
+    class Model(nnx.Module):
+        def __init__(self, rngs):
+            self.dropout = nnx.Dropout(0.5)
+
+        def __call__(self, x, rngs):
+            return self.dropout(x, rngs=rngs)
+
+    before = LinenSide(nn.Dropout(0.5, deterministic=False), Inputs((X,)))
+    after = NNXSide(Model, Inputs((X,), {"rngs": nnx.Rngs(dropout=3)}))
+    proof = prove(before, after, protocol=FORWARD)
+    assert proof.verdict == "equal", str(proof)
 
 
 def test_without_a_map_models_are_matched_by_the_order_of_reads() -> None:
