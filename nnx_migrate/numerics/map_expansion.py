@@ -161,7 +161,11 @@ class _Expander:
         self.linen = linen
         self.nnx = nnx
         self.linen_scopes = _ordered_prefixes(path[1:-1] for path in linen)
-        self.nnx_modules = _ordered_prefixes(path[:-1] for path in nnx)
+        nnx_modules = _ordered_prefixes(path[:-1] for path in nnx)
+        self.linen_leaves = _Index(linen, start=1)  # by scope: a Linen path begins with its collection
+        self.nnx_leaves = _Index(nnx)
+        self.scopes_below = _Index(self.linen_scopes)
+        self.modules_below = _Index(nnx_modules)
         self.problems: list[str] = []
         self.scopes: dict[Path, Path] = {}
 
@@ -193,10 +197,9 @@ class _Expander:
     def _same_paths(self, scope: Path, path: Path) -> list[LeafPair]:
         """Same paths on both sides, each spelled its library's way (``layers_0`` = ``layers/0``)."""
         nnx_leaves: dict[Path, list[Path]] = defaultdict(list)
-        for leaf in self.nnx:
-            if leaf[: len(path)] == path:
-                nnx_leaves[_linen_spelling(leaf[len(path) :])].append(leaf)
-        linen_leaves = [leaf for leaf in self.linen if leaf[1 : 1 + len(scope)] == scope]
+        for leaf in self.nnx_leaves[path]:
+            nnx_leaves[_linen_spelling(leaf[len(path) :])].append(leaf)
+        linen_leaves = self.linen_leaves[scope]
         relative = Counter(leaf[1 + len(scope) :] for leaf in linen_leaves)
         pairs = []
         for leaf in linen_leaves:
@@ -216,7 +219,7 @@ class _Expander:
             ]
         pairs: list[LeafPair] = []
         if isinstance(entry, SequenceEntry):
-            for placed in replay(entry, _below(self.nnx_modules, path)):
+            for placed in replay(entry, self.modules_below.relative(path)):
                 inner = (*scope, placed.linen)
                 if inner in self.linen_scopes:
                     pairs += self.module(placed.module, inner, path + placed.nnx)
@@ -230,9 +233,8 @@ class _Expander:
         return pairs
 
     def _leaf_sites(self, entry: LeafEntry, scope: Path, path: Path) -> list[_Site]:
-        inside = [leaf for leaf in self.linen if leaf[1 : 1 + len(scope)] == scope]
-        relative = [(leaf[0], *leaf[1 + len(scope) :]) for leaf in inside]
-        sites = _sites(entry, entry.linen, relative, _below(self.nnx, path))
+        relative = [(leaf[0], *leaf[1 + len(scope) :]) for leaf in self.linen_leaves[scope]]
+        sites = _sites(entry, entry.linen, relative, self.nnx_leaves.relative(path))
         return [
             _Site(
                 tuple((p[0], *scope, *p[1:]) for p in site.linen),
@@ -244,8 +246,8 @@ class _Expander:
         ]
 
     def _module_sites(self, entry: ModuleEntry, scope: Path, path: Path) -> list[_Site]:
-        linen_scopes = _below(self.linen_scopes, scope)
-        sites = _sites(entry, (entry.linen,), linen_scopes, _below(self.nnx_modules, path))
+        linen_scopes = self.scopes_below.relative(scope)
+        sites = _sites(entry, (entry.linen,), linen_scopes, self.modules_below.relative(path))
         return [
             _Site(tuple(scope + p for p in site.linen), tuple(path + p for p in site.nnx))
             for site in sites
@@ -348,8 +350,22 @@ def _linen_spelling(path: Path) -> Path:
     return tuple(result)
 
 
-def _below(paths: Iterable[Path], prefix: Path) -> list[Path]:
-    return [path[len(prefix) :] for path in paths if path[: len(prefix)] == prefix]
+class _Index:
+    """Paths by what they begin with, in order: a model of many thousand leaves asks for each of its modules."""
+
+    def __init__(self, paths: Iterable[Path], start: int = 0):
+        self.start = start
+        self.paths: dict[Path, list[Path]] = defaultdict(list)
+        for path in paths:
+            for end in range(start, len(path) + 1):
+                self.paths[path[start:end]].append(path)
+
+    def __getitem__(self, prefix: Path) -> list[Path]:
+        return self.paths.get(prefix, [])
+
+    def relative(self, prefix: Path) -> list[Path]:
+        """The rests of the paths behind `prefix`."""
+        return [path[self.start + len(prefix) :] for path in self[prefix]]
 
 
 def _ordered_prefixes(paths: Iterable[Path]) -> dict[Path, None]:
