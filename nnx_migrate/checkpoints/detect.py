@@ -39,6 +39,10 @@ def open_checkpoint(
     Raises:
         CheckpointError: with what is wrong and what to do; see its subclasses.
     """
+    if path.parts and path.parts[0] in ("gs:", "s3:", "http:", "https:"):
+        raise CheckpointError(
+            f"{path} is not on this machine.", hint="Copy the checkpoint to a local folder first."
+        )
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100  resolves "..", but no symlinks
     if not path.exists():
         raise CheckpointError(f"There is no file or folder {path}.")

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import pathlib
 import pickle
 import shutil
 import zipfile
@@ -182,6 +183,12 @@ def test_folders_that_are_no_checkpoints(tmp_path):
         open_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match="no file or folder"):
         open_checkpoint(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("place", ["gs://bucket/run/3", "s3://bucket/x"])
+def test_remote_places_are_named(place):
+    with pytest.raises(CheckpointError, match="not on this machine"):
+        open_checkpoint(pathlib.Path(place))
 
 
 def test_steps_are_numbers_not_names(tmp_path):

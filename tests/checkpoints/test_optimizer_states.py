@@ -134,6 +134,26 @@ def test_an_incomplete_copy_of_the_parameters_is_refused(tmp_path, write_map, pr
         plan(tmp_path, write_map, project, tree, "MLP")
 
 
+@pytest.mark.parametrize("name", ["adam", "multi-transform"])
+def test_states_over_the_whole_dict_of_variables(name, tmp_path, write_map, project):
+    """TrainState.create(params=model.init(...)): params and moments are dicts with the key `params`."""
+    state = states.mlp_state(new_models.OPTIMIZERS[name](), steps=0)
+    variables = {"params": state.params}
+    tree = {"step": 4, "params": variables, "opt_state": new_models.OPTIMIZERS[name]().init(variables)}
+    tree["opt_state"] = states.perturbed(tree["opt_state"])
+    plan(tmp_path, write_map, project, tree, f"mlp_with({name!r})").write(tmp_path / "converted")
+    model, optimizer = restored(tmp_path / "converted", name)
+    assert optimizer.step[...] == 4
+    np.testing.assert_array_equal(model.head.kernel[...], state.params["head"]["kernel"])
+    moments = {
+        path: leaf for path, leaf in states.flat(tree["opt_state"]).items() if path.endswith("head/kernel")
+    }
+    new = states.flat_nnx(optimizer)
+    for path, leaf in moments.items():
+        if leaf.dtype != object:
+            np.testing.assert_array_equal(new[f"opt_state/{path.replace('params/', '')}"], leaf)
+
+
 X = np.ones((2, 2), np.float32)
 
 
