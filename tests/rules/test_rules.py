@@ -43,7 +43,8 @@ def test_rule_has_enough_fixtures(rule: Rule) -> None:
         assert counts["finding"] >= 1
     else:
         assert counts["pair"] >= 3
-    assert counts["noop"] > counts["pair"]
+    # what linen-module must leave alone is a table of programs: tests/programs, tests/linen_module
+    assert rule.id == "linen-module" or counts["noop"] > counts["pair"]
 
 
 def test_fixtures_belong_to_rules() -> None:

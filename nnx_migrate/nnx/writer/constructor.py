@@ -120,9 +120,46 @@ def field_assignments(cls: LinenClass, indent: str, done: frozenset[str] = froze
             continue
         annotation = ast.unparse(item.annotation).removeprefix("typing.")
         is_list = annotation.startswith(_FREEZABLE) and not _may_be_none(item)
-        value = f"tuple({item.name})" if is_list else item.name
+        value = item.name
+        if is_list and _is_sequence(cls, item):
+            value = f"tuple({value})"
+        elif is_list:  # annotated as one, but nothing shows that no number is given
+            value = f"tuple({value}) if isinstance({value}, list) else {value}"
         lines.append(f"{indent}self.{item.name} = {value}")
     return lines
+
+
+_SEQUENCE_FUNCTIONS = frozenset({"len", "enumerate", "zip", "reversed", "list", "tuple", "sum", "sorted"})
+
+
+def _is_sequence(cls: LinenClass, item: Field) -> bool:
+    """Whether the default or a use in the class shows that a field can only be a sequence."""
+    if isinstance(item.default, ast.Tuple | ast.List):
+        return True
+    name = item.name
+    for owner in cls.mro:
+        for node in ast.walk(owner.node):
+            if isinstance(node, ast.For | ast.comprehension) and _reads(node.iter, name):
+                return True
+            if isinstance(node, ast.Subscript | ast.Starred) and _reads(node.value, name):
+                return True
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in _SEQUENCE_FUNCTIONS
+            ):
+                if any(_reads(argument, name) for argument in node.args):
+                    return True
+    return False
+
+
+def _reads(node: ast.expr, name: str) -> bool:
+    return (
+        isinstance(node, ast.Attribute)
+        and node.attr == name
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    )
 
 
 def _may_be_none(item: Field) -> bool:
