@@ -85,7 +85,6 @@ def linen_loop(split: bool):
         (True, "rematerialised", True),
         (True, "shared", False),  # one mask for all steps: a silent mistake of ports
         (False, "shared", True),
-        (False, "carried", False),
         (False, "split", False),
     ],
 )

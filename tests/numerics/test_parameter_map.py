@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,10 @@ def test_unreadable_files_say_where(tmp_path: Path, document: object, message: s
     with pytest.raises(MapFormatError, match=message) as caught:
         load(file)
     assert "parameters.json" in str(caught.value)
+
+
+def test_what_fix_uses_needs_no_jax() -> None:
+    names = ["map_expansion", "parameter_map", "processes", "shapes_trace", "source"]
+    code = f"import sys\nfor n in {names}: __import__('nnx_migrate.numerics.' + n)\n"
+    code += "assert not {'jax', 'flax', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
