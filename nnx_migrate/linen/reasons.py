@@ -156,7 +156,7 @@ REASONS: dict[str, Reason] = {
 }
 
 
-class Refuse(Exception):  # noqa: N818  it steers the analysis, it reports no error
+class Refuse(Exception):
     """Raised while a class is analysed or written: `reason` is an id of REASONS, `detail` says what
     exactly.
     """

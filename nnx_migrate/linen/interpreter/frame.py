@@ -30,7 +30,7 @@ class Slot:
 Env = dict[str, Slot]
 
 
-class NeedRank(Exception):  # noqa: N818  it steers the analysis, it reports no error
+class NeedRank(Exception):
     """The code only works for inputs of a certain rank: start again with that knowledge."""
 
     def __init__(self, path: tuple[str | int, ...], rank: int | None = None, axes: int | None = None) -> None:
