@@ -3,8 +3,11 @@
 The default layout is what `{"model": nnx.state(model), "optimizer": nnx.state(optimizer)}` gives in Flax
 0.12.8, or `nnx.state(model)` itself where the source holds nothing but variables (measured: every variable is
 a node with the one child `value`; list indices are dict keys; `step` is uint32; empty optax states vanish,
-masked moments stay as empty values). `train-state` keeps the fields of a `TrainState` whose params became
-`nnx.State`.
+masked moments stay as empty values).
+
+The other two leave everything in its place and rename what is below: `functional` is what programs restore that call
+the model as a function of its variables (dicts of arrays by collection), `train-state` what those restore whose
+`TrainState` holds an `nnx.State` in its fields.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from nnx_migrate.checkpoints.locate import Locator, Match
 from nnx_migrate.checkpoints.tree import TreePath
 from nnx_migrate.checkpoints.variables import without_box
 
-STYLES = ("nnx", "train-state")
+STYLES = ("nnx", "functional", "train-state")
 _OPTIMIZER_FIELDS = ("opt_state", "optimizer_state", "optim_state")
 
 
@@ -38,7 +41,7 @@ class Layout:
         locator: the source.
         matches: the models found in it.
         combined: the places whose model and optimizer are one `nnx.ModelAndOptimizer`.
-        pure: leave out the `value` level (`nnx.to_pure_dict`).
+        pure: leave out the `value` level (`nnx.to_pure_dict`), as `functional` does anyway.
         model_only: the models stand alone, whatever the source has beside them.
     """
 
@@ -48,9 +51,12 @@ class Layout:
     combined: Iterable[TreePath] = ()
     pure: bool = False
     model_only: bool = False
+    in_place: bool = field(init=False)
     _bases: dict[TreePath, list[Match]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.in_place = self.style != "nnx"
+        self.pure = self.pure or self.style == "functional"
         for match in self.matches:
             self._bases.setdefault(match.base, []).append(match)
 
@@ -64,6 +70,8 @@ class Layout:
 
     def copy_node(self, copy: Copy) -> TreePath:
         """Where a copy of the parameters goes."""
+        if self.in_place:
+            return copy.node
         node = copy.node
         names = self.locator.children[node[:-1]] if node else ()
         if (
@@ -77,7 +85,7 @@ class Layout:
     def elsewhere(self, path: TreePath) -> Place:
         """Where a leaf or node goes that belongs to no model."""
         base = max((base for base in self._bases if path[: len(base)] == base), key=len, default=None)
-        if base is None or self.style != "nnx" or len(path) == len(base):
+        if base is None or self.in_place or len(path) == len(base):
             return Place(path)
         name, below = path[len(base)], path[len(base) + 1 :]
         if name in _OPTIMIZER_FIELDS and self.is_state(base):
@@ -97,13 +105,14 @@ class Layout:
         return (*base, *self._optimizer(base))
 
     def model_node(self, match: Match, collection: str) -> TreePath:
-        """Where a model's state goes; one node for all collections, but for `train-state`."""
+        """Where a model's state goes; in place, each collection has a node of its own."""
+        if self.in_place:
+            return match.nodes[collection]
         if not self.is_state(match.base):
             return (*match.base, *match.inner)
         if match.is_nnx:
             return (*match.base, match.fields["nnx"])
-        name = "model" if self.style == "nnx" else match.fields.get(collection, match.fields["params"])
-        return (*match.base, name, *match.inner)
+        return (*match.base, "model", *match.inner)
 
     def bases(self) -> dict[TreePath, list[Match]]:
         """The matches by the node whose fields they are."""

@@ -35,6 +35,7 @@ class Match:
         fields: the field below `base` that holds each collection; empty if the variables *are* `base`. NNX
             state has the one collection "nnx".
         inner: the path below each collection where this model's variables begin (`params/actor` -> `actor`).
+        nodes: where the variables of each collection begin.
         form: how they are written down.
         sources: from a variable's path (collection first; for NNX the path in the model) to its path in the
         file.
@@ -45,6 +46,7 @@ class Match:
     base: TreePath
     fields: Mapping[str, str]
     inner: TreePath
+    nodes: Mapping[str, TreePath]
     form: Form
     sources: Mapping[TreePath, TreePath]
     pairs: tuple[LeafPair, ...]
@@ -101,7 +103,14 @@ class Locator:
                     continue
                 found.append(
                     Match(
-                        place, candidate.base, candidate.fields, candidate.inner, form, sources, tuple(pairs)
+                        place,
+                        candidate.base,
+                        candidate.fields,
+                        candidate.inner,
+                        candidate.collections,
+                        form,
+                        sources,
+                        tuple(pairs),
                     )
                 )
             if found:
@@ -147,21 +156,15 @@ class Locator:
 
     def _with_collections(self, node: TreePath, place: TreePath) -> Iterator[_Candidate]:
         """`node` has a child `params`: with the collections beside it, and the `TrainState` around it."""
-        collections = {"params": (*node, "params")}
-        fields = {"params": "params"}
-        for name in self.children[node]:
-            if name in self.collection_names:
-                collections[name], fields[name] = (*node, name), name
-                continue
-            below = self.children.get((*node, name), ())
-            if below and all(
-                child in self.collection_names for child in below
-            ):  # model_state={"batch_stats": ...}
-                collections |= {child: (*node, name, child) for child in below if child != "params"}
-                fields |= {child: name for child in below if child != "params"}
-        base = node
+        collections = {"params": (*node, "params"), **self._collections_in(node)}
+        base, fields = node, {name: path[len(node)] for name, path in collections.items()}
         if node and node[-1] == "params":  # TrainState(params=variables)
-            base, fields = node[:-1], dict.fromkeys(collections, "params")
+            base = node[:-1]
+            around = {
+                name: path for name, path in self._collections_in(base).items() if name not in collections
+            }
+            fields = dict.fromkeys(collections, "params") | {n: path[len(base)] for n, path in around.items()}
+            collections |= around
         if not place or place in (node[len(node) - len(place) :], base[len(base) - len(place) :]):
             yield _Candidate(base, fields, (), collections)
         if place and (*node, "params", *place) in self.nodes:
@@ -169,6 +172,19 @@ class Locator:
             yield _Candidate(
                 base, fields, place, {name: path for name, path in inner.items() if path in self.nodes}
             )
+
+    def _collections_in(self, node: TreePath) -> dict[str, TreePath]:
+        """The collections other than `params` among the fields of `node`, or one level below a field of it."""
+        found: dict[str, TreePath] = {}
+        for name in self.children[node]:
+            below = self.children.get((*node, name), ())
+            if name in self.collection_names:
+                found[name] = (*node, name)
+            elif below and self.collection_names.issuperset(below) and "params" not in below:
+                for child in below:  # model_state={"batch_stats": ...}
+                    found.setdefault(child, (*node, name, child))
+        found.pop("params", None)
+        return found
 
     def _nnx_candidates(self, place: TreePath) -> Iterator[_Candidate]:
         """Places that may hold the state of an NNX model, outermost first."""

@@ -61,6 +61,8 @@ class _Planner:
             matched += self.locator.find(
                 place, _without_fresh(part, self.options.fresh), self._root_class(part)
             )
+        if self.options.model_only:
+            matched = _outermost(matched)
         combined = [place for place, part in parts.items() if part.combined]
         choices = self.options
         layout = Layout(
@@ -77,7 +79,7 @@ class _Planner:
                 self._move_copy(copy, parts[copy.match.place], layout)
             self.problems += stray_parameters(self.locator, matched, self.claimed)
             self._move_rest(layout)
-            if self.options.layout == "nnx":
+            if not layout.in_place:
                 self.problems += optimizers.finish(self.result, layout, parts)
         self._check_destinations()
         if self.problems:
@@ -138,31 +140,28 @@ class _Planner:
     def _initial_values(self, match: Match, part: Part, layout: Layout) -> None:
         """Leaves that no Linen checkpoint has: PRNG state, and what the user wants fresh."""
         covered = {path for pair in match.pairs for path in pair.nnx}
-        node = self._model_node(match)
+        node = match.nodes.get("nnx", match.base)
+        written = self.options.rngs and not layout.in_place
         stored_rng = {
             without_box(leaf[len(node) :]): leaf for leaf in self.locator.rng if leaf[: len(node)] == node
         }
         self.claimed |= set(stored_rng.values())
         kept = 0
         for path, spec in part.leaves.items():
-            if path in covered or (
-                spec.kind == RNG and (not self.options.rngs or self.options.layout != "nnx")
-            ):
+            if path in covered or (spec.kind == RNG and not written):
                 continue
-            place = layout.variable(match, next(iter(match.fields), "nnx"), path)
+            collection = spec.kind if spec.kind in match.nodes else next(iter(match.nodes))
+            place = layout.variable(match, collection, path)
             if path in stored_rng:
                 self.result.values[place] = key_or_count(self.result.array(stored_rng[path]), spec.dtype)
                 kept += 1
             else:
                 self.result.fresh.setdefault(match.place, {})[path] = place
         if dropped := len(stored_rng) - kept:
+            instead = "the new model's initial ones are written" if written else "they are left out"
             self.result.notes.append(
-                f"{dropped} PRNG leaves under {show_path(node)} have no place in this release's layout;"
-                " the new model's initial ones are written."
+                f"{dropped} PRNG leaves under {show_path(node)} have no place in the new layout; {instead}."
             )
-
-    def _model_node(self, match: Match) -> TreePath:
-        return (*match.base, match.fields["nnx"]) if "nnx" in match.fields else match.base
 
     def _move_copy(self, copy: Copy, part: Part, layout: Layout) -> None:
         if not copy.complete:
@@ -262,6 +261,12 @@ class _Planner:
                     self.problems.append(
                         f"{show_path(path)} would lie inside the array {show_path(path[:depth])}"
                     )
+
+
+def _outermost(matches: list[Match]) -> list[Match]:
+    """The matches that are not inside the tree of another one (an average of the weights beside them, say)."""
+    bases = {match.base for match in matches}
+    return [m for m in matches if not any(m.base[:depth] in bases for depth in range(len(m.base)))]
 
 
 def _without_fresh(part: Part, patterns: tuple[str, ...]) -> Part:

@@ -56,7 +56,12 @@ def conversion_options(function: Function) -> Function:
         ),
         click.option("--module", "root_class", metavar="CLASS", help="The model's class in the map."),
         click.option("--project", type=PATH, default=Path(), help="Folder that --model is imported from."),
-        click.option("--layout", type=click.Choice(["nnx", "train-state"]), default="nnx", help=_LAYOUT_HELP),
+        click.option(
+            "--layout",
+            type=click.Choice(["nnx", "functional", "train-state"]),
+            default="nnx",
+            help=_LAYOUT_HELP,
+        ),
         click.option(
             "--pure", is_flag=True, help="Lay the state out as nnx.to_pure_dict does (no `value` level)."
         ),
@@ -83,7 +88,8 @@ _MODEL_HELP = (
 )
 _LAYOUT_HELP = (
     "nnx: {'model': nnx.state(model), 'optimizer': nnx.state(optimizer)}, or just nnx.state(model) if SRC"
-    " holds nothing else. train-state: the fields of SRC, with NNX states in them."
+    " holds nothing else. functional: the fields and collections of SRC as dicts of arrays, for programs that call"
+    " the model as a function of them. train-state: the same with NNX states."
 )
 
 

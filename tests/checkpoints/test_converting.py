@@ -9,6 +9,7 @@ from flax import core, nnx, serialization
 
 from nnx_migrate.checkpoints.convert import plan_conversion
 from nnx_migrate.checkpoints.options import Options
+from nnx_migrate.nnx.helpers.functional import Functional
 from tests.checkpoints import states
 from tests.checkpoints.project import maps
 from tests.checkpoints.states import IMAGES, X, new_models, old_models
@@ -80,6 +81,11 @@ SHAPES_OF_VARIABLES = {
     "params and model_state": lambda state: {
         "params": state.params,
         "model_state": {"batch_stats": state.batch_stats},
+    },
+    "with the averages of both": lambda state: {
+        "ema": jax.tree.map(lambda leaf: leaf + 1, variables_of(state)),
+        **variables_of(state),
+        "model_state_ema": {"batch_stats": jax.tree.map(lambda leaf: leaf + 2, state.batch_stats)},
     },
     "with intermediates": lambda state: {
         **variables_of(state),
@@ -258,6 +264,41 @@ def test_train_state_layout_keeps_the_fields(convert):
     np.testing.assert_array_equal(
         loaded.opt_state[0].nu["conv"]["kernel"][...], state.opt_state[0].nu["Conv_0"]["kernel"]
     )
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["params", "variables"])
+def test_functional_layout_is_what_functional_programs_restore(whole, convert):
+    """Where `fix` keeps TrainState and apply, the trees keep their places; only the names below are new."""
+    state = states.cnn_state(steps=1)
+    if whole:
+        tx = new_models.OPTIMIZERS["adam"]()
+        state = state.replace(params={"params": state.params}, opt_state=tx.init({"params": state.params}))
+        state = state.replace(opt_state=states.perturbed(state.opt_state))
+    folder = convert(state, "cnn", layout="functional")
+    model = Functional(new_models.CNN)
+    variables = model.init(jax.random.key(3))
+    params = {"params": variables["params"]} if whole else variables["params"]
+    new = states.TrainState.create(
+        apply_fn=model.apply,
+        params=params,
+        batch_stats=variables["batch_stats"],
+        tx=new_models.OPTIMIZERS["adam"](),
+    )
+    loaded = restore(folder, new)
+    assert loaded.step == 1
+    params, old = (s.params["params"] if whole else s.params for s in (loaded, state))
+    output = model.apply({"params": params, "batch_stats": loaded.batch_stats}, IMAGES)
+    expected = state.apply_fn({"params": old, "batch_stats": state.batch_stats}, IMAGES)
+    np.testing.assert_array_equal(output, expected)
+    new_nu, old_nu = (s.opt_state[0].nu["params"] if whole else s.opt_state[0].nu for s in (loaded, state))
+    np.testing.assert_array_equal(new_nu["layers"]["1"]["kernel"], old_nu["Dense_1"]["kernel"])
+
+
+def test_functional_layout_of_variables_alone(convert):
+    state = states.cnn_state(steps=0)
+    model = Functional(new_models.CNN)
+    loaded = restore(convert(variables_of(state), "cnn", layout="functional"), model.init(jax.random.key(3)))
+    np.testing.assert_array_equal(model.apply(loaded, IMAGES), state.apply_fn(variables_of(state), IMAGES))
 
 
 def test_pure_dict_layout(convert):
