@@ -76,22 +76,37 @@ class StreamingHandler(type_handlers.TypeHandler):  # type: ignore[misc]
             by_move[id(value.move)].append((value, info, arg))
         groups = list(by_move.values())
         budget = ByteBudget(max(WINDOW, *(memory_of(group[0][0].move, self._leaves) for group in groups)))
-        async with asyncio.TaskGroup() as tasks:
-            for group in groups:
-                tasks.create_task(self._run(group, budget))
+        failures: list[BaseException] = []
+        await asyncio.gather(*(self._run(group, budget, failures) for group in groups))
+        if failures:
+            raise failures[0]
         return []
 
-    async def _run(self, group: list[tuple[Pending, Any, Any]], budget: ByteBudget) -> None:
+    async def _run(
+        self, group: list[tuple[Pending, Any, Any]], budget: ByteBudget, failures: list[BaseException]
+    ) -> None:
+        """One move; none starts after a failure, and those under way end.
+
+        They aren't cancelled: their threads would go on, and make files anew while these are cleared away.
+        """
+        async with budget.reserve(memory_of(group[0][0].move, self._leaves)):
+            if failures:
+                return
+            try:
+                await self._write(group)
+            except BaseException as error:  # noqa: BLE001 - raised again when the others have ended
+                failures.append(error)
+
+    async def _write(self, group: list[tuple[Pending, Any, Any]]) -> None:
         move = group[0][0].move
-        async with budget.reserve(memory_of(move, self._leaves)):
-            arrays = await asyncio.to_thread(run_move, move, self._leaves)
-            for pending, info, arg in group:
-                array = arrays[pending.index]
-                for future in await self._arrays.serialize([array], [info], [arg]):
-                    await asyncio.to_thread(future.result)
-                self._progress(array.nbytes)
-            del arrays, array
-            return_freed_memory()
+        arrays = await asyncio.to_thread(run_move, move, self._leaves)
+        for pending, info, arg in group:
+            array = arrays[pending.index]
+            for future in await self._arrays.serialize([array], [info], [arg]):
+                await asyncio.to_thread(future.result)
+            self._progress(array.nbytes)
+        del arrays, array
+        return_freed_memory()
 
 
 def run_move(move: Move, leaves: Mapping[TreePath, Leaf]) -> list[np.ndarray[Any, Any]]:

@@ -1,12 +1,6 @@
 import json
-import os
 import sys
 from pathlib import Path
-
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# What is compared here runs the same operations on both sides, optimised or not; compiling takes the time.
-if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 
 import pytest
 
