@@ -26,6 +26,7 @@ from nnx_migrate.nnx.parameter_entries import class_key, class_map
 from nnx_migrate.nnx.writer.klass import ClassWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.symbols import SizeParameter
+from nnx_migrate.nnx.written import check_written
 from nnx_migrate.numerics.parameter_map import ClassMap, ParameterMap
 from nnx_migrate.sources.text import Edit
 
@@ -180,6 +181,8 @@ class _Converter:
         factories = find_factories(self.program, lambda: self.references, cls)
         analysis = analyse(self.program, cls, rank, {name: f.value for name, f in factories.items()})
         written = ClassWriter(analysis, names, self.convert, factories).write()
+        imported = {request.binding for request in names.requests}
+        check_written(cls, written.edits, imported, self.program.project)
         return ClassConversion(
             cls,
             written.sizes,

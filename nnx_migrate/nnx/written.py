@@ -1,0 +1,95 @@
+"""A last look at a converted class, as text: what the writer has left behind or moved out of its scope.
+
+The writer's parts know what they convert, not what they have overlooked. Here the result is read again: no
+Linen module may be left in it, and every name in it has to mean something where it now stands.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import textwrap
+from collections.abc import Collection, Iterator, Sequence
+
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.symbols import LINEN, canonical
+from nnx_migrate.names.project import Project
+from nnx_migrate.names.scopes import Scope, Scopes, build_scopes, dotted
+from nnx_migrate.nnx.layers import function
+from nnx_migrate.sources.text import Edit, SourceText
+
+_IMPLICIT = frozenset({*dir(builtins), "__class__", "__name__", "__file__", "__doc__", "__qualname__"})
+_INITIALIZERS = f"{LINEN}.initializers"
+
+
+def check_written(
+    cls: LinenClass, edits: Sequence[Edit], imported: Collection[str], project: Project
+) -> None:
+    """Check a class after its `edits`; `imported` are the names that the file will import newly.
+
+    Raises Refuse if the new text isn't Python, holds Linen modules, or reads names that nothing binds.
+    """
+    source = cls.module.source
+    start, end = source.span(cls.node)
+    start = (
+        source.line_start(cls.node.lineno) if not source.text[:start].rpartition("\n")[2].strip() else start
+    )
+    own = [e for e in edits if start <= e.start and e.end <= end]
+    old = SourceText(source.text[start:end])
+    try:
+        new = old.with_edits([Edit(e.start - start, e.end - start, e.new) for e in own])
+        tree = ast.parse(textwrap.dedent(new.text))
+    except (SyntaxError, ValueError) as error:
+        raise Refuse("unsupported-syntax", f"the new class can't be read: {error}", cls.node) from None
+    outside = cls.module.scope_at(cls.node)
+    scopes = build_scopes(tree)
+    before = {name for name, _ in _free(build_scopes(ast.parse(textwrap.dedent(old.text))))}
+    known = {*_IMPLICIT, *imported, *before}
+    for name, _ in _free(scopes):
+        if name not in known and outside.binder(name) is None:
+            detail = f"the constructor would need `{name}`, which only the call knows"
+            raise Refuse("dynamic-construction", detail, cls.node)
+    for path in _linen_paths(tree, scopes, imported, outside, cls, project):
+        raise Refuse(
+            "unsupported-layer", f"`{path.removeprefix('flax.')}` is used in an unusual way", cls.node
+        )
+
+
+def _free(scopes: Scopes) -> Iterator[tuple[str, ast.AST]]:
+    """Names that are read, and that nothing in the text binds."""
+    for name, references in scopes.names.items():
+        for reference in references:
+            if reference.scope.binder(name) is None:
+                yield name, reference.node
+
+
+def _linen_paths(
+    tree: ast.Module,
+    scopes: Scopes,
+    imported: Collection[str],
+    outside: Scope,
+    cls: LinenClass,
+    project: Project,
+) -> Iterator[str]:
+    """What is left of Linen in the text, apart from functions that work for NNX as they do for Linen."""
+    free = {id(node) for _, node in _free(scopes)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Name | ast.Attribute):
+            continue
+        path = dotted(node)
+        root: ast.expr = node
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if path is None or id(root) not in free or path.partition(".")[0] in imported:
+            continue
+        name = canonical(project.resolve_name(path, outside, cls.module))
+        if name is None or not name.startswith(f"{LINEN}.") or name.startswith(_INITIALIZERS):
+            continue
+        if function(name) is None and not _is_module_name(name):
+            yield name
+
+
+def _is_module_name(name: str) -> bool:
+    """Modules within `flax.linen` that lead to something: `nn.initializers`, `nn.dtypes`."""
+    return name.removeprefix(f"{LINEN}.") in {"initializers", "dtypes", "activation", "linear", "module"}
