@@ -32,6 +32,12 @@ from nnx_migrate.linen.values import (
     SuperValue,
 )
 
+# Kinds of expressions that are functions without modules.
+_PLAIN_FUNCTIONS = frozenset({"function", "elementwise", "initializer"})
+_FUNCTIONS_OF_FUNCTIONS = frozenset(
+    {"jax.vmap", "jax.jit", "jax.grad", "jax.value_and_grad", "jax.checkpoint", "jax.remat", "jax.pmap"}
+    | {"jax.jvp", "jax.vjp", "jax.jacfwd", "jax.jacrev", "jax.hessian", "jax.numpy.vectorize"}
+)
 _ITERATORS = frozenset({"range", "enumerate", "zip", "reversed"})
 _MADE_BY = "the result of"
 _PARTIALS = frozenset({"functools.partial"})
@@ -58,7 +64,12 @@ def _refuse_unknown_module(frame: Frame, node: ast.Call, target: Any) -> None:
     """
     if frame.foreign:
         return
-    by_text = isinstance(target, Expr) and target.text.endswith(")") and "initializers." not in target.text
+    by_text = (
+        isinstance(target, Expr)
+        and target.kind not in _PLAIN_FUNCTIONS
+        and target.text.endswith(")")
+        and "initializers." not in target.text
+    )
     is_method = isinstance(node.func, ast.Attribute) and not (
         isinstance(node.func.value, ast.Name) and node.func.value.id == "self"
     )
@@ -171,6 +182,10 @@ def _opaque_function(
     frame: Frame, target: Expr, args: tuple[Any, ...], kwargs: dict[str, Any], node: Any
 ) -> Any:
     """A function held by a field: activations keep shapes (assumed only for what is called like one)."""
+    if target.kind == "initializer" and node is not None:
+        return static_or_unknown(frame, node, "initializer")
+    if target.kind == "elementwise" and target.text.startswith("getattr(") and not _on_array(frame, args):
+        raise Refuse("unknown-module", f"what `{target.text}` is isn't known; it may be a layer", node)
     if node is not None and is_static(frame, node):
         return static_or_unknown(frame, node)
     if _escapes(args) or _escapes(tuple(kwargs.values())):
@@ -181,6 +196,11 @@ def _opaque_function(
         if isinstance(value, Array):
             return Array(value.shape, None)
     return Unknown(f"{_MADE_BY} `{target.text}(...)` isn't known")
+
+
+def _on_array(frame: Frame, args: tuple[Any, ...]) -> bool:
+    """Whether a function is called on an array: layers are constructed with sizes."""
+    return bool(args) and isinstance(effect_value(frame.session, args[0]), Array)
 
 
 # ---- methods -----------------------------------------------------------------------------------------------
@@ -287,6 +307,8 @@ def _global(
             if isinstance(args[0], Dim | int):
                 return dims[0]
             return static_or_unknown(frame, node, "int")
+        if name in _FUNCTIONS_OF_FUNCTIONS and not any(_constructs(a) for a in args):
+            return static_or_unknown(frame, node, "function")
         return static_or_unknown(frame, node)
     if _escapes(args) or _escapes(tuple(kwargs.values())):
         raise Refuse("unknown-call", f"a submodule is handed to `{name}`", node)
@@ -295,8 +317,24 @@ def _global(
 
 # Transforms of pure functions that keep what the function returns.
 _TRANSFORMS = frozenset({"jax.jit", "jax.checkpoint", "jax.remat", "jax.named_call", "jax.named_scope"})
+# What `getattr(jax.nn, name)` gives, if it is called as a function of one array.
+_KINDS_BY_NAMESPACE = {
+    "jax.nn": "elementwise",
+    "flax.linen": "elementwise",
+    "flax.linen.activation": "elementwise",
+    "jax.nn.initializers": "initializer",
+    "flax.linen.initializers": "initializer",
+}
 _MAPS = frozenset({"jax.tree.map", "jax.tree_util.tree_map", "jax.tree_map"})
 _INTEGER_FUNCTIONS = frozenset({"math.ceil", "math.floor", "numpy.ceil", "numpy.floor"})
+
+
+def _from_namespace(frame: Frame, namespace: str, node: ast.Call) -> Any:
+    """`getattr(jax.nn, name)` for a name that only the configuration tells."""
+    kind = _KINDS_BY_NAMESPACE.get(namespace, "")
+    if frame.foreign and kind == "elementwise" and not frame.session.program.hands_on_gated_units:
+        return Global("jax.nn.relu")  # only shapes matter here, and all activations keep them
+    return static_or_unknown(frame, node, kind)
 
 
 def _transformed(frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], node: Any) -> Any:
@@ -349,6 +387,9 @@ def _builtin(
         from nnx_migrate.linen.interpreter.attributes import get
 
         return get(frame, first, args[1], node)
+    if name == "getattr" and len(args) == 2 and isinstance(first, Global | Layer) and node is not None:
+        namespace = first.name if isinstance(first, Global) else f"flax.linen.{first.name}"
+        return _from_namespace(frame, namespace, node)
     if name in ("print", "setattr", "breakpoint"):
         if name == "setattr" and len(args) == 3:
             return modules.set_attribute(frame, args, node)
@@ -455,6 +496,12 @@ _CHECKS = {"int": int, "str": str, "float": float, "bool": bool, "tuple": tuple,
 def _is_instance(frame: Frame, value: Any, kinds: Any, node: ast.Call | None) -> Any:
     """`isinstance(value, int)` and the like, where both are known."""
     wanted = kinds if isinstance(kinds, tuple) else (kinds,)
+    if isinstance(value, Instance):
+        outcome = _is_module_of(value, wanted)
+        if outcome is not None:
+            return outcome
+    if isinstance(value, Closure | Layer) and all(isinstance(k, Layer | ClassRef) for k in wanted):
+        return False  # a function
     names = [
         k.name.rpartition(".")[2] if isinstance(k, Global) and k.name.startswith("builtins.") else None
         for k in wanted
@@ -470,6 +517,24 @@ def _is_instance(frame: Frame, value: Any, kinds: Any, node: ast.Call | None) ->
     if node is not None and is_static(frame, node):
         return static_or_unknown(frame, node, "bool")
     return Unknown("a type test that can't be decided")
+
+
+def _is_module_of(value: Instance, kinds: tuple[Any, ...]) -> bool | None:
+    """Whether a submodule is an instance of one of several classes; None where that can't be told."""
+    target = value.site.target
+    found = False
+    for kind in kinds:
+        if not isinstance(kind, Layer | ClassRef):
+            return None
+        if kind == Layer("Module") or kind == target:
+            found = True
+        elif isinstance(target, ClassRef):
+            found = found or (isinstance(kind, ClassRef) and kind.cls in target.cls.mro)
+            if isinstance(kind, Layer) and target.cls.is_subclass_of_layer:
+                return None
+        elif not isinstance(target, Layer) or (isinstance(kind, Layer) and "Attention" in kind.name):
+            return None  # attention layers derive from each other
+    return found
 
 
 __all__ = ["apply", "call", "text_of"]

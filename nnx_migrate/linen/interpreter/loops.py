@@ -18,7 +18,7 @@ from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.sites import LoopVariable, Phi
+from nnx_migrate.linen.sites import LoopVariable, Phi, Site
 from nnx_migrate.linen.symbols import token
 from nnx_migrate.linen.values import Expr, Input, Instance, Iterated, ModuleList, VariableValue
 
@@ -44,12 +44,24 @@ def for_loop(frame: Frame, statement: ast.For) -> None:
 def _unrollable(frame: Frame, iterable: Any) -> list[Any] | None:
     """The elements of an iterable where each round can be interpreted on its own.
 
-    That is so in code of other modules, of which only the result matters, and where there is no round at all.
+    That is so in code of other modules, of which only the result matters, where the rounds take one submodule
+    each of several, and where there is no round at all.
     """
     items = known_items(iterable)
-    if items is None or (items and not frame.foreign) or len(items) > _MAX_UNROLL:
+    if items is None or len(items) > _MAX_UNROLL:
         return None
-    return items
+    return items if frame.foreign or not items or _takes_modules(items) else None
+
+
+def _takes_modules(items: list[Any]) -> bool:
+    """Whether submodules that are known one by one are among the items of a loop."""
+    return bool(_sites_in(items))
+
+
+def _sites_in(value: Any) -> list[Site]:
+    if isinstance(value, tuple | list):
+        return [site for item in value for site in _sites_in(item)]
+    return [value.site] if isinstance(value, Instance) else []
 
 
 def known_items(iterable: Any) -> list[Any] | None:
@@ -91,10 +103,14 @@ def _unroll(frame: Frame, statement: ast.For, items: list[Any]) -> None:
     outer = frame.context
     for index, item in enumerate(items):
         frame.context = (*outer, _round_marker(frame, statement, index))
+        nameless = [site for site in _sites_in(item) if not site.stored]
         assign(frame, statement.target, item, False, statement)
+        for site in nameless:  # the loop's variable is no name for one of them
+            site.stored = ""
         before = frame.jumps
         frame.jumps = []
         execute(frame, statement.body)
+        _refuse_created(frame, statement)
         jumps, frame.jumps = frame.jumps, before
         frame.context = outer
         if jumps:
@@ -106,6 +122,15 @@ def _unroll(frame: Frame, statement: ast.For, items: list[Any]) -> None:
         if frame.ended:
             return
     execute(frame, statement.orelse)
+
+
+def _refuse_created(frame: Frame, statement: ast.For) -> None:
+    """Modules that a round over other modules creates have no place in the constructor."""
+    facts = frame.session.facts
+    created = [*facts.sites, *facts.variables] if not frame.foreign else []
+    for context, _ in created:
+        if context[: len(frame.context)] == frame.context:
+            raise Refuse("unsupported-syntax", "modules are created in a loop over other modules", statement)
 
 
 def while_loop(frame: Frame, statement: ast.While) -> None:

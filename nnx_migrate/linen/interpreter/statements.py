@@ -13,6 +13,7 @@ from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.expressions import binary, evaluate, rank_needed, truth
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.loops import for_loop, while_loop
+from nnx_migrate.linen.interpreter.ranks import ranks_required
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
@@ -267,6 +268,8 @@ def _if(frame: Frame, statement: ast.If) -> None:
             frame.session.facts.decided[frame.context, statement] = decided
         execute(frame, statement.body if decided else statement.orelse)
         return
+    if _only_raises(statement.body) and not statement.orelse:
+        ranks_required(frame, statement.test, forbidden=True)
     before, attributes_before = dict(frame.env), dict(frame.session.attributes)
     with frame.under(branch(statement, "body")):
         execute(frame, statement.body)
@@ -378,6 +381,7 @@ def _function(frame: Frame, statement: ast.FunctionDef) -> None:
 
 def _assert(frame: Frame, statement: ast.Assert) -> None:
     evaluate(frame, statement.test)
+    ranks_required(frame, statement.test)
 
 
 def _jump(frame: Frame, statement: ast.stmt) -> None:

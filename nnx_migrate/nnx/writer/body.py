@@ -13,6 +13,7 @@ from nnx_migrate.linen.factories import placeholder
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site, VariableSite
+from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import ClassRef, Closure, Instance, Layer
 from nnx_migrate.nnx.layers import LAYERS, Refusal, rewritten_arguments, write_call
 from nnx_migrate.nnx.writer.access import LoopAccess
@@ -36,7 +37,7 @@ class BodyEditor:
         self.source = names.module.source
         self.sites = by_node({k: v for k, v in analysis.facts.sites.items() if not inside_maker(analysis, v)})
         self.variables = by_node(analysis.facts.variables)
-        self.calls = by_node(analysis.facts.calls)
+        self.calls = _reached(analysis)
         self.makers = _makers(analysis)
         self.streams = {node: stream for (_, node), stream in analysis.facts.rng_calls.items()}
         self.setup_variables = {v.attribute for v in analysis.variables if v.entry == "setup"}
@@ -73,8 +74,7 @@ class BodyEditor:
         if variable is not None:
             return f"self.{variable.attribute}[...]"
         if isinstance(node, ast.Call) and node in self.calls:
-            site = self.calls[node]
-            return self._layer_call(node, site) or self._flagged_call(node, site) or self._joined_call(node)
+            return self._module_call(node)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in self.aliases:
             alias = self.aliases[node.id]
             if isinstance(alias, VariableSite):
@@ -83,10 +83,26 @@ class BodyEditor:
         if isinstance(node, ast.Name | ast.Attribute):
             if self.loops is not None and node in self.loops.headers:
                 return self.loops.headers[node]
-            return self.names.replacement(node)
+            return self._tested_class(node) or self.names.replacement(node)
         if self.loops is not None and node in self.loops.headers:
             return self.loops.headers[node]
         return None
+
+    def _tested_class(self, node: ast.Name | ast.Attribute) -> str | None:
+        """The NNX class for the Linen layer in `isinstance(layer, nn.Dropout)`."""
+        name = linen_name(self.names.qualified(node))
+        spec = LAYERS.get(f"flax.linen.{name}")
+        test: ast.AST | None = self.names.module.parents.get(node)
+        if isinstance(test, ast.Tuple):
+            test = self.names.module.parents.get(test)
+        is_test = isinstance(test, ast.Call) and isinstance(test.func, ast.Name)
+        if spec is None or not is_test or test.func.id != "isinstance":  # type: ignore[union-attr]
+            return None
+        stock = f"{self.names.nnx()}.{(spec.nnx or '').rpartition('.')[2]}"
+        sites = [s for s in self.analysis.sites if s.target == Layer(str(name))]
+        if spec.nnx is None or any(self.writer.parts(site)[0] != stock for site in sites):
+            raise Refuse("unsupported-layer", f"a test for `nn.{name}`", node)
+        return stock
 
     def _reads_variable(self, node: ast.AST) -> bool:
         """Whether `self.name` reads a parameter that setup made."""
@@ -107,6 +123,13 @@ class BodyEditor:
     def text(self, node: ast.AST) -> str:
         """An expression with everything replaced."""
         return placeholder(node) or rewritten(self.source, node, self.replace)
+
+    def _module_call(self, call: ast.Call) -> str | None:
+        """The call of a submodule, or of one of several that a loop takes in turn."""
+        texts = {self._layer_call(call, site) or self._flagged_call(call, site) for site in self.calls[call]}
+        if len(texts) > 1:
+            raise Refuse("unsupported-syntax", "a loop over submodules that NNX calls differently", call)
+        return texts.pop() or self._joined_call(call)
 
     def _layer_call(self, call: ast.Call, site: Site) -> str | None:
         """The call of a built-in layer in NNX's form, None where only parts inside it change."""
@@ -256,9 +279,7 @@ class BodyEditor:
         if ((), statement) in facts.static_statements:
             return True
         value = statement.value
-        is_shape = isinstance(value, ast.Attribute) and value.attr == "shape"
-        if isinstance(value, ast.Subscript):
-            is_shape = isinstance(value.value, ast.Attribute) and value.value.attr == "shape"
+        is_shape = value is not None and _is_size(value)
         is_partial = isinstance(value, ast.Call) and self.names.qualified(value.func) == "functools.partial"
         return is_shape or is_partial
 
@@ -335,6 +356,25 @@ class BodyEditor:
         raise Refuse("unsupported-syntax", "several statements on one line", statement)
 
 
+def _is_size(node: ast.expr) -> bool:
+    """Whether an expression is made of shapes, sizes and arithmetic alone, so that nothing misses it."""
+    if isinstance(node, ast.Attribute):
+        return node.attr in ("shape", "ndim", "size")
+    if isinstance(node, ast.Subscript):
+        return _is_size(node.value) and _is_size(node.slice)
+    if isinstance(node, ast.Tuple | ast.List):
+        return all(_is_size(item) for item in node.elts)
+    if isinstance(node, ast.BinOp):
+        return _is_size(node.left) and _is_size(node.right)
+    if isinstance(node, ast.UnaryOp):
+        return _is_size(node.operand)
+    if isinstance(node, ast.Slice):
+        return all(part is None or _is_size(part) for part in (node.lower, node.upper, node.step))
+    if isinstance(node, ast.Starred):
+        return _is_size(node.value)
+    return isinstance(node, ast.Name | ast.Constant)
+
+
 def rng_attribute(stream: str) -> str:
     """The attribute that holds a random stream."""
     return f"{stream}_rng"
@@ -353,6 +393,21 @@ def by_node(table: Mapping[tuple[Context, ast.AST], _Record]) -> dict[ast.AST, _
             )
         found[node] = value
     return found
+
+
+def _reached(analysis: ClassAnalysis) -> dict[ast.AST, tuple[Site, ...]]:
+    """The submodules that each call reaches: several only where a loop takes one after the other."""
+    found: dict[ast.AST, dict[Context, Site]] = {}
+    for (context, node), site in analysis.facts.calls.items():
+        found.setdefault(node, {})[context] = site
+    rounds = set(analysis.session.round_markers.values())
+    for node, sites in found.items():
+        paths = {tuple(step for step in context if step not in rounds) for context in sites}
+        if len(paths) > 1 and len(set(sites.values())) > 1:
+            raise Refuse(
+                "unsupported-syntax", "code that is reached in several ways creates or calls modules", node
+            )
+    return {node: tuple(dict.fromkeys(sites.values())) for node, sites in found.items()}
 
 
 def _is_method(closure: Closure) -> bool:

@@ -19,7 +19,9 @@ from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, 
 from nnx_migrate.nnx.layers import write_construction as write_layer
 from nnx_migrate.nnx.writer.factories import check_plain, late_arguments, partial_arguments
 from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
+from nnx_migrate.nnx.writer.spread import display_behind
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
@@ -44,8 +46,6 @@ class ConstructionWriter:
 
     def parts(self, site: Site) -> tuple[str, list[str]]:
         """Callee and argument texts. Raises Refuse."""
-        if "**" in site.kwargs:
-            raise Refuse("unsupported-syntax", f"`{site.target_name}` gets arguments from `**`", site.call)
         if isinstance(site.target, Layer):
             return self._layer(site)
         if isinstance(site.target, ClassRef):
@@ -61,9 +61,12 @@ class ConstructionWriter:
             raise Refuse("unsupported-layer", f"`nn.{site.target_name}`", site.call)
         base: BoundArgs | None = None
         for partial in site.partials:
-            found = bind_partial(spec, partial.call)
-            base = _checked(found)
-        return spec, _checked(bind(spec, site.call, base=base))
+            base = _checked(bind_partial(spec, partial.call, expand=self._expand))
+        return spec, _checked(bind(spec, site.call, base=base, expand=self._expand))
+
+    def _expand(self, node: ast.expr) -> dict[str, ast.expr] | None:
+        """What `**node` consists of, if the file shows it."""
+        return display_behind(self.names.module, node) if hasattr(node, "lineno") else None
 
     def _layer(self, site: Site) -> tuple[str, list[str]]:
         spec, bound = self.bound(site)
@@ -169,8 +172,20 @@ class ConstructionWriter:
         for keyword in keywords:
             if keyword.arg in ("name", "parent"):
                 continue
-            found.append(f"{keyword.arg}={text(str(keyword.arg), keyword.value)}")
+            if keyword.arg is None:
+                found.append(self._spread(keyword.value, site))
+            else:
+                found.append(f"{keyword.arg}={text(keyword.arg, keyword.value)}")
         return found
+
+    def _spread(self, node: ast.expr, site: Site) -> str:
+        """`**node` for a class of the project, whose fields keep their names."""
+        value = self.analysis.facts.values.get((site.context, node))
+        if isinstance(value, dict) and {"name", "parent"} & value.keys():
+            raise Refuse("unsupported-syntax", f"`{site.target_name}` gets its name from `**`", site.call)
+        if holds_modules(value):
+            raise Refuse("unknown-module", f"`{site.target_name}` gets modules from `**`", site.call)
+        return f"**{self.renderer.text(node, site.context)}"
 
     def _child_size(self, site: Site, cls: LinenClass, size: Any) -> str:
         dims: list[Dim] = []

@@ -62,6 +62,12 @@ class FileNames:
         """Answers the layer tables' questions about this file's expressions."""
         return Judge(qualname=self.qualified)
 
+    def _is_looked_into(self, node: ast.AST) -> bool:
+        """Whether `nn` stands in `getattr(nn, name)`: NNX has Linen's activations under the same names."""
+        parent = self.module.parents.get(node)
+        function = parent.func if isinstance(parent, ast.Call) and parent.args[:1] == [node] else None
+        return isinstance(function, ast.Name) and function.id == "getattr"
+
     def replacement_in(self, module: Module) -> Callable[[ast.AST], str | None]:
         """`replacement` for code that comes from another module but is written into this one."""
         other = (
@@ -80,6 +86,8 @@ class FileNames:
             return None
         if name == f"{LINEN}.Module":
             return f"{self.nnx()}.Module"
+        if name == LINEN:
+            return self.nnx() if self._is_looked_into(node) else None
         row = function(name)
         if row is None:
             return None

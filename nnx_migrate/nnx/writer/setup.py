@@ -226,5 +226,11 @@ class SetupWriter:
         if isinstance(value, ast.Tuple):
             inner = f"[{inner[1:-1].rstrip().removesuffix(',')}]" if inner.startswith("(") else f"[{inner}]"
         if isinstance(value, ast.List | ast.ListComp | ast.Tuple | ast.Name):
-            return f"{targets}{nnx}.List({inner})"
+            line = f"{targets}{nnx}.List({inner})"
+            indent = indentation(self.source, node.lineno)
+            if isinstance(value, ast.List | ast.Tuple) and "\n" not in line:
+                if len(indent) + len(line) > self.limit:
+                    items = "".join(f"{indent}    {self._inner(item)},\n" for item in value.elts)
+                    return f"{targets}{nnx}.List([\n{items}{indent}])"
+            return line
         raise Refuse("unsupported-syntax", "a container of modules that isn't written out", node)
