@@ -7,7 +7,8 @@ from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 
-from nnx_migrate.names.scopes import COMPREHENSIONS, Guard, Scope, Scopes, build_scopes, child_fields
+from nnx_migrate.names.scope_builder import build_scopes
+from nnx_migrate.names.scopes import COMPREHENSIONS, Guard, Scope, Scopes, child_fields
 from nnx_migrate.sources.text import SourceText, parse
 
 _SCOPED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)

@@ -15,24 +15,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnx_migrate.names.layout import Layout, importable_name
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import Binding, BindingKind, Scope, dotted
+from nnx_migrate.names.texts import Texts
 from nnx_migrate.sources.text import SourceError, SourceText
 
 if TYPE_CHECKING:
     from nnx_migrate.names.exports import Exports
 
 _MAX_HOPS = 20
-
-
-def importable_name(path: Path) -> str:
-    """Dotted name by the chain of `__init__.py` above a file; a script's name is its stem."""
-    parts = [] if path.name == "__init__.py" else [path.stem]
-    folder = path.parent
-    while (folder / "__init__.py").is_file():
-        parts.append(folder.name)
-        folder = folder.parent
-    return ".".join(reversed(parts)) or path.parent.name
 
 
 @dataclass(frozen=True)
@@ -50,41 +42,21 @@ class Project:
     def __init__(
         self, paths: Iterable[Path], load: Callable[[Path], SourceText], words: Collection[str] = ()
     ) -> None:
-        self._load, self.words = load, words
         self.paths = list(dict.fromkeys(paths))
-        self._modules: dict[Path, Module | None] = {}
-        self._overlay: dict[Path, SourceText] = {}
-        self._names = self._unique_names()
-        self._by_stem: dict[str, list[Path]] = {}
-        for path in self.paths:
-            stem = path.parent.name if path.name == "__init__.py" else path.stem
-            self._by_stem.setdefault(stem, []).append(path)
-        self._by_name = {name: path for path, name in self._names.items()}
-        self._top_level = {name.partition(".")[0] for name in self._by_name}
+        self.words = words
         self.errors: dict[Path, SourceError] = {}
         self.consulted: set[Path] = set()  # files asked for since this was last cleared (for the cache)
-
-    def _unique_names(self) -> dict[Path, str]:
-        """Importable names; files that share one (scripts in different folders) get their folders in front."""
-        names = {path: importable_name(path) for path in self.paths}
-        groups: dict[str, list[Path]] = {}
-        for path, name in names.items():
-            groups.setdefault(name, []).append(path)
-        for name, paths in groups.items():
-            if len(paths) > 1:
-                for path in paths:
-                    depth = len(name.split(".")) + (path.name == "__init__.py")
-                    above = path.parts[:-depth][1 if path.is_absolute() else 0 :]
-                    names[path] = ".".join([*above, name])
-        return names
+        self._layout = Layout(self.paths)
+        self._texts = Texts(load)
+        self._modules: dict[Path, Module | None] = {}
 
     def module(self, path: Path) -> Module | None:
         """The module of a project file; None where it can't be read or parsed (see `errors`)."""
         self.consulted.add(path)
         if path not in self._modules:
             try:
-                source = self._overlay.get(path) or self._load(path)
-                module = Module(path, self._names.get(path) or importable_name(path), source, self.words)
+                name = self._layout.names.get(path) or importable_name(path)
+                module = Module(path, name, self._texts.source(path), self.words)
                 _ = module.tree
                 self._modules[path] = module
             except OSError as error:
@@ -103,11 +75,11 @@ class Project:
                 yield module
 
     def __contains__(self, path: Path) -> bool:
-        return path in self._names
+        return path in self._layout.names
 
     def text(self, path: Path) -> str:
         """A file's text as it is now. Raises OSError or SourceError."""
-        return (self._overlay.get(path) or self._load(path)).text
+        return self._texts.text(path)
 
     def mentioning(self, *words: str) -> Iterator[Module]:
         """Modules whose text contains all the words; the others aren't parsed."""
@@ -130,7 +102,7 @@ class Project:
 
     def replace(self, path: Path, source: SourceText) -> None:
         """Give a file new content (in memory); its module is built anew when next asked for."""
-        self._overlay[path] = source
+        self._texts.replace(path, source)
         self._modules.pop(path, None)
         self.errors.pop(path, None)
         self.exports.forget(path)
@@ -152,34 +124,18 @@ class Project:
 
     def has_package(self, name: str) -> bool:
         """True where a top-level module or package of that name is one of the project's files."""
-        return name in self._top_level
+        return self._layout.has_package(name)
 
     # -- modules by name ----------------------------------------------------------------------------------
 
     def find_path(self, name: str, importer: Module) -> Path | None:
         """The project file that `import name` in `importer` means, whatever folder is on `sys.path`."""
-        return self._by_name.get(name) or self._nearest(name, importer.path)
+        return self._layout.find(name, importer.path)
 
     def find_module(self, name: str, importer: Module) -> Module | None:
         """The module of `find_path`; None where it can't be parsed."""
         path = self.find_path(name, importer)
         return self.module(path) if path is not None else None
-
-    def _nearest(self, name: str, importer: Path) -> Path | None:
-        parts = name.split(".")
-        best: list[tuple[int, Path]] = []
-        for path in self._by_stem.get(parts[-1], ()):
-            tail = path.parent.parts if path.name == "__init__.py" else (*path.parent.parts, path.stem)
-            if tail[-len(parts) :] != tuple(parts):
-                continue
-            root = tail[: -len(parts)]
-            if importer.parts[: len(root)] == root:  # the root would have to be a folder above the importer
-                best.append((len(root), path))
-        if not best:
-            return None
-        nearest = max(depth for depth, _ in best)
-        found = [path for depth, path in best if depth == nearest]
-        return found[0] if len(found) == 1 else None
 
     # -- names --------------------------------------------------------------------------------------------
 
@@ -277,7 +233,7 @@ class Project:
         """Where a canonical project name ("pkg.models.CNN", "pkg.models.CNN.setup") is defined, if once."""
         parts = qualified.split(".")
         for cut in range(len(parts) - 1, 0, -1):
-            path = self._by_name.get(".".join(parts[:cut]))
+            path = self._layout.by_name(".".join(parts[:cut]))
             module = self.module(path) if path is not None else None
             if module is None:
                 continue

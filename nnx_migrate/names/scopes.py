@@ -1,28 +1,15 @@
-"""Lexical scopes of one file: which name is bound where, and by what.
-
-One iterative walk builds all scopes and, on the way, collects the references that a rule could be about
-(see `References`), so that a file is walked once however many rules run.
-"""
+"""Lexical scopes of one file: which name is bound where, and by what (see `scope_builder` for how)."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Any
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_IMPORT_ERRORS = {"ImportError", "ModuleNotFoundError", "AttributeError", "Exception", "BaseException"}
-_VERSION_WORDS = {
-    "__version__",
-    "__version_info__",
-    "version_info",
-    "hasattr",
-    "find_spec",
-    "Version",
-    "parse",
-}
 
 
 class BindingKind(Enum):
@@ -131,44 +118,43 @@ class Reference:
     guard: Guard
 
 
+class References(Mapping[str, list[Reference]]):
+    """References by word. Few words of a file are ever asked for: `Reference`s are made for those only."""
+
+    def __init__(self, found: dict[str, list[Any]]) -> None:
+        self._found = found  # lists of (node, scope, guard), or of References once they were asked for
+
+    def __getitem__(self, word: str) -> list[Reference]:
+        if word not in self._found:  # a defaultdict would make an entry
+            raise KeyError(word)
+        found = self._found[word]
+        if type(found[0]) is tuple:
+            found[:] = [Reference(*place) for place in found]
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._found
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
 @dataclass
 class Scopes:
     """All scopes of a file, and what the walk collected."""
 
     module: Scope
     of_node: dict[ast.AST, Scope]
-    names: dict[str, list[Reference]]  # every Name that is read, by its id
-    attributes: dict[str, list[Reference]]  # Attributes whose attr is one of the wanted words
+    names: References  # every Name that is read, by its id
+    attributes: References  # Attributes whose attr is one of the wanted words
     imports: list[tuple[ast.Import | ast.ImportFrom, Scope, Guard]]
 
     def all_scopes(self) -> Iterator[Scope]:
         """Every scope, the module's first."""
         yield from self.of_node.values()
-
-
-# Node types with a branch of their own in `build_scopes`; the rest (most nodes) only pass their children on.
-_BINDING_NODES = frozenset(
-    {
-        ast.Assign,
-        ast.AnnAssign,
-        ast.Import,
-        ast.ImportFrom,
-        ast.FunctionDef,
-        ast.AsyncFunctionDef,
-        ast.ClassDef,
-        ast.Lambda,
-        *COMPREHENSIONS,
-        ast.NamedExpr,
-        ast.Global,
-        ast.Nonlocal,
-        ast.Try,
-        ast.If,
-        ast.ExceptHandler,
-        ast.MatchAs,
-        ast.MatchStar,
-        ast.MatchMapping,
-    }
-)
 
 
 _CHILD_FIELDS: dict[type[ast.AST], tuple[str, ...]] = {}
@@ -215,156 +201,6 @@ def absolute_module(node: ast.ImportFrom, package: str) -> str:
     if node.level > 1:
         parts = parts[: len(parts) - (node.level - 1)] if len(parts) >= node.level - 1 else []
     return ".".join([*parts, node.module] if node.module else parts)
-
-
-def _try_guard(node: ast.Try, inherited: Guard) -> Guard:
-    for handler in node.handlers:
-        if handler.type is None:
-            return Guard.FALLBACK
-        types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-        if any(isinstance(t, ast.Name) and t.id in _IMPORT_ERRORS for t in types):
-            return Guard.FALLBACK
-    return inherited
-
-
-def _if_guard(test: ast.expr, inherited: Guard) -> Guard:
-    for node in ast.walk(test):
-        word = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
-        if word == "TYPE_CHECKING":
-            return Guard.TYPING
-        if word in _VERSION_WORDS:
-            return Guard.VERSION
-    return inherited
-
-
-def build_scopes(tree: ast.Module, package: str = "", words: Collection[str] = ()) -> Scopes:
-    """Walk `tree` once. `package` resolves relative imports; `words` are attribute names to collect."""
-    module = Scope(tree, None)
-    result = Scopes(module, {tree: module}, {}, {}, [])
-    names, attributes, of_node = result.names, result.attributes, result.of_node
-    stack: list[tuple[ast.AST, Scope, Guard]] = [(s, module, Guard.NONE) for s in reversed(tree.body)]
-
-    def bind(scope: Scope, binding: Binding) -> None:
-        scope.bindings.setdefault(binding.name, []).append(binding)
-
-    def enter(node: ast.AST, parent: Scope) -> Scope:
-        scope = of_node[node] = Scope(node, parent)
-        return scope
-
-    def parameters(args: ast.arguments, scope: Scope, outer: Scope, guard: Guard) -> None:
-        everything = [*args.posonlyargs, *args.args, *args.kwonlyargs]
-        everything += [a for a in (args.vararg, args.kwarg) if a]
-        for arg in everything:
-            bind(scope, Binding(arg.arg, BindingKind.PARAMETER, arg, guard=guard))
-            if arg.annotation:
-                stack.append((arg.annotation, outer, guard))
-        stack.extend((d, outer, guard) for d in [*args.defaults, *args.kw_defaults] if d)
-
-    while stack:
-        node, scope, guard = stack.pop()
-        kind = type(node)
-        if kind is ast.Name:
-            if type(node.ctx) is ast.Load:  # type: ignore[attr-defined]
-                names.setdefault(node.id, []).append(Reference(node, scope, guard))  # type: ignore[attr-defined, arg-type]
-            else:
-                bind(scope, Binding(node.id, BindingKind.ASSIGNMENT, node, guard=guard))  # type: ignore[attr-defined]
-        elif kind is ast.Attribute:
-            if node.attr in words:  # type: ignore[attr-defined]
-                attributes.setdefault(node.attr, []).append(Reference(node, scope, guard))  # type: ignore[attr-defined, arg-type]
-            stack.append((node.value, scope, guard))  # type: ignore[attr-defined]
-        elif kind not in _BINDING_NODES:
-            for name in child_fields(kind):
-                value = getattr(node, name)
-                if type(value) is list:
-                    stack.extend([(v, scope, guard) for v in reversed(value) if v is not None])
-                elif value is not None:
-                    stack.append((value, scope, guard))
-        elif (
-            isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)
-        ):
-            name = node.targets[0].id
-            bind(scope, Binding(name, BindingKind.ASSIGNMENT, node, value=node.value, guard=guard))
-            stack.append((node.value, scope, guard))
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            bind(scope, Binding(node.target.id, BindingKind.ASSIGNMENT, node, value=node.value, guard=guard))
-            stack.append((node.annotation, scope, guard))
-            if node.value:
-                stack.append((node.value, scope, guard))
-        elif isinstance(node, ast.Import):
-            result.imports.append((node, scope, guard))
-            for alias in node.names:
-                name = alias.asname or alias.name.partition(".")[0]
-                target = alias.name if alias.asname else name
-                bind(scope, Binding(name, BindingKind.IMPORT, node, target, guard=guard, alias=alias))
-        elif isinstance(node, ast.ImportFrom):
-            result.imports.append((node, scope, guard))
-            base = absolute_module(node, package)
-            for alias in node.names:
-                if alias.name == "*":
-                    scope.star_imports.append(base)
-                    continue
-                target = f"{base}.{alias.name}" if base else alias.name
-                bind(
-                    scope,
-                    Binding(
-                        alias.asname or alias.name, BindingKind.IMPORT, node, target, guard=guard, alias=alias
-                    ),
-                )
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            bind(scope, Binding(node.name, BindingKind.FUNCTION, node, guard=guard))
-            inner = enter(node, scope)
-            stack.extend((s, inner, guard) for s in reversed(node.body))
-            parameters(node.args, inner, scope, guard)
-            stack.extend((d, scope, guard) for d in node.decorator_list)
-            if node.returns:
-                stack.append((node.returns, scope, guard))
-        elif isinstance(node, ast.ClassDef):
-            bind(scope, Binding(node.name, BindingKind.CLASS, node, guard=guard))
-            inner = enter(node, scope)
-            stack.extend((s, inner, guard) for s in reversed(node.body))
-            stack.extend((d, scope, guard) for d in [*node.decorator_list, *node.bases])
-            stack.extend((k.value, scope, guard) for k in node.keywords)
-        elif isinstance(node, ast.Lambda):
-            inner = enter(node, scope)
-            stack.append((node.body, inner, guard))
-            parameters(node.args, inner, scope, guard)
-        elif isinstance(node, COMPREHENSIONS):
-            inner = enter(node, scope)
-            for index, generator in enumerate(node.generators):
-                stack.append((generator.target, inner, guard))
-                stack.append((generator.iter, inner if index else scope, guard))
-                stack.extend((test, inner, guard) for test in generator.ifs)
-            if isinstance(node, ast.DictComp):
-                stack += ((node.key, inner, guard), (node.value, inner, guard))
-            else:
-                stack.append((node.elt, inner, guard))
-        elif isinstance(node, ast.NamedExpr):
-            holder = scope
-            while isinstance(holder.node, COMPREHENSIONS) and holder.parent:
-                holder = holder.parent
-            bind(holder, Binding(node.target.id, BindingKind.ASSIGNMENT, node, value=node.value, guard=guard))
-            stack.append((node.value, scope, guard))
-        elif isinstance(node, ast.Global | ast.Nonlocal):
-            for name in node.names:
-                scope.outer_names[name] = isinstance(node, ast.Global)
-        elif isinstance(node, ast.Try):
-            inside = _try_guard(node, guard)
-            stack.extend((s, scope, guard) for s in reversed(node.finalbody))
-            stack.extend((s, scope, inside) for s in reversed(node.orelse))
-            stack.extend((s, scope, inside) for s in reversed(node.handlers))
-            stack.extend((s, scope, inside) for s in reversed(node.body))
-        elif isinstance(node, ast.If):
-            inside = _if_guard(node.test, guard)
-            stack.extend((s, scope, inside) for s in reversed(node.orelse))
-            stack.extend((s, scope, inside) for s in reversed(node.body))
-            stack.append((node.test, scope, inside))
-        else:
-            if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-                bind(scope, Binding(node.name, BindingKind.OTHER, node, guard=guard))
-            elif isinstance(node, ast.MatchMapping) and node.rest:
-                bind(scope, Binding(node.rest, BindingKind.OTHER, node, guard=guard))
-            stack.extend((child, scope, guard) for child in reversed(list(ast.iter_child_nodes(node))))
-    return result
 
 
 def dotted(node: ast.expr) -> str | None:

@@ -93,6 +93,17 @@ def test_reexports_and_relative_imports(tmp_path: Path) -> None:
     assert isinstance(definition.node, ast.ClassDef)
 
 
+def test_a_package_checked_from_inside_has_its_importable_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").write_text("class Block: pass\n")
+    (tmp_path / "pkg" / "model.py").write_text("from . import Block\nBlock\n")
+    monkeypatch.chdir(tmp_path / "pkg")
+    found = Project([Path("__init__.py"), Path("model.py")], load_source)
+    assert meaning(found, Path("model.py"), "Block") == "pkg.Block"
+
+
 def test_scripts_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     for folder, cls in (("a", "A"), ("b", "B")):
         (tmp_path / folder).mkdir()

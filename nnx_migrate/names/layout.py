@@ -1,0 +1,92 @@
+"""Where a project's files stand, and by which names other files import them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def importable_name(path: Path) -> str:
+    """Dotted name by the chain of `__init__.py` above a file; a script's name is its stem."""
+    return _Packages().name_of(path)
+
+
+class _Packages:
+    """Names by the folders that are packages, each looked at once."""
+
+    def __init__(self) -> None:
+        self._prefixes: dict[Path, tuple[str, ...]] = {}
+
+    def name_of(self, path: Path) -> str:
+        folder = Path(os.path.abspath(path.parent))  # noqa: PTH100  (`resolve` would follow symlinks)
+        own = () if path.name == "__init__.py" else (path.stem,)
+        return ".".join((*self._prefix(folder), *own)) or folder.name
+
+    def _prefix(self, folder: Path) -> tuple[str, ...]:
+        """The packages from the topmost down to a folder; empty for one without `__init__.py`."""
+        known = self._prefixes.get(folder)
+        if known is None:
+            is_package = (folder / "__init__.py").is_file() and folder.parent != folder
+            known = (*self._prefix(folder.parent), folder.name) if is_package else ()
+            self._prefixes[folder] = known
+        return known
+
+
+class Layout:
+    """The files of a project by their names. `names` are unique, and importable where the layout allows."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        packages = _Packages()
+        self.names = {path: packages.name_of(path) for path in paths}
+        self._tell_apart()
+        self._by_name = {name: path for path, name in self.names.items()}
+        self._by_stem: dict[str, list[Path]] = {}
+        for path in self.names:
+            stem = path.parent.name if path.name == "__init__.py" else path.stem
+            self._by_stem.setdefault(stem, []).append(path)
+        self._top_level = {name.partition(".")[0] for name in self._by_name}
+        self._found: dict[tuple[str, Path], Path | None] = {}
+
+    def _tell_apart(self) -> None:
+        """Files that share a name (scripts in different folders) get their folders in front."""
+        groups: dict[str, list[Path]] = {}
+        for path, name in self.names.items():
+            groups.setdefault(name, []).append(path)
+        for name, paths in groups.items():
+            if len(paths) > 1:
+                for path in paths:
+                    depth = len(name.split(".")) + (path.name == "__init__.py")
+                    above = path.parts[:-depth][1 if path.is_absolute() else 0 :]
+                    self.names[path] = ".".join([*above, name])
+
+    def has_package(self, name: str) -> bool:
+        """True where a top-level module or package of that name is one of the project's files."""
+        return name in self._top_level
+
+    def by_name(self, name: str) -> Path | None:
+        """The file of a unique name."""
+        return self._by_name.get(name)
+
+    def find(self, name: str, importer: Path) -> Path | None:
+        """The file that `import name` in `importer` means, whatever folder is on `sys.path`."""
+        key = name, importer.parent
+        if key not in self._found:
+            self._found[key] = self._by_name.get(name) or self._nearest(name, importer.parent)
+        return self._found[key]
+
+    def _nearest(self, name: str, folder: Path) -> Path | None:
+        parts = name.split(".")
+        best: list[tuple[int, Path]] = []
+        for path in self._by_stem.get(parts[-1], ()):
+            tail = path.parent.parts if path.name == "__init__.py" else (*path.parent.parts, path.stem)
+            if tail[-len(parts) :] != tuple(parts):
+                continue
+            root = tail[: -len(parts)]
+            if folder.parts[: len(root)] == root:  # the root would have to be a folder above the importer
+                best.append((len(root), path))
+        if not best:
+            return None
+        nearest = max(depth for depth, _ in best)
+        found = [path for depth, path in best if depth == nearest]
+        return found[0] if len(found) == 1 else None
