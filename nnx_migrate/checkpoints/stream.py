@@ -94,7 +94,7 @@ class StreamingHandler(type_handlers.TypeHandler):  # type: ignore[misc]
                 return
             try:
                 await self._write(group)
-            except BaseException as error:  # noqa: BLE001 - raised again when the others have ended
+            except BaseException as error:
                 failures.append(error)
 
     async def _write(self, group: list[tuple[Pending, Any, Any]]) -> None:

@@ -24,6 +24,7 @@ import jax  # noqa: F401  before the user's folders, which may hold modules with
 import optax  # noqa: F401
 
 from nnx_migrate.numerics.source import ModelSource
+from nnx_migrate.numerics.stubs import install_stubs
 
 Action = Callable[[ModelSource, Mapping[str, Any]], dict[str, Any]]
 
@@ -34,6 +35,7 @@ def main(job_file: str, answer_file: str, actions: Mapping[str, Action] | None =
     try:
         source = ModelSource.from_json(job["source"])
         sys.path[:0] = source.import_roots
+        install_stubs(source.stubs)
         sys.argv = ["nnx-migrate"]
         os.chdir(source.root)
         answer = (actions or _ACTIONS)[job["action"]](source, job)

@@ -44,7 +44,7 @@ class Protocol:
     """How much is run: forward passes and gradients in every mode, then `steps` optimizer steps.
 
     `steps=0` leaves training out, `gradients=False` leaves gradients and training out; both are listed as
-    skipped.
+    skipped. A model whose variables need more than `max_bytes` is not built.
     """
 
     modes: tuple[Mode, ...] = ("jit", "eager")
@@ -53,6 +53,7 @@ class Protocol:
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 1e-3
     seed: int = 0
+    max_bytes: int | None = None
 
 
 IN_ORDER = Alignment()

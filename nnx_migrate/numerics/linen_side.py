@@ -26,6 +26,10 @@ from nnx_migrate.numerics.trees import flatten, is_array, spec_of, split_arrays
 Result = TypeVar("Result")
 
 
+class TooLargeError(RuntimeError):
+    """A model that is larger than was allowed."""
+
+
 class LinenSide(Side):
     """A Linen module with the arguments of its `init` (by default those of the eval call).
 
@@ -67,6 +71,23 @@ class LinenSide(Side):
         name = canonical_class(model.__module__, model.__qualname__)
         known = [path for path in reads if path in self.leaves]
         return Description(self.kind, name, specs, known, self.streams, dict(self.leaves))
+
+    def refuse_above(self, max_bytes: int) -> None:
+        """Raises TooLargeError where the variables need more; found out without making them."""
+        arrays, rebuild = split_arrays((self.init_args, dict(self.init_kwargs)))
+
+        def init(arrays: Any) -> Any:
+            args, kwargs = rebuild(arrays)
+            keys = {name: jax.random.key(0) for name in ("params", *self.streams)}
+            return state_collections(self.model.init(keys, *args, method=self.init_method, **kwargs))
+
+        try:
+            shapes = jax.tree.leaves(jax.eval_shape(init, arrays))
+        except Exception:  # what is wrong is said when the model is built
+            return
+        needed = sum(leaf.size * leaf.dtype.itemsize for leaf in shapes)
+        if needed > max_bytes:
+            raise TooLargeError(f"its variables need {needed / 2**20:,.0f} MiB")
 
     def _init(self) -> Mapping[str, Any]:
         keys = {name: jax.random.key(i) for i, name in enumerate(("params", *self.streams))}

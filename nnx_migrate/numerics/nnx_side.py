@@ -72,6 +72,12 @@ class NNXSide(Side):
         node = submodule(self.model, path)
         return () if node is None else class_names(node)
 
+    @property
+    def classes(self) -> list[str]:
+        """See `Side.classes`."""
+        modules = (node for _, node in nnx.iter_graph(self.model) if isinstance(node, nnx.Module))
+        return sorted({class_names(node)[0] for node in modules})
+
     def _trace(self, phase: Phase, reads: dict[Path, None]) -> None:
         """Notes the order in which a call reads the model's leaves, without computing anything."""
         arrays, rebuild = split_arrays((self.inputs.args, dict(self.inputs.kwargs(phase))))

@@ -48,7 +48,10 @@ def prove_in_processes(
     with tempfile.TemporaryDirectory(prefix="nnx-migrate-") as folder:
         pair = _Pair(before, after, parameter_map, protocol, Path(folder), timeout, optimize)
         try:
-            return judge(pair.record_before, pair.record_after, pair, tolerances)
+            proof = judge(pair.record_before, pair.record_after, pair, tolerances)
+            proof.pairs, proof.specs = pair.translation.expansion.pairs, pair.translation.targets
+            proof.classes = pair.classes
+            return proof
         except MapError as error:
             return Proof([Check("transplant", "error", "; ".join(error.problems))])
 
@@ -92,6 +95,7 @@ class _Pair:
         scopes = {tuple(scope): tuple(path) for scope, path in answer["scopes"]}
         expansion = Expansion([_pair_from_json(raw) for raw in answer["pairs"]], scopes)
         self.translation = Translation(expansion, self.description.specs)
+        self.classes = frozenset(answer["classes"])
         return recording
 
     def variables(self, leaves: Leaves) -> Leaves:
@@ -130,6 +134,8 @@ def run_before(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
     """The first side, in its own process."""
     side = side_of(source)
     protocol = _protocol(job)
+    if protocol.max_bytes is not None and isinstance(side, LinenSide):
+        side.refuse_above(protocol.max_bytes)
     description = side.describe()
     description.leaves = perturb(to_numpy(description.leaves), protocol.seed)
     side.load(description.leaves)
@@ -165,6 +171,7 @@ def run_after(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "pairs": [_pair_to_json(pair) for pair in expansion.pairs],
         "scopes": [[list(scope), list(path)] for scope, path in expansion.scopes.items()],
+        "classes": side.classes,
     }
 
 
@@ -178,6 +185,12 @@ def side_of(source: ModelSource) -> Side:
         source.method,
         None if source.output is None else names.evaluate(source.output),
     )
+    side = _build(source, names, inputs)
+    side.streams = tuple(dict.fromkeys([*side.streams, *source.streams]))
+    return side
+
+
+def _build(source: ModelSource, names: SourceNamespace, inputs: Inputs) -> Side:
     if source.kind == "nnx":
         build: Callable[[nnx.Rngs], nnx.Module] = lambda rngs: names.evaluate(source.model, rngs=rngs)  # noqa: E731
         return NNXSide(build, inputs, source.mode_flags)

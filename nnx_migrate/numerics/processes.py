@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,8 @@ def run_child(
             raise ChildError(f"{job['action']} took longer than {timeout:g} s") from error
         if not answer.exists():
             tail = "\n".join(done.stderr.strip().splitlines()[-8:])
+            if done.returncode == -signal.SIGKILL:
+                raise ChildError(f"{job['action']} was killed, as happens when memory runs out")
             raise ChildError(f"{job['action']} ended with exit code {done.returncode}\n{tail}")
         result: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     if "error" in result:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nnx_migrate.numerics.compare import LeafComparison
+from nnx_migrate.numerics.map_expansion import LeafPair, LeafSpec
+from nnx_migrate.numerics.map_patterns import Path
 
 Status = Literal["equal", "close", "different", "error", "skipped"]
 
@@ -38,10 +42,17 @@ class Check:
 
 @dataclass
 class Proof:
-    """The result for one pair of models. `notes` hold what a reader should know beside the verdict."""
+    """The result for one pair of models. `notes` hold what a reader should know beside the verdict.
+
+    `pairs` say which leaf became which, `specs` what the leaves of the second side are, and `classes` (keys of
+    the parameter map) which classes its modules have; empty where the comparison did not get that far.
+    """
 
     checks: list[Check] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    pairs: Sequence[LeafPair] = ()
+    specs: Mapping[Path, LeafSpec] = field(default_factory=dict)
+    classes: frozenset[str] = frozenset()
 
     @property
     def verdict(self) -> Status:
@@ -59,9 +70,27 @@ class Proof:
         """What was not compared; every entry has its reason."""
         return [check for check in self.checks if check.status == "skipped"]
 
+    @property
+    def parameters(self) -> int:
+        """How many trainable numbers the model has."""
+        return sum(math.prod(spec.shape) for spec in self.specs.values() if spec.kind == "params")
+
     def to_json(self) -> dict[str, Any]:
         """For reports."""
-        return {"verdict": self.verdict, "checks": [c.to_json() for c in self.checks], "notes": self.notes}
+        return {
+            "verdict": self.verdict,
+            "parameters": self.parameters,
+            "checks": [c.to_json() for c in self.checks],
+            "notes": self.notes,
+            "parameter_map": [
+                {
+                    "linen": ["/".join(path) for path in pair.linen],
+                    "nnx": ["/".join(path) for path in pair.nnx],
+                    "transform": pair.transform.to_json(),
+                }
+                for pair in self.pairs
+            ],
+        }
 
     def __str__(self) -> str:
         lines = [f"verdict: {self.verdict}"]

@@ -62,6 +62,11 @@ class Side(ABC):
         """The keys of the class (and bases) of the submodule at an NNX path; () where that cannot be told."""
         return ()
 
+    @property
+    def classes(self) -> list[str]:
+        """The keys of the classes of all its modules, where they can be told."""
+        return []
+
     def load(self, leaves: Mapping[Path, Any]) -> None:
         """Takes over checked leaves (see `transplant`), to be used by the calls that follow."""
         self.leaves = {path: _like(value, leaves[path]) for path, value in self.leaves.items()}

@@ -15,8 +15,9 @@ class ModelSource:
     `setup` holds statements (imports); all else are expressions, in which `jax`, `jnp`, `np`, `flax`, `nn`,
     `nnx` and the names of `setup` are known, and in `model` of the NNX kind also `rngs`. `sys_path` is
     relative to `root`. `init_*` default to the eval call. `train_kwargs` is None where the model has no train
-    flag. `output` is an expression for a function that picks what to compare. The code is the user's own and
-    runs with the user's rights.
+    flag. `output` is an expression for a function that picks what to compare. `streams` are random streams to
+    offer beside those that the model is found to need; modules below `stubs` are replaced where they are not
+    installed. The code is the user's own and runs with the user's rights.
     """
 
     kind: Literal["linen", "nnx"]
@@ -34,6 +35,8 @@ class ModelSource:
     output: str | None = None
     mode_flags: bool = False
     sys_path: tuple[str, ...] = (".",)
+    streams: tuple[str, ...] = ()
+    stubs: tuple[str, ...] = ()
 
     @property
     def import_roots(self) -> list[str]:
@@ -43,7 +46,7 @@ class ModelSource:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ModelSource:
         """From a JSON object; raises TypeError for unknown keys."""
-        tuples = {"args", "init_args", "mutable", "sys_path"}
+        tuples = {"args", "init_args", "mutable", "sys_path", "streams", "stubs"}
         unknown = set(document) - {f.name for f in fields(cls)}
         if unknown:
             raise TypeError(f"unknown keys of a model source: {', '.join(sorted(unknown))}")

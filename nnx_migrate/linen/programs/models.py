@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from nnx_migrate.linen.model import LinenProgram
 from nnx_migrate.names.modules import Module
@@ -24,7 +25,8 @@ _LIBRARIES = {"jax": "jax", "jax.numpy": "jnp", "numpy": "np", "flax": "flax", "
 class FoundModel:
     """A model with its constructor arguments and inputs as source text, in terms of jax, jnp and np.
 
-    `arguments` are those of `__call__` by name, in order; `flags` the ones among them that switch training.
+    `arguments` are those of `__call__` by name, the first `positional` of them in its order; `flags` the ones
+    that switch training.
     """
 
     key: str
@@ -32,6 +34,7 @@ class FoundModel:
     name: str
     constructor: str
     arguments: dict[str, str]
+    positional: int
     flags: dict[str, bool] = field(default_factory=dict)
 
     def keywords(self, train: bool) -> dict[str, str]:
@@ -74,9 +77,11 @@ def _model(
     flags = {
         name: name in TRAIN_FLAGS for name in method.parameters if name in TRAIN_FLAGS or name in EVAL_FLAGS
     }
-    arguments = {name: text for name, text in bound.items() if name not in flags}
+    leading = list(takewhile(lambda name: name in bound and name not in flags, method.parameters))
+    others = [name for name in bound if name not in flags and name not in leading]
+    arguments = {name: bound[name] for name in [*leading, *others]}
     name = class_key(cls).partition(":")[2]
-    return FoundModel(class_key(cls), cls.module.name, name, constructor, arguments, flags)
+    return FoundModel(class_key(cls), cls.module.name, name, constructor, arguments, len(leading), flags)
 
 
 def _value(node: ast.expr, module: Module) -> ast.expr | None:

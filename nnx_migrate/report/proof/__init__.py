@@ -1,0 +1,1 @@
+"""How the results of `verify` are shown: one module per output format."""

@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+
+from nnx_migrate.verification.cases import Case, Cases
+from nnx_migrate.verification.listed import read_listed
+
+MODEL = """
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class Net(nn.Module):
+    width: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, context=None, mask=None, train: bool = False):
+        x = nn.Dense(self.width, dtype=self.dtype)(x)
+        return x if mask is None else x * mask
+
+
+def main():
+    net = Net(8)
+    return net.init(jax.random.key(0), jnp.ones((2, 3)), mask=jnp.ones((2, 8)), train=False)
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "models.py").write_text(MODEL)
+    return tmp_path
+
+
+def cases(project: Path, facts=None, tables=()) -> dict[str, Case]:
+    return {c.title: c for c in Cases(project, project, facts or {}, [read_listed(t) for t in tables])}
+
+
+def test_a_found_model_in_its_dtype_and_in_bfloat16(project):
+    found = cases(project)
+    assert list(found) == ["models:Net", "models:Net (bfloat16)"]
+    case = found["models:Net"]
+    assert case.before is not None and case.after is not None
+    assert case.before.model == "Net(8)"
+    assert case.before.args == ("jnp.ones((2, 3))",)
+    assert case.before.eval_kwargs == {"mask": "jnp.ones((2, 8))", "train": "False"}
+    assert case.before.train_kwargs == {"mask": "jnp.ones((2, 8))", "train": "True"}
+    assert found["models:Net (bfloat16)"].before.model == "Net(8, dtype=jnp.bfloat16)"
+
+
+def test_what_was_not_converted_is_linen_on_both_sides(project):
+    assert cases(project)["models:Net"].after.kind == "linen"
+
+
+@pytest.mark.parametrize("size", [{"path": ["x"]}, {"path": ["inputs"], "index": 0}])
+def test_sizes_come_from_the_inputs_by_name_or_place(project, size):
+    facts = {"models:Net": {"sizes": [{"name": "in_features", "axis": -1, **size}], "rngs": True}}
+    after = cases(project, facts)["models:Net"].after
+    assert after.kind == "nnx"
+    assert after.model == "Net(8, in_features=(jnp.ones((2, 3))).shape[-1], rngs=rngs)"
+
+
+def test_a_size_that_no_input_tells_is_said(project):
+    facts = {"models:Net": {"sizes": [{"name": "n", "axis": -1, "path": ["context"]}], "rngs": True}}
+    assert "no input tells the size 'n'" in cases(project, facts)["models:Net"].missing
+
+
+def test_listed_models_come_first_and_replace_found_ones(project):
+    table = {"model": "models:Net", "args": "4", "inputs": ["f32[1,5]"], "train_flag": "train"}
+    facts = {"models:Net": {"sizes": [], "rngs": False}}
+    found = cases(project, facts, [table])
+    assert found["models:Net"].before.model == "Net(4)"
+    assert found["models:Net"].after.model == "Net(4)"
+    assert "(1,5,)" in found["models:Net"].before.args[0]
+
+
+def test_listed_arguments_for_the_converted_class(project):
+    table = {
+        "model": "models:Net",
+        "args": "4",
+        "nnx_args": "4, in_features=5, rngs=rngs",
+        "inputs": ["f32[1,5]"],
+    }
+    found = cases(project, {"models:Net": {}}, [table])
+    assert list(found) == ["models:Net"]
+    assert found["models:Net"].after.model == "Net(4, in_features=5, rngs=rngs)"
