@@ -6,7 +6,7 @@ import ast
 from typing import Any, Literal
 
 from nnx_migrate.linen.dims import Dim, same
-from nnx_migrate.linen.interpreter.convert import as_dim, input_array
+from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Control, Phi
@@ -126,13 +126,46 @@ def phi(frame: Frame, name: str, node: ast.AST, first: Dim, second: Dim, *, is_l
         return first
     if not second.known:
         return second
-    if frame.foreign:
-        return Dim.unknown("a size that depends on how another module is configured")
+    if frame.foreign or not isinstance(node, ast.If | ast.For | ast.While):
+        return _choice(frame, node, first, second)
     key = ("phi", id(node), frame.context, first, second)
     number = frame.session.number_of(key)
     found = Phi(number, name, node, (first, second), is_loop)
     frame.session.facts.phis.setdefault(number, found)
     return Dim.size(frame.session.facts.phis[number].token)
+
+
+def _choice(frame: Frame, node: ast.AST, first: Dim, second: Dim) -> Dim:
+    """A size that no statement of the constructor could assign, as a conditional expression."""
+    condition = frame.session.conditions.get((frame.context, node))
+    if condition is None:
+        return Dim.unknown("a size that depends on how another module is configured")
+    escaped = condition.replace("{", "{{").replace("}", "}}")
+    return Dim.opaque(f"({{0}} if {escaped} else {{1}})", first, second)
+
+
+def remember_condition(frame: Frame, node: ast.AST, value: Any) -> None:
+    """Remember the condition of a branch, where the constructor can compute it."""
+    text = text_of(value)
+    if text is not None and isinstance(value, Expr | Dim):
+        frame.session.conditions[frame.context, node] = text
+    else:
+        frame.session.conditions.pop((frame.context, node), None)
+
+
+def remember_return(frame: Frame, statement: ast.Return) -> None:
+    """Remember under which condition a function ends here, if the constructor can compute that."""
+    texts: list[str] = []
+    for control in frame.controls[frame.outer_controls :]:
+        if control.branch == "after":
+            continue  # what came before has returned something else
+        condition = frame.session.conditions.get((frame.context, control.node))
+        if condition is None or control.branch not in ("body", "orelse"):
+            return
+        texts.append(condition if control.branch == "body" else f"not ({condition})")
+    if texts:
+        joined = texts[0] if len(texts) == 1 else " and ".join(f"({text})" for text in texts)
+        frame.session.conditions[frame.context, statement] = joined
 
 
 __all__ = ["Expr", "branch", "join", "join_envs", "phi"]

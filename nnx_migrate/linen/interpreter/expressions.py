@@ -344,7 +344,31 @@ def _compare(frame: Frame, node: ast.Compare) -> Any:
         left = right
     if isinstance(result, bool | Array):
         return result
+    if frame.foreign and len(node.ops) == 1:
+        return _compared(node.ops[0], evaluate(frame, node.left), left)
     return static_or_unknown(frame, node, "bool", "a comparison that can't be decided")
+
+
+_COMPARISONS: dict[type[ast.cmpop], str] = {
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Is: "is",
+    ast.IsNot: "is not",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.In: "in",
+    ast.NotIn: "not in",
+}
+
+
+def _compared(op: ast.cmpop, left: Any, right: Any) -> Any:
+    """A comparison in another module's code, as an expression over what that module was given."""
+    texts = [text_of(value) for value in (left, right)]
+    if None in texts:
+        return Unknown("a comparison that can't be decided")
+    return Expr(f"{_wrapped(str(texts[0]))} {_COMPARISONS[type(op)]} {_wrapped(str(texts[1]))}", "bool")
 
 
 def compare(frame: Frame, op: ast.cmpop, left: Any, right: Any) -> Any:
@@ -429,7 +453,9 @@ def _identical(left: Any, right: Any) -> bool | None:
 
 
 def _conditional(frame: Frame, node: ast.IfExp) -> Any:
-    decided = truth(evaluate(frame, node.test))
+    condition = evaluate(frame, node.test)
+    decided = truth(condition)
+    control.remember_condition(frame, node, condition)
     if decided is not None:
         if not frame.foreign:
             frame.session.facts.decided[frame.context, node] = decided

@@ -63,6 +63,8 @@ class Session:
     input_tuples: set[tuple[str | int, ...]] = field(default_factory=set)
     inputs_seen: dict[tuple[str | int, ...], None] = field(default_factory=dict)
     results: dict[Any, Any] = field(default_factory=dict)  # what methods of other classes return
+    # conditions that the constructor can compute, as text: those of branches, and those of early returns
+    conditions: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)
 
     def next_number(self) -> int:
         """A number for a site, loop variable, phi or local."""
@@ -99,6 +101,9 @@ class Frame:
     outside: bool = False  # a function of the same file, but not of the class
     ended: bool = False
     jumps: list[tuple[ast.stmt, Env]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.outer_controls = len(self.controls)  # those around the call of the function
 
     def lookup(self, name: str) -> Slot | None:
         """A local or enclosing variable."""

@@ -8,7 +8,14 @@ from typing import Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter import attributes
-from nnx_migrate.linen.interpreter.control import branch, join, join_envs, local
+from nnx_migrate.linen.interpreter.control import (
+    branch,
+    join,
+    join_envs,
+    local,
+    remember_condition,
+    remember_return,
+)
 from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.expressions import binary, evaluate, rank_needed, truth
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
@@ -262,7 +269,9 @@ def _as_load(target: ast.expr) -> ast.expr:
 
 
 def _if(frame: Frame, statement: ast.If) -> None:
-    decided = truth(evaluate(frame, statement.test))
+    condition = evaluate(frame, statement.test)
+    decided = truth(condition)
+    remember_condition(frame, statement, condition)
     if decided is not None:
         if not frame.foreign:
             frame.session.facts.decided[frame.context, statement] = decided
@@ -328,6 +337,7 @@ def _only_raises(body: Sequence[ast.stmt]) -> bool:
 def _return(frame: Frame, statement: ast.Return) -> None:
     value = evaluate(frame, statement.value) if statement.value is not None else None
     frame.returns.append((value, statement))
+    remember_return(frame, statement)
     frame.ended = True
 
 

@@ -358,8 +358,8 @@ class BodyEditor:
 
 def _is_size(node: ast.expr) -> bool:
     """Whether an expression is made of shapes, sizes and arithmetic alone, so that nothing misses it."""
-    if isinstance(node, ast.Attribute):
-        return node.attr in ("shape", "ndim", "size")
+    if isinstance(node, ast.Attribute) and node.attr in ("shape", "ndim", "size"):
+        return True
     if isinstance(node, ast.Subscript):
         return _is_size(node.value) and _is_size(node.slice)
     if isinstance(node, ast.Tuple | ast.List):
@@ -372,7 +372,12 @@ def _is_size(node: ast.expr) -> bool:
         return all(part is None or _is_size(part) for part in (node.lower, node.upper, node.step))
     if isinstance(node, ast.Starred):
         return _is_size(node.value)
-    return isinstance(node, ast.Name | ast.Constant)
+    if isinstance(node, ast.IfExp | ast.BoolOp | ast.Compare):
+        return all(_is_size(n) for n in ast.iter_child_nodes(node) if isinstance(n, ast.expr))
+    is_field = (
+        isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    )
+    return is_field or isinstance(node, ast.Name | ast.Constant)
 
 
 def rng_attribute(stream: str) -> str:

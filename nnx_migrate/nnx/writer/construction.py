@@ -22,6 +22,7 @@ from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.spread import display_behind
+from nnx_migrate.nnx.writer.text import unwrapped
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
@@ -127,7 +128,7 @@ class ConstructionWriter:
             if not same(first, other):
                 detail = f"`{describe(site)}` gets inputs of size `{first.text()}` and `{other.text()}`"
                 raise Refuse("sizes-differ", detail, site.call)
-        return self.renderer.dim(first, site.call)
+        return unwrapped(self.renderer.dim(first, site.call))
 
     # ---- classes of the project -------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Phi, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import Iterated, ModuleList
+from nnx_migrate.linen.values import Iterated, Layer, ModuleList, Partial
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
@@ -95,7 +95,7 @@ class SetupWriter:
         start = self.source.line_start(self._first_line(body[0]))
         end = self.source.line_start((body[-1].end_lineno or 0) + 1)
         edits = sorted(
-            (found for statement in body for found in replacements(self.source, statement, self._replace)),
+            (found for statement in body for found in self._edits(statement)),
             key=lambda e: e[0],
         )
         pieces: list[str] = []
@@ -105,6 +105,30 @@ class SetupWriter:
             position = last
         pieces.append(self.source.text[position:end])
         return "".join(pieces)
+
+    def _edits(self, statement: ast.stmt) -> list[tuple[int, int, str]]:
+        if not self._only_constructs(statement):
+            return replacements(self.source, statement, self._replace)
+        start = self.source.line_start(statement.lineno)
+        return [(start, self.source.line_start((statement.end_lineno or 0) + 1), "")]
+
+    def _only_constructs(self, statement: ast.stmt) -> bool:
+        """Whether a statement names a layer or a partial of one that only constructions read."""
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+            return False
+        value = self.analysis.facts.values.get(((), statement.value))
+        if value is None:
+            value = next(
+                (v for (_, n), v in self.analysis.facts.values.items() if n is statement.value), None
+            )
+        while isinstance(value, Partial):
+            value = value.func
+        if not isinstance(value, Layer) or statement.value in self.writer.partials:
+            return False
+        name = statement.targets[0].id
+        made = {n for call in self.sites for n in ast.walk(call)}
+        loads = [n for n in ast.walk(self.setup.node) if isinstance(n, ast.Name) and n.id == name]
+        return all(n in made or n is statement.targets[0] for n in loads)
 
     def _first_line(self, statement: ast.stmt) -> int:
         """The first line of the body, comments above the first statement included."""

@@ -49,6 +49,19 @@ def one_line(text: str) -> str:
     return re.sub(r",? ([)\]}])", lambda m: m.group(1), joined)
 
 
+def unwrapped(text: str) -> str:
+    """An expression without the parentheses around all of it, which an argument doesn't need."""
+    if not (text.startswith("(") and text.endswith(")")):
+        return text
+    depth = 0
+    for index, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
+        if depth == 0 and index < len(text) - 1:
+            return text
+    inner = text[1:-1]
+    return text if "," in inner or "'" in inner or '"' in inner or " for " in inner else inner
+
+
 def call_text(
     callee: str, arguments: list[str], indent: str, prefix: str, limit: int, suffix: str = ""
 ) -> str:
