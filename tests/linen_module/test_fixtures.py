@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
-from flax import nnx
 
-from nnx_migrate.numerics.inputs import Inputs, Protocol
+from nnx_migrate.numerics.inputs import Protocol
 from nnx_migrate.numerics.judging import Tolerances
-from nnx_migrate.numerics.linen_side import LinenSide
 from nnx_migrate.numerics.modules import IsolatedTree, load_file
-from nnx_migrate.numerics.nnx_side import NNXSide
 from nnx_migrate.numerics.proof import prove
 from tests.linen_module.fixture import Case, cases, convert, folders
-
-
-def normal(*shape: int) -> jax.Array:
-    return jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
-
-
-def integers(high: int, *shape: int) -> jax.Array:
-    return jnp.asarray(np.random.default_rng(0).integers(0, high, size=shape), jnp.int32)
+from tests.linen_module.sides import linen_side, nnx_side, value
 
 
 @pytest.mark.parametrize("folder", folders(), ids=lambda folder: folder.name)
@@ -43,25 +29,10 @@ def test_after_computes_the_same(case: Case) -> None:
     before = load_file(case.folder / "before.py", "before")
     with IsolatedTree(case.folder).active():
         after = load_file(case.folder / "after.py", "before")
-    names: dict[str, Any] = {"jnp": jnp, "jax": jax, "np": np, "normal": normal, "integers": integers}
-
-    def value(text: str, **more: Any) -> Any:
-        return eval(text, {**names, **more})
-
-    inputs = Inputs(
-        tuple(value(text) for text in case.args),
-        {name: value(text) for name, text in case.eval.items()},
-        None if case.train is None else {name: value(text) for name, text in case.train.items()},
-        case.method,
-    )
-
-    def build(rngs: nnx.Rngs) -> nnx.Module:
-        return value(case.nnx_model, rngs=rngs, **vars(after))
-
     tolerances: Tolerances | None = value(case.tolerance) if case.tolerance else None
     proof = prove(
-        LinenSide(value(case.model, **vars(before)), inputs),
-        NNXSide(build, inputs),
+        linen_side(case, before),
+        nnx_side(case, after),
         conversions.parameter_map,
         Protocol(modes=("jit",), steps=3),
         tolerances,

@@ -1,0 +1,158 @@
+"""Does the proof catch broken migrations? Breaks the fixture pairs in every way that `mutants` knows.
+
+    python -m benchmarks.mutations [FIXTURE...] [--limit N] [--seed N] [--json]
+
+For each model of the class fixtures, `after.py` gets one mistake at a time and is compared with `before.py`. A
+mutant is caught if the comparison fails or the code raises. Survivors are printed: each is either a hole in the
+proof or a change that changes no number (exit code 1 while there are any).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+from benchmarks.mutants import Mutant, mutants
+from nnx_migrate.numerics.inputs import Alignment, Protocol
+from nnx_migrate.numerics.judging import judge
+from nnx_migrate.numerics.map_expansion import MapError
+from nnx_migrate.numerics.modules import IsolatedTree, load_file
+from nnx_migrate.numerics.perturb import perturb
+from nnx_migrate.numerics.phases import record
+from nnx_migrate.numerics.proof import trainable
+from nnx_migrate.numerics.recording import Description, Recording
+from nnx_migrate.numerics.results import Check, Proof
+from nnx_migrate.numerics.transplant import Translation, correspond, move
+from nnx_migrate.numerics.trees import to_numpy
+from tests.linen_module.fixture import Case, cases, convert
+from tests.linen_module.sides import linen_side, nnx_side
+
+PROTOCOL = Protocol(modes=("jit",), steps=0)
+
+
+@dataclass
+class Baseline:
+    """The Linen side of a model, its recordings made once."""
+
+    case: Case
+
+    def __post_init__(self) -> None:
+        _, conversions = convert(self.case.folder / "before.py")
+        self.map = conversions.parameter_map
+        self.side = linen_side(self.case, load_file(self.case.folder / "before.py", "before"))
+        self.description: Description = self.side.describe()
+        self.leaves = perturb(to_numpy(self.description.leaves))
+        self.side.load(self.leaves)
+
+    @cached_property
+    def _in_order(self) -> Recording:
+        return record(self.side, trainable(self.description.specs), PROTOCOL, Alignment())
+
+    def record(self, alignment: Alignment) -> Recording:
+        """What the Linen side computes."""
+        if alignment == Alignment():
+            return self._in_order
+        return record(self.side, trainable(self.description.specs), PROTOCOL, alignment)
+
+    def prove(self, text: str) -> Proof:
+        """Compares with another version of `after.py`. Raises what that raises when it is imported or built."""
+        with tempfile.TemporaryDirectory() as name, IsolatedTree(self.case.folder).active():
+            file = Path(name) / "mutant.py"
+            file.write_text(text, encoding="utf-8")
+            side = nnx_side(self.case, load_file(file, "before"))
+            description = side.describe()
+            try:
+                expansion = correspond(self.description, description, self.map, side.class_of)
+            except MapError as error:
+                return Proof([Check("transplant", "error", "; ".join(error.problems))])
+            side.load(move(expansion, self.leaves, description.specs))
+            return judge(
+                self.record,
+                lambda alignment: record(side, trainable(description.specs), PROTOCOL, alignment),
+                Translation(expansion, description.specs),
+            )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a mutant: the first sign of the mistake, empty for a survivor."""
+
+    case: Case
+    mutant: Mutant
+    sign: str
+
+
+def try_case(case: Case, limit: int, seed: int) -> Iterator[Outcome]:
+    """Breaks one model in up to `limit` ways (all of them where it is 0)."""
+    text = (case.folder / "after.py").read_text(encoding="utf-8")
+    found = mutants(text)
+    if limit and len(found) > limit:
+        found = random.Random(f"{seed}{case}").sample(found, limit)
+    baseline = Baseline(case)
+    unbroken = baseline.prove(text)
+    assert unbroken.proven, f"{case}: not equal to begin with: {unbroken}"
+    for mutant in found:
+        yield Outcome(case, mutant, first_sign(baseline, mutant))
+
+
+def first_sign(baseline: Baseline, mutant: Mutant) -> str:
+    """Which comparison shows the mistake first, or what it raises; empty if nothing does."""
+    try:
+        proof = baseline.prove(mutant.text)
+    except Exception as error:  # a mistake that stops the program is seen by anybody
+        return type(error).__name__
+    return next((c.name for c in proof.checks if c.status in ("different", "error")), "")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("fixtures", nargs="*")
+    parser.add_argument("--limit", type=int, default=0, help="at most so many for each model")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    start, outcomes = time.monotonic(), []
+    for case in cases():
+        if not options.fixtures or case.folder.name in options.fixtures:
+            outcomes += list(try_case(case, options.limit, options.seed))
+    survivors = [o for o in outcomes if not o.sign]
+    document: dict[str, Any] = {
+        "mutants": len(outcomes),
+        "caught": len(outcomes) - len(survivors),
+        "kinds": len({o.mutant.kind for o in outcomes}),
+        "first signs": dict(Counter(o.sign for o in outcomes if o.sign).most_common()),
+        "survivors": [f"{o.case}: {o.mutant}" for o in survivors],
+        "seconds": round(time.monotonic() - start),
+    }
+    if options.json:
+        print(json.dumps(document, indent=2))
+    else:
+        share = document["caught"] / max(1, len(outcomes))
+        print(
+            f"{document['caught']} of {len(outcomes)} mutants of {document['kinds']} kinds caught ({share:.1%})"
+        )
+        for sign, count in document["first signs"].items():
+            print(f"  {count:4} by {sign}")
+        for line in document["survivors"]:
+            print(f"  survived: {line}")
+    return 1 if survivors or not outcomes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
