@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from nnx_migrate.sources.text import Edit, SourceText
 
@@ -161,7 +162,7 @@ def swapped_modules(node: ast.AST, source: SourceText) -> Iterator[Proposal]:
             if isinstance(target, ast.Attribute) and "rngs" in source.segment(statement.value):
                 made.setdefault(source.segment(statement.value), []).append((target.attr, statement))
     for places in made.values():
-        for (name, _), (other, statement) in zip(places, places[1:], strict=False):
+        for (name, _), (other, statement) in pairwise(places):
             yield "one module used twice", statement.value, f"self.{name}"
             if statement.end_lineno == statement.lineno:
                 both = f"{source.segment(statement)}; self.{name}, self.{other} = self.{other}, self.{name}"
@@ -217,12 +218,13 @@ OPERATORS: tuple[Operator, ...] = (
 
 
 def _is_array_math(node: ast.BinOp) -> bool:
-    """Not the arithmetic of sizes in a constructor: something is called or read from a variable."""
-    return not any(
-        isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id == "self"
-        and not any(isinstance(call, ast.Call | ast.Subscript) for call in ast.walk(node))
-        for part in ast.walk(node)
-    ) and not any(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in ast.walk(node))  # fmt: skip
+    """Not the arithmetic of sizes: something is called, indexed, or neither a number nor an attribute."""
+    operands = [part for part in ast.walk(node) if isinstance(part, ast.expr) and part is not node]
+    if any(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in operands):
+        return False
+    return any(isinstance(part, ast.Call | ast.Subscript) for part in operands) or all(
+        isinstance(part, ast.Name | ast.BinOp) for part in operands
+    )
 
 
 def _in_call(node: ast.Return, source: SourceText) -> bool:

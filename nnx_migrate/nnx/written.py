@@ -15,7 +15,8 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import LINEN, canonical
 from nnx_migrate.names.project import Project
-from nnx_migrate.names.scopes import Scope, Scopes, build_scopes, dotted
+from nnx_migrate.names.scope_builder import build_scopes
+from nnx_migrate.names.scopes import Scope, Scopes, dotted
 from nnx_migrate.nnx.layers import function
 from nnx_migrate.sources.text import Edit, SourceText
 
