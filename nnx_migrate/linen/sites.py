@@ -111,6 +111,7 @@ class VariableSite:
     stored: str = ""
     attribute: str = ""
     value: Any = None
+    is_reference: bool = False  # made by `self.variable`: the code reads and writes its `.value`
 
     @property
     def is_param(self) -> bool:
@@ -148,6 +149,28 @@ class LoopVariable:
     node: ast.AST
 
 
+@dataclass(frozen=True)
+class Write:
+    """`variable.value = ...`; `after_init` if the code around it isn't reached while the model is initialised."""
+
+    variable: VariableSite
+    target: ast.AST
+    context: Context
+    controls: tuple[Control, ...]
+    after_init: bool
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """`self.has_variable(collection, name)`."""
+
+    collection: str
+    name: str
+    node: ast.AST
+    context: Context
+    controls: tuple[Control, ...]
+
+
 @dataclass
 class Facts:
     """Everything recorded while a class was interpreted."""
@@ -169,6 +192,13 @@ class Facts:
     arguments: dict[tuple[Context, str], tuple[Context, ast.expr]] = field(default_factory=dict)
     methods_reached: set[str] = field(default_factory=set)
     rng_calls: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # make_rng call -> stream
+    init_rngs: dict[tuple[Context, ast.AST], str] = field(
+        default_factory=dict
+    )  # those in variables' initializers
+    writes: list[Write] = field(default_factory=list)
+    lookups: list[Lookup] = field(default_factory=list)
+    sown: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # sow call -> name
+    only_initial: list[ast.AST] = field(default_factory=list)  # code that only an initialisation reaches
 
     def ordered_sites(self) -> Iterator[Site]:
         """Sites in construction order."""

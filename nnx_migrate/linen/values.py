@@ -167,3 +167,11 @@ class VariableValue:
 
     site: Any
     value: Any
+
+
+@dataclass(frozen=True)
+class InitFlag:
+    """A condition that tells a model's initialisation from later calls: what it is in each (None: can't be told)."""
+
+    initially: bool | None
+    later: bool | None

@@ -13,6 +13,7 @@ from nnx_migrate.linen.interpreter.expressions import evaluate, static_or_unknow
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import call_closure, call_method
 from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.interpreter.variables import module_api
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
 from nnx_migrate.linen.values import (
@@ -214,16 +215,12 @@ def _method(
         method = frame.session.cls.method(name)
         if method is not None:
             return call_method(frame, method, args, kwargs, node)
-        return modules.module_api(frame, name, args, kwargs, node)
+        return module_api(frame, name, args, kwargs, node)
     if isinstance(value, SuperValue):
         method = frame.session.cls.method_after(value.owner, name)
         if method is not None:
             return call_method(frame, method, args, kwargs, node)
-        return (
-            None
-            if name in ("setup", "__post_init__")
-            else modules.module_api(frame, name, args, kwargs, node)
-        )
+        return None if name in ("setup", "__post_init__") else module_api(frame, name, args, kwargs, node)
     if isinstance(value, Instance):
         return modules.call_instance(frame, value, args, kwargs, node, name)
     if isinstance(value, FieldModule):

@@ -11,12 +11,14 @@ from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter import attributes, control
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, text_of
 from nnx_migrate.linen.interpreter.frame import Frame, NeedRank
+from nnx_migrate.linen.interpreter.initialisation import combined, negated, only_initially
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.values import (
     Closure,
     Expr,
+    InitFlag,
     Input,
     Instance,
     Iterated,
@@ -279,6 +281,8 @@ def _as_shape(value: Any) -> Shape | None:
 def _unary(frame: Frame, node: ast.UnaryOp) -> Any:
     value = evaluate(frame, node.operand)
     if isinstance(node.op, ast.Not):
+        if isinstance(value, InitFlag):
+            return negated(value)
         decided = truth(value)
         if decided is not None:
             return not decided
@@ -304,6 +308,8 @@ def truth(value: Any) -> bool | None:
         return bool(value)
     if isinstance(value, Closure | Instance | ModuleList):
         return True
+    if isinstance(value, InitFlag):
+        return value.later
     return None
 
 
@@ -311,10 +317,13 @@ def _boolean(frame: Frame, node: ast.BoolOp) -> Any:
     """`a and b`, `a or b`: the first value that decides, else a join."""
     is_or = isinstance(node.op, ast.Or)
     values: list[Any] = []
-    for operand in node.values:
+    for index, operand in enumerate(node.values):
         value = evaluate(frame, operand)
         decided = truth(value)
         values.append(value)
+        if isinstance(value, InitFlag):
+            rest = node.values[index + 1 :]
+            return combined([*values, *(evaluate(frame, other) for other in rest)], is_or)
         if decided is not None and decided == is_or:
             break
         if decided is not None:
@@ -386,7 +395,7 @@ def compare(frame: Frame, op: ast.cmpop, left: Any, right: Any) -> Any:
         if a is not None and b is not None:
             outcome = same(a, b)
         elif isinstance(left, Shape) or isinstance(right, Shape):
-            outcome = _same_shapes(left, right)
+            outcome = same_shapes(left, right)
         elif isinstance(left, str | bool | None | float | tuple) and isinstance(
             right, str | bool | None | float | tuple
         ):
@@ -422,7 +431,7 @@ def _contains_symbol(value: Any) -> bool:
     return isinstance(value, Dim | Expr | Unknown | Input)
 
 
-def _same_shapes(left: Any, right: Any) -> bool | None:
+def same_shapes(left: Any, right: Any) -> bool | None:
     """Whether two shapes are equal: an unknown rank only matters where the leads differ."""
     a = left if isinstance(left, Shape) else _as_shape(left)
     b = right if isinstance(right, Shape) else _as_shape(right)
@@ -457,6 +466,8 @@ def _conditional(frame: Frame, node: ast.IfExp) -> Any:
     decided = truth(condition)
     control.remember_condition(frame, node, condition)
     if decided is not None:
+        if isinstance(condition, InitFlag):
+            only_initially(frame, [node.orelse if decided else node.body])
         if not frame.foreign:
             frame.session.facts.decided[frame.context, node] = decided
         return evaluate(frame, node.body if decided else node.orelse)

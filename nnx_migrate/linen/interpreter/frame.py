@@ -50,6 +50,7 @@ class Session:
     attributes: Env = field(default_factory=dict)
     deadline: float = field(default_factory=lambda: time.process_time() + BUDGET_SECONDS)
     recording: bool = True
+    after_init: bool = False  # the code at hand isn't reached while the model is initialised
     depth: int = 0
     numbers: int = 0
     entry: str = ""  # the method of the class that is being followed

@@ -1,21 +1,20 @@
-"""Submodules: constructing them, calling them, and what `self.param` and its kin return."""
+"""Submodules: constructing them, calling them."""
 
 from __future__ import annotations
 
 import ast
 from typing import Any
 
-from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
-from nnx_migrate.linen.interpreter.convert import as_dim, effect_value
+from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.expressions import evaluate, static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.sites import LayerCall, Site, VariableSite
+from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.values import (
     ClassRef,
     FieldFactory,
@@ -206,60 +205,6 @@ def linen_function(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Ca
     if node is not None and is_static(frame, node):
         return static_or_unknown(frame, node)
     return Unknown(f"`nn.{name}` isn't modelled")
-
-
-# ---- the module's own API ----------------------------------------------------------------------------------
-
-
-def module_api(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
-    """`self.param`, `self.variable`, `self.make_rng`, `self.sow` ..."""
-    if name == "param" and node is not None:
-        return _param(frame, node, args, kwargs)
-    if name == "make_rng":
-        stream = args[0] if args else kwargs.get("name", "params")
-        if not frame.foreign:
-            if not isinstance(stream, str) or not stream.isidentifier() or node is None:
-                raise Refuse("unsupported-api", "`make_rng` with a name that isn't a literal", node)
-            frame.session.facts.rng_calls[frame.context, node] = stream
-        return Unknown("a random key")
-    if frame.foreign:
-        if name == "is_initializing":
-            return False
-        return Unknown(f"`self.{name}`")
-    raise Refuse("unsupported-api", f"`self.{name}`", node)
-
-
-def _param(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
-    """`self.param(name, init_fn, shape, dtype)`: an array of that shape."""
-    name = args[0] if args else kwargs.get("name")
-    if not frame.foreign:
-        if not isinstance(name, str):
-            raise Refuse("unsupported-api", "`self.param` with a name that isn't a literal", node)
-        key = (frame.context, node)
-        if key not in frame.session.facts.variables:
-            frame.session.facts.variables[key] = VariableSite(
-                frame.session.next_number(),
-                node,
-                "params",
-                name,
-                frame.owner or frame.session.cls,
-                frame.method,
-                frame.context,
-                frame.controls,
-                entry=frame.session.entry,
-            )
-    shape = args[2] if len(args) > 2 else kwargs.get("shape")
-    if isinstance(shape, Shape):
-        return Array(shape)
-    if isinstance(shape, tuple | list):
-        dims = [as_dim(item) for item in shape]
-        if all(dim is not None for dim in dims):
-            return Array(Shape(tuple(d for d in dims if d is not None)))
-        return Array(Shape(tuple(d if d is not None else Dim.unknown("a size") for d in dims)))
-    single = as_dim(shape)
-    if single is not None:
-        return Array(Shape((single,)))
-    return Unknown("a parameter whose shape can't be followed")
 
 
 def set_attribute(frame: Frame, args: tuple[Any, ...], node: ast.Call | None) -> Any:

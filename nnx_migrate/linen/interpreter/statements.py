@@ -17,14 +17,25 @@ from nnx_migrate.linen.interpreter.control import (
     remember_return,
 )
 from nnx_migrate.linen.interpreter.convert import input_array
-from nnx_migrate.linen.interpreter.expressions import binary, evaluate, rank_needed, truth
+from nnx_migrate.linen.interpreter.expressions import binary, evaluate, rank_needed, same_shapes, truth
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
+from nnx_migrate.linen.interpreter.initialisation import after_init, only_initially
 from nnx_migrate.linen.interpreter.loops import for_loop, while_loop
 from nnx_migrate.linen.interpreter.ranks import ranks_required
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.values import Closure, Expr, Input, Instance, ModuleList, SelfValue, VariableValue
+from nnx_migrate.linen.sites import Write
+from nnx_migrate.linen.values import (
+    Closure,
+    Expr,
+    InitFlag,
+    Input,
+    Instance,
+    ModuleList,
+    SelfValue,
+    VariableValue,
+)
 
 
 def execute(frame: Frame, body: Sequence[ast.stmt]) -> None:
@@ -169,11 +180,26 @@ def _store_attribute(frame: Frame, target: ast.Attribute, value: Any, static: bo
 
 
 def _write_variable(frame: Frame, target: ast.Attribute, variable: VariableValue, value: Any) -> None:
-    """`var.value = x`: from here on the name holds the new array."""
+    """`var.value = x`: variables keep their shapes from call to call."""
+    if not frame.foreign and variable.site is not None:
+        session = frame.session
+        write = Write(variable.site, target, frame.context, frame.controls, session.after_init)
+        session.facts.writes = [
+            w for w in session.facts.writes if (w.target, w.context) != (target, frame.context)
+        ]
+        session.facts.writes.append(write)
+    known = variable.value
+    if (
+        isinstance(known, Array)
+        and isinstance(value, Array)
+        and same_shapes(known.shape, value.shape) is not False
+    ):
+        return
+    changed = VariableValue(variable.site, Unknown("a variable that gets another shape"))
     if isinstance(target.value, ast.Name):
-        frame.bind(target.value.id, VariableValue(variable.site, value))
+        frame.bind(target.value.id, changed)
     elif isinstance(target.value, ast.Attribute):
-        frame.session.attributes[target.value.attr] = Slot(VariableValue(variable.site, value))
+        frame.session.attributes[target.value.attr] = Slot(changed)
 
 
 def _store_item(frame: Frame, target: ast.Subscript, value: Any, static: bool) -> None:
@@ -275,18 +301,21 @@ def _if(frame: Frame, statement: ast.If) -> None:
     if decided is not None:
         if not frame.foreign:
             frame.session.facts.decided[frame.context, statement] = decided
-        execute(frame, statement.body if decided else statement.orelse)
+        if isinstance(condition, InitFlag):
+            only_initially(frame, statement.orelse if decided else statement.body)
+        with after_init(frame, condition, decided):
+            execute(frame, statement.body if decided else statement.orelse)
         return
     if _only_raises(statement.body) and not statement.orelse:
         ranks_required(frame, statement.test, forbidden=True)
     before, attributes_before = dict(frame.env), dict(frame.session.attributes)
-    with frame.under(branch(statement, "body")):
+    with frame.under(branch(statement, "body")), after_init(frame, condition, True):
         execute(frame, statement.body)
     first, first_ended, frame.ended = frame.env, frame.ended, False
     first_attributes = frame.session.attributes
     frame.env, frame.session.attributes = dict(before), attributes_before
     _assume_equal_shapes(frame, statement.test)
-    with frame.under(branch(statement, "orelse")):
+    with frame.under(branch(statement, "orelse")), after_init(frame, condition, False):
         execute(frame, statement.orelse)
     second, second_ended = frame.env, frame.ended
     frame.ended = first_ended and second_ended

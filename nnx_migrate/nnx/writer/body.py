@@ -21,6 +21,7 @@ from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.factories import given_flags
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.residual import assigned_names
+from nnx_migrate.nnx.writer.state_edits import StateEditor
 from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line, replacements, rewritten
 from nnx_migrate.sources.text import Edit
 
@@ -40,7 +41,10 @@ class BodyEditor:
         self.calls = _reached(analysis)
         self.makers = _makers(analysis)
         self.streams = {node: stream for (_, node), stream in analysis.facts.rng_calls.items()}
-        self.setup_variables = {v.attribute for v in analysis.variables if v.entry == "setup"}
+        self.state = StateEditor(analysis, self)
+        self.setup_variables = {
+            v.attribute for v in analysis.variables if v.entry == "setup" and not v.is_reference
+        }
         self.deleted: set[ast.stmt] = set()
         self.aliases: dict[str, Site | VariableSite] = {}
         self.loops: LoopAccess | None = None
@@ -49,11 +53,12 @@ class BodyEditor:
         """All edits of the body."""
         body = self.method.node.body
         self._find_aliases(body)
+        self.deleted.update(self.state.definitions(body))
         self._find_dead(body)
         self.loops = LoopAccess(self, body)
         edits: list[Edit] = []
         for statement in body:
-            edits += self._statement(statement)
+            edits += self.statement(statement)
         return edits
 
     # ---- what is replaced -------------------------------------------------------------------------------
@@ -65,6 +70,9 @@ class BodyEditor:
             return self.access(site)
         if node in self.streams:
             return f"self.{rng_attribute(self.streams[node])}()"
+        state = self.state.replacement(node)
+        if state is not None:
+            return state
         if self._reads_variable(node):
             return f"{self.source.segment(node)}[...]"
         made = self.makers.get(node)
@@ -160,7 +168,7 @@ class BodyEditor:
         if not rewrite.edits:
             return None
         arguments = [one_line(text) for text in rewritten_arguments(call, rewrite, self.text)]
-        return self._call_text(call, arguments)
+        return self.call_text(call, arguments)
 
     def _flagged_call(self, call: ast.Call, site: Site) -> str | None:
         """The call of a submodule that gets the mode flags which factories given to it bound in Linen."""
@@ -173,7 +181,7 @@ class BodyEditor:
         texts = [*(self.text(a) for a in call.args)]
         texts += [f"{k.arg}={self.text(k.value)}" for k in call.keywords]
         texts += [f"{name}={self.text(flag)}" for name, flag in flags.items()]
-        return self._call_text(call, [one_line(text) for text in texts])
+        return self.call_text(call, [one_line(text) for text in texts])
 
     def _check_flag(self, flag: ast.expr | None, call: ast.Call) -> None:
         """Refuse to move a mode flag behind a statement that gives one of its variables another value."""
@@ -196,9 +204,9 @@ class BodyEditor:
         ]
         if any("\n" in argument for argument in arguments) or "#" in self.source.segment(call):
             return None
-        return self._call_text(call, arguments)
+        return self.call_text(call, arguments)
 
-    def _call_text(self, call: ast.Call, arguments: list[str]) -> str:
+    def call_text(self, call: ast.Call, arguments: list[str]) -> str:
         """The call, broken where the line would become too long."""
         start, end = self.source.span(call)
         line = self.source.text[self.source.line_start(call.lineno) : start]
@@ -221,8 +229,9 @@ class BodyEditor:
         """
         stores: dict[str, list[ast.stmt]] = {}
         for statement in (n for s in body for n in ast.walk(s) if isinstance(n, ast.stmt)):
-            for name in assigned_names(statement):
-                stores.setdefault(name, []).append(statement)
+            if self.state.written_by(statement) is None:
+                for name in assigned_names(statement):
+                    stores.setdefault(name, []).append(statement)
         for name, statements in stores.items():
             if len(statements) != 1 or not isinstance(statements[0], ast.Assign):
                 continue
@@ -231,7 +240,9 @@ class BodyEditor:
                 continue
             value = statement.value
             site = self.sites.get(value) or self.makers.get(value) or self.variables.get(value)
-            if site is None or (isinstance(site, VariableSite) and self._reads(body, name) > 1):
+            if site is None:
+                continue
+            if isinstance(site, VariableSite) and not site.is_reference and self._reads(body, name) > 1:
                 continue
             self.aliases[name] = site
             self.deleted.add(statement)
@@ -313,26 +324,31 @@ class BodyEditor:
 
     # ---- statements -------------------------------------------------------------------------------------
 
-    def _statement(self, statement: ast.stmt) -> list[Edit]:
+    def statement(self, statement: ast.stmt) -> list[Edit]:
+        """All edits of one statement and of what stands below it."""
         if statement in self.deleted:
-            return [self._removal(statement)]
+            return [self.removal(statement)]
+        state = self.state.statement(statement)
+        if state is not None:
+            return state
         bodies = [getattr(statement, name, None) for name in ("body", "orelse", "finalbody")]
         if not any(bodies) or isinstance(statement, ast.ClassDef):
-            return self._expression_edits(statement)
+            return self.expression_edits(statement)
         edits: list[Edit] = []
         for child in ast.iter_child_nodes(statement):
             if not isinstance(child, ast.stmt | ast.ExceptHandler):
-                edits += self._expression_edits(child)
+                edits += self.expression_edits(child)
         for handler in getattr(statement, "handlers", []):
-            edits += [e for inner in handler.body for e in self._statement(inner)]
+            edits += [e for inner in handler.body for e in self.statement(inner)]
         for block in bodies:
             if block and all(s in self.deleted for s in block):
-                edits += [Edit(*self.source.span(block[0]), "pass"), *(self._removal(s) for s in block[1:])]
+                edits += [Edit(*self.source.span(block[0]), "pass"), *(self.removal(s) for s in block[1:])]
             elif block:
-                edits += [edit for inner in block for edit in self._statement(inner)]
+                edits += [edit for inner in block for edit in self.statement(inner)]
         return edits
 
-    def _expression_edits(self, node: ast.AST) -> list[Edit]:
+    def expression_edits(self, node: ast.AST) -> list[Edit]:
+        """All edits within an expression."""
         return [Edit(*found) for found in replacements(self.source, node, self.replace)]
 
     def _leads(self, statement: ast.stmt) -> bool:
@@ -340,7 +356,7 @@ class BodyEditor:
         body = self.method.node.body
         return statement in body and all(s in self.deleted for s in body[: body.index(statement)])
 
-    def _removal(self, statement: ast.stmt) -> Edit:
+    def removal(self, statement: ast.stmt) -> Edit:
         """Remove a statement with its whole lines."""
         start, end = self.source.span(statement)
         line_start = self.source.line_start(statement.lineno)

@@ -21,10 +21,11 @@ from nnx_migrate.nnx.writer.constructor import Parameter, field_assignments, fie
 from nnx_migrate.nnx.writer.emit import Emitter
 from nnx_migrate.nnx.writer.inheritance import Inheritance
 from nnx_migrate.nnx.writer.names import FileNames
-from nnx_migrate.nnx.writer.naming import Names, name_sites
+from nnx_migrate.nnx.writer.naming import RESERVED, Names, name_sites
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.residual import Node, Residual
 from nnx_migrate.nnx.writer.setup import SetupWriter
+from nnx_migrate.nnx.writer.state import check_state
 from nnx_migrate.nnx.writer.symbols import SizeNames, SizeParameter, input_paths
 from nnx_migrate.nnx.writer.text import indentation, line_limit
 from nnx_migrate.sources.text import Edit
@@ -68,6 +69,7 @@ class ClassWriter:
         self._check()
         self._find_base()
         self._name_everything()
+        check_state(self.analysis, self._own_names())
         if self.inheritance is not None and self.inheritance.calls_super:
             self.inheritance.check_sizes(self.constructions)
         edits = self._bases()
@@ -133,6 +135,14 @@ class ClassWriter:
         """The base whose constructor is called, if any."""
         found = self.inheritance
         return found if found is not None and found.calls_super and found.base.has_constructor else None
+
+    def _own_names(self) -> frozenset[str]:
+        """What the instances have as attributes, sown values apart."""
+        names = {s.attribute for s in self.analysis.sites} | {v.attribute for v in self.analysis.variables}
+        names |= RESERVED
+        names.update(f.name for f in self.cls.fields)
+        names.update(self.analysis.session.attributes)
+        return frozenset(names.union(*(owner.own_methods for owner in self.cls.mro)))
 
     def _own_methods(self) -> list[Method]:
         return [m for m in self.cls.own_methods.values() if m.name != "setup"]

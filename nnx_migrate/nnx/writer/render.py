@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
@@ -36,6 +37,16 @@ class InitRenderer:
     def __init__(self, analysis: ClassAnalysis, names: FileNames, access: Callable[[Any], str]) -> None:
         self.analysis, self.names, self.access = analysis, names, access
         self.needed: set[str] = set()
+        self.substitutes: dict[str, str] = {}
+
+    @contextmanager
+    def substituting(self, texts: dict[str, str]) -> Iterator[None]:
+        """Write these texts for the names of parameters (of a function that is written out)."""
+        saved, self.substitutes = self.substitutes, texts
+        try:
+            yield
+        finally:
+            self.substitutes = saved
 
     def text(self, node: ast.AST, context: Context = ()) -> str:
         """The expression; sizes of inputs appear as tokens. Raises Refuse for what only a call knows."""
@@ -57,6 +68,9 @@ class InitRenderer:
 
     def _replace(self, node: ast.AST, context: Context) -> str | None:
         facts = self.analysis.facts
+        stream = facts.init_rngs.get((context, node))
+        if stream is not None:
+            return f"rngs.{stream}()"
         value = facts.values.get((context, node))
         if isinstance(node, _VALUES) and self._is_dynamic(node, context):
             text = self._value_text(value)
@@ -74,6 +88,8 @@ class InitRenderer:
     def _name(self, node: ast.Name, context: Context, value: Any) -> str | None:
         facts = self.analysis.facts
         static = facts.static_names.get((context, node))
+        if static is None and node.id in self.substitutes:
+            return self.substitutes[node.id]
         if static is None:
             replaced = self.names.replacement(node)
             if replaced is None and isinstance(value, Layer | ClassRef):

@@ -23,7 +23,7 @@ from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.render import InitRenderer
-from nnx_migrate.nnx.writer.variables import variable_text
+from nnx_migrate.nnx.writer.variables import variable_parts
 
 
 @dataclass
@@ -197,7 +197,8 @@ class Residual:
     def _creation(self, site: Site | VariableSite) -> list[Node]:
         depth = len([c for c in site.controls if c.is_loop])
         if isinstance(site, VariableSite):
-            return [Line(f"self.{site.attribute} = {variable_text(self.renderer, site)}")]
+            kind, value = variable_parts(self.renderer, site)
+            return [Line(f"self.{site.attribute} = ", kind, [value])]
         callee, arguments = self.writer.parts(site)
         if depth:
             last = "[-1]" * (depth - 1)

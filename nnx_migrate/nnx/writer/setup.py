@@ -15,7 +15,7 @@ from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.text import call_text, indentation, replacements
-from nnx_migrate.nnx.writer.variables import variable_text
+from nnx_migrate.nnx.writer.variables import variable_parts
 
 
 class SetupWriter:
@@ -156,14 +156,18 @@ class SetupWriter:
         return None
 
     def _construction(self, node: ast.Call, site: Site) -> str:
-        callee, arguments = self.writer.parts(site)
+        return self._wrapped(node, *self.writer.parts(site))
+
+    def _wrapped(self, node: ast.Call, callee: str, arguments: list[str]) -> str:
+        """The call that replaces another one, broken where the line becomes too long."""
         indent = indentation(self.source, node.lineno)
         start, _ = self.source.span(node)
         prefix = self.source.text[self.source.line_start(node.lineno) : start].strip()
         return call_text(callee, arguments, indent, prefix + " ", self.limit)
 
     def _variable(self, variable: VariableSite) -> str:
-        return variable_text(self.renderer, variable)
+        kind, value = variable_parts(self.renderer, variable)
+        return self._wrapped(variable.call, kind, [value])
 
     def _assignments(self, loop: ast.AST, which: int) -> list[str]:
         return [f"{p.token} = {self.renderer.dim(p.sources[which], p.node)}" for p in self.loop_sizes[loop]]

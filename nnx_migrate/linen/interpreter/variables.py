@@ -1,0 +1,197 @@
+"""`self.param`, `self.variable` and what asks for them: which variables a module has, and their shapes."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter.convert import as_dim
+from nnx_migrate.linen.interpreter.frame import Frame, Slot
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
+from nnx_migrate.linen.sites import Lookup, VariableSite
+from nnx_migrate.linen.values import Bound, Closure, InitFlag, SelfValue, VariableValue
+
+_EVERYTHING_MUTABLE = re.compile(r"\bmutable\s*=\s*(?:True\b|\[[^\]]*['\"]params['\"])")
+
+
+def module_api(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
+    """`self.param`, `self.variable`, `self.make_rng`, `self.sow` ..."""
+    if name == "param" and node is not None:
+        return _param(frame, node, args, kwargs)
+    if name == "variable" and node is not None:
+        return _variable(frame, node, args, kwargs)
+    if name == "make_rng":
+        return _make_rng(frame, args, kwargs, node)
+    if name == "is_initializing":
+        return InitFlag(True, False)
+    if name == "is_mutable_collection":
+        return _is_mutable(frame, args, kwargs, node)
+    if name == "has_variable":
+        return _has_variable(frame, args, kwargs, node)
+    if name == "sow" and node is not None:
+        return _sow(frame, node, args, kwargs)
+    if frame.foreign:
+        return Unknown(f"`self.{name}`")
+    raise Refuse("unsupported-api", f"`self.{name}`", node)
+
+
+def _param(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
+    """`self.param(name, init_fn, shape, dtype)`: an array of that shape."""
+    name = args[0] if args else kwargs.get("name")
+    _declare(frame, node, "params", name, "param")
+    init = args[1] if len(args) > 1 else kwargs.get("init_fn")
+    rest = args[2:]
+    keywords = {k: v for k, v in kwargs.items() if k not in ("name", "init_fn", "unbox")}
+    if isinstance(init, Closure):
+        found = _initial(frame, init, (Unknown("a random key"), *rest), keywords)
+        if not isinstance(found, Unknown):
+            return found
+    return _shaped(rest[0] if rest else keywords.get("shape"))
+
+
+def _variable(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
+    """`self.variable(collection, name, init_fn, *args)`: a reference to an array."""
+    collection = args[0] if args else kwargs.get("col")
+    name = args[1] if len(args) > 1 else kwargs.get("name")
+    site = None
+    if not frame.foreign:
+        if not isinstance(collection, str):
+            raise Refuse("unsupported-api", "`self.variable` with a collection that isn't a literal", node)
+        site = _declare(frame, node, collection, name, "variable")
+        site.is_reference = True
+    init = args[2] if len(args) > 2 else kwargs.get("init_fn")
+    keywords = {k: v for k, v in kwargs.items() if k not in ("col", "name", "init_fn", "unbox")}
+    value = _initial(frame, init, args[3:], keywords)
+    if site is not None:
+        site.value = value
+    return VariableValue(site, value)
+
+
+def _declare(frame: Frame, node: ast.Call, collection: str, name: Any, what: str) -> Any:
+    if frame.foreign:
+        return None
+    if not isinstance(name, str):
+        raise Refuse("unsupported-api", f"`self.{what}` with a name that isn't a literal", node)
+    key = (frame.context, node)
+    variables = frame.session.facts.variables
+    if key not in variables:
+        variables[key] = VariableSite(
+            frame.session.next_number(),
+            node,
+            collection,
+            name,
+            frame.owner or frame.session.cls,
+            frame.method,
+            frame.context,
+            frame.controls,
+            entry=frame.session.entry,
+        )
+    return variables[key]
+
+
+def _initial(frame: Frame, init: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What an initializer returns. Nothing in it is part of the module's calls."""
+    from nnx_migrate.linen.interpreter.calls import apply
+
+    if isinstance(init, Closure):
+        return _of_number(_run_initializer(frame, init, args, kwargs))
+    if isinstance(init, Bound) and isinstance(init.value, SelfValue):
+        method = frame.session.cls.method(init.name)
+        if method is None:
+            return Unknown(f"what `self.{init.name}` returns")
+        return _of_number(apply(frame.child(foreign=True), init, args, kwargs, None))
+    if isinstance(init, Global) and init.name.startswith("flax.linen.initializers"):
+        return _shaped(args[1] if len(args) > 1 else kwargs.get("shape"))
+    return _of_number(apply(frame.child(foreign=True), init, args, kwargs, None))
+
+
+def _run_initializer(frame: Frame, init: Closure, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The value of a lambda's body, recorded in the context of the method: the constructor writes it there."""
+    from nnx_migrate.linen.interpreter.expressions import evaluate
+    from nnx_migrate.linen.interpreter.functions import bind_arguments, call_closure
+
+    if not isinstance(init.node, ast.Lambda) or init.module is not frame.module or frame.foreign:
+        return call_closure(frame.child(foreign=True), init, args, kwargs, None)
+    facts = frame.session.facts
+    before = set(facts.rng_calls)
+    bound = bind_arguments(frame, init, args, kwargs)
+    inner = frame.child(env={name: Slot(slot.value, True) for name, slot in bound.items()}, outer=init.env)
+    value = evaluate(inner, init.node.body)
+    for name in (n for n in ast.walk(init.node.body) if isinstance(n, ast.Name) and n.id in bound):
+        facts.static_names.pop((frame.context, name), None)
+    for key in set(facts.rng_calls) - before:
+        facts.init_rngs[key] = facts.rng_calls.pop(key)
+    return value
+
+
+def _of_number(value: Any) -> Any:
+    """Variables that hold numbers change: their values aren't constants."""
+    if isinstance(value, bool | int | float | Dim):
+        kind = "bool" if isinstance(value, bool) else "float" if isinstance(value, float) else "int"
+        return Array(Shape(), kind, weak=True)
+    return value
+
+
+def _shaped(shape: Any) -> Any:
+    """An array of a shape that is given as a tuple, a shape or a single size."""
+    if isinstance(shape, Shape):
+        return Array(shape)
+    if isinstance(shape, tuple | list):
+        dims = [as_dim(item) for item in shape]
+        return Array(Shape(tuple(d if d is not None else Dim.unknown("a size") for d in dims)))
+    single = as_dim(shape)
+    if single is not None:
+        return Array(Shape((single,)))
+    return Unknown("a parameter whose shape can't be followed")
+
+
+def _make_rng(frame: Frame, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
+    stream = args[0] if args else kwargs.get("name", "params")
+    if not frame.foreign:
+        if not isinstance(stream, str) or not stream.isidentifier() or node is None:
+            raise Refuse("unsupported-api", "`make_rng` with a name that isn't a literal", node)
+        frame.session.facts.rng_calls[frame.context, node] = stream
+    return Unknown("a random key")
+
+
+def _is_mutable(frame: Frame, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
+    """`self.is_mutable_collection("params")`: the old way to ask whether the model is being initialised."""
+    collection = args[0] if args else kwargs.get("col")
+    if collection == "params" and not any(
+        True for _ in frame.session.program.project.matching(_EVERYTHING_MUTABLE)
+    ):
+        return InitFlag(True, False)
+    if frame.foreign:
+        return Unknown("whether a collection is mutable")
+    raise Refuse("unsupported-api", "`self.is_mutable_collection`: NNX variables always are", node)
+
+
+def _has_variable(frame: Frame, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
+    """`self.has_variable(collection, name)`: true from the second call on, if the module makes the variable here."""
+    collection = args[0] if args else kwargs.get("col")
+    name = args[1] if len(args) > 1 else kwargs.get("name")
+    if not frame.foreign:
+        if not isinstance(collection, str) or not isinstance(name, str) or node is None:
+            raise Refuse("unsupported-api", "`self.has_variable` with names that aren't literals", node)
+        lookup = Lookup(collection, name, node, frame.context, frame.controls)
+        known = {(found.node, found.context) for found in frame.session.facts.lookups}
+        if (node, frame.context) not in known:
+            frame.session.facts.lookups.append(lookup)
+    return InitFlag(False, True)
+
+
+def _sow(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
+    """`self.sow("intermediates", name, value)`: what is sown elsewhere is part of what `init` returns."""
+    if frame.foreign:
+        return Unknown("`self.sow`")
+    collection = args[0] if args else kwargs.get("col")
+    name = args[1] if len(args) > 1 else kwargs.get("name")
+    if collection != "intermediates":
+        raise Refuse("unsupported-api", "`self.sow` into another collection than `intermediates`", node)
+    if not isinstance(name, str):
+        raise Refuse("unsupported-api", "`self.sow` with a name that isn't a literal", node)
+    frame.session.facts.sown[frame.context, node] = name
+    return Unknown("`self.sow`")
