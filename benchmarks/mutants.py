@@ -152,21 +152,22 @@ def flattened_otherwise(node: ast.AST, source: SourceText) -> Iterator[Proposal]
 
 
 def swapped_modules(node: ast.AST, source: SourceText) -> Iterator[Proposal]:
-    """Two modules of one class that are made by equal calls, one used for the other."""
-    if not (isinstance(node, ast.FunctionDef) and node.name == "__init__"):
+    """Of two modules that are made by equal calls, one made or used in place of the other."""
+    if not isinstance(node, ast.ClassDef):
         return
-    made: dict[str, list[tuple[str, ast.Assign]]] = {}
-    for statement in node.body:
+    methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+    made: dict[str, list[tuple[str, ast.expr]]] = {}
+    for statement in (s for m in methods if m.name == "__init__" for s in m.body):
         if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
-            target = statement.targets[0]
-            if isinstance(target, ast.Attribute) and "rngs" in source.segment(statement.value):
-                made.setdefault(source.segment(statement.value), []).append((target.attr, statement))
-    for places in made.values():
-        for (name, _), (other, statement) in pairwise(places):
-            yield "one module used twice", statement.value, f"self.{name}"
-            if statement.end_lineno == statement.lineno:
-                both = f"{source.segment(statement)}; self.{name}, self.{other} = self.{other}, self.{name}"
-                yield "swapped modules", statement, both
+            target, text = statement.targets[0], source.segment(statement.value)
+            if isinstance(target, ast.Attribute) and "rngs" in text:
+                made.setdefault(text, []).append((target.attr, statement.value))
+    pairs = [pair for places in made.values() for pair in pairwise(places)]
+    for (name, _), (other, construction) in pairs:
+        yield "one module used twice", construction, f"self.{name}"
+        for use in (part for m in methods if m.name != "__init__" for part in ast.walk(m)):
+            if isinstance(use, ast.Attribute) and source.segment(use) == f"self.{other}":
+                yield "another module", use, f"self.{name}"
 
 
 def other_order(node: ast.AST, source: SourceText) -> Iterator[Proposal]:
