@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nnx_migrate.engine.context import ProjectContext
 from nnx_migrate.engine.findings import Finding
+from nnx_migrate.engine.prefilter import Prefilter
 from nnx_migrate.engine.rule import ProjectRule, Rule
 from nnx_migrate.engine.suppressions import apply_suppressions, unused_suppressions
 from nnx_migrate.engine.triggers import Triggers
@@ -45,6 +46,9 @@ class Scanner:
         self.project_rules = [rule for rule in active if isinstance(rule, ProjectRule)]
         self.groups = {rule.id: rule.group for rule in active}
         self.triggers = Triggers({t for rule in self.file_rules for t in rule.triggers})
+        self.prefilter = Prefilter(
+            self.triggers.exact | self.triggers.prefixes, own=context.project.has_package
+        )
         self._by_rule = {rule.id: Triggers(rule.triggers) for rule in self.file_rules}
         context.project.words = self.triggers.words
 
@@ -57,7 +61,7 @@ class Scanner:
         except OSError as error:
             scan.errors[path] = SourceError(f"can't be read: {error.strerror or error}")
             return scan
-        if path.suffix != ".ipynb" and not self.triggers.may_concern(data) and b"nnx-migrate:" not in data:
+        if path.suffix != ".ipynb" and not self.prefilter.may_concern(data) and b"nnx-migrate:" not in data:
             return scan
         module = project.module(path)
         if module is None:

@@ -49,11 +49,6 @@ class Suppression:
 def read_suppressions(module: Module, known: frozenset[str]) -> list[Suppression]:
     """The suppression comments of a file. `known`: rule ids and groups, to tell our `noqa`s from others'."""
     text = module.source.text
-    if "nnx-migrate:" not in text:
-        noqas = [match["rules"] or "" for match in _NOQA.finditer(text)] if "noqa" in text.lower() else []
-        # most files' `noqa`s are about other tools' codes: not worth the tokenizer
-        if all(rules and known.isdisjoint(re.split(r"[\s,]+", rules)) for rules in noqas):
-            return []
     found: list[Suppression] = []
     for line, column, comment, alone in _comments(text):
         offset = module.source.line_start(line) + column
@@ -69,6 +64,24 @@ def read_suppressions(module: Module, known: frozenset[str]) -> list[Suppression
         whole = ours is not None and ours["kind"] == "ignore-file"
         found.append(Suppression(where, start, end, rules, whole, ours is None))
     return found
+
+
+def _worth_reading(module: Module, known: frozenset[str], covered: list[tuple[int, int]]) -> bool:
+    """False where no comment can matter, so that the tokenizer needn't run: most `noqa`s are for other tools.
+
+    `covered` are the lines that findings cover.
+    """
+    if "nnx-migrate:" in module.source.text:
+        return True
+    for match in _NOQA.finditer(module.source.text):
+        if match["rules"]:
+            if not known.isdisjoint(re.split(r"[\s,]+", match["rules"])):
+                return True
+        elif covered:
+            line, _ = module.source.position(match.start())
+            if any(first <= line <= last for first, last in covered):
+                return True
+    return False
 
 
 def _comments(text: str) -> Iterator[tuple[int, int, str, bool]]:
@@ -89,13 +102,14 @@ def apply_suppressions(
 
     `groups` maps each active rule id to its group.
     """
-    suppressions = read_suppressions(module, frozenset({*groups, *groups.values()}))
-    if not suppressions:
-        return list(findings), []
+    shifts = [(f, module.source.lines_before(f.cell)) for f in findings]
+    covered = [(f, f.line + shift, f.end_line + shift) for f, shift in shifts]
+    known = frozenset({*groups, *groups.values()})
+    if not _worth_reading(module, known, [(first, last) for _, first, last in covered]):
+        return [f for f, _, _ in covered], []
+    suppressions = read_suppressions(module, known)
     kept: list[Finding] = []
-    for finding in findings:
-        shift = module.source.lines_before(finding.cell)
-        first, last = finding.line + shift, finding.end_line + shift
+    for finding, first, last in covered:
         # not `any()`: every comment that applies counts as used
         if not sum(s.silences(finding, first, last, groups) for s in suppressions):
             kept.append(finding)

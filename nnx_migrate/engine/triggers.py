@@ -1,23 +1,18 @@
 """From the rules' triggers to the references of a file that concern them.
 
-Two steps, cheap first: the words that a file must contain at all (on bytes, before parsing), and the uses and
-imports that mean a trigger (after parsing). Only direct uses count: a name that another project file
-re-exports is a matter of that file, where one fix serves all who import it.
+Which files are worth parsing for that, `prefilter` says. Only direct uses count: a name that another project
+file re-exports is a matter of that file, where one fix serves all who import it.
 """
 
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind, Guard, Scope, absolute_module, dotted
-
-_IDENTIFIER = re.compile(rb"[A-Za-z_]\w*")
-ECOSYSTEM = (b"jax", b"flax", b"nnx", b"optax", b"orbax", b"jax2onnx", b"torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +54,6 @@ class Triggers:
         self.exact = frozenset(n for n in names if not n.endswith(".*"))
         self.prefixes = frozenset(n[:-2] for n in names if n.endswith(".*"))
         self.words = frozenset(n.rpartition(".")[2] for n in self.exact | self.prefixes)
-        self._byte_words = frozenset(w.encode() for w in self.words)
-
-    def may_concern(self, data: bytes) -> bool:
-        """False where no trigger's last word, or no package of the ecosystem, occurs in the file at all."""
-        if not any(root in data for root in ECOSYSTEM):
-            return False
-        return not self._byte_words.isdisjoint(_IDENTIFIER.findall(data))
 
     def matches(self, qualified: str) -> bool:
         """True for a trigger, or a name below a `.*` trigger (the module itself included)."""
@@ -90,9 +78,9 @@ class Triggers:
         scopes = module.scopes
         seen: set[ast.AST] = set()
         candidates = [r for name in self._imports(module, project, hits) for r in scopes.names.get(name, ())]
-        candidates += [r for word in self.words for r in scopes.attributes.get(word, ())]
+        candidates += [r for word in scopes.attributes if word in self.words for r in scopes.attributes[word]]
         if scopes.module.star_imports:
-            candidates += [r for word in self.words for r in scopes.names.get(word, ())]
+            candidates += [r for word in scopes.names if word in self.words for r in scopes.names[word]]
         for reference in candidates:
             qualified = self._direct_target(reference.node, reference.scope, module, project)
             if qualified is None or not self.matches(qualified):

@@ -7,8 +7,9 @@ from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 
+from nnx_migrate.names.parents import Parents
 from nnx_migrate.names.scope_builder import build_scopes
-from nnx_migrate.names.scopes import COMPREHENSIONS, Guard, Scope, Scopes, child_fields
+from nnx_migrate.names.scopes import COMPREHENSIONS, Guard, Scope, Scopes
 from nnx_migrate.sources.text import SourceText, parse
 
 _SCOPED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -48,23 +49,9 @@ class Module:
         return build_scopes(self.tree, self.package, self._words)
 
     @cached_property
-    def parents(self) -> dict[ast.AST, ast.AST]:
-        """Each node's parent. `ctx` and operator nodes are shared by the parser, so they have none here."""
-        parents: dict[ast.AST, ast.AST] = {}
-        stack: list[ast.AST] = [self.tree]
-        while stack:
-            node = stack.pop()
-            for name in child_fields(type(node)):
-                value = getattr(node, name)
-                if type(value) is list:
-                    for child in value:
-                        if child is not None:
-                            parents[child] = node
-                            stack.append(child)
-                elif value is not None:
-                    parents[value] = node
-                    stack.append(value)
-        return parents
+    def parents(self) -> Parents:
+        """Each node's parent."""
+        return Parents(self.tree)
 
     def scope_at(self, node: ast.AST) -> Scope:
         """The scope in which `node` is evaluated (decorators, defaults and bases: the surrounding one)."""
