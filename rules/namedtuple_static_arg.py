@@ -18,7 +18,7 @@ from nnx_migrate.engine.follow_kinds import DONE, Function, Kind, Value
 from nnx_migrate.engine.positions import type_position
 from nnx_migrate.engine.rule import ProjectRule
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.scopes import Guard
+from nnx_migrate.names.scopes import Guard, Scope
 
 CONFIG = "config"
 _PLAIN = {"int", "float", "bool", "str", "bytes", "complex", "None"}
@@ -95,12 +95,12 @@ class NamedtupleStaticArg(ProjectRule):
 
     def check_project(self, project: ProjectContext) -> Iterator[Finding]:
         """One finding per class."""
-        callees = Callees(project.project)
-        if not any(True for _ in project.project.mentioning("static_arg")):
+        if next(project.project.files_mentioning("static_arg"), None) is None:
             return
+        callees = Callees(project.project)
         for module in project.project.matching(_CLASS):
-            for node in ast.walk(module.tree):
-                if isinstance(node, ast.ClassDef) and _is_named_tuple(node, module, callees):
+            for node, scope in list(module.scopes.of_node.items()):
+                if isinstance(node, ast.ClassDef) and _is_named_tuple(node, scope, module, project):
                     yield from self._class(project, callees, module, node)
 
     def _class(
@@ -188,7 +188,7 @@ class _Config:
     def follow(self) -> bool:
         """Follow all instances. False where none of them is a static argument."""
         seeds: list[Value] = []
-        for module, node in self.callees.mentions(self.node.name):
+        for module, node in self.callees.mentions(self.node.name, self.module):
             if self.callees.name(module, node) != self.qualified:
                 continue
             parent = module.parents[node]
@@ -390,10 +390,12 @@ class _Config:
 _CLASS = re.compile(r"class\s+\w+\s*\([^)]*NamedTuple")
 
 
-def _is_named_tuple(node: ast.ClassDef, module: Module, callees: Callees) -> bool:
-    if not any(callees.name(module, base) == "typing.NamedTuple" for base in node.bases):
+def _is_named_tuple(node: ast.ClassDef, inside: Scope, module: Module, project: ProjectContext) -> bool:
+    scope = inside.parent
+    assert scope is not None
+    if not any(project.project.resolve(base, scope, module) == "typing.NamedTuple" for base in node.bases):
         return False
-    bindings = module.scope_at(node).lookup(node.name)
+    bindings = scope.lookup(node.name)
     return len(bindings) == 1 and bindings[0].guard is Guard.NONE
 
 

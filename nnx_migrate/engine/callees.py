@@ -7,6 +7,7 @@ through `functools.partial`. What isn't understood is None: the value is then ou
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -89,10 +90,12 @@ class Callees:
         self.project = project
         self._modules: dict[str, list[Module]] = {}
         self._attributes: dict[Module, dict[str, list[ast.Attribute]]] = {}
+        self._with_attribute: dict[str, list[Module]] = {}
+        self._readers: dict[tuple[str, Module], list[Module]] = {}
 
     def attributes(self, name: str) -> Iterator[tuple[Module, ast.Attribute]]:
         """Every `<anything>.name` of the project."""
-        for module in self.mentioning(name):
+        for module in self._having_attribute(name):
             if module not in self._attributes:
                 index = self._attributes[module] = {}
                 for node in ast.walk(module.tree):
@@ -101,14 +104,28 @@ class Callees:
             for node in self._attributes[module].get(name, ()):
                 yield module, node
 
-    def mentions(self, name: str) -> Iterator[tuple[Module, ast.Name | ast.Attribute]]:
-        """Every place that reads something called `name`."""
-        for module in self.mentioning(name):
+    def mentions(self, name: str, home: Module) -> Iterator[tuple[Module, ast.Name | ast.Attribute]]:
+        """Every place that may mean by `name` what the module `home` defines under it."""
+        for module in self._reading(name, home):
             for reference in module.scopes.names.get(name, ()):
                 yield module, reference.node
         for module, node in self.attributes(name):
             if isinstance(node.ctx, ast.Load):
                 yield module, node
+
+    def _having_attribute(self, name: str) -> list[Module]:
+        if name not in self._with_attribute:
+            self._with_attribute[name] = list(self.project.matching(re.compile(rf"\.\s*{name}\b")))
+        return self._with_attribute[name]
+
+    def _reading(self, name: str, home: Module) -> list[Module]:
+        """The module that defines a name, and those that import or assign one of that name from elsewhere."""
+        if (name, home) not in self._readers:
+            paths = {home.path, *(module.path for module in self._having_attribute(name))}
+            paths.update(self.project.exports.importers(name))
+            modules = (self.project.module(path) for path in self.project.paths if path in paths)
+            self._readers[name, home] = [module for module in modules if module is not None]
+        return self._readers[name, home]
 
     def mentioning(self, name: str) -> list[Module]:
         """Modules whose text contains `name`."""
@@ -259,7 +276,7 @@ class Callees:
                 yield module, reference.node
         if scope.is_module:
             qualified = f"{module.name}.{name}"
-            for other, node in self.mentions(name):
+            for other, node in self.mentions(name, module):
                 if other is not module and self.name(other, node) == qualified:
                     yield other, node
 
@@ -267,7 +284,7 @@ class Callees:
         """Calls of a class; None where it is derived from or used as a value."""
         qualified = self.project.resolve_name(owner.name, module.scope_at(owner), module)
         found: list[tuple[Module, ast.expr]] = []
-        for other, node in self.mentions(owner.name):
+        for other, node in self.mentions(owner.name, module):
             if self.name(other, node) != qualified:
                 continue
             parent = other.parents[node]

@@ -83,7 +83,7 @@ class Fields:
             return
         self.constructed[owner] = []
         cls = definition.node
-        for other, mention in self.follower.callees.mentions(cls.name):
+        for other, mention in self.follower.callees.mentions(cls.name, definition.module):
             if self.follower.callees.name(other, mention) != owner:
                 continue
             parent = other.parents[mention]

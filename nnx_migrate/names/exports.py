@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from nnx_migrate.names.project import Project
 
 _IMPORT = re.compile(
-    r"^[ \t>]*(?:from\b.*?\bimport\b(?:[ \t]*\([^)]*\)|[^\n;]*)|import\b[^\n;]*)", re.MULTILINE
+    r"(?:^|[:;])[ \t>]*(?:from\b.*?\bimport\b(?:[ \t]*\([^)]*\)|(?:\\\r?\n|[^\n;])*)|import\b(?:\\\r?\n|[^\n;])*)",
+    re.MULTILINE,
 )
 _WORD = re.compile(r"\w+")
 
@@ -43,6 +44,10 @@ class Exports:
                 other, path, name
             ):
                 yield other
+
+    def importers(self, name: str) -> Iterator[Path]:
+        """The files with an import that spells a name, or may bring it by a star."""
+        return (path for path, words in self._import_words.items() if name in words or "*" in words)
 
     def _mentions(self, other: Path, name: str) -> bool:
         """True where a file can read `name` as an attribute of a module."""

@@ -69,10 +69,7 @@ class Project:
 
     def modules(self) -> Iterator[Module]:
         """Every module that can be parsed, in path order."""
-        for path in self.paths:
-            module = self.module(path)
-            if module is not None:
-                yield module
+        return self._parsed(self.paths)
 
     def __contains__(self, path: Path) -> bool:
         return path in self._layout.names
@@ -83,22 +80,31 @@ class Project:
 
     def mentioning(self, *words: str) -> Iterator[Module]:
         """Modules whose text contains all the words; the others aren't parsed."""
-        return self._where(lambda text: all(word in text for word in words))
+        return self._parsed(self.files_mentioning(*words))
 
     def matching(self, pattern: re.Pattern[str]) -> Iterator[Module]:
         """Modules in whose text a pattern is found; the others aren't parsed."""
-        return self._where(lambda text: pattern.search(text) is not None)
+        return self._parsed(self.files_where(lambda text: pattern.search(text) is not None))
 
-    def _where(self, wanted: Callable[[str], bool]) -> Iterator[Module]:
+    def files_mentioning(self, *words: str) -> Iterator[Path]:
+        """Files whose text contains all the words."""
+        return self.files_where(lambda text: all(word in text for word in words))
+
+    def files_where(self, wanted: Callable[[str], bool]) -> Iterator[Path]:
+        """Files whose text is wanted, in path order."""
         for path in self.paths:
             try:
                 text = self.text(path)
             except (OSError, SourceError):
                 continue  # whoever scans the file reports it
             if wanted(text):
-                module = self.module(path)
-                if module is not None:
-                    yield module
+                yield path
+
+    def _parsed(self, paths: Iterable[Path]) -> Iterator[Module]:
+        for path in paths:
+            module = self.module(path)
+            if module is not None:
+                yield module
 
     def replace(self, path: Path, source: SourceText) -> None:
         """Give a file new content (in memory); its module is built anew when next asked for."""
