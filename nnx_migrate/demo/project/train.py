@@ -1,11 +1,13 @@
-"""Trains the network on random images."""
+"""Trains the network on random images, and saves it."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import serialization
 from flax.training import train_state
 
 from models import CNN
@@ -56,4 +58,4 @@ def main(steps=10):
 
 
 if __name__ == "__main__":
-    main()
+    Path("trained.msgpack").write_bytes(serialization.to_bytes(main()))
