@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 
@@ -17,4 +16,4 @@ def test_the_demo_ends_with_everything_equal(tmp_path: Path, monkeypatch) -> Non
     assert any(line.split()[:2] == ["models:CNN", "equal"] for line in lines)
     assert "  all equal, bit for bit" in lines
     assert lines[-1] == "passed"
-    assert list(Path(tempfile.gettempdir()).glob("nnx-migrate-demo-*")) == []
+    assert list(tmp_path.glob("nnx-migrate-demo-*")) == []
