@@ -120,3 +120,11 @@ def test_a_class_and_its_uses_in_other_files_move_together_or_not_at_all() -> No
     texts, _ = fix_files(files, rules)
     assert "Functional(models.Net, in_features=3).init(" in texts[Path("/project/train.py")]
     assert "class Net(nnx.Module)" in texts[Path("/project/models.py")]
+
+
+def test_tables_are_made_by_the_functional_module() -> None:
+    code = "model = Net()\nv = model.init(key, x)\nprint(nn.tabulate(model, key, depth=1)(x))\n"
+    texts, _ = fix_files({PATH: MODEL + code}, resolve_rules(["linen-module"]))
+    assert "print(functools.partial(model.tabulate, key, depth=1)(x))" in texts[PATH]
+    assert "import functools" in texts[PATH]
+    assert "flax.linen" not in texts[PATH]

@@ -51,7 +51,7 @@ class Callee:
         """The field that a positional argument sets."""
         if self.fields is None or any(isinstance(a, ast.Starred) for a in call.args):
             return None
-        index = call.args.index(node)
+        index = call.args.index(node) - self.kept
         return self.fields[index] if index < len(self.fields) else None
 
 
@@ -81,7 +81,6 @@ class Callees:
 
     def __init__(self, index: ProjectIndex) -> None:
         self.index, self.project = index, index.project
-        self._calls: dict[FunctionNode, tuple[list[tuple[Module, ast.Call]], bool]] = {}
 
     def of(self, module: Module, node: ast.expr, depth: int = 0) -> list[Callee]:
         """What a callee expression means; something from outside where it is no part of the project."""
@@ -97,7 +96,7 @@ class Callees:
             if found:
                 return found
         if isinstance(node, ast.Attribute):
-            found = self._of_method(module, node)
+            found = self._of_method(module, node, depth)
             if found:
                 return found
         qualified = self.project.resolve(node, scope, module)
@@ -147,7 +146,7 @@ class Callees:
                 found += self.of(module, binding.value, depth + 1)
         return found
 
-    def _of_method(self, module: Module, node: ast.Attribute) -> list[Callee]:
+    def _of_method(self, module: Module, node: ast.Attribute, depth: int) -> list[Callee]:
         """`self.step` in a method; for other objects, every method of that name in the project."""
         if not (isinstance(node.value, ast.Name) and node.value.id == self_name(node, module)):
             if self.project.resolve(node, module.scope_at(node), module) is not None:
@@ -161,7 +160,11 @@ class Callees:
         for statement in owner.body:
             if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name == node.attr:
                 return [Callee(module, statement, 0 if has_decorator(statement, "staticmethod") else 1)]
-        return []
+        return [
+            c
+            for where, value in self.index.attribute_values(node.attr)
+            for c in self.of(where, value, depth + 1)
+        ]
 
     def _of_class(self, module: Module, node: ast.ClassDef) -> Callee:
         for statement in node.body:
@@ -171,64 +174,6 @@ class Callees:
             s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
         )
         return Callee(module, fields=fields, klass=node)
-
-    def calls_of(self, module: Module, function: FunctionNode) -> tuple[list[tuple[Module, ast.Call]], bool]:
-        """The calls of a function in the project, and whether these are all the uses that it has."""
-        if function not in self._calls:
-            self._calls[function] = self._find_calls(module, function)
-        return self._calls[function]
-
-    def _find_calls(
-        self, module: Module, function: FunctionNode
-    ) -> tuple[list[tuple[Module, ast.Call]], bool]:
-        occurrences: list[tuple[Module, ast.expr]] = []
-        if isinstance(function, ast.Lambda):
-            occurrences = [(module, function)]
-        else:
-            occurrences = list(self._references(module, function))
-        calls: list[tuple[Module, ast.Call]] = []
-        known = True
-        steps = 0
-        while occurrences and steps < 200:
-            steps += 1
-            where, node = occurrences.pop()
-            parent = where.parents[node]
-            if isinstance(parent, ast.Call) and parent.func is node:
-                calls.append((where, parent))
-            elif isinstance(parent, ast.Call) and node in parent.args[:1]:
-                qualified = self.project.resolve(parent.func, where.scope_at(parent.func), where)
-                if qualified in TRANSPARENT or qualified in PARTIAL:
-                    occurrences.append((where, parent))
-                else:
-                    known = False
-            elif (
-                isinstance(parent, ast.Assign)
-                and parent.value is node
-                and isinstance(parent.targets[0], ast.Name)
-            ):
-                target = parent.targets[0]
-                scope = where.scope_at(target)
-                binder = scope.binder(target.id) or scope
-                for reference in where.scopes.names.get(target.id, ()):
-                    if reference.scope.binder(target.id) is binder and isinstance(reference.node, ast.expr):
-                        occurrences.append((where, reference.node))
-            else:
-                known = False
-        return calls, known
-
-    def _references(
-        self, module: Module, function: ast.FunctionDef | ast.AsyncFunctionDef
-    ) -> list[tuple[Module, ast.expr]]:
-        """Every expression that names a function."""
-        scope = module.scope_at(function)
-        if scope.is_class:
-            return list(self.index.attribute_reads(function.name))
-        found = list(self.index.name_reads(module, scope, function.name))
-        if scope.is_module:
-            for other, where, local in self.index.imports_of(module, function.name):
-                found += self.index.name_reads(other, where, local)
-            found += self.index.dotted_reads(module, function.name)
-        return found
 
 
 def has_decorator(function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> bool:

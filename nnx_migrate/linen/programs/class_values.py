@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.callees import PARTIAL
-from nnx_migrate.linen.programs.flow import End, Flow, FlowFinder
+from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.references import ClassReference, References
+from nnx_migrate.linen.programs.uses import End, Flow
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 
@@ -45,7 +46,7 @@ class ClassValues:
         module, node = reference.module, reference.node
         parent = module.parents[node]
         partial = parent if isinstance(parent, ast.Call) and self._is_partial(module, parent, node) else None
-        flow = self.finder.follow(module, partial or node)
+        flow = self.finder.follow(module, partial or node, is_object=False)
         held = [use for use in flow.uses if use.end is End.HELD]
         calls = tuple(
             (u.module, u.node) for u in flow.uses if u.end is End.CALL and isinstance(u.node, ast.Call)

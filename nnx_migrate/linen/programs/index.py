@@ -27,6 +27,18 @@ class ProjectIndex:
         return found
 
     @cached_property
+    def _stores(self) -> dict[str, list[tuple[Module, ast.expr]]]:
+        found: dict[str, list[tuple[Module, ast.expr]]] = {}
+        for module in self.project.modules():
+            for node in ast.walk(module.tree):
+                if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+                    continue
+                for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                    if isinstance(target, ast.Attribute):
+                        found.setdefault(target.attr, []).append((module, node.value))
+        return found
+
+    @cached_property
     def _imports(self) -> dict[str, list[tuple[Module, Scope, str]]]:
         """The imported name (before `as`) -> where it is imported, and under what name."""
         found: dict[str, list[tuple[Module, Scope, str]]] = {}
@@ -53,6 +65,10 @@ class ProjectIndex:
         """Every `<anything>.name`."""
         return self._attributes.get(name, [])
 
+    def attribute_values(self, name: str) -> list[tuple[Module, ast.expr]]:
+        """What is assigned to `<anything>.name`."""
+        return self._stores.get(name, [])
+
     def methods(self, name: str) -> list[tuple[Module, ast.FunctionDef]]:
         """Every method of that name."""
         return self._methods.get(name, [])
@@ -70,6 +86,14 @@ class ProjectIndex:
         for other, node in self.attribute_reads(name):
             if other is not module and self.project.resolve(node, other.scope_at(node), other) == wanted:
                 yield other, node
+
+    def all_reads(self, module: Module, scope: Scope, name: str) -> Iterator[tuple[Module, ast.expr]]:
+        """Reads of a name that a scope binds, in other files too."""
+        yield from self.name_reads(module, scope, name)
+        if scope.is_module:
+            for other, where, local in self.imports_of(module, name):
+                yield from self.name_reads(other, where, local)
+            yield from self.dotted_reads(module, name)
 
     @staticmethod
     def name_reads(module: Module, scope: Scope, name: str) -> Iterator[tuple[Module, ast.expr]]:

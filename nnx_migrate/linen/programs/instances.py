@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.class_values import ClassValue, ClassValues
-from nnx_migrate.linen.programs.flow import End, Flow, FlowFinder
+from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.references import ClassReference, References, Role
+from nnx_migrate.linen.programs.uses import End, Flow
 from nnx_migrate.names.modules import Module
 
 # What `Functional` offers under Linen's names.
@@ -22,18 +23,8 @@ _UNSUPPORTED = frozenset(
 )  # fmt: skip
 # Of these, what nothing else is called.
 _ONLY_LINEN = frozenset({"lazy_init", "module_paths", "unbind"})
-# Arguments of `init` and `apply` that only Linen has.
-_UNSUPPORTED_KEYWORDS = frozenset(
-    {
-        "capture_intermediates",
-        "console_kwargs",
-        "table_kwargs",
-        "column_kwargs",
-        "depth",
-        "show_repeated",
-        "compute_flops",
-    }
-)
+# An argument of `init` and `apply` that only Linen has.
+_UNSUPPORTED_KEYWORD = "capture_intermediates"
 
 
 @dataclass(frozen=True)
@@ -55,6 +46,7 @@ class Instance:
     inits: list[tuple[Module, ast.Call]] = field(default_factory=list)
     applies: list[tuple[Module, ast.Call]] = field(default_factory=list)
     applied: list[tuple[Module, ast.Call]] = field(default_factory=list)  # nn.apply(function, model)(...)
+    tabulated: list[tuple[Module, ast.Call]] = field(default_factory=list)  # nn.tabulate(model, key)
     indirect: bool = False  # init or apply are passed on as functions
     obstacles: list[Obstacle] = field(default_factory=list)
     made_by: ast.Call | None = None  # the call that makes it, where the class is used as a value
@@ -138,6 +130,9 @@ class InstanceFinder:
                 )
             elif use.end is End.APPLIED:
                 self._applied(instance, use.module, use.node)
+            elif use.end is End.TABULATED and isinstance(use.node, ast.Call):
+                instance.tabulated.append((use.module, use.node))
+                instance.indirect = True
             elif use.end is End.CALL and use.sure:
                 detail = "it is called outside of `apply`"
                 self._obstacle(instance, "module-use", detail, use.module, use.node)
@@ -172,7 +167,9 @@ class InstanceFinder:
         if not (isinstance(parent, ast.Call) and parent.func is node):
             instance.indirect = True
             return
-        if node.attr in ("init", "init_with_output", "tabulate"):
+        if node.attr == "tabulate":
+            instance.inits.append((module, parent))
+        elif node.attr in ("init", "init_with_output"):
             instance.inits.append((module, parent))
             method = next((k.value for k in parent.keywords if k.arg == "method"), None)
             if method is not None and not _means_call(method):
@@ -182,9 +179,8 @@ class InstanceFinder:
                 self._obstacle(instance, "module-use", "`init` with `mutable`", module, parent)
         elif node.attr == "apply":
             instance.applies.append((module, parent))
-        for keyword in parent.keywords:
-            if keyword.arg in _UNSUPPORTED_KEYWORDS:
-                self._obstacle(instance, "module-use", f"`{keyword.arg}`", module, parent)
+        if node.attr != "tabulate" and any(k.arg == _UNSUPPORTED_KEYWORD for k in parent.keywords):
+            self._obstacle(instance, "module-use", f"`{_UNSUPPORTED_KEYWORD}`", module, parent)
 
     @staticmethod
     def _obstacle(instance: Instance, reason: str, detail: str, module: Module, node: ast.AST) -> None:

@@ -59,8 +59,24 @@ class Functional:
         variables = self.init(rngs, *inputs, **keywords)
         return self.apply(variables, *inputs, rngs=rngs, **keywords), variables
 
-    def tabulate(self, rngs: Any, *inputs: Any, **keywords: Any) -> str:
-        """A list of the module's variables with their shapes, dtypes and total size."""
+    def tabulate(
+        self,
+        rngs: Any,
+        *inputs: Any,
+        depth: Any = None,
+        show_repeated: Any = None,
+        mutable: Any = None,
+        console_kwargs: Any = None,
+        table_kwargs: Any = None,
+        column_kwargs: Any = None,
+        compute_flops: Any = None,
+        compute_vjp_flops: Any = None,
+        **keywords: Any,
+    ) -> str:
+        """A list of the module's variables with their shapes, dtypes and total size.
+
+        Linen's options for the contents and layout of its table are accepted; the list has none.
+        """
         shapes = jax.eval_shape(lambda: self.init(rngs, *inputs, **keywords))
         rows = [
             f"{jax.tree_util.keystr(path, simple=True, separator='/')}: {leaf.dtype}{list(leaf.shape)}"

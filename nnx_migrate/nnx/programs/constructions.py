@@ -68,6 +68,14 @@ def applied_function(module: Module, outer: ast.Call) -> Iterator[Edit]:
     yield Edit(before, before, f"{joint}method={source.segment(function)}")
 
 
+def tabulated(module: Module, call: ast.Call) -> tuple[Edit, list[ImportRequest]]:
+    """`nn.tabulate(model, key)` becomes `functools.partial(model.tabulate, key)`."""
+    source = module.source
+    model = source.segment(call.args[0])
+    start, end = source.span(call)[0], source.span(call.args[0])[1]
+    return Edit(start, end, f"functools.partial({model}.tabulate"), [PREFERRED_IMPORTS["functools"]]
+
+
 def _sized(source: SourceText, call: ast.Call, sizes: Sizes, longer: int) -> str:
     """`.sized(...)`, on lines of its own where it would make the line too long."""
     text = f".sized({sizes.function})"

@@ -10,6 +10,7 @@ from typing import Any
 from nnx_migrate.engine.context import ProjectContext
 from nnx_migrate.engine.findings import FileChange, Fix, ImportRequest, Safety
 from nnx_migrate.names.modules import Module
+from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.helpers import bundle
 from nnx_migrate.nnx.helpers.placement import helper_import, helper_path, imported_helpers
 from nnx_migrate.nnx.parameter_entries import class_key
@@ -19,6 +20,7 @@ from nnx_migrate.nnx.programs.constructions import (
     applied_function,
     functional_construction,
     functional_value,
+    tabulated,
 )
 from nnx_migrate.numerics.parameter_map import ParameterMap, to_json
 from nnx_migrate.sources.text import Edit
@@ -52,6 +54,10 @@ class FixWriter:
             edits.setdefault(path, []).extend(functional_construction(instance, group.sizes[instance]))
             for module, call in instance.applied:
                 edits.setdefault(module.path, []).extend(applied_function(module, call))
+            for module, call in instance.tabulated:
+                edit, requests = tabulated(module, call)
+                edits.setdefault(module.path, []).append(edit)
+                imports.setdefault(module.path, []).extend(requests)
         conversions = {c.qualified: c for c in group.conversions}
         for value in group.values:
             path = value.reference.module.path
@@ -98,9 +104,21 @@ def _records(group: Group) -> dict[str, Any]:
     records = to_json(ParameterMap({class_key(c.cls): c.entries for c in group.conversions}))["modules"]
     for conversion in group.conversions:
         sizes = [
-            {"name": s.name, "path": list(s.path), "axis": s.axis}
+            {
+                "name": s.name,
+                "path": list(s.path),
+                "axis": s.axis,
+                "index": _position(conversion, str(s.path[0])),
+            }
             for s in conversion.sizes
             if s.method == "__call__"
         ]
         records[class_key(conversion.cls)] |= {"sizes": sizes, "rngs": conversion.needs_rngs}
     return dict(records)
+
+
+def _position(conversion: ClassConversion, argument: str) -> int:
+    """The position of an argument of `__call__`, -1 for one that is by keyword only."""
+    method = conversion.cls.method("__call__")
+    names = [a.arg for a in (*method.node.args.posonlyargs, *method.node.args.args)][1:] if method else []
+    return names.index(argument) if argument in names else -1

@@ -1,0 +1,138 @@
+"""The state of a walk after a value: what has been seen, and the names, fields and containers that hold it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from nnx_migrate.linen.programs.callees import FunctionNode
+from nnx_migrate.linen.programs.containers import ANY, Within
+from nnx_migrate.linen.programs.index import ProjectIndex
+from nnx_migrate.linen.programs.uses import End, Flow, Use
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.scopes import BindingKind, Scope
+
+
+class Walk:
+    """One value on its way. `within` says where it sits in what an expression gives: () is the value itself."""
+
+    def __init__(self, index: ProjectIndex) -> None:
+        self.index = index
+        self.flow = Flow()
+        self.seen: set[object] = set()
+        self.pending: list[tuple[Module, ast.expr, Within]] = []
+        self.by_name: list[tuple[Module, ast.expr, Within]] = []  # reads of fields, followed last
+        self.sure = True
+
+    def escape(self, module: Module, node: ast.expr, why: str) -> None:
+        """The value gets out of sight."""
+        self.end(module, node, End.ESCAPE, why)
+
+    def end(self, module: Module, node: ast.expr, end: End, why: str = "") -> None:
+        """A use that says what the value is for."""
+        self.flow.uses.append(Use(module, node, end, why, self.sure))
+
+    def found(self, module: Module, node: ast.expr, within: Within = ()) -> None:
+        """The value is what `node` gives, or a part of it."""
+        self.pending.append((module, node, within))
+
+    def target(self, module: Module, target: ast.expr, within: Within) -> None:
+        """The value is assigned."""
+        if isinstance(target, ast.Name):
+            scope = module.scope_at(target)
+            self.name(module, scope.binder(target.id) or scope, target.id, within)
+        elif isinstance(target, ast.Attribute):
+            self.attribute_named(target.attr, within)
+        elif isinstance(target, ast.Subscript):
+            key = target.slice.value if isinstance(target.slice, ast.Constant) else ANY
+            self.stored(module, target.value, (key if isinstance(key, int | str) else ANY, *within))
+        elif isinstance(target, ast.Tuple | ast.List):
+            for index, part in enumerate(target.elts):
+                if isinstance(part, ast.Starred):
+                    self.target(module, part.value, (ANY, *within[1:]))
+                elif within[:1] in ((ANY,), (index,)):
+                    self.target(module, part, within[1:])
+        else:
+            self.escape(module, target, "it is assigned in a way that can't be followed")
+
+    def stored(self, module: Module, holder: ast.expr, within: Within) -> None:
+        """The value is put into the container that `holder` names. Others may know it by other names."""
+        if isinstance(holder, ast.Subscript):
+            key = holder.slice.value if isinstance(holder.slice, ast.Constant) else ANY
+            self.stored(module, holder.value, (key if isinstance(key, int | str) else ANY, *within))
+        elif isinstance(holder, ast.Attribute) and self._values_made_here(holder.attr):
+            self.attribute_named(holder.attr, within)
+        elif isinstance(holder, ast.Name) and self._is_made_here(module, holder):
+            self.target(module, holder, within)
+        else:
+            self.escape(module, holder, "it is stored in a container")
+
+    def _values_made_here(self, attribute: str) -> bool:
+        values = self.index.attribute_values(attribute)
+        return bool(values) and all(_is_new(value) for _, value in values)
+
+    @staticmethod
+    def _is_made_here(module: Module, holder: ast.Name) -> bool:
+        """Whether a name is only bound to containers that are made in these places."""
+        bindings = module.scope_at(holder).lookup(holder.id)
+        return bool(bindings) and all(
+            isinstance(module.parents.get(b.node), ast.AugAssign)
+            or isinstance(b.node, ast.AugAssign)
+            or (b.kind is BindingKind.ASSIGNMENT and b.value is not None and _is_new(b.value))
+            for b in bindings
+        )
+
+    def name(self, module: Module, scope: Scope, name: str, within: Within) -> None:
+        """The value is bound to a name."""
+        if (scope, name, within) in self.seen:
+            return
+        self.seen.add((scope, name, within))
+        self.reads(self.index.name_reads(module, scope, name), within)
+        if scope.is_module:
+            for other, where, local in self.index.imports_of(module, name):
+                self.name(other, where, local, within)
+            self.reads(self.index.dotted_reads(module, name), within)
+        elif scope.is_class:
+            self.attribute_named(name, within)
+
+    def reads(self, reads: Iterable[tuple[Module, ast.expr]], within: Within) -> None:
+        """All these expressions give the value."""
+        self.pending += [(module, node, within) for module, node in reads]
+
+    def attribute_named(self, name: str, within: Within) -> None:
+        """The value is stored in an attribute: every read of an attribute of that name may give it."""
+        if ("attribute", name, within) not in self.seen:
+            self.seen.add(("attribute", name, within))
+            self.by_name += [(m, node, within) for m, node in self.index.attribute_reads(name)]
+
+    def parameter(self, module: Module, function: FunctionNode, name: str, within: Within) -> None:
+        """A function gets the value as an argument."""
+        args = function.args
+        if args.kwarg is not None and args.kwarg.arg == name and not within:
+            within = (ANY,)
+        if args.vararg is not None and args.vararg.arg == name:
+            within = (ANY, *within)
+        self.name(module, module.scopes.of_node[function], name, within)
+
+    def default(self, module: Module, arguments: ast.arguments, node: ast.expr, within: Within) -> None:
+        """The value is a parameter's default."""
+        positional = [*arguments.posonlyargs, *arguments.args]
+        pairs = list(
+            zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True)
+        )
+        pairs += [
+            (a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None
+        ]
+        function = module.parents[arguments]
+        for arg, default in pairs:
+            if default is node and isinstance(function, FunctionNode):
+                self.parameter(module, function, arg.arg, within)
+
+
+def _is_new(value: ast.expr) -> bool:
+    """Whether an expression makes a container that nothing else knows."""
+    if isinstance(value, ast.Call):
+        return isinstance(value.func, ast.Name) and value.func.id in (
+            "dict", "list", "set", "defaultdict", "OrderedDict", "deque",
+        )  # fmt: skip
+    return isinstance(value, ast.Dict | ast.List | ast.Set | ast.DictComp | ast.ListComp | ast.SetComp)

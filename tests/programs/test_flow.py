@@ -1,0 +1,196 @@
+"""Where modules of a program go: through containers, functions, attributes; and what gets out of sight."""
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.rules.harness import fix_files, resolve_rules
+
+MODEL = """\
+import flax.linen as nn
+import functools
+import jax
+import jax.numpy as jnp
+
+
+class Net(nn.Module):
+    width: int = 4
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(nn.relu(nn.Dense(self.width)(x)))
+
+
+class Tower(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3)(x)
+
+
+x = jnp.ones((1, 3))
+key = jax.random.key(0)
+"""
+PATH = Path("/project/main.py")
+RULES = resolve_rules(["linen-module"])
+
+
+def moved(code: str) -> bool:
+    """Whether both classes are converted; anything else must leave the file as it was."""
+    text = MODEL + "tower = Tower()\ntower.init(key, x)\n" + dedent(code)
+    after = fix_files({PATH: text}, RULES)[0][PATH]
+    assert ("class Net(nnx.Module)" in after) == ("Functional(Net" in after or ", Net" in after)
+    return "class Net(nnx.Module)" in after
+
+
+FOLLOWED = {
+    "a registry of constructors": """
+        MODELS = {"net": Net, "tower": Tower}
+        model = MODELS["net"]()
+        model.init(key, x)
+    """,
+    "a registry of functions": """
+        def small():
+            return Net(2)
+        def large():
+            return Net(width=64)
+        MODELS = {"small": small, "large": functools.partial(large)}
+        def create(name):
+            return MODELS[name]()
+        model = create("small")
+        model.init(key, x)
+    """,
+    "a dictionary of networks": """
+        nets = {}
+        nets["policy"] = Net()
+        nets["value"] = Net(8)
+        variables = {name: net.init(key, x) for name, net in nets.items()}
+    """,
+    "a list that grows": """
+        nets = []
+        for width in (1, 2):
+            nets.append(Net(width))
+        nets += [Net(3)]
+        for index, net in enumerate(nets):
+            net.init(key, x)
+    """,
+    "a tuple of a model and its variables": """
+        def make():
+            model = Net()
+            return model, model.init(key, x)
+        model, variables = make()
+        print(variables["params"]["Dense_0"]["kernel"].shape, model.apply(variables, x))
+    """,
+    "a nested tuple": """
+        def make():
+            return (Net(), Tower()), 1
+        (net, tower), one = make()
+        net.init(key, x), tower.init(key, x)
+    """,
+    "an attribute that holds a jitted step": """
+        class Trainer:
+            def __init__(self, model):
+                self.model = model
+                self.step = jax.jit(make_step(model))
+                self.run = jax.jit(self._run, static_argnums=0)
+            def _run(self, v, x):
+                return self.model.apply(v, x)
+        def make_step(model):
+            def step(v, x):
+                return model.apply(v, x)
+            return step
+        trainer = Trainer(Net())
+        trainer.step(trainer.model.init(key, x), x)
+    """,
+    "a property": """
+        class Agent:
+            def __init__(self):
+                self._net = Net()
+            @property
+            def network(self):
+                return self._net
+        Agent().network.init(key, x)
+    """,
+    "keyword arguments": """
+        def run(model, steps):
+            return model.init(key, x)
+        config = dict(model=Net(), steps=3)
+        run(**config)
+    """,
+    "a decorated factory": """
+        def logged(function):
+            @functools.wraps(function)
+            def wrapper(*args):
+                return function(*args)
+            return wrapper
+        @logged
+        def make(width):
+            return Net(width)
+        make(3).init(key, x)
+    """,
+    "a pytest fixture": """
+        import pytest
+        @pytest.fixture
+        def model():
+            return Net()
+        def test_shape(model):
+            assert model.init_with_output(key, x)[0].shape == (1, 2)
+    """,
+    "a generator": """
+        def models():
+            for width in (1, 2):
+                yield Net(width)
+        for model in models():
+            model.init(key, x)
+    """,
+    "isinstance of something else": """
+        def init(model):
+            assert not isinstance(model, (int, str))
+            return model.init(key, x)
+        init(Net())
+    """,
+}
+ESCAPES = {
+    "isinstance": "model = Net()\nmodel.init(key, x)\nassert isinstance(model, nn.Module)\n",
+    "a container that others know": """
+        def register(registry):
+            registry["net"] = Net()
+        models = {}
+        register(models)
+        models["net"].lazy_init(key, x)
+    """,
+    "a container from outside": "import zoo\nzoo.MODELS['net'] = Net()\n",
+    "a registering decorator": """
+        import zoo
+        @zoo.register("net")
+        def make():
+            return Net()
+    """,
+    "a registering decorator of the project": """
+        MODELS = {}
+        def register(name):
+            def wrap(function):
+                MODELS[name] = function
+                return function
+            return wrap
+        @register("net")
+        def make():
+            return Net()
+        MODELS["net"]().unbind()
+    """,
+    "a library gets the list": "import zoo\nnets = [Net()]\nnets[0].init(key, x)\nzoo.run(nets)\n",
+    "an element is called": "nets = {'a': Net()}\nfor net in nets.values():\n    net(x)\n",
+    "Linen's own API on an element": "nets = [Net()]\nnets[0].clone()\n",
+    "deep in an element": "nets = [[(Net(), 1)]]\nnets[0][0][0].unbind()\n",
+    "a library maps a factory": "import zoo\ndef make(w):\n    return Net(w)\nzoo.sweep(make)\n",
+}
+
+
+@pytest.mark.parametrize("code", FOLLOWED.values(), ids=FOLLOWED.keys())
+def test_what_is_followed(code: str) -> None:
+    assert moved(code)
+
+
+@pytest.mark.parametrize("code", ESCAPES.values(), ids=ESCAPES.keys())
+def test_what_gets_out_of_sight_stays(code: str) -> None:
+    assert not moved(code)
