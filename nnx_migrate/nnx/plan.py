@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from nnx_migrate.linen.model import LinenClass
@@ -16,7 +16,7 @@ from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion, Conversions, convert_project
 from nnx_migrate.nnx.helpers.placement import imported_helpers
 from nnx_migrate.nnx.programs.constructions import HELPER
-from nnx_migrate.nnx.programs.names import NameChanges
+from nnx_migrate.nnx.programs.names import NameChanges, Other
 from nnx_migrate.nnx.programs.sizes import SizeFinder, Sizes
 from nnx_migrate.sources.text import Edit
 
@@ -38,6 +38,11 @@ class Group:
         """Whether everything in the group can be converted."""
         return not self.obstacles
 
+    def as_others(self) -> list[Other]:
+        """Its classes as the names of parameters in other groups see them."""
+        conversions = {c.qualified: c for c in self.conversions} if self.can_move else {}
+        return [Other(cls, conversions.get(cls.qualified)) for cls in self.classes]
+
 
 def make_plan(project: Project) -> list[Group]:
     """Every group of Linen classes of a project, judged."""
@@ -50,13 +55,20 @@ def make_plan(project: Project) -> list[Group]:
     for group in groups:
         if group.can_move:
             _find_sizes(group, sizes)
-    names = NameChanges(project, finder.references)
-    for group in groups:
-        if group.can_move:
-            found = names.of(group.conversions)
+    _find_names(groups, NameChanges(project, finder.references))
+    return groups
+
+
+def _find_names(groups: Sequence[Group], names: NameChanges) -> None:
+    """What becomes of names of parameters; once more for all where one group has to stay after all."""
+    while True:
+        moving = [group for group in groups if group.can_move]
+        for group in moving:
+            found = names.of(group.conversions, [o for g in groups if g is not group for o in g.as_others()])
             group.names = found.edits
             group.obstacles += [(group.classes[0], obstacle) for obstacle in found.obstacles]
-    return groups
+        if all(group.can_move for group in moving):
+            return
 
 
 def _groups(finder: InstanceFinder, instances: Iterable[Instance]) -> list[Group]:

@@ -79,7 +79,7 @@ FOLLOWED = {
             model = Net()
             return model, model.init(key, x)
         model, variables = make()
-        print(variables["params"]["Dense_0"]["kernel"].shape, model.apply(variables, x))
+        print(variables["params"].keys(), model.apply(variables, x))
     """,
     "a nested tuple": """
         def make():
@@ -157,7 +157,7 @@ ESCAPES = {
             registry["net"] = Net()
         models = {}
         register(models)
-        models["net"].lazy_init(key, x)
+        models["net"].unbind()
     """,
     "a container from outside": "import zoo\nzoo.MODELS['net'] = Net()\n",
     "a registering decorator": """
@@ -180,7 +180,7 @@ ESCAPES = {
     """,
     "a library gets the list": "import zoo\nnets = [Net()]\nnets[0].init(key, x)\nzoo.run(nets)\n",
     "an element is called": "nets = {'a': Net()}\nfor net in nets.values():\n    net(x)\n",
-    "Linen's own API on an element": "nets = [Net()]\nnets[0].clone()\n",
+    "Linen's own API on an element": "nets = [Net()]\nnets[0].unbind()\n",
     "deep in an element": "nets = [[(Net(), 1)]]\nnets[0][0][0].unbind()\n",
     "a library maps a factory": "import zoo\ndef make(w):\n    return Net(w)\nzoo.sweep(make)\n",
 }

@@ -232,3 +232,43 @@ def test_classes_constructed_elsewhere() -> None:
     make = functools.partial(Functional.measured(lambda x: {"in_features": x.shape[-1]}), Net)
     model = make(features=5)
     assert model.init(jax.random.key(0), X)["params"]["Dense_0"]["kernel"].shape == (3, 5)
+
+
+def test_clones_have_other_arguments_and_the_same_sizes() -> None:
+    model = Functional(Net, 4).sized(lambda x: {"in_features": x.shape[-1]})
+    wide = model.clone(features=6, name="wide", parent=None)
+    assert wide.init(jax.random.key(0), X)["params"]["Dense_0"]["kernel"].shape == (3, 6)
+    assert model.init(jax.random.key(0), X)["params"]["Dense_0"]["kernel"].shape == (3, 4)
+
+
+def test_equal_modules_are_one_static_argument() -> None:
+    traces = []
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def run(model: Functional, variables: dict, x: jax.Array) -> jax.Array:
+        traces.append(model)
+        return model.apply(variables, x)
+
+    def make(features: int) -> Functional:
+        return Functional(Net, features, in_features=3)
+
+    variables = make(4).init(jax.random.key(0), X)
+    run(make(4), variables, X)
+    run(make(4), variables, X)
+    assert len(traces) == 1
+    assert make(4) != make(5)
+    run(make(5), make(5).init(jax.random.key(0), X), X)
+    assert len(traces) == 2
+
+
+def test_lazy_init_takes_shapes() -> None:
+    model = Functional(Net, 4).sized(lambda x: {"in_features": x.shape[-1]})
+    lazy = model.lazy_init(jax.random.key(0), jax.ShapeDtypeStruct(X.shape, X.dtype))
+    jax.tree.map(np.testing.assert_array_equal, lazy, model.init(jax.random.key(0), X))
+
+
+def test_tables_take_the_options_of_linen() -> None:
+    table = functools.partial(
+        Functional(Net, 4, in_features=3).tabulate, jax.random.key(0), compute_flops=True, depth=1
+    )
+    assert table(X) == Functional(Net, 4, in_features=3).tabulate(jax.random.key(0), X)

@@ -49,8 +49,9 @@ def reasons(code: str) -> set[str]:
         ("import brax\nbrax.register({'net': Net})\n", "class-as-value"),
         ("model = Net()\nassert isinstance(model, Net)\n", "class-as-value"),
         # Linen's own API
-        ("model = Net().clone(width=3)\nmodel.init(key, x)\n", "module-use"),
-        ("model = Net()\nmodel.lazy_init(key, x)\n", "module-use"),
+        ("model = Net().clone(width=3)\nmodel.unbind()\n", "module-use"),
+        ("import brax\nmodel = Net()\nmodel.init(key, x)\nbrax.run(model.clone())\n", "instance-escapes"),
+        ("model = Net()\nmodel.unbind()\n", "module-use"),
         ("model = Net()\nv = model.init(key, x, method='scale')\n", "module-use"),
         (
             "model = Net()\nv = model.init(key, x)\nmodel.apply(v, x, capture_intermediates=True)\n",
@@ -97,6 +98,11 @@ def test_what_is_refused(code: str, reason: str) -> None:
             "def f(model: Net):\n    return model.init(key, x)\nf(Net())\n",
             "f(Functional(Net, in_features=3))",
         ),
+        (
+            "model = Net().clone(width=3)\nmodel.init(key, x)\n",
+            "Functional(Net, in_features=3).clone(width=3)",
+        ),
+        ("model = Net()\nmodel.lazy_init(key, x)\n", "Functional(Net, in_features=3)"),
         ("m = Net()\nv = m.init(key, x)\nm.apply(v, x, method=Net.scale)\n", "method=Net.scale"),
         ("m = Net()\nv = m.init(key, x)\nm.apply(v, x, method=m.scale)\n", "method=m.scale"),
     ],
@@ -128,3 +134,63 @@ def test_tables_are_made_by_the_functional_module() -> None:
     assert "print(functools.partial(model.tabulate, key, depth=1)(x))" in texts[PATH]
     assert "import functools" in texts[PATH]
     assert "flax.linen" not in texts[PATH]
+
+
+SECOND = """
+
+class Second(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(1)(x)
+
+
+class Odd(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(int(x.sum()))(x)
+
+
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        # `Dense_0` becomes `dense_0` in one class, `dense` in the other, and stays in the third
+        "p = Net().init(key, x)['params']\nq = Second().init(key, x)['params']\nprint(p['Dense_0'], q['Dense_0'])",
+        "p = Net().init(key, x)['params']\nprint(p['Dense_0'])\nOdd().init(key, x)",
+    ],
+)
+def test_a_name_that_may_belong_to_another_model_keeps_the_program(code: str) -> None:
+    files = {PATH: MODEL + SECOND + code}
+    after = fix_files(files, resolve_rules(["linen-module"]))[0][PATH]
+    assert "class Net(nn.Module)" in after
+    assert "['Dense_0']" in after
+
+
+ORDERED = """
+class Scaled(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        scale = self.param("a_scale", nn.initializers.ones, (3,))
+        return nn.Dense(2)(x * scale)
+
+
+variables = Scaled().init(key, x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "stays"),
+    [
+        ("print(jax.tree.leaves(variables)[0].shape)", True),
+        ("leaves, treedef = jax.tree.flatten(variables)\nprint(leaves[-1])", True),
+        ("print(list(variables['params'].keys())[0])", True),
+        ("print(len(jax.tree.leaves(variables)))", False),
+        ("print(sum(leaf.size for leaf in jax.tree.leaves(variables)))", False),
+    ],
+)
+def test_positions_of_parameters_whose_order_changes(code: str, stays: bool) -> None:
+    """`Dense_0` comes before `a_scale`, `dense` after it."""
+    after = fix_files({PATH: MODEL + ORDERED + code}, resolve_rules(["linen-module"]))[0][PATH]
+    assert ("class Scaled(nn.Module)" in after) is stays

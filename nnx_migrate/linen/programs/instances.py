@@ -13,16 +13,16 @@ from nnx_migrate.linen.programs.uses import End, Flow
 from nnx_migrate.names.modules import Module
 
 # What `Functional` offers under Linen's names.
-SUPPORTED = frozenset({"init", "apply", "bind", "init_with_output", "tabulate"})
+SUPPORTED = frozenset({"init", "lazy_init", "apply", "bind", "init_with_output", "tabulate", "clone"})
 # The rest of Linen's public Module API, as far as programs use it.
 _UNSUPPORTED = frozenset(
     {
-        "lazy_init", "clone", "copy", "unbind", "variables", "scope", "module_paths",
+        "copy", "unbind", "variables", "scope", "module_paths",
         "replace", "name", "parent", "path", "param", "variable", "make_rng", "sow", "perturb",
     }
 )  # fmt: skip
 # Of these, what nothing else is called.
-_ONLY_LINEN = frozenset({"lazy_init", "module_paths", "unbind"})
+_ONLY_LINEN = frozenset({"module_paths", "unbind"})
 # An argument of `init` and `apply` that only Linen has.
 _UNSUPPORTED_KEYWORD = "capture_intermediates"
 
@@ -47,6 +47,7 @@ class Instance:
     applies: list[tuple[Module, ast.Call]] = field(default_factory=list)
     applied: list[tuple[Module, ast.Call]] = field(default_factory=list)  # nn.apply(function, model)(...)
     tabulated: list[tuple[Module, ast.Call]] = field(default_factory=list)  # nn.tabulate(model, key)
+    clones: list[ast.Call] = field(default_factory=list)
     indirect: bool = False  # init or apply are passed on as functions
     obstacles: list[Obstacle] = field(default_factory=list)
     made_by: ast.Call | None = None  # the call that makes it, where the class is used as a value
@@ -121,7 +122,7 @@ class InstanceFinder:
         return instance
 
     def _uses(self, instance: Instance) -> None:
-        for use in instance.flow.uses:
+        for use in instance.flow.uses:  # grows: the uses of clones are uses, too
             if use.end is End.ESCAPE:
                 self._obstacle(instance, "instance-escapes", use.why, use.module, use.node)
             elif use.end is End.HELD:
@@ -169,7 +170,7 @@ class InstanceFinder:
             return
         if node.attr == "tabulate":
             instance.inits.append((module, parent))
-        elif node.attr in ("init", "init_with_output"):
+        elif node.attr in ("init", "lazy_init", "init_with_output"):
             instance.inits.append((module, parent))
             method = next((k.value for k in parent.keywords if k.arg == "method"), None)
             if method is not None and not _means_call(method):
@@ -179,6 +180,9 @@ class InstanceFinder:
                 self._obstacle(instance, "module-use", "`init` with `mutable`", module, parent)
         elif node.attr == "apply":
             instance.applies.append((module, parent))
+        elif node.attr == "clone" and parent not in instance.clones:
+            instance.clones.append(parent)
+            instance.flow.uses += self.finder.follow(module, parent).uses
         if node.attr != "tabulate" and any(k.arg == _UNSUPPORTED_KEYWORD for k in parent.keywords):
             self._obstacle(instance, "module-use", f"`{_UNSUPPORTED_KEYWORD}`", module, parent)
 

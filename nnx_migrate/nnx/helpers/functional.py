@@ -35,12 +35,35 @@ class Functional:
         """`Functional` for classes that are constructed elsewhere: sizes come from inputs, see `sized`."""
         return lambda make, /, *args, **kwargs: cls(make, *args, **kwargs).sized(sizes)
 
+    def clone(self, **changes: Any) -> Functional:
+        """The same with other constructor arguments; Linen's `name` and `parent` mean nothing here."""
+        given = dict(_arguments(self._make, self._args, self._kwargs).arguments)
+        changes = {key: value for key, value in changes.items() if key not in ("name", "parent")}
+        copy = Functional(self._make, **(given | changes))
+        copy._sizes = self._sizes
+        return copy
+
+    def __repr__(self) -> str:
+        arguments = [repr(value) for value in self._args]
+        arguments += [f"{name}={value!r}" for name, value in self._kwargs.items()]
+        return f"{getattr(self._make, '__name__', self._make)}({', '.join(arguments)})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Functional) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:  # by value, so that `jax.jit` takes equal modules for the same static argument
+        return hash(self._identity())
+
+    def _identity(self) -> tuple[Any, ...]:
+        sizes = getattr(self._sizes, "__code__", None)
+        return self._make, _frozen(self._args), _frozen(self._kwargs), sizes
+
     def __getattr__(self, name: str) -> Any:
         """An attribute of the module, or a method of it for `apply(..., method=model.encode)`."""
         if name.startswith("_"):
             raise AttributeError(name)
         if isinstance(self._make, type):
-            given = inspect.signature(self._make.__init__).bind_partial(None, *self._args, **self._kwargs)
+            given = _arguments(self._make, self._args, self._kwargs)
             given.apply_defaults()
             if name in given.arguments:
                 return given.arguments[name]
@@ -53,6 +76,8 @@ class Functional:
         """
         self._measure(inputs, keywords)
         return _by_collection(nnx.state(self._new(_streams(rngs))))
+
+    lazy_init = init  # the inputs of `init` may be shapes alone
 
     def init_with_output(self, rngs: Any, *inputs: Any, **keywords: Any) -> tuple[Any, dict[str, Any]]:
         """The output of a new module, and its variables."""
@@ -155,6 +180,23 @@ class Functional:
             call = inspect.signature(self._make.__call__).bind(None, *inputs, **keywords)
             wanted = inspect.signature(self._sizes).parameters
             self._found = dict(self._sizes(**{name: call.arguments[name] for name in wanted}))
+
+
+def _arguments(
+    make: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> inspect.BoundArguments:
+    """The constructor's arguments by name."""
+    signature = inspect.signature(make.__init__ if isinstance(make, type) else make)
+    if isinstance(make, type):
+        signature = signature.replace(parameters=list(signature.parameters.values())[1:])
+    return signature.bind_partial(*args, **kwargs)
+
+
+def _frozen(value: Any) -> Any:
+    """Containers as tuples, to be compared and hashed."""
+    if isinstance(value, Mapping):
+        return tuple(sorted((key, _frozen(item)) for key, item in value.items()))
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def _streams(rngs: Any) -> nnx.Rngs:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.instances import Obstacle
 from nnx_migrate.linen.programs.references import References
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion
+from nnx_migrate.nnx.programs.order import changes_order, order_obstacles
 from nnx_migrate.numerics.map_sequences import Created, Step
 from nnx_migrate.numerics.parameter_map import LeafEntry, ModuleEntry
 from nnx_migrate.sources.text import Edit
@@ -31,18 +33,40 @@ class NamesFound:
     obstacles: list[Obstacle] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Other:
+    """A class whose parameters move with another group, or not at all (`conversion` is None then)."""
+
+    cls: LinenClass
+    conversion: ClassConversion | None
+
+    def may_mean(self, old: str, new: str | None) -> bool:
+        """Whether `old` may name a submodule of this class that doesn't become `new`."""
+        if self.conversion is not None:
+            return any(mine == old and becomes != new for mine, becomes in _names(self.conversion))
+        head = old.partition("/")[0]
+        word = re.escape(head.rpartition("_")[0] if _AUTOMATIC.fullmatch(head) else head)
+        return re.search(rf"\b{word}\b", self.cls.module.source.segment(self.cls.node)) is not None
+
+
 class NameChanges:
     """Finds strings of a program that name parameters."""
 
     def __init__(self, project: Project, references: References) -> None:
         self.project, self.references = project, references
 
-    def of(self, conversions: Iterable[ClassConversion]) -> NamesFound:
-        """What a group's new names mean for the project's strings."""
+    def of(self, conversions: Sequence[ClassConversion], others: Sequence[Other] = ()) -> NamesFound:
+        """What a group's new names mean for the project's strings; `others` are classes of other groups."""
         found = NamesFound()
         changes, kept, layers = _changes(conversions)
+        if any(changes_order(_names(conversion)) for conversion in conversions):
+            found.obstacles += order_obstacles(self.project)
         if not changes and not layers:
             return found
+        changes = {
+            old: None if any(other.may_mean(old, new) for other in others) else new
+            for old, new in changes.items()
+        }
         for module in self.project.modules():
             words = [*changes, *layers]
             if not any(word in module.source.text for word in words):

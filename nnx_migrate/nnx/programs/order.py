@@ -1,0 +1,86 @@
+"""Code that depends on the order of parameters, where new names change it.
+
+JAX lists the leaves of a dictionary in the order of its sorted keys. Most programs don't care, and most new
+names keep the order of the old ones; where they don't, an index into a list of leaves would mean another
+parameter.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+
+from nnx_migrate.linen.programs.instances import Obstacle
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
+
+_LISTS = frozenset(
+    {
+        "jax.tree.leaves", "jax.tree_leaves", "jax.tree_util.tree_leaves", "jax.tree.flatten",
+        "jax.tree_flatten", "jax.tree_util.tree_flatten", "jax.tree_util.tree_leaves_with_path",
+        "jax.tree.leaves_with_path", "jax.tree_util.tree_flatten_with_path",
+    }
+)  # fmt: skip
+_VIEWS = frozenset({"keys", "values", "items"})
+
+
+def changes_order(names: Iterable[tuple[str, str]]) -> bool:
+    """Whether the names of one module sort differently after they change. Pairs of old and new path."""
+    heads = {(old.partition("/")[0], new.partition("/")[0]) for old, new in names}
+    new = list(dict.fromkeys(name for _, name in sorted(heads)))
+    return new != sorted(new)
+
+
+def order_obstacles(project: Project) -> Iterator[Obstacle]:
+    """Places that pick a leaf, or an entry of a dictionary, by its position."""
+    for module in project.modules():
+        if not any(
+            word in module.source.text for word in ("leaves", "flatten", "keys()", "values()", "items()")
+        ):
+            continue
+        for node in ast.walk(module.tree):
+            if (
+                isinstance(node, ast.Subscript)
+                and isinstance(node.ctx, ast.Load)
+                and _is_index(node.slice)
+                and _lists_leaves(module, project, node.value)
+            ):
+                detail = "it depends on the order of parameters, which new names change"
+                yield Obstacle("parameter-names", detail, module, node)
+
+
+def _is_index(node: ast.expr) -> bool:
+    if isinstance(node, ast.UnaryOp):
+        node = node.operand
+    return isinstance(node, ast.Constant) and isinstance(node.value, int)
+
+
+def _lists_leaves(module: Module, project: Project, node: ast.expr) -> bool:
+    """`jax.tree.leaves(x)`, `jax.tree.flatten(x)[0]`, `list(x.keys())`, and names for these."""
+    scope = module.scope_at(node)
+    if isinstance(node, ast.Name):
+        values = [_assigned(module, binding.node, binding.value) for binding in scope.lookup(node.id)]
+        return any(value is not None and _lists_leaves(module, project, value) for value in values)
+    if isinstance(node, ast.Subscript):
+        return _lists_leaves(module, project, node.value)
+    if not isinstance(node, ast.Call):
+        return False
+    if isinstance(node.func, ast.Name) and node.func.id in ("list", "tuple") and len(node.args) == 1:
+        inner = node.args[0]
+        return (
+            isinstance(inner, ast.Call)
+            and isinstance(inner.func, ast.Attribute)
+            and inner.func.attr in _VIEWS
+            and not inner.args
+        )
+    return project.resolve(node.func, scope, module) in _LISTS
+
+
+def _assigned(module: Module, target: ast.AST, value: ast.expr | None) -> ast.expr | None:
+    """The right-hand side for a name, in `leaves, structure = jax.tree.flatten(x)` too."""
+    if value is not None:
+        return value
+    parent = module.parents.get(target)
+    if isinstance(parent, ast.Tuple):
+        parent = module.parents.get(parent)
+    return parent.value if isinstance(parent, ast.Assign) else None
