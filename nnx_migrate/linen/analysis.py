@@ -163,12 +163,22 @@ def field_symbol(cls: LinenClass, item: Field) -> Any:
             return Expr(reference, kind)
     inner = text.removeprefix("Optional[").removeprefix("typing.").removeprefix("t.")
     if inner.startswith(_SEQUENCES):
-        return Expr(reference, "sequence")
+        return Expr(reference, "sequence", _length(annotation))
     if inner.startswith(_MAPPINGS):
         return Expr(reference, "mapping")
     if _is_elementwise(item, default):
         return Expr(reference, "elementwise")
     return Expr(reference)
+
+
+def _length(annotation: ast.expr) -> int | None:
+    """The length of `Tuple[int, int]`, None for sequences of any length."""
+    if not isinstance(annotation, ast.Subscript) or not isinstance(annotation.slice, ast.Tuple):
+        return None
+    items = annotation.slice.elts
+    name = ast.unparse(annotation.value).rpartition(".")[2]
+    is_tuple = name in ("Tuple", "tuple") and all(isinstance(i, ast.Name) and i.id == "int" for i in items)
+    return len(items) if is_tuple else None
 
 
 def _may_be_negative(cls: LinenClass, item: Field) -> bool:

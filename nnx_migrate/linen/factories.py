@@ -1,22 +1,23 @@
 """Fields that hold layer factories: `conv: ModuleDef`, called as `self.conv(features, (3, 3))(x)`.
 
-Such a field can be converted where every construction of its class in the project gives it a local
-`functools.partial` of the same Linen layer, with the same arguments bound: then the class's own code is
-analysed as if it named that layer, with placeholders for what the partial binds.
+Such a field can be converted where everything that the project ever gives it is known: the same Linen layer
+each time, bare or as a `functools.partial`, or classes of the project (`block_cls=ResNetBlock`). The class's
+own code is then analysed as if it named that layer, with placeholders for what a partial binds.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
+from nnx_migrate.linen.factory_uses import FactoryUses, Use, given_arguments
 from nnx_migrate.linen.model import LinenClass, LinenProgram
-from nnx_migrate.linen.programs.references import ClassReference, References, Role
+from nnx_migrate.linen.programs.references import References
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.symbols import canonical, linen_name
-from nnx_migrate.linen.values import Layer, Partial
+from nnx_migrate.linen.values import ClassChoice, ClassRef, Layer, Partial
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.layers import LAYERS
 
@@ -25,17 +26,49 @@ _METHOD = "__call__"
 
 @dataclass(frozen=True, eq=False)
 class Factory:
-    """What a field is given: a partial of `layer` that binds the fields `bound`; `flag` is its mode flag.
+    """What a field is given: something that makes a `layer`, or one of several `classes` of the project.
 
-    `value` stands for it in the class's own code. Nodes without a position are placeholders: what they are
-    is only known where the class is constructed.
+    For a layer, `bound` are the fields that partials bind, `flag` its mode flag if it is among them. `value`
+    stands for it in the class's own code. Nodes without a position are placeholders: what they are is only
+    known where the class is constructed.
     """
 
     field: str
     layer: str
+    classes: tuple[LinenClass, ...]
     bound: frozenset[str]
     flag: str
-    value: Partial
+    value: Any
+    default: bool = False  # a construction leaves the field out
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What one construction gives a factory field.
+
+    `node` is the expression there, `partial` the partial that it is or that the local `variable` holds, and
+    `source` the factory field of the enclosing class that it comes from.
+    """
+
+    node: ast.expr
+    layer: str = ""
+    classes: tuple[LinenClass, ...] = ()
+    partial: ast.Call | None = None
+    variable: bool = False
+    source: Factory | None = None
+
+    @property
+    def bound(self) -> frozenset[str]:
+        """The fields of the layer that are bound."""
+        own = {k.arg or "" for k in self.partial.keywords} if self.partial is not None else set()
+        return frozenset(own) | (self.source.bound if self.source is not None else frozenset())
+
+    def flag(self, name: str) -> ast.expr | None:
+        """What is bound as the mode flag: an expression, or a placeholder for the enclosing class's own."""
+        for keyword in self.partial.keywords if self.partial is not None else ():
+            if keyword.arg == name:
+                return keyword.value
+        return ast.Name(name) if self.source is not None and self.source.flag == name else None
 
 
 def placeholder(node: ast.AST) -> str | None:
@@ -43,73 +76,189 @@ def placeholder(node: ast.AST) -> str | None:
     return node.id if isinstance(node, ast.Name) and not hasattr(node, "lineno") else None
 
 
-def find_factories(
-    program: LinenProgram, references: Callable[[], References], cls: LinenClass
-) -> dict[str, Factory]:
-    """The factory fields of a class that can be converted, by name. `references` is only called where needed."""
-    called = _called_fields(cls)
-    if not called:
-        return {}
-    known = references()
-    uses = [r for r in [*known.inside, *known.outside] if r.cls is cls]
-    uses = [r for r in uses if r.role is not Role.ANNOTATION]
-    inside = set(known.inside)
-    if not uses or any(
-        r.role is not Role.CONSTRUCTION or r not in inside or r.module is not cls.module for r in uses
-    ):
-        return {}
-    found = {name: _factory(program, cls, name, uses) for name in called}
-    return {name: factory for name, factory in found.items() if factory is not None}
+class Factories:
+    """Finds the factory fields of a program's classes. `references` is only called where they are needed."""
+
+    def __init__(self, program: LinenProgram, references: Callable[[], References]) -> None:
+        self.program = program
+        self.uses = FactoryUses(program, references, self.field)
+        self._fields: dict[LinenClass, list[str]] = {}
+        self._known: dict[tuple[LinenClass, str], Factory | None] = {}
+
+    def of(self, cls: LinenClass) -> dict[str, Factory]:
+        """The factory fields of a class that can be converted, by name."""
+        if cls not in self._fields:
+            self._fields[cls] = self._candidates(cls)
+        found = {name: self.field(cls, name) for name in self._fields[cls]}
+        return {name: factory for name, factory in found.items() if factory is not None}
+
+    def field(self, cls: LinenClass, name: str) -> Factory | None:
+        """What a field is given, if it is a factory field that can be converted."""
+        if cls not in self._fields:
+            self._fields[cls] = self._candidates(cls)
+        if name not in self._fields[cls]:
+            return None
+        if (cls, name) not in self._known:
+            self._known[cls, name] = None  # what a class hands to itself isn't followed
+            self._known[cls, name] = self._factory(cls, name)
+        return self._known[cls, name]
+
+    def classes_made_by(self, cls: LinenClass) -> set[LinenClass]:
+        """The classes that a class's factory fields are given."""
+        return {made for factory in self.of(cls).values() for made in factory.classes}
+
+    def given(self, cls: LinenClass, field: str, module: Module, call: ast.Call) -> Given | None:
+        """What a construction in the body of a module gives a field; None where that isn't known."""
+        arguments = given_arguments(cls, call)
+        node = arguments.get(field) if arguments is not None else None
+        return self._follow(module, call, node) if node is not None else None
+
+    # ---- which fields ------------------------------------------------------------------------------------
+
+    def _candidates(self, cls: LinenClass) -> list[str]:
+        """Fields that the class only reads to construct modules, or to hand them on."""
+        if cls.bases or cls.problem or cls.layer_base or not set(cls.own_methods) <= {_METHOD, "setup"}:
+            return []
+        names = {f.name for f in cls.fields if f.default is None or self._makes(cls, f.default)}
+        parents = cls.module.parents
+        reads: dict[str, bool] = {}
+        for node in ast.walk(cls.node):
+            if isinstance(node, ast.Attribute) and node.attr in names and _is_self(node.value):
+                outer = parents.get(node)
+                made = isinstance(outer, ast.Call) and outer.func is node
+                handed = not made and self._is_handed(cls, outer)
+                reads[node.attr] = reads.get(node.attr, True) and (made or handed)
+        return [name for name, understood in reads.items() if understood]
+
+    def _is_handed(self, cls: LinenClass, outer: ast.AST | None) -> bool:
+        """Whether something is an argument of a partial, or of what constructs a module."""
+        call = cls.module.parents.get(outer) if isinstance(outer, ast.keyword) else outer
+        if not isinstance(call, ast.Call):
+            return False
+        name = self._qualified(cls.module, call.func)
+        own = isinstance(call.func, ast.Attribute) and _is_self(call.func.value)
+        return own or name == "functools.partial" or self.program.find(name) is not None
+
+    def _makes(self, cls: LinenClass, node: ast.expr) -> bool:
+        """Whether a default is a layer, a class of the project or a partial of one."""
+        name = self._qualified(cls.module, _inner(node))
+        short = linen_name(name)
+        return (short is not None and f"flax.linen.{short}" in LAYERS) or self.program.find(name) is not None
+
+    # ---- what they are given -----------------------------------------------------------------------------
+
+    def _factory(self, cls: LinenClass, name: str) -> Factory | None:
+        uses = self.uses.of(cls, name)
+        if not uses:
+            return None
+        found: list[Given] = []
+        default = False
+        for use in uses:
+            given = self._given_by(cls, name, use)
+            if given is None:
+                return None
+            default = default or use.arguments.get(name) is None
+            found.append(given)
+        field = cls.field(name)
+        if field is not None and field.default is not None and not default:
+            by_default = self._follow(cls.module, None, field.default)
+            if by_default is None or by_default.layer != found[0].layer:
+                return None  # the constructor could not keep the default
+        made = self._of_classes(name, found) if found[0].classes else self._of_layer(name, found)
+        return replace(made, default=default) if made is not None else None
+
+    def _given_by(self, cls: LinenClass, name: str, use: Use) -> Given | None:
+        node = use.arguments.get(name)
+        if node is not None:
+            return self._follow(use.module, use.call, node)
+        field = cls.field(name)
+        if field is None or field.default is None or field.owner is not cls:
+            return None
+        return self._follow(cls.module, None, field.default)
+
+    def _follow(self, module: Module, call: ast.Call | None, node: ast.expr) -> Given | None:
+        """What an expression makes when it is called: a layer, a class, a partial or a local variable."""
+        if isinstance(node, ast.Name) and call is not None:
+            value = _assigned(module, call, node.id)
+            if value is not None:
+                inner = self._follow(module, call, value) if not isinstance(value, ast.Name) else None
+                if inner is None or inner.partial is not value:
+                    return None  # only partials are worth a variable of the constructor
+                return replace(inner, node=node, variable=True)
+        if isinstance(node, ast.Call):
+            if not self._is_partial(module, node):
+                return None
+            inner = self._follow(module, call, node.args[0])
+            if inner is None or inner.partial is not None or inner.variable or inner.classes:
+                return None
+            return replace(inner, node=node, partial=node)
+        if isinstance(node, ast.Attribute) and _is_self(node.value):
+            owner = self.uses.class_around(module, node)
+            factory = self.field(owner, node.attr) if owner is not None else None
+            return Given(node, factory.layer, factory.classes, source=factory) if factory else None
+        name = self._qualified(module, node)
+        cls = self.program.find(name)
+        if cls is not None:
+            return Given(node, classes=(cls,))
+        short = linen_name(name)
+        return Given(node, layer=short) if short is not None and f"flax.linen.{short}" in LAYERS else None
+
+    def _of_classes(self, name: str, found: list[Given]) -> Factory | None:
+        """A field that gets classes of the project, as they are."""
+        if any(not g.classes or g.partial is not None for g in found):
+            return None
+        classes = tuple(sorted({c for g in found for c in g.classes}, key=lambda c: c.qualified))
+        value: Any = ClassRef(classes[0]) if len(classes) == 1 else ClassChoice(name, classes)
+        return Factory(name, "", classes, frozenset(), "", value)
+
+    def _of_layer(self, name: str, found: list[Given]) -> Factory | None:
+        layers = {g.layer for g in found}
+        bound = frozenset(b for g in found for b in g.bound)
+        if len(layers) != 1 or any(g.classes for g in found):
+            return None
+        (layer,) = layers
+        spec = LAYERS.get(f"flax.linen.{layer}")
+        if spec is None or spec.nnx is None or spec.helper or spec.children or spec.refusal:
+            return None
+        flag = spec.call.flag if spec.call.flag in bound else None
+        if not bound <= set(spec.fields) or any(flag in bound - g.bound for g in found):
+            return None
+        keywords = [_keyword(argument, flag, found) for argument in sorted(bound)]
+        call = ast.Call(func=ast.Name("partial"), args=[ast.Name(layer)], keywords=keywords)
+        values = tuple((str(k.arg), _value(k.value)) for k in keywords)
+        return Factory(name, layer, (), bound, flag or "", Partial(Layer(layer), call, (), values))
+
+    def _is_partial(self, module: Module, call: ast.Call) -> bool:
+        """Whether a call is `functools.partial(layer, name=value, ...)`."""
+        names = [k.arg for k in call.keywords]
+        plain = len(call.args) == 1 and None not in names and not {"name", "parent"} & set(names)
+        return plain and self._qualified(module, call.func) == "functools.partial"
+
+    def _qualified(self, module: Module, node: ast.expr) -> str | None:
+        if not isinstance(node, ast.Name | ast.Attribute):
+            return None
+        return canonical(self.program.project.resolve(node, module.scope_at(node), module))
 
 
-def _called_fields(cls: LinenClass) -> list[str]:
-    """Required fields that a class with nothing but `__call__` reads to construct modules, and only so."""
-    if cls.bases or cls.problem or cls.layer_base or set(cls.own_methods) != {_METHOD}:
-        return []
-    method = cls.own_methods[_METHOD].node
-    names = {f.name for f in cls.fields if f.default is None}
-    parents = {child: node for node in ast.walk(method) for child in ast.iter_child_nodes(node)}
-    reads: dict[str, bool] = {}
-    for node in ast.walk(cls.node):
-        if isinstance(node, ast.Attribute) and node.attr in names and _is_self(node.value):
-            outer = parents.get(node)
-            made = isinstance(outer, ast.Call) and outer.func is node
-            reads[node.attr] = reads.get(node.attr, True) and made
-    return [name for name, only_called in reads.items() if only_called]
+def _inner(node: ast.expr) -> ast.expr:
+    """The layer of a partial."""
+    return node.args[0] if isinstance(node, ast.Call) and node.args else node
 
 
 def _is_self(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "self"
 
 
-def _factory(program: LinenProgram, cls: LinenClass, name: str, uses: list[ClassReference]) -> Factory | None:
-    partials = [partial_given(program, cls, name, use.module, use.call) for use in uses]
-    known = [p for p in partials if p is not None]
-    if len(known) < len(partials):
-        return None
-    layers = {linen_name(_qualified(program, cls.module, p.args[0])) for p in known}
-    bound = {frozenset(k.arg or "" for k in p.keywords) for p in known}
-    if len(layers) != 1 or len(bound) != 1:
-        return None
-    (layer,), (names,) = layers, bound
-    spec = LAYERS.get(f"flax.linen.{layer}")
-    if spec is None or layer is None or spec.nnx is None or spec.helper or spec.children or spec.refusal:
-        return None
-    if not names <= set(spec.fields):
-        return None
-    flag = spec.call.flag if spec.call.flag in names else None
-    keywords = [_keyword(argument, flag, known) for argument in sorted(names)]
-    call = ast.Call(func=ast.Name("partial"), args=[ast.Name(layer)], keywords=keywords)
-    values = tuple((str(k.arg), _value(k.value)) for k in keywords)
-    return Factory(name, layer, names, flag or "", Partial(Layer(layer), call, (), values))
-
-
-def _keyword(name: str, flag: str | None, partials: list[ast.Call]) -> ast.keyword:
-    """An argument that the partials bind: a literal that is the same in all, else a placeholder."""
-    nodes = [k.value for p in partials for k in p.keywords if k.arg == name]
-    same = len({ast.dump(node) for node in nodes}) == 1
-    if name != flag and same and not isinstance(_value(nodes[0]), Unknown):
-        return ast.keyword(name, nodes[0])
+def _keyword(name: str, flag: str | None, found: Iterable[Given]) -> ast.keyword:
+    """An argument that partials bind: a literal that is the same in all, else a placeholder."""
+    nodes = [
+        next((k.value for k in g.partial.keywords if k.arg == name), None) if g.partial is not None else None
+        for g in found
+    ]
+    first = nodes[0]
+    same = first is not None and all(n is not None and ast.dump(n) == ast.dump(first) for n in nodes)
+    if first is not None and name != flag and same and not isinstance(_value(first), Unknown):
+        return ast.keyword(name, first)
     return ast.keyword(name, ast.Name(name))
 
 
@@ -120,48 +269,23 @@ def _value(node: ast.expr) -> Any:
         return Unknown("what a factory binds")
 
 
-def partial_given(
-    program: LinenProgram, cls: LinenClass, field: str, module: Module, call: ast.Call
-) -> ast.Call | None:
-    """The `partial(nn.Layer, ...)` that a construction gives a field by way of a local variable.
-
-    The variable is assigned once, in the body of the method, before the construction.
-    """
-    names = [f.name for f in cls.fields]
-    if any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
-        return None
-    given = dict(zip(names, call.args, strict=False)) | {str(k.arg): k.value for k in call.keywords}
-    variable = given.get(field)
+def _assigned(module: Module, call: ast.Call, name: str) -> ast.expr | None:
+    """What a local variable holds that is assigned once, in the body of the method, before the call."""
     function = module.enclosing(call, ast.FunctionDef, ast.Lambda)
-    if not isinstance(variable, ast.Name) or not isinstance(function, ast.FunctionDef):
+    if not isinstance(function, ast.FunctionDef):
         return None
-    bound = [n for n in ast.walk(function) if isinstance(n, ast.Name | ast.arg) and _binds(n, variable.id)]
+    bound = [n for n in ast.walk(function) if isinstance(n, ast.Name | ast.arg) and _binds(n, name)]
     for statement in function.body:
         if (
             isinstance(statement, ast.Assign)
             and bound == statement.targets
             and statement.lineno < call.lineno
-            and isinstance(statement.value, ast.Call)
-            and _is_partial(program, module, statement.value)
         ):
             return statement.value
-    return None
+    return ast.Name(name) if bound else None
 
 
 def _binds(node: ast.Name | ast.arg, name: str) -> bool:
     if isinstance(node, ast.arg):
         return node.arg == name
     return node.id == name and not isinstance(node.ctx, ast.Load)
-
-
-def _is_partial(program: LinenProgram, module: Module, call: ast.Call) -> bool:
-    """Whether a call is `functools.partial(layer, name=value, ...)`."""
-    names = [k.arg for k in call.keywords]
-    plain = len(call.args) == 1 and None not in names and not {"name", "parent"} & set(names)
-    return plain and _qualified(program, module, call.func) == "functools.partial"
-
-
-def _qualified(program: LinenProgram, module: Module, node: ast.expr) -> str | None:
-    if not isinstance(node, ast.Name | ast.Attribute):
-        return None
-    return canonical(program.project.resolve(node, module.scope_at(node), module))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.values import ClassRef, FieldFactory, FieldModule, Layer, Partial
+from nnx_migrate.linen.values import ClassChoice, ClassRef, FieldFactory, FieldModule, Layer, Partial
 
 Context = tuple[ast.AST, ...]
 """The calls through which the interpreter came to a node (helpers and closures are followed at each call)."""
@@ -55,7 +56,7 @@ class Site:
 
     number: int
     call: ast.Call
-    target: Layer | ClassRef | FieldFactory | FieldModule
+    target: Layer | ClassRef | ClassChoice | FieldFactory | FieldModule
     owner: LinenClass
     method: str
     context: Context
@@ -79,7 +80,16 @@ class Site:
         """The class name, from which Linen makes auto-names."""
         if isinstance(self.target, Layer):
             return self.target.name
+        if isinstance(self.target, ClassChoice):
+            return re.sub(r"_(?:cls|class|type|fn|factory|def)$", "", self.target.field)
         return self.target.cls.name if isinstance(self.target, ClassRef) else self.target.name
+
+    @property
+    def classes(self) -> tuple[LinenClass, ...]:
+        """The classes of the project of which it may be."""
+        if isinstance(self.target, ClassChoice):
+            return self.target.classes
+        return (self.target.cls,) if isinstance(self.target, ClassRef) else ()
 
     @property
     def deciding_calls(self) -> list[LayerCall]:

@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 class Expr:
     """A value that the constructor can compute, known by its expression only (`self.act`, `self.config.dim`).
 
-    `kind` is what annotations tell: "int", "float", "bool", "str", "sequence", "mapping" or "" (not known).
+    `kind` is what annotations tell: "int", "float", "bool", "str", "sequence", "mapping" or "" (not known);
+    `length` is that of a tuple of ints whose annotation tells it.
     """
 
     text: str
     kind: str = ""
+    length: int | None = None
 
     @property
     def maybe_int(self) -> bool:
@@ -93,6 +95,14 @@ class ClassRef:
     """A Linen class of the project."""
 
     cls: LinenClass
+
+
+@dataclass(frozen=True)
+class ClassChoice:
+    """One of several Linen classes of the project: what the factory field `field` is given."""
+
+    field: str
+    classes: tuple[LinenClass, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.analysis import ClassAnalysis, analyse
-from nnx_migrate.linen.factories import Factory, find_factories
+from nnx_migrate.linen.factories import Factories, Factory
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.references import References
 from nnx_migrate.linen.reasons import Refusal, Refuse
@@ -75,6 +75,7 @@ class Conversions:
     """What became of every Linen class of a project, by qualified name."""
 
     program: LinenProgram
+    factories: Factories
     converted: dict[str, ClassConversion] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
 
@@ -103,7 +104,8 @@ class _Converter:
 
     def __init__(self, program: LinenProgram) -> None:
         self.program = program
-        self.result = Conversions(program)
+        self.factories = Factories(program, lambda: self.references)
+        self.result = Conversions(program, self.factories)
         self.names: dict[Path, FileNames] = {}
         self.open: list[LinenClass] = []
 
@@ -178,9 +180,9 @@ class _Converter:
 
     def _attempt(self, cls: LinenClass, rank: int | None) -> ClassConversion:
         names = FileNames(cls.module, self.program.project)
-        factories = find_factories(self.program, lambda: self.references, cls)
+        factories = self.factories.of(cls)
         analysis = analyse(self.program, cls, rank, {name: f.value for name, f in factories.items()})
-        written = ClassWriter(analysis, names, self.convert, factories).write()
+        written = ClassWriter(analysis, names, self.convert, self.factories).write()
         imported = {request.binding for request in names.requests}
         check_written(cls, written.edits, imported, self.program.project)
         return ClassConversion(

@@ -15,10 +15,10 @@ from typing import Any
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
-from nnx_migrate.linen.values import ClassRef, Instance, ModuleList
+from nnx_migrate.linen.values import ClassChoice, ClassRef, Instance, ModuleList
 from nnx_migrate.numerics.map_patterns import PathPattern
 from nnx_migrate.numerics.map_sequences import Created, Repeated, SequenceEntry, Step
-from nnx_migrate.numerics.parameter_map import ClassMap, Entry, leaf, module
+from nnx_migrate.numerics.parameter_map import DYNAMIC, ClassMap, Entry, leaf, module
 
 _INDICES = "ijklmn"
 
@@ -45,6 +45,8 @@ def module_name(site: Site) -> str | None:
     """The class whose entries hold below a site."""
     if isinstance(site.target, ClassRef):
         return class_key(site.target.cls)
+    if isinstance(site.target, ClassChoice):
+        return DYNAMIC
     return f"flax.linen:{site.target_name}"
 
 
@@ -99,7 +101,8 @@ def _compact_entries(sites: Sequence[Site]) -> list[Entry]:
     for site in sites:
         if site not in automatic:
             entries += _site_entries(site, _template(site), _path(site))
-    if any(site.controls for site in automatic):
+    chosen = any(isinstance(site.target, ClassChoice) for site in automatic)
+    if chosen or any(site.controls for site in automatic):
         return [*entries, SequenceEntry(_steps(automatic, 0))]
     counters: Counter[str] = Counter()
     for site in automatic:
@@ -121,7 +124,8 @@ def _steps(sites: Sequence[Site], depth: int) -> tuple[Step, ...]:
             for site in members:
                 path = PathPattern.of(_path(site))
                 conditional = any(not control.is_loop for control in site.controls)
-                steps.append(Created(site.target_name, path, module_name(site), conditional))
+                prefix = DYNAMIC if isinstance(site.target, ClassChoice) else site.target_name
+                steps.append(Created(prefix, path, module_name(site), conditional))
         else:
             steps.append(Repeated(_INDICES[depth], _steps(members, depth + 1)))
     return tuple(steps)

@@ -49,7 +49,7 @@ def make_plan(project: Project) -> list[Group]:
     conversions = convert_project(project)
     finder = InstanceFinder(conversions.program)
     instances = finder.instances()
-    groups = _groups(finder, instances)
+    groups = _groups(conversions, finder, instances)
     _judge(conversions, finder, instances, groups)
     sizes = SizeFinder(SampleInputs(project))
     for group in groups:
@@ -71,7 +71,7 @@ def _find_names(groups: Sequence[Group], names: NameChanges) -> None:
             return
 
 
-def _groups(finder: InstanceFinder, instances: Iterable[Instance]) -> list[Group]:
+def _groups(conversions: Conversions, finder: InstanceFinder, instances: Iterable[Instance]) -> list[Group]:
     """Classes connected by inheritance, by construction, or by being handed to each other."""
     parent: dict[LinenClass, LinenClass] = {cls: cls for cls in finder.program}
 
@@ -88,6 +88,8 @@ def _groups(finder: InstanceFinder, instances: Iterable[Instance]) -> list[Group
     for cls in finder.program:
         for base in cls.mro[1:]:
             join(cls, base)
+        for made in conversions.factories.classes_made_by(cls):
+            join(cls, made)
     for reference in [*finder.references.inside, *finder.references.outside]:
         owner = reference.module.parents.get(reference.node)
         while owner is not None:

@@ -194,6 +194,11 @@ class _Expander:
             )
         return self.maps.get(class_name)
 
+    def _name_of(self, path: Path) -> str:
+        """The bare name of the class of the NNX submodule at a path."""
+        name = next((name for name in self.class_of(path) if name in self.maps), DYNAMIC)
+        return name.rpartition(":")[2].rpartition(".")[2]
+
     def _same_paths(self, scope: Path, path: Path) -> list[LeafPair]:
         """Same paths on both sides, each spelled its library's way (``layers_0`` = ``layers/0``)."""
         nnx_leaves: dict[Path, list[Path]] = defaultdict(list)
@@ -219,7 +224,7 @@ class _Expander:
             ]
         pairs: list[LeafPair] = []
         if isinstance(entry, SequenceEntry):
-            for placed in replay(entry, self.modules_below.relative(path)):
+            for placed in replay(entry, self.modules_below.relative(path), lambda p: self._name_of(path + p)):
                 inner = (*scope, placed.linen)
                 if inner in self.linen_scopes:
                     pairs += self.module(placed.module, inner, path + placed.nnx)

@@ -9,7 +9,7 @@ model's lists.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,8 @@ from nnx_migrate.numerics.map_patterns import Path, PathPattern
 class Created:
     """One construction: the class name that Linen counts under, and where NNX keeps the module.
 
-    A `conditional` one is counted only where the NNX model has something at its path.
+    A `conditional` one is counted only where the NNX model has something at its path. The prefix ``"*"`` stands
+    for the name of the class that the NNX model has there.
     """
 
     prefix: str
@@ -56,25 +57,35 @@ class Placed:
     module: str | None
 
 
-def replay(entry: SequenceEntry, modules: Sequence[Path]) -> list[Placed]:
-    """The concrete submodules, given the paths (relative to the class's module) at which NNX has modules."""
+def replay(
+    entry: SequenceEntry, modules: Sequence[Path], class_at: Callable[[Path], str] = lambda path: "*"
+) -> list[Placed]:
+    """The concrete submodules, given the paths (relative to the class's module) at which NNX has modules.
+
+    `class_at` names the class of the NNX module at such a path.
+    """
     counters: Counter[str] = Counter()
-    return list(_replay(entry.steps, set(modules), {}, counters))
+    return list(_replay(entry.steps, set(modules), {}, counters, class_at))
 
 
 def _replay(
-    steps: Sequence[Step], modules: set[Path], binding: dict[str, int], counters: Counter[str]
+    steps: Sequence[Step],
+    modules: set[Path],
+    binding: dict[str, int],
+    counters: Counter[str],
+    class_at: Callable[[Path], str],
 ) -> Iterator[Placed]:
     for step in steps:
         if isinstance(step, Repeated):
             for index in range(_rounds(step, modules, binding)):
-                yield from _replay(step.body, modules, {**binding, step.index: index}, counters)
+                yield from _replay(step.body, modules, {**binding, step.index: index}, counters, class_at)
             continue
         path = step.nnx.render(binding)
         if step.conditional and path not in modules:
             continue
-        yield Placed(f"{step.prefix}_{counters[step.prefix]}", path, step.module)
-        counters[step.prefix] += 1
+        prefix = class_at(path) if step.prefix == "*" else step.prefix
+        yield Placed(f"{prefix}_{counters[prefix]}", path, step.module)
+        counters[prefix] += 1
 
 
 def _rounds(loop: Repeated, modules: set[Path], binding: Mapping[str, int]) -> int:

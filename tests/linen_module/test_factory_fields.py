@@ -41,9 +41,9 @@ CHANGES = {
         "other = partial(nn.GroupNorm, num_groups=2)\n        return Block(8, other)(x)",
         "",
     ),
-    "other arguments": (
+    "a mode that only one binds": (
         SECOND,
-        "other = partial(nn.BatchNorm, use_running_average=not train)\n        return Block(8, other)(x)",
+        "other = partial(nn.BatchNorm, momentum=0.9)\n        return Block(8, other)(x)",
         "",
     ),
     "a factory that gets a new value": (SECOND, f"norm = nn.LayerNorm\n        {SECOND}", ""),
@@ -68,6 +68,16 @@ def test_the_class_gets_nnx_factories_and_the_mode_at_its_call(tmp_path: Path) -
     assert "Block(8, norm, in_features=8, rngs=rngs)" in text
     assert text.count("(x, use_running_average=not train)") == 2
     assert "self.norm = norm" not in text
+
+
+def test_factories_may_bind_different_arguments(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    other = "other = partial(nn.BatchNorm, use_running_average=not train)\n        return Block(8, other)(x)"
+    path.write_text(CODE.replace(SECOND, other))
+    text, conversions = convert(path)
+    assert not conversions.refused
+    assert "norm = partial(nnx.BatchNorm, momentum=0.9)" in text
+    assert "other = partial(nnx.BatchNorm)" in text
 
 
 def test_factories_of_setup_are_left_alone(tmp_path: Path) -> None:

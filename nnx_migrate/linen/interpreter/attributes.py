@@ -16,6 +16,7 @@ from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.symbols import canonical, linen_name, token
 from nnx_migrate.linen.values import (
     Bound,
+    ClassChoice,
     ClassRef,
     Closure,
     Expr,
@@ -175,7 +176,7 @@ def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
         return Expr(f"{_atomic(value.text)}.{name}")
     if isinstance(value, Global):
         return Global(f"{value.name}.{name}")
-    if isinstance(value, tuple | list | dict | str | ModuleList | Layer | ClassRef | Shape):
+    if isinstance(value, tuple | list | dict | str | ModuleList | Layer | ClassRef | ClassChoice | Shape):
         return Bound(value, name)
     if isinstance(value, FieldModule):
         return Bound(value, name)

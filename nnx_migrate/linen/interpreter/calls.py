@@ -18,6 +18,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
 from nnx_migrate.linen.values import (
     Bound,
+    ClassChoice,
     ClassRef,
     Closure,
     Expr,
@@ -90,7 +91,9 @@ def _refuse_unknown_module(frame: Frame, node: ast.Call, target: Any) -> None:
 def _constructs(target: Any) -> bool:
     if isinstance(target, Partial):
         return _constructs(target.func)
-    return isinstance(target, ClassRef | FieldFactory) or (isinstance(target, Layer) and target.is_class)
+    return isinstance(target, ClassRef | ClassChoice | FieldFactory) or (
+        isinstance(target, Layer) and target.is_class
+    )
 
 
 def arguments(frame: Frame, node: ast.Call) -> tuple[tuple[Any, ...], dict[str, Any], bool]:

@@ -10,6 +10,9 @@ from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.symbols import token
 from nnx_migrate.linen.values import Expr, Input, VariableValue
 
+# Words for tuples of numbers that are at least 1.
+_COUNTS = ("stride", "kernel", "patch", "window", "size", "dilation", "pool", "shape", "scale")
+
 
 def as_dim(value: Any) -> Dim | None:
     """The value as a size, None where it is none."""
@@ -51,6 +54,9 @@ def _expression(value: Expr) -> Any:
     """A field or static local where an effect wants a number: of unknown value, but a scalar."""
     if value.maybe_int:
         return value.dim
+    if value.length is not None:
+        make = Dim.size if any(word in value.text for word in _COUNTS) else Dim.symbol
+        return tuple(make(f"{value.text}[{index}]") for index in range(value.length))
     if value.kind in ("float", "bool"):
         return Array(Shape(), value.kind, weak=value.kind == "float")
     return Unknown(f"`{value.text}` isn't known here")

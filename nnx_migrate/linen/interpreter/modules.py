@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.expressions import evaluate, static_or_unknown
@@ -13,9 +14,10 @@ from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.values import (
+    ClassChoice,
     ClassRef,
     FieldFactory,
     FieldModule,
@@ -124,7 +126,37 @@ def call_instance(
         return layer_output(frame, site, args, kwargs, node, method)
     if isinstance(site.target, ClassRef):
         return call_project_class(frame, site, site.target.cls, args, kwargs, method)
+    if isinstance(site.target, ClassChoice):
+        return _chosen(frame, site, site.target, args, kwargs, method)
     return Unknown(f"the result of `{site.target_name}` isn't known")
+
+
+def _chosen(frame: Frame, site: Site, choice: ClassChoice, args: Any, kwargs: Any, method: str) -> Any:
+    """What one of several classes returns: sizes that differ are told apart by the class."""
+    *rest, last = choice.classes
+    result = call_project_class(frame, site, last, args, kwargs, method)
+    for cls in reversed(rest):
+        found = call_project_class(frame, site, cls, args, kwargs, method)
+        if found == result:
+            continue
+        visible = frame.session.program.project.resolve_name(
+            cls.name, frame.module.scopes.module, frame.module
+        )
+        same_rank = isinstance(found, Array) and isinstance(result, Array)
+        if not same_rank or frame.foreign or visible != cls.qualified:
+            return Unknown(f"the classes that `{choice.field}` may be return different things")
+        result = _by_class(f"{choice.field} is {cls.name}", found, result)
+    return result
+
+
+def _by_class(condition: str, first: Array, second: Array) -> Any:
+    if len(first.shape.dims) != len(second.shape.dims) or first.shape.lead != second.shape.lead:
+        return Unknown("arrays of different rank")
+    dims = tuple(
+        a if same(a, b) else Dim.opaque(f"({{0}} if {condition} else {{1}})", a, b)
+        for a, b in zip(first.shape.dims, second.shape.dims, strict=True)
+    )
+    return Array(Shape(dims, first.shape.lead), first.dtype if first.dtype == second.dtype else None)
 
 
 def call_one_of(

@@ -7,6 +7,7 @@ import ast
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.values import (
     Bound,
+    ClassChoice,
     ClassRef,
     FieldFactory,
     Instance,
@@ -18,7 +19,7 @@ from nnx_migrate.linen.values import (
 
 _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _MODULE_VALUES = (Instance, ModuleList)
-_MODULE_CALLABLES = (Layer, ClassRef, FieldFactory)
+_MODULE_CALLABLES = (Layer, ClassRef, ClassChoice, FieldFactory)
 # Layers of flax.linen that are plain functions start with a lower-case letter; initializers are functions,
 # too.
 

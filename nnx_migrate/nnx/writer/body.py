@@ -14,7 +14,7 @@ from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.linen.symbols import linen_name
-from nnx_migrate.linen.values import ClassRef, Closure, Instance, Layer
+from nnx_migrate.linen.values import Closure, Instance, Layer
 from nnx_migrate.nnx.layers import LAYERS, Refusal, rewritten_arguments, write_call
 from nnx_migrate.nnx.writer.access import LoopAccess
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
@@ -313,7 +313,7 @@ class BodyEditor:
 
     def _flag_reads(self, site: Site) -> set[str]:
         """Names in a mode flag that moves from the construction to the call."""
-        if isinstance(site.target, ClassRef):
+        if site.classes:
             flags = given_flags(self.writer, site).values()
             return {n.id for flag in flags for n in ast.walk(flag) if isinstance(n, ast.Name)}
         if not isinstance(site.target, Layer):

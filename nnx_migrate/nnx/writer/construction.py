@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim, same
-from nnx_migrate.linen.factories import Factory, placeholder
+from nnx_migrate.linen.factories import Factories, placeholder
 from nnx_migrate.linen.interpreter.convert import effect_value, text_of
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.sites import LayerCall, Site
-from nnx_migrate.linen.values import ClassRef, Layer
+from nnx_migrate.linen.values import ClassChoice, ClassRef, Layer, Partial
 from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
-from nnx_migrate.nnx.writer.factories import check_plain, late_arguments, partial_arguments
+from nnx_migrate.nnx.writer.factories import check_plain, given_text, late_arguments, own_partial
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
@@ -39,10 +39,12 @@ class ConstructionWriter:
         names: FileNames,
         renderer: InitRenderer,
         converted: Callable[[LinenClass], ClassConversion],
-        factories: Mapping[str, Factory],
+        factories: Factories,
     ) -> None:
         self.analysis, self.names, self.renderer, self.converted = analysis, names, renderer, converted
-        self.factories = {factory.value.call: factory for factory in factories.values()}
+        self.known_factories = factories
+        own = factories.of(analysis.cls).values()
+        self.factories = {f.value.call: f for f in own if isinstance(f.value, Partial)}
         self.partials: dict[ast.Call, list[str]] = {}  # those given to submodules: callee and arguments
 
     def parts(self, site: Site) -> tuple[str, list[str]]:
@@ -51,7 +53,17 @@ class ConstructionWriter:
             return self._layer(site)
         if isinstance(site.target, ClassRef):
             return self._project_class(site, site.target.cls)
+        if isinstance(site.target, ClassChoice):
+            return self._one_of(site, site.target)
         raise Refuse("unknown-module", f"the class behind `self.{site.target.name}` isn't known", site.call)
+
+    def _one_of(self, site: Site, choice: ClassChoice) -> tuple[str, list[str]]:
+        """A construction that has to serve every class that a factory field may hold."""
+        found = [self._project_class(site, cls) for cls in choice.classes]
+        if any(parts != found[0] for parts in found):
+            detail = f"the classes that `{choice.field}` may be need different arguments"
+            raise Refuse("unknown-module", detail, site.call)
+        return found[0]
 
     # ---- built-in layers --------------------------------------------------------------------------------
 
@@ -97,7 +109,10 @@ class ConstructionWriter:
         )
         if factory is not None:
             check_plain(written, factory, self.names.nnx(), site.call)
-            return factory.field, late_arguments(written, factory)
+            local = own_partial(self, site)
+            named = frozenset(k.arg or "" for k in local.keywords) if local is not None else frozenset()
+            callee = self.names.module.source.segment(site.call.func) if local is not None else factory.field
+            return callee, late_arguments(written, factory, named)
         return written.callee, [str(argument) for argument in written.arguments]
 
     def _size(self, site: Site, argument: int, spec: LayerSpec, axis: int, optional: bool) -> str | None:
@@ -135,17 +150,15 @@ class ConstructionWriter:
     def _project_class(self, site: Site, cls: LinenClass) -> tuple[str, list[str]]:
         conversion = self.converted(cls)
         callee = self._callee(site)
+        given = {name: given_text(self, site, cls, name) for name in conversion.factories}
         arguments: list[str] = []
-        given: set[str] = set()
         for partial in site.partials:
-            arguments += self._arguments(partial.call.args[1:], partial.call.keywords, site, conversion)
-            given.update(k.arg for k in partial.call.keywords if k.arg)
+            arguments += self._arguments(
+                partial.call.args[1:], partial.call.keywords, site, conversion, given
+            )
         own = {k.arg for k in site.call.keywords}
         arguments = [a for a in arguments if a.partition("=")[0] not in own]
-        arguments += self._arguments(site.call.args, site.call.keywords, site, conversion)
-        for factory in conversion.factories.values():
-            given_partial, texts = partial_arguments(self, site, factory)
-            self.partials[given_partial] = texts
+        arguments += self._arguments(site.call.args, site.call.keywords, site, conversion, given)
         for size in conversion.sizes:
             arguments.append(f"{size.name}={self._child_size(site, cls, size)}")
         if conversion.needs_rngs:
@@ -154,6 +167,8 @@ class ConstructionWriter:
 
     def _callee(self, site: Site) -> str:
         node = site.partials[0].call.args[0] if site.partials else site.call.func
+        if isinstance(node, ast.Attribute) and node.attr in self.known_factories.of(self.analysis.cls):
+            return node.attr
         return self.names.module.source.segment(node)
 
     def _arguments(
@@ -162,10 +177,12 @@ class ConstructionWriter:
         keywords: Iterable[ast.keyword],
         site: Site,
         conversion: ClassConversion,
+        given: Mapping[str, str | None],
     ) -> list[str]:
         def text(name: str, node: ast.expr) -> str:
-            if name in conversion.factories:  # a local variable that the constructor gets, too
-                return self.names.module.source.segment(node)
+            factory = given.get(name)
+            if factory is not None:
+                return factory
             return self.renderer.text(node, site.context)
 
         fields = [*conversion.parameters, *("" for _ in args)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nnx_migrate.linen.factories import Factory
 from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.inheritance import inherited_field
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.text import one_line, rewritten
@@ -25,7 +27,7 @@ class Parameter:
     above: tuple[str, ...] = ()
 
 
-def field_parameters(cls: LinenClass, names: FileNames) -> list[Parameter]:
+def field_parameters(cls: LinenClass, names: FileNames, factories: Mapping[str, Factory]) -> list[Parameter]:
     """The class's fields as parameters, in the order of the dataclass, own ones with their comments."""
     found: list[Parameter] = []
     for item in cls.fields:
@@ -42,6 +44,8 @@ def field_parameters(cls: LinenClass, names: FileNames) -> list[Parameter]:
                 "unknown-base", f"the default of the inherited field `{item.name}` isn't known here", cls.node
             )
         default = default_text(item, names)
+        if default is not None and item.name in factories:
+            default = factory_default(item, names, factories[item.name])
         if default is not None:
             text += f" = {default}" if annotated else f"={default}"
         found.append(Parameter(item.name, text, _trailing_comment(item, names) if own else ""))
@@ -79,6 +83,17 @@ def default_text(item: Field, names: FileNames) -> str | None:
     if isinstance(node, ast.List | ast.Dict | ast.Set):
         raise Refuse("unsupported-syntax", f"field `{item.name}` has a mutable default", item.node)
     return one_line(rewritten(item.owner.module.source, node, names.replacement_in(item.owner.module)))
+
+
+def factory_default(item: Field, names: FileNames, factory: Factory) -> str:
+    """The default of a factory field: the NNX layer for the Linen one. Raises Refuse."""
+    assert item.default is not None
+    if factory.classes:
+        return names.module.source.segment(item.default)
+    if isinstance(item.default, ast.Call):
+        raise Refuse("unknown-module", f"field `{item.name}` has a partial as its default", item.node)
+    spec = LAYERS[f"flax.linen.{factory.layer}"]
+    return f"{names.nnx()}.{(spec.nnx or '').rpartition('.')[2]}"
 
 
 def _trailing_comment(item: Field, names: FileNames) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from nnx_migrate.nnx.writer.allocation import NameAllocator
 from nnx_migrate.nnx.writer.residual import Assign, Block, Line, Node
-from nnx_migrate.nnx.writer.text import call_text
+from nnx_migrate.nnx.writer.text import call_text, unwrapped
 
 _ENUMERATE = re.compile(r"for (\w+), (.+) in enumerate\((.+)\):$", re.DOTALL)
 _FOR = re.compile(r"for (\w+) in (range\(.+\)):$", re.DOTALL)
@@ -39,7 +39,7 @@ class Emitter:
         if isinstance(node, Line):
             return self._line(node, indent)
         if isinstance(node, Assign):
-            target, text = self.allocator.name(node.token), self.allocator.text(node.text)
+            target, text = self.allocator.name(node.token), unwrapped(self.allocator.text(node.text))
             return [] if target == text else [f"{indent}{target} = {text}"]
         return self._block(node, indent)
 

@@ -1,14 +1,17 @@
-"""Factories that one class hands to another: `conv = partial(nn.Conv, use_bias=False)`, given as a field."""
+"""Factories that one class hands to another: `conv = partial(nn.Conv, use_bias=False)`, given as a field.
+
+Fields that hold factories are parameters of the constructor and no attributes: only constructions read them.
+"""
 
 from __future__ import annotations
 
 import ast
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.factories import Factory, partial_given
+from nnx_migrate.linen.factories import Factory, Given
+from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.values import ClassRef
 from nnx_migrate.nnx.layers import LAYERS, Construction, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
 
@@ -19,76 +22,125 @@ if TYPE_CHECKING:
 def given_flags(writer: ConstructionWriter, site: Site) -> dict[str, ast.expr]:
     """What the factories given to a submodule bind as its mode flags. Raises Refuse."""
     found: dict[str, ast.expr] = {}
-    if not isinstance(site.target, ClassRef):
-        return found
-    for factory in writer.converted(site.target.cls).factories.values():
-        if not factory.flag:
-            continue
-        value = next(k.value for k in _given(writer, site, factory).keywords if k.arg == factory.flag)
-        if ast.dump(found.setdefault(factory.flag, value)) != ast.dump(value):
-            detail = f"the factories given to `{site.target_name}` bind different `{factory.flag}`"
+    flags = [
+        {f.flag: _flag(writer, site, cls, f) for f in writer.converted(cls).factories.values() if f.flag}
+        for cls in site.classes
+    ]
+    if any(flags) and any(f.keys() != flags[0].keys() for f in flags):
+        raise Refuse("mode-flag", f"only some classes of `{site.target_name}` have a mode flag", site.call)
+    for flag, value in (item for values in flags for item in values.items()):
+        if ast.dump(found.setdefault(flag, value)) != ast.dump(value):
+            detail = f"the factories given to `{site.target_name}` bind different `{flag}`"
             raise Refuse("mode-flag", detail, site.call)
     return found
 
 
-def _given(writer: ConstructionWriter, site: Site, factory: Factory) -> ast.Call:
-    assert isinstance(site.target, ClassRef)
-    analysis = writer.analysis
-    call = partial_given(
-        analysis.session.program, site.target.cls, factory.field, writer.names.module, site.call
-    )
-    if call is None or site.context or site.method == "setup":
+def _flag(writer: ConstructionWriter, site: Site, cls: LinenClass, factory: Factory) -> ast.expr:
+    given = _given(writer, site, cls, factory)
+    value = given.flag(factory.flag) if given is not None else None
+    if value is None:
+        raise Refuse("mode-flag", f"`{factory.field}` of `{cls.name}` has no `{factory.flag}`", site.call)
+    return value
+
+
+def _given(writer: ConstructionWriter, site: Site, cls: LinenClass, factory: Factory) -> Given | None:
+    """What a construction gives a factory field, None where it leaves it at its default. Raises Refuse."""
+    given = writer.known_factories.given(cls, factory.field, writer.names.module, site.call)
+    left_out = given is None and factory.default and all(k.arg != factory.field for k in site.call.keywords)
+    if (given is None and not left_out) or site.context or site.partials:
         raise Refuse("unknown-module", f"the factory `{factory.field}` can't be followed", site.call)
-    return call
+    return given
 
 
-def partial_arguments(writer: ConstructionWriter, site: Site, factory: Factory) -> tuple[ast.Call, list[str]]:
-    """The user's partial, and the arguments of the NNX one.
+def given_text(writer: ConstructionWriter, site: Site, cls: LinenClass, field: str) -> str | None:
+    """The text of what a construction gives a factory field; None where it leaves it at its default.
 
-    They have to be right for each layer that the class makes with the factory. Raises Refuse.
+    It has to be right for each layer that the class makes with the factory. Raises Refuse.
     """
-    assert isinstance(site.target, ClassRef)
-    given = _given(writer, site, factory)
-    analysis = writer.converted(site.target.cls).analysis
+    factory = writer.converted(cls).factories[field]
+    given = _given(writer, site, cls, factory)
+    if given is None:
+        return None
+    source = writer.names.module.source
+    if given.classes:
+        return given.source.field if given.source is not None else source.segment(given.node)
+    analysis = writer.converted(cls).analysis
     assert analysis is not None
     found: list[list[str]] = []
     for made in analysis.sites:
         if any(p.call is factory.value.call for p in made.partials):
             construction = _complete(writer, factory, given, made)
-            early, _ = construction.split(factory.bound)
-            found.append([construction.callee, *(str(a) for a in early if a.origin != "rngs")])
-    if not found or any(arguments != found[0] for arguments in found):
-        detail = f"the layers that `{factory.field}` makes need different arguments"
+            early, _ = construction.split(given.bound)
+            unbound = given.source.bound if given.source is not None else frozenset()
+            texts = [str(a) for a in early if a.origin != "rngs" and a.field not in unbound]
+            found.append([construction.callee, *texts])
+    if any(arguments != found[0] for arguments in found):
+        detail = f"the layers that `{field}` makes need different arguments"
         raise Refuse("unsupported-layer", detail, site.call)
-    return given, found[0]
+    spec = LAYERS[f"flax.linen.{factory.layer}"]
+    stock = [f"{writer.names.nnx()}.{(spec.nnx or '').rpartition('.')[2]}"]
+    callee, *arguments = found[0] if found else stock
+    if given.source is not None:
+        callee = given.source.field
+    if given.partial is None:
+        if arguments:
+            raise Refuse("unsupported-layer", f"what `{field}` makes needs arguments of its own", site.call)
+        return callee
+    if not found and given.partial.keywords:
+        raise Refuse("unknown-module", f"nothing shows what `{field}` makes", site.call)
+    if given.variable:
+        _check_name(writer, given)
+        writer.partials[given.partial] = [callee, *arguments]
+        return source.segment(given.node)
+    return f"{source.segment(given.partial.func)}({', '.join([callee, *arguments])})"
 
 
-def _complete(writer: ConstructionWriter, factory: Factory, given: ast.Call, made: Site) -> Construction:
+def _check_name(writer: ConstructionWriter, given: Given) -> None:
+    """Refuse a local partial that has the name of a factory field which is read elsewhere, too."""
+    assert isinstance(given.node, ast.Name) and given.partial is not None
+    name = given.node.id
+    if name not in writer.known_factories.of(writer.analysis.cls):
+        return
+    reads = [n for n in ast.walk(writer.analysis.cls.node) if isinstance(n, ast.Attribute) and n.attr == name]
+    if reads != [given.partial.args[0]]:
+        raise Refuse("name-clash", f"`{name}` is a local variable and a factory field", given.partial)
+
+
+def own_partial(writer: ConstructionWriter, site: Site) -> ast.Call | None:
+    """The local partial that a layer is constructed with, if the constructor has that variable, too."""
+    last = site.partials[-1].call if site.partials else None
+    return last if last in writer.partials and isinstance(site.call.func, ast.Name) else None
+
+
+def _complete(writer: ConstructionWriter, factory: Factory, given: Given, made: Site) -> Construction:
     """One layer of the class as if it were constructed here. Sizes don't matter for the partial."""
     spec = LAYERS[f"flax.linen.{factory.layer}"]
     names = writer.names
-    parts = set(ast.walk(given))
+    parts = set(ast.walk(given.partial)) if given.partial is not None else set()
 
-    def segment(node: ast.AST) -> str:
-        return writer.renderer.text(node) if node in parts else names.module.source.segment(node)
+    def text(node: ast.AST) -> str:
+        return writer.renderer.text(node) if node in parts else ast.unparse(node)
 
-    base = bind_partial(spec, given)
+    base = bind_partial(spec, given.source.value.call) if given.source is not None else None
+    if given.partial is not None and not isinstance(base, Refusal):
+        base = bind_partial(spec, given.partial, base=base)
     bound = base if isinstance(base, Refusal) else bind(spec, made.call, base=base)
     needed = bound if isinstance(bound, Refusal) else needed_sizes(spec, bound, names.judge())
     if isinstance(bound, Refusal) or isinstance(needed, Refusal):
-        raise Refuse("unsupported-layer", f"what `{factory.field}` makes", given)
+        raise Refuse("unsupported-layer", f"what `{factory.field}` makes", given.node)
+
     written = write_layer(
         spec,
         bound,
         {size.param: "0" for size in needed},
         nnx=names.nnx(),
         rngs="rngs",
-        segment=segment,
+        segment=text,
         judge=names.judge(),
         helper=names.helper,
     )
     if isinstance(written, Refusal):
-        raise Refuse("unsupported-layer", written.reason, given)
+        raise Refuse("unsupported-layer", written.reason, given.node)
     check_plain(written, factory, names.nnx(), made.call)
     return written
 
@@ -103,8 +155,11 @@ def check_plain(written: Construction, factory: Factory, nnx: str, call: ast.Cal
         raise Refuse("unsupported-layer", f"what `self.{factory.field}(...)` makes", call)
 
 
-def late_arguments(written: Construction, factory: Factory) -> list[str]:
-    """The arguments that the call of a factory still gives, `rngs` at the end."""
-    _, late = written.split(factory.bound)
+def late_arguments(written: Construction, factory: Factory, bound: frozenset[str] = frozenset()) -> list[str]:
+    """The arguments that the call of a factory still gives, `rngs` at the end.
+
+    `bound` are the fields that a partial of the factory binds, which the constructor has as a variable.
+    """
+    _, late = written.split(factory.bound | bound)
     rngs = [str(a) for a in written.arguments if a.origin == "rngs"]
     return [str(argument) for argument in late] + rngs

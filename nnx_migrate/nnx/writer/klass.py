@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.factories import Factory
+from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
@@ -53,14 +53,14 @@ class ClassWriter:
         analysis: ClassAnalysis,
         names: FileNames,
         converted: Callable[[LinenClass], ClassConversion],
-        factories: Mapping[str, Factory],
+        factories: Factories,
     ) -> None:
         self.analysis, self.names = analysis, names
         self.cls, self.source = analysis.cls, names.module.source
         self.renderer = InitRenderer(analysis, names, self._access)
         self.constructions = ConstructionWriter(analysis, names, self.renderer, converted, factories)
         self.limit = line_limit(self.source)
-        self.converted, self.factories = converted, factories
+        self.converted, self.factories = converted, factories.of(analysis.cls)
         self.inheritance: Inheritance | None = None
         self.carried: set[str] = set()
 
@@ -262,7 +262,7 @@ class ClassWriter:
         keyword_only = [f"{name}: int" for name in dict.fromkeys(parameters.values())]
         if uses_rngs:
             keyword_only.append(f"{RNGS}: {self.names.nnx()}.Rngs")
-        fields = field_parameters(self.cls, self.names)
+        fields = field_parameters(self.cls, self.names, self.factories)
         base = self._super
         nothing_own = not self.cls.own_fields and not lines and not setup_text.strip()
         if nothing_own and (base is not None or not (fields or keyword_only)):

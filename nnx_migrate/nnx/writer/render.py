@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.dims import Dim, ceil_div, same
 from nnx_migrate.linen.interpreter.convert import text_of
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Shape
@@ -125,8 +125,16 @@ class InitRenderer:
         if not pairs:
             return str(not differ)
         sign, word = ("!=", " or ") if differ else ("==", " and ")
-        text = word.join(f"{self.dim(a, node)} {sign} {self.dim(b, node)}" for a, b in pairs)
+        text = word.join(self._compared(a, b, sign, node) for a, b in pairs)
         return text if len(pairs) == 1 else f"({text})"
+
+    def _compared(self, a: Dim, b: Dim, sign: str, node: ast.AST) -> str:
+        """A comparison of two sizes; behind a stride, an axis longer than 1 has kept its size if that is 1."""
+        for whole, part in ((a, b), (b, a)):
+            for stride in (Dim.size(text) for text in sorted(part.symbols() - whole.symbols())):
+                if same(part, ceil_div(whole, stride)):
+                    return f"{self.dim(stride, node)} {sign} 1"
+        return f"{self.dim(a, node)} {sign} {self.dim(b, node)}"
 
     def _is_dynamic(self, node: ast.AST, context: Context) -> bool:
         """Whether the expression reads a variable that the constructor lacks."""

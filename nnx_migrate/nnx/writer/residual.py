@@ -23,6 +23,7 @@ from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.render import InitRenderer
+from nnx_migrate.nnx.writer.text import unwrapped
 from nnx_migrate.nnx.writer.variables import variable_parts
 
 
@@ -319,7 +320,7 @@ class Residual:
             if all(_is_param_free(site) for site in sites):
                 return None
             raise Refuse("dynamic-construction", refusal.detail, test) from None
-        return f"not ({text})" if negate else text
+        return f"not ({unwrapped(text)})" if negate else unwrapped(text)
 
     def _sites_below(self, statement: ast.stmt) -> list[Site | VariableSite]:
         inside = {id(n) for n in ast.walk(statement)}

@@ -1,0 +1,167 @@
+"""Where a class with factory fields is constructed: directly, by partials, and by other factory fields."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.programs.references import ClassReference, References, Role
+from nnx_migrate.names.modules import Module
+
+_PARTIAL = "functools.partial"
+
+
+@dataclass(frozen=True, eq=False)
+class Use:
+    """A construction of a class, or a partial of it: the fields that it gives."""
+
+    module: Module
+    call: ast.Call
+    arguments: Mapping[str, ast.expr]
+
+
+def given_arguments(cls: LinenClass, call: ast.Call, skip: int = 0) -> dict[str, ast.expr] | None:
+    """The fields that a call gives by position (after `skip` others) or by name; None where some are hidden."""
+    args = call.args[skip:]
+    if any(isinstance(a, ast.Starred) for a in args) or any(k.arg is None for k in call.keywords):
+        return None
+    names = [f.name for f in cls.fields]
+    return dict(zip(names, args, strict=False)) | {str(k.arg): k.value for k in call.keywords}
+
+
+class FactoryUses:
+    """Finds everything that constructs a class. `factory` tells what a field of another class is given."""
+
+    def __init__(
+        self,
+        program: LinenProgram,
+        references: Callable[[], References],
+        factory: Callable[[LinenClass, str], Any],
+    ) -> None:
+        self.program, self._references, self.factory = program, references, factory
+        self.bodies = {cls.node: cls for cls in program}
+
+    def class_around(self, module: Module, node: ast.AST) -> LinenClass | None:
+        """The Linen class whose body holds a node."""
+        parent = module.parents.get(node)
+        while parent is not None and parent not in self.bodies:
+            parent = module.parents.get(parent)
+        return self.bodies.get(parent) if isinstance(parent, ast.ClassDef) else None
+
+    def of(self, cls: LinenClass, field: str) -> list[Use] | None:
+        """All constructions that may give `field`; None where there may be others, or none is known."""
+        references = self._references()
+        found: list[Use] = []
+        is_value = False
+        for reference in [*references.inside, *references.outside]:
+            if reference.cls is not cls or reference.role is Role.ANNOTATION:
+                continue
+            if reference.role is Role.CONSTRUCTION:
+                arguments = given_arguments(cls, reference.call)
+                if arguments is None:
+                    return None
+                found.append(Use(reference.module, reference.call, arguments))
+            elif reference.role is Role.VALUE:
+                is_value = True
+                uses = self._of_value(reference, field)
+                if uses is None:
+                    return None
+                found += uses
+            else:
+                return None
+        if is_value and not self._all_known(cls, field, found):
+            return None
+        return found
+
+    def _of_value(self, reference: ClassReference, field: str) -> list[Use] | None:
+        """What constructs a class that is handed to something."""
+        module, node, cls = reference.module, reference.node, reference.cls
+        outer = module.parents.get(node)
+        if isinstance(outer, ast.Call) and outer.args[:1] == [node] and self._is_partial(module, outer):
+            arguments = given_arguments(cls, outer, skip=1)
+            if arguments is None or not _is_closed(cls, field, outer):
+                return None
+            return [Use(module, outer, arguments)]
+        holder = self._holder(module, node)
+        if holder is None:
+            return None
+        owner, name = holder
+        return [
+            Use(owner.module, call, arguments)
+            for call in _calls_of_field(owner, name)
+            if (arguments := given_arguments(cls, call)) is not None
+        ]
+
+    def _holder(self, module: Module, node: ast.expr) -> tuple[LinenClass, str] | None:
+        """The class and field that gets a class as an argument: `ResNet(block_cls=Block)`, or by a partial."""
+        outer = module.parents.get(node)
+        name = outer.arg if isinstance(outer, ast.keyword) else None
+        if isinstance(outer, ast.keyword):
+            outer = module.parents.get(outer)
+        if not isinstance(outer, ast.Call):
+            return None
+        partial = self._is_partial(module, outer)
+        target = outer.args[0] if partial and outer.args else outer.func
+        owner = self.program.find(self.program.project.resolve(target, module.scope_at(target), module))
+        if owner is None:
+            return None
+        if name is None:
+            names = [f.name for f in owner.fields]
+            index = outer.args.index(node) - partial
+            name = names[index] if index < len(names) else ""
+        return (owner, name) if self.factory(owner, name) is not None else None
+
+    def _is_partial(self, module: Module, call: ast.Call) -> bool:
+        return self.program.project.resolve(call.func, module.scope_at(call.func), module) == _PARTIAL
+
+    def _all_known(self, cls: LinenClass, field: str, found: list[Use]) -> bool:
+        """Whether every argument of that name in the project is given to a class that is named there."""
+        known = {use.call for use in found}
+        for module in self.program.project.matching(re.compile(rf"\b{re.escape(field)}\s*=")):
+            for call in (n for n in ast.walk(module.tree) if isinstance(n, ast.Call)):
+                if call in known or all(k.arg != field for k in call.keywords):
+                    continue
+                target = call.args[0] if self._is_partial(module, call) and call.args else call.func
+                named = self.program.project.resolve(target, module.scope_at(target), module)
+                if self.program.find(named) is None and not self._makes_others(module, call, cls):
+                    return False
+        return True
+
+    def _makes_others(self, module: Module, call: ast.Call, cls: LinenClass) -> bool:
+        """Whether a call is `self.block_cls(...)`, and that field is given other things than `cls`."""
+        function = call.func
+        if not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)):
+            return False
+        owner = self.class_around(module, call)
+        if function.value.id != "self" or owner is None:
+            return False
+        factory = self.factory(owner, function.attr)
+        return factory is not None and cls not in factory.classes
+
+
+def _is_closed(cls: LinenClass, field: str, partial: ast.Call) -> bool:
+    """Whether calls of a partial can't give a field unseen: not by position, and not because they have to."""
+    names = [f.name for f in cls.fields]
+    index = names.index(field)
+    given = {k.arg for k in partial.keywords}
+    found = cls.field(field)
+    required = found is not None and found.default is None
+    if field in given or index < len(partial.args) - 1:
+        return True
+    return not required and any(name in given for name in names[: index + 1])
+
+
+def _calls_of_field(owner: LinenClass, name: str) -> Iterator[ast.Call]:
+    for node in ast.walk(owner.node):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == name
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id == "self"
+        ):
+            yield node
