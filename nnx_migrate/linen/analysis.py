@@ -55,19 +55,16 @@ def analyse(
     `fields` are fields whose values are known. Raises Refuse.
     """
     ranks: dict[tuple[str | int, ...], int] = {}
-    axes: dict[tuple[str | int, ...], int] = {}
     tuples: set[tuple[str | int, ...]] = set()
+    results: dict[Any, Any] = {}
     for _ in range(_MAX_RESTARTS):
         session = Session(
-            program, cls, input_ranks=ranks, input_axes=axes, input_tuples=tuples, default_rank=default_rank
+            program, cls, input_ranks=ranks, input_tuples=tuples, default_rank=default_rank, results=results
         )
         try:
             return _run(session, fields or {})
         except NeedRank as need:
-            if need.rank is not None:
-                ranks[need.path] = need.rank
-            if need.axes is not None:
-                axes[need.path] = need.axes
+            ranks[need.path] = need.rank
     raise Refuse("unknown-size", "the ranks of the inputs contradict each other", cls.node)
 
 

@@ -271,6 +271,7 @@ def broadcast(*shapes: Shape) -> Shape:
 
 
 def _broadcast_two(a: Shape, b: Shape) -> Shape:
+    a, b = aligned(a, b)
     count = max(len(a.dims), len(b.dims))
     dims: list[Dim] = []
     for index in range(-count, 0):

@@ -322,22 +322,14 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
 
 
 def _shape_item(frame: Frame, shape: Shape, index: Any, constant: int | None) -> Any:
-    from nnx_migrate.linen.interpreter.expressions import axes_needed
-
     try:
         if isinstance(index, slice):
             start, stop = index.start, index.stop
-            if isinstance(stop, int) and stop < 0:
-                axes_needed(frame, shape, -stop)
-            if isinstance(start, int) and start < 0:
-                axes_needed(frame, shape, -start)
             if all(bound is None or isinstance(bound, int) for bound in (start, stop)) and index.step is None:
                 return shape.sliced(start, stop)
             return Unknown("a slice of a shape")
         if constant is None:
             return Dim.unknown("an axis that isn't known")
-        if constant < 0:
-            axes_needed(frame, shape, -constant)
         return shape.dim(constant)
     except Unmodelled as unmodelled:
         return Unknown(str(unmodelled))

@@ -12,6 +12,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_ar
 from nnx_migrate.linen.interpreter.expressions import evaluate, static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import call_closure, call_method
+from nnx_migrate.linen.interpreter.ranks import learn_from_call
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.interpreter.variables import module_api
 from nnx_migrate.linen.reasons import Refuse
@@ -261,7 +262,8 @@ def _array_method(frame: Frame, value: Any, name: str, args: Any, kwargs: Any, n
     transfer = registry.method(name)
     if transfer is None:
         return Unknown(f"the array method `{name}` isn't modelled")
-    values = [effect_value(frame.session, a) for a in args]
+    values = tuple(effect_value(frame.session, a) for a in args)
+    learn_from_call(frame, name, (array, *values), kwargs)
     return transfer(array, *values, **{k: effect_value(frame.session, v) for k, v in kwargs.items()})
 
 
@@ -287,8 +289,10 @@ def _global(
         return static_or_unknown(frame, node) if node is not None else Unknown("an initializer")
     transfer = registry.effect(name)
     if transfer is not None and not _escapes(args) and not _escapes(tuple(kwargs.values())):
-        values = [effect_value(frame.session, a) for a in args]
-        result = transfer(*values, **{k: effect_value(frame.session, v) for k, v in kwargs.items()})
+        values = tuple(effect_value(frame.session, a) for a in args)
+        keywords = {k: effect_value(frame.session, v) for k, v in kwargs.items()}
+        learn_from_call(frame, name, values, keywords)
+        result = transfer(*values, **keywords)
         if isinstance(result, Unknown) and node is not None and is_static(frame, node):
             return static_or_unknown(frame, node, why=result.reason)
         return result

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.shapes import Array, Shape, Unknown, aligned
 from nnx_migrate.linen.sites import Control, Phi
 from nnx_migrate.linen.values import Expr, Input, Instance, ModuleList, VariableValue
 
@@ -102,6 +102,8 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
 
 
 def _join_arrays(frame: Frame, a: Array, b: Array, node: ast.AST, name: str) -> Array:
+    first, second = aligned(a.shape, b.shape)
+    a, b = a.with_shape(first), b.with_shape(second)
     if a.shape.exact != b.shape.exact or (a.shape.exact and len(a.shape.dims) != len(b.shape.dims)):
         return Array(a.shape.join(b.shape), a.dtype if a.dtype == b.dtype else None)
     count = min(len(a.shape.dims), len(b.shape.dims))

@@ -28,9 +28,9 @@ def as_dim(value: Any) -> Dim | None:
 def input_array(session: Session, value: Input) -> Array:
     """The array that a method argument is: its last axes are named, the others are what `lead` says."""
     rank = session.input_ranks.get(value.path, session.default_rank)
-    count = rank if rank is not None else session.input_axes.get(value.path, 1)
+    count = rank if rank is not None else 1
     dims = tuple(Dim.size(token(value.text, "a", axis)) for axis in range(-count, 0))
-    return Array(Shape(dims, None if rank is not None else value.text))
+    return Array(Shape(dims, None if rank is not None else f"{value.text}[:-{count}]"))
 
 
 def effect_value(session: Session, value: Any) -> Any:

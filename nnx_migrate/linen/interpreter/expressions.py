@@ -10,7 +10,7 @@ from nnx_migrate.linen.dims import Dim, at_least, same
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter import attributes, control
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, text_of
-from nnx_migrate.linen.interpreter.frame import Frame, NeedRank
+from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.initialisation import combined, negated, only_initially
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
@@ -551,26 +551,6 @@ def _walrus(frame: Frame, node: ast.NamedExpr) -> Any:
 
 def _starred(frame: Frame, node: ast.Starred) -> Any:
     return evaluate(frame, node.value)
-
-
-def rank_needed(frame: Frame, shape: Shape, rank: int) -> None:
-    """The code unpacks a shape into `rank` names: if it is an input's, the input has that rank."""
-    if shape.lead is None or frame.foreign:
-        return
-    for path in list(frame.session.inputs_seen):
-        if shape.lead == Input(path).text and path not in frame.session.input_ranks:
-            known = frame.session.input_axes.get(path, 1)
-            if len(shape.dims) == known:
-                raise NeedRank(path, rank=rank)
-
-
-def axes_needed(frame: Frame, shape: Shape, count: int) -> None:
-    """The code reads an axis counted from the end that an input's shape doesn't spell out yet."""
-    if shape.lead is None or frame.foreign or len(shape.dims) >= count:
-        return
-    for path in list(frame.session.inputs_seen):
-        if shape.lead == Input(path).text and frame.session.input_axes.get(path, 1) < count:
-            raise NeedRank(path, axes=count)
 
 
 _HANDLERS: dict[type[ast.expr], Callable[[Frame, Any], Any]] = {

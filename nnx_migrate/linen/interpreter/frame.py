@@ -33,8 +33,8 @@ Env = dict[str, Slot]
 class NeedRank(Exception):
     """The code only works for inputs of a certain rank: start again with that knowledge."""
 
-    def __init__(self, path: tuple[str | int, ...], rank: int | None = None, axes: int | None = None) -> None:
-        self.path, self.rank, self.axes = path, rank, axes
+    def __init__(self, path: tuple[str | int, ...], rank: int) -> None:
+        self.path, self.rank = path, rank
 
 
 @dataclass
@@ -60,12 +60,18 @@ class Session:
     known_numbers: dict[Any, int] = field(default_factory=dict)
     input_ranks: dict[tuple[str | int, ...], int] = field(default_factory=dict)
     default_rank: int | None = None  # what to try for inputs whose rank the code doesn't show
-    input_axes: dict[tuple[str | int, ...], int] = field(default_factory=dict)
     input_tuples: set[tuple[str | int, ...]] = field(default_factory=set)
     inputs_seen: dict[tuple[str | int, ...], None] = field(default_factory=dict)
     results: dict[Any, Any] = field(default_factory=dict)  # what methods of other classes return
     # conditions that the constructor can compute, as text: those of branches, and those of early returns
     conditions: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)
+    caller: Session | None = None  # the analysis that asks what this module returns
+    may_learn: bool = True  # whether the code runs whatever the ranks of the inputs are
+
+    @property
+    def root(self) -> Session:
+        """The analysis of the class whose code is followed first: its inputs are those that sizes name."""
+        return self if self.caller is None else self.caller.root
 
     def next_number(self) -> int:
         """A number for a site, loop variable, phi or local."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from nnx_migrate.linen.effects.layers import layer
 from nnx_migrate.linen.interpreter.convert import effect_value
-from nnx_migrate.linen.interpreter.expressions import rank_needed
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.ranks import rank_needed
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.sites import Site
@@ -83,7 +83,7 @@ def _infer_rank(frame: Frame, site: Site, args: tuple[Any, ...]) -> None:
     """A convolution over an input whose rank isn't known: one batch axis, as the layer's own documentation
     has it.
     """
-    if site.target_name not in ("Conv", "ConvTranspose", "ConvLocal") or not args or frame.foreign:
+    if site.target_name not in ("Conv", "ConvTranspose", "ConvLocal") or not args:
         return
     kernel = site.kwargs.get("kernel_size", site.args[1] if len(site.args) > 1 else None)
     first = effect_value(frame.session, args[0])

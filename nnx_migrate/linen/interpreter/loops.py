@@ -267,7 +267,7 @@ def _next_header(
         if name not in header:
             continue
         old, end = header[name], back.get(name)
-        if end is None or end.value == old.value:
+        if end is None or alike(end.value, old.value):
             continue
         new[name] = _next_slot(frame, statement, name, entry[name], old, end)
     # sizes that turned out not to change take their value from before the loop
@@ -278,7 +278,28 @@ def _next_header(
         settled.update(_settled(frame, statement, name, entry[name].value, back[name].value))
     if settled:
         new = {n: Slot(substitute(s.value, settled), s.static, s.maybe_unbound) for n, s in new.items()}
-    return new, new != header
+    return new, any(not _alike_slots(slot, header[name]) for name, slot in new.items())
+
+
+def _alike_slots(a: Slot, b: Slot) -> bool:
+    return a == b or (
+        a.static == b.static and a.maybe_unbound == b.maybe_unbound and alike(a.value, b.value)
+    )
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Whether two values say the same; here, unlike for `==`, two unknown sizes do."""
+    if isinstance(a, Dim) and isinstance(b, Dim):
+        return a == b or not (a.known or b.known)
+    if isinstance(a, Shape) and isinstance(b, Shape):
+        return a.lead == b.lead and alike(a.dims, b.dims)
+    if isinstance(a, Array) and isinstance(b, Array):
+        return (a.dtype, a.weak) == (b.dtype, b.weak) and alike(a.shape, b.shape)
+    if isinstance(a, tuple | list) and type(a) is type(b):
+        return len(a) == len(b) and all(alike(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
+    return bool(a == b) or (isinstance(a, Unknown) and isinstance(b, Unknown))
 
 
 def _next_slot(frame: Frame, statement: ast.AST, name: str, first: Slot, old: Slot, end: Slot) -> Slot:

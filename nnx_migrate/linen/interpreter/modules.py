@@ -11,6 +11,7 @@ from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.expressions import evaluate, static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
+from nnx_migrate.linen.interpreter.ranks import learn_from_call, may_learn
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
@@ -180,7 +181,7 @@ def call_project_class(frame: Frame, site: Site, cls: LinenClass, args: Any, kwa
     values = tuple(effect_value(frame.session, a) for a in args)
     keywords = {k: effect_value(frame.session, v) for k, v in kwargs.items()}
     fields = bind_fields(frame, site, cls)
-    return run_class(frame.session, cls, fields, method, values, keywords)
+    return run_class(frame.session, cls, fields, method, values, keywords, may_learn(frame))
 
 
 def bind_fields(frame: Frame, site: Site, cls: LinenClass) -> dict[str, Any]:
@@ -232,8 +233,10 @@ def linen_function(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Ca
         raise Refuse("unsupported-api", "`nn.share_scope`", node)
     transfer = registry.effect(f"flax.linen.{name}")
     if transfer is not None:
-        values = [effect_value(frame.session, a) for a in args]
-        return transfer(*values, **{k: effect_value(frame.session, v) for k, v in kwargs.items()})
+        values = tuple(effect_value(frame.session, a) for a in args)
+        keywords = {k: effect_value(frame.session, v) for k, v in kwargs.items()}
+        learn_from_call(frame, f"flax.linen.{name}", values, keywords)
+        return transfer(*values, **keywords)
     if node is not None and is_static(frame, node):
         return static_or_unknown(frame, node)
     return Unknown(f"`nn.{name}` isn't modelled")

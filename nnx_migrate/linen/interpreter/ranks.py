@@ -1,18 +1,58 @@
-"""Ranks that the code itself demands of its inputs: `assert x.ndim == 3`, `if x.ndim != 4: raise ...`."""
+"""The rank of inputs, learned from code that only works for one: `B, H, W, C = x.shape`, a pattern, a transpose.
+
+Inputs start with an unknown rank. Where the code shows it, `NeedRank` starts the analysis again with that
+knowledge. Nothing is learned below a condition that looks at ranks: there, other ranks take other paths.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
+from typing import Any
 
-from nnx_migrate.linen.interpreter.convert import input_array
-from nnx_migrate.linen.interpreter.expressions import rank_needed
-from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.shapes import Array
+from nnx_migrate.linen.effects.einops_patterns import ELLIPSIS, parse
+from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.interpreter.frame import Frame, NeedRank
+from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, split_lead
 from nnx_migrate.linen.values import Input
+
+_READS_RANKS = frozenset({"ndim", "shape"})
+
+
+def rank_needed(frame: Frame, shape: Shape, rank: int) -> None:
+    """The code works only if `shape` has `rank` axes: an input whose leading axes it shares has a known rank."""
+    if shape.lead is None:
+        return
+    base, cut = split_lead(shape.lead)
+    root = frame.session.root
+    wanted = rank - len(shape.dims) + cut
+    for path in root.inputs_seen:
+        known = path in root.input_ranks or root.default_rank is not None
+        if base == Input(path).text and not known and wanted >= 1 and may_learn(frame):
+            raise NeedRank(path, rank=wanted)
+
+
+def may_learn(frame: Frame) -> bool:
+    """Whether the code under interpretation runs whatever the ranks are."""
+    return frame.session.may_learn and not any(_reads_rank(control.node) for control in frame.controls)
+
+
+def _reads_rank(node: ast.AST) -> bool:
+    test = getattr(node, "test", None)
+    return test is not None and any(
+        isinstance(n, ast.Attribute) and n.attr in _READS_RANKS for n in ast.walk(test)
+    )
+
+
+def learn_from_call(frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """What a call of a library function (or an array's method, the array first) says about its arguments."""
+    lesson = _LESSONS.get(name)
+    if lesson is not None:
+        lesson(frame, args, kwargs)
 
 
 def ranks_required(frame: Frame, test: ast.expr, *, forbidden: bool = False) -> None:
-    """Take over the ranks that must hold behind a check.
+    """Take over the ranks that must hold behind a check: `assert x.ndim == 3`, `if x.ndim != 4: raise ...`.
 
     `forbidden` tells that the code goes on only where `test` is false. Raises NeedRank for inputs whose rank
     was not known yet.
@@ -42,8 +82,84 @@ def _of_rank(node: ast.expr) -> ast.expr | None:
 
 
 def _demand(frame: Frame, node: ast.expr, rank: int) -> None:
-    value = frame.session.facts.values.get((frame.context, node))
-    if isinstance(value, Input):
-        value = input_array(frame.session, value)
+    from nnx_migrate.linen.interpreter.expressions import evaluate
+
+    value = effect_value(frame.session, evaluate(frame, node))
     if isinstance(value, Array) and not value.shape.exact:
         rank_needed(frame, value.shape, rank)
+
+
+# ---- what single functions need ----------------------------------------------------------------------------
+
+
+def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], index: int, *names: str) -> Any:
+    return args[index] if len(args) > index else next((kwargs[n] for n in names if n in kwargs), None)
+
+
+def _as_long_as(index: int, *names: str, more: int = 0) -> Callable[..., None]:
+    """The first argument has as many axes as another argument has items (and `more`)."""
+
+    def lesson(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        items = _argument(args, kwargs, index, *names)
+        if args and isinstance(args[0], Array) and isinstance(items, tuple | list):
+            rank_needed(frame, args[0].shape, len(items) + more)
+
+    return lesson
+
+
+def _transpose_method(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    axes = args[1:]
+    if len(axes) == 1 and isinstance(axes[0], tuple | list):
+        axes = tuple(axes[0])
+    if axes and isinstance(args[0], Array):
+        rank_needed(frame, args[0].shape, len(axes))
+
+
+def _equal_ranks(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    arrays = _argument(args, kwargs, 0, "arrays")
+    axis = _argument(args, kwargs, 1, "axis")
+    if not isinstance(arrays, tuple | list) or (axis is None and (len(args) > 1 or "axis" in kwargs)):
+        return
+    shapes = [array.shape for array in arrays if isinstance(array, Array)]
+    exact = next((shape for shape in shapes if shape.exact), None)
+    if exact is not None:
+        for shape in shapes:
+            rank_needed(frame, shape, len(exact.dims))
+
+
+def _einsum(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if not args or not isinstance(args[0], str) or "..." in args[0]:
+        return
+    labels = args[0].replace(" ", "").partition("->")[0].split(",")
+    for label, array in zip(labels, args[1:], strict=False):
+        if isinstance(array, Array):
+            rank_needed(frame, array.shape, len(label))
+
+
+def _einops(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    pattern = _argument(args, kwargs, 1, "pattern")
+    if not (args and isinstance(args[0], Array) and isinstance(pattern, str)):
+        return
+    try:
+        left, _ = parse(pattern)
+    except Unmodelled:
+        return
+    if ELLIPSIS not in left.names:
+        rank_needed(frame, args[0].shape, len(left.groups))
+
+
+_LESSONS: dict[str, Callable[..., None]] = {
+    "jax.numpy.transpose": _as_long_as(1, "axes"),
+    "jax.lax.transpose": _as_long_as(1, "permutation"),
+    "transpose": _transpose_method,
+    "jax.image.resize": _as_long_as(1, "shape"),
+    "jax.numpy.concatenate": _equal_ranks,
+    "jax.numpy.einsum": _einsum,
+    "einops.rearrange": _einops,
+    "einops.reduce": _einops,
+    "einops.repeat": _einops,
+    # One batch axis, as the documentation of the pooling functions has it.
+    "flax.linen.max_pool": _as_long_as(1, "window_shape", more=2),
+    "flax.linen.avg_pool": _as_long_as(1, "window_shape", more=2),
+    "flax.linen.min_pool": _as_long_as(1, "window_shape", more=2),
+}

@@ -17,11 +17,11 @@ from nnx_migrate.linen.interpreter.control import (
     remember_return,
 )
 from nnx_migrate.linen.interpreter.convert import input_array
-from nnx_migrate.linen.interpreter.expressions import binary, evaluate, rank_needed, same_shapes, truth
+from nnx_migrate.linen.interpreter.expressions import binary, evaluate, same_shapes, truth
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.initialisation import after_init, only_initially
 from nnx_migrate.linen.interpreter.loops import for_loop, while_loop
-from nnx_migrate.linen.interpreter.ranks import ranks_required
+from nnx_migrate.linen.interpreter.ranks import rank_needed, ranks_required
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown

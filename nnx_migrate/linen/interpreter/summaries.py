@@ -20,8 +20,12 @@ def run_class(
     method: str,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    learns: bool = True,
 ) -> Any:
-    """The result of `cls(**fields).method(*args, **kwargs)`; Unknown where it can't be followed."""
+    """The result of `cls(**fields).method(*args, **kwargs)`; Unknown where it can't be followed.
+
+    `learns`: whether it runs whatever the ranks of the inputs are.
+    """
     if (cls in session.instances_of and session.instances_of.count(cls) > 2) or len(
         session.instances_of
     ) > _MAX_NESTING:
@@ -29,7 +33,7 @@ def run_class(
     key = _key(cls, fields, method, args, kwargs)
     if key is not None and key in session.results:
         return session.results[key]
-    result = _run(session, cls, fields, method, args, kwargs)
+    result = _run(session, cls, fields, method, args, kwargs, learns)
     if key is not None:
         session.results[key] = result
     return result
@@ -50,12 +54,15 @@ def _key(cls: LinenClass, fields: Any, method: str, args: Any, kwargs: Any) -> A
     return key
 
 
-def _run(session: Session, cls: LinenClass, fields: Any, method: str, args: Any, kwargs: Any) -> Any:
+def _run(
+    session: Session, cls: LinenClass, fields: Any, method: str, args: Any, kwargs: Any, learns: bool
+) -> Any:
     from nnx_migrate.linen.interpreter.modules import default_value
 
     if cls.is_subclass_of_layer:
         return Unknown(f"`{cls.name}` changes a built-in layer")
     inner = Session(session.program, cls, deadline=session.deadline, results=session.results, recording=False)
+    inner.caller, inner.may_learn = session, learns
     inner.instances_of = (*session.instances_of, cls)
     frame = Frame(inner, cls.module, {}, owner=cls, foreign=True)
     for item in cls.fields:
