@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+# A package's subfolder of such a name (`agents/jax`) is not what `import jax` means, though a script's could be.
+_LIBRARIES = frozenset({"jax", "flax", "optax", "orbax", "numpy", "einops", "haiku", "torch", "tensorflow"})
+
 
 def importable_name(path: Path) -> str:
     """Dotted name by the chain of `__init__.py` above a file; a script's name is its stem."""
@@ -83,6 +86,8 @@ class Layout:
             if tail[-len(parts) :] != tuple(parts):
                 continue
             root = tail[: -len(parts)]
+            if parts[0] in _LIBRARIES and root and Path(*root, "__init__.py") in self.names:
+                continue
             if folder.parts[: len(root)] == root:  # the root would have to be a folder above the importer
                 best.append((len(root), path))
         if not best:

@@ -126,6 +126,16 @@ def test_a_script_finds_modules_of_any_folder_above(tmp_path: Path) -> None:
     assert found.definition(meaning(found, tmp_path / "src/train.py", "CNN") or "") is not None
 
 
+def test_a_package_may_have_a_subfolder_called_like_a_library(tmp_path: Path) -> None:
+    for folder in ("agents", "agents/jax"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").write_text("")
+    user = tmp_path / "agents" / "jax" / "networks.py"
+    user.write_text("import jax.numpy as jnp\njnp.concatenate\n")
+    found = Project(sorted(tmp_path.rglob("*.py")), load_source)
+    assert meaning(found, user, "jnp.concatenate") == "jax.numpy.concatenate"
+
+
 INSTANCES = [
     ("from flax import nnx\no = nnx.Optimizer(m, t)\no", "o", "flax.nnx.Optimizer"),
     ("from flax import nnx\ndef f(o: nnx.Optimizer):\n    o", "o", "flax.nnx.Optimizer"),
