@@ -131,7 +131,10 @@ def _size(size: dict[str, Any], driver: dict[str, Any]) -> str | None:
     index = size.get("index", 0)
     if index >= len(driver["args"]):
         return None
-    return f"{size['name']}=({driver['args'][index]}).shape[{size['axis']}]"
+    array, axis = driver["args"][index], size["axis"]
+    if size.get("flat"):
+        return f"{size['name']}=int(__import__('math').prod(({array}).shape[{axis}:]))"
+    return f"{size['name']}=({array}).shape[{axis}]"
 
 
 def _dict_keywords(text: str | None) -> Iterator[ast.keyword]:

@@ -67,7 +67,23 @@ class Shape:
     @property
     def size(self) -> Dim:
         """The number of elements."""
-        return product(self.dims) if self.exact else Dim.unknown(NO_RANK)
+        return self.elements(0)
+
+    def elements(self, start: int) -> Dim:
+        """The product of the sizes from the axis `start` (counted from the front) on."""
+        if self.exact:
+            return product(self.dims[start:])
+        behind = re.fullmatch(r"(.+)\[(\d+):\]", self.lead or "")
+        if behind and not self.dims:  # `x.shape[1:]`
+            return flat_size(behind[1], int(behind[2]) + start)
+        return flat_size(self.whole, start) if self.whole else Dim.unknown(NO_RANK)
+
+    @property
+    def whole(self) -> str:
+        """The named array whose shape this is, where the rank isn't known; "" for any other shape."""
+        base, cut = split_lead(self.lead or "")
+        own = tuple(axis_size(base, axis) for axis in range(-cut, 0))
+        return base if base and self.dims == own else ""
 
     def axis(self, axis: int) -> int:
         """A Python axis as a negative index (-1 is the last). Raises Unmodelled where it can't be placed."""
@@ -81,6 +97,8 @@ class Shape:
 
     def dim(self, axis: int) -> Dim:
         """The size of an axis, an unknown dim where it isn't known."""
+        if axis >= 0 and self.whole:
+            return axis_size(self.whole, axis)
         try:
             index = self.axis(axis)
         except Unmodelled as unmodelled:
@@ -141,6 +159,8 @@ class Shape:
         """`self[start:stop]`, as a tuple. Raises Unmodelled where the bounds can't be placed."""
         if self.lead is None:
             return Shape(self.dims[start:stop])
+        if start is not None and start > 0 and stop is None and self.whole:
+            return Shape((), f"{self.whole}[{start}:]")
         if start is not None and start >= 0 and start != 0:
             raise Unmodelled("a slice from the front of a shape of unknown rank")
         if stop is not None and stop >= 0:
@@ -225,6 +245,11 @@ def lead_dim(lead: str, place: int) -> Dim:
 def axis_size(name: str, axis: int) -> Dim:
     """The size of an axis of a named array, as a symbol that is no Python source: `x§a-2`."""
     return Dim.size(f"{name}§a{axis}")
+
+
+def flat_size(name: str, start: int) -> Dim:
+    """The number of elements behind the first axes of a named array, as a symbol: `x§f1` for all but the first."""
+    return Dim.size(f"{name}§f{start}")
 
 
 def aligned(a: Shape, b: Shape) -> tuple[Shape, Shape]:

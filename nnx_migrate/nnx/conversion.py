@@ -171,7 +171,7 @@ class _Converter:
                 conversion = self._attempt(cls, rank)
             except Refuse:
                 continue
-            if all(size.axis == -1 for size in conversion.sizes):
+            if all(size.axis == -1 and not size.flat for size in conversion.sizes):
                 found.append(conversion)
                 ranks.append(rank)
         if found and ranks != [2] and all(c.edits == found[0].edits for c in found):

@@ -16,7 +16,7 @@ from nnx_migrate.linen.effects.arguments import (
     shape_of,
 )
 from nnx_migrate.linen.effects.registry import models, models_attribute, models_method
-from nnx_migrate.linen.shapes import NO_RANK, Array, Shape, Unmodelled, Value, aligned
+from nnx_migrate.linen.shapes import NO_RANK, Array, Shape, Unmodelled, Value, aligned, axis_size
 
 
 def reshaped(shape: Shape, target: Shape) -> Shape:
@@ -29,6 +29,10 @@ def reshaped(shape: Shape, target: Shape) -> Shape:
         raise Unmodelled("reshape with more than one -1")
     unknown = (shape.lead is not None and not cancels) or (target.lead is not None and not cancels)
     total = Dim.unknown(NO_RANK) if unknown else product(shape.dims)
+    if unknown and len(wild) == 1 and target.exact:
+        flat = _flattened(shape, target, wild[0])
+        if flat is not None:
+            return Shape((*target.dims[: wild[0]], flat, *target.dims[wild[0] + 1 :]))
     target = Shape(tuple(dim if dim == -1 else _not_negative(dim) for dim in target.dims), target.lead)
     if not wild:
         if same(total, product(target.dims)) is False:
@@ -36,6 +40,15 @@ def reshaped(shape: Shape, target: Shape) -> Shape:
         return target
     at = wild[0]
     return Shape((*target.dims[:at], _missing(total, shape, target, at), *target.dims[at + 1 :]), target.lead)
+
+
+def _flattened(shape: Shape, target: Shape, at: int) -> Dim | None:
+    """The size at the -1 where an array of unknown rank is flattened, behind its first axes or wholly."""
+    front = target.dims[:at]
+    if all(dim == 1 for i, dim in enumerate(target.dims) if i != at):
+        return shape.elements(0)
+    kept = shape.whole and all(dim == axis_size(shape.whole, i) for i, dim in enumerate(front))
+    return shape.elements(at) if kept and at == len(target.dims) - 1 else None
 
 
 def _not_negative(dim: Dim) -> Dim:

@@ -282,9 +282,7 @@ def _next_header(
 
 
 def _alike_slots(a: Slot, b: Slot) -> bool:
-    return a == b or (
-        a.static == b.static and a.maybe_unbound == b.maybe_unbound and alike(a.value, b.value)
-    )
+    return a == b or (a.static == b.static and a.maybe_unbound == b.maybe_unbound and alike(a.value, b.value))
 
 
 def alike(a: Any, b: Any) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from math import prod
 
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
@@ -54,6 +55,25 @@ class SampleInputs:
             return self._read(module, node, (), axis)
         where, items = dims
         return self._item(where, items, axis)
+
+    def elements(
+        self, module: Module, node: ast.expr, path: tuple[str | int, ...], start: int
+    ) -> Size | None:
+        """The product of the sizes from the axis `start` on, as a number where all are."""
+        for key in path:
+            inner = self._part(module, node, key)
+            if inner is None:
+                return None
+            module, node = inner
+        dims = self._shape(module, node, 0)
+        if dims is None or any(isinstance(item, _Star) for item in dims[1]):
+            return None
+        sizes = [self._expression(dims[0], item) for item in dims[1][start:] if not isinstance(item, _Star)]
+        values = [size.value for size in sizes if size is not None and size.value is not None]
+        if len(values) < len(sizes):
+            return None
+        total = prod(values)
+        return Size(str(total), dims[0], None, total)
 
     # ---- shapes -----------------------------------------------------------------------------------------
 

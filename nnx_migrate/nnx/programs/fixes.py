@@ -109,6 +109,7 @@ def _records(group: Group) -> dict[str, Any]:
                 "path": list(s.path),
                 "axis": s.axis,
                 "index": _position(conversion, str(s.path[0])),
+                **({"flat": True} if s.flat else {}),
             }
             for s in conversion.sizes
             if s.method == "__call__"

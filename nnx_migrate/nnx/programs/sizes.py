@@ -28,7 +28,7 @@ class Sizes:
         if head not in self.inputs:
             self.inputs.append(head)
         keys = "".join(f'["{key}"]' if isinstance(key, str) else f"[{key}]" for key in parameter.path[1:])
-        self.late[parameter.name] = f"{head}{keys}.shape[{parameter.axis}]"
+        self.late[parameter.name] = parameter.expression(f"{head}{keys}")
 
     @property
     def function(self) -> str:
@@ -78,7 +78,8 @@ class SizeFinder:
         argument = _argument(call, method, str(parameter.path[0]))
         if argument is None:
             return None
-        return self.samples.size(module, argument, parameter.path[1:], parameter.axis)
+        find = self.samples.elements if parameter.flat else self.samples.size
+        return find(module, argument, parameter.path[1:], parameter.axis)
 
     @staticmethod
     def _late(sizes: Sizes, instance: Instance, parameter: SizeParameter) -> None:

@@ -93,7 +93,7 @@ class NameAllocator:
 
 
 def _sizes(text: str) -> set[str]:
-    return {m.group() for m in TOKEN.finditer(text) if m["kind"] in "ap"}
+    return {m.group() for m in TOKEN.finditer(text) if m["kind"] in "afp"}
 
 
 def size_tokens(nodes: Sequence[Node]) -> list[str]:
@@ -108,7 +108,7 @@ def size_tokens(nodes: Sequence[Node]) -> list[str]:
             else [node.header]
         )
         for text in texts:
-            found.update(dict.fromkeys(m.group() for m in TOKEN.finditer(text) if m["kind"] == "a"))
+            found.update(dict.fromkeys(m.group() for m in TOKEN.finditer(text) if m["kind"] in "af"))
         if isinstance(node, Block):
             found.update(dict.fromkeys([*size_tokens(node.body), *size_tokens(node.orelse)]))
     return list(found)

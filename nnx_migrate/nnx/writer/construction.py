@@ -135,6 +135,10 @@ class ConstructionWriter:
             return array.shape.dim(axis)
         return Dim.unknown(array.reason if isinstance(array, Unknown) else "the input isn't an array")
 
+    def _elements(self, value: Any, start: int) -> Dim:
+        array = effect_value(self.analysis.session, value)
+        return array.shape.elements(start) if isinstance(array, Array) else self._dim(value, start)
+
     def _one(self, site: Site, dims: list[Dim]) -> str:
         first = next((d for d in dims if d.known), dims[0])
         for other in dims:
@@ -209,9 +213,8 @@ class ConstructionWriter:
         dims: list[Dim] = []
         for call in site.deciding_calls:
             if call.method == size.method:
-                dims.append(
-                    self._dim(_at_path(_bound_argument(cls, call, size.path[0]), size.path[1:]), size.axis)
-                )
+                value = _at_path(_bound_argument(cls, call, size.path[0]), size.path[1:])
+                dims.append(self._elements(value, size.axis) if size.flat else self._dim(value, size.axis))
         if not dims:
             raise Refuse("unknown-size", f"`{describe(site)}` is never called in the class", site.call)
         return self._one(site, dims)

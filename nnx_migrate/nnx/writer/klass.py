@@ -325,7 +325,9 @@ class ClassWriter:
                 found.require(size)
         names = found.names()
         for token, (path, axis) in found.used.items():
-            written.sizes.append(SizeParameter(names[token], self._method_of(path), path, axis))
+            written.sizes.append(
+                SizeParameter(names[token], self._method_of(path), path, axis, token in found.flat)
+            )
         written.sizes.sort(key=lambda s: list(names.values()).index(s.name))
         return names
 

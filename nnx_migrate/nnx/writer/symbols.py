@@ -16,14 +16,30 @@ _AXES = {
 
 @dataclass(frozen=True)
 class SizeParameter:
-    """A constructor parameter for a size of an input: which argument of which method, and which axis of
-    it.
+    """A constructor parameter for a size of an input: which argument of which method, and which axis of it.
+
+    With `flat`, it is the product of all sizes from that axis on.
     """
 
     name: str
     method: str
     path: tuple[str | int, ...]
     axis: int
+    flat: bool = False
+
+    @property
+    def token(self) -> str:
+        """The symbol that stands for it."""
+        return f"{Input(self.path).text}§{'f' if self.flat else 'a'}{self.axis}"
+
+    def expression(self, array: str) -> str:
+        """The size, read from an array given as an expression."""
+        if not self.flat:
+            return f"{array}.shape[{self.axis}]"
+        front = " * ".join(f"{array}.shape[{axis}]" for axis in range(self.axis))
+        if self.axis > 1:
+            front = f"({front})"
+        return f"{array}.size // {front}" if front else f"{array}.size"
 
 
 @dataclass
@@ -33,20 +49,25 @@ class SizeNames:
     taken: frozenset[str]
     ranks: dict[tuple[str | int, ...], int]
     used: dict[str, tuple[tuple[str | int, ...], int]] = field(default_factory=dict)  # token -> (path, axis)
+    flat: set[str] = field(default_factory=set)  # tokens of products of sizes
     fixed: dict[str, str] = field(default_factory=dict)
     paths: dict[str, tuple[str | int, ...]] = field(default_factory=dict)  # text of an input -> its path
 
     def use(self, text: str) -> None:
         """Remember every input size in a text."""
         for match in TOKEN.finditer(text):
-            if match["kind"] == "a":
+            if match["kind"] in "af":
                 path = self.paths.get(match["name"], (match["name"],))
                 self.used[match.group()] = (path, int(match["id"]))
+                if match["kind"] == "f":
+                    self.flat.add(match.group())
 
     def require(self, size: SizeParameter) -> None:
         """A size that the base class's constructor takes, under the name that it has there."""
-        token = f"{Input(size.path).text}§a{size.axis}"
+        token = size.token
         self.used.setdefault(token, (size.path, size.axis))
+        if size.flat:
+            self.flat.add(token)
         self.fixed[token] = size.name
 
     def names(self) -> dict[str, str]:
@@ -55,8 +76,12 @@ class SizeNames:
         found: dict[str, str] = {}
         for token, (path, axis) in sorted(self.used.items(), key=lambda item: (str(item[1][0]), -item[1][1])):
             prefix = _prefix(path) if several else "in"
-            kind = _AXES.get(self.ranks.get(path, 0), {-1: "features"}).get(
-                axis, f"size{axis}".replace("-", "_")
+            kind = (
+                "features"
+                if token in self.flat
+                else _AXES.get(self.ranks.get(path, 0), {-1: "features"}).get(
+                    axis, f"size{axis}".replace("-", "_")
+                )
             )
             name = f"{prefix}_{kind}"
             while name in self.taken or name in found.values():
