@@ -49,22 +49,32 @@ def analyse(
     cls: LinenClass,
     default_rank: int | None = None,
     fields: Mapping[str, Any] | None = None,
+    known: Mapping[tuple[str | int, ...], int] | None = None,
 ) -> ClassAnalysis:
     """Interpret a class. Inputs whose rank the code doesn't show get `default_rank` (None: no rank).
 
-    `fields` are fields whose values are known. Raises Refuse.
+    `fields` are fields whose values are known, `known` the ranks of inputs. Raises Refuse.
     """
-    ranks: dict[tuple[str | int, ...], int] = {}
+    ranks = dict(known or {})
+    usual: set[tuple[str | int, ...]] = set()
     tuples: set[tuple[str | int, ...]] = set()
     results: dict[Any, Any] = {}
     for _ in range(_MAX_RESTARTS):
         session = Session(
-            program, cls, input_ranks=ranks, input_tuples=tuples, default_rank=default_rank, results=results
+            program,
+            cls,
+            input_ranks=ranks,
+            usual_ranks=usual,
+            input_tuples=tuples,
+            default_rank=default_rank,
+            results=results,
         )
         try:
             return _run(session, fields or {})
         except NeedRank as need:
             ranks[need.path] = need.rank
+            if need.usual:
+                usual.add(need.path)
     raise Refuse("unknown-size", "the ranks of the inputs contradict each other", cls.node)
 
 

@@ -8,21 +8,25 @@ its definition, or a `Refusal`. Constructions outside of modules are rewritten b
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.analysis import ClassAnalysis, analyse
 from nnx_migrate.linen.factories import Factories, Factory
 from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.programs.callers import Callers
+from nnx_migrate.linen.programs.instances import InstanceFinder
 from nnx_migrate.linen.programs.references import References
 from nnx_migrate.linen.reasons import Refusal, Refuse
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.helpers import bundle
 from nnx_migrate.nnx.helpers.placement import helper_path
 from nnx_migrate.nnx.parameter_entries import class_key, class_map
+from nnx_migrate.nnx.ranks import RankSearch
 from nnx_migrate.nnx.writer.klass import ClassWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.symbols import SizeParameter
@@ -53,6 +57,7 @@ class ClassConversion:
     constructions: dict[ast.Call, str] = field(default_factory=dict)
     has_constructor: bool = True
     factories: Mapping[str, Factory] = field(default_factory=dict)
+    assumed: Mapping[tuple[str | int, ...], int] = field(default_factory=dict)  # ranks that callers stated
 
     @property
     def qualified(self) -> str:
@@ -79,6 +84,11 @@ class Conversions:
     converted: dict[str, ClassConversion] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
 
+    @cached_property
+    def finder(self) -> InstanceFinder:
+        """Where programs make and use modules."""
+        return InstanceFinder(self.program)
+
     @property
     def helper_files(self) -> dict[Path, str]:
         """Files with the helpers that converted classes import: to be written with the edits."""
@@ -94,25 +104,40 @@ class Conversions:
         return ParameterMap({class_key(c.cls): c.entries for c in self.converted.values()})
 
 
-def convert_project(project: Project, wanted: Callable[[LinenClass], bool] = lambda cls: True) -> Conversions:
-    """Convert the classes that `wanted` selects (with everything that they build on)."""
-    return _Converter(LinenProgram(project)).run(wanted)
+def convert_project(
+    project: Project,
+    wanted: Callable[[LinenClass], bool] = lambda cls: True,
+    stated: Mapping[str, Sequence[int | None]] | None = None,
+) -> Conversions:
+    """Convert the classes that `wanted` selects (with everything that they build on).
+
+    `stated` are ranks of the arguments of `__call__` by class, from configuration or a trace.
+    """
+    return _Converter(LinenProgram(project), stated or {}).run(wanted)
 
 
 class _Converter:
     """Converts classes depth first: a class after the classes of its submodules."""
 
-    def __init__(self, program: LinenProgram) -> None:
-        self.program = program
+    def __init__(self, program: LinenProgram, stated: Mapping[str, Sequence[int | None]]) -> None:
+        self.program, self.stated = program, stated
         self.factories = Factories(program, lambda: self.references)
         self.result = Conversions(program, self.factories)
         self.names: dict[Path, FileNames] = {}
         self.open: list[LinenClass] = []
 
-    @cached_property
+    @property
     def references(self) -> References:
         """Where the project names its classes."""
-        return References(self.program)
+        return self.result.finder.references
+
+    @cached_property
+    def _callers(self) -> Callers:
+        return Callers(self.result.finder, self.stated, self._analyse)
+
+    def callers(self) -> Callers:
+        """What the project knows of the inputs of its classes."""
+        return self._callers
 
     def run(self, wanted: Callable[[LinenClass], bool]) -> Conversions:
         for cls in self.program:
@@ -148,40 +173,24 @@ class _Converter:
         return conversion
 
     def _convert(self, cls: LinenClass) -> ClassConversion:
-        try:
-            return self._attempt(cls, None)
-        except Refuse as refusal:
-            if refusal.reason not in ("unknown-size", "shape-condition") or not _is_about_rank(refusal):
-                raise
-            guessed = self._by_rank(cls)
-            if guessed is None:
-                raise
-            return guessed
+        return RankSearch(cls, self.callers, self._attempt, self._analyse).run()
 
-    def _by_rank(self, cls: LinenClass) -> ClassConversion | None:
-        """Try the usual ranks of inputs; right where the result doesn't depend on which rank it is.
+    def _analyse(
+        self, cls: LinenClass, known: Mapping[tuple[str | int, ...], int], default_rank: int | None = None
+    ) -> ClassAnalysis:
+        fields = {name: factory.value for name, factory in self.factories.of(cls).items()}
+        return analyse(self.program, cls, default_rank, fields, known)
 
-        A result counts if it needs no other size of the inputs than that of the last axis. One that only
-        rank 2 gives doesn't: code that flattens its input works for every rank, with another size each.
-        """
-        found: list[ClassConversion] = []
-        ranks: list[int] = []
-        for rank in (2, 3, 4, 5):
-            try:
-                conversion = self._attempt(cls, rank)
-            except Refuse:
-                continue
-            if all(size.axis == -1 and not size.flat for size in conversion.sizes):
-                found.append(conversion)
-                ranks.append(rank)
-        if found and ranks != [2] and all(c.edits == found[0].edits for c in found):
-            return found[0]
-        return None
-
-    def _attempt(self, cls: LinenClass, rank: int | None) -> ClassConversion:
+    def _attempt(
+        self,
+        cls: LinenClass,
+        *,
+        default_rank: int | None = None,
+        known: Mapping[tuple[str | int, ...], int] = MappingProxyType({}),
+    ) -> ClassConversion:
         names = FileNames(cls.module, self.program.project)
         factories = self.factories.of(cls)
-        analysis = analyse(self.program, cls, rank, {name: f.value for name, f in factories.items()})
+        analysis = self._analyse(cls, known, default_rank)
         written = ClassWriter(analysis, names, self.convert, self.factories).write()
         imported = {request.binding for request in names.requests}
         check_written(cls, written.edits, imported, self.program.project)
@@ -198,10 +207,6 @@ class _Converter:
             written.has_constructor,
             factories,
         )
-
-
-def _is_about_rank(refusal: Refuse) -> bool:
-    return "rank" in refusal.detail or "axis" in refusal.detail
 
 
 def convert_construction(

@@ -47,8 +47,8 @@ class Group:
 def make_plan(project: Project) -> list[Group]:
     """Every group of Linen classes of a project, judged."""
     conversions = convert_project(project)
-    finder = InstanceFinder(conversions.program)
-    instances = finder.instances()
+    finder = conversions.finder
+    instances = finder.known_instances
     groups = _groups(conversions, finder, instances)
     _judge(conversions, finder, instances, groups)
     sizes = SizeFinder(SampleInputs(project))

@@ -24,13 +24,13 @@ CASES = {
                 return x
         """,
     ),
-    "a flattened input of any rank": (
+    "tokens of an input of any rank": (
         "unknown-size",
         """
         class Model(nn.Module):
             @nn.compact
             def __call__(self, x):
-                x = x.reshape((x.shape[0], -1))
+                x = x.reshape((x.shape[0], 4, -1))
                 return nn.Dense(8)(x)
         """,
     ),

@@ -33,8 +33,8 @@ Env = dict[str, Slot]
 class NeedRank(Exception):
     """The code only works for inputs of a certain rank: start again with that knowledge."""
 
-    def __init__(self, path: tuple[str | int, ...], rank: int) -> None:
-        self.path, self.rank = path, rank
+    def __init__(self, path: tuple[str | int, ...], rank: int, usual: bool = False) -> None:
+        self.path, self.rank, self.usual = path, rank, usual
 
 
 @dataclass
@@ -59,6 +59,9 @@ class Session:
     known_phis: dict[Any, Any] = field(default_factory=dict)
     known_numbers: dict[Any, int] = field(default_factory=dict)
     input_ranks: dict[tuple[str | int, ...], int] = field(default_factory=dict)
+    usual_ranks: set[tuple[str | int, ...]] = field(
+        default_factory=set
+    )  # those with one batch axis as a rule
     default_rank: int | None = None  # what to try for inputs whose rank the code doesn't show
     input_tuples: set[tuple[str | int, ...]] = field(default_factory=set)
     inputs_seen: dict[tuple[str | int, ...], None] = field(default_factory=dict)

@@ -88,7 +88,7 @@ def _infer_rank(frame: Frame, site: Site, args: tuple[Any, ...]) -> None:
     kernel = site.kwargs.get("kernel_size", site.args[1] if len(site.args) > 1 else None)
     first = effect_value(frame.session, args[0])
     if isinstance(kernel, tuple | list) and isinstance(first, Array) and not first.shape.exact:
-        rank_needed(frame, first.shape, len(kernel) + 2)
+        rank_needed(frame, first.shape, len(kernel) + 2, usual=True)
 
 
 def _holds_module(value: Any) -> bool:

@@ -19,8 +19,11 @@ from nnx_migrate.linen.values import Input
 _READS_RANKS = frozenset({"ndim", "shape"})
 
 
-def rank_needed(frame: Frame, shape: Shape, rank: int) -> None:
-    """The code works only if `shape` has `rank` axes: an input whose leading axes it shares has a known rank."""
+def rank_needed(frame: Frame, shape: Shape, rank: int, *, usual: bool = False) -> None:
+    """The code works only if `shape` has `rank` axes: an input whose leading axes it shares has a known rank.
+
+    With `usual`, it is only the rank that such inputs have as a rule: with one batch axis.
+    """
     if shape.lead is None:
         return
     base, cut = split_lead(shape.lead)
@@ -29,7 +32,7 @@ def rank_needed(frame: Frame, shape: Shape, rank: int) -> None:
     for path in root.inputs_seen:
         known = path in root.input_ranks or root.default_rank is not None
         if base == Input(path).text and not known and wanted >= 1 and may_learn(frame):
-            raise NeedRank(path, rank=wanted)
+            raise NeedRank(path, wanted, usual)
 
 
 def may_learn(frame: Frame) -> bool:
@@ -96,13 +99,13 @@ def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], index: int, *names:
     return args[index] if len(args) > index else next((kwargs[n] for n in names if n in kwargs), None)
 
 
-def _as_long_as(index: int, *names: str, more: int = 0) -> Callable[..., None]:
+def _as_long_as(index: int, *names: str, more: int = 0, usual: bool = False) -> Callable[..., None]:
     """The first argument has as many axes as another argument has items (and `more`)."""
 
     def lesson(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         items = _argument(args, kwargs, index, *names)
         if args and isinstance(args[0], Array) and isinstance(items, tuple | list):
-            rank_needed(frame, args[0].shape, len(items) + more)
+            rank_needed(frame, args[0].shape, len(items) + more, usual=usual)
 
     return lesson
 
@@ -159,7 +162,7 @@ _LESSONS: dict[str, Callable[..., None]] = {
     "einops.reduce": _einops,
     "einops.repeat": _einops,
     # One batch axis, as the documentation of the pooling functions has it.
-    "flax.linen.max_pool": _as_long_as(1, "window_shape", more=2),
-    "flax.linen.avg_pool": _as_long_as(1, "window_shape", more=2),
-    "flax.linen.min_pool": _as_long_as(1, "window_shape", more=2),
+    "flax.linen.max_pool": _as_long_as(1, "window_shape", more=2, usual=True),
+    "flax.linen.avg_pool": _as_long_as(1, "window_shape", more=2, usual=True),
+    "flax.linen.min_pool": _as_long_as(1, "window_shape", more=2, usual=True),
 }

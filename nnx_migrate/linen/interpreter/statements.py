@@ -16,7 +16,7 @@ from nnx_migrate.linen.interpreter.control import (
     remember_condition,
     remember_return,
 )
-from nnx_migrate.linen.interpreter.convert import input_array
+from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array
 from nnx_migrate.linen.interpreter.expressions import binary, evaluate, same_shapes, truth
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.initialisation import after_init, only_initially
@@ -24,7 +24,7 @@ from nnx_migrate.linen.interpreter.loops import for_loop, while_loop
 from nnx_migrate.linen.interpreter.ranks import rank_needed, ranks_required
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.sites import Write
 from nnx_migrate.linen.values import (
     Closure,
@@ -88,7 +88,12 @@ def _mutation(frame: Frame, call: ast.Call) -> None:
         item = evaluate(frame, call.args[-1])
         if item != old.element:
             _store(frame, target, Unknown("a list of different modules"), False)
-    elif isinstance(old, list | dict) and method in (
+    elif isinstance(old, Shape) and method == "append" and call.args and not _loop_depth_since(frame, target):
+        size = as_dim(evaluate(frame, call.args[0]))
+        _store(frame, target, old.then(size) if size is not None else Unknown("a changed shape"), False)
+    elif isinstance(old, list | dict | Shape | Expr) and method in (
+        "append",
+        "extend",
         "pop",
         "clear",
         "remove",
@@ -215,12 +220,25 @@ def _store_item(frame: Frame, target: ast.Subscript, value: Any, static: bool) -
     elif isinstance(container, list) and isinstance(key, int) and -len(container) <= key < len(container):
         new = list(container)
         new[key] = value
-    elif isinstance(container, list | dict):
-        new = Unknown("a container changed at an unknown place")
-    else:
+    elif isinstance(container, Shape) and isinstance(key, int):
+        new = _shape_with(container, key, value)
+    elif isinstance(container, Input | Array | VariableValue | ModuleList | Instance):
         return
+    else:
+        new = Unknown("a container changed at an unknown place")
     slot = frame.lookup(target.value.id) if isinstance(target.value, ast.Name) else None
     _store(frame, target.value, new, static and slot is not None and slot.static)
+
+
+def _shape_with(shape: Shape, index: int, value: Any) -> Any:
+    """`sizes[index] = value`, where `sizes` is `list(x.shape)`."""
+    size = as_dim(value)
+    try:
+        return shape.replaced(
+            index, size if size is not None else Dim.unknown("a size that can't be followed")
+        )
+    except Unmodelled as unmodelled:
+        return Unknown(str(unmodelled))
 
 
 def _unpack(frame: Frame, target: ast.Tuple | ast.List, value: Any, static: bool, node: ast.AST) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.class_values import ClassValue, ClassValues
@@ -73,7 +74,8 @@ class InstanceFinder:
         self.references = References(program)
         self.finder = FlowFinder(program.project, [cls.node for cls in program])
 
-    def instances(self) -> list[Instance]:
+    @cached_property
+    def known_instances(self) -> list[Instance]:
         """Every construction outside of modules, judged."""
         return [self._instance(r) for r in self.references.outside if r.role is Role.CONSTRUCTION]
 

@@ -56,6 +56,13 @@ class SampleInputs:
         where, items = dims
         return self._item(where, items, axis)
 
+    def rank(self, module: Module, node: ast.expr) -> int | None:
+        """The number of axes of an array expression, None where the code doesn't state it."""
+        dims = self._shape(module, node, 0)
+        if dims is None or any(isinstance(item, _Star) for item in dims[1]):
+            return None
+        return len(dims[1])
+
     def elements(
         self, module: Module, node: ast.expr, path: tuple[str | int, ...], start: int
     ) -> Size | None:

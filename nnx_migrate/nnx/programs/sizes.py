@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from nnx_migrate.linen.model import Method
+from nnx_migrate.linen.programs.entry_calls import argument_of, method_of
 from nnx_migrate.linen.programs.instances import Instance
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs, Size, visible_at
 from nnx_migrate.linen.reasons import Refuse
@@ -72,10 +72,10 @@ class SizeFinder:
         self, where: tuple[Module, ast.Call], instance: Instance, parameter: SizeParameter
     ) -> Size | None:
         module, call = where
-        method = instance.cls.method(_method_name(call))
+        method = instance.cls.method(method_of(call))
         if method is None or method.name != parameter.method:
             return None
-        argument = _argument(call, method, str(parameter.path[0]))
+        argument = argument_of(call, method, str(parameter.path[0]))
         if argument is None:
             return None
         find = self.samples.elements if parameter.flat else self.samples.size
@@ -90,30 +90,3 @@ class SizeFinder:
             detail = f"`{parameter.name}` of `{instance.cls.name}`: only a method is applied"
             raise Refuse("unknown-size", detail, instance.reference.node)
         sizes.add_late(parameter)
-
-
-def _method_name(call: ast.Call) -> str:
-    """The method that a call of `init` or `apply` runs; "" where it isn't clear."""
-    for keyword in call.keywords:
-        if keyword.arg == "method":
-            if isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str):
-                return keyword.value.value
-            return keyword.value.attr if isinstance(keyword.value, ast.Attribute) else ""
-    return "__call__"
-
-
-def _argument(call: ast.Call, method: Method, name: str) -> ast.expr | None:
-    """The argument for a parameter of the method; the first of the call's own is the key or the variables."""
-    for keyword in call.keywords:
-        if keyword.arg == name:
-            return keyword.value
-    args = method.node.args
-    names = [a.arg for a in [*args.posonlyargs, *args.args]][1:]
-    own = call.args[1:]
-    if (
-        any(isinstance(a, ast.Starred) for a in call.args)
-        or name not in names
-        or names.index(name) >= len(own)
-    ):
-        return None
-    return own[names.index(name)]

@@ -23,6 +23,8 @@ from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.spread import display_behind
 from nnx_migrate.nnx.writer.text import unwrapped
+        for path, rank in conversion.assumed.items():
+            self._check_rank(site, cls, path, rank)
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
@@ -135,6 +137,15 @@ class ConstructionWriter:
             return array.shape.dim(axis)
         return Dim.unknown(array.reason if isinstance(array, Unknown) else "the input isn't an array")
 
+    def _check_rank(self, site: Site, cls: LinenClass, path: tuple[str | int, ...], rank: int) -> None:
+        """A class that is converted for one rank, which other callers showed, gets inputs of that rank."""
+        for call in site.deciding_calls:
+            value = _at_path(_bound_argument(cls, call, path[0]), path[1:])
+            array = effect_value(self.analysis.session, value)
+            if value is not None and not (isinstance(array, Array) and array.shape.rank == rank):
+                detail = f"`{describe(site)}` works for inputs of rank {rank}, and the rank here isn't known"
+                raise Refuse("unknown-size", detail, site.call)
+
     def _elements(self, value: Any, start: int) -> Dim:
         array = effect_value(self.analysis.session, value)
         return array.shape.elements(start) if isinstance(array, Array) else self._dim(value, start)
@@ -163,6 +174,8 @@ class ConstructionWriter:
         own = {k.arg for k in site.call.keywords}
         arguments = [a for a in arguments if a.partition("=")[0] not in own]
         arguments += self._arguments(site.call.args, site.call.keywords, site, conversion, given)
+        for path, rank in conversion.assumed.items():
+            self._check_rank(site, cls, path, rank)
         for size in conversion.sizes:
             arguments.append(f"{size.name}={self._child_size(site, cls, size)}")
         if conversion.needs_rngs:
@@ -210,10 +223,13 @@ class ConstructionWriter:
         return f"**{self.renderer.text(node, site.context)}"
 
     def _child_size(self, site: Site, cls: LinenClass, size: Any) -> str:
+        for path, rank in conversion.assumed.items():
+            self._check_rank(site, cls, path, rank)
         dims: list[Dim] = []
         for call in site.deciding_calls:
             if call.method == size.method:
                 value = _at_path(_bound_argument(cls, call, size.path[0]), size.path[1:])
+                self._check_rank(site, value, assumed.get(size.path))
                 dims.append(self._elements(value, size.axis) if size.flat else self._dim(value, size.axis))
         if not dims:
             raise Refuse("unknown-size", f"`{describe(site)}` is never called in the class", site.call)

@@ -94,7 +94,15 @@ class Residual:
             nodes = self._block(body)
             self._collect(nodes)
             if (len(self.renderer.needed), len(self.phis), len(self.writer.partials)) == before:
+                self._check_phis(nodes)
                 return nodes
+
+    def _check_phis(self, nodes: Sequence[Node]) -> None:
+        """Every size that control flow decides is assigned somewhere in the constructor."""
+        for number in sorted(self.phis - _assigned_phis(nodes)):
+            phi = self.analysis.facts.phis.get(number)
+            detail = "a size that a condition within an expression decides"
+            raise Refuse("unknown-size", detail, phi.node if phi is not None else None)
 
     def _statement(self, site: Site | VariableSite) -> ast.stmt:
         module = self.writer.names.module
@@ -390,6 +398,16 @@ class Residual:
     def _loop_sizes(self, node: ast.AST) -> tuple[list[Node], list[Node]]:
         phis = self._phis_at(node)
         return [self._assign(p, 0) for p in phis], [self._assign(p, 1) for p in phis]
+
+
+def _assigned_phis(nodes: Sequence[Node]) -> set[int]:
+    found: set[int] = set()
+    for node in nodes:
+        if isinstance(node, Assign):
+            found.update(int(m["id"]) for m in [TOKEN.fullmatch(node.token)] if m)
+        elif isinstance(node, Block):
+            found |= _assigned_phis(node.body) | _assigned_phis(node.orelse)
+    return found
 
 
 def _align(body: list[Node], orelse: list[Node]) -> None:

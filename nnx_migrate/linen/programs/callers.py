@@ -1,0 +1,147 @@
+"""What a class's callers know of its inputs: the rank of every argument that all known calls agree on.
+
+Callers are the project's other modules (analysed with what their own callers know), the samples that programs
+hand to `init` and `apply`, and the shapes that the configuration or a trace states.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.model import LinenClass, Method
+from nnx_migrate.linen.programs.entry_calls import argument_of, method_of
+from nnx_migrate.linen.programs.instances import InstanceFinder
+from nnx_migrate.linen.programs.references import ClassReference
+from nnx_migrate.linen.programs.sample_inputs import SampleInputs
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Array
+from nnx_migrate.linen.sites import LayerCall
+from nnx_migrate.linen.values import ClassRef
+
+Path = tuple[str | int, ...]
+Ranks = dict[Path, int]
+
+
+class Callers:
+    """Answers which ranks the inputs of a class have. `analyse` interprets a class with given ranks."""
+
+    def __init__(
+        self,
+        finder: InstanceFinder,
+        stated: Mapping[str, Sequence[int | None]],
+        analyse: Callable[[LinenClass, Ranks], ClassAnalysis],
+    ) -> None:
+        self.finder, self.stated, self.analyse = finder, stated, analyse
+        self.samples = SampleInputs(finder.program.project)
+        self._known: dict[LinenClass, Ranks] = {}
+        self._analyses: dict[LinenClass, ClassAnalysis | None] = {}
+        self._open: set[LinenClass] = set()
+        self._owners: dict[LinenClass, list[LinenClass]] | None = None
+
+    def ranks(self, cls: LinenClass) -> Ranks:
+        """The ranks of the class's inputs, as far as every caller that says something says the same."""
+        if cls in self._known:
+            return self._known[cls]
+        if cls in self._open:
+            return {}
+        self._open.add(cls)
+        try:
+            found: dict[Path, set[int]] = {}
+            for path, rank in [*self._stated(cls), *self._from_programs(cls), *self._from_modules(cls)]:
+                found.setdefault(path, set()).add(rank)
+        finally:
+            self._open.discard(cls)
+        self._known[cls] = {path: min(ranks) for path, ranks in found.items() if len(ranks) == 1}
+        return self._known[cls]
+
+    def _stated(self, cls: LinenClass) -> Iterator[tuple[Path, int]]:
+        """Configuration and traces: by qualified name, or by the bare name."""
+        ranks = self.stated.get(cls.qualified, self.stated.get(cls.name))
+        method = cls.method("__call__")
+        if ranks is not None and method is not None:
+            for name, rank in zip(method.parameters, ranks, strict=False):
+                if rank is not None:
+                    yield (name,), rank
+
+    # ---- programs ---------------------------------------------------------------------------------------
+
+    def _from_programs(self, cls: LinenClass) -> Iterator[tuple[Path, int]]:
+        for instance in self.finder.known_instances:
+            if cls in instance.cls.mro:
+                for module, call in [*instance.inits, *instance.applies]:
+                    method = _inherited(instance.cls, cls, method_of(call))
+                    for name in method.parameters if method else ():
+                        node = argument_of(call, method, name) if method else None
+                        rank = self.samples.rank(module, node) if node is not None else None
+                        if rank is not None:
+                            yield (name,), rank
+
+    # ---- modules ----------------------------------------------------------------------------------------
+
+    def _from_modules(self, cls: LinenClass) -> Iterator[tuple[Path, int]]:
+        for owner in self._owners_of(cls):
+            analysis = self._analysis(owner)
+            for site in analysis.sites if analysis is not None else ():
+                if isinstance(site.target, ClassRef) and cls in site.target.cls.mro:
+                    for call in site.deciding_calls:
+                        method = _inherited(site.target.cls, cls, call.method)
+                        if method is not None and analysis is not None:
+                            yield from _ranks_of_call(analysis, method, call)
+
+    def _analysis(self, owner: LinenClass) -> ClassAnalysis | None:
+        if owner not in self._analyses:
+            self._analyses[owner] = None
+            try:
+                self._analyses[owner] = self.analyse(owner, self.ranks(owner))
+            except (Refuse, RecursionError):
+                pass
+        return self._analyses[owner]
+
+    def _owners_of(self, cls: LinenClass) -> list[LinenClass]:
+        """The classes whose code names the class or one that derives from it."""
+        if self._owners is None:
+            self._owners = {}
+            bodies = {c.node: c for c in self.finder.program}
+            for reference in self.finder.references.inside:
+                owner = _owner(reference, bodies)
+                for base in reference.cls.mro if owner is not None else ():
+                    owners = self._owners.setdefault(base, [])
+                    if owner is not None and owner not in owners:
+                        owners.append(owner)
+        return [owner for owner in self._owners.get(cls, ()) if owner is not cls]
+
+
+def _owner(reference: ClassReference, bodies: Mapping[ast.ClassDef, LinenClass]) -> LinenClass | None:
+    node: ast.AST | None = reference.node
+    while node is not None:
+        if isinstance(node, ast.ClassDef) and node in bodies:
+            return bodies[node]
+        node = reference.module.parents.get(node)
+    return None
+
+
+def _inherited(actual: LinenClass, cls: LinenClass, name: str) -> Method | None:
+    """The method that a call runs, where it is the one that `cls` has, too."""
+    method = actual.method(name)
+    return method if method is not None and method is cls.method(name) else None
+
+
+def _ranks_of_call(analysis: ClassAnalysis, method: Method, call: LayerCall) -> Iterator[tuple[Path, int]]:
+    given = {**dict(zip(method.parameters, call.args, strict=False)), **call.kwargs}
+    for name, value in given.items():
+        yield from _ranks_of_value(analysis, (name,), value)
+
+
+def _ranks_of_value(analysis: ClassAnalysis, path: Path, value: object) -> Iterator[tuple[Path, int]]:
+    value = effect_value(analysis.session, value)
+    if isinstance(value, Array) and value.shape.rank is not None:
+        yield path, value.shape.rank
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _ranks_of_value(analysis, (*path, key), item)
+    elif isinstance(value, tuple | list):
+        for index, item in enumerate(value):
+            yield from _ranks_of_value(analysis, (*path, index), item)

@@ -1,0 +1,34 @@
+"""Calls of `init` and `apply`: which method they run and which argument goes where."""
+
+from __future__ import annotations
+
+import ast
+
+from nnx_migrate.linen.model import Method
+
+
+def method_of(call: ast.Call) -> str:
+    """The method that a call of `init` or `apply` runs; "" where it isn't clear."""
+    for keyword in call.keywords:
+        if keyword.arg == "method":
+            if isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str):
+                return keyword.value.value
+            return keyword.value.attr if isinstance(keyword.value, ast.Attribute) else ""
+    return "__call__"
+
+
+def argument_of(call: ast.Call, method: Method, name: str) -> ast.expr | None:
+    """The argument for a parameter of the method; the first of the call's own is the key or the variables."""
+    for keyword in call.keywords:
+        if keyword.arg == name:
+            return keyword.value
+    args = method.node.args
+    names = [a.arg for a in [*args.posonlyargs, *args.args]][1:]
+    own = call.args[1:]
+    if (
+        any(isinstance(a, ast.Starred) for a in call.args)
+        or name not in names
+        or names.index(name) >= len(own)
+    ):
+        return None
+    return own[names.index(name)]

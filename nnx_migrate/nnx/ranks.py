@@ -1,0 +1,118 @@
+"""The ranks that a class is converted for, where its own code doesn't show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.callers import Callers, Ranks
+from nnx_migrate.linen.reasons import Refuse
+
+if TYPE_CHECKING:
+    from nnx_migrate.nnx.conversion import ClassConversion
+
+# Refusals that more knowledge about the inputs may avoid.
+_ABOUT_INPUTS = frozenset({"unknown-size", "shape-condition", "dynamic-construction", "sizes-differ"})
+
+
+class Attempt(Protocol):
+    """Converts a class with the given knowledge. Raises Refuse."""
+
+    def __call__(
+        self, cls: LinenClass, *, default_rank: int | None = None, known: Ranks = ...
+    ) -> ClassConversion: ...
+
+
+class RankSearch:
+    """Converts one class: by its own code, else with what its callers know, else as for every rank."""
+
+    def __init__(
+        self,
+        cls: LinenClass,
+        callers: Callable[[], Callers],
+        attempt: Attempt,
+        analyse: Callable[[LinenClass, Ranks], ClassAnalysis],
+    ) -> None:
+        self.cls, self.callers, self.attempt, self.analyse = cls, callers, attempt, analyse
+
+    def run(self) -> ClassConversion:
+        """The conversion. Raises the Refuse of the first attempt."""
+        try:
+            conversion = self.attempt(self.cls)
+        except Refuse as refusal:
+            if refusal.reason not in _ABOUT_INPUTS:
+                raise
+            found = self._with(self.callers().ranks(self.cls)) or self._by_rank() or self._without_batch()
+            if found is None:
+                raise
+            return found
+        return self._checked(conversion)
+
+    def _with(self, known: Ranks) -> ClassConversion | None:
+        """Convert for ranks that aren't evident from the code."""
+        if not known:
+            return None
+        try:
+            conversion = self.attempt(self.cls, known=known)
+        except Refuse:
+            return None
+        conversion.assumed = known
+        return conversion
+
+    def _checked(self, conversion: ClassConversion) -> ClassConversion:
+        """Ranks that are only usual give way to what callers know, and to inputs without a batch.
+
+        No parameter has the size of a batch: where one seems to, as in `x.reshape(-1)`, there is no batch axis.
+        """
+        usual = _usual(conversion.analysis)
+        if not any(size.path in usual and size.axis != -1 for size in conversion.sizes):
+            return conversion
+        known = self.callers().ranks(self.cls)
+        if any(known.get(path, rank) != rank for path, rank in usual.items()):
+            found = self._with(known)
+        else:
+            batches = {s.path for s in conversion.sizes if -s.axis == usual.get(s.path)}
+            if not batches:
+                return conversion
+            found = self._with({**known, **{path: usual[path] - 1 for path in batches}})
+        if found is None:
+            raise Refuse("unknown-size", "a size that depends on whether inputs are batched", self.cls.node)
+        return found
+
+    def _without_batch(self) -> ClassConversion | None:
+        """Convert for inputs without a batch axis, where submodules are made for such inputs."""
+        try:
+            usual = _usual(self.analyse(self.cls, {}))
+        except Refuse:
+            return None
+        return self._with({path: rank - 1 for path, rank in usual.items()})
+
+    def _by_rank(self) -> ClassConversion | None:
+        """Try the usual ranks of inputs; right where the result doesn't depend on which rank it is.
+
+        A result counts if it needs no other size of the inputs than that of the last axis. One that only
+        rank 2 gives doesn't: code that flattens its input works for every rank, with another size each.
+        """
+        found: list[ClassConversion] = []
+        ranks: list[int] = []
+        for rank in (2, 3, 4, 5):
+            try:
+                conversion = self.attempt(self.cls, default_rank=rank)
+            except Refuse:
+                continue
+            if all(size.axis == -1 and not size.flat for size in conversion.sizes):
+                found.append(conversion)
+                ranks.append(rank)
+        if found and ranks != [2] and all(c.edits == found[0].edits for c in found):
+            return found[0]
+        return None
+
+
+def _usual(analysis: ClassAnalysis | None) -> Ranks:
+    """Inputs with one batch axis, as is usual for their layers, with their ranks."""
+    if analysis is None:
+        return {}
+    session = analysis.session
+    return {path: session.input_ranks[path] for path in session.usual_ranks}
