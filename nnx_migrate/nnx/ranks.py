@@ -18,11 +18,12 @@ _ABOUT_INPUTS = frozenset({"unknown-size", "shape-condition", "dynamic-construct
 
 
 class Attempt(Protocol):
-    """Converts a class with the given knowledge. Raises Refuse."""
+    """A function that converts a class with the given knowledge, or raises Refuse."""
 
     def __call__(
         self, cls: LinenClass, *, default_rank: int | None = None, known: Ranks = ...
-    ) -> ClassConversion: ...
+    ) -> ClassConversion:
+        """`default_rank` is that of inputs of which nothing is known."""
 
 
 class RankSearch:

@@ -16,7 +16,7 @@ from nnx_migrate.linen.interpreter.control import (
     remember_condition,
     remember_return,
 )
-from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array
+from nnx_migrate.linen.interpreter.convert import as_dim, input_array
 from nnx_migrate.linen.interpreter.expressions import binary, evaluate, same_shapes, truth
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.initialisation import after_init, only_initially

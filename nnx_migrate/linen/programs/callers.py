@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.interpreter.convert import effect_value
@@ -94,10 +95,8 @@ class Callers:
     def _analysis(self, owner: LinenClass) -> ClassAnalysis | None:
         if owner not in self._analyses:
             self._analyses[owner] = None
-            try:
+            with suppress(Refuse, RecursionError):
                 self._analyses[owner] = self.analyse(owner, self.ranks(owner))
-            except (Refuse, RecursionError):
-                pass
         return self._analyses[owner]
 
     def _owners_of(self, cls: LinenClass) -> list[LinenClass]:

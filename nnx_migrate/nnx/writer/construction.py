@@ -22,9 +22,8 @@ from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.spread import display_behind
+from nnx_migrate.nnx.writer.symbols import SizeParameter
 from nnx_migrate.nnx.writer.text import unwrapped
-        for path, rank in conversion.assumed.items():
-            self._check_rank(site, cls, path, rank)
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
@@ -222,14 +221,11 @@ class ConstructionWriter:
             raise Refuse("unknown-module", f"`{site.target_name}` gets modules from `**`", site.call)
         return f"**{self.renderer.text(node, site.context)}"
 
-    def _child_size(self, site: Site, cls: LinenClass, size: Any) -> str:
-        for path, rank in conversion.assumed.items():
-            self._check_rank(site, cls, path, rank)
+    def _child_size(self, site: Site, cls: LinenClass, size: SizeParameter) -> str:
         dims: list[Dim] = []
         for call in site.deciding_calls:
             if call.method == size.method:
                 value = _at_path(_bound_argument(cls, call, size.path[0]), size.path[1:])
-                self._check_rank(site, value, assumed.get(size.path))
                 dims.append(self._elements(value, size.axis) if size.flat else self._dim(value, size.axis))
         if not dims:
             raise Refuse("unknown-size", f"`{describe(site)}` is never called in the class", site.call)
