@@ -26,6 +26,8 @@ from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import Scope
 
+_DEEPEST = 8  # tuples in tuples that are followed
+
 
 @dataclass
 class Follower:
@@ -113,6 +115,8 @@ class Follower:
         elif isinstance(parent, ast.Tuple | ast.List) and isinstance(parent.ctx, ast.Load):
             if any(isinstance(e, ast.Starred) for e in parent.elts):
                 self.escape(module, parent, "it stands in a tuple beside an unpacked one")
+            elif isinstance(kind, Element) and kind.depth == _DEEPEST:
+                self.escape(module, parent, "it stands in more and more tuples")
             else:
                 self.add(module, parent, Element(parent.elts.index(node), len(parent.elts), kind))
         elif isinstance(parent, ast.IfExp) and parent.test is not node:

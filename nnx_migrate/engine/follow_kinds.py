@@ -22,6 +22,11 @@ class Element:
     size: int
     kind: Kind
 
+    @property
+    def depth(self) -> int:
+        """How many tuples are around the value. A function that wraps its own result would nest for ever."""
+        return 1 + (self.kind.depth if isinstance(self.kind, Element) else 0)
+
 
 @dataclass(frozen=True)
 class Holder:

@@ -118,6 +118,15 @@ ESCAPES = {
         def main(params, run):
             return run(train_step), train_step(optim.Adam(1e-3).create(params), 1.0)
         """,
+    "a function that wraps its own result once more": """
+        def history(optimizer, n):
+            if n == 0:
+                return optimizer, None
+            return history(train_step(optimizer, n), n - 1), n
+
+        def main(params):
+            return history(optim.Adam(1e-3).create(params), 3)
+        """,
     "a scan": """
         def main(params, xs):
             optimizer = optim.Adam(1e-3).create(params)

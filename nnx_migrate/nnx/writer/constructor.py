@@ -48,7 +48,10 @@ def field_parameters(cls: LinenClass, names: FileNames, factories: Mapping[str, 
             default = factory_default(item, names, factories[item.name])
         if default is not None:
             text += f" = {default}" if annotated else f"={default}"
-        found.append(Parameter(item.name, text, _trailing_comment(item, names) if own else ""))
+        if own:
+            found.append(Parameter(item.name, text, _trailing_comment(item, names), _comments_above(item, cls)))
+        else:
+            found.append(Parameter(item.name, text))
     return _in_valid_order(found, cls)
 
 
@@ -100,6 +103,14 @@ def _trailing_comment(item: Field, names: FileNames) -> str:
     line = names.module.source.line_text(item.node.end_lineno or 0)
     rest = line.encode()[item.node.end_col_offset or 0 :].decode().strip()
     return rest if rest.startswith("#") else ""
+
+
+def _comments_above(item: Field, cls: LinenClass) -> tuple[str, ...]:
+    """The comments between a field and the one before it (those above the first one stay where they are)."""
+    before = [f.node.end_lineno or 0 for f in cls.own_fields if f.node.lineno < item.node.lineno]
+    first = max(before) + 1 if before else item.node.lineno
+    lines = (cls.module.source.line_text(n).strip() for n in range(first, item.node.lineno))
+    return tuple(line for line in lines if line.startswith("#"))
 
 
 def signature(

@@ -1,0 +1,98 @@
+"""`check` and `fix` over real packages: nothing crashes, every result parses, a second run changes nothing.
+
+    python benchmarks/packages.py                        # the packages of this environment
+    python benchmarks/packages.py PATH... [--unsafe]     # folders, or source distributions (.tar.gz)
+
+Works on copies. Prints files, findings, fixes per rule and seconds of each tree; whatever breaks a promise of
+`robustness.py` is listed, and the exit code is then 1. `--keep DIR` leaves the fixed copies there, `--diff FILE`
+writes what was changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import shutil
+import sys
+import sysconfig
+import tarfile
+import tempfile
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.robustness import Outcome, examine  # noqa: E402
+
+PINS = ("pyproject.toml", "setup.cfg", "setup.py", "requirements*.txt")
+
+
+def copy_sources(source: Path, target: Path) -> None:
+    """The Python files and notebooks of a folder or source distribution (no pins: all rules are to run)."""
+    if source.is_file():
+        with tarfile.open(source) as archive:
+            archive.extractall(target, filter="data")
+        return
+
+    def others(folder: str, names: list[str]) -> list[str]:
+        return [n for n in names if Path(folder, n).is_file() and not n.endswith((".py", ".ipynb"))]
+
+    shutil.copytree(source, target, ignore=others, symlinks=True, dirs_exist_ok=True)
+
+
+def diff(before: Path, after: Path, changed: list[Path]) -> str:
+    """What was changed, as one patch."""
+    pieces = []
+    for path in changed:
+        name = path.relative_to(after)
+        old, new = ((root / name).read_bytes().decode(errors="replace") for root in (before, after))
+        pieces += difflib.unified_diff(
+            old.splitlines(True), new.splitlines(True), f"{before.name}/{name}", f"{before.name}/{name}"
+        )
+    return "".join(line if line.endswith("\n") else f"{line}\n" for line in pieces)
+
+
+def describe(name: str, outcome: Outcome) -> str:
+    """One tree's result, for people."""
+    lines = [
+        f"{name}: {outcome.files} files ({outcome.unreadable} not Python), "
+        f"{outcome.findings.total()} findings, {outcome.fixes.total()} fixed in {len(outcome.changed)} files, "
+        f"check {outcome.check_seconds:.1f} s, fix {outcome.fix_seconds:.1f} s"
+    ]
+    for rule, count in outcome.findings.most_common():
+        lines.append(f"    {rule:<28} {count:5d} findings {outcome.fixes[rule]:5d} fixed")
+    lines += [f"  ! {problem}" for problem in outcome.problems]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("trees", nargs="*", type=Path)
+    parser.add_argument("--unsafe", action="store_true", help="apply unsafe fixes as well")
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--diff", type=Path)
+    options = parser.parse_args()
+    trees = options.trees or [Path(sysconfig.get_path("purelib"))]
+    total, patch, problems = Counter[str](), "", 0
+    with ExitStack() as stack:
+        work = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for number, tree in enumerate(trees):
+            original, target = work / f"{number}-before" / tree.name, work / f"{number}" / tree.name
+            copy_sources(tree, original)
+            copy_sources(tree, target)
+            outcome = examine(target, unsafe=options.unsafe)
+            print(describe(tree.name, outcome), flush=True)
+            total.update(files=outcome.files, findings=outcome.findings.total(), fixed=outcome.fixes.total())
+            problems += len(outcome.problems)
+            patch += diff(original, target, outcome.changed)
+    if options.diff:
+        options.diff.write_text(patch, encoding="utf-8")
+    print(f"\n{dict(total)}, {problems} problems")
+    sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""What `check` and `fix` owe to any folder of code, whatever is in it; shared by `packages.py`, `fuzz.py` and tests.
+
+- no rule fails, and no file that Python can parse is an error;
+- a file that parsed before `fix` parses afterwards, in the same encoding and with the same line ends;
+- what `fix` changes in a file lies where its findings or imports are; files without a fix keep every byte;
+- a second `fix` changes nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import time
+import tokenize
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nnx_migrate.config import Config
+from nnx_migrate.engine.fixing import Fixer, FixResult
+from nnx_migrate.engine.session import Session
+from nnx_migrate.engine.targets import Targets
+from nnx_migrate.sources.discovery import discover
+from nnx_migrate.sources.files import load_source
+from nnx_migrate.sources.text import SourceError, parse
+from nnx_migrate.sources.writing import write_atomically
+
+
+@dataclass
+class Outcome:
+    """What a folder showed. `problems` says, one line each, what was promised and not kept."""
+
+    files: int = 0
+    findings: Counter[str] = field(default_factory=Counter)
+    fixes: Counter[str] = field(default_factory=Counter)
+    changed: list[Path] = field(default_factory=list)
+    unreadable: int = 0
+    problems: list[str] = field(default_factory=list)
+    check_seconds: float = 0.0
+    fix_seconds: float = 0.0
+
+
+def examine(folder: Path, *, unsafe: bool = False, rules: Iterable[str] = ()) -> Outcome:
+    """Check and fix a folder, in place, and hold the result to the promises above."""
+    outcome = Outcome()
+    before = _contents(folder)
+    parsed = {path for path in before if _parses(path)}
+    outcome.files, outcome.unreadable = len(before), len(before) - len(parsed)
+
+    start = time.process_time()
+    scan = _session(folder, rules).check()
+    outcome.check_seconds = time.process_time() - start
+    outcome.findings.update(finding.rule for finding in scan.findings)
+    _judge_errors("check", scan.errors, parsed, outcome.problems)
+
+    start = time.process_time()
+    result = fix(folder, unsafe=unsafe, rules=rules)
+    outcome.fix_seconds = time.process_time() - start
+    outcome.fixes.update(finding.rule for finding in result.fixed)
+    outcome.changed = result.changed
+    _judge_errors("fix", result.remaining.errors, parsed, outcome.problems)
+    _judge_files(before, parsed, result, outcome.problems)
+
+    again = fix(folder, unsafe=unsafe, rules=rules)
+    outcome.problems += [f"{path}: a second fix changes it" for path in again.changed]
+    left, remaining = Counter(f.rule for f in again.remaining.findings), result.remaining.findings
+    if left != Counter(f.rule for f in remaining):
+        outcome.problems.append(f"{folder}: findings after the first and the second fix differ: {left}")
+    return outcome
+
+
+def fix(folder: Path, *, unsafe: bool = False, rules: Iterable[str] = ()) -> FixResult:
+    """`fix --allow-dirty` on a folder."""
+    session = _session(folder, rules)
+    result = Fixer(session.scanner.context, session.scanner, unsafe=unsafe).run(session.paths)
+    for path in result.changed:
+        try:
+            write_atomically(path, result.after[path].encode())
+        except SourceError as error:
+            result.remaining.errors[path] = error
+    for path, text in result.created.items():
+        write_atomically(path, text.encode())
+    return result
+
+
+def _session(folder: Path, rules: Iterable[str]) -> Session:
+    config = Config(root=folder)
+    return Session.open(discover([folder]), config, Targets(), chosen=rules, use_cache=False, jobs=1)
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    contents = {}
+    for path in discover([folder]):
+        try:
+            contents[path] = path.read_bytes()
+        except OSError:  # a link to nowhere, a file of somebody else
+            continue
+    return contents
+
+
+def _parses(path: Path) -> bool:
+    try:
+        parse(load_source(path), str(path))
+    except SourceError:
+        return False
+    return True
+
+
+def _judge_errors(
+    command: str, errors: dict[Path, SourceError], parsed: set[Path], problems: list[str]
+) -> None:
+    for path, error in errors.items():
+        if path in parsed or "failed" in error.message or not path.suffix:
+            problems.append(f"{path}: {command}: {error.message}")
+
+
+def _judge_files(
+    before: dict[Path, bytes], parsed: set[Path], result: FixResult, problems: list[str]
+) -> None:
+    fixed = {path for finding in result.fixed if finding.fix for path in finding.fix.changes}
+    for path, old in before.items():
+        new = path.read_bytes()
+        if new == old:
+            continue
+        if path not in fixed:
+            problems.append(f"{path}: changed, though nothing in it was fixed")
+        if path in parsed and not _parses(path):
+            problems.append(f"{path}: does not parse after fix")
+        if path.suffix == ".py":
+            problems += [f"{path}: {what} after fix" for what in _manners(old, new)]
+    for path in result.created:
+        if not _parses(path):
+            problems.append(f"{path}: was written and does not parse")
+
+
+def _manners(old: bytes, new: bytes) -> Iterable[str]:
+    """What about a file, other than its code, isn't as it was."""
+    aspects: dict[str, Callable[[bytes], object]] = {
+        "another byte order mark": lambda data: data.startswith(b"\xef\xbb\xbf"),
+        "another encoding": lambda data: tokenize.detect_encoding(iter(data.splitlines(True)).__next__)[0],
+        "another end of file": lambda data: data.endswith((b"\n", b"\r")),
+        "other form feeds": lambda data: data.count(b"\f"),
+    }
+    for name, aspect in aspects.items():
+        if aspect(old) != aspect(new):
+            yield name
+    if len(ends := _line_ends(old)) == 1 and _line_ends(new) - ends:
+        yield "other line ends"
+    try:
+        lost = _comments(old) - _comments(new)
+    except (SyntaxError, UnicodeDecodeError, tokenize.TokenError):
+        return
+    if lost:
+        yield f"comments lost ({', '.join(lost)})"
+
+
+def _line_ends(data: bytes) -> set[bytes]:
+    return {line[len(line.rstrip(b"\r\n")) :] for line in data.splitlines(True)} - {b""}
+
+
+def _comments(data: bytes) -> Counter[str]:
+    tokens = tokenize.tokenize(iter(data.splitlines(True)).__next__)
+    return Counter(token.string.strip() for token in tokens if token.type == tokenize.COMMENT)
+
+
+def undefined_names(path: Path) -> set[str]:
+    """Names that a file reads and nobody in it binds: what an import editor must not add to."""
+    tree = ast.parse(path.read_bytes())
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    bound = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            bound |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+            bound.add(node.name)
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            bound.add(node.rest)
+    return names - bound
