@@ -27,6 +27,7 @@ from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import Scope
 
 _DEEPEST = 8  # tuples in tuples that are followed
+_MOST_FUNCTIONS = 100  # a value that goes through more of them is everywhere: nobody would rewrite all that
 
 
 @dataclass
@@ -283,6 +284,10 @@ class Follower:
             return
         self.functions[node] = module
         self.calls[node] = []
+        if len(self.functions) > _MOST_FUNCTIONS:
+            self.escape(module, node, "it goes through more functions than are followed")
+            self.queue.clear()
+            return
         references = self.callees.references(module, node)
         if references is None:
             self.escape(module, node, "it goes through a method that other objects' attributes may mean")
