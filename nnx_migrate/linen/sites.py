@@ -69,7 +69,8 @@ class Site:
     entry: str = ""  # the method by which the interpreter came here
     stored: str = ""  # the local variable or attribute that the code gives it
     attribute: str = ""  # the attribute that holds it in the NNX class
-    parent_site: Site | None = None  # the wrapper that it is an argument of
+    parent_site: Site | None = None  # the Sequential that it is written in
+    element: int = 0  # its position there
     foreign: bool = False  # constructed by code outside of the class
 
     def __repr__(self) -> str:

@@ -112,6 +112,8 @@ def _compact_entries(sites: Sequence[Site]) -> list[Entry]:
 
 
 def _path(site: Site) -> list[str]:
+    if site.parent_site is not None:
+        return [*_path(site.parent_site), "layers", str(site.element)]
     return [site.attribute, *("{" + _INDICES[level] + "}" for level in range(len(site.loops)))]
 
 

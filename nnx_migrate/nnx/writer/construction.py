@@ -13,7 +13,7 @@ from nnx_migrate.linen.interpreter.convert import effect_value, text_of
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
-from nnx_migrate.linen.sites import LayerCall, Site
+from nnx_migrate.linen.sites import Context, LayerCall, Site
 from nnx_migrate.linen.values import ClassChoice, ClassRef, Layer, Partial
 from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
@@ -65,6 +65,14 @@ class ConstructionWriter:
             detail = f"the classes that `{choice.field}` may be need different arguments"
             raise Refuse("unknown-module", detail, site.call)
         return found[0]
+
+    def element(self, node: ast.AST, context: Context) -> str | None:
+        """The construction of a module that is written inside of another one's arguments."""
+        site = self.analysis.facts.sites.get((context, node))
+        if site is None or site.parent_site is None:
+            return None
+        callee, arguments = self.parts(site)
+        return f"{callee}({', '.join(arguments)})"
 
     # ---- built-in layers --------------------------------------------------------------------------------
 

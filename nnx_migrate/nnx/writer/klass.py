@@ -59,6 +59,7 @@ class ClassWriter:
         self.cls, self.source = analysis.cls, names.module.source
         self.renderer = InitRenderer(analysis, names, self._access)
         self.constructions = ConstructionWriter(analysis, names, self.renderer, converted, factories)
+        self.renderer.element = self.constructions.element
         self.limit = line_limit(self.source)
         self.converted, self.factories = converted, factories.of(analysis.cls)
         self.inheritance: Inheritance | None = None

@@ -10,7 +10,7 @@ from collections import Counter
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
-from nnx_migrate.linen.values import Instance
+from nnx_migrate.linen.values import Instance, Layer
 
 _SHORT = {
     "MultiHeadDotProductAttention": "attention",
@@ -96,8 +96,23 @@ class Names:
         return name
 
 
+def find_elements(analysis: ClassAnalysis) -> None:
+    """Note which modules are written as elements of an `nn.Sequential`: these stay there."""
+    for parent in analysis.sites:
+        if parent.target_name != "Sequential" or not isinstance(parent.target, Layer):
+            continue
+        arguments = [*parent.call.args, *(k.value for k in parent.call.keywords if k.arg == "layers")]
+        for display in arguments[:1]:
+            elements = display.elts if isinstance(display, ast.List | ast.Tuple) else []
+            for index, element in enumerate(elements):
+                site = analysis.facts.sites.get((parent.context, element))
+                if site is not None and site.controls == parent.controls:
+                    site.parent_site, site.element = parent, index
+
+
 def name_sites(analysis: ClassAnalysis, names: Names) -> None:
     """Give every site of the class its attribute (those of setup have one by assignment)."""
+    find_elements(analysis)
     sites = [s for s in analysis.sites if not s.attribute and s.parent_site is None]
     kinds = Counter(s.target_name for s in sites if not _own_name(s))
     seen: Counter[str] = Counter()

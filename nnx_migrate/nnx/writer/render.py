@@ -38,6 +38,8 @@ class InitRenderer:
         self.analysis, self.names, self.access = analysis, names, access
         self.needed: set[str] = set()
         self.substitutes: dict[str, str] = {}
+        self.lambda_names: frozenset[ast.AST] = frozenset()  # in the expression that is being written
+        self.element: Callable[[ast.AST, Context], str | None] = lambda node, context: None
 
     @contextmanager
     def substituting(self, texts: dict[str, str]) -> Iterator[None]:
@@ -50,7 +52,11 @@ class InitRenderer:
 
     def text(self, node: ast.AST, context: Context = ()) -> str:
         """The expression; sizes of inputs appear as tokens. Raises Refuse for what only a call knows."""
-        return one_line(rewritten(self.names.module.source, node, lambda n: self._replace(n, context)))
+        saved, self.lambda_names = self.lambda_names, self.lambda_names | _lambda_names(node)
+        try:
+            return one_line(rewritten(self.names.module.source, node, lambda n: self._replace(n, context)))
+        finally:
+            self.lambda_names = saved
 
     def dim(self, value: Dim, node: ast.AST | None = None) -> str:
         """The expression of a size. Raises Refuse where it isn't known."""
@@ -68,11 +74,16 @@ class InitRenderer:
 
     def _replace(self, node: ast.AST, context: Context) -> str | None:
         facts = self.analysis.facts
+        element = self.element(node, context)
+        if element is not None:
+            return element
         stream = facts.init_rngs.get((context, node))
         if stream is not None:
             return f"rngs.{stream}()"
+        if node in self.lambda_names:
+            return None
         value = facts.values.get((context, node))
-        if isinstance(node, _VALUES) and self._is_dynamic(node, context):
+        if isinstance(node, _VALUES) and not self._is_of_lambda(node) and self._is_dynamic(node, context):
             text = self._value_text(value)
             if text is not None:
                 self.see(text)
@@ -84,6 +95,10 @@ class InitRenderer:
         if isinstance(node, ast.Attribute | ast.Name):
             return self.names.replacement(node)
         return None
+
+    def _is_of_lambda(self, node: ast.AST) -> bool:
+        """Whether an expression reads a parameter of a lambda that is written out with it."""
+        return bool(self.lambda_names) and any(n in self.lambda_names for n in ast.walk(node))
 
     def _name(self, node: ast.Name, context: Context, value: Any) -> str | None:
         facts = self.analysis.facts
@@ -149,3 +164,13 @@ class InitRenderer:
         if isinstance(value, tuple | list | Dim | bool | int | float | str) or value is None:
             return text_of(value)
         return None
+
+
+def _lambda_names(node: ast.AST) -> frozenset[ast.AST]:
+    """The reads of parameters of the lambdas in an expression: only their calls know these."""
+    found: set[ast.AST] = set()
+    for function in (n for n in ast.walk(node) if isinstance(n, ast.Lambda)):
+        args = function.args
+        names = {a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs)}
+        found.update(n for n in ast.walk(function.body) if isinstance(n, ast.Name) and n.id in names)
+    return frozenset(found)

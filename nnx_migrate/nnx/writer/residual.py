@@ -87,6 +87,8 @@ class Residual:
         """The nodes for a method body. Repeated until no further local or size turns out to be needed."""
         self.sites = {}
         for site in sites:
+            if isinstance(site, Site) and site.parent_site is not None:
+                continue  # created where it is written: inside of another one
             statement = self._statement(site)
             self.sites.setdefault(id(statement), []).append(site)
         while True:
