@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.robustness import Outcome, examine  # noqa: E402
+from benchmarks.robustness import Outcome, examine
 
 PINS = ("pyproject.toml", "setup.cfg", "setup.py", "requirements*.txt")
 

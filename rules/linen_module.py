@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nnx_migrate.engine.findings import Finding, Fix
@@ -10,7 +11,12 @@ from nnx_migrate.engine.rule import ProjectRule
 
 if TYPE_CHECKING:
     from nnx_migrate.engine.context import ProjectContext
+    from nnx_migrate.engine.targets import Pin
     from nnx_migrate.nnx.plan import Group
+
+
+#: Obstacles that another class's obstacle causes.
+_FOLLOWING = frozenset({"base-not-converted", "uses-not-converted"})
 
 
 class LinenModule(ProjectRule):
@@ -61,7 +67,8 @@ class LinenModule(ProjectRule):
 
     Since
     -----
-    flax 0.10
+    Any release is reported; what is written needs flax 0.12. Where the project's own pins admit less, its
+    classes stay as they are until the pin is raised, or `--target-flax` says what it will be.
 
     References
     ----------
@@ -71,7 +78,7 @@ class LinenModule(ProjectRule):
     id = "linen-module"
     group = "linen"
     triggers = frozenset({"flax.linen.*", "flax.linen"})
-    since = "flax>=0.12"
+    needs = "flax>=0.12"
 
     def check_project(self, project: ProjectContext) -> Iterable[Finding]:
         """One finding per class, without analysis."""
@@ -84,6 +91,10 @@ class LinenModule(ProjectRule):
 
     def plan(self, project: ProjectContext) -> Iterable[Finding]:
         """One finding per class: with the fix of its group, or with what stands in the way."""
+        pin = project.targets.blocking(self.needs)
+        if pin is not None:
+            yield from self._pinned(project, pin)
+            return
         from nnx_migrate.nnx.plan import make_plan
         from nnx_migrate.nnx.programs.fixes import FixWriter
 
@@ -91,6 +102,14 @@ class LinenModule(ProjectRule):
         writer = FixWriter(project, groups)
         for group in groups:
             yield from self._group(project, group, writer.fix(group) if group.can_move else None)
+
+    def _pinned(self, project: ProjectContext, pin: Pin) -> Iterator[Finding]:
+        from nnx_migrate.linen.reasons import REASONS
+
+        reason = REASONS["pinned-release"]
+        for finding in self.check_project(project):
+            message = f"{finding.message}: {pin.path.name} pins {pin.text}"
+            yield replace(finding, message=message, reason=reason.id, help=reason.advice)
 
     def _group(self, project: ProjectContext, group: Group, fix: Fix | None) -> Iterator[Finding]:
         from nnx_migrate.linen.reasons import REASONS
@@ -103,11 +122,15 @@ class LinenModule(ProjectRule):
                 yield self.finding(project.file(cls.module), head, message, fix)
                 continue
             own = [obstacle for owner, obstacle in group.obstacles if owner is cls]
-            obstacle = own[0] if own else None
-            reason = obstacle.reason if obstacle else "uses-not-converted"
+            obstacle = (
+                own[0] if own else next((o for _, o in group.obstacles if o.reason not in _FOLLOWING), None)
+            )
+            reason = obstacle.reason if own and obstacle else "uses-not-converted"
             if obstacle is not None:
                 line = getattr(obstacle.node, "lineno", 0)
-                message += f": {obstacle.detail or REASONS[reason].what} ({obstacle.module.path.name}:{line})"
+                what = obstacle.detail or REASONS[obstacle.reason].what
+                message += ": " if own else ": it moves with all that uses it, and there "
+                message += f"{what} ({obstacle.module.path.name}:{line})"
             yield self.finding(
                 project.file(cls.module), head, message, reason=reason, help=REASONS[reason].advice
             )

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from nnx_migrate.cli.common import Fatal, Progress, line_text, open_session, rule_options
+from nnx_migrate.cli.common import Fatal, Progress, left_out_note, line_text, open_session, rule_options
 from nnx_migrate.engine.baseline import Baseline, BaselineError
 from nnx_migrate.engine.findings import Finding, Safety
 from nnx_migrate.engine.session import Session
@@ -66,6 +66,8 @@ def command(
             _summary(findings, scan.files, len(scan.errors)),
             err=output_file is None and not sys.stdout.isatty(),
         )
+        if note := left_out_note(session):
+            click.echo(note, err=True)
     sys.exit(2 if scan.errors else 1 if findings and not exit_zero else 0)
 
 

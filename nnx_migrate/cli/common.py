@@ -117,6 +117,17 @@ def line_text(session: Session) -> Callable[[Finding], str]:
     return text_of
 
 
+def left_out_note(session: Session) -> str:
+    """Which rules the project's pins leave out, and how to have them; empty where there are none."""
+    rules = session.left_out
+    if not rules:
+        return ""
+    pins = {pin.text: pin.path.name for rule in rules if (pin := session.targets.blocking(rule.since))}
+    stated = ", ".join(f"{text} ({name})" for text, name in sorted(pins.items()))
+    what = f"{len(rules)} rules" if len(rules) > 1 else f"rule {rules[0].id}"
+    return f"Pinned: {stated}. Left out: {what} for newer releases; --target-flax 0.12.8 includes them."
+
+
 class Progress:
     """A progress bar on standard error for runs that take long, and only in a terminal."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from nnx_migrate.cli.common import Fatal, Progress, open_session, rule_options, split_names
+from nnx_migrate.cli.common import Fatal, Progress, left_out_note, open_session, rule_options, split_names
 from nnx_migrate.engine.findings import Finding, Safety
 from nnx_migrate.engine.fixing import Fixer, FixResult
 from nnx_migrate.report import Report, render
@@ -76,6 +76,8 @@ def command(
         click.echo(text)
     if not quiet:
         click.echo(_summary(result), err=True)
+        if note := left_out_note(session):
+            click.echo(note, err=True)
     sys.exit(2 if result.remaining.errors else 1 if result.remaining.findings and not exit_zero else 0)
 
 

@@ -42,7 +42,8 @@ class Rule(ABC):
     `id`: kebab-case name of the outdated pattern. `group`: one of GROUPS. `safety`: the best its fixes can be.
     `triggers`: qualified names ("jax.tree_map"), or all names below a module ("flax.nnx.*"), whose use or
     import makes a file worth a call of `check`. `since`: the release that made the pattern outdated, as a
-    requirement ("flax>=0.11"): for projects pinned below it the rule stays silent.
+    requirement ("flax>=0.11"): for projects pinned below it the rule stays silent. `needs`: the release that
+    its fixes need, in the same form: for projects pinned below it the rule reports, and says so.
     """
 
     id: ClassVar[str]
@@ -50,6 +51,7 @@ class Rule(ABC):
     safety: ClassVar[Safety] = Safety.SAFE
     triggers: ClassVar[frozenset[str]] = frozenset()
     since: ClassVar[str] = ""
+    needs: ClassVar[str] = ""
 
     def check(self, file: FileContext) -> Iterable[Finding]:
         """Findings of one file."""

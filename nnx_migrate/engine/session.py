@@ -69,6 +69,11 @@ class Session:
         project = Project(self.paths, load)
         return Scanner(ProjectContext(project, self.config, self.targets), self.rules, self.read)
 
+    @property
+    def left_out(self) -> list[Rule]:
+        """Selected rules that don't concern the releases that the project is pinned to."""
+        return [rule for rule in self.rules if not self.targets.concerned(rule.since)]
+
     # -- check --------------------------------------------------------------------------------------------
 
     def check(self, progress: Callable[[int], None] = lambda done: None) -> Scan:

@@ -54,6 +54,10 @@ class Targets:
         pin = self.pins.get(package)
         return pin is None or pin.newest >= version(since)
 
+    def blocking(self, needs: str) -> Pin | None:
+        """The pin that keeps the project from using what a rule with this `needs` ("flax>=0.12") writes."""
+        return None if self.concerned(needs) else self.pins[needs.partition(">")[0].strip()]
+
     def concerned(self, since: str) -> bool:
         """True where a rule with this `since` ("flax>=0.11") concerns the project; always for ""."""
         if not since:

@@ -25,6 +25,12 @@ REASONS: dict[str, Reason] = {
     reason.id: reason
     for reason in (
         Reason(
+            "pinned-release",
+            "the project's own requirements keep it on a release that lacks what would be written",
+            "the converted code could not run there",
+            "raise the pin to flax>=0.12, or say what it will be: `--target-flax 0.12.8`",
+        ),
+        Reason(
             "unknown-base",
             "a base class can't be resolved to a Linen class, a project class or a plain mixin",
             "its fields, methods and submodules would be unknown",

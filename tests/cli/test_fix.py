@@ -140,3 +140,49 @@ def test_a_symlinked_file_is_written_through(project: Path, run: Run) -> None:
     assert run("fix", "a.py").exit_code == 0
     assert (project / "a.py").is_symlink()
     assert (project / "real" / "a.py").read_text() == FIXED
+
+
+LINEN = """import flax.linen as nn
+
+
+class Net(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3)(x)
+"""
+
+
+@pytest.mark.parametrize("command", ["check", "fix"])
+def test_a_pin_that_forbids_nnx_is_named(project: Path, run: Run, command: str) -> None:
+    (project / "requirements.txt").write_text("flax==0.6.1\n")
+    (project / "net.py").write_text(LINEN)
+    result = run(command, "--no-cache", "--select", "linen-module,nnx-value-v012", ".")
+    assert result.exit_code == 1
+    assert "`Net` is a Linen module" in result.output
+    assert "Pinned: flax==0.6.1 (requirements.txt). Left out: rule nnx-value-v012" in result.output
+    assert (project / "net.py").read_text() == LINEN
+    if command == "fix":
+        assert "requirements.txt pins flax==0.6.1 (pinned-release)" in result.output
+
+
+def test_a_target_overrules_the_pin(project: Path, run: Run) -> None:
+    (project / "requirements.txt").write_text("flax==0.6.1\n")
+    (project / "net.py").write_text(LINEN)
+    result = run("fix", "--no-cache", "--select", "linen-module", "--target-flax", "0.12.8", ".")
+    assert "class Net(nnx.Module)" in (project / "net.py").read_text()
+    assert "Pinned" not in result.output
+
+
+def test_classes_that_wait_for_another_say_for_which(project: Path, run: Run) -> None:
+    whole = """
+
+class Whole(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return Net()(x) + nn.Dense(3)(undocumented(x))
+"""
+    (project / "net.py").write_text(LINEN + whole)
+    result = run("fix", "--no-cache", "--select", "linen-module", ".")
+    (line,) = [line for line in result.output.splitlines() if "`Net` is a Linen module" in line]
+    assert "it moves with all that uses it, and there " in line
+    assert "net.py:15" in line.partition("and there")[2]

@@ -49,7 +49,9 @@ def field_parameters(cls: LinenClass, names: FileNames, factories: Mapping[str, 
         if default is not None:
             text += f" = {default}" if annotated else f"={default}"
         if own:
-            found.append(Parameter(item.name, text, _trailing_comment(item, names), _comments_above(item, cls)))
+            found.append(
+                Parameter(item.name, text, _trailing_comment(item, names), _comments_above(item, cls))
+            )
         else:
             found.append(Parameter(item.name, text))
     return _in_valid_order(found, cls)
