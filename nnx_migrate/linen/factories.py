@@ -149,10 +149,15 @@ class Factories:
 
     def _factory(self, cls: LinenClass, name: str) -> Factory | None:
         uses = self.uses.of(cls, name)
-        if not uses:
+        if uses is None:
             return None
         found: list[Given] = []
-        default = False
+        default = not uses
+        if not uses:
+            by_default = self._given_by(cls, name, Use(cls.module, ast.Call(ast.Name(cls.name), [], []), {}))
+            if by_default is None:
+                return None
+            found.append(by_default)
         for use in uses:
             given = self._given_by(cls, name, use)
             if given is None:

@@ -134,6 +134,13 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Maybe:
+    """A submodule, or a function, that an attribute or variable holds only in some configurations, else None."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
 class ModuleList:
     """A list of submodules that a loop or comprehension creates: `element` stands for each of them."""
 

@@ -15,7 +15,7 @@ from typing import Any
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
-from nnx_migrate.linen.values import ClassChoice, ClassRef, Instance, ModuleList
+from nnx_migrate.linen.values import ClassChoice, ClassRef, FieldModule, Instance, Maybe, ModuleList
 from nnx_migrate.numerics.map_patterns import PathPattern
 from nnx_migrate.numerics.map_sequences import Created, Repeated, SequenceEntry, Step
 from nnx_migrate.numerics.parameter_map import DYNAMIC, ClassMap, Entry, leaf, module
@@ -33,6 +33,9 @@ def class_map(analysis: ClassAnalysis) -> ClassMap:
     entries: list[Entry] = []
     for variable in analysis.variables:
         entries.append(leaf([variable.collection, variable.name], [variable.attribute]))
+    for name, value in analysis.session.fields.items():
+        if isinstance(value, FieldModule):  # adopted under the field's name if nothing else has named it
+            entries.append(module([name], [name], DYNAMIC))
     stored = _setup_names(analysis)
     compact = [s for s in analysis.sites if s not in stored]
     for site, (linen, nnx) in stored.items():
@@ -70,6 +73,8 @@ def _setup_names(analysis: ClassAnalysis) -> dict[Site, tuple[str, list[str]]]:
 
 
 def _held(value: Any, linen: str, path: list[str], depth: int = 0) -> Iterable[tuple[str, list[str], Site]]:
+    if isinstance(value, Maybe):
+        value = value.value
     if isinstance(value, Instance):
         if value.site.method == "setup":
             yield linen, path, value.site

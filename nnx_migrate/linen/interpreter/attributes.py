@@ -26,6 +26,7 @@ from nnx_migrate.linen.values import (
     Instance,
     Iterated,
     Layer,
+    Maybe,
     ModuleList,
     SelfValue,
     SuperValue,
@@ -160,6 +161,8 @@ def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
     """`value.name`."""
     if isinstance(value, SelfValue):
         return self_attribute(frame, name, node)
+    if isinstance(value, Maybe):
+        value = value.value
     if isinstance(value, SuperValue):
         return Bound(value, name)
     if isinstance(value, Input):

@@ -29,6 +29,7 @@ from nnx_migrate.linen.values import (
     Instance,
     Iterated,
     Layer,
+    Maybe,
     ModuleList,
     Partial,
     SelfValue,
@@ -128,6 +129,16 @@ def _uncertain(
     frame: Frame, node: ast.Call, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """A call with arguments that aren't visible."""
+    if isinstance(target, Maybe):
+        target = target.value
+    if isinstance(target, FieldModule):
+        return apply(frame, target, args, kwargs, node)
+    by_name_only = not any(isinstance(a, ast.Starred) for a in node.args)
+    if isinstance(target, Instance) and by_name_only and args:
+        result = apply(frame, target, args, kwargs, node)
+        if isinstance(target.site.target, Layer):
+            return result  # sizes and mode flags: the first argument decides about the result
+        return Unknown("what a module returns for `**` arguments isn't known")
     if isinstance(target, Instance | ModuleList | FieldModule) or (
         isinstance(target, Bound) and isinstance(target.value, Instance | SelfValue)
     ):
@@ -143,6 +154,8 @@ def apply(
     frame: Frame, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
 ) -> Any:
     """Call a value."""
+    if isinstance(target, Maybe):
+        return apply(frame, target.value, args, kwargs, node)
     if isinstance(target, Instance):
         return modules.call_instance(frame, target, args, kwargs, node)
     if isinstance(target, Partial):
@@ -172,6 +185,8 @@ def _escapes(values: Any) -> bool:
         return any(_escapes(value) for value in values)
     if isinstance(values, dict):
         return any(_escapes(value) for value in values.values())
+    if isinstance(values, Maybe):
+        return _escapes(values.value)
     return isinstance(values, (Instance | ModuleList, SelfValue))
 
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
-from nnx_migrate.linen.shapes import Array, Shape, Unknown, aligned
+from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, aligned
 from nnx_migrate.linen.sites import Control, Phi
-from nnx_migrate.linen.values import Expr, Input, Instance, ModuleList, VariableValue
+from nnx_migrate.linen.values import Closure, Expr, Input, Instance, Layer, Maybe, ModuleList, VariableValue
 
 
 def branch(node: ast.AST, which: Literal["body", "orelse", "loop", "after"]) -> Control:
@@ -18,8 +18,8 @@ def branch(node: ast.AST, which: Literal["body", "orelse", "loop", "after"]) -> 
     return Control(node, which)
 
 
-def join_envs(frame: Frame, first: Env, second: Env, node: ast.AST) -> Env:
-    """The variables after two paths have met."""
+def join_envs(frame: Frame, first: Env, second: Env, node: ast.AST, *, of_self: bool = False) -> Env:
+    """The variables (or attributes `of_self`) after two paths have met."""
     joined: Env = {}
     for name in [*first, *(n for n in second if n not in first)]:
         a, b = first.get(name), second.get(name)
@@ -30,14 +30,16 @@ def join_envs(frame: Frame, first: Env, second: Env, node: ast.AST) -> Env:
         elif a == b:
             joined[name] = a
         else:
-            joined[name] = _join_slots(frame, name, a, b, node)
+            joined[name] = _join_slots(frame, name, a, b, node, of_self)
     return joined
 
 
-def _join_slots(frame: Frame, name: str, a: Slot, b: Slot, node: ast.AST) -> Slot:
+def _join_slots(frame: Frame, name: str, a: Slot, b: Slot, node: ast.AST, of_self: bool) -> Slot:
     static = a.static and b.static and condition_is_static(frame, node)
     if static and a.value != b.value and not isinstance(a.value, Array):
-        merged = static_join(frame, name, a.value, b.value, node)
+        merged = _optional(a.value, b.value) or static_join(frame, name, a.value, b.value, node)
+        if of_self and isinstance(merged, Expr) and not frame.foreign:
+            merged = Expr(f"self.{name}", merged.kind)
     else:
         merged = join(frame, a.value, b.value, node, name)
     return Slot(merged, static, a.maybe_unbound or b.maybe_unbound)
@@ -75,6 +77,9 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     """What is known of a value that came by one path or the other."""
     if a == b:
         return a
+    optional = _optional(a, b)
+    if optional is not None:
+        return optional
     if isinstance(a, Unknown):
         return a
     if isinstance(b, Unknown):
@@ -99,6 +104,18 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     if x is not None and y is not None:
         return phi(frame, name, node, x, y)
     return Unknown(f"`{name}` differs between two paths")
+
+
+def _optional(a: Any, b: Any) -> Maybe | None:
+    """A module or function on one path, None (or perhaps the same) on the other."""
+    inner = [value.value if isinstance(value, Maybe) else value for value in (a, b)]
+    there = [value for value in inner if value is not None]
+    if None not in (a, b) and not isinstance(a, Maybe) and not isinstance(b, Maybe):
+        return None
+    if not there or any(value != there[0] for value in there):
+        return None
+    held = isinstance(there[0], Instance | ModuleList | Closure | Global | Layer)
+    return Maybe(there[0]) if held else None
 
 
 def _join_arrays(frame: Frame, a: Array, b: Array, node: ast.AST, name: str) -> Array:

@@ -349,7 +349,9 @@ def _if(frame: Frame, statement: ast.If) -> None:
             frame.controls = (*frame.controls, branch(statement, "after"))
     elif not frame.ended:
         frame.env = join_envs(frame, first, second, statement)
-        frame.session.attributes = join_envs(frame, first_attributes, frame.session.attributes, statement)
+        frame.session.attributes = join_envs(
+            frame, first_attributes, frame.session.attributes, statement, of_self=True
+        )
 
 
 def _assume_equal_shapes(frame: Frame, test: ast.expr) -> None:

@@ -12,13 +12,14 @@ from nnx_migrate.linen.values import (
     FieldFactory,
     Instance,
     Layer,
+    Maybe,
     ModuleList,
     Partial,
     SelfValue,
 )
 
 _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_MODULE_VALUES = (Instance, ModuleList)
+_MODULE_VALUES = (Instance, ModuleList, Maybe)
 _MODULE_CALLABLES = (Layer, ClassRef, ClassChoice, FieldFactory)
 # Layers of flax.linen that are plain functions start with a lower-case letter; initializers are functions,
 # too.

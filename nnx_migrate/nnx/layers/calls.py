@@ -36,13 +36,19 @@ def write_call(
                 "no-counterpart", f"NNX keeps an argument `rngs` of `{spec.name}` for itself", "", call
             )
         return CallRewrite(())
-    arguments = bind_call(spec.call, call)
+    hidden = [k for k in call.keywords if k.arg is None]
+    if hidden and not _hands_on(bound):
+        hidden = []
+    seen = ast.Call(call.func, call.args, [k for k in call.keywords if k not in hidden]) if hidden else call
+    arguments = bind_call(spec.call, seen)
     if isinstance(arguments, Refusal):
         return arguments
     refusal = _old_signature(spec, arguments)
     if refusal is not None:
         return refusal
-    flag = None if spec.call.flag is None or keep_flag else _flag(draft, arguments.get(spec.call.flag))
+    flag = (
+        None if spec.call.flag is None or keep_flag or hidden else _flag(draft, arguments.get(spec.call.flag))
+    )
     if isinstance(flag, Refusal):
         return flag
     edits = []
@@ -55,6 +61,15 @@ def write_call(
     if flag is not None and spec.call.flag not in arguments:
         edits.append(ArgumentEdit(None, f"{spec.call.flag}={flag}"))
     return CallRewrite(tuple(edits), frozenset(draft.helpers))
+
+
+def _hands_on(bound: BoundArgs) -> bool:
+    """Whether `**options` of a call may stay: every argument is called the same, and the mode comes with them.
+
+    A mode flag that is nowhere to be seen must be among them, since Linen raises without it.
+    """
+    spec = bound.spec.call
+    return not spec.keywords and not spec.convert and spec.flag not in bound.values
 
 
 def _converted(draft: Draft, name: str, node: ast.expr) -> str | None:

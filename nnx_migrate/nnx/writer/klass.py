@@ -13,7 +13,7 @@ from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import Instance
+from nnx_migrate.linen.values import Instance, Maybe
 from nnx_migrate.nnx.writer.allocation import NameAllocator, size_tokens
 from nnx_migrate.nnx.writer.body import BodyEditor, inside_maker, rng_attribute
 from nnx_migrate.nnx.writer.construction import RNGS, ConstructionWriter
@@ -152,12 +152,9 @@ class ClassWriter:
 
     def _name_everything(self) -> None:
         for name, slot in self.analysis.session.attributes.items():
-            if (
-                isinstance(slot.value, Instance)
-                and not slot.value.site.attribute
-                and slot.value.site.method == "setup"
-            ):
-                slot.value.site.attribute = name
+            value = slot.value.value if isinstance(slot.value, Maybe) else slot.value
+            if isinstance(value, Instance) and not value.site.attribute and value.site.method == "setup":
+                value.site.attribute = name
         names = Names(self.analysis)
         setup_sites = [s for s in self.analysis.sites if s.method == "setup"]
         for site in setup_sites:

@@ -152,8 +152,10 @@ def _variable_name(variable: VariableSite, names: Names) -> str:
 
 def holds_modules(value: object) -> bool:
     """Whether a value is or contains a submodule."""
-    from nnx_migrate.linen.values import ModuleList
+    from nnx_migrate.linen.values import Maybe, ModuleList
 
+    if isinstance(value, Maybe):
+        return isinstance(value.value, ModuleList)
     if isinstance(value, tuple | list):
         return any(holds_modules(item) for item in value)
     if isinstance(value, dict):

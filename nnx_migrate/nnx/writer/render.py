@@ -14,7 +14,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Shape
 from nnx_migrate.linen.sites import Context
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import ClassRef, Expr, Instance, Layer
+from nnx_migrate.linen.values import ClassRef, Expr, Instance, Layer, SelfValue
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.text import one_line, rewritten
 
@@ -102,6 +102,8 @@ class InitRenderer:
 
     def _name(self, node: ast.Name, context: Context, value: Any) -> str | None:
         facts = self.analysis.facts
+        if isinstance(value, SelfValue):
+            return None
         static = facts.static_names.get((context, node))
         if static is None and node.id in self.substitutes:
             return self.substitutes[node.id]

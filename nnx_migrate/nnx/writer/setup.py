@@ -9,7 +9,7 @@ from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Phi, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import Iterated, Layer, ModuleList, Partial
+from nnx_migrate.linen.values import Instance, Iterated, Layer, Maybe, ModuleList, Partial
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
@@ -149,6 +149,9 @@ class SetupWriter:
             return self._explicit_loop(node)
         if isinstance(node, ast.For) and node in self.loop_sizes:
             return self._carrying_loop(node)
+        if isinstance(node, ast.Assign) and self._is_filled_later(node):
+            start, end = self.source.span(node)[0], self.source.span(node.value)[0]
+            return f"{self.source.text[start:end]}{self.names.nnx()}.data(None)"
         if isinstance(node, ast.Assign) and self._needs_container(node):
             return self._container(node)
         if isinstance(node, ast.Name | ast.Attribute):
@@ -215,6 +218,16 @@ class SetupWriter:
             position = last
         return "".join([*pieces, self.source.text[position:end]])
 
+    def _is_filled_later(self, node: ast.Assign) -> bool:
+        """`self.down = None`, where a condition may put a module there: NNX has to be told beforehand."""
+        target = node.targets[0]
+        if not (isinstance(target, ast.Attribute) and node in self.setup.node.body):
+            return False
+        slot = self.analysis.session.attributes.get(target.attr)
+        is_none = isinstance(node.value, ast.Constant) and node.value.value is None
+        held = slot.value.value if slot is not None and isinstance(slot.value, Maybe) else None
+        return is_none and isinstance(held, Instance | ModuleList)
+
     def _needs_container(self, node: ast.Assign) -> bool:
         """Whether an attribute of self gets a list, tuple or dict that holds modules."""
         target = node.targets[0]
@@ -227,13 +240,13 @@ class SetupWriter:
             return False
         assert isinstance(target, ast.Attribute)
         slot = self.analysis.session.attributes.get(target.attr)
+        if isinstance(node.value, ast.Constant):
+            return False
         if slot is None or not holds_modules(slot.value) or node.value in self.sites:
             return False
         return not (isinstance(node.value, ast.Call) and node.value in self.sites)
 
     def _container(self, node: ast.Assign) -> str:
-        from nnx_migrate.linen.values import Instance
-
         value = node.value
         targets = self.source.text[self.source.span(node)[0] : self.source.span(value)[0]]
         target = node.targets[0]
