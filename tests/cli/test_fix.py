@@ -185,4 +185,4 @@ class Whole(nn.Module):
     result = run("fix", "--no-cache", "--select", "linen-module", ".")
     (line,) = [line for line in result.output.splitlines() if "`Net` is a Linen module" in line]
     assert "it moves with all that uses it, and there " in line
-    assert "net.py:15" in line.partition("and there")[2]
+    assert "net.py:13" in line.partition("and there")[2]
