@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 from nnx_migrate.engine.context import FileContext
 from nnx_migrate.engine.findings import Finding
 from nnx_migrate.engine.moves import Move, MovesRule
-from nnx_migrate.nnx.layers.aliases import canonical
-from nnx_migrate.nnx.layers.functions import FUNCTIONS
-
 
 _INITIALIZERS = "flax.linen.initializers."
 
@@ -19,13 +17,6 @@ class _Same(Move):
     def message(self) -> str:
         """What a finding says."""
         return f"`{self.old}` is `{self.new}` too, and nothing else of Linen is used here"
-
-
-_MOVES = tuple(
-    _Same(row.linen, row.nnx, since="flax>=0.12")
-    for row in FUNCTIONS.values()
-    if row.nnx and row.same_call and not row.note and not row.helper
-)
 
 
 class LinenFunctions(MovesRule):
@@ -70,11 +61,20 @@ class LinenFunctions(MovesRule):
     id = "linen-functions"
     group = "linen"
     since = "flax>=0.12"
-    moves = _MOVES
+    moves = ()  # they come with the layer tables, which are imported when a file needs them
     triggers = frozenset({"flax.linen", "flax.linen.*"})
+
+    @cached_property
+    def _by_name(self) -> dict[str, Move]:
+        from nnx_migrate.nnx.layers.functions import FUNCTIONS
+
+        rows = (row for row in FUNCTIONS.values() if row.nnx and row.same_call)
+        return {r.linen: _Same(r.linen, r.nnx or "") for r in rows if not (r.note or r.helper)}
 
     def move_of(self, qualified: str) -> Move | None:
         """The row of a function under any of the names that Linen gives it."""
+        from nnx_migrate.nnx.layers.aliases import canonical
+
         return super().move_of(canonical(qualified))
 
     def new_name(self, move: Move, qualified: str, file: FileContext) -> str:

@@ -47,7 +47,6 @@ STILL_THERE = {
     "flax.traverse_util.ModelParamTraversal": "warns when it is used",
     "flax.traverse_util.TraverseTree": "warns when it is used",
 }
-STILL_THERE |= {move.old: "Linen's own name" for rule, move in ROWS if rule == "linen-functions"}
 
 
 def row_id(row: tuple[str, Move]) -> str:
