@@ -1,7 +1,7 @@
 """`check` and `fix` over real packages: nothing crashes, every result parses, a second run changes nothing.
 
-    python benchmarks/packages.py                        # the packages of this environment
-    python benchmarks/packages.py PATH... [--unsafe]     # folders, or source distributions (.tar.gz)
+    python -m benchmarks.packages                        # the packages of this environment
+    python -m benchmarks.packages PATH... [--unsafe]     # folders, or source distributions (.tar.gz)
 
 Works on copies. Prints files, findings, fixes per rule and seconds of each tree; whatever breaks a promise of
 `robustness.py` is listed, and the exit code is then 1. `--keep DIR` leaves the fixed copies there, `--diff FILE`
@@ -21,11 +21,13 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from benchmarks.robustness import Outcome, examine
 
-PINS = ("pyproject.toml", "setup.cfg", "setup.py", "requirements*.txt")
+
+def installed() -> list[Path]:
+    """The packages of this environment, each a tree of its own, as it is a project of its own."""
+    folder = Path(sysconfig.get_path("purelib"))
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and any(path.rglob("*.py"))]
 
 
 def copy_sources(source: Path, target: Path) -> None:
@@ -75,7 +77,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--diff", type=Path)
     options = parser.parse_args()
-    trees = options.trees or [Path(sysconfig.get_path("purelib"))]
+    trees = options.trees or installed()
     total, patch, problems = Counter[str](), "", 0
     with ExitStack() as stack:
         work = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))

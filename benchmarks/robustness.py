@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import ast
 import time
 import tokenize
 from collections import Counter
@@ -60,6 +59,8 @@ def examine(folder: Path, *, unsafe: bool = False, rules: Iterable[str] = ()) ->
     outcome.changed = result.changed
     _judge_errors("fix", result.remaining.errors, parsed, outcome.problems)
     _judge_files(before, parsed, result, outcome.problems)
+    if not unsafe:  # a fix that loses a comment is unsafe
+        outcome.problems += _lost_comments(before, result.changed)
 
     again = fix(folder, unsafe=unsafe, rules=rules)
     outcome.problems += [f"{path}: a second fix changes it" for path in again.changed]
@@ -146,12 +147,17 @@ def _manners(old: bytes, new: bytes) -> Iterable[str]:
             yield name
     if len(ends := _line_ends(old)) == 1 and _line_ends(new) - ends:
         yield "other line ends"
-    try:
-        lost = _comments(old) - _comments(new)
-    except (SyntaxError, UnicodeDecodeError, tokenize.TokenError):
-        return
-    if lost:
-        yield f"comments lost ({', '.join(lost)})"
+
+
+def _lost_comments(before: dict[Path, bytes], changed: Iterable[Path]) -> Iterable[str]:
+    for path in changed:
+        if path.suffix == ".py":
+            try:
+                lost = _comments(before[path]) - _comments(path.read_bytes())
+            except (SyntaxError, UnicodeDecodeError, tokenize.TokenError):
+                continue
+            if lost:
+                yield f"{path}: a safe fix loses {', '.join(lost)}"
 
 
 def _line_ends(data: bytes) -> set[bytes]:
@@ -161,22 +167,3 @@ def _line_ends(data: bytes) -> set[bytes]:
 def _comments(data: bytes) -> Counter[str]:
     tokens = tokenize.tokenize(iter(data.splitlines(True)).__next__)
     return Counter(token.string.strip() for token in tokens if token.type == tokenize.COMMENT)
-
-
-def undefined_names(path: Path) -> set[str]:
-    """Names that a file reads and nobody in it binds: what an import editor must not add to."""
-    tree = ast.parse(path.read_bytes())
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    bound = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            bound |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            bound.add(node.name)
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-            bound.add(node.name)
-        elif isinstance(node, ast.MatchMapping) and node.rest:
-            bound.add(node.rest)
-    return names - bound

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nnx_migrate.engine.comments import judged
 from nnx_migrate.engine.context import ProjectContext
 from nnx_migrate.engine.findings import Finding
 from nnx_migrate.engine.prefilter import Prefilter
@@ -89,7 +90,7 @@ class Scanner:
             if not any(triggers.within(name) for name in mentioned):
                 continue
             try:
-                found += rule.check(file)
+                found += judged(rule.check(file), self.context.project)
             except RecursionError:
                 raise
             except Exception as error:
@@ -110,10 +111,10 @@ class Scanner:
         for rule in self.project_rules:
             try:
                 found = list(rule.plan(self.context) if plan else rule.check_project(self.context))
+                scan.findings += judged(found, self.context.project)
             except Exception as error:
                 scan.errors[Path(rule.id)] = _rule_failure(rule, error)
                 continue
-            scan.findings += found
         scan.findings = self._not_silenced(scan.findings)
         return scan
 

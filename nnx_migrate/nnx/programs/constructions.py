@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from nnx_migrate.engine.context import PREFERRED_IMPORTS
@@ -18,6 +19,7 @@ from nnx_migrate.sources.text import Edit, SourceText
 HELPER = "Functional"
 INDENT = "    "
 _LINEN_ONLY = ("name", "parent")
+_ENDED = re.compile(r"(?:\s*\))*(?P<comma>\s*,)?")  # what can stand behind the last argument
 
 
 def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELPER) -> Iterator[Edit]:
@@ -33,12 +35,9 @@ def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELP
     ends_line = source.text[opening + 1] in "\r\n"
     yield Edit(opening, opening + 1, ("," if ends_line else ", ") if kept else "")
     yield from _without_linen_arguments(source, call)
-    before = end - 1
-    while source.text[before - 1].isspace():
-        before -= 1
-    trailing_comma = bool(kept) and source.text[before - 1] == ","
+    behind, comma = _behind_arguments(source, call)
     if added or inner:
-        yield Edit(before, before, (added[1:] if trailing_comma else added) + inner[: -len(INDENT)])
+        yield Edit(behind, behind, (added[1:] if comma and kept else added) + inner[: -len(INDENT)])
     if late:
         yield Edit(end, end, late)
 
@@ -60,12 +59,20 @@ def applied_function(module: Module, outer: ast.Call) -> Iterator[Edit]:
     model_start, model_end = source.span(model)
     yield Edit(start, model_start, "")
     yield Edit(model_end, end, ".apply")
-    last = source.span(outer)[1] - 1
-    before = last
-    while source.text[before - 1].isspace():
-        before -= 1
-    joint = {"(": "", ",": " "}.get(source.text[before - 1], ", ")
-    yield Edit(before, before, f"{joint}method={source.segment(function)}")
+    behind, comma = _behind_arguments(source, outer)
+    joint = " " if comma else ", " if outer.args or outer.keywords else ""
+    yield Edit(behind, behind, f"{joint}method={source.segment(function)}")
+
+
+def _behind_arguments(source: SourceText, call: ast.Call) -> tuple[int, bool]:
+    """Where one more argument goes, before any comment, and whether a comma stands there already."""
+    close = source.span(call)[1] - 1
+    last = max((source.span(node)[1] for node in [*call.args, *call.keywords]), default=None)
+    if last is None:
+        return _opening(source, call) + 1, False
+    match = _ENDED.match(source.text, min(last, close), close)
+    assert match is not None
+    return match.end(), match["comma"] is not None
 
 
 def tabulated(module: Module, call: ast.Call) -> tuple[Edit, list[ImportRequest]]:

@@ -1,0 +1,85 @@
+"""Comments are the user's words: a fix that would lose one is no safe fix."""
+
+from __future__ import annotations
+
+import io
+import tokenize
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from nnx_migrate.engine.findings import FileChange, Finding, Fix, Safety
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
+
+
+def judged(findings: Iterable[Finding], project: Project) -> Iterator[Finding]:
+    """The findings; a fix that loses a comment needs a look, one that would write into a comment is none."""
+    seen: dict[int, Fix | None] = {}  # several findings may share a fix: they go on doing so
+    for finding in findings:
+        fix = finding.fix
+        if fix is None:
+            yield finding
+            continue
+        if id(fix) not in seen:
+            seen[id(fix)] = _judged(fix, project)
+        known = seen[id(fix)]
+        if known is None:
+            yield finding.without_fix(
+                "comment-in-the-way", "move the comments out of these expressions first"
+            )
+        else:
+            yield finding if known is fix else replace(finding, fix=known, safety=known.safety)
+
+
+def _judged(fix: Fix, project: Project) -> Fix | None:
+    loses = False
+    for path, change in fix.changes.items():
+        module = project.module(path)
+        if module is None:
+            continue
+        if _writes_into_comment(module, change):
+            return None
+        loses = loses or any(_lost(module, change))
+    return replace(fix, safety=Safety.UNSAFE) if loses and fix.safety is Safety.SAFE else fix
+
+
+def _writes_into_comment(module: Module, change: FileChange) -> bool:
+    """True where new code would stand behind a `#`, and so be none."""
+    text = module.source.text
+    suspects = [e for e in change.edits if e.new and "#" in text[_line_start(text, e.start) : e.start]]
+    return bool(suspects) and any(
+        offset < edit.start <= offset + len(comment) and not edit.new.startswith(("\n", "\r"))
+        for offset, comment in _comments(module)
+        for edit in suspects
+    )
+
+
+def _line_start(text: str, offset: int) -> int:
+    return max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
+
+
+def _lost(module: Module, change: FileChange) -> Iterator[str]:
+    text = module.source.text
+    spans = [(e.start, e.end) for e in change.edits if "#" in text[e.start : e.end]]
+    if not spans:
+        return
+    gone = Counter(
+        comment
+        for offset, comment in _comments(module)
+        if any(start <= offset and offset + len(comment) <= end for start, end in spans)
+    )
+    for comment, count in gone.items():
+        if sum(edit.new.count(comment) for edit in change.edits) < count:
+            yield comment
+
+
+def _comments(module: Module) -> Iterator[tuple[int, str]]:
+    """(offset, text) of each comment."""
+    readline = io.StringIO(module.source.text, newline="").readline
+    try:
+        for token in tokenize.generate_tokens(readline):
+            if token.type == tokenize.COMMENT:
+                yield module.source.line_start(token.start[0]) + token.start[1], token.string
+    except (tokenize.TokenError, SyntaxError):
+        return
