@@ -350,7 +350,8 @@ def _settled(frame: Frame, statement: ast.AST, name: str, first: Any, last: Any)
     found: dict[str, Dim] = {}
     for index, before, after in pairs:
         symbol = token(names[index], "p", _phi_number(frame, statement, name, index))
-        if same(after, Dim.symbol(symbol)) or same(after, before):
+        # By induction: a round that starts with the size from before the loop ends with it.
+        if same(after, Dim.symbol(symbol)) or same(substitute(after, {symbol: before}), before):
             found[symbol] = before
     return found
 
