@@ -82,12 +82,11 @@ class LinenModule(ProjectRule):
 
     def check_project(self, project: ProjectContext) -> Iterable[Finding]:
         """One finding per class, without analysis."""
-        from nnx_migrate.linen.model import LinenProgram
+        from nnx_migrate.linen.class_finder import find_linen_classes
 
-        for cls in LinenProgram(project.project):
-            span = cls.module.source.span(cls.node)
-            head = (span[0], span[0] + len(f"class {cls.name}"))
-            yield self.finding(project.file(cls.module), head, f"`{cls.name}` is a Linen module")
+        for found in find_linen_classes(project.project, keep_modules=False):
+            source = project.project.source(found.path)
+            yield Finding.at(self.id, found.path, source, found.head, f"`{found.name}` is a Linen module")
 
     def plan(self, project: ProjectContext) -> Iterable[Finding]:
         """One finding per class: with the fix of its group, or with what stands in the way."""

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from nnx_migrate.rules._sites import Patches, RefusalError
 from nnx_migrate.rules._static_arguments import JIT, Jitting, decorator_jitting, edits_without, jitting
@@ -18,7 +19,7 @@ from nnx_migrate.engine.follow_kinds import DONE, Function, Kind, Value
 from nnx_migrate.engine.positions import type_position
 from nnx_migrate.engine.rule import ProjectRule
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.scopes import Guard, Scope
+from nnx_migrate.names.scopes import Guard
 
 CONFIG = "config"
 _PLAIN = {"int", "float", "bool", "str", "bytes", "complex", "None"}
@@ -99,13 +100,11 @@ class NamedtupleStaticArg(ProjectRule):
         if not jitting:
             return
         callees = Callees(project.project)
-        for module in project.project.matching(_CLASS):
-            for node, scope in list(module.scopes.of_node.items()):
-                if not isinstance(node, ast.ClassDef) or not _is_named_tuple(node, scope, module, project):
-                    continue
-                # a large project has hundreds of them: follow those that are named near static arguments
-                if any(node.name in text for text in jitting):
-                    yield from self._class(project, callees, module, node)
+        files = project.project.files_where(lambda text: _CLASS.search(text) is not None)
+        find = partial(_named_tuples, project=project, jitting=jitting)
+        for module, classes in project.project.having(files, find):
+            for node in classes:
+                yield from self._class(project, callees, module, node)
 
     def _class(
         self, project: ProjectContext, callees: Callees, module: Module, node: ast.ClassDef
@@ -394,13 +393,22 @@ class _Config:
 _CLASS = re.compile(r"class\s+\w+\s*\([^)]*NamedTuple")
 
 
-def _is_named_tuple(node: ast.ClassDef, inside: Scope, module: Module, project: ProjectContext) -> bool:
-    scope = inside.parent
-    assert scope is not None
-    if not any(project.project.resolve(base, scope, module) == "typing.NamedTuple" for base in node.bases):
-        return False
-    bindings = scope.lookup(node.name)
-    return len(bindings) == 1 and bindings[0].guard is Guard.NONE
+def _named_tuples(module: Module, project: ProjectContext, jitting: list[str]) -> list[ast.ClassDef]:
+    """The classes of a file that derive from NamedTuple and are the only meaning of their name.
+
+    A large project has hundreds of them: those are taken that are named near static arguments.
+    """
+    found = []
+    for node, inside in module.scopes.of_node.items():
+        if not isinstance(node, ast.ClassDef) or inside.parent is None:
+            continue
+        if not any(node.name in text for text in jitting):
+            continue
+        names = (project.project.resolve(base, inside.parent, module) for base in node.bases)
+        bindings = inside.parent.lookup(node.name)
+        if len(bindings) == 1 and bindings[0].guard is Guard.NONE and "typing.NamedTuple" in names:
+            found.append(node)
+    return found
 
 
 def _name_span(module: Module, node: ast.ClassDef) -> tuple[int, int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from functools import partial
 
 from nnx_migrate.rules._optimizer_flow import Flow, FlowFinder
 
@@ -15,6 +17,7 @@ from nnx_migrate.names.instances import Instances
 from nnx_migrate.names.modules import Module
 
 OPTIMIZER = "flax.nnx.Optimizer"
+_WORD = re.compile(r"\bOptimizer\b")
 
 
 class OptimizerV011(ProjectRule):
@@ -66,15 +69,16 @@ class OptimizerV011(ProjectRule):
     def check_project(self, project: ProjectContext) -> Iterator[Finding]:
         """One finding per outdated constructor call or subclass, with the fix of all its uses."""
         finder = FlowFinder(project.project)
-        for module in project.project.mentioning("nnx", "Optimizer"):
+        files = project.project.files_where(lambda text: "nnx" in text and _WORD.search(text) is not None)
+        for module, nodes in project.project.having(files, partial(_mentions, project=project)):
             file = project.file(module)
-            for node in ast.walk(module.tree):
-                if isinstance(node, ast.Call) and _is_optimizer(node.func, module, file):
-                    finding = self._construction(file, finder.follow(module, node))
-                    if finding is not None:
-                        yield finding
-                elif isinstance(node, ast.ClassDef):
+            for node in nodes:
+                if isinstance(node, ast.ClassDef):
                     yield from self._subclass(file, node)
+                    continue
+                finding = self._construction(file, finder.follow(module, node))
+                if finding is not None:
+                    yield finding
 
     def _construction(self, file: FileContext, flow: Flow) -> Finding | None:
         call = flow.construction
@@ -165,6 +169,19 @@ class OptimizerV011(ProjectRule):
                 yield self.finding(file, base, message, reason="name-taken", help=str(error))
             else:
                 yield self.finding(file, base, message, fix.build("derive from nnx.ModelAndOptimizer"))
+
+
+def _mentions(module: Module, project: ProjectContext) -> list[ast.Call | ast.ClassDef]:
+    """Constructor calls, and classes that derive from the optimizer."""
+    file = project.file(module)
+    found: list[ast.Call | ast.ClassDef] = []
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call):
+            if _is_optimizer(node.func, module, file):
+                found.append(node)
+        elif isinstance(node, ast.ClassDef) and any(_is_optimizer(b, module, file) for b in node.bases):
+            found.append(node)
+    return found
 
 
 def _is_optimizer(node: ast.expr, module: Module, file: FileContext) -> bool:

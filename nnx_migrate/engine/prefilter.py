@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from nnx_migrate.sources.words import words
+
 ECOSYSTEM = frozenset({b"jax", b"flax", b"nnx", b"optax", b"orbax", b"jax2onnx", b"torch"})
 _STAR_IMPORT = re.compile(rb"import[\s\\(]*\*")
-_SPLIT = bytes(c if chr(c).isalnum() or c == ord("_") or c > 127 else ord(" ") for c in range(256))
 
 
 class Prefilter:
@@ -31,7 +32,7 @@ class Prefilter:
         starred = _STAR_IMPORT.search(data) is not None
         if not any(root in data for root in (self._roots | ECOSYSTEM if starred else self._roots)):
             return False
-        found = self._words.intersection(data.translate(_SPLIT).split())
+        found = self._words.intersection(words(data))
         if starred:
             return not found.isdisjoint(self._by_last)
         return any(parts <= found for last in found & self._by_last.keys() for parts in self._by_last[last])

@@ -75,7 +75,7 @@ class Scanner:
             return scan
         off = self.context.config.ignored_in(path)
         found = [f for f in found if f.rule not in off and self.groups.get(f.rule) not in off]
-        kept, suppressions = apply_suppressions(module, found, self.groups)
+        kept, suppressions = apply_suppressions(module.source, found, self.groups)
         judged = self.groups.keys() - {rule.id for rule in self.project_rules}
         scan.findings = kept + unused_suppressions(module, suppressions, judged)
         return scan
@@ -115,6 +115,8 @@ class Scanner:
             except Exception as error:
                 scan.errors[Path(rule.id)] = _rule_failure(rule, error)
                 continue
+            if not plan:
+                self.context.project.release_all()  # findings hold no trees, and the next rule needs others
         scan.findings = self._not_silenced(scan.findings)
         return scan
 
@@ -126,8 +128,7 @@ class Scanner:
         for path, found in by_path.items():
             off = self.context.config.ignored_in(path)
             found = [f for f in found if f.rule not in off and self.groups.get(f.rule) not in off]
-            module = self.context.project.module(path)
-            kept += apply_suppressions(module, found, self.groups)[0] if module else found
+            kept += apply_suppressions(self.context.project.source(path), found, self.groups)[0]
         return kept
 
 

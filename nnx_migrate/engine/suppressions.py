@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from nnx_migrate.engine.findings import FileChange, Finding, Fix, Safety
 from nnx_migrate.names.modules import Module
-from nnx_migrate.sources.text import Edit
+from nnx_migrate.sources.text import Edit, SourceText
 
 UNUSED = "unused-suppression"
 _OURS = re.compile(r"#\s*nnx-migrate:\s*(?P<kind>ignore-file|ignore)\b(?:\[(?P<rules>[^\]]*)\])?[^#]*")
@@ -46,12 +46,11 @@ class Suppression:
         return True
 
 
-def read_suppressions(module: Module, known: frozenset[str]) -> list[Suppression]:
+def read_suppressions(source: SourceText, known: frozenset[str]) -> list[Suppression]:
     """The suppression comments of a file. `known`: rule ids and groups, to tell our `noqa`s from others'."""
-    text = module.source.text
     found: list[Suppression] = []
-    for line, column, comment, alone in _comments(text):
-        offset = module.source.line_start(line) + column
+    for line, column, comment, alone in _comments(source.text):
+        offset = source.line_start(line) + column
         ours, noqa = _OURS.search(comment), _NOQA.search(comment)
         match = ours or noqa
         if match is None:
@@ -66,19 +65,19 @@ def read_suppressions(module: Module, known: frozenset[str]) -> list[Suppression
     return found
 
 
-def _worth_reading(module: Module, known: frozenset[str], covered: list[tuple[int, int]]) -> bool:
+def _worth_reading(source: SourceText, known: frozenset[str], covered: list[tuple[int, int]]) -> bool:
     """False where no comment can matter, so that the tokenizer needn't run: most `noqa`s are for other tools.
 
     `covered` are the lines that findings cover.
     """
-    if "nnx-migrate:" in module.source.text:
+    if "nnx-migrate:" in source.text:
         return True
-    for match in _NOQA.finditer(module.source.text):
+    for match in _NOQA.finditer(source.text):
         if match["rules"]:
             if not known.isdisjoint(re.split(r"[\s,]+", match["rules"])):
                 return True
         elif covered:
-            line, _ = module.source.position(match.start())
+            line, _ = source.position(match.start())
             if any(first <= line <= last for first, last in covered):
                 return True
     return False
@@ -96,18 +95,18 @@ def _comments(text: str) -> Iterator[tuple[int, int, str, bool]]:
 
 
 def apply_suppressions(
-    module: Module, findings: Iterable[Finding], groups: dict[str, str]
+    source: SourceText, findings: Iterable[Finding], groups: dict[str, str]
 ) -> tuple[list[Finding], list[Suppression]]:
     """Findings that no comment silences, and the comments with their use recorded.
 
     `groups` maps each active rule id to its group.
     """
-    shifts = [(f, module.source.lines_before(f.cell)) for f in findings]
+    shifts = [(f, source.lines_before(f.cell)) for f in findings]
     covered = [(f, f.line + shift, f.end_line + shift) for f, shift in shifts]
     known = frozenset({*groups, *groups.values()})
-    if not _worth_reading(module, known, [(first, last) for _, first, last in covered]):
+    if not _worth_reading(source, known, [(first, last) for _, first, last in covered]):
         return [f for f, _, _ in covered], []
-    suppressions = read_suppressions(module, known)
+    suppressions = read_suppressions(source, known)
     kept: list[Finding] = []
     for finding, first, last in covered:
         # not `any()`: every comment that applies counts as used

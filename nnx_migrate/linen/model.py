@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
+from nnx_migrate.linen.class_finder import find_linen_classes
 from nnx_migrate.linen.symbols import LINEN, canonical, linen_name
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
@@ -226,6 +226,10 @@ def _is_no_argument(default: ast.expr | None) -> bool:
     )
 
 
+def _is_class_at(node: ast.AST, position: tuple[int, int]) -> bool:
+    return isinstance(node, ast.ClassDef) and (node.lineno, node.col_offset) == position
+
+
 class LinenProgram:
     """All Linen classes of a project, by qualified name."""
 
@@ -245,79 +249,20 @@ class LinenProgram:
         """
         return any(True for _ in self.project.matching(re.compile(r"\b(?:glu|crelu)\b(?!\s*\()")))
 
-    def _users_of_linen(self, module: Module) -> Iterator[Module]:
-        """Files that get Linen through another file's import of it (`from common import nn`)."""
-        for name, bindings in module.scopes.module.bindings.items():
-            if any(canonical(binding.target) == LINEN for binding in bindings):
-                for path in self.project.exports.users(module.path, name):
-                    user = self.project.module(path)
-                    if user is not None:
-                        yield user
-
-    def _add_candidates(
-        self, module: Module, candidates: dict[str, tuple[Module, ast.ClassDef, list[str | None]]]
-    ) -> None:
-        for node, scope in list(module.scopes.of_node.items()):
-            if isinstance(node, ast.ClassDef) and node.bases and scope.parent is not None:
-                bases = [self._base_name(base, module) for base in node.bases]
-                candidates[f"{module.name}.{scope.qualname()}"] = (module, node, bases)
-
-    def _close(
-        self, candidates: dict[str, tuple[Module, ast.ClassDef, list[str | None]]], linen: set[str]
-    ) -> None:
-        """Add every candidate that derives from Linen, directly or through others."""
-        grew = True
-        while grew:
-            grew = False
-            for qualified, (_, _, bases) in candidates.items():
-                if qualified not in linen and any(self._is_linen(base, linen) for base in bases):
-                    linen.add(qualified)
-                    grew = True
-
     def _find(self) -> None:
-        """Bases are resolved by qualified name, repeatedly, until no further class turns out to be Linen."""
-        candidates: dict[str, tuple[Module, ast.ClassDef, list[str | None]]] = {}
-        linen: set[str] = set()
-        read: set[Path] = set()
-        words = {"linen"}
-        while words:  # files that mention neither Linen nor a class found so far are never parsed
-            if words == {"linen"}:
-                mentioning = list(self.project.mentioning("linen"))
-                mentioning += [user for module in mentioning for user in self._users_of_linen(module)]
-            else:
-                pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(words)))})\b")
-                mentioning = list(self.project.matching(pattern))
-            for module in mentioning:
-                if module.path not in read:
-                    read.add(module.path)
-                    self._add_candidates(module, candidates)
-            before = set(linen)
-            self._close(candidates, linen)
-            words = {name.rpartition(".")[2] for name in linen - before}
-        for qualified in sorted(linen, key=lambda q: (candidates[q][0].name, candidates[q][1].lineno)):
-            module, node, _ = candidates[qualified]
-            cls = LinenClass(qualified, module, node)
+        found = find_linen_classes(self.project)
+        for place in found:
+            module = self.project.module(place.path)
+            assert module is not None  # it was parsed to find the class
+            node = next(n for n in module.scopes.of_node if _is_class_at(n, place.position))
+            assert isinstance(node, ast.ClassDef)
+            cls = LinenClass(place.qualified, module, node)
             cls.program_project, cls.known_classes = self.project, self.classes
-            self.classes[qualified] = cls
-        for qualified, cls in self.classes.items():
-            for base, name in zip(cls.node.bases, candidates[qualified][2], strict=True):
+            self.classes[place.qualified] = cls
+        for place in found:
+            cls = self.classes[place.qualified]
+            for base, name in zip(cls.node.bases, place.bases, strict=True):
                 self._link(cls, base, name)
-
-    def _base_name(self, base: ast.expr, module: Module) -> str | None:
-        if isinstance(base, ast.Subscript):  # Generic[T]
-            base = base.value
-        if not isinstance(base, ast.Name | ast.Attribute):
-            return None
-        scope = module.scope_at(base)
-        name = canonical(self.project.resolve(base, scope, module))
-        return name or (base.id if isinstance(base, ast.Name) else None)
-
-    @staticmethod
-    def _is_linen(base: str | None, linen: set[str]) -> bool:
-        if base is None:
-            return False
-        name = linen_name(base)
-        return base in linen or (name is not None and name[:1].isupper())
 
     def _link(self, cls: LinenClass, base: ast.expr, name: str | None) -> None:
         if name is None:

@@ -15,10 +15,8 @@ from nnx_migrate.sources.text import SourceError
 if TYPE_CHECKING:
     from nnx_migrate.names.project import Project
 
-_IMPORT = re.compile(
-    r"(?:^|[:;])[ \t>]*(?:from\b.*?\bimport\b(?:[ \t]*\([^)]*\)|(?:\\\r?\n|[^\n;])*)|import\b(?:\\\r?\n|[^\n;])*)",
-    re.MULTILINE,
-)
+# What an import brings; what stands before it on its line is the `from` part.
+_IMPORT = re.compile(r"import\b(?:[ \t]*\([^)]*\)|(?:\\\r?\n|[^\n;])*)")
 _WORD = re.compile(r"\w+")
 
 
@@ -44,6 +42,10 @@ class Exports:
                 other, path, name
             ):
                 yield other
+
+    def imports(self, path: Path, word: str) -> bool:
+        """True where an import of a file spells a word."""
+        return word in self._import_words[path]
 
     def importers(self, name: str) -> Iterator[Path]:
         """The files with an import that spells a name, or may bring it by a star."""
@@ -73,7 +75,11 @@ class Exports:
         except (OSError, SourceError):
             return frozenset()  # whoever scans the file reports it
         words: set[str] = set()
-        for statement in _IMPORT.findall(text):
+        for match in _IMPORT.finditer(text):
+            start = text.rfind("\n", 0, match.start()) + 1
+            while text.endswith("\\\n", 0, start):
+                start = text.rfind("\n", 0, start - 1) + 1
+            statement = text[start : match.end()]
             words.update(_WORD.findall(statement))
             if "*" in statement:
                 words.add("*")
@@ -81,11 +87,8 @@ class Exports:
 
     def _takes(self, other: Path, path: Path, name: str) -> bool:
         if other not in self._used:
-            loaded = self._project.is_loaded(other)
-            module = self._project.module(other)
-            self._used[other] = self._read(module) if module is not None else (set(), set())
-            if not loaded:
-                self._project.release(other)
+            with self._project.visit(other) as module:
+                self._used[other] = self._read(module) if module is not None else (set(), set())
         names, starred = self._used[other]
         return path in starred or (path, name) in names
 
@@ -111,26 +114,20 @@ class Exports:
         return path if path != importer.path else None
 
     def _attributes(self, module: Module, local: dict[str, Path]) -> Iterator[tuple[Path, str]]:
-        """`utils.tree_map`, `pkg.utils.tree_map`: an attribute on the way counts for the module it is of."""
-        for node in ast.walk(module.tree):
-            if not isinstance(node, ast.Attribute):
-                continue
-            way = [node.attr]
-            root: ast.expr = node.value
-            while isinstance(root, ast.Attribute):
-                way.append(root.attr)
-                root = root.value
-            if not isinstance(root, ast.Name) or root.id not in local:
-                continue
-            path = local[root.id]
-            yield path, node.attr
-            *submodules, last = reversed(way)
-            for part in submodules if path.name == "__init__.py" else ():
-                below = [path.parent / f"{part}.py", path.parent / part / "__init__.py"]
-                found = next((p for p in below if p in self._project), None)
-                if found is None:
-                    break
-                path = found
-                yield path, last
-                if path.name != "__init__.py":
-                    break
+        """`utils.tree_map`, `pkg.utils.tree_map`: an attribute counts for all modules on the way to it."""
+        for name, imported in local.items():
+            for reference in module.scopes.names.get(name, ()):
+                way: list[Path] = [imported]
+                submodule: Path | None = imported
+                node = module.parents.get(reference.node)
+                while isinstance(node, ast.Attribute):
+                    yield from ((path, node.attr) for path in way)
+                    submodule = self._submodule(submodule, node.attr)
+                    way += [submodule] if submodule else []
+                    node = module.parents.get(node)
+
+    def _submodule(self, package: Path | None, name: str) -> Path | None:
+        if package is None or package.name != "__init__.py":
+            return None
+        places = (package.parent / f"{name}.py", package.parent / name / "__init__.py")
+        return next((place for place in places if place in self._project), None)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from nnx_migrate.names.layout import Layout, importable_name
 from nnx_migrate.names.modules import Module
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from nnx_migrate.names.exports import Exports
 
 _MAX_HOPS = 20
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,10 @@ class Project:
     def __contains__(self, path: Path) -> bool:
         return path in self._layout.names
 
+    def source(self, path: Path) -> SourceText:
+        """A file's text as it is now, with positions. Raises OSError or SourceError."""
+        return self._texts.source(path)
+
     def text(self, path: Path) -> str:
         """A file's text as it is now. Raises OSError or SourceError."""
         return self._texts.text(path)
@@ -106,6 +112,19 @@ class Project:
             if module is not None:
                 yield module
 
+    def having(
+        self, paths: Iterable[Path], find: Callable[[Module], list[Found]]
+    ) -> Iterator[tuple[Module, list[Found]]]:
+        """Modules in which `find` finds something, with that; the others are forgotten again."""
+        for path in paths:
+            known = path in self._modules
+            module = self.module(path)
+            found = find(module) if module is not None else []
+            if module is not None and found:
+                yield module, found
+            elif not known:
+                self.release(path)
+
     def replace(self, path: Path, source: SourceText) -> None:
         """Give a file new content (in memory); its module is built anew when next asked for."""
         self._texts.replace(path, source)
@@ -117,9 +136,19 @@ class Project:
         """Forget a parsed module to save memory; it is parsed again if asked for."""
         self._modules.pop(path, None)
 
-    def is_loaded(self, path: Path) -> bool:
-        """True where the module of a file is in memory."""
-        return self._modules.get(path) is not None
+    def release_all(self) -> None:
+        """Forget every parsed module."""
+        self._modules.clear()
+
+    @contextmanager
+    def visit(self, path: Path) -> Iterator[Module | None]:
+        """`module` for a short look: forgotten afterwards, unless it was in memory before."""
+        known = path in self._modules
+        try:
+            yield self.module(path)
+        finally:
+            if not known:
+                self.release(path)
 
     @cached_property
     def exports(self) -> Exports:
