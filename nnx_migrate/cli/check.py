@@ -63,7 +63,7 @@ def command(
         click.echo(text)
     if not quiet and output_format in ("full", "concise") and not statistics:
         click.echo(
-            _summary(findings, scan.files, len(scan.errors)),
+            _summary(findings, scan.files, len(scan.errors), _analysed_by_fix(session)),
             err=output_file is None and not sys.stdout.isatty(),
         )
         if note := left_out_note(session):
@@ -109,7 +109,18 @@ def _statistics(findings: list[Finding], output_format: str) -> str:
     return "\n".join(f"{n:>{width}}  {marks[safety]} {rule}" for (rule, safety), n in rows)
 
 
-def _summary(findings: list[Finding], files: int, errors: int) -> str:
+def _analysed_by_fix(session: Session) -> frozenset[str]:
+    """Rules of which only `fix` finds out what it can do: that takes longer than a check may."""
+    from nnx_migrate.engine.rule import ProjectRule
+
+    return frozenset(
+        rule.id
+        for rule in session.rules
+        if isinstance(rule, ProjectRule) and type(rule).plan is not ProjectRule.plan
+    )
+
+
+def _summary(findings: list[Finding], files: int, errors: int, analysed: frozenset[str]) -> str:
     where = f"{files} file{'s' if files != 1 else ''}"
     failed = f" {errors} could not be checked." if errors else ""
     if not findings:
@@ -121,6 +132,9 @@ def _summary(findings: list[Finding], files: int, errors: int) -> str:
         parts.append(f"[*] {safe} fixable with `nnx-migrate fix`.")
     if unsafe:
         parts.append(f"[?] {unsafe} more with `--unsafe-fixes`.")
+    if waiting := sum(f.rule in analysed and f.safety is Safety.MANUAL for f in findings):
+        names = ", ".join(sorted({f.rule for f in findings if f.rule in analysed}))
+        parts.append(f"Which of the {waiting} of {names} can be fixed, `nnx-migrate fix --diff` finds out.")
     return " ".join(parts) + failed
 
 

@@ -161,7 +161,9 @@ def test_a_pin_that_forbids_nnx_is_named(project: Path, run: Run, command: str) 
     assert "`Net` is a Linen module" in result.output
     assert "Pinned: flax==0.6.1 (requirements.txt). Left out: rule nnx-value-v012" in result.output
     assert (project / "net.py").read_text() == LINEN
-    if command == "fix":
+    if command == "check":
+        assert "`nnx-migrate fix --diff` finds out" in result.output
+    else:
         assert "requirements.txt pins flax==0.6.1 (pinned-release)" in result.output
 
 
