@@ -16,7 +16,8 @@ from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion, Conversions, convert_project
 from nnx_migrate.nnx.helpers.placement import imported_helpers
 from nnx_migrate.nnx.programs.constructions import HELPER
-from nnx_migrate.nnx.programs.names import NameChanges, Other
+from nnx_migrate.nnx.programs.names import NameChanges
+from nnx_migrate.nnx.programs.renames import Other
 from nnx_migrate.nnx.programs.sizes import SizeFinder, Sizes
 from nnx_migrate.sources.text import Edit
 

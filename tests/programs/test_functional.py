@@ -229,7 +229,7 @@ def test_output_of_initialisation_and_tables() -> None:
 
 
 def test_classes_constructed_elsewhere() -> None:
-    make = functools.partial(Functional.measured(lambda x: {"in_features": x.shape[-1]}), Net)
+    make = Functional.maker(Net, lambda x: {"in_features": x.shape[-1]})
     model = make(features=5)
     assert model.init(jax.random.key(0), X)["params"]["Dense_0"]["kernel"].shape == (3, 5)
 

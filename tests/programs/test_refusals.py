@@ -88,10 +88,10 @@ def test_what_is_refused(code: str, reason: str) -> None:
             "model = Net()\nf = jax.jit(model.init)\n",
             'Functional(Net).sized(lambda x: {"in_features": x.shape[-1]})',
         ),
-        ("make = partial(Net, width=2)\nmake().init(key, x)\n", "), Net, width=2)"),
+        ("make = partial(Net, width=2)\nmake().init(key, x)\n", "make = partial(Functional.maker("),
         (
             "def build(cls):\n    return cls(3)\nbuild(Net).init(key, x)\n",
-            "build(functools.partial(Functional.measured(",
+            "build(Functional.maker(",
         ),
         ("p = Net().init(key, x)['params']\nprint(p['Dense_0']['kernel'])\n", "p['dense_0']['kernel']"),
         (
@@ -194,3 +194,51 @@ def test_positions_of_parameters_whose_order_changes(code: str, stays: bool) -> 
     """`Dense_0` comes before `a_scale`, `dense` after it."""
     after = fix_files({PATH: MODEL + ORDERED + code}, resolve_rules(["linen-module"]))[0][PATH]
     assert ("class Scaled(nn.Module)" in after) is stays
+
+
+LISTED = """
+class Listed(nn.Module):
+    widths: tuple = (4, 4)
+
+    def setup(self):
+        self.blocks = [nn.Dense(width) for width in self.widths]
+
+    def __call__(self, x):
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+        return x
+
+
+class Counted(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        for i in range(2):
+            x = nn.Dense(4, name=f"fc_{i}")(x)
+        for _ in range(2):
+            x = nn.LayerNorm()(x)
+        return x
+
+
+p = Counted().init(key, x)["params"]
+q = Listed().init(key, x)["params"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("print(p['fc_1']['bias'])", "p['fcs']['1']['bias']"),
+        ("print(q['blocks_0']['bias'])", "q['blocks']['0']['bias']"),
+        ("print({'p/fc_1': 0})", None),
+        ("print('fc_%d' % 1 in p)", None),
+        ("print(p['fc_{}'.format(1)])", None),
+        ("print(p['fc_' + str(1)])", None),
+        ("print(p['LayerNorm_1'])", None),
+        ("print(p['other_1'], 'fc_')", "p['other_1'], 'fc_'"),
+    ],
+)
+def test_names_that_a_loop_counts(code: str, text: str | None) -> None:
+    """They are rewritten where the number is written out, else the program stays."""
+    after = fix_files({PATH: MODEL + LISTED + code}, resolve_rules(["linen-module"]))[0][PATH]
+    assert ("class Counted(nnx.Module)" in after) == (text is not None)
+    assert (text or code) in after

@@ -20,11 +20,10 @@ from nnx_migrate.names.project import Project
 
 @dataclass(frozen=True, eq=False)
 class ClassValue:
-    """A class used as a value. `partial` is the `functools.partial(...)` that it is the first argument of."""
+    """A class used as a value, and the calls that it gets, directly or through `functools.partial`."""
 
     reference: ClassReference
     flow: Flow
-    partial: ast.Call | None
     calls: tuple[tuple[Module, ast.Call], ...]
     problem: str = ""
     is_field: bool = False  # it is handed to modules, as a class
@@ -61,7 +60,7 @@ class ClassValues:
             problem = "it is compared with the class of something"
         elif any(use.end is End.ATTRIBUTE for use in flow.uses if use.sure):
             problem = "attributes of the class are used"
-        return ClassValue(reference, flow, partial, calls, problem, bool(held or inside) and not problem)
+        return ClassValue(reference, flow, calls, problem, bool(held or inside) and not problem)
 
     def _is_partial(self, module: Module, call: ast.Call, node: ast.expr) -> bool:
         name = self.project.resolve(call.func, module.scope_at(call.func), module)

@@ -66,6 +66,12 @@ class Instance:
         )
 
 
+    @property
+    def is_initialised(self) -> bool:
+        """Whether the program initialises it, be it through `jax.jit(model.init)`."""
+        return bool(self.inits or self.flow.attributes("init", "lazy_init", "init_with_output"))
+
+
 class InstanceFinder:
     """Finds the modules that a program makes outside of modules."""
 

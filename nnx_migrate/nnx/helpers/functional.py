@@ -31,9 +31,16 @@ class Functional:
         return self
 
     @classmethod
-    def measured(cls, sizes: Callable[..., Mapping[str, Any]]) -> Callable[..., Functional]:
-        """`Functional` for classes that are constructed elsewhere: sizes come from inputs, see `sized`."""
-        return lambda make, /, *args, **kwargs: cls(make, *args, **kwargs).sized(sizes)
+    def maker(
+        cls, make: Callable[..., Any], sizes: Callable[..., Mapping[str, Any]] | None = None
+    ) -> Callable[..., Functional]:
+        """What takes the place of a class that is called elsewhere. For `sizes` see `sized`."""
+
+        def functional(*args: Any, **kwargs: Any) -> Functional:
+            made = cls(make, *args, **kwargs)
+            return made if sizes is None else made.sized(sizes)
+
+        return functional
 
     def clone(self, **changes: Any) -> Functional:
         """The same with other constructor arguments; Linen's `name` and `parent` mean nothing here."""

@@ -94,17 +94,19 @@ def _sized(source: SourceText, call: ast.Call, sizes: Sizes, longer: int) -> str
     return f".sized(\n{indent}{INDENT}{sizes.function}\n{indent})"
 
 
-def functional_value(value: ClassValue, conversion: ClassConversion) -> tuple[Edit, list[ImportRequest]]:
+def functional_value(value: ClassValue, conversion: ClassConversion) -> Edit:
     """The edit of a class used as a value: what stands there afterwards makes `Functional`s when called."""
-    module, node = value.reference.module, value.reference.node
+    source, node = value.reference.module.source, value.reference.node
     sizes = Sizes()
     for parameter in conversion.sizes:
         sizes.add_late(parameter)
-    maker = f"{HELPER}.measured({sizes.function})" if sizes.late else HELPER
-    text = f"{maker}, {module.source.segment(node)}"
-    if value.partial is not None:  # partial(CNN, 3) -> partial(Functional, CNN, 3)
-        return Edit(*module.source.span(node), text), []
-    return Edit(*module.source.span(node), f"functools.partial({text})"), [PREFERRED_IMPORTS["functools"]]
+    arguments = [source.segment(node), *([sizes.function] if sizes.late else [])]
+    text = f"{HELPER}.maker({', '.join(arguments)})"
+    growth = len(text) - len(arguments[0])
+    if len(source.line_text(node.lineno)) + growth > line_limit(source):
+        indent = indentation(source, node.lineno)
+        text = f"{HELPER}.maker(\n{indent}{INDENT}{', '.join(arguments)}\n{indent})"
+    return Edit(*source.span(node), text)
 
 
 def _opening(source: SourceText, call: ast.Call) -> int:

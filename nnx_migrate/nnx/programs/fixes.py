@@ -61,9 +61,7 @@ class FixWriter:
         conversions = {c.qualified: c for c in group.conversions}
         for value in group.values:
             path = value.reference.module.path
-            edit, requests = functional_value(value, conversions[value.cls.qualified])
-            edits.setdefault(path, []).append(edit)
-            imports.setdefault(path, []).extend(requests)
+            edits.setdefault(path, []).append(functional_value(value, conversions[value.cls.qualified]))
         for module, edit in group.names:
             edits.setdefault(module.path, []).append(edit)
         creates: dict[Path, str] = {}

@@ -86,7 +86,7 @@ class SizeFinder:
         if parameter.method != "__call__" or not (instance.inits or instance.applies or instance.indirect):
             detail = f"`{parameter.name}` of `{instance.cls.name}`: no call of `init` shows it"
             raise Refuse("unknown-size", detail, instance.reference.node)
-        if instance.calls_a_method and not instance.inits:
+        if instance.calls_a_method and not instance.is_initialised:
             detail = f"`{parameter.name}` of `{instance.cls.name}`: only a method is applied"
             raise Refuse("unknown-size", detail, instance.reference.node)
         sizes.add_late(parameter)
