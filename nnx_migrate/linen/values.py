@@ -11,6 +11,7 @@ fixpoints are decided by `==`.
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from nnx_migrate.linen.model import LinenClass
     from nnx_migrate.linen.sites import Site
     from nnx_migrate.names.modules import Module
+
+
+# Attributes of configurations that count something: `config.hidden_size`, `cfg.n_embd`, `c.num_heads`. What
+# else they could mean (-1 for "all the rest") has no place in the layers that get them, too.
+_COUNT = re.compile(
+    r"\.(?:n|d|num|dim)_\w+$|\.(?:\w+_)?(?:size|dim|features|channels|width|heads|head|units|embd|filters)$"
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Expr:
     @property
     def dim(self) -> Dim:
         """The value as a size."""
-        return Dim.symbol(self.text)
+        return Dim.symbol(self.text, 0 if _COUNT.search(self.text) else None)
 
 
 @dataclass(frozen=True)

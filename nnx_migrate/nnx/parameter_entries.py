@@ -16,6 +16,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.values import ClassChoice, ClassRef, FieldModule, Instance, Maybe, ModuleList
+from nnx_migrate.nnx.module_names import name_parts
 from nnx_migrate.numerics.map_patterns import PathPattern
 from nnx_migrate.numerics.map_sequences import Created, Repeated, SequenceEntry, Step
 from nnx_migrate.numerics.parameter_map import DYNAMIC, ClassMap, Entry, leaf, module
@@ -143,14 +144,9 @@ def _template(site: Site) -> str:
     node = site.name
     if isinstance(site.kwargs.get("name"), str):
         return str(site.kwargs["name"])
-    if isinstance(node, ast.JoinedStr):
-        parts: list[str] = []
-        for part in node.values:
-            if isinstance(part, ast.Constant):
-                parts.append(str(part.value))
-            elif isinstance(part, ast.FormattedValue):
-                parts.append("{" + _index_of(part.value, site) + "}")
-        return "".join(parts)
+    pieces = name_parts(node)
+    if pieces is not None:
+        return "".join(p if isinstance(p, str) else "{" + _index_of(p, site) + "}" for p in pieces)
     raise Refuse("unsupported-syntax", "a module name that isn't a literal", site.call)
 
 

@@ -94,7 +94,8 @@ class RankSearch:
         """Try the usual ranks of inputs; right where the result doesn't depend on which rank it is.
 
         A result counts if it needs no other size of the inputs than that of the last axis. One that only
-        rank 2 gives doesn't: code that flattens its input works for every rank, with another size each.
+        rank 2 gives doesn't, unless it needs no size at all (token ids, say): code that flattens its input works
+        for every rank, with another size each.
         """
         found: list[ClassConversion] = []
         ranks: list[int] = []
@@ -106,7 +107,7 @@ class RankSearch:
             if all(size.axis == -1 and not size.flat for size in conversion.sizes):
                 found.append(conversion)
                 ranks.append(rank)
-        if found and ranks != [2] and all(c.edits == found[0].edits for c in found):
+        if found and (ranks != [2] or not found[0].sizes) and all(c.edits == found[0].edits for c in found):
             return found[0]
         return None
 

@@ -10,6 +10,7 @@ from collections import Counter
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.nnx.module_names import name_parts
 from nnx_migrate.linen.values import Instance, Layer
 
 _SHORT = {
@@ -138,8 +139,9 @@ def _own_name(site: Site) -> str:
     """The name that the code gives the module: `name=`, else the variable that holds it."""
     if isinstance(site.kwargs.get("name"), str):
         return identifier(site.kwargs["name"])
-    if isinstance(site.name, ast.JoinedStr):
-        literal = "".join(str(v.value) for v in site.name.values if isinstance(v, ast.Constant))
+    pieces = name_parts(site.name)
+    if pieces is not None:
+        literal = "".join(piece for piece in pieces if isinstance(piece, str))
         return identifier(literal.rstrip("_0123456789")) if literal.strip("_") else ""
     return site.stored
 

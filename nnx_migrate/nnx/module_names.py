@@ -1,0 +1,67 @@
+"""Explicit module names that are made of text and numbers: f-strings, `str(i)`, `%`, `format` and sums of them."""
+
+from __future__ import annotations
+
+import ast
+import string
+
+Part = str | ast.expr
+
+
+def name_parts(node: ast.expr | None) -> list[Part] | None:
+    """The literal pieces of a name and the expressions between them; None for any other expression."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return [node.value]
+    if isinstance(node, ast.JoinedStr):
+        return _joined([_formatted(value) for value in node.values])
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _joined([name_parts(node.left), name_parts(node.right)])
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+        return _percent(node.left, node.right)
+    if isinstance(node, ast.Call) and not node.keywords:
+        if isinstance(node.func, ast.Name) and node.func.id == "str" and len(node.args) == 1:
+            return [node.args[0]]
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+            return _format(node.func.value, node.args)
+    return None
+
+
+def _joined(parts: list[list[Part] | None]) -> list[Part] | None:
+    return None if any(part is None for part in parts) else [p for part in parts for p in part or ()]
+
+
+def _formatted(value: ast.expr) -> list[Part] | None:
+    if not isinstance(value, ast.FormattedValue):
+        return name_parts(value)
+    spec = ast.unparse(value.format_spec) if value.format_spec is not None else ""
+    plain = value.conversion in (-1, ord("s")) and spec.strip("f'\"") in ("", "d")
+    return [value.value] if plain else None
+
+
+def _percent(template: ast.expr, values: ast.expr) -> list[Part] | None:
+    """`"block%d" % i`."""
+    if not (isinstance(template, ast.Constant) and isinstance(template.value, str)):
+        return None
+    pieces = template.value.replace("%s", "%d").split("%d")
+    items = list(values.elts) if isinstance(values, ast.Tuple) else [values]
+    if len(pieces) != len(items) + 1 or any("%" in piece for piece in pieces):
+        return None
+    return [pieces[0], *(part for pair in zip(items, pieces[1:], strict=True) for part in pair)]
+
+
+def _format(template: ast.expr, values: list[ast.expr]) -> list[Part] | None:
+    """`"block{:d}".format(i + 1)`."""
+    if not (isinstance(template, ast.Constant) and isinstance(template.value, str)):
+        return None
+    found: list[Part] = []
+    try:
+        for index, (text, name, spec, conversion) in enumerate(string.Formatter().parse(template.value)):
+            found.append(text)
+            if name is None:
+                continue
+            if name not in ("", str(index)) or spec not in ("", "d") or conversion or index >= len(values):
+                return None
+            found.append(values[index])
+    except ValueError:
+        return None
+    return found
