@@ -72,6 +72,8 @@ def guarded(transfer: Transfer) -> Transfer:
             return transfer(*bound.args, **bound.kwargs)
         except Unmodelled as unmodelled:
             return Unknown(str(unmodelled))
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # code that fails as it stands
+            return Unknown(f"`{transfer.__name__}` fails: {error}")
 
     return call
 

@@ -19,7 +19,7 @@ from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import LoopVariable, Phi, Site
-from nnx_migrate.linen.symbols import token
+from nnx_migrate.linen.symbols import TOKEN, token
 from nnx_migrate.linen.values import Expr, Input, Instance, Iterated, ModuleList, VariableValue
 
 _ROUNDS = 6
@@ -173,12 +173,32 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
     frame.env = {**header, **{n: Slot(s.value, s.static, maybe_unbound=not runs) for n, s in after.items()}}
     for env in exits:
         frame.env = join_envs(frame, frame.env, env, statement)
+    if frame.foreign:
+        _forget_carried(frame, statement, assigned)
     frame.ended = False
     frame.controls = controls
     if statement.orelse:
         from nnx_migrate.linen.interpreter.statements import execute
 
         execute(frame, statement.orelse)
+
+
+def _forget_carried(frame: Frame, statement: ast.For | ast.While, assigned: list[str]) -> None:
+    """Sizes that a loop of another module carries are nothing that this constructor could name."""
+    marker = id(statement)
+    numbers = {n for key, n in frame.session.known_numbers.items() if key[0] == "loop" and key[1] == marker}
+
+    def unknown(text: str) -> Dim | None:
+        match = TOKEN.fullmatch(text)
+        carried = match is not None and match["kind"] == "p" and int(match["id"]) in numbers
+        return Dim.unknown("a size that a loop of another module changes") if carried else None
+
+    for name in assigned:
+        slot = frame.env.get(name)
+        if slot is not None and isinstance(slot.value, Array):
+            dims = tuple(dim.substitute(unknown) for dim in slot.value.shape.dims)
+            value = Array(Shape(dims, slot.value.shape.lead), slot.value.dtype, slot.value.weak)
+            frame.env[name] = Slot(value, slot.static, slot.maybe_unbound)
 
 
 def _round(frame: Frame, statement: ast.For | ast.While, header: Env, bind: Any) -> Env:
