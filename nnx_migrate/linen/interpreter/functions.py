@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from typing import Any
 
 from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, Env, Frame, Slot
@@ -73,10 +74,15 @@ def _run(inner: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
     if isinstance(node, ast.Lambda):
         return evaluate(inner, node.body)
-    if any(isinstance(n, ast.Yield | ast.YieldFrom) for n in ast.walk(node)):
+    if _is_generator(node):
         return Unknown("a generator")
     execute(inner, node.body)
     return returned(inner)
+
+
+@cache
+def _is_generator(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any(isinstance(n, ast.Yield | ast.YieldFrom) for n in ast.walk(node))
 
 
 def call_method(

@@ -10,8 +10,8 @@ from collections import Counter
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
-from nnx_migrate.nnx.module_names import name_parts
 from nnx_migrate.linen.values import Instance, Layer
+from nnx_migrate.nnx.module_names import name_parts
 
 _SHORT = {
     "MultiHeadDotProductAttention": "attention",
