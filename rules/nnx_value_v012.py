@@ -20,17 +20,18 @@ _RAW = {"raw_value"}
 
 
 class NnxValueV012(Rule):
-    """`.value` of an NNX Variable.
+    """`.value` of an NNX Variable, and in-place operators on one.
 
     What it finds
     -------------
     Reads and writes of `.value` (and `.raw_value`) where the receiver is known to be an `nnx.Variable`: an
     attribute that a class assigns `nnx.Param(...)` and the like, a parameter of NNX's own layers, a variable of
-    this file. Other objects have a `.value` too: what isn't known is left alone.
+    this file. Other objects have a `.value` too: what isn't known is left alone. And in-place operators on a
+    Variable: `self.count += 1`.
 
     Why
     ---
-    `.value` is deprecated since NNX 0.12.1.
+    `.value` is deprecated since NNX 0.12.1; in-place operators raise NotImplementedError since 0.12.0.
 
     Example
     -------
@@ -52,7 +53,7 @@ class NnxValueV012(Rule):
 
     Since
     -----
-    Flax 0.12.1.
+    Flax 0.12.1 (in-place operators: 0.12.0).
 
     References
     ----------
@@ -68,11 +69,23 @@ class NnxValueV012(Rule):
         """One finding per read or write."""
         attributes = Attributes(file.module, file.project)
         for node in ast.walk(file.tree):
-            if not isinstance(node, ast.Attribute) or node.attr not in ("value", "raw_value"):
-                continue
-            if not is_variable_class(attributes.class_of(node.value), file.project):
-                continue
-            yield self._finding(file, node, attributes)
+            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name | ast.Attribute):
+                if is_variable_class(attributes.class_of(node.target), file.project):
+                    yield self._in_place(file, node, attributes)
+            elif isinstance(node, ast.Attribute) and node.attr in ("value", "raw_value"):
+                if is_variable_class(attributes.class_of(node.value), file.project):
+                    yield self._finding(file, node, attributes)
+
+    def _in_place(self, file: FileContext, node: ast.AugAssign, attributes: Attributes) -> Finding:
+        """`variable += x`, which assigned to the value and raises since 0.12.0."""
+        target = file.segment(node.target)
+        message = f"in-place operation on the nnx.Variable `{target}`"
+        if not (_holds_array(node.target, attributes) and _is_number(node.value)):
+            help = f"write {target}.set_value(...) with the new value"
+            return self.finding(file, node.target, message, reason="may-change-dtype", help=help)
+        fix = file.fix()
+        fix.insert(file.source.span(node.target)[1], "[...]")
+        return self.finding(file, node.target, message, fix.build("write `[...]`"))
 
     def _finding(self, file: FileContext, node: ast.Attribute, attributes: Attributes) -> Finding:
         message = f"`.{node.attr}` of an nnx.Variable"
