@@ -230,6 +230,7 @@ q = Listed().init(key, x)["params"]
         ("print(p['fc_1']['bias'])", "p['fcs']['1']['bias']"),
         ("print(q['blocks_0']['bias'])", "q['blocks']['0']['bias']"),
         ("print({'p/fc_1': 0})", None),
+        ("p = {'fc_0': p['fc_0'], 'fc_1': {'kernel': x, 'bias': x}}", None),
         ("print('fc_%d' % 1 in p)", None),
         ("print(p['fc_{}'.format(1)])", None),
         ("print(p['fc_' + str(1)])", None),
@@ -242,3 +243,31 @@ def test_names_that_a_loop_counts(code: str, text: str | None) -> None:
     after = fix_files({PATH: MODEL + LISTED + code}, resolve_rules(["linen-module"]))[0][PATH]
     assert ("class Counted(nnx.Module)" in after) == (text is not None)
     assert (text or code) in after
+
+
+HOLDER = """
+from typing import Any, Sequence
+
+
+class Chain(nn.Module):
+    parts: Sequence[nn.Module]
+    scale: float = 1.0
+
+    def __call__(self, x):
+        for part in self.parts:
+            x = part(x)
+        return x * self.scale
+
+
+def parts():
+    import zoo
+    return zoo.parts()
+
+
+"""
+
+
+def test_a_module_that_gets_modules_from_somewhere_stays() -> None:
+    code = HOLDER + "Chain(parts(), scale=2.0).init(key, x)\n"
+    after = fix_files({PATH: MODEL + code}, resolve_rules(["linen-module"]))[0][PATH]
+    assert "class Chain(nn.Module)" in after

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,6 +12,7 @@ from nnx_migrate.linen.programs.class_values import ClassValue, ClassValues
 from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.references import ClassReference, References, Role
 from nnx_migrate.linen.programs.uses import End, Flow
+from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.modules import Module
 
 # What `Functional` offers under Linen's names.
@@ -64,7 +66,6 @@ class Instance:
         return bool(self.applied) or any(
             k.arg == "method" for _, call in [*self.inits, *self.applies] for k in call.keywords
         )
-
 
     @property
     def is_initialised(self) -> bool:
@@ -126,8 +127,26 @@ class InstanceFinder:
         instance = Instance(reference, self.finder.follow(module, call))
         if any(isinstance(a, ast.Starred) for a in call.args):
             self._obstacle(instance, "unsupported-syntax", "it is constructed with `*args`", module, call)
+        for name in self._given_modules(instance):
+            self._obstacle(instance, "shared-module", f"its field `{name}` gets a module", module, call)
         self._uses(instance)
         return instance
+
+    def _given_modules(self, instance: Instance) -> Iterator[str]:
+        """Fields that are declared to hold modules and get something here."""
+        call = instance.reference.call
+        given = dict(zip((f.name for f in instance.cls.fields), call.args, strict=False))
+        given |= {k.arg: k.value for k in call.keywords if k.arg is not None}
+        for item in instance.cls.fields:
+            value = given.get(item.name)
+            if value is None or (isinstance(value, ast.Constant) and value.value is None):
+                continue
+            owner = item.owner.module
+            for node in ast.walk(item.annotation):
+                if isinstance(node, ast.Name | ast.Attribute):
+                    qualified = self.program.project.resolve(node, owner.scope_at(item.node), owner)
+                    if linen_name(qualified) == "Module" or self.program.find(qualified) is not None:
+                        yield item.name
 
     def _uses(self, instance: Instance) -> None:
         for use in instance.flow.uses:  # grows: the uses of clones are uses, too

@@ -20,8 +20,6 @@ from nnx_migrate.nnx.programs.order import changes_order, order_obstacles
 from nnx_migrate.nnx.programs.renames import AUTOMATIC, Other, Renames, names_of
 from nnx_migrate.sources.text import Edit
 
-_COUNTED = re.compile(r"\w*_\d+")
-
 
 @dataclass
 class NamesFound:
@@ -84,7 +82,8 @@ class NameChanges:
                 obstacle(f"names are compared with {text!r}")
             return
         subscript = isinstance(parent, ast.Subscript) and parent.slice is node
-        if not subscript and not any(_COUNTED.fullmatch(part) for part in touched):
+        is_key = subscript or (isinstance(parent, ast.Dict) and node in parent.keys)
+        if not is_key and not any(AUTOMATIC.fullmatch(p) or renames.counts(p) for p in touched):
             return  # an ordinary word that also names a submodule
         new = [renames.new(part) for part in touched]
         if any(other.may_mean(old, name) for old, name in zip(touched, new, strict=True) for other in others):

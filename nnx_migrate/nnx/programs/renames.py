@@ -58,7 +58,11 @@ class Renames:
         """Whether a name may become another one."""
         if name in self.exact:
             return name not in self.kept or AUTOMATIC.fullmatch(name) is not None
-        return name not in self.kept and any(pattern.fullmatch(name) for pattern, _ in self.patterns)
+        return name not in self.kept and self.counts(name)
+
+    def counts(self, name: str) -> bool:
+        """Whether it is a name with the number of a loop in it."""
+        return any(pattern.fullmatch(name) for pattern, _ in self.patterns)
 
     def new(self, name: str) -> str | None:
         """What a name becomes; None where that isn't clear."""
