@@ -82,6 +82,7 @@ class FlaxOptim(ProjectRule):
     id = "flax-optim"
     group = "optax"
     since = "flax>=0.6"
+    texts = ("flax", "optim")
 
     def check_project(self, project: ProjectContext) -> Iterator[Finding]:
         """One finding for each mention of `flax.optim`, with a fix for the group that it belongs to."""

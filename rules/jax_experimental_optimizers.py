@@ -72,6 +72,7 @@ class JaxExperimentalOptimizers(ProjectRule):
     id = "jax-experimental-optimizers"
     group = "optax"
     since = "jax>=0.2.25"
+    texts = ("jax", "optimizers")
 
     def check_project(self, project: ProjectContext) -> Iterator[Finding]:
         """One finding per optimizer, `clip_grads` and `l2_norm`; one per import that can only move."""

@@ -79,6 +79,7 @@ class LinenModule(ProjectRule):
     group = "linen"
     triggers = frozenset({"flax.linen.*", "flax.linen"})
     needs = "flax>=0.12"
+    texts = ("linen",)
 
     def check_project(self, project: ProjectContext) -> Iterable[Finding]:
         """One finding per class, without analysis."""

@@ -93,6 +93,7 @@ class NamedtupleStaticArg(ProjectRule):
     id = "namedtuple-static-arg"
     group = "jax"
     since = "jax>=0.4.27"
+    texts = ("static_arg", "NamedTuple")
 
     def check_project(self, project: ProjectContext) -> Iterator[Finding]:
         """One finding per class."""

@@ -65,6 +65,7 @@ class OptimizerV011(ProjectRule):
     id = "optimizer-v011"
     group = "nnx"
     since = "flax>=0.11"
+    texts = ("nnx", "Optimizer")
 
     def check_project(self, project: ProjectContext) -> Iterator[Finding]:
         """One finding per outdated constructor call or subclass, with the fix of all its uses."""

@@ -54,7 +54,7 @@ def command(
     if add_ignores:
         _add_ignores(session, findings)
         return
-    report = Report(findings, scan.errors, {rule.id: rule for rule in session.rules}, scan.files)
+    report = Report(findings, scan.errors, {card.id: card for card in session.rules}, scan.files)
     report.color = output_file is None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
     text = _statistics(findings, output_format) if statistics else render(report, output_format)
     if output_file is not None:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
-import inspect
 import os
-import pkgutil
 import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import TYPE_CHECKING, TypeVar
 
 from nnx_migrate.engine.rule import GROUPS, Rule
 
+if TYPE_CHECKING:
+    from nnx_migrate.engine.catalog import Card
+
 ENTRY_POINT_GROUP = "nnx_migrate.rules"
+Choice = TypeVar("Choice", Rule, "Card")
 
 
 class RuleError(Exception):
@@ -27,10 +28,10 @@ class RuleError(Exception):
 def _rules_in(module: ModuleType) -> Iterable[type[Rule]]:
     for value in vars(module).values():
         if (
-            inspect.isclass(value)
+            isinstance(value, type)
             and issubclass(value, Rule)
             and value.__module__ == module.__name__
-            and not inspect.isabstract(value)
+            and not getattr(value, "__abstractmethods__", ())
             and hasattr(value, "id")
         ):
             yield value
@@ -39,6 +40,8 @@ def _rules_in(module: ModuleType) -> Iterable[type[Rule]]:
 @cache
 def builtin_rules() -> dict[str, Rule]:
     """The package's own rules by id, in order of id."""
+    import pkgutil
+
     package = importlib.import_module("nnx_migrate.rules")
     found: dict[str, Rule] = {}
     for info in pkgutil.iter_modules(package.__path__):
@@ -60,7 +63,7 @@ def plugin_rules() -> dict[str, Rule]:
             loaded = entry.load()
         except Exception as error:
             raise RuleError(f"rule plugin {entry.name} ({entry.value}) can't be loaded: {error}") from error
-        classes = [cast("type[Rule]", loaded)] if inspect.isclass(loaded) else list(_rules_in(loaded))
+        classes: list[type[Rule]] = [loaded] if isinstance(loaded, type) else list(_rules_in(loaded))
         found.update((rule.id, rule()) for rule in classes)
     return found
 
@@ -79,12 +82,14 @@ def _some_plugin_is_installed() -> bool:
 
 def local_rules(files: Iterable[Path]) -> dict[str, Rule]:
     """Rules in Python files of the user's own project."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
     found: dict[str, Rule] = {}
     for path in files:
-        spec = importlib.util.spec_from_file_location(f"nnx_migrate_local_{path.stem}", path)
+        spec = spec_from_file_location(f"nnx_migrate_local_{path.stem}", path)
         if spec is None or spec.loader is None or not path.is_file():
             raise RuleError(f"local rule file {path} doesn't exist or isn't a Python file")
-        module = importlib.util.module_from_spec(spec)
+        module = module_from_spec(spec)
         sys.modules[spec.name] = module  # dataclasses and the cache look modules up
         try:
             spec.loader.exec_module(module)
@@ -94,14 +99,14 @@ def local_rules(files: Iterable[Path]) -> dict[str, Rule]:
     return found
 
 
-def select(rules: dict[str, Rule], chosen: Iterable[str], ignored: Iterable[str] = ()) -> list[Rule]:
+def select(rules: dict[str, Choice], chosen: Iterable[str], ignored: Iterable[str] = ()) -> list[Choice]:
     """Rules named by id, group or ALL, without the ignored ones. Raises RuleError for an unknown name."""
     wanted = _expand(rules, chosen)
     unwanted = _expand(rules, ignored)
     return [rule for rule_id, rule in rules.items() if rule_id in wanted and rule_id not in unwanted]
 
 
-def _expand(rules: dict[str, Rule], names: Iterable[str]) -> set[str]:
+def _expand(rules: dict[str, Choice], names: Iterable[str]) -> set[str]:
     ids: set[str] = set()
     for name in names:
         if name == "ALL":

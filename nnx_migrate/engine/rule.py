@@ -20,7 +20,6 @@ those files only, `check` gets a `FileContext` and yields findings, with a fix w
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 from abc import ABC
 from collections.abc import Iterable, Iterator
@@ -74,6 +73,8 @@ class Rule(ABC):
     @classmethod
     def documentation(cls) -> dict[str, str]:
         """The docstring by heading; the summary line under "" ."""
+        import inspect
+
         return _sections(inspect.getdoc(cls) or "")
 
 
@@ -81,8 +82,11 @@ class ProjectRule(Rule):
     """A rule that needs the whole project at once; its fixes may change many files together.
 
     `check` runs it for the listing (fast, findings only); `plan` is called by `fix` and returns the same
-    findings with their fixes.
+    findings with their fixes. `texts` are words or parts of words without which there is nothing to find: the
+    rule is called if each of them occurs in some file of the project.
     """
+
+    texts: ClassVar[tuple[str, ...]] = ()
 
     def check_project(self, project: ProjectContext) -> Iterable[Finding]:
         """Findings of the whole project, without fixes that would need long analysis."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nnx_migrate.engine.catalog import Card
 from nnx_migrate.engine.comments import judged
 from nnx_migrate.engine.context import ProjectContext
 from nnx_migrate.engine.findings import Finding
@@ -40,11 +41,14 @@ class Scan:
 class Scanner:
     """Rules compiled for scanning. `read` gives a file's bytes for the prefilter."""
 
-    def __init__(self, context: ProjectContext, rules: Sequence[Rule], read: Callable[[Path], bytes]) -> None:
+    def __init__(
+        self, context: ProjectContext, rules: Sequence[Rule | Card], read: Callable[[Path], bytes]
+    ) -> None:
         self.context, self.read = context, read
-        active = [rule for rule in rules if context.targets.concerned(rule.since)]
-        self.file_rules = [rule for rule in active if not isinstance(rule, ProjectRule)]
-        self.project_rules = [rule for rule in active if isinstance(rule, ProjectRule)]
+        cards = [rule if isinstance(rule, Card) else Card.of(rule) for rule in rules]
+        active = [card for card in cards if context.targets.concerned(card.since)]
+        self.file_rules = [card for card in active if not card.whole_project]
+        self.project_rules = [card for card in active if card.whole_project]
         self.groups = {rule.id: rule.group for rule in active}
         self.triggers = Triggers({t for rule in self.file_rules for t in rule.triggers})
         self.prefilter = Prefilter(
@@ -85,16 +89,16 @@ class Scanner:
         file = self.context.file(module, hits)
         found: list[Finding] = []
         mentioned = {use.qualified for use in hits.uses} | {imported.qualified for imported in hits.imports}
-        for rule in self.file_rules:
-            triggers = self._by_rule[rule.id]
+        for card in self.file_rules:
+            triggers = self._by_rule[card.id]
             if not any(triggers.within(name) for name in mentioned):
                 continue
             try:
-                found += judged(rule.check(file), self.context.project)
+                found += judged(card.rule.check(file), self.context.project)
             except RecursionError:
                 raise
             except Exception as error:
-                scan.errors[module.path] = _rule_failure(rule, error)
+                scan.errors[module.path] = _rule_failure(card, error)
         return found
 
     def files(self, paths: Iterable[Path]) -> Scan:
@@ -108,17 +112,24 @@ class Scanner:
     def whole_project(self, *, plan: bool = False) -> Scan:
         """What the project rules find; with `plan`, with fixes."""
         scan = Scan()
-        for rule in self.project_rules:
+        for card in self.project_rules:
+            if not all(self._occurs(text) for text in card.texts):
+                continue
             try:
+                rule = card.rule
+                assert isinstance(rule, ProjectRule)
                 found = list(rule.plan(self.context) if plan else rule.check_project(self.context))
                 scan.findings += judged(found, self.context.project)
             except Exception as error:
-                scan.errors[Path(rule.id)] = _rule_failure(rule, error)
+                scan.errors[Path(card.id)] = _rule_failure(card, error)
                 continue
             if not plan:
                 self.context.project.release_all()  # findings hold no trees, and the next rule needs others
         scan.findings = self._not_silenced(scan.findings)
         return scan
+
+    def _occurs(self, text: str) -> bool:
+        return next(self.context.project.files_mentioning(text), None) is not None
 
     def _not_silenced(self, findings: Iterable[Finding]) -> list[Finding]:
         by_path: dict[Path, list[Finding]] = {}
@@ -132,7 +143,7 @@ class Scanner:
         return kept
 
 
-def _rule_failure(rule: Rule, error: Exception) -> SourceError:
+def _rule_failure(card: Card, error: Exception) -> SourceError:
     where = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(where.filename).name}:{where.lineno}"
-    return SourceError(f"rule {rule.id} failed: {type(error).__name__}: {error} ({place}); please report it")
+    return SourceError(f"rule {card.id} failed: {type(error).__name__}: {error} ({place}); please report it")

@@ -12,6 +12,7 @@ from pathlib import Path
 from nnx_migrate import __version__
 from nnx_migrate.config import Config
 from nnx_migrate.engine.cache import FOLDER, Cache, digest, stamp
+from nnx_migrate.engine.catalog import Card, all_cards
 from nnx_migrate.engine.context import ProjectContext
 from nnx_migrate.engine.registry import builtin_rules, local_rules, plugin_rules, select
 from nnx_migrate.engine.rule import Rule
@@ -35,7 +36,7 @@ class Session:
 
     paths: Sequence[Path]
     config: Config
-    rules: Sequence[Rule]
+    rules: Sequence[Card]
     targets: Targets
     use_cache: bool = True
     jobs: int = 0
@@ -55,7 +56,11 @@ class Session:
         stdin: dict[Path, bytes] | None = None,
     ) -> Session:
         """Select the rules and make a session. Raises RuleError."""
-        rules = select(all_rules(config), tuple(chosen) or config.select, (*config.ignore, *ignored))
+        rules = select(
+            all_cards(config.rules, use_cache=use_cache),
+            tuple(chosen) or config.select,
+            (*config.ignore, *ignored),
+        )
         return cls(paths, config, rules, targets, use_cache, jobs, stdin or {})
 
     def read(self, path: Path) -> bytes:
@@ -70,7 +75,7 @@ class Session:
         return Scanner(ProjectContext(project, self.config, self.targets), self.rules, self.read)
 
     @property
-    def left_out(self) -> list[Rule]:
+    def left_out(self) -> list[Card]:
         """Selected rules that don't concern the releases that the project is pinned to."""
         return [rule for rule in self.rules if not self.targets.concerned(rule.since)]
 
@@ -102,6 +107,8 @@ class Session:
         return scan
 
     def _scan(self, paths: list[Path]) -> Iterable[tuple[Path, Scan, set[Path]]]:
+        if not paths:
+            return
         # workers inherit the compiled rules by fork; where there is none, one process does it all
         jobs = self.jobs or min(os.cpu_count() or 1, 8) if hasattr(os, "fork") else 1
         if jobs == 1 or len(paths) < _PARALLEL_FROM or self.stdin:
@@ -121,7 +128,7 @@ class Session:
             _WORKER.pop()
 
     def _project_scan(self, cache: Cache | None, changed: bool) -> Scan:
-        if not self.scanner.project_rules:
+        if not any(card.whole_project for card in self.rules):
             return Scan()
         marker = self.config.root / "<project>"
         files = digest(f"{path}{stamp(path)}" for path in self.paths) if cache else ""
@@ -143,7 +150,7 @@ class Session:
             repr(self.config),
             repr(self.targets),
             *(rule.id for rule in self.rules),
-            *(str(stamp(Path(sys.modules[type(rule).__module__].__file__ or ""))) for rule in self.rules),
+            *(str(stamp(Path(rule.file))) for rule in self.rules),
             digest(map(str, self.paths)),
         ]
         key = digest(settings)

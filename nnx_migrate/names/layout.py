@@ -20,9 +20,13 @@ class _Packages:
 
     def __init__(self) -> None:
         self._prefixes: dict[Path, tuple[str, ...]] = {}
+        self._absolute: dict[Path, Path] = {}
 
     def name_of(self, path: Path) -> str:
-        folder = Path(os.path.abspath(path.parent))  # noqa: PTH100  (`resolve` would follow symlinks)
+        folder = self._absolute.get(path.parent)
+        if folder is None:
+            folder = Path(os.path.abspath(path.parent))  # noqa: PTH100  (`resolve` would follow symlinks)
+            self._absolute[path.parent] = folder
         own = () if path.name == "__init__.py" else (path.stem,)
         return ".".join((*self._prefix(folder), *own)) or folder.name
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nnx_migrate.engine.findings import Finding
-from nnx_migrate.engine.rule import Rule
 from nnx_migrate.sources.text import SourceError
+
+if TYPE_CHECKING:
+    from nnx_migrate.engine.catalog import Card
+    from nnx_migrate.engine.rule import Rule
 
 FORMATS = ("full", "concise", "json", "sarif", "github", "gitlab", "junit")
 
@@ -19,7 +23,7 @@ class Report:
 
     findings: list[Finding]
     errors: dict[Path, SourceError]
-    rules: dict[str, Rule] = field(default_factory=dict)
+    rules: dict[str, Card] = field(default_factory=dict)
     files: int = 0
     root: Path = field(default_factory=Path.cwd)
     color: bool = False

@@ -63,7 +63,8 @@ def render(report: Report) -> str:
 
 
 def _rule(report: Report, name: str) -> dict[str, Any]:
-    rule = report.rules.get(name)
+    card = report.rules.get(name)
+    rule = card.rule if card else None
     documentation = rule.documentation() if rule else {}
     return {
         "id": name,
