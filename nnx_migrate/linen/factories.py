@@ -117,16 +117,15 @@ class Factories:
 
     def _candidates(self, cls: LinenClass) -> list[str]:
         """Fields that the class only reads to construct modules, or to hand them on."""
-        if cls.bases or cls.problem or cls.layer_base or not set(cls.own_methods) <= {_METHOD, "setup"}:
+        if any(c.problem or c.layer_base or not set(c.own_methods) <= {_METHOD, "setup"} for c in cls.mro):
             return []
-        names = {f.name for f in cls.fields if f.default is None or self._makes(cls, f.default)}
-        parents = cls.module.parents
+        names = {f.name for f in cls.fields if f.default is None or self._makes(f.owner, f.default)}
         reads: dict[str, bool] = {}
-        for node in ast.walk(cls.node):
+        for owner, node in ((c, n) for c in cls.mro for n in ast.walk(c.node)):
             if isinstance(node, ast.Attribute) and node.attr in names and _is_self(node.value):
-                outer = parents.get(node)
+                outer = owner.module.parents.get(node)
                 made = isinstance(outer, ast.Call) and outer.func is node
-                handed = not made and self._is_handed(cls, outer)
+                handed = not made and self._is_handed(owner, outer)
                 reads[node.attr] = reads.get(node.attr, True) and (made or handed)
         return [name for name, understood in reads.items() if understood]
 
@@ -148,9 +147,12 @@ class Factories:
     # ---- what they are given -----------------------------------------------------------------------------
 
     def _factory(self, cls: LinenClass, name: str) -> Factory | None:
-        uses = self.uses.of(cls, name)
-        if uses is None:
-            return None
+        uses: list[Use] = []
+        for relative in self._family(cls, name):
+            more = self.uses.of(relative, name)
+            if more is None:
+                return None
+            uses += more
         found: list[Given] = []
         default = not uses
         if not uses:
@@ -166,20 +168,25 @@ class Factories:
             found.append(given)
         field = cls.field(name)
         if field is not None and field.default is not None and not default:
-            by_default = self._follow(cls.module, None, field.default)
+            by_default = self._follow(field.owner.module, None, field.default)
             if by_default is None or by_default.layer != found[0].layer:
                 return None  # the constructor could not keep the default
         made = self._of_classes(name, found) if found[0].classes else self._of_layer(name, found)
         return replace(made, default=default) if made is not None else None
+
+    def _family(self, cls: LinenClass, name: str) -> list[LinenClass]:
+        """A class with its bases and subclasses that have the field, too: they share methods that read it."""
+        related = (c for c in self.program if cls in c.mro or c in cls.mro)
+        return [c for c in related if c.field(name) is not None]
 
     def _given_by(self, cls: LinenClass, name: str, use: Use) -> Given | None:
         node = use.arguments.get(name)
         if node is not None:
             return self._follow(use.module, use.call, node)
         field = cls.field(name)
-        if field is None or field.default is None or field.owner is not cls:
+        if field is None or field.default is None:
             return None
-        return self._follow(cls.module, None, field.default)
+        return self._follow(field.owner.module, None, field.default)
 
     def _follow(self, module: Module, call: ast.Call | None, node: ast.expr) -> Given | None:
         """What an expression makes when it is called: a layer, a class, a partial or a local variable."""

@@ -58,7 +58,7 @@ class FactoryUses:
         found: list[Use] = []
         is_value = False
         for reference in [*references.inside, *references.outside]:
-            if reference.cls is not cls or reference.role is Role.ANNOTATION:
+            if reference.cls is not cls or reference.role in (Role.ANNOTATION, Role.BASE):
                 continue
             if reference.role is Role.CONSTRUCTION:
                 arguments = given_arguments(cls, reference.call)
@@ -89,12 +89,23 @@ class FactoryUses:
         holder = self._holder(module, node)
         if holder is None:
             return None
-        owner, name = holder
-        return [
-            Use(owner.module, call, arguments)
-            for call in _calls_of_field(owner, name)
-            if (arguments := given_arguments(cls, call)) is not None
+        calls = [
+            (owner, call) for owner, name in self._passed_on(*holder) for call in _calls_of_field(owner, name)
         ]
+        found = [(owner, call, given_arguments(cls, call)) for owner, call in calls]
+        if any(arguments is None for _, _, arguments in found):
+            return None
+        return [Use(owner.module, call, arguments or {}) for owner, call, arguments in found]
+
+    def _passed_on(self, owner: LinenClass, name: str) -> list[tuple[LinenClass, str]]:
+        """A field, and the fields of other classes that are given it: `Stage(block_cls=self.block_cls)`."""
+        found = [(owner, name)]
+        for holder, field in found:
+            for node in _reads_of_field(holder, field):
+                further = self._holder(holder.module, node)
+                if further is not None and further not in found:
+                    found.append(further)
+        return found
 
     def _holder(self, module: Module, node: ast.expr) -> tuple[LinenClass, str] | None:
         """The class and field that gets a class as an argument: `ResNet(block_cls=Block)`, or by a partial."""
@@ -155,13 +166,15 @@ def _is_closed(cls: LinenClass, field: str, partial: ast.Call) -> bool:
     return not required and any(name in given for name in names[: index + 1])
 
 
-def _calls_of_field(owner: LinenClass, name: str) -> Iterator[ast.Call]:
+def _reads_of_field(owner: LinenClass, name: str) -> Iterator[ast.Attribute]:
     for node in ast.walk(owner.node):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == name
-            and isinstance(node.func.value, ast.Name)
-            and node.func.value.id == "self"
-        ):
+        is_read = isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.value, ast.Name)
+        if is_read and node.value.id == "self":
             yield node
+
+
+def _calls_of_field(owner: LinenClass, name: str) -> Iterator[ast.Call]:
+    for node in _reads_of_field(owner, name):
+        call = owner.module.parents.get(node)
+        if isinstance(call, ast.Call) and call.func is node:
+            yield call

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.dims import Dim, at_least, same
 from nnx_migrate.linen.interpreter import attributes
 from nnx_migrate.linen.interpreter.control import branch, join, join_envs, size_name, static_join
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array
@@ -174,7 +174,7 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
     for env in exits:
         frame.env = join_envs(frame, frame.env, env, statement)
     if frame.foreign:
-        _forget_carried(frame, statement, assigned)
+        _resolve_carried(frame, statement, assigned, (entry, header, back), iterable)
     frame.ended = False
     frame.controls = controls
     if statement.orelse:
@@ -183,22 +183,69 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
         execute(frame, statement.orelse)
 
 
-def _forget_carried(frame: Frame, statement: ast.For | ast.While, assigned: list[str]) -> None:
-    """Sizes that a loop of another module carries are nothing that this constructor could name."""
+def _resolve_carried(
+    frame: Frame,
+    statement: ast.For | ast.While,
+    assigned: list[str],
+    envs: tuple[Env, Env, Env],
+    iterable: Any,
+) -> None:
+    """Sizes that a loop of another module carries: what the last round gives, if there is a round.
+
+    `envs` are the variables before the loop, at the top of a round, and at its end.
+    """
+    entry, header, back = envs
+    found: dict[str, Dim] = {}
+    for name in assigned:
+        for index, label, first, last in _pairs(
+            frame, statement, name, entry, header.get(name, Slot(None)), back
+        ):
+            found[token(label, "p", _phi_number(frame, statement, name, index))] = _after(
+                first, last, _rounds_of(iterable)
+            )
     marker = id(statement)
     numbers = {n for key, n in frame.session.known_numbers.items() if key[0] == "loop" and key[1] == marker}
 
-    def unknown(text: str) -> Dim | None:
+    def resolved(text: str) -> Dim | None:
         match = TOKEN.fullmatch(text)
-        carried = match is not None and match["kind"] == "p" and int(match["id"]) in numbers
-        return Dim.unknown("a size that a loop of another module changes") if carried else None
+        if match is None or match["kind"] != "p" or int(match["id"]) not in numbers:
+            return None
+        dim = found.get(text)
+        if dim is not None and not any(_is_carried(symbol, numbers) for symbol in dim.symbols()):
+            return dim
+        return Dim.unknown("a size that a loop of another module changes")
 
     for name in assigned:
         slot = frame.env.get(name)
         if slot is not None and isinstance(slot.value, Array):
-            dims = tuple(dim.substitute(unknown) for dim in slot.value.shape.dims)
+            dims = tuple(dim.substitute(resolved) for dim in slot.value.shape.dims)
             value = Array(Shape(dims, slot.value.shape.lead), slot.value.dtype, slot.value.weak)
             frame.env[name] = Slot(value, slot.static, slot.maybe_unbound)
+
+
+def _is_carried(text: str, numbers: set[int]) -> bool:
+    match = TOKEN.fullmatch(text)
+    return match is not None and match["kind"] == "p" and int(match["id"]) in numbers
+
+
+def _rounds_of(iterable: Any) -> Dim | None:
+    """How often a loop runs, as far as that is known."""
+    if isinstance(iterable, Iterated) and iterable.kind == "range" and len(iterable.args) == 1:
+        return as_dim(iterable.args[0])
+    if isinstance(iterable, Iterated) and iterable.kind in ("enumerate", "reversed"):
+        return _rounds_of(iterable.args[0])
+    if isinstance(iterable, tuple | list):
+        return Dim.of(len(iterable))
+    return Dim.symbol(f"len({iterable.text})", 0) if isinstance(iterable, Expr) else None
+
+
+def _after(first: Dim, last: Dim, rounds: Dim | None) -> Dim:
+    """A size behind a loop whose every round gives `last`."""
+    if rounds is None or not rounds.known:
+        return Dim.unknown("a size that a loop of another module changes")
+    if at_least(rounds, 1):
+        return last
+    return Dim.opaque("({0} if {2} > 0 else {1})", last, first, rounds)
 
 
 def _round(frame: Frame, statement: ast.For | ast.While, header: Env, bind: Any) -> Env:

@@ -140,11 +140,9 @@ def _chosen(frame: Frame, site: Site, choice: ClassChoice, args: Any, kwargs: An
         found = call_project_class(frame, site, cls, args, kwargs, method)
         if found == result:
             continue
-        visible = frame.session.program.project.resolve_name(
-            cls.name, frame.module.scopes.module, frame.module
-        )
-        same_rank = isinstance(found, Array) and isinstance(result, Array)
-        if not same_rank or frame.foreign or visible != cls.qualified:
+        module = frame.session.instances_of[0].module  # of the class whose constructor tells them apart
+        visible = frame.session.program.project.resolve_name(cls.name, module.scopes.module, module)
+        if not (isinstance(found, Array) and isinstance(result, Array)) or visible != cls.qualified:
             return Unknown(f"the classes that `{choice.field}` may be return different things")
         result = _by_class(f"{choice.field} is {cls.name}", found, result)
     return result

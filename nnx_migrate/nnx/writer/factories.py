@@ -6,6 +6,7 @@ Fields that hold factories are parameters of the constructor and no attributes: 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.factories import Factory, Given
@@ -64,16 +65,13 @@ def given_text(writer: ConstructionWriter, site: Site, cls: LinenClass, field: s
     source = writer.names.module.source
     if given.classes:
         return given.source.field if given.source is not None else source.segment(given.node)
-    analysis = writer.converted(cls).analysis
-    assert analysis is not None
     found: list[list[str]] = []
-    for made in analysis.sites:
-        if any(p.call is factory.value.call for p in made.partials):
-            construction = _complete(writer, factory, given, made)
-            early, _ = construction.split(given.bound)
-            unbound = given.source.bound if given.source is not None else frozenset()
-            texts = [str(a) for a in early if a.origin != "rngs" and a.field not in unbound]
-            found.append([construction.callee, *texts])
+    for made in _made(writer, cls, factory):
+        construction = _complete(writer, factory, given, made)
+        early, _ = construction.split(given.bound)
+        unbound = given.source.bound if given.source is not None else frozenset()
+        texts = [str(a) for a in early if a.origin != "rngs" and a.field not in unbound]
+        found.append([construction.callee, *texts])
     if any(arguments != found[0] for arguments in found):
         detail = f"the layers that `{field}` makes need different arguments"
         raise Refuse("unsupported-layer", detail, site.call)
@@ -93,6 +91,20 @@ def given_text(writer: ConstructionWriter, site: Site, cls: LinenClass, field: s
         writer.partials[given.partial] = [callee, *arguments]
         return source.segment(given.node)
     return f"{source.segment(given.partial.func)}({', '.join([callee, *arguments])})"
+
+
+def _made(writer: ConstructionWriter, cls: LinenClass, factory: Factory) -> Iterator[Site]:
+    """The layers that a class makes with a factory, and those of the submodules that it hands it on to."""
+    analysis = writer.converted(cls).analysis
+    assert analysis is not None
+    for site in analysis.sites:
+        if any(p.call is factory.value.call for p in site.partials):
+            yield site
+        for child in site.classes:
+            for inner in writer.converted(child).factories.values():
+                given = writer.known_factories.given(child, inner.field, cls.module, site.call)
+                if given is not None and given.source is factory and child is not cls:
+                    yield from _made(writer, child, inner)
 
 
 def _check_name(writer: ConstructionWriter, given: Given) -> None:
