@@ -69,8 +69,11 @@ class Site:
     entry: str = ""  # the method by which the interpreter came here
     stored: str = ""  # the local variable or attribute that the code gives it
     attribute: str = ""  # the attribute that holds it in the NNX class
-    parent_site: Site | None = None  # the Sequential that it is written in
-    element: int = 0  # its position there
+    parent_site: Site | None = None  # the module of which it is an argument, constructed in place
+    lent: dict[Site, tuple[str, ...]] = field(default_factory=dict)  # other modules that get it, and where
+    container: ast.AST | None = None  # the local list of modules to which it belongs
+    place: tuple[str, ...] = ()  # where `parent_site`, or an element of `container`, holds it
+    called_by_others: bool = False  # by the module that it was handed to
     foreign: bool = False  # constructed by code outside of the class
 
     def __repr__(self) -> str:
@@ -99,6 +102,11 @@ class Site:
         """
         main = [call for call in self.calls if call.entry == "__call__"]
         return main or self.calls
+
+    @property
+    def is_held(self) -> bool:
+        """Whether another module or a list holds it, so that it needs no attribute of its own."""
+        return self.parent_site is not None or self.container is not None
 
     @property
     def loops(self) -> tuple[Control, ...]:

@@ -57,19 +57,26 @@ def module_name(site: Site) -> str | None:
 def _site_entries(site: Site, linen: str, nnx: Sequence[str]) -> list[Entry]:
     if site.target_name == "Dropout":
         return []
-    return [module([linen], list(nnx), module_name(site))]
+    return [module(linen.split("/"), list(nnx), module_name(site))]
 
 
 # ---- setup -------------------------------------------------------------------------------------------------
 
 
 def _setup_names(analysis: ClassAnalysis) -> dict[Site, tuple[str, list[str]]]:
-    """Linen name and NNX path of each module that an attribute holds."""
+    """Linen name and NNX path of each module that an attribute holds.
+
+    A module that several hold has the path that NNX finds first: attributes are visited in alphabetical order.
+    """
     found: dict[Site, tuple[str, list[str]]] = {}
     for name, slot in analysis.session.attributes.items():
         for linen, path, site in _held(slot.value, name, [name]):
             explicit = _explicit(site)
-            found.setdefault(site, (explicit if explicit is not None else linen, path))
+            first, shortest = found.get(site, (explicit if explicit is not None else linen, path))
+            found[site] = (first, min(path, shortest))
+    for site, (linen, path) in found.items():
+        others = [[*_path(o), *place] for o, place in site.lent.items() if o.method != "setup"]
+        found[site] = (linen, min([path, *others]))
     return found
 
 
@@ -79,9 +86,7 @@ def _held(value: Any, linen: str, path: list[str], depth: int = 0) -> Iterable[t
     if isinstance(value, Instance):
         if value.site.method == "setup":
             yield linen, path, value.site
-            if value.site.target_name == "Sequential":
-                layers = value.site.kwargs.get("layers", value.site.args[0] if value.site.args else ())
-                yield from _held(layers, f"{linen}/layers", [*path, "layers"], depth)
+            yield from _handed_on(value.site, linen, path, depth)
     elif isinstance(value, ModuleList):
         index = "{" + _INDICES[depth] + "}"
         yield from _held(value.element, f"{linen}_{index}", [*path, index], depth + 1)
@@ -91,6 +96,22 @@ def _held(value: Any, linen: str, path: list[str], depth: int = 0) -> Iterable[t
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _held(item, f"{linen}_{key}", [*path, str(key)], depth)
+
+
+def _handed_on(site: Site, linen: str, path: list[str], depth: int) -> Iterable[tuple[str, list[str], Site]]:
+    """The modules that a module of setup gets as arguments: Linen keeps them below it, by its fields.
+
+    It does so for those that setup has not assigned to an attribute before.
+    """
+    given = {**site.kwargs, **dict(zip(_fields(site), site.args, strict=False))}
+    for name, value in given.items():
+        yield from _held(value, f"{linen}/{name}", [*path, name], depth)
+
+
+def _fields(site: Site) -> list[str]:
+    if isinstance(site.target, ClassRef):
+        return [item.name for item in site.target.cls.fields]
+    return ["layers"] if site.target_name == "Sequential" else []
 
 
 def _explicit(site: Site) -> str | None:
@@ -119,8 +140,10 @@ def _compact_entries(sites: Sequence[Site]) -> list[Entry]:
 
 def _path(site: Site) -> list[str]:
     if site.parent_site is not None:
-        return [*_path(site.parent_site), "layers", str(site.element)]
-    return [site.attribute, *("{" + _INDICES[level] + "}" for level in range(len(site.loops)))]
+        return [*_path(site.parent_site), *site.place]
+    indices = ["{" + _INDICES[level] + "}" for level in range(len(site.loops))]
+    own = [site.attribute, *indices, *site.place]
+    return min([own, *([*_path(other), *place] for other, place in site.lent.items())])
 
 
 def _steps(sites: Sequence[Site], depth: int) -> tuple[Step, ...]:

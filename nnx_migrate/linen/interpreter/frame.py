@@ -16,6 +16,7 @@ from nnx_migrate.names.modules import Module
 
 BUDGET_SECONDS = 2.0
 MAX_DEPTH = 24
+_NUMBERS_PER_CLASS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class Session:
     def root(self) -> Session:
         """The analysis of the class whose code is followed first: its inputs are those that sizes name."""
         return self if self.caller is None else self.caller.root
+
+    @property
+    def first_number(self) -> int:
+        """Below it are the numbers of the classes around this one: tokens of different sessions differ."""
+        return _NUMBERS_PER_CLASS * (len(self.instances_of) - 1)
 
     def next_number(self) -> int:
         """A number for a site, loop variable, phi or local."""

@@ -170,7 +170,9 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
     exits = [env for jump, env in frame.jumps if isinstance(jump, ast.Break)]
     frame.jumps = []
     after = {n: s for n, s in back.items() if n not in header}
-    frame.env = {**header, **{n: Slot(s.value, s.static, maybe_unbound=not runs) for n, s in after.items()}}
+    filled = {n: back[n] for n in assigned if n in entry and isinstance(back[n].value, ModuleList)}
+    frame.env = {**header, **filled}
+    frame.env.update({n: Slot(s.value, s.static, maybe_unbound=not runs) for n, s in after.items()})
     for env in exits:
         frame.env = join_envs(frame, frame.env, env, statement)
     if frame.foreign:
@@ -338,11 +340,12 @@ def _next_header(
             continue
         new[name] = _next_slot(frame, statement, name, entry[name], old, end)
     # sizes that turned out not to change take their value from before the loop
-    settled = {}
+    carried: dict[str, tuple[Dim, Dim]] = {}
     for name in assigned:
         if name not in new or not isinstance(back.get(name, Slot(None)).value, Array | Dim | Input):
             continue
-        settled.update(_settled(frame, statement, name, entry[name].value, back[name].value))
+        carried.update(_carried_sizes(frame, statement, name, entry[name].value, back[name].value))
+    settled = _settled(carried)
     if settled:
         new = {n: Slot(substitute(s.value, settled), s.static, s.maybe_unbound) for n, s in new.items()}
     return new, any(not _alike_slots(slot, header[name]) for name, slot in new.items())
@@ -399,8 +402,30 @@ def _next_slot(frame: Frame, statement: ast.AST, name: str, first: Slot, old: Sl
     return Slot(join(frame, start, last, statement, name), old.static and end.static)
 
 
-def _settled(frame: Frame, statement: ast.AST, name: str, first: Any, last: Any) -> dict[str, Dim]:
-    """Carried symbols that keep their value: symbol text -> the size before the loop."""
+def _settled(carried: dict[str, tuple[Dim, Dim]]) -> dict[str, Dim]:
+    """Carried symbols that keep their value: symbol text -> the size before the loop.
+
+    If a round that starts with these sizes ends with them, they never change: the largest such set is found.
+    """
+    found = {symbol: before for symbol, (before, _) in carried.items()}
+    while True:
+        ends = {symbol: carried[symbol][1] for symbol in found}
+        changing = [
+            symbol
+            for symbol, before in found.items()
+            if not same(ends[symbol], Dim.symbol(symbol))
+            and not same(ends[symbol].substitute(found.get), before)
+        ]
+        if not changing:
+            return found
+        for symbol in changing:
+            del found[symbol]
+
+
+def _carried_sizes(
+    frame: Frame, statement: ast.AST, name: str, first: Any, last: Any
+) -> dict[str, tuple[Dim, Dim]]:
+    """The symbols of a variable, with its sizes before the loop and at the end of a round."""
     if isinstance(first, Input):
         first = input_array(frame.session, first)
     if isinstance(last, Input):
@@ -414,13 +439,10 @@ def _settled(frame: Frame, statement: ast.AST, name: str, first: Any, last: Any)
         names = {0: name}
     else:
         return {}
-    found: dict[str, Dim] = {}
-    for index, before, after in pairs:
-        symbol = token(names[index], "p", _phi_number(frame, statement, name, index))
-        # By induction: a round that starts with the size from before the loop ends with it.
-        if same(after, Dim.symbol(symbol)) or same(substitute(after, {symbol: before}), before):
-            found[symbol] = before
-    return found
+    return {
+        token(names[index], "p", _phi_number(frame, statement, name, index)): (before, after)
+        for index, before, after in pairs
+    }
 
 
 def substitute(value: Any, replacements: dict[str, Dim]) -> Any:
@@ -494,7 +516,7 @@ def element(frame: Frame, iterable: Any, target: ast.expr | None, static: bool, 
     """What stands for every element of an iterable; loop variables of static iterables become symbols."""
     if isinstance(iterable, Iterated):
         return _iterated(frame, iterable, target, static, node)
-    if isinstance(iterable, ModuleList):
+    if isinstance(iterable, ModuleList | ManyOf):
         return iterable.element
     if isinstance(iterable, VariableValue):
         iterable = iterable.value

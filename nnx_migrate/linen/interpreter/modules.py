@@ -9,7 +9,7 @@ from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.expressions import evaluate, static_or_unknown
-from nnx_migrate.linen.interpreter.frame import Frame, Slot
+from nnx_migrate.linen.interpreter.frame import Frame, Session, Slot
 from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
 from nnx_migrate.linen.interpreter.ranks import learn_from_call, may_learn
 from nnx_migrate.linen.interpreter.static import is_static
@@ -97,7 +97,37 @@ def _site(frame: Frame, node: ast.Call, target: Any, partials: Any, args: Any, k
     elif site.target != target:
         raise Refuse("unknown-module", "one expression constructs different kinds of modules", node)
     site.args, site.kwargs, site.controls = args, kwargs, frame.controls
+    _hand_over(site)
     return site
+
+
+def _hand_over(site: Site) -> None:
+    """Modules that are arguments of another one: constructed in place, they are known by its fields."""
+    if site.partials or any(isinstance(a, ast.Starred) for a in site.call.args):
+        return
+    given: list[tuple[str, ast.expr, Any]] = []
+    if isinstance(site.target, ClassRef):
+        names = [item.name for item in site.target.cls.fields]
+        given += zip(names, site.call.args, site.args, strict=False)
+        given += [(k.arg, k.value, site.kwargs.get(k.arg)) for k in site.call.keywords if k.arg]
+        for name, node, value in given:
+            _give(site, (name,), node, value)
+    elif site.target == Layer("Sequential"):
+        value = site.kwargs.get("layers", site.args[0] if site.args else ())
+        (node, *_) = [*(k.value for k in site.call.keywords if k.arg == "layers"), *site.call.args, None]
+        if isinstance(node, ast.List | ast.Tuple) and isinstance(value, list | tuple):
+            if not any(isinstance(item, ast.Starred) for item in node.elts):
+                for index, (item, inner) in enumerate(zip(node.elts, value, strict=True)):
+                    _give(site, ("layers", str(index)), item, inner)
+
+
+def _give(site: Site, place: tuple[str, ...], node: ast.expr, value: Any) -> None:
+    if not isinstance(value, Instance):
+        return
+    if value.site.call is node and value.site.controls == site.controls:
+        value.site.parent_site, value.site.place = site, place
+    else:
+        value.site.lent[site] = place
 
 
 # ---- calls -------------------------------------------------------------------------------------------------
@@ -115,6 +145,7 @@ def call_instance(
     code.
     """
     site = instance.site
+    _record_inner(frame.session, site, args, kwargs, method)
     if frame.session.recording:
         call = LayerCall(node, args, dict(kwargs), method, frame.method, frame.context, frame.session.entry)
         site.calls = [
@@ -130,6 +161,21 @@ def call_instance(
     if isinstance(site.target, ClassChoice):
         return _chosen(frame, site, site.target, args, kwargs, method)
     return Unknown(f"the result of `{site.target_name}` isn't known")
+
+
+def _record_inner(session: Session, site: Site, args: Any, kwargs: Any, method: str) -> None:
+    """Record a call that the module to which a submodule was handed makes."""
+    owner = inner = session
+    while owner.facts.sites.get((site.context, site.call)) is not site:
+        if owner.caller is None:
+            return
+        owner, inner = owner.caller, owner
+    if owner is not session and owner.recording:
+        from nnx_migrate.linen.interpreter.summaries import without_inner
+
+        given = without_inner(args, inner.first_number), without_inner(dict(kwargs), inner.first_number)
+        site.calls.append(LayerCall(None, *given, method, entry=owner.entry))
+        site.called_by_others = True
 
 
 def _chosen(frame: Frame, site: Site, choice: ClassChoice, args: Any, kwargs: Any, method: str) -> Any:

@@ -20,7 +20,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, input_array
 from nnx_migrate.linen.interpreter.expressions import binary, evaluate, same_shapes, truth
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.initialisation import after_init, only_initially
-from nnx_migrate.linen.interpreter.loops import for_loop, while_loop
+from nnx_migrate.linen.interpreter.loops import ManyOf, for_loop, while_loop
 from nnx_migrate.linen.interpreter.ranks import rank_needed, ranks_required
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
@@ -276,6 +276,8 @@ def _items(frame: Frame, value: Any, count: int, starred: int | None) -> list[An
         return [attributes.seen(frame, Input((*value.path, i))) for i in range(count)]
     if isinstance(value, Expr) and starred is None:
         return [Expr(f"{value.text}[{i}]") for i in range(count)]
+    if isinstance(value, ManyOf) and starred is None:
+        return [value.element] * count
     if isinstance(value, ModuleList):
         return [value.element] * count if starred is None else [Unknown("modules")] * count
     reason = value.reason if isinstance(value, Unknown) else "a value that can't be unpacked"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.frame import Frame, Session
 from nnx_migrate.linen.interpreter.functions import call_method
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.values import Expr, Instance, ModuleList
 
 _MAX_NESTING = 12
 
@@ -30,13 +33,25 @@ def run_class(
         session.instances_of
     ) > _MAX_NESTING:
         return Unknown(f"`{cls.name}` contains itself")
-    key = _key(cls, fields, method, args, kwargs)
+    key = _key(cls, fields, method, args, kwargs) if not _hold_modules(fields, args, kwargs) else None
     if key is not None and key in session.results:
         return session.results[key]
     result = _run(session, cls, fields, method, args, kwargs, learns)
     if key is not None:
         session.results[key] = result
     return result
+
+
+def _hold_modules(*values: Any) -> bool:
+    """Whether modules are handed on: what is called with which sizes has to be recorded each time."""
+    for value in values:
+        if isinstance(value, dict):
+            value = tuple(value.values())
+        if isinstance(value, tuple | list) and _hold_modules(*value):
+            return True
+        if isinstance(value, Instance | ModuleList):
+            return True
+    return False
 
 
 def _key(cls: LinenClass, fields: Any, method: str, args: Any, kwargs: Any) -> Any:
@@ -64,6 +79,7 @@ def _run(
     inner = Session(session.program, cls, deadline=session.deadline, results=session.results, recording=False)
     inner.caller, inner.may_learn = session, learns
     inner.instances_of = (*session.instances_of, cls)
+    inner.numbers = inner.first_number
     frame = Frame(inner, cls.module, {}, owner=cls, foreign=True)
     for item in cls.fields:
         inner.fields[item.name] = (
@@ -76,8 +92,33 @@ def _run(
         found = cls.method(method)
         if found is None:
             return Unknown(f"`{cls.name}` has no method `{method}`")
-        return call_method(frame, found, args, kwargs, None)
+        return without_inner(call_method(frame, found, args, kwargs, None), inner.first_number)
     except Refuse as refusal:
         if refusal.reason == "budget":
             raise
         return Unknown(f"`{cls.name}`: {refusal.detail}")
+
+
+def without_inner(value: Any, first: int) -> Any:
+    """A value as the class around may see it: without sizes that only the inner one can name.
+
+    `first` is the least number of the inner class's tokens (loop variables, sizes that control flow changes).
+    """
+    if isinstance(value, Dim):
+        inner = value.known and _names_inner(value.text(), first)
+        return Dim.unknown("a size that a loop or condition of another module decides") if inner else value
+    if isinstance(value, Shape):
+        return Shape(tuple(without_inner(dim, first) for dim in value.dims), value.lead)
+    if isinstance(value, Array):
+        return value.with_shape(without_inner(value.shape, first))
+    if isinstance(value, Expr) and _names_inner(value.text, first):
+        return Unknown("a value that only another module knows")
+    if isinstance(value, tuple | list):
+        return type(value)(without_inner(item, first) for item in value)
+    if isinstance(value, dict):
+        return {key: without_inner(item, first) for key, item in value.items()}
+    return value
+
+
+def _names_inner(text: str, first: int) -> bool:
+    return any(m["kind"] in "lps" and int(m["id"]) >= first for m in TOKEN.finditer(text))

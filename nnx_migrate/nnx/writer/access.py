@@ -28,7 +28,8 @@ class LoopAccess:
         self.elements: dict[tuple[ast.AST, str], str] = {}
         self.reads = editor.remaining_reads(body)
         self.used = {n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name)}
-        sites = [s for s in editor.sites.values() if s.loops and s.method == editor.method.name]
+        sites = [s for s in editor.sites.values() if s.loops and not s.is_held]
+        sites = [s for s in sites if s.method == editor.method.name]
         for loop in (n for s in body for n in ast.walk(s) if isinstance(n, ast.For)):
             lists = [(s, k) for s in sites for k, c in enumerate(s.loops) if c.node is loop]
             if lists:

@@ -19,10 +19,18 @@ from nnx_migrate.nnx.layers import LAYERS, Refusal, rewritten_arguments, write_c
 from nnx_migrate.nnx.writer.access import LoopAccess
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.factories import given_flags
+from nnx_migrate.nnx.writer.local_lists import LocalList
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.residual import assigned_names
 from nnx_migrate.nnx.writer.state_edits import StateEditor
-from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line, replacements, rewritten
+from nnx_migrate.nnx.writer.text import (
+    call_text,
+    line_limit,
+    one_line,
+    replacements,
+    rewritten,
+    without_double_gaps,
+)
 from nnx_migrate.sources.text import Edit
 
 _Record = TypeVar("_Record")
@@ -32,7 +40,12 @@ class BodyEditor:
     """Edits one method of the class."""
 
     def __init__(
-        self, analysis: ClassAnalysis, names: FileNames, writer: ConstructionWriter, method: Method
+        self,
+        analysis: ClassAnalysis,
+        names: FileNames,
+        writer: ConstructionWriter,
+        method: Method,
+        lists: Sequence[LocalList] = (),
     ) -> None:
         self.analysis, self.names, self.writer, self.method = analysis, names, writer, method
         self.source = names.module.source
@@ -46,7 +59,8 @@ class BodyEditor:
             v.attribute for v in analysis.variables if v.entry == "setup" and not v.is_reference
         }
         self.deleted: set[ast.stmt] = set()
-        self.aliases: dict[str, Site | VariableSite] = {}
+        self.aliases: dict[str, Site | VariableSite | LocalList] = {made.name: made for made in lists}
+        self.lists = lists
         self.loops: LoopAccess | None = None
 
     def edits(self) -> list[Edit]:
@@ -54,12 +68,16 @@ class BodyEditor:
         body = self.method.node.body
         self._find_aliases(body)
         self.deleted.update(self.state.definitions(body))
+        self.deleted.update(s for made in self.lists for s in (made.definition, made.fill))
         self._find_dead(body)
+        for loop in (made.creating for made in self.lists):
+            if isinstance(loop, ast.For) and all(s in self.deleted for s in loop.body):
+                self.deleted.add(loop)
         self.loops = LoopAccess(self, body)
         edits: list[Edit] = []
         for statement in body:
             edits += self.statement(statement)
-        return edits
+        return without_double_gaps(self.source, edits)
 
     # ---- what is replaced -------------------------------------------------------------------------------
 
@@ -87,6 +105,8 @@ class BodyEditor:
             alias = self.aliases[node.id]
             if isinstance(alias, VariableSite):
                 return f"self.{alias.attribute}[...]"
+            if isinstance(alias, LocalList):
+                return f"self.{alias.attribute}"
             return self.access(alias)
         if isinstance(node, ast.Name | ast.Attribute):
             if self.loops is not None and node in self.loops.headers:

@@ -18,6 +18,7 @@ from nnx_migrate.linen.values import ClassChoice, ClassRef, Layer, Partial
 from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
 from nnx_migrate.nnx.writer.factories import check_plain, given_text, late_arguments, own_partial
+from nnx_migrate.nnx.writer.handed import check_handed, check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
@@ -67,10 +68,12 @@ class ConstructionWriter:
         return found[0]
 
     def element(self, node: ast.AST, context: Context) -> str | None:
-        """The construction of a module that is written inside of another one's arguments."""
+        """The construction of a module that is an argument of another one, or an element of a list."""
         site = self.analysis.facts.sites.get((context, node))
-        if site is None or site.parent_site is None:
+        if site is None or not site.is_held:
             return None
+        if is_in_sequence(site):
+            check_plain_call(self, site)
         callee, arguments = self.parts(site)
         return f"{callee}({', '.join(arguments)})"
 
@@ -112,6 +115,7 @@ class ConstructionWriter:
                 segment=lambda node: placeholder(node) or self.renderer.text(node, site.context),
                 judge=judge,
                 helper=self.names.helper if factory is None else str,
+                keep_flag=is_in_sequence(site),
                 methods=methods,
                 call=calls[0] if len(calls) == 1 else None,
             )
@@ -207,6 +211,7 @@ class ConstructionWriter:
             factory = given.get(name)
             if factory is not None:
                 return factory
+            check_handed(self, site, node)
             return self.renderer.text(node, site.context)
 
         fields = [*conversion.parameters, *("" for _ in args)]

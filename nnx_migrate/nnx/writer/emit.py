@@ -50,14 +50,22 @@ class Emitter:
                 f"{indent}{part}" if i == 0 else part
                 for i, part in enumerate(f"{name(line.text)}{line.comment}".split("\n"))
             ]
-        arguments = [name(a) for a in line.arguments]
         prefix, closing = name(line.text), line.closing
-        text = call_text(line.callee, arguments, indent, prefix, self.limit, closing)
-        if closing and "\n" in text:  # the call is itself an argument: it moves to a line of its own
+        text = self._call(line, indent, prefix, closing)
+        if (
+            closing and "\n" in text and not line.is_list
+        ):  # the call is itself an argument: it moves to a line of its own
             inner = indent + self.unit
-            text = call_text(line.callee, arguments, inner, "", self.limit)
+            text = self._call(line, inner)
             return f"{indent}{prefix}\n{inner}{text}\n{indent}{closing}".split("\n")
         return f"{indent}{prefix}{text}{closing}".split("\n")
+
+    def _call(self, line: Line, indent: str, prefix: str = "", closing: str = "") -> str:
+        arguments = [self.allocator.text(a) for a in line.arguments]
+        if not line.is_list:
+            return call_text(line.callee, arguments, indent, prefix, self.limit, closing)
+        text = call_text(line.callee, arguments, indent, prefix, self.limit, f"[]{closing}")
+        return f"{line.callee}([{text[len(line.callee) + 1 : -1]}])"
 
     def _block(self, block: Block, indent: str) -> list[str]:
         body = self.lines(block.body, indent + self.unit)
@@ -88,9 +96,7 @@ class Emitter:
         if not (isinstance(only, Line) and only.callee and only.text == f"{attribute}.append("):
             return None
         inner = indent + self.unit
-        element = call_text(
-            only.callee, [self.allocator.text(a) for a in only.arguments], inner, "", self.limit
-        )
+        element = self._call(only, inner)
         header = _without_unused(self.allocator.text(following.header), [element]).removesuffix(":")
         opening = f"{indent}{node.text}{node.callee}("
         short = f"{opening}[{element} {header}])"

@@ -20,6 +20,7 @@ from nnx_migrate.nnx.writer.construction import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor import Parameter, field_assignments, field_parameters, signature
 from nnx_migrate.nnx.writer.emit import Emitter
 from nnx_migrate.nnx.writer.inheritance import Inheritance
+from nnx_migrate.nnx.writer.local_lists import LocalList, find_local_lists
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import RESERVED, Names, name_sites
 from nnx_migrate.nnx.writer.render import InitRenderer
@@ -64,6 +65,7 @@ class ClassWriter:
         self.converted, self.factories = converted, factories.of(analysis.cls)
         self.inheritance: Inheritance | None = None
         self.carried: set[str] = set()
+        self.lists: dict[str, list[LocalList]] = {}
 
     def write(self) -> WrittenClass:
         """All edits of the class."""
@@ -77,7 +79,8 @@ class ClassWriter:
         nodes = self._nodes()
         for method in self._own_methods():
             edits += self._decorators(method)
-            edits += BodyEditor(self.analysis, self.names, self.constructions, method).edits()
+            lists = self.lists.get(method.name, []) if method.owner is self.cls else []
+            edits += BodyEditor(self.analysis, self.names, self.constructions, method, lists).edits()
             edits += self._signature_edits(method)
         written = WrittenClass()
         for site in self.analysis.sites:
@@ -159,10 +162,19 @@ class ClassWriter:
         setup_sites = [s for s in self.analysis.sites if s.method == "setup"]
         for site in setup_sites:
             site.attribute = site.attribute or site.stored or "?"
-        name_sites(self.analysis, names)
+        compact = [m for m in self.analysis.methods if self._sites_of(m)]
+        self.lists = {m.name: find_local_lists(self.analysis, m) for m in compact}
+        name_sites(self.analysis, names, [made for found in self.lists.values() for made in found])
 
-    def _access(self, value: Instance) -> str:
-        return f"self.{value.site.attribute}"
+    def _access(self, value: Instance) -> str | None:
+        """How the constructor reads a module; None where it has the same local variable as setup."""
+        site = value.site
+        if site.loops:
+            raise Refuse("shared-module", "a module that a loop creates is given to another one", site.call)
+        attributes = self.analysis.session.attributes
+        if site.method == "setup" and getattr(attributes.get(site.attribute), "value", None) != value:
+            return None
+        return f"self.{site.attribute}"
 
     # ---- parts ------------------------------------------------------------------------------------------
 
@@ -181,7 +193,8 @@ class ClassWriter:
         if len(compact) > 1:
             raise Refuse("unsupported-syntax", "several methods create modules", self.cls.node)
         for method in compact:
-            residual = Residual(self.analysis, self.renderer, self.constructions)
+            lists = self.lists.get(method.name, [])
+            residual = Residual(self.analysis, self.renderer, self.constructions, lists=lists)
             nodes += residual.build(method.node.body, self._sites_of(method))
         return nodes
 

@@ -6,12 +6,14 @@ import ast
 import keyword
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
-from nnx_migrate.linen.values import Instance, Layer
+from nnx_migrate.linen.values import Instance
 from nnx_migrate.nnx.module_names import name_parts
+from nnx_migrate.nnx.writer.local_lists import LocalList
 
 _SHORT = {
     "MultiHeadDotProductAttention": "attention",
@@ -97,24 +99,13 @@ class Names:
         return name
 
 
-def find_elements(analysis: ClassAnalysis) -> None:
-    """Note which modules are written as elements of an `nn.Sequential`: these stay there."""
-    for parent in analysis.sites:
-        if parent.target_name != "Sequential" or not isinstance(parent.target, Layer):
-            continue
-        arguments = [*parent.call.args, *(k.value for k in parent.call.keywords if k.arg == "layers")]
-        for display in arguments[:1]:
-            elements = display.elts if isinstance(display, ast.List | ast.Tuple) else []
-            for index, element in enumerate(elements):
-                site = analysis.facts.sites.get((parent.context, element))
-                if site is not None and site.controls == parent.controls:
-                    site.parent_site, site.element = parent, index
-
-
-def name_sites(analysis: ClassAnalysis, names: Names) -> None:
+def name_sites(analysis: ClassAnalysis, names: Names, lists: Iterable[LocalList] = ()) -> None:
     """Give every site of the class its attribute (those of setup have one by assignment)."""
-    find_elements(analysis)
-    sites = [s for s in analysis.sites if not s.attribute and s.parent_site is None]
+    for made in lists:
+        made.attribute = names.fresh(made.name)
+        for site in made.sites:
+            site.attribute = made.attribute
+    sites = [s for s in analysis.sites if not s.attribute and not s.is_held]
     kinds = Counter(s.target_name for s in sites if not _own_name(s))
     seen: Counter[str] = Counter()
     for site in sites:

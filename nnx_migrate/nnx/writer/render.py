@@ -34,7 +34,9 @@ _VALUES = (
 class InitRenderer:
     """Writes expressions for `__init__`; `needed` collects the local variables that they read."""
 
-    def __init__(self, analysis: ClassAnalysis, names: FileNames, access: Callable[[Any], str]) -> None:
+    def __init__(
+        self, analysis: ClassAnalysis, names: FileNames, access: Callable[[Any], str | None]
+    ) -> None:
         self.analysis, self.names, self.access = analysis, names, access
         self.needed: set[str] = set()
         self.substitutes: dict[str, str] = {}

@@ -22,6 +22,7 @@ from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
+from nnx_migrate.nnx.writer.local_lists import LocalList
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.text import unwrapped
 from nnx_migrate.nnx.writer.variables import variable_parts
@@ -36,15 +37,15 @@ class Line:
     arguments: list[str] = field(default_factory=list)
     closing: str = ""
     comment: str = ""
+    is_list: bool = False  # `callee([arguments])`
 
     @property
     def full(self) -> str:
         """Everything on one line, tokens and all."""
-        return (
-            f"{self.text}{self.callee}({', '.join(self.arguments)}){self.closing}"
-            if self.callee
-            else self.text
-        )
+        if not self.callee:
+            return self.text
+        opening, closing = ("([", "])") if self.is_list else ("(", ")")
+        return f"{self.text}{self.callee}{opening}{', '.join(self.arguments)}{closing}{self.closing}"
 
 
 @dataclass
@@ -77,18 +78,18 @@ class Residual:
         renderer: InitRenderer,
         writer: ConstructionWriter,
         context: Context = (),
+        lists: Sequence[LocalList] = (),
     ) -> None:
         self.analysis, self.renderer, self.writer, self.context = analysis, renderer, writer, context
         self.phis: set[int] = set()
         self.sites: dict[int, list[Site | VariableSite]] = {}
         self.emitted_loops: set[int] = set()
+        self.lists = lists
 
     def build(self, body: Sequence[ast.stmt], sites: Sequence[Site | VariableSite]) -> list[Node]:
         """The nodes for a method body. Repeated until no further local or size turns out to be needed."""
         self.sites = {}
-        for site in sites:
-            if isinstance(site, Site) and site.parent_site is not None:
-                continue  # created where it is written: inside of another one
+        for site in (s for s in sites if not (isinstance(s, Site) and s.is_held)):
             statement = self._statement(site)
             self.sites.setdefault(id(statement), []).append(site)
         while True:
@@ -151,6 +152,9 @@ class Residual:
 
     def _own(self, statement: ast.stmt) -> list[Node]:
         """A simple statement: its constructions, then the assignment itself if a local is needed."""
+        filled = next((item for item in self.lists if statement in (item.definition, item.fill)), None)
+        if filled is not None:
+            return self._filling(filled, statement)
         nodes = self._created(statement)
         names = assigned_names(statement)
         value = getattr(statement, "value", None)
@@ -161,6 +165,33 @@ class Residual:
         elif names & self.renderer.needed and self._is_static(statement):
             nodes.append(Line(self.renderer.text(statement, self.context), comment=self._comment(statement)))
         return nodes
+
+    def _filling(self, made: LocalList, statement: ast.stmt) -> list[Node]:
+        """The attribute for a local list of modules, or the line that adds an element to it."""
+        nnx = self.renderer.names.nnx()
+        empty = Line(f"self.{made.attribute} = ", f"{nnx}.List", [])
+        if statement is made.definition and statement is not made.fill:
+            return [empty]
+        element = made.element
+        line = Line(f"self.{made.attribute}.append(", f"{nnx}.List", [], ")", is_list=True)
+        if isinstance(element, ast.List | ast.Tuple):
+            line.arguments = [self._element(item) for item in element.elts]
+        else:
+            line.is_list = False
+            line.callee, line.arguments = self.writer.parts(made.sites[0])
+        if not isinstance(made.creating, ast.ListComp):
+            return [line]
+        before, after = self._loop_sizes(made.creating)
+        (generator,) = made.creating.generators
+        header = self._loop_header(generator.target, generator.iter)
+        return [*before, empty, Block(header, [line, *after], is_loop=True)]
+
+    def _element(self, node: ast.expr) -> str:
+        """An element of a list of modules; lists in it are lists of NNX, too."""
+        if isinstance(node, ast.List | ast.Tuple):
+            items = ", ".join(self._element(item) for item in node.elts)
+            return f"{self.renderer.names.nnx()}.List([{items}])"
+        return self.renderer.text(node, self.context)
 
     def _is_static(self, statement: ast.stmt) -> bool:
         """Whether the constructor can execute the statement as it stands."""
@@ -392,14 +423,27 @@ class Residual:
 
     def _phis_at(self, node: ast.AST) -> list[Phi]:
         phis = self.analysis.facts.phis
-        return [phis[n] for n in sorted(self.phis) if n in phis and phis[n].node is node]
+        moved = {loop: made.creating for made in self.lists for loop in made.running}
+        found = [phis[n] for n in sorted(self.phis) if n in phis]
+        return [phi for phi in found if moved.get(phi.node, phi.node) is node]  # type: ignore[call-overload]
 
     def _assign(self, phi: Phi, which: int) -> Assign:
         return Assign(phi.token, self.renderer.dim(phi.sources[which], phi.node))
 
     def _loop_sizes(self, node: ast.AST) -> tuple[list[Node], list[Node]]:
         phis = self._phis_at(node)
+        for phi in phis:
+            if phi.node is not node:
+                self._check_moved(phi, phis)
         return [self._assign(p, 0) for p in phis], [self._assign(p, 1) for p in phis]
+
+    def _check_moved(self, phi: Phi, others: Sequence[Phi]) -> None:
+        """Refuse sizes of a loop over modules that the loop which creates them can't know."""
+        first, last = (set(TOKEN.finditer(self.renderer.dim(d, phi.node))) for d in phi.sources)
+        known = {other.token for other in others}
+        early = all(m["kind"] == "a" for m in first)
+        if not early or not all(m["kind"] == "a" or m.group() in known for m in last):
+            raise Refuse("unknown-size", f"a loop changes the size `{phi.name}`", phi.node)
 
 
 def _assigned_phis(nodes: Sequence[Node]) -> set[int]:

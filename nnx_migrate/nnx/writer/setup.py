@@ -14,7 +14,7 @@ from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
-from nnx_migrate.nnx.writer.text import call_text, indentation, replacements
+from nnx_migrate.nnx.writer.text import call_text, indentation, one_line, replacements
 from nnx_migrate.nnx.writer.variables import variable_parts
 
 
@@ -145,6 +145,8 @@ class SetupWriter:
             variable = self.variables.get(node)
             if variable is not None:
                 return self._variable(variable)
+        if isinstance(node, ast.List | ast.Tuple) and self._is_inner_list(node):
+            return self._inner_list(node)
         if isinstance(node, ast.Assign) and node.value in self.loop_sizes:
             return self._explicit_loop(node)
         if isinstance(node, ast.For) and node in self.loop_sizes:
@@ -157,6 +159,26 @@ class SetupWriter:
         if isinstance(node, ast.Name | ast.Attribute):
             return self.names.replacement(node)
         return None
+
+    def _is_inner_list(self, node: ast.List | ast.Tuple) -> bool:
+        """Whether modules are listed as an element of another list."""
+        parent = self.names.module.parents.get(node)
+        is_element = isinstance(parent, ast.List | ast.Tuple | ast.ListComp) or (
+            isinstance(parent, ast.Call)
+            and isinstance(parent.func, ast.Attribute)
+            and parent.func.attr == "append"
+        )
+        return is_element and any(item in self.sites for item in node.elts)
+
+    def _inner_list(self, node: ast.List | ast.Tuple) -> str:
+        """The list of an element, as an `nnx.List`."""
+        indent = indentation(self.source, node.lineno)
+        start, _ = self.source.span(node)
+        prefix = self.source.text[self.source.line_start(node.lineno) : start].strip()
+        callee = f"{self.names.nnx()}.List"
+        items = [one_line(self._inner(item)) for item in node.elts]
+        text = call_text(callee, items, indent, prefix, self.limit, "[])")
+        return f"{callee}([{text[len(callee) + 1 : -1]}])"
 
     def _construction(self, node: ast.Call, site: Site) -> str:
         return self._wrapped(node, *self.writer.parts(site))

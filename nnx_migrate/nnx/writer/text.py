@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Callable
 
-from nnx_migrate.sources.text import SourceText
+from nnx_migrate.sources.text import Edit, SourceText
 
 Replace = Callable[[ast.AST], str | None]
 
@@ -76,8 +76,41 @@ def call_text(
     joined = ", ".join(arguments)
     if "\n" not in joined and len(inner) + len(joined) <= limit:
         return f"{callee}(\n{inner}{joined}\n{indent})"
-    body = "".join(f"{inner}{argument},\n" for argument in arguments)
+    body = "".join(f"{inner}{folded(argument, inner, limit)},\n" for argument in arguments)
     return f"{callee}(\n{body}{indent})"
+
+
+def folded(text: str, indent: str, limit: int) -> str:
+    """An argument that is a call, broken in the same way where its line would be longer than `limit`."""
+    if "\n" in text or len(indent) + len(text) + 1 <= limit:
+        return text
+    name = re.match(r"\w+=(?!=)", text)
+    start = name.end() if name else 0
+    try:
+        call = ast.parse(text[start:], mode="eval").body
+    except (SyntaxError, ValueError):
+        return text
+    if not isinstance(call, ast.Call) or not text.isascii():
+        return text
+    parts = [*call.args, *call.keywords]
+    arguments = [text[start + p.col_offset : start + (p.end_col_offset or 0)] for p in parts]
+    callee = text[start : start + (call.func.end_col_offset or 0)]
+    return text[:start] + call_text(callee, arguments, indent, text[:start], limit, ",")
+
+
+def without_double_gaps(source: SourceText, edits: list[Edit]) -> list[Edit]:
+    """Edits that remove whole lines between two blank ones remove one of these, too."""
+    text = source.text
+    starts = {edit.end: edit.start for edit in edits if not edit.new and edit.end > edit.start}
+    result: list[Edit] = []
+    for edit in edits:
+        start, end = edit.start, text.find("\n", edit.end) + 1
+        while start in starts:
+            start = starts[start]
+        gap = text[edit.end : end].isspace() and text[:start].endswith("\n\n")
+        whole = edit.end in starts and text[edit.end - 1 : edit.end] == "\n"
+        result.append(Edit(edit.start, end, "") if gap and whole else edit)
+    return result
 
 
 def line_limit(source: SourceText) -> int:

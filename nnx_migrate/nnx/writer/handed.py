@@ -1,0 +1,66 @@
+"""Modules that are arguments of other modules: `Residual(PreNorm(Attention(dim)))`.
+
+Whoever gets such a module calls it as its class tells, so only modules whose NNX call is the Linen call can be
+handed on.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Site
+from nnx_migrate.linen.values import Instance, Layer
+from nnx_migrate.nnx.layers import LAYERS
+from nnx_migrate.nnx.writer.factories import given_flags
+from nnx_migrate.nnx.writer.naming import holds_modules
+
+if TYPE_CHECKING:
+    from nnx_migrate.nnx.writer.construction import ConstructionWriter
+
+
+def check_handed(writer: ConstructionWriter, site: Site, node: ast.expr) -> None:
+    """Refuse an argument of `site` that hands over modules in a way that can't be followed."""
+    facts = writer.analysis.facts
+    for inner in ast.walk(node):
+        made = facts.sites.get((site.context, inner))
+        if made is not None and made.parent_site is None:
+            detail = f"`{site.target_name}` gets modules in an expression that can't be followed"
+            raise Refuse("unknown-module", detail, node)
+    value = facts.values.get((site.context, node))
+    if isinstance(value, Instance):
+        check_plain_call(writer, value.site)
+    elif holds_modules(value):
+        raise Refuse("unknown-module", f"`{site.target_name}` gets a list of modules", node)
+
+
+def is_in_sequence(site: Site) -> bool:
+    """Whether a module is written as an element of `nn.Sequential`, which calls it with one argument."""
+    return site.parent_site is not None and site.parent_site.target == Layer("Sequential")
+
+
+def check_plain_call(writer: ConstructionWriter, site: Site) -> None:
+    """Refuse a module that others call if NNX's call differs from Linen's.
+
+    In a sequence a mode flag stays an argument of the constructor; elsewhere the call has to give it.
+    """
+    if isinstance(site.target, Layer):
+        differs = _layer_differs(writer, site)
+    else:
+        differs = bool(given_flags(writer, site))
+    if differs:
+        detail = f"`{site.target_name}`, which NNX calls in another way, is called by another module"
+        raise Refuse("unknown-call", detail, site.call)
+
+
+def _layer_differs(writer: ConstructionWriter, site: Site) -> bool:
+    spec = LAYERS.get(f"flax.linen.{site.target_name}")
+    if spec is None:
+        return True
+    if spec.call.flag is not None:
+        _, bound = writer.bound(site)
+        return not is_in_sequence(site) or spec.call.flag not in bound.values
+    renamed = {*spec.call.keywords, *spec.call.convert}
+    by_position = max((len(call.args) for call in site.calls), default=1)
+    return by_position > spec.call.nnx_positional or any(renamed & call.kwargs.keys() for call in site.calls)
