@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.values import ClassChoice, ClassRef, FieldModule, Instance, Maybe, ModuleList
@@ -40,6 +40,8 @@ def class_map(analysis: ClassAnalysis) -> ClassMap:
     stored = _setup_names(analysis)
     compact = [s for s in analysis.sites if s not in stored]
     for site, (linen, nnx) in stored.items():
+        if "/" in linen and _is_named_by_field(site):
+            continue
         entries += _site_entries(site, linen, nnx)
     entries += _compact_entries(compact)
     return ClassMap(tuple(entries))
@@ -106,6 +108,16 @@ def _handed_on(site: Site, linen: str, path: list[str], depth: int) -> Iterable[
     given = {**site.kwargs, **dict(zip(_fields(site), site.args, strict=False))}
     for name, value in given.items():
         yield from _held(value, f"{linen}/{name}", [*path, name], depth)
+
+
+def _is_named_by_field(site: Site) -> bool:
+    """Whether the class that got the module as a field has an entry for it."""
+    holders = dict(site.lent) if site.parent_site is None else {site.parent_site: site.place}
+    for target, place in ((holder.target, place) for holder, place in holders.items()):
+        item = target.cls.field(place[0]) if isinstance(target, ClassRef) else None
+        if item is not None and isinstance(target, ClassRef):
+            return isinstance(field_symbol(target.cls, item), FieldModule)
+    return False
 
 
 def _fields(site: Site) -> list[str]:

@@ -84,8 +84,7 @@ def expand(
     result is complete and fits.
     """
     expander = _Expander(parameter_map, linen, nnx, class_of)
-    # a module that another one holds may be named by the classes of both
-    pairs = list(dict.fromkeys(expander.module(root_class, (), ())))
+    pairs = expander.module(root_class, (), ())
     problems = [*expander.problems, *find_problems(pairs, linen, nnx)]
     if problems:
         raise MapError(problems)

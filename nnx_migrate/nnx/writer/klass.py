@@ -23,8 +23,9 @@ from nnx_migrate.nnx.writer.inheritance import Inheritance
 from nnx_migrate.nnx.writer.local_lists import LocalList, find_local_lists
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import RESERVED, Names, name_sites
+from nnx_migrate.nnx.writer.nodes import Node
 from nnx_migrate.nnx.writer.render import InitRenderer
-from nnx_migrate.nnx.writer.residual import Node, Residual
+from nnx_migrate.nnx.writer.residual import Residual
 from nnx_migrate.nnx.writer.setup import SetupWriter
 from nnx_migrate.nnx.writer.state import check_state
 from nnx_migrate.nnx.writer.symbols import SizeNames, SizeParameter, input_paths

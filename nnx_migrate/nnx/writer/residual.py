@@ -13,7 +13,6 @@ from __future__ import annotations
 import ast
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
@@ -23,50 +22,10 @@ from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.local_lists import LocalList
+from nnx_migrate.nnx.writer.nodes import Assign, Block, Line, Node, align, assigned_phis
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.text import unwrapped
 from nnx_migrate.nnx.writer.variables import variable_parts
-
-
-@dataclass
-class Line:
-    """One statement: `target = callee(arguments)`, or any text (`callee` empty)."""
-
-    text: str
-    callee: str = ""
-    arguments: list[str] = field(default_factory=list)
-    closing: str = ""
-    comment: str = ""
-    is_list: bool = False  # `callee([arguments])`
-
-    @property
-    def full(self) -> str:
-        """Everything on one line, tokens and all."""
-        if not self.callee:
-            return self.text
-        opening, closing = ("([", "])") if self.is_list else ("(", ")")
-        return f"{self.text}{self.callee}{opening}{', '.join(self.arguments)}{closing}{self.closing}"
-
-
-@dataclass
-class Block:
-    """A compound statement with its parts."""
-
-    header: str
-    body: list[Node] = field(default_factory=list)
-    orelse: list[Node] = field(default_factory=list)
-    is_loop: bool = False
-
-
-@dataclass
-class Assign:
-    """A size that gets a value: `token = text`."""
-
-    token: str
-    text: str
-
-
-Node = Line | Block | Assign
 
 
 class Residual:
@@ -102,7 +61,7 @@ class Residual:
 
     def _check_phis(self, nodes: Sequence[Node]) -> None:
         """Every size that control flow decides is assigned somewhere in the constructor."""
-        for number in sorted(self.phis - _assigned_phis(nodes)):
+        for number in sorted(self.phis - assigned_phis(nodes)):
             phi = self.analysis.facts.phis.get(number)
             detail = "a size that a condition within an expression decides"
             raise Refuse("unknown-size", detail, phi.node if phi is not None else None)
@@ -214,7 +173,7 @@ class Residual:
                 header = self._condition(control.node.test, control.branch == "orelse", [site])
                 other: list[Node] = []
                 if isinstance(site, Site) and site.loops:
-                    _align(nodes, other)
+                    align(nodes, other)
                 nodes = [Block(f"if {header}:", nodes, other)] if header else nodes
             elif isinstance(control.node, ast.ListComp | ast.GeneratorExp):
                 nodes = self._comprehension(control.node, nodes, site)
@@ -267,7 +226,7 @@ class Residual:
         if not body and not orelse:
             return []
         if self._in_loop(statement):
-            _align(body, orelse)
+            align(body, orelse)
         sites = self._sites_below(statement)
         test = self._condition(statement.test, False, sites)
         if test is None:  # only modules without parameters below: they may exist in any case
@@ -444,36 +403,6 @@ class Residual:
         early = all(m["kind"] == "a" for m in first)
         if not early or not all(m["kind"] == "a" or m.group() in known for m in last):
             raise Refuse("unknown-size", f"a loop changes the size `{phi.name}`", phi.node)
-
-
-def _assigned_phis(nodes: Sequence[Node]) -> set[int]:
-    found: set[int] = set()
-    for node in nodes:
-        if isinstance(node, Assign):
-            found.update(int(m["id"]) for m in [TOKEN.fullmatch(node.token)] if m)
-        elif isinstance(node, Block):
-            found |= _assigned_phis(node.body) | _assigned_phis(node.orelse)
-    return found
-
-
-def _align(body: list[Node], orelse: list[Node]) -> None:
-    """Where one branch of a loop's condition appends a module, the other appends None: indices stay
-    aligned.
-    """
-    appended = [_appended(nodes) for nodes in (body, orelse)]
-    body.extend(Line(f"{target}None)") for target in appended[1] if target not in appended[0])
-    orelse.extend(Line(f"{target}None)") for target in appended[0] if target not in appended[1])
-
-
-def _appended(nodes: Sequence[Node]) -> list[str]:
-    """The `self.x.append(` of modules directly below a branch (nested conditions are aligned already)."""
-    found: list[str] = []
-    for node in nodes:
-        if isinstance(node, Line) and node.callee and node.text.endswith(".append("):
-            found.append(node.text)
-        elif isinstance(node, Block) and not node.is_loop:
-            found += [t for t in _appended(node.body) if t not in found]
-    return found
 
 
 def assigned_names(statement: ast.stmt) -> set[str]:

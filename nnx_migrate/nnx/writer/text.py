@@ -92,7 +92,7 @@ def folded(text: str, indent: str, limit: int) -> str:
         return text
     if not isinstance(call, ast.Call) or not text.isascii():
         return text
-    parts = [*call.args, *call.keywords]
+    parts: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
     arguments = [text[start + p.col_offset : start + (p.end_col_offset or 0)] for p in parts]
     callee = text[start : start + (call.func.end_col_offset or 0)]
     return text[:start] + call_text(callee, arguments, indent, text[:start], limit, ",")

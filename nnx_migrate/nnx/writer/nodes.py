@@ -1,0 +1,83 @@
+"""What the residual constructor is made of before it becomes source: lines, blocks, sizes that get a value.
+
+Texts hold tokens for sizes until `NameAllocator` gives them names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from nnx_migrate.linen.symbols import TOKEN
+
+
+@dataclass
+class Line:
+    """One statement: `target = callee(arguments)`, or any text (`callee` empty)."""
+
+    text: str
+    callee: str = ""
+    arguments: list[str] = field(default_factory=list)
+    closing: str = ""
+    comment: str = ""
+    is_list: bool = False  # `callee([arguments])`
+
+    @property
+    def full(self) -> str:
+        """Everything on one line, tokens and all."""
+        if not self.callee:
+            return self.text
+        opening, closing = ("([", "])") if self.is_list else ("(", ")")
+        return f"{self.text}{self.callee}{opening}{', '.join(self.arguments)}{closing}{self.closing}"
+
+
+@dataclass
+class Block:
+    """A compound statement with its parts."""
+
+    header: str
+    body: list[Node] = field(default_factory=list)
+    orelse: list[Node] = field(default_factory=list)
+    is_loop: bool = False
+
+
+@dataclass
+class Assign:
+    """A size that gets a value: `token = text`."""
+
+    token: str
+    text: str
+
+
+Node = Line | Block | Assign
+
+
+def assigned_phis(nodes: Sequence[Node]) -> set[int]:
+    """The numbers of the sizes that get a value somewhere in these nodes."""
+    found: set[int] = set()
+    for node in nodes:
+        if isinstance(node, Assign):
+            found.update(int(m["id"]) for m in [TOKEN.fullmatch(node.token)] if m)
+        elif isinstance(node, Block):
+            found |= assigned_phis(node.body) | assigned_phis(node.orelse)
+    return found
+
+
+def align(body: list[Node], orelse: list[Node]) -> None:
+    """Where one branch of a loop's condition appends a module, the other appends None: indices stay
+    aligned.
+    """
+    appended = [_appended(nodes) for nodes in (body, orelse)]
+    body.extend(Line(f"{target}None)") for target in appended[1] if target not in appended[0])
+    orelse.extend(Line(f"{target}None)") for target in appended[0] if target not in appended[1])
+
+
+def _appended(nodes: Sequence[Node]) -> list[str]:
+    """The `self.x.append(` of modules directly below a branch (nested conditions are aligned already)."""
+    found: list[str] = []
+    for node in nodes:
+        if isinstance(node, Line) and node.callee and node.text.endswith(".append("):
+            found.append(node.text)
+        elif isinstance(node, Block) and not node.is_loop:
+            found += [t for t in _appended(node.body) if t not in found]
+    return found
