@@ -168,9 +168,9 @@ def _is_closed(cls: LinenClass, field: str, partial: ast.Call) -> bool:
 
 def _reads_of_field(owner: LinenClass, name: str) -> Iterator[ast.Attribute]:
     for node in ast.walk(owner.node):
-        is_read = isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.value, ast.Name)
-        if is_read and node.value.id == "self":
-            yield node
+        if isinstance(node, ast.Attribute) and node.attr == name:
+            if isinstance(node.value, ast.Name) and node.value.id == "self":
+                yield node
 
 
 def _calls_of_field(owner: LinenClass, name: str) -> Iterator[ast.Call]:
