@@ -98,7 +98,7 @@ class LinenModule(ProjectRule):
         from nnx_migrate.nnx.plan import make_plan
         from nnx_migrate.nnx.programs.fixes import FixWriter
 
-        groups = make_plan(project.project)
+        groups = make_plan(project.project, project.config.root)
         writer = FixWriter(project, groups)
         for group in groups:
             yield from self._group(project, group, writer.fix(group) if group.can_move else None)

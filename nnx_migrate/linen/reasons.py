@@ -111,6 +111,18 @@ REASONS: dict[str, Reason] = {
             "create the module where it is used",
         ),
         Reason(
+            "hidden-use",
+            "a configuration, a text or a computed import names the class, and may construct it",
+            "that construction can't be seen, and would lack what NNX needs",
+            "convert the class and that construction together by hand",
+        ),
+        Reason(
+            "used-outside",
+            "a file that was not given to `fix` uses the class",
+            "it would be left broken",
+            "give that file to `fix` too: usually the whole project, `nnx-migrate fix .`",
+        ),
+        Reason(
             "base-not-converted",
             "a class that this one builds on (base class or submodule) was not converted",
             "Linen and NNX modules can't inherit from each other, nor hold each other without a bridge",

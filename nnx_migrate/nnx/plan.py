@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.class_values import ClassValue
+from nnx_migrate.linen.programs.hidden_uses import hidden_uses, neighbours
 from nnx_migrate.linen.programs.instances import Instance, InstanceFinder, Obstacle
+from nnx_migrate.linen.programs.outside_uses import outside_uses
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.modules import Module
@@ -45,13 +48,18 @@ class Group:
         return [Other(cls, conversions.get(cls.qualified)) for cls in self.classes]
 
 
-def make_plan(project: Project) -> list[Group]:
-    """Every group of Linen classes of a project, judged."""
+def make_plan(project: Project, root: Path | None = None) -> list[Group]:
+    """Every group of Linen classes of a project, judged; `root` is the folder that may hold further users."""
     conversions = convert_project(project)
     finder = conversions.finder
     instances = finder.known_instances
     groups = _groups(conversions, finder, instances)
-    _judge(conversions, finder, instances, groups)
+    unseen = list(hidden_uses(project, finder.program))
+    if root is not None:
+        unseen += outside_uses(project, finder.program, root.absolute())
+    used = {reference.cls for reference in (*finder.references.inside, *finder.references.outside)}
+    unseen += neighbours(unseen, finder.program, used)
+    _judge(conversions, finder, instances, groups, unseen)
     sizes = SizeFinder(SampleInputs(project))
     for group in groups:
         if group.can_move:
@@ -112,7 +120,11 @@ def _groups(conversions: Conversions, finder: InstanceFinder, instances: Iterabl
 
 
 def _judge(
-    conversions: Conversions, finder: InstanceFinder, instances: Iterable[Instance], groups: Iterable[Group]
+    conversions: Conversions,
+    finder: InstanceFinder,
+    instances: Iterable[Instance],
+    groups: Iterable[Group],
+    unseen: Iterable[tuple[LinenClass, Obstacle]],
 ) -> None:
     of_class = {cls: group for group in groups for cls in group.classes}
     for cls, group in of_class.items():
@@ -124,7 +136,7 @@ def _judge(
             place = ast.Pass(lineno=refusal.line) if refusal and refusal.line else cls.node
             detail = refusal.detail if refusal else ""
             group.obstacles.append((cls, Obstacle(reason, detail, cls.module, place)))
-    for cls, obstacle in finder.other_obstacles():
+    for cls, obstacle in [*finder.other_obstacles(), *unseen]:
         of_class[cls].obstacles.append((cls, obstacle))
     for value in finder.class_values():
         group = of_class[value.cls]

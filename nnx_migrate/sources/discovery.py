@@ -35,7 +35,7 @@ def discover(paths: Iterable[Path], exclude: Iterable[str] = (), root: Path | No
     found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
-            for file in _files_below(path):
+            for file in files_below(path):
                 if not _excluded(file, patterns, base):
                     found[file] = None
         elif path.exists() or path.is_symlink():
@@ -45,18 +45,19 @@ def discover(paths: Iterable[Path], exclude: Iterable[str] = (), root: Path | No
     return sorted(found)
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    listed = _git_files(folder)
-    yield from _walk(folder) if listed is None else listed
+def files_below(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[Path]:
+    """The files of a folder whose names end so, ignored ones left out."""
+    listed = _git_files(folder, suffixes)
+    yield from _walk(folder, suffixes) if listed is None else listed
 
 
-def _git_files(folder: Path) -> list[Path] | None:
+def _git_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path] | None:
     """Tracked and untracked-but-not-ignored files, or None outside of a work tree.
 
     A folder that is itself ignored (site-packages in a checkout, named on purpose) is walked instead.
     """
     command = ["git", "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"]
-    command += [f"*{suffix}" for suffix in SUFFIXES]
+    command += [f"*{suffix}" for suffix in suffixes]
     try:
         inside = subprocess.run(
             ["git", "-C", str(folder), "check-ignore", "-q", "."], capture_output=True, check=False
@@ -73,10 +74,10 @@ def _git_files(folder: Path) -> list[Path] | None:
     return [f for f in files if f.is_file() or f.is_symlink()]
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
     for base, folders, files in os.walk(folder):
         folders[:] = sorted(f for f in folders if f not in SKIPPED_FOLDERS)
-        yield from (Path(base, name) for name in files if name.endswith(SUFFIXES))
+        yield from (Path(base, name) for name in files if name.endswith(suffixes))
 
 
 def _excluded(path: Path, patterns: tuple[str, ...], root: Path) -> bool:

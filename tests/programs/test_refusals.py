@@ -4,6 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from nnx_migrate.config import Config
+from nnx_migrate.engine.context import ProjectContext
+from nnx_migrate.engine.scan import Scanner
+from nnx_migrate.engine.targets import Targets
+from nnx_migrate.names.project import Project
+from nnx_migrate.sources.files import load_source
 from tests.rules.harness import fix_files, resolve_rules, scanner_for
 
 MODEL = """\
@@ -271,3 +277,79 @@ def test_a_module_that_gets_modules_from_somewhere_stays() -> None:
     code = HOLDER + "Chain(parts(), scale=2.0).init(key, x)\n"
     after = fix_files({PATH: MODEL + code}, resolve_rules(["linen-module"]))[0][PATH]
     assert "class Chain(nn.Module)" in after
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'target = "main.Net"\n',
+        'import sys\nnet = getattr(sys.modules["main"], "x")\nimport main\nmade = getattr(main, "Net")()\n',
+        "import main\nfrom config import name\nmade = getattr(main, name)()\n",
+        'import importlib\nfrom config import name\nmade = importlib.import_module(f"{name}").Net()\n',
+        'import importlib\nfrom config import name\nmade = importlib.import_module("mai" + name).Net()\n',
+        'import importlib\nmade = importlib.import_module("main").Net()\n',
+    ],
+)
+def test_uses_that_nothing_shows(code: str) -> None:
+    assert reasons(code) == {"hidden-use"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'name = "Net"\n',
+        'text = "see main.Nets"\n',
+        'import importlib\nmade = importlib.import_module("other").Net()\n',
+        'import importlib\nfrom config import name\nmade = importlib.import_module(f"datasets.{name}")\n',
+        "import optax\nfrom config import name\nmade = getattr(optax, name)()\n",
+        'import main\nsize = getattr(main, "WIDTH")\n',
+    ],
+)
+def test_texts_and_imports_that_mean_something_else(code: str) -> None:
+    assert reasons(code) == {""}
+
+
+def project_reasons(folder: Path, given: list[str], **files: str) -> set[str]:
+    """The reasons of the findings in the given files of a project."""
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_DOT_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    context = ProjectContext(
+        Project([folder / name for name in given], load_source), Config(root=folder), Targets()
+    )
+    scan = Scanner(context, resolve_rules(["linen-module"]), Path.read_bytes).whole_project(plan=True)
+    return {f"{finding.reason}: {finding.message.rpartition(': ')[2]}" for finding in scan.findings}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        (
+            "conf__net_DOT_yaml",
+            "model:\n  _target_: lib.main.Net\n",
+            "hidden-use: `conf/net.yaml:2` names it",
+        ),
+        ("conf__net_DOT_gin", "# widths\nNet.width = 3\n", "hidden-use: `conf/net.gin:2` names it"),
+        ("conf__net_DOT_gin", "train.model = @Net()\n", "hidden-use: `conf/net.gin:1` names it"),
+        ("conf__net_DOT_json", '{"cls": "lib.main:Net"}', "hidden-use: `conf/net.json:1` names it"),
+        (
+            "use_DOT_py",
+            "import jax\nfrom main import Net\n",
+            "used-outside: `use.py:2` uses it and is not among",
+        ),
+        ("conf__net_DOT_yaml", "network: a Net of some kind\nlib: lib.main.Nets\n", ""),
+        ("other_DOT_py", "class Net:\n    pass\n", ""),
+        ("data__net_DOT_txt", "lib.main.Net\n", ""),
+    ],
+)
+def test_users_outside_of_the_given_files(tmp_path: Path, name: str, text: str, reason: str) -> None:
+    (found,) = project_reasons(tmp_path, ["main.py"], main_DOT_py=MODEL, **{name: text})
+    assert found.startswith(reason or ": `Net` is a Linen module")
+
+
+def test_an_unused_class_beside_one_that_a_configuration_names(tmp_path: Path) -> None:
+    other = MODEL + MODEL[MODEL.index("class Net") : MODEL.index("x = jnp")].replace("Net", "Other")
+    found = project_reasons(tmp_path, ["main.py"], main_DOT_py=other, net_DOT_yaml="_target_: main.Net\n")
+    assert {text.partition(":")[0] for text in found} == {"hidden-use"}
+    assert len(found) == 2

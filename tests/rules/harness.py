@@ -19,6 +19,7 @@ both sides import and the test environment may lack: without them the comparison
 from __future__ import annotations
 
 import io
+import os
 import re
 import tokenize
 import tomllib
@@ -59,8 +60,13 @@ def scanner_for(
     sources = {path: SourceText.decode(text.encode()) for path, text in files.items()}
     pins = Targets({p: Pin(version(text), f"{p}=={text}", Path()) for p, text in (targets or {}).items()})
     project = Project(files, sources.__getitem__)
-    context = ProjectContext(project, Config(), pins)
+    context = ProjectContext(project, Config(root=_folder_of(files)), pins)
     return Scanner(context, rules, lambda path: sources[path].encode())
+
+
+def _folder_of(files: Iterable[Path]) -> Path:
+    """The folder that holds all files of a case."""
+    return Path(os.path.commonpath([path.absolute().parent for path in files]))
 
 
 def check_files(

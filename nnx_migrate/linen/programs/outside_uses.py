@@ -1,0 +1,67 @@
+"""Classes that files outside of the given paths use: other Python files, and configurations that name classes.
+
+A class whose users are not converted with it would leave them broken.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.instances import Obstacle
+from nnx_migrate.names.project import Project
+from nnx_migrate.sources.discovery import SUFFIXES, files_below
+
+Found = tuple[LinenClass, Obstacle]
+CONFIGURATIONS = (".yaml", ".yml", ".gin", ".json", ".toml", ".cfg", ".ini", ".jsonnet", ".libsonnet")
+#: Larger files are data.
+LARGEST = 512 * 1024
+
+
+def outside_uses(project: Project, classes: Iterable[LinenClass], root: Path) -> Iterator[Found]:
+    """The first such use of each class, in files below `root`."""
+    by_name: dict[str, list[LinenClass]] = {}
+    for cls in classes:
+        by_name.setdefault(cls.name, []).append(cls)
+    given = {path.absolute() for path in project.paths}
+    if not by_name or not all(path.is_relative_to(root) and path.exists() for path in given):
+        return
+    names = "|".join(map(re.escape, sorted(by_name)))
+    code = re.compile(rf"\b({names})\b")
+    dotted = re.compile(
+        rf"[\w.]*\w[.:/]({names})\b|@(?:[\w.]+/)?({names})\b|^\s*({names})\.\w+\s*=", re.MULTILINE
+    )
+    for path in files_below(root, (*SUFFIXES, *CONFIGURATIONS)):
+        if path.absolute() in given:
+            continue
+        is_code = path.suffix in SUFFIXES
+        text = _text(path)
+        for match in (code if is_code else dotted).finditer(text):
+            name = next(filter(None, match.groups()))
+            line = text.count("\n", 0, match.start()) + 1
+            for cls in by_name.get(name, ()):
+                if not is_code or _imports(text, cls):
+                    place = path.absolute().relative_to(root)
+                    what = "uses it and is not among the given files" if is_code else "names it"
+                    detail = f"`{place}:{line}` {what}"
+                    reason = "used-outside" if is_code else "hidden-use"
+                    yield cls, Obstacle(reason, detail, cls.module, ast.Pass(lineno=cls.node.lineno))
+            by_name.pop(name, None)
+
+
+def _imports(text: str, cls: LinenClass) -> bool:
+    """Whether a file's text speaks of the module of a class, or of the package around it."""
+    parts = cls.module.name.split(".")
+    return any(re.search(rf"\b{re.escape(part)}\b", text) for part in (parts[-1], parts[0]))
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > LARGEST:
+            return ""
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
