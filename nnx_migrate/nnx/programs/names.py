@@ -92,19 +92,20 @@ class NameChanges:
         if None in new or (len(parts) != 1 and not all(AUTOMATIC.fullmatch(p) for p in touched)):
             obstacle(f"what {text!r} becomes isn't clear")
             return
+        changed = text
         for old, name in zip(touched, new, strict=True):
-            text = re.sub(rf"(?<![\w]){re.escape(old)}(?![\w])", str(name), text)
+            changed = re.sub(rf"(?<![\w]){re.escape(old)}(?![\w])", str(name), changed)
         quote = module.source.segment(node)[-1]
         if module.source.segment(node) != f"{quote}{node.value!s}{quote}":
             obstacle(f"{text!r} is written in pieces")
             return
-        pieces = text.split("/")
+        pieces = changed.split("/")
         if len(pieces) > len(parts):  # a module in a list: two keys
             if not subscript:
                 obstacle(f"what {text!r} becomes isn't clear")
                 return
-            text = f"{quote}][{quote}".join(pieces)
-        found.edits.append((module, Edit(*module.source.span(node), f"{quote}{text}{quote}")))
+            changed = f"{quote}][{quote}".join(pieces)
+        found.edits.append((module, Edit(*module.source.span(node), f"{quote}{changed}{quote}")))
 
 
 def _builds_names(module: Module, node: ast.Constant) -> bool:
