@@ -56,15 +56,19 @@ class Layout:
         self._found: dict[tuple[str, Path], Path | None] = {}
 
     def _tell_apart(self) -> None:
-        """Files that share a name (scripts in different folders) get their folders in front."""
+        """Files that share a name (scripts in different folders) get their folders in front.
+
+        From the folder down that all files have in common, so that a copy elsewhere has the same names.
+        """
         groups: dict[str, list[Path]] = {}
+        root = Path(os.path.commonpath([path.parent for path in self.names])) if self.names else Path()
         for path, name in self.names.items():
             groups.setdefault(name, []).append(path)
         for name, paths in groups.items():
             if len(paths) > 1:
                 for path in paths:
                     depth = len(name.split(".")) + (path.name == "__init__.py")
-                    above = path.parts[:-depth][1 if path.is_absolute() else 0 :]
+                    above = path.parts[len(root.parts) : len(path.parts) - depth]
                     self.names[path] = ".".join([*above, name])
 
     def has_package(self, name: str) -> bool:

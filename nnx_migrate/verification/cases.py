@@ -13,6 +13,7 @@ from typing import Any
 
 from nnx_migrate.linen.model import LinenProgram
 from nnx_migrate.linen.programs.models import find_models
+from nnx_migrate.names.layout import importable_name
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.parameter_entries import class_key
 from nnx_migrate.numerics.compare import EXACT, Tolerance
@@ -112,7 +113,8 @@ class Cases:
             extra = [*sizes, "rngs=rngs"] if facts.get("rngs", True) else sizes
             arguments = ", ".join([*([called.constructor] if called.constructor else []), *extra])
         top, _, _ = called.name.partition(".")
-        setup = f"{called.setup}\nfrom {called.module} import {top}".strip()
+        module, folder = import_root(self.old, called.module)
+        setup = f"{called.setup}\nfrom {module} import {top}".strip()
         names = list(called.inputs)
         keywords = {name: called.inputs[name] for name in names[called.positional :]}
         common: dict[str, Any] = {
@@ -125,7 +127,7 @@ class Cases:
             "method": called.method,
             "streams": called.streams,
             "stubs": self.stubs,
-            "sys_path": (".", import_root(self.old, called.module)),
+            "sys_path": (".", folder),
         }
         return Case(
             called.model,
@@ -155,12 +157,18 @@ def _sizes(facts: Mapping[str, Any], called: _Called) -> list[str] | str:
     return arguments
 
 
-def import_root(root: Path, module: str) -> str:
-    """The folder, relative to `root`, from which a module is imported by its name."""
+def import_root(root: Path, module: str) -> tuple[str, str]:
+    """The name by which Python imports a module, and the folder, relative to `root`, to do so from.
+
+    Scripts of one name in several folders have these in front of their names (`flow-model.train`), which no
+    import statement need be able to say.
+    """
     tail = Path(*module.split("."))
     for candidate in (tail.with_suffix(".py"), tail / "__init__.py"):
         found = sorted(root.rglob(str(candidate)), key=lambda p: len(p.parts))
         if found:
-            folder = found[0].parents[len(candidate.parts) - 1]
-            return folder.relative_to(root).as_posix()
-    return "."
+            name = module if all(map(str.isidentifier, module.split("."))) else importable_name(found[0])
+            depth = len(name.split(".")) - (candidate.name != "__init__.py")
+            folder = found[0].parents[depth]
+            return name, folder.relative_to(root).as_posix()
+    return module, "."

@@ -50,8 +50,8 @@ def align(before: list[str], after: list[str]) -> list[Row]:
 def class_lines(key: str, root: Path) -> list[str] | None:
     """The lines of a class below `root`, decorators included."""
     module, _, qualified = key.partition(":")
-    folder = root / import_root(root, module)
-    path = folder / Path(*module.split("."))
+    name, folder = import_root(root, module)
+    path = root / folder / Path(*name.split("."))
     file = next((f for f in (path.with_suffix(".py"), path / "__init__.py") if f.is_file()), None)
     if file is None:
         return None
@@ -61,8 +61,8 @@ def class_lines(key: str, root: Path) -> list[str] | None:
     except (OSError, SourceError, SyntaxError, ValueError):
         return None
     node: ast.ClassDef | None = None
-    for name in qualified.split("."):
-        node = next((n for n in body if isinstance(n, ast.ClassDef) and n.name == name), None)
+    for part in qualified.split("."):
+        node = next((n for n in body if isinstance(n, ast.ClassDef) and n.name == part), None)
         if node is None:
             return None
         body = node.body

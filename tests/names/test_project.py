@@ -8,6 +8,7 @@ import pytest
 from nnx_migrate.names.instances import Instances
 from nnx_migrate.names.project import Project
 from nnx_migrate.sources.files import load_source
+from nnx_migrate.sources.text import SourceText
 
 
 def project(root: Path, **files: str) -> Project:
@@ -160,3 +161,13 @@ def test_instances(tmp_path: Path, code: str, expression: str, expected: str | N
         if isinstance(n, ast.expr) and ast.unparse(n) == expression and isinstance(n.ctx, ast.Load)  # type: ignore[attr-defined]
     ]  # fmt: skip
     assert Instances(module, found).class_of(nodes[-1]) == expected
+
+
+def test_names_of_files_that_share_one_do_not_depend_on_where_the_project_stands(tmp_path: Path) -> None:
+    names = []
+    for copy in ("first", "second/deeper"):
+        root = tmp_path / copy
+        paths = [root / "a" / "model.py", root / "b" / "model.py", root / "main.py"]
+        project = Project(paths, lambda path: SourceText(""))
+        names.append([module.name for module in project.modules()])
+    assert names[0] == names[1] == ["a.model", "b.model", "main"]

@@ -85,3 +85,13 @@ def test_listed_arguments_for_the_converted_class(project):
     found = cases(project, {"models:Net": {}}, [table])
     assert list(found) == ["models:Net"]
     assert found["models:Net"].after.model == "Net(4, in_features=5, rngs=rngs)"
+
+
+def test_scripts_of_one_name_in_folders_that_no_import_can_name(project):
+    for name in ("flow-model", "graph-model"):
+        (project / name).mkdir()
+        (project / name / "models.py").write_text(MODEL.replace("Net", name.partition("-")[0].title()))
+    found = cases(project)
+    graph = found["graph-model.models:Graph"].before
+    assert graph.setup.endswith("from models import Graph")
+    assert graph.sys_path[-1] == "graph-model"

@@ -1,7 +1,7 @@
 """Models that a program builds and initialises in a way that anybody can repeat: `verify` compares these.
 
 Taken are calls `model.init(key, ...)` whose construction and inputs consist of literals and of calls of JAX and
-NumPy. A class is listed once, with the first such call.
+NumPy, through names, defaults and other files. A class is listed once, with the first such call.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from nnx_migrate.linen.model import LinenProgram
+from nnx_migrate.linen.programs.instances import Instance, InstanceFinder
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
+from nnx_migrate.names.scopes import BindingKind, Scope
 from nnx_migrate.nnx.parameter_entries import class_key
 
 TRAIN_FLAGS = frozenset({"train", "training", "is_training", "is_train", "enable_dropout"})
@@ -46,31 +48,22 @@ def find_models(project: Project) -> Iterator[FoundModel]:
     """The models of a project that can be built and called from its own code."""
     program = LinenProgram(project)
     found: set[str] = set()
-    for module in project.mentioning(".init("):
-        for node in ast.walk(module.tree):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr == "init"
-            ):
-                model = _model(node, node.func.value, module, project, program)
-                if model is not None and model.key not in found:
-                    found.add(model.key)
-                    yield model
+    for instance in InstanceFinder(program).known_instances:
+        for module, call in instance.inits:
+            if class_key(instance.cls) in found:
+                break
+            model = _model(instance, module, call, project)
+            if model is not None:
+                found.add(model.key)
+                yield model
 
 
-def _model(
-    call: ast.Call, receiver: ast.expr, module: Module, project: Project, program: LinenProgram
-) -> FoundModel | None:
-    construction = _value(receiver, module)
-    if not isinstance(construction, ast.Call):
+def _model(instance: Instance, module: Module, call: ast.Call, project: Project) -> FoundModel | None:
+    cls, construction = instance.cls, instance.reference.call
+    method = cls.method("__call__")
+    if method is None or "<locals>" in cls.qualified or any(k.arg == "method" for k in call.keywords):
         return None
-    qualified = project.resolve(construction.func, module.scope_at(construction), module)
-    cls = next((c for c in program if c.qualified == qualified), None)
-    method = cls.method("__call__") if cls is not None else None
-    if cls is None or method is None or "<locals>" in cls.qualified:
-        return None
-    constructor = _arguments_text(construction, module, project)
+    constructor = _arguments_text(construction, instance.reference.module, project)
     bound = _bound(call, method.parameters, module, project)
     if constructor is None or bound is None:
         return None
@@ -82,14 +75,6 @@ def _model(
     arguments = {name: bound[name] for name in [*leading, *others]}
     name = class_key(cls).partition(":")[2]
     return FoundModel(class_key(cls), cls.module.name, name, constructor, arguments, len(leading), flags)
-
-
-def _value(node: ast.expr, module: Module) -> ast.expr | None:
-    """What a name was assigned, if once."""
-    if not isinstance(node, ast.Name):
-        return node
-    bindings = module.scope_at(node).lookup(node.id)
-    return bindings[0].value if len(bindings) == 1 else None
 
 
 def _bound(call: ast.Call, parameters: list[str], module: Module, project: Project) -> dict[str, str] | None:
@@ -138,7 +123,10 @@ def _closed(node: ast.expr, module: Module, project: Project, depth: int = 0) ->
         def visit_Name(self, found: ast.Name) -> ast.expr:
             return ast.parse(f"({replaced[found.id]})", mode="eval").body
 
-    copy = ast.parse(f"({module.source.segment(node)})", mode="eval").body
+    try:
+        copy = ast.parse(f"({module.source.segment(node)})", mode="eval").body
+    except SyntaxError:  # `*inputs`
+        return None
     return ast.unparse(ast.fix_missing_locations(Replace().visit(copy)))
 
 
@@ -155,6 +143,27 @@ def _name_text(name: str, at: ast.expr, module: Module, project: Project, depth:
     for library, short in sorted(_LIBRARIES.items(), key=lambda item: -len(item[0])):
         if target == library or target.startswith(f"{library}."):
             return short + target[len(library) :]
-    if len(bindings) == 1 and bindings[0].value is not None:
-        return _closed(bindings[0].value, module, project, depth + 1)
+    for binding in bindings:  # any of several values will do: both sides get the same
+        value = binding.value
+        if value is None and binding.kind is BindingKind.PARAMETER:
+            value = _default(name, scope)
+        text = None if value is None else _closed(value, module, project, depth + 1)
+        if text is not None:
+            return text
+    definition = project.definition(target) if target else None
+    if definition is not None and definition.module is not module and definition.binding.value is not None:
+        return _closed(definition.binding.value, definition.module, project, depth + 1)
     return None
+
+
+def _default(name: str, scope: Scope) -> ast.expr | None:
+    """The default of a function's parameter."""
+    binder = scope.binder(name)
+    function = binder.node if binder is not None else None
+    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        return None
+    args = function.args
+    positional = [*args.posonlyargs, *args.args]
+    pairs = [*zip(reversed(positional), reversed(args.defaults), strict=False)]
+    pairs += [(a, d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None]
+    return next((default for arg, default in pairs if arg.arg == name), None)
