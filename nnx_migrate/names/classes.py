@@ -39,9 +39,19 @@ def ancestors(qualified: str, project: Project) -> Iterator[tuple[Module, ast.Cl
 
 
 def derives_from(qualified: str, roots: Collection[str], project: Project) -> bool:
-    """True where a class is one of `roots` or has one above it."""
+    """True where a class is one of `roots` or has one above it; of several definitions, each has to."""
     if qualified in roots:
         return True
+    several = project.redefinitions(qualified)
+    if several:
+        return all(
+            isinstance(d.node, ast.ClassDef)
+            and any(
+                base != qualified and base and derives_from(base, roots, project)
+                for base in bases(d.module, d.node, project)
+            )
+            for d in several
+        )
     return any(
         base in roots
         for module, node in ancestors(qualified, project)

@@ -283,5 +283,15 @@ class Project:
             return Definition(module, binding.node, binding) if binding else None
         return None
 
+    def redefinitions(self, qualified: str) -> list[Definition]:
+        """All definitions of a module-level name, where it is defined more than once (as notebooks do)."""
+        name, _, last = qualified.rpartition(".")
+        path = self._layout.by_name(name)
+        module = self.module(path) if path is not None else None
+        if module is None:
+            return []
+        bindings = module.scopes.module.bindings.get(last, [])
+        return [Definition(module, binding.node, binding) for binding in bindings] if len(bindings) > 1 else []
+
 
 _BUILTINS = frozenset(dir(__builtins__) if not isinstance(__builtins__, dict) else __builtins__)
