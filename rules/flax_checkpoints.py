@@ -12,6 +12,7 @@ from nnx_migrate.engine.arguments import drop_argument
 from nnx_migrate.engine.context import FileContext
 from nnx_migrate.engine.findings import Finding, Fix, ImportRequest
 from nnx_migrate.engine.rule import Rule
+from nnx_migrate.names.import_prefix import import_prefix
 from nnx_migrate.names.modules import Module
 
 _MODULE = "flax.training.checkpoints"
@@ -173,7 +174,7 @@ def _import_of(module: Module, file: FileContext) -> ImportRequest | None:
         if path is not None and path.parent == beside and path.name != "__init__.py":
             return _request(name.rpartition(".")[0])
     if not module.package:
-        return _request("")
+        return _request(".".join(import_prefix(beside, file.project) or ()))
     top, _, rest = module.package.partition(".")
     for name in names:  # the package's folder may have another name than the package
         if name.count(".") > 1 and _is_below(name.split(".")[1:], module, file):

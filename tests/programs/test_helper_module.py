@@ -55,3 +55,22 @@ def test_one_helper_module_per_package(tmp_path: Path) -> None:
     assert helper_import(deep, "Functional").statement == "from pkg.nnx_compat import Functional"
     assert helper_path(script) == tmp_path / "nnx_compat.py"
     assert helper_import(script, "Functional").statement == "from nnx_compat import Functional"
+
+
+def test_a_folder_that_is_imported_as_a_package_without_being_marked_as_one(tmp_path: Path) -> None:
+    model, train = tmp_path / "lib" / "nets" / "model.py", tmp_path / "train.py"
+    files = {
+        model: DENSE,
+        model.with_name("other.py"): "import model\n",
+        train: "import os, lib.nets.model\nfrom lib.nets import other\nimport nets\n",
+    }
+    texts, _ = fix_files(files, RULES)
+    assert "from lib.nets.nnx_compat import Functional" in texts[model]
+    assert model.with_name("nnx_compat.py") in texts
+
+
+def test_a_folder_whose_files_import_their_neighbours_relatively(tmp_path: Path) -> None:
+    model = tmp_path / "nets" / "model.py"
+    files = {model: DENSE.replace("import jax,", "from .sizes import WIDTH\nimport jax,")}
+    texts, _ = fix_files({**files, model.with_name("sizes.py"): "WIDTH = 3\n"}, RULES)
+    assert "from .nnx_compat import Functional" in texts[model]

@@ -6,7 +6,9 @@ import ast
 from pathlib import Path
 
 from nnx_migrate.engine.findings import ImportRequest
+from nnx_migrate.names.import_prefix import import_prefix
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.helpers.bundle import helper_names
 
 HELPER_MODULE = "nnx_compat"
@@ -30,6 +32,24 @@ def helper_import(module: Module, name: str) -> ImportRequest:
         parts.insert(0, folder.name)
         folder = folder.parent
     base = f"{parts[0]}.{HELPER_MODULE}" if parts else HELPER_MODULE
+    return ImportRequest(f"{base}.{name}", name, base)
+
+
+def placed(request: ImportRequest, module: Module, project: Project) -> ImportRequest:
+    """The import of a helper as the project's own imports name its folder; other imports stay as they are."""
+    base, _, name = request.qualified.rpartition(".")
+    if base.rpartition(".")[2] != HELPER_MODULE:
+        return request
+    folder = helper_path(module).parent
+    prefix = import_prefix(folder, project)
+    if (
+        prefix is None
+        and not module.package
+        and any(isinstance(n, ast.ImportFrom) and n.level for n, _, _ in module.scopes.imports)
+    ):
+        base = f".{HELPER_MODULE}"
+    elif prefix is not None:
+        base = ".".join((*prefix, HELPER_MODULE))
     return ImportRequest(f"{base}.{name}", name, base)
 
 

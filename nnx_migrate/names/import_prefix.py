@@ -1,0 +1,45 @@
+"""Under which name a project imports what stands in a folder, told by its own imports.
+
+Folders without `__init__.py` are packages all the same (namespace packages) where a script above them imports
+`utils.train`; nothing about such a folder itself shows that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Container, Iterator
+from pathlib import Path
+
+from nnx_migrate.names.project import Project
+
+_IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \t]+([\w.]+(?:[ \t]*,[ \t]*[\w.]+)*))", re.MULTILINE
+)
+
+
+def import_prefix(folder: Path, project: Project) -> tuple[str, ...] | None:
+    """The parts of the dotted name that stands for `folder` in most imports of the project; None without any."""
+    folder = folder.absolute()
+    files = {path.absolute() for path in project.paths}
+    places = {path.with_suffix("") for path in files} | {parent for path in files for parent in path.parents}
+    counts = Counter(
+        found
+        for path in project.files_mentioning(folder.name)
+        for name in _imported(project.text(path))
+        if (found := _prefix(name.split("."), folder, places))
+    )
+    return max(counts, key=lambda prefix: (counts[prefix], len(prefix)), default=None)
+
+
+def _imported(text: str) -> Iterator[str]:
+    for match in _IMPORT.finditer(text):
+        yield from (name.strip() for name in (match[1] or match[2]).split(",") if not name.startswith("."))
+
+
+def _prefix(parts: list[str], folder: Path, places: Container[Path]) -> tuple[str, ...] | None:
+    """The start of a dotted name that leads to `folder`, if the rest is there."""
+    for length in range(len(parts) - 1, 0, -1):
+        if folder.parts[-length:] == tuple(parts[:length]) and folder / parts[length] in places:
+            return tuple(parts[:length])
+    return None
