@@ -151,7 +151,7 @@ class ConstructionWriter:
     def _check_rank(self, site: Site, cls: LinenClass, path: tuple[str | int, ...], rank: int) -> None:
         """A class that is converted for one rank, which other callers showed, gets inputs of that rank."""
         for call in site.deciding_calls:
-            value = _at_path(_bound_argument(cls, call, path[0]), path[1:])
+            value = _at_path(_bound_argument(cls, call, str(path[0])), path[1:])
             array = effect_value(self.analysis.session, value)
             if value is not None and not (isinstance(array, Array) and array.shape.rank == rank):
                 detail = f"`{describe(site)}` works for inputs of rank {rank}, and the rank here isn't known"
@@ -238,7 +238,7 @@ class ConstructionWriter:
         dims: list[Dim] = []
         for call in site.deciding_calls:
             if call.method == size.method:
-                value = _at_path(_bound_argument(cls, call, size.path[0]), size.path[1:])
+                value = _at_path(_bound_argument(cls, call, str(size.path[0])), size.path[1:])
                 dims.append(self._elements(value, size.axis) if size.flat else self._dim(value, size.axis))
         if not dims:
             raise Refuse("unknown-size", f"`{describe(site)}` is never called in the class", site.call)
