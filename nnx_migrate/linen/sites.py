@@ -143,8 +143,7 @@ class Phi:
     """A size that control flow decides.
 
     For an `if`, `sources` holds the dims at the end of body and else; for a loop, the dim before the first
-    round
-    and the one at the end of a round.
+    round and the one at the end of a round. `result` is what a loop leaves behind, where an expression says it.
     """
 
     number: int
@@ -152,6 +151,7 @@ class Phi:
     node: ast.AST
     sources: tuple[Dim, Dim]
     is_loop: bool
+    result: Dim | None = None
 
     @property
     def token(self) -> str:

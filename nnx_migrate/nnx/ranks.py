@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.interpreter.frame import BUDGET_SECONDS
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.callers import Callers, Ranks
 from nnx_migrate.linen.reasons import Refuse
@@ -37,6 +39,7 @@ class RankSearch:
         analyse: Callable[[LinenClass, Ranks], ClassAnalysis],
     ) -> None:
         self.cls, self.callers, self.attempt, self.analyse = cls, callers, attempt, analyse
+        self.deadline = time.process_time() + BUDGET_SECONDS
 
     def run(self) -> ClassConversion:
         """The conversion. Raises the Refuse of the first attempt."""
@@ -51,9 +54,14 @@ class RankSearch:
             return found
         return self._checked(conversion)
 
+    @property
+    def _is_late(self) -> bool:
+        """Whether the time for one class is up."""
+        return time.process_time() > self.deadline
+
     def _with(self, known: Ranks) -> ClassConversion | None:
         """Convert for ranks that aren't evident from the code."""
-        if not known:
+        if not known or self._is_late:
             return None
         try:
             conversion = self.attempt(self.cls, known=known)
@@ -84,6 +92,8 @@ class RankSearch:
 
     def _without_batch(self) -> ClassConversion | None:
         """Convert for inputs without a batch axis, where submodules are made for such inputs."""
+        if self._is_late:
+            return None
         try:
             usual = _usual(self.analyse(self.cls, {}))
         except Refuse:
@@ -100,6 +110,8 @@ class RankSearch:
         found: list[ClassConversion] = []
         ranks: list[int] = []
         for rank in (2, 3, 4, 5):
+            if self._is_late:
+                return None
             try:
                 conversion = self.attempt(self.cls, default_rank=rank)
             except Refuse:

@@ -53,9 +53,15 @@ def _flattened(shape: Shape, target: Shape, at: int) -> Dim | None:
 
 def _not_negative(dim: Dim) -> Dim:
     """A symbol that may hold -1 says nothing about the size."""
-    if not dim.known or at_least(dim, 0):
+    if not dim.known or at_least(dim, 0) or _is_product(dim):
         return dim
     return Dim.unknown(f"{dim.text()} may be -1 in a reshape")
+
+
+def _is_product(dim: Dim) -> bool:
+    """Sums and products of several sizes: nobody writes -1 that way."""
+    parts = [monomial for monomial in dim.terms if monomial.degree > 1]
+    return len(parts) == len(dim.terms) and all(number > 0 for number in dim.terms.values())
 
 
 def _missing(total: Dim, shape: Shape, target: Shape, at: int) -> Dim:

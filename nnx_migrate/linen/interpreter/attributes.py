@@ -176,9 +176,11 @@ def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
     if isinstance(value, Instance):
         return _instance_attribute(frame, value, name, node)
     if isinstance(value, Expr):
-        return Expr(f"{_atomic(value.text)}.{name}")
+        return Expr(f"{atomic(value.text)}.{name}")
     if isinstance(value, Global):
         return Global(f"{value.name}.{name}")
+    if isinstance(value, Bound) and value.name == "at[]":
+        return Bound(value.value, name)
     if isinstance(value, tuple | list | dict | str | ModuleList | Layer | ClassRef | ClassChoice | Shape):
         return Bound(value, name)
     if isinstance(value, FieldModule):
@@ -188,7 +190,8 @@ def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
     return Unknown(f"attribute `{name}` can't be followed")
 
 
-def _atomic(text: str) -> str:
+def atomic(text: str) -> str:
+    """An expression as an operand: in parentheses unless it is a name, an attribute or an item."""
     plain = text.replace("§", "_").replace(".", "_").replace("[", "_").replace("]", "_").replace("'", "_")
     return text if plain.isidentifier() else f"({text})"
 
@@ -365,11 +368,11 @@ def _expression_item(frame: Frame, value: Expr, index: Any) -> Any:
         ):
             return Unknown("a slice with unknown bounds")
         text = f"{parts[0] or ''}:{parts[1] or ''}" + (f":{parts[2]}" if parts[2] else "")
-        return Expr(f"{_atomic(value.text)}[{text}]", "sequence")
+        return Expr(f"{atomic(value.text)}[{text}]", "sequence")
     text_index = text_of(index)
     if text_index is None:
         return Unknown("an index that isn't known")
-    return Expr(f"{_atomic(value.text)}[{text_index}]")
+    return Expr(f"{atomic(value.text)}[{text_index}]")
 
 
 __all__ = [

@@ -10,6 +10,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, aligned
 from nnx_migrate.linen.sites import Control, Phi
+from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Closure, Expr, Input, Instance, Layer, Maybe, ModuleList, VariableValue
 
 
@@ -166,7 +167,9 @@ def _choice(frame: Frame, node: ast.AST, first: Dim, second: Dim) -> Dim:
 def remember_condition(frame: Frame, node: ast.AST, value: Any) -> None:
     """Remember the condition of a branch, where the constructor can compute it."""
     text = text_of(value)
-    if text is not None and isinstance(value, Expr | Dim):
+    symbols = {symbol for group in frame.session.loop_symbols.values() for symbol in group}
+    fleeting = frame.foreign and any(m.group() in symbols for m in TOKEN.finditer(text or ""))
+    if text is not None and isinstance(value, Expr | Dim) and not fleeting:
         frame.session.conditions[frame.context, node] = text
     else:
         frame.session.conditions.pop((frame.context, node), None)

@@ -57,6 +57,7 @@ class Session:
     entry: str = ""  # the method of the class that is being followed
     round_markers: dict[tuple[ast.AST, int], ast.AST] = field(default_factory=dict)
     instances_of: tuple[LinenClass, ...] = ()
+    loop_symbols: dict[int, set[str]] = field(default_factory=dict)  # by loop: what means nothing behind it
     known_phis: dict[Any, Any] = field(default_factory=dict)
     known_numbers: dict[Any, int] = field(default_factory=dict)
     input_ranks: dict[tuple[str | int, ...], int] = field(default_factory=dict)

@@ -10,16 +10,17 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.dims import Dim, at_least, same
+from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter import attributes
 from nnx_migrate.linen.interpreter.control import branch, join, join_envs, size_name, static_join
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
+from nnx_migrate.linen.interpreter.loop_results import LastRound, loop_variable, outside
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import LoopVariable, Phi, Site
-from nnx_migrate.linen.symbols import TOKEN, token
+from nnx_migrate.linen.symbols import token
 from nnx_migrate.linen.values import Expr, Input, Instance, Iterated, ModuleList, VariableValue
 
 _ROUNDS = 6
@@ -153,7 +154,7 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
             header[name] = _carried(frame, name, entry[name], statement)
     for _round_number in range(_ROUNDS):
         frame.session.recording = False
-        back = _round(frame, statement, header, bind)
+        back = _round(frame, statement, header, bind, probing=True)
         new_header, changed = _next_header(frame, statement, entry, header, back, assigned, invariant)
         header = new_header
         if not changed:
@@ -164,8 +165,9 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
                 header[name] = Slot(Unknown(f"`{name}` changes in a loop in a way that can't be followed"))
     frame.session.recording = recording
     frame.session.attributes = attributes_entry
+    returned = len(frame.returns)
     back = _round(frame, statement, header, bind)
-    _close(frame, statement, entry, header, back)
+    results = _close(frame, statement, entry, header, back, iterable)
     runs = _surely_runs(iterable)
     exits = [env for jump, env in frame.jumps if isinstance(jump, ast.Break)]
     frame.jumps = []
@@ -176,7 +178,7 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
     for env in exits:
         frame.env = join_envs(frame, frame.env, env, statement)
     if frame.foreign:
-        _resolve_carried(frame, statement, assigned, (entry, header, back), iterable)
+        _leave(frame, LastRound(frame, statement, iterable), results, returned)
     frame.ended = False
     frame.controls = controls
     if statement.orelse:
@@ -185,72 +187,19 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
         execute(frame, statement.orelse)
 
 
-def _resolve_carried(
-    frame: Frame,
-    statement: ast.For | ast.While,
-    assigned: list[str],
-    envs: tuple[Env, Env, Env],
-    iterable: Any,
-) -> None:
-    """Sizes that a loop of another module carries: what the last round gives, if there is a round.
-
-    `envs` are the variables before the loop, at the top of a round, and at its end.
-    """
-    entry, header, back = envs
-    found: dict[str, Dim] = {}
-    for name in assigned:
-        for index, label, first, last in _pairs(
-            frame, statement, name, entry, header.get(name, Slot(None)), back
-        ):
-            found[token(label, "p", _phi_number(frame, statement, name, index))] = _after(
-                first, last, _rounds_of(iterable)
-            )
-    marker = id(statement)
-    numbers = {n for key, n in frame.session.known_numbers.items() if key[0] == "loop" and key[1] == marker}
-
-    def resolved(text: str) -> Dim | None:
-        match = TOKEN.fullmatch(text)
-        if match is None or match["kind"] != "p" or int(match["id"]) not in numbers:
-            return None
-        dim = found.get(text)
-        if dim is not None and not any(_is_carried(symbol, numbers) for symbol in dim.symbols()):
-            return dim
-        return Dim.unknown("a size that a loop of another module changes")
-
-    for name in assigned:
-        slot = frame.env.get(name)
-        if slot is not None and isinstance(slot.value, Array):
-            dims = tuple(dim.substitute(resolved) for dim in slot.value.shape.dims)
-            value = Array(Shape(dims, slot.value.shape.lead), slot.value.dtype, slot.value.weak)
-            frame.env[name] = Slot(value, slot.static, slot.maybe_unbound)
+def _leave(frame: Frame, loop: LastRound, results: dict[str, Dim], returned: int) -> None:
+    """Behind a loop of another module: its symbols mean nothing there."""
+    for env in (frame.env, frame.session.attributes):
+        for name, slot in env.items():
+            env[name] = Slot(outside(slot.value, loop, results), slot.static, slot.maybe_unbound)
+    for index in range(returned, len(frame.returns)):
+        value, node = frame.returns[index]
+        frame.returns[index] = (outside(value, loop, {}), node)
 
 
-def _is_carried(text: str, numbers: set[int]) -> bool:
-    match = TOKEN.fullmatch(text)
-    return match is not None and match["kind"] == "p" and int(match["id"]) in numbers
-
-
-def _rounds_of(iterable: Any) -> Dim | None:
-    """How often a loop runs, as far as that is known."""
-    if isinstance(iterable, Iterated) and iterable.kind == "range" and len(iterable.args) == 1:
-        return as_dim(iterable.args[0])
-    if isinstance(iterable, Iterated) and iterable.kind in ("enumerate", "reversed"):
-        return _rounds_of(iterable.args[0])
-    if isinstance(iterable, tuple | list):
-        return Dim.of(len(iterable))
-    return Dim.symbol(f"len({iterable.text})", 0) if isinstance(iterable, Expr) else None
-
-
-def _after(first: Dim, last: Dim, rounds: Dim | None) -> Dim:
-    """A size behind a loop whose every round gives `last`."""
-    if rounds is None or not rounds.known:
-        return Dim.unknown("a size that a loop of another module changes")
-    if at_least(rounds, 1):
-        return last
-    return Dim.opaque("({0} if {2} > 0 else {1})", last, first, rounds)
-
-
-def _round(frame: Frame, statement: ast.For | ast.While, header: Env, bind: Any) -> Env:
+def _round(
+    frame: Frame, statement: ast.For | ast.While, header: Env, bind: Any, probing: bool = False
+) -> Env:
     """The variables at the end of one round that starts with those of `header`."""
     from nnx_migrate.linen.interpreter.statements import execute
 
@@ -261,7 +210,7 @@ def _round(frame: Frame, statement: ast.For | ast.While, header: Env, bind: Any)
     with frame.under(branch(statement, "loop")):
         bind()
         execute(frame, statement.body)
-    if not frame.session.recording:
+    if probing:
         del frame.returns[returns:]
     env = frame.env
     continued = [e for jump, e in frame.jumps if isinstance(jump, ast.Continue)]
@@ -270,7 +219,7 @@ def _round(frame: Frame, statement: ast.For | ast.While, header: Env, bind: Any)
     for other in continued:
         env = join_envs(frame, env, other, statement)
     frame.jumps = outer_jumps + [(j, e) for j, e in frame.jumps if isinstance(j, ast.Break)]
-    if not frame.session.recording:
+    if probing:
         frame.jumps = outer_jumps
     frame.ended = False
     frame.controls = saved
@@ -301,6 +250,12 @@ def _assigned(statement: ast.For | ast.While) -> list[str]:
     return list(names)
 
 
+def _carried_symbol(frame: Frame, statement: ast.AST, name: str, label: str, index: int) -> str:
+    found = token(label, "p", _phi_number(frame, statement, name, index))
+    frame.session.loop_symbols.setdefault(id(statement), set()).add(found)
+    return found
+
+
 def _phi_number(frame: Frame, statement: ast.AST, name: str, index: int) -> int:
     return frame.session.number_of(("loop", id(statement), frame.context, name, index))
 
@@ -312,12 +267,12 @@ def _carried(frame: Frame, name: str, slot: Slot, statement: ast.AST) -> Slot:
         value = input_array(frame.session, value)
     if isinstance(value, Array):
         dims = tuple(
-            Dim.size(token(size_name(name, i), "p", _phi_number(frame, statement, name, i)))
+            Dim.size(_carried_symbol(frame, statement, name, size_name(name, i), i))
             for i in range(-len(value.shape.dims), 0)
         )
         return Slot(Array(Shape(dims, value.shape.lead), value.dtype), slot.static)
     if isinstance(value, Dim | int) and not isinstance(value, bool):
-        return Slot(Dim.symbol(token(name, "p", _phi_number(frame, statement, name, 0))), slot.static)
+        return Slot(Dim.symbol(_carried_symbol(frame, statement, name, name, 0)), slot.static)
     return slot
 
 
@@ -463,14 +418,21 @@ def substitute(value: Any, replacements: dict[str, Dim]) -> Any:
     return value
 
 
-def _close(frame: Frame, statement: ast.AST, entry: Env, header: Env, back: Env) -> None:
-    """Record where each carried size that remains comes from."""
-    if frame.foreign:
-        return
+def _close(
+    frame: Frame, statement: ast.For | ast.While, entry: Env, header: Env, back: Env, iterable: Any
+) -> dict[str, Dim]:
+    """Record where each carried size that remains comes from, and what it is behind the loop."""
+    results: dict[str, Dim] = {}
+    last_round = LastRound(frame, statement, iterable)
     for name, slot in header.items():
         for index, label, first, last in _pairs(frame, statement, name, entry, slot, back):
             number = _phi_number(frame, statement, name, index)
-            frame.session.facts.phis[number] = Phi(number, label, statement, (first, last), True)
+            result = last_round.result(first, last)
+            results[token(label, "p", number)] = result
+            if not frame.foreign:
+                phi = Phi(number, label, statement, (first, last), True, result)
+                frame.session.facts.phis[number] = phi
+    return results
 
 
 def _pairs(frame: Frame, statement: ast.AST, name: str, entry: Env, slot: Slot, back: Env) -> Any:
@@ -575,11 +537,12 @@ def loop_symbol(frame: Frame, target: ast.expr | None, node: ast.AST, kind: str 
         return tuple(loop_symbol(frame, part, node) for part in target.elts)
     if not isinstance(target, ast.Name):
         return Unknown("a loop variable that can't be followed")
-    if frame.foreign:
+    if frame.foreign and not isinstance(node, ast.For):
         return Unknown(f"`{target.id}` is a loop variable of another module")
+    symbol = loop_variable(frame, node, target.id)
     number = frame.session.number_of(("variable", id(node), frame.context, target.id))
     frame.session.facts.loop_variables[number] = LoopVariable(number, target.id, node)
-    return Expr(token(target.id, "l", number), kind)
+    return Expr(symbol, kind)
 
 
 def _iterated(frame: Frame, iterable: Iterated, target: ast.expr | None, static: bool, node: ast.AST) -> Any:

@@ -302,6 +302,9 @@ class ClassWriter:
             if match is None:
                 return text
             phi = self.analysis.facts.phis.get(int(match["id"])) if match["kind"] == "p" else None
+            if phi is not None and phi.result is not None and phi.result.known:
+                text = text.replace(match.group(), f"({self.renderer.dim(phi.result, phi.node)})")
+                continue
             if phi is None or not isinstance(phi.node, ast.If | ast.IfExp):
                 if match["kind"] == "l" and match["name"] in text.replace(match.group(), ""):
                     text = text.replace(match.group(), match["name"])

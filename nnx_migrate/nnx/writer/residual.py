@@ -56,13 +56,17 @@ class Residual:
             nodes = self._block(body)
             self._collect(nodes)
             if (len(self.renderer.needed), len(self.phis), len(self.writer.partials)) == before:
-                self._check_phis(nodes)
+                self._resolve_phis(nodes)
                 return nodes
 
-    def _check_phis(self, nodes: Sequence[Node]) -> None:
-        """Every size that control flow decides is assigned somewhere in the constructor."""
+    def _resolve_phis(self, nodes: Sequence[Node]) -> None:
+        """Sizes that no statement of the constructor assigns are written out, where an expression says them."""
         for number in sorted(self.phis - assigned_phis(nodes)):
             phi = self.analysis.facts.phis.get(number)
+            if phi is not None and phi.result is not None and phi.result.known:
+                text = self.renderer.dim(phi.result, phi.node)
+                replace_text(nodes, phi.token, text if text.isidentifier() else f"({text})")
+                continue
             detail = "a size that a condition within an expression decides"
             raise Refuse("unknown-size", detail, phi.node if phi is not None else None)
 
@@ -403,6 +407,19 @@ class Residual:
         early = all(m["kind"] == "a" for m in first)
         if not early or not all(m["kind"] == "a" or m.group() in known for m in last):
             raise Refuse("unknown-size", f"a loop changes the size `{phi.name}`", phi.node)
+
+
+def replace_text(nodes: Sequence[Node], old: str, new: str) -> None:
+    """Put another text in the place of a token."""
+    for node in nodes:
+        if isinstance(node, Line):
+            node.text = node.text.replace(old, new)
+            node.arguments = [unwrapped(a.replace(old, new)) for a in node.arguments]
+        elif isinstance(node, Assign):
+            node.text = node.text.replace(old, new)
+        else:
+            node.header = node.header.replace(old, new)
+            replace_text([*node.body, *node.orelse], old, new)
 
 
 def assigned_names(statement: ast.stmt) -> set[str]:

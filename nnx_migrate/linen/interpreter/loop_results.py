@@ -1,0 +1,124 @@
+"""What a loop leaves behind, as an expression: sizes that depend on the last round alone, or on none.
+
+`for width in self.widths: x = nn.Dense(width)(x)` leaves `self.widths[-1]` behind, or what `x` was before where
+there is no round.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim, at_least, same
+from nnx_migrate.linen.interpreter.attributes import atomic
+from nnx_migrate.linen.interpreter.convert import as_dim, text_of
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.symbols import TOKEN, token
+from nnx_migrate.linen.values import Expr, Iterated, VariableValue
+
+_UNKNOWN = Dim.unknown("a size that a loop of another module changes")
+
+
+class LastRound:
+    """The values of a loop's variables in its last round, and the condition under which there is one."""
+
+    def __init__(self, frame: Frame, statement: ast.For | ast.While, iterable: Any) -> None:
+        self.frame, self.statement = frame, statement
+        self.elements: dict[str, Dim] = {}
+        self.condition: str | None = None  # "" where there surely is a round, None where that can't be said
+        if isinstance(statement, ast.For):
+            self._see(statement.target, iterable)
+
+    def result(self, first: Dim, last: Dim) -> Dim:
+        """The size behind the loop: `first` before it, `last` at the end of a round."""
+        if same(first, last):
+            return first
+        found = self.closed(last)
+        if not found.known or self.condition == "":
+            return found
+        if self.condition is None or not first.known:
+            return _UNKNOWN
+        escaped = self.condition.replace("{", "{{").replace("}", "}}")
+        return Dim.opaque(f"({{0}} if {escaped} else {{1}})", found, first)
+
+    def closed(self, dim: Dim) -> Dim:
+        """A size at the end of the last round; unknown where it depends on other rounds."""
+        found = dim.substitute(lambda text: self.elements.get(text))
+        return _UNKNOWN if any(TOKEN.search(text) for text in self.own(found.symbols())) else found
+
+    def own(self, texts: frozenset[str]) -> list[str]:
+        """The symbols among `texts` that mean nothing outside of the loop."""
+        names = self.frame.session.loop_symbols.get(id(self.statement), set())
+        return [text for text in texts if any(m.group() in names for m in TOKEN.finditer(text))]
+
+    # ---- iterables ---------------------------------------------------------------------------------------
+
+    def _see(self, target: ast.expr, iterable: Any) -> None:
+        if isinstance(iterable, Expr):
+            self.condition = iterable.text
+            self._bind(target, Expr(f"{atomic(iterable.text)}[-1]"))
+        elif isinstance(iterable, tuple | list):
+            self.condition = "" if iterable else None
+            self._bind(target, iterable[-1] if iterable else None)
+        elif isinstance(iterable, Iterated):
+            self._see_iterated(target, iterable)
+
+    def _see_iterated(self, target: ast.expr, iterable: Iterated) -> None:
+        parts = list(target.elts) if isinstance(target, ast.Tuple) else []
+        if iterable.kind == "range" and len(iterable.args) == 1:
+            count = as_dim(iterable.args[0])
+            text = text_of(count) if count is not None else None
+            if count is not None and text is not None:
+                self.condition = "" if at_least(count, 1) else f"{atomic(text)} > 0"
+                self._bind(target, count - 1)
+        elif iterable.kind == "enumerate" and len(iterable.args) == 1 and len(parts) == 2:
+            self._see(parts[1], iterable.args[0])
+            if isinstance(iterable.args[0], Expr):
+                self._bind(parts[0], Dim.symbol(f"len({iterable.args[0].text})", 0) - 1)
+        elif iterable.kind == "zip" and all(isinstance(arg, Expr) for arg in iterable.args):
+            self.condition = " and ".join(atomic(arg.text) for arg in iterable.args)
+
+    def _bind(self, target: ast.expr, value: Any) -> None:
+        if isinstance(target, ast.Tuple | ast.List):
+            for index, part in enumerate(target.elts):
+                if isinstance(value, Expr):
+                    self._bind(part, Expr(f"{value.text}[{index}]"))
+                elif isinstance(value, tuple | list) and len(value) == len(target.elts):
+                    self._bind(part, value[index])
+        elif isinstance(target, ast.Name):
+            dim = as_dim(value)
+            if dim is not None:
+                self.elements[loop_variable(self.frame, self.statement, target.id)] = dim
+
+
+def loop_variable(frame: Frame, node: ast.AST, name: str) -> str:
+    """The symbol of a loop's variable."""
+    number = frame.session.number_of(("variable", id(node), frame.context, name))
+    found = token(name, "l", number)
+    frame.session.loop_symbols.setdefault(id(node), set()).add(found)
+    return found
+
+
+def outside(value: Any, loop: LastRound, results: Mapping[str, Dim]) -> Any:
+    """A value as code behind the loop sees it, without the loop's own symbols."""
+    if isinstance(value, Dim):
+        found = value.substitute(lambda text: results.get(text))
+        return loop.closed(found)
+    if isinstance(value, Array):
+        return Array(outside(value.shape, loop, results), value.dtype, value.weak)
+    if isinstance(value, Shape):
+        return Shape(tuple(outside(dim, loop, results) for dim in value.dims), value.lead)
+    if isinstance(value, Expr):
+        if not loop.own(frozenset({value.text})):
+            return value
+        dim = loop.elements.get(value.text)
+        return Expr(dim.text(), value.kind) if dim is not None else Unknown("a value of a loop")
+    if isinstance(value, tuple | list):
+        return type(value)(outside(item, loop, results) for item in value)
+    if isinstance(value, dict):
+        return {key: outside(item, loop, results) for key, item in value.items()}
+    if isinstance(value, VariableValue):
+        return VariableValue(value.site, outside(value.value, loop, results))
+    return value
