@@ -5,18 +5,23 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.model import Field, LinenClass
+from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.model import Field, LinenClass, Method
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.linen.shapes import Array
+from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
     from nnx_migrate.nnx.writer.construction import ConstructionWriter
+    from nnx_migrate.nnx.writer.symbols import SizeParameter
 
 _PHI = re.compile(r"§p\d+")
 
@@ -47,11 +52,41 @@ class Inheritance:
         for call, site in inherited.items():
             site.attribute = theirs[call].attribute
         self.inherited = inherited
+        self.given = self._given_sizes() if self.calls_super else {}
+
+    def _given_sizes(self) -> dict[str, Dim]:
+        """The base's sizes where the class hands its base's method other inputs: `super().__call__(y)`."""
+        found: dict[str, Dim] = {}
+        for size in self.base.sizes:
+            method = self.base.cls.method(size.method)
+            for (context, node), closure in self.analysis.facts.functions.items():
+                if method is None or closure.node is not method.node or not _calls_super(node):
+                    continue
+                dim = self._size_at(context, node, method, size)
+                if not dim.known:
+                    raise Refuse("unknown-size", f"an input of `super().{method.name}`: {dim.reason}", node)
+                if size.name in found and not same(found[size.name], dim):
+                    raise Refuse("sizes-differ", f"calls of `super().{method.name}`", node)
+                found[size.name] = dim
+        return found
+
+    def _size_at(self, context: Context, call: ast.Call, method: Method, size: SizeParameter) -> Dim:
+        given = dict(zip(method.parameters, call.args, strict=False))
+        given.update({k.arg: k.value for k in call.keywords if k.arg})
+        node = given.get(str(size.path[0]))
+        value = self.analysis.facts.values.get((context, node)) if node is not None else None
+        array = effect_value(self.analysis.session, value)
+        if len(size.path) != 1 or isinstance(node, ast.Starred) or not isinstance(array, Array):
+            return Dim.unknown("an argument that can't be followed")
+        rank = self.base.assumed.get(size.path)
+        if rank is not None and array.shape.rank != rank:
+            return Dim.unknown("the rank isn't known")
+        return array.shape.elements(size.axis) if size.flat else array.shape.dim(size.axis)
 
     def check_sizes(self, writer: ConstructionWriter) -> None:
         """Refuse where the base's constructor would make other modules than its methods need here."""
         for call, site in self.inherited.items():
-            if isinstance(site, Site):
+            if isinstance(site, Site) and not self.given:  # else they follow from what is given
                 theirs = self.base.constructions.get(call)
                 callee, arguments = writer.parts(site)
                 if theirs is not None and _PHI.sub("", theirs) != _PHI.sub(
@@ -60,13 +95,21 @@ class Inheritance:
                     detail = f"`{site.attribute}` needs other sizes than in `{self.base.cls.name}`"
                     raise Refuse("sizes-differ", detail, self.analysis.cls.node)
 
-    def call_text(self) -> str:
-        """`super().__init__(...)`."""
+    def call_text(self, name: Callable[[Dim], str]) -> str:
+        """`super().__init__(...)`; `name` writes a size."""
         arguments = [item.name for item in self.base.cls.fields]
-        arguments += [f"{size.name}={size.name}" for size in self.base.sizes]
+        for size in self.base.sizes:
+            text = name(self.given[size.name]) if size.name in self.given else size.name
+            arguments.append(f"{size.name}={text}")
         if self.base.needs_rngs:
             arguments.append("rngs=rngs")
         return f"super().__init__({', '.join(arguments)})"
+
+
+def _calls_super(node: ast.AST) -> bool:
+    function = node.func if isinstance(node, ast.Call) else None
+    inner = function.value if isinstance(function, ast.Attribute) else None
+    return isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name) and inner.func.id == "super"
 
 
 def _everything(analysis: ClassAnalysis) -> list[Site | VariableSite]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.reasons import Refuse
@@ -277,7 +278,13 @@ class ClassWriter:
         fields = field_parameters(self.cls, self.names, self.factories)
         base = self._super
         nothing_own = not self.cls.own_fields and not lines and not setup_text.strip()
-        if nothing_own and (base is not None or not (fields or keyword_only)):
+        same_sizes = base is None or not any(
+            dim != Dim.symbol(size.token, 1)
+            for size in base.base.sizes
+            for dim in [base.given.get(size.name)]
+            if dim is not None
+        )
+        if nothing_own and same_sizes and (base is not None or not (fields or keyword_only)):
             written.has_constructor = base is not None
             return [self._removed_method(setup)] if setup is not None else []
         head = signature(fields, keyword_only, indent, unit, self.limit)
@@ -285,9 +292,10 @@ class ClassWriter:
         done |= frozenset(self.factories)
         body = [*field_assignments(self.cls, indent + unit, done), *lines]
         if base is not None:
-            setup_text, placed = _place_super(setup_text, base.call_text())
+            call_text = base.call_text(lambda dim: TOKEN.sub(lambda m: parameters[m.group()], dim.text()))
+            setup_text, placed = _place_super(setup_text, call_text)
             if not placed:
-                body.insert(0, f"{indent}{unit}{base.call_text()}")
+                body.insert(0, f"{indent}{unit}{call_text}")
         text = "\n".join([*head, *body]) + ("\n" + setup_text.rstrip("\n") if setup_text.strip() else "")
         if not body and not setup_text.strip():
             text += f"\n{indent}{unit}pass"
@@ -337,7 +345,13 @@ class ClassWriter:
         found.use(setup_text)
         if self._super is not None:
             for size in self._super.base.sizes:
-                found.require(size)
+                if size.name not in self._super.given:
+                    found.require(size)
+                elif self._super.given[size.name] == Dim.symbol(size.token, 1):
+                    found.require(size)  # the same input
+                else:
+                    found.use(self.renderer.dim(self._super.given[size.name], self.cls.node))
+                    self._check_input_sizes(self._super.given[size.name])
         names = found.names()
         for token, (path, axis) in found.used.items():
             written.sizes.append(
@@ -345,6 +359,11 @@ class ClassWriter:
             )
         written.sizes.sort(key=lambda s: list(names.values()).index(s.name))
         return names
+
+    def _check_input_sizes(self, size: Dim) -> None:
+        """What the base's constructor gets has to be an expression over the inputs alone."""
+        if any(m["kind"] not in "af" for m in TOKEN.finditer(size.text())):
+            raise Refuse("unknown-size", "a size that the base class gets", self.cls.node)
 
     def _method_of(self, path: tuple[str | int, ...]) -> str:
         """The method whose argument an input is."""
