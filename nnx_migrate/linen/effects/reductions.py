@@ -43,7 +43,9 @@ def _sum_dtype(array: Array) -> str | None:
 @models("numpy.prod")
 def numpy_prod(a: Value, axis: Value = None, dtype: Value = None) -> Array | Dim:
     """The product of an array's elements, or of sizes (`np.prod(x.shape[1:])`)."""
-    if axis is None and isinstance(a, tuple | list | Shape):
+    if axis is None and isinstance(a, Shape):
+        return a.size
+    if axis is None and isinstance(a, tuple | list):
         return product(dims_of(a))
     return sum_(a, axis, dtype)
 
@@ -51,7 +53,8 @@ def numpy_prod(a: Value, axis: Value = None, dtype: Value = None) -> Array | Dim
 @models("math.prod")
 def math_prod(iterable: Value, /, *, start: Value = 1) -> Dim:
     """The product of sizes."""
-    return product(dims_of(iterable)) * dim_of(start)
+    total = iterable.size if isinstance(iterable, Shape) else product(dims_of(iterable))
+    return total * dim_of(start)
 
 
 @models(*names("sum nansum prod nanprod product", "jax.numpy."), *names("sum nansum", "numpy."))

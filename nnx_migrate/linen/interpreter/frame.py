@@ -64,6 +64,7 @@ class Session:
     usual_ranks: set[tuple[str | int, ...]] = field(
         default_factory=set
     )  # those with one batch axis as a rule
+    unbatched: set[tuple[str | int, ...]] = field(default_factory=set)  # those that lack even that
     default_rank: int | None = None  # what to try for inputs whose rank the code doesn't show
     input_tuples: set[tuple[str | int, ...]] = field(default_factory=set)
     inputs_seen: dict[tuple[str | int, ...], None] = field(default_factory=dict)

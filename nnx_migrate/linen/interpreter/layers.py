@@ -6,13 +6,13 @@ import ast
 from typing import Any
 
 from nnx_migrate.linen.effects.layers import layer
-from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.interpreter.convert import effect_value, input_array
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.ranks import rank_needed
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.values import Instance, ModuleList
+from nnx_migrate.linen.values import Input, Instance, ModuleList
 from nnx_migrate.nnx.layers import LAYERS
 
 
@@ -87,7 +87,12 @@ def _infer_rank(frame: Frame, site: Site, args: tuple[Any, ...]) -> None:
         return
     kernel = site.kwargs.get("kernel_size", site.args[1] if len(site.args) > 1 else None)
     first = effect_value(frame.session, args[0])
-    if isinstance(kernel, tuple | list) and isinstance(first, Array) and not first.shape.exact:
+    if isinstance(kernel, tuple | list) and isinstance(first, Array) and first.shape.exact:
+        if len(first.shape.dims) == len(kernel) + 1:
+            root = frame.session.root
+            same = (p for p in root.inputs_seen if input_array(root, Input(p)).shape == first.shape)
+            root.unbatched.update(same)
+    elif isinstance(kernel, tuple | list) and isinstance(first, Array):
         rank_needed(frame, first.shape, len(kernel) + 2, usual=True)
 
 

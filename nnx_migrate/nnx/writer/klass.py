@@ -338,6 +338,7 @@ class ClassWriter:
         found = SizeNames(
             frozenset(f.name for f in self.cls.fields),
             session.input_ranks,
+            unbatched=frozenset(session.unbatched),
             paths=input_paths(list(session.inputs_seen)),
         )
         for token in size_tokens(nodes):

@@ -144,8 +144,8 @@ class InitRenderer:
         if not pairs:
             return str(not differ)
         sign, word = ("!=", " or ") if differ else ("==", " and ")
-        text = word.join(self._compared(a, b, sign, node) for a, b in pairs)
-        return text if len(pairs) == 1 else f"({text})"
+        texts = list(dict.fromkeys(self._compared(a, b, sign, node) for a, b in pairs))
+        return texts[0] if len(texts) == 1 else f"({word.join(texts)})"
 
     def _compared(self, a: Dim, b: Dim, sign: str, node: ast.AST) -> str:
         """A comparison of two sizes; behind a stride, an axis longer than 1 has kept its size if that is 1."""

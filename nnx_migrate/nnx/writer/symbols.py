@@ -51,6 +51,7 @@ class SizeNames:
     used: dict[str, tuple[tuple[str | int, ...], int]] = field(default_factory=dict)  # token -> (path, axis)
     flat: set[str] = field(default_factory=set)  # tokens of products of sizes
     fixed: dict[str, str] = field(default_factory=dict)
+    unbatched: frozenset[tuple[str | int, ...]] = frozenset()
     paths: dict[str, tuple[str | int, ...]] = field(default_factory=dict)  # text of an input -> its path
 
     def use(self, text: str) -> None:
@@ -61,6 +62,11 @@ class SizeNames:
                 self.used[match.group()] = (path, int(match["id"]))
                 if match["kind"] == "f":
                     self.flat.add(match.group())
+
+    def _kind(self, path: tuple[str | int, ...], axis: int) -> str:
+        """What an axis means, by the rank that the input has with a batch axis."""
+        rank = self.ranks.get(path, 0) + (path in self.unbatched)
+        return _AXES.get(rank, {-1: "features"}).get(axis, f"size{axis}".replace("-", "_"))
 
     def require(self, size: SizeParameter) -> None:
         """A size that the base class's constructor takes, under the name that it has there."""
@@ -76,13 +82,7 @@ class SizeNames:
         found: dict[str, str] = {}
         for token, (path, axis) in sorted(self.used.items(), key=lambda item: (str(item[1][0]), -item[1][1])):
             prefix = _prefix(path) if several else "in"
-            kind = (
-                "features"
-                if token in self.flat
-                else _AXES.get(self.ranks.get(path, 0), {-1: "features"}).get(
-                    axis, f"size{axis}".replace("-", "_")
-                )
-            )
+            kind = "features" if token in self.flat else self._kind(path, axis)
             name = f"{prefix}_{kind}"
             while name in self.taken or name in found.values():
                 name = f"input_{name}" if not name.startswith("input_") else name + "_"
