@@ -36,12 +36,15 @@ class Expr:
     """A value that the constructor can compute, known by its expression only (`self.act`, `self.config.dim`).
 
     `kind` is what annotations tell: "int", "float", "bool", "str", "sequence", "mapping" or "" (not known);
-    `length` is that of a tuple of ints whose annotation tells it.
+    `length` is that of a tuple of ints whose annotation tells it. Sizes in `when_true` (`when_false`) are pairwise
+    equal where a condition holds (doesn't hold).
     """
 
     text: str
     kind: str = ""
     length: int | None = None
+    when_true: tuple[tuple[Dim, Dim], ...] = field(default=(), compare=False)
+    when_false: tuple[tuple[Dim, Dim], ...] = field(default=(), compare=False)
 
     @property
     def maybe_int(self) -> bool:

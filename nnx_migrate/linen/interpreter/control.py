@@ -146,6 +146,9 @@ def phi(frame: Frame, name: str, node: ast.AST, first: Dim, second: Dim, *, is_l
         return first
     if not second.known:
         return second
+    agreed = _agreed(frame, node, first, second)
+    if agreed is not None:
+        return agreed
     if frame.foreign or not isinstance(node, ast.If | ast.For | ast.While):
         return _choice(frame, node, first, second)
     key = ("phi", id(node), frame.context, first, second)
@@ -153,6 +156,33 @@ def phi(frame: Frame, name: str, node: ast.AST, first: Dim, second: Dim, *, is_l
     found = Phi(number, name, node, (first, second), is_loop)
     frame.session.facts.phis.setdefault(number, found)
     return Dim.size(frame.session.facts.phis[number].token)
+
+
+def _agreed(frame: Frame, node: ast.AST, first: Dim, second: Dim) -> Dim | None:
+    """The one size of both branches, where what the condition says of other sizes makes them equal.
+
+    `if heads * size != dim: x = Dense(dim)(x)` leaves `dim` features on either path.
+    """
+    condition = frame.session.equalities.get((frame.context, node))
+    if condition is None:
+        return None
+    if _equal_under(condition.when_false, first, second):
+        return first
+    return second if _equal_under(condition.when_true, first, second) else None
+
+
+def _equal_under(equalities: tuple[tuple[Dim, Dim], ...], a: Dim, b: Dim) -> bool:
+    """Whether two sizes are equal where others are."""
+    replaced: dict[str, Dim] = {}
+    for one, other in equalities:
+        x, y = one.substitute(replaced.get), other.substitute(replaced.get)
+        for symbol, value in ((x, y), (y, x)):
+            name = next(iter(symbol.symbols()), None) if len(symbol.symbols()) == 1 else None
+            if name is not None and symbol == Dim.symbol(name) and name not in value.symbols():
+                replaced = {key: dim.substitute({name: value}.get) for key, dim in replaced.items()}
+                replaced[name] = value
+                break
+    return bool(equalities) and same(a.substitute(replaced.get), b.substitute(replaced.get)) is True
 
 
 def _choice(frame: Frame, node: ast.AST, first: Dim, second: Dim) -> Dim:
@@ -166,6 +196,9 @@ def _choice(frame: Frame, node: ast.AST, first: Dim, second: Dim) -> Dim:
 
 def remember_condition(frame: Frame, node: ast.AST, value: Any) -> None:
     """Remember the condition of a branch, where the constructor can compute it."""
+    frame.session.equalities.pop((frame.context, node), None)
+    if isinstance(value, Expr):
+        frame.session.equalities[frame.context, node] = value
     text = text_of(value)
     symbols = {symbol for group in frame.session.loop_symbols.values() for symbol in group}
     fleeting = frame.foreign and any(m.group() in symbols for m in TOKEN.finditer(text or ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim, at_least, same
@@ -287,7 +288,11 @@ def _unary(frame: Frame, node: ast.UnaryOp) -> Any:
         if decided is not None:
             return not decided
         text = text_of(value)
-        return Expr(f"not {text}", "bool") if text else Unknown("a condition")
+        if isinstance(value, Expr):
+            return Expr(
+                f"not {_wrapped(value.text)}", "bool", when_true=value.when_false, when_false=value.when_true
+            )
+        return Expr(f"not {_wrapped(text)}", "bool") if text else Unknown("a condition")
     if isinstance(node.op, ast.USub):
         dim = as_dim(value)
         if dim is not None:
@@ -336,7 +341,11 @@ def _boolean(frame: Frame, node: ast.BoolOp) -> Any:
     texts = [text_of(v) for v in values]
     if None not in texts:
         kind = "int" if all(as_dim(v) is not None for v in values) else ""
-        return Expr((" or " if is_or else " and ").join(_wrapped(str(t)) for t in texts), kind)
+        text = (" or " if is_or else " and ").join(_wrapped(str(t)) for t in texts)
+        known = [v for v in values if isinstance(v, Expr)]
+        if is_or:
+            return Expr(text, kind, when_false=tuple(pair for v in known for pair in v.when_false))
+        return Expr(text, kind, when_true=tuple(pair for v in known for pair in v.when_true))
     return Unknown("a choice between values")
 
 
@@ -354,8 +363,22 @@ def _compare(frame: Frame, node: ast.Compare) -> Any:
     if isinstance(result, bool | Array):
         return result
     if frame.foreign and len(node.ops) == 1:
-        return _compared(node.ops[0], evaluate(frame, node.left), left)
-    return static_or_unknown(frame, node, "bool", "a comparison that can't be decided")
+        found = _compared(node.ops[0], evaluate(frame, node.left), left)
+    else:
+        found = static_or_unknown(frame, node, "bool", "a comparison that can't be decided")
+    if isinstance(found, Expr) and len(node.ops) == 1:
+        return _with_equality(found, node.ops[0], evaluate(frame, node.left), left)
+    return found
+
+
+def _with_equality(comparison: Expr, op: ast.cmpop, left: Any, right: Any) -> Expr:
+    """A comparison that remembers which sizes are equal where it holds, or where it doesn't."""
+    a, b = as_dim(left), as_dim(right)
+    if a is None or b is None or not a.known or not b.known:
+        return comparison
+    if isinstance(op, ast.Eq):
+        return replace(comparison, when_true=((a, b),))
+    return replace(comparison, when_false=((a, b),)) if isinstance(op, ast.NotEq) else comparison
 
 
 _COMPARISONS: dict[type[ast.cmpop], str] = {

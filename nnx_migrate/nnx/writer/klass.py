@@ -402,7 +402,8 @@ class ClassWriter:
         if own:
             start = self.source.line_start(own[0].lineno)
             end = self.source.line_start((own[-1].end_lineno or 0) + 1)
-            if any(self._between(own)):
+            between = self._between(own)
+            if not all(isinstance(statement, ast.Assign) for statement in between):
                 raise Refuse("unsupported-syntax", "other statements stand between the fields", self.cls.node)
             following = self._first_after(own[-1])
             tail = "\n" if following is None or following.lineno > (own[-1].end_lineno or 0) + 1 else "\n\n"
@@ -412,7 +413,8 @@ class ClassWriter:
                 if before and own[0].lineno - 1 > self.cls.node.lineno and not before.startswith("#")
                 else ""
             )
-            return [*edits, Edit(start, end, lead + text + tail)]
+            kept = "".join(self._lines(statement) for statement in between)
+            return [*edits, Edit(start, end, lead + kept + ("\n" if kept else "") + text + tail)]
         first = next((m for m in self.cls.node.body if isinstance(m, ast.FunctionDef)), None)
         if first is None:
             end = self.source.line_start((self.cls.node.body[-1].end_lineno or 0) + 1)
@@ -430,6 +432,11 @@ class ClassWriter:
         body = self.cls.node.body
         first, last = body.index(own[0]), body.index(own[-1])
         return [s for s in body[first : last + 1] if s not in own]
+
+    def _lines(self, statement: ast.stmt) -> str:
+        """The whole lines of a statement."""
+        first, last = statement.lineno, (statement.end_lineno or statement.lineno) + 1
+        return self.source.text[self.source.line_start(first) : self.source.line_start(last)]
 
     def _setup_span(self, setup: Method, text: str) -> Edit:
         start = self.source.line_start(setup.node.lineno)
