@@ -138,6 +138,15 @@ class Partial:
 
 
 @dataclass(frozen=True)
+class Mapped:
+    """`jax.vmap(func, in_axes, out_axes)`."""
+
+    func: Any
+    in_axes: Any = 0
+    out_axes: Any = 0
+
+
+@dataclass(frozen=True)
 class Instance:
     """A submodule, by the site that constructs it."""
 

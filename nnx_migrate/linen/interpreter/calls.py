@@ -12,6 +12,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_ar
 from nnx_migrate.linen.interpreter.expressions import evaluate, static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import call_closure, call_method
+from nnx_migrate.linen.interpreter.mapped import call_mapped, vmap
 from nnx_migrate.linen.interpreter.ranks import learn_from_call
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.interpreter.variables import module_api
@@ -29,6 +30,7 @@ from nnx_migrate.linen.values import (
     Instance,
     Iterated,
     Layer,
+    Mapped,
     Maybe,
     ModuleList,
     Partial,
@@ -162,6 +164,8 @@ def apply(
         return apply(frame, target.func, (*target.args, *args), {**dict(target.kwargs), **kwargs}, node)
     if isinstance(target, Closure):
         return call_closure(frame, target, args, kwargs, node)
+    if isinstance(target, Mapped):
+        return call_mapped(frame, target, args, kwargs, node)
     if isinstance(target, Bound):
         return _method(frame, target, args, kwargs, node)
     if isinstance(target, Layer):
@@ -311,6 +315,9 @@ def _global(
         if isinstance(result, Unknown) and node is not None and is_static(frame, node):
             return static_or_unknown(frame, node, why=result.reason)
         return result
+    mapped = vmap(args, kwargs) if name == "jax.vmap" else None
+    if mapped is not None:
+        return mapped
     if name in _TRANSFORMS and args:
         return _transformed(frame, name, args, kwargs, node)
     if name in _MAPS and len(args) >= 2:

@@ -15,7 +15,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.initialisation import combined, negated, only_initially
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
 from nnx_migrate.linen.values import (
     Closure,
     Expr,
@@ -302,7 +302,12 @@ def _unary(frame: Frame, node: ast.UnaryOp) -> Any:
         if isinstance(value, Expr):
             return Expr(f"-{_wrapped(value.text)}", value.kind)
     array = effect_value(frame.session, value)
-    return array if isinstance(array, Array) else Unknown("an operator on an unknown value")
+    negative = registry.effect("jax.numpy.negative")
+    if isinstance(array, Global) and isinstance(node.op, ast.USub) and negative is not None:
+        array = negative(array)  # `-jnp.inf`, `-jnp.finfo(x.dtype).max`
+    if isinstance(array, Array):
+        return array
+    return array if isinstance(array, Unknown) else Unknown("an operator on an unknown value")
 
 
 def truth(value: Any) -> bool | None:

@@ -1,0 +1,78 @@
+"""`jax.vmap`: one axis of each argument taken away, the function followed, the axis put back into the results."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
+from nnx_migrate.linen.values import Closure, Mapped
+
+
+def vmap(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapped | None:
+    """The function that `jax.vmap(...)` returns, None where its arguments aren't simple."""
+    names = ("fun", "in_axes", "out_axes")
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    if len(args) > len(names) or not given.keys() <= set(names) or not isinstance(given.get("fun"), Closure):
+        return None
+    in_axes, out_axes = given.get("in_axes", 0), given.get("out_axes", 0)
+    if isinstance(in_axes, list):
+        in_axes = tuple(in_axes)
+    simple = all(_is_axis(axis) for axis in (in_axes if isinstance(in_axes, tuple) else (in_axes,)))
+    return Mapped(given["fun"], in_axes, out_axes) if simple and type(out_axes) is int else None
+
+
+def _is_axis(value: Any) -> bool:
+    return value is None or type(value) is int
+
+
+def call_mapped(
+    frame: Frame, mapped: Mapped, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
+) -> Any:
+    """What the mapped function returns for arrays of known rank."""
+    from nnx_migrate.linen.interpreter.calls import apply
+
+    axes = mapped.in_axes if isinstance(mapped.in_axes, tuple) else (mapped.in_axes,) * len(args)
+    if len(axes) != len(args):
+        return Unknown("`jax.vmap` with another number of axes than of arguments")
+    sizes: list[Dim] = []
+    try:
+        rows = tuple(_row(frame, a, axis, sizes) for a, axis in zip(args, axes, strict=True))
+        named = {name: _row(frame, value, 0, sizes) for name, value in kwargs.items()}
+        if not sizes:
+            return Unknown("`jax.vmap` over nothing")
+        return _with_axis(apply(frame, mapped.func, rows, named, node), mapped.out_axes, sizes[0])
+    except Unmodelled as unmodelled:
+        return Unknown(str(unmodelled))
+
+
+def _row(frame: Frame, value: Any, axis: int | None, sizes: list[Dim]) -> Any:
+    """An argument without its mapped axis, the size of which is added to `sizes`."""
+    if axis is None or value is None:
+        return value
+    if isinstance(value, tuple | list):
+        return type(value)(_row(frame, item, axis, sizes) for item in value)
+    array = effect_value(frame.session, value)
+    if not isinstance(array, Array) or not array.shape.exact:
+        raise Unmodelled("`jax.vmap` over an array of unknown rank")
+    place = array.shape.axis(axis)
+    sizes.append(array.shape.dim(place))
+    return array.with_shape(array.shape.without([place]))
+
+
+def _with_axis(value: Any, axis: int, size: Dim) -> Any:
+    if isinstance(value, tuple | list):
+        return type(value)(_with_axis(item, axis, size) for item in value)
+    if isinstance(value, dict):
+        return {key: _with_axis(item, axis, size) for key, item in value.items()}
+    if not isinstance(value, Array) or not value.shape.exact:
+        raise Unmodelled(value.reason if isinstance(value, Unknown) else "what `jax.vmap` returns")
+    dims = list(value.shape.dims)
+    place = axis if axis >= 0 else len(dims) + 1 + axis
+    if not 0 <= place <= len(dims):
+        raise Unmodelled("an axis out of bounds")
+    dims.insert(place, size)
+    return value.with_shape(Shape(tuple(dims)))
