@@ -123,8 +123,10 @@ def _analysed_by_fix(session: Session) -> frozenset[str]:
 def _summary(findings: list[Finding], files: int, errors: int, analysed: frozenset[str]) -> str:
     where = f"{files} file{'s' if files != 1 else ''}"
     failed = f" {errors} could not be checked." if errors else ""
+    if not files and not errors:
+        return "No Python files or notebooks there."
     if not findings:
-        return f"All good: nothing outdated in {where}.{failed}"
+        return f"Nothing outdated in {where}.{failed}" if errors else f"All good: nothing outdated in {where}."
     safe = sum(f.safety is Safety.SAFE for f in findings)
     unsafe = sum(f.safety is Safety.UNSAFE for f in findings)
     parts = [f"{len(findings)} finding{'s' if len(findings) != 1 else ''} in {where}."]

@@ -32,12 +32,15 @@ def _plain(source: SourceText) -> str:
 
 
 def _diff(path: Path, before: str, after: str) -> Iterator[str]:
-    name = path.as_posix()
+    name = path.as_posix().removeprefix("/")
     old = before.splitlines(keepends=True)
     for line in difflib.unified_diff(
         old, after.splitlines(keepends=True), f"a/{name}" if old else "/dev/null", f"b/{name}"
     ):
-        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+        if line.endswith("\n"):
+            yield line
+        else:  # an old Mac's line end, or the last line
+            yield f"{line}\n" if line.endswith("\r") else f"{line}\n\\ No newline at end of file\n"
 
 
 def edit_lines(source: SourceText, edits: Sequence[Edit]) -> Iterator[str]:

@@ -25,6 +25,20 @@ def test_clean(project: Path, run: Run) -> None:
     assert "nothing outdated in 1 file" in result.output
 
 
+def test_no_files(project: Path, run: Run) -> None:
+    (project / "notes.txt").write_text(OUTDATED)
+    result = run("check")
+    assert result.exit_code == 0
+    assert "No Python files or notebooks there." in result.output
+
+
+def test_not_all_is_good_where_a_file_could_not_be_checked(project: Path, run: Run) -> None:
+    (project / "b.py").write_text("import jax\njax.tree_map(\n")
+    result = run("check")
+    assert result.exit_code == 2
+    assert "Nothing outdated in 1 file. 1 could not be checked." in result.output
+
+
 def test_findings(project: Path, run: Run) -> None:
     (project / "a.py").write_text(OUTDATED)
     result = run("check", ".")
