@@ -63,7 +63,7 @@ def command(
         click.echo(text)
     if not quiet and output_format in ("full", "concise") and not statistics:
         click.echo(
-            _summary(findings, scan.files, len(scan.errors), _analysed_by_fix(session)),
+            _summary(findings, scan.files, len(scan.errors), _analysed_by_fix(session, findings)),
             err=output_file is None and not sys.stdout.isatty(),
         )
         if note := left_out_note(session):
@@ -109,14 +109,15 @@ def _statistics(findings: list[Finding], output_format: str) -> str:
     return "\n".join(f"{n:>{width}}  {marks[safety]} {rule}" for (rule, safety), n in rows)
 
 
-def _analysed_by_fix(session: Session) -> frozenset[str]:
-    """Rules of which only `fix` finds out what it can do: that takes longer than a check may."""
+def _analysed_by_fix(session: Session, findings: list[Finding]) -> frozenset[str]:
+    """Rules with findings of which only `fix` finds out what it can do: that takes longer than a check may."""
     from nnx_migrate.engine.rule import ProjectRule
 
+    found = {finding.rule for finding in findings}
     return frozenset(
-        rule.id
-        for rule in session.rules
-        if isinstance(rule, ProjectRule) and type(rule).plan is not ProjectRule.plan
+        card.id
+        for card in session.rules
+        if card.id in found and card.whole_project and type(card.rule).plan is not ProjectRule.plan
     )
 
 
