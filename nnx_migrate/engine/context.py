@@ -207,14 +207,9 @@ class FixBuilder:
 
     def _local_name(self, prefix: str, scope: Scope) -> str | None:
         """A name visible in `scope`, bound once and unguarded, by a module-level import of `prefix`."""
-        module_scope = self.file.module.scopes.module
-        for name, bindings in module_scope.bindings.items():
-            if all(
-                b.kind is BindingKind.IMPORT and b.target == prefix and b.guard is Guard.NONE
-                for b in bindings
-            ) and (scope.binder(name) is module_scope):
-                return name
-        return None
+        scopes = self.file.module.scopes
+        visible = (n for n in scopes.imported.get(prefix, ()) if scope.binder(n) is scopes.module)
+        return next(visible, None)
 
     @staticmethod
     def _lazy_module(parts: list[str], cut: int) -> str | None:

@@ -81,7 +81,9 @@ class Layout:
 
     def find(self, name: str, importer: Path) -> Path | None:
         """The file that `import name` in `importer` means, whatever folder is on `sys.path`."""
-        key = name, importer.parent
+        if name.rpartition(".")[2] not in self._by_stem and name not in self._by_name:
+            return None  # most names are those of other packages
+        key = name, importer
         if key not in self._found:
             self._found[key] = self._by_name.get(name) or self._nearest(name, importer.parent)
         return self._found[key]

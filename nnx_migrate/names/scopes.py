@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import cached_property
 from typing import Any
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -151,6 +152,17 @@ class Scopes:
     names: References  # every Name that is read, by its id
     attributes: References  # Attributes whose attr is one of the wanted words
     imports: list[tuple[ast.Import | ast.ImportFrom, Scope, Guard]]
+
+    @cached_property
+    def imported(self) -> dict[str, list[str]]:
+        """By what they mean, the module-level names that only unguarded imports of that bind."""
+        found: dict[str, list[str]] = {}
+        for name, bindings in self.module.bindings.items():
+            targets = {b.target for b in bindings}
+            plain = all(b.kind is BindingKind.IMPORT and b.guard is Guard.NONE for b in bindings)
+            if plain and len(targets) == 1:
+                found.setdefault(targets.pop(), []).append(name)
+        return found
 
     def all_scopes(self) -> Iterator[Scope]:
         """Every scope, the module's first."""
