@@ -16,7 +16,7 @@ from nnx_migrate.names.project import Project
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _MODULE = f"{LINEN}.Module"
 # Bases that bring neither fields nor submodules.
-_HARMLESS_BASES = frozenset({"abc.ABC", "object", "typing.Generic", "typing.Protocol", "Generic", "Protocol"})
+_HARMLESS_BASES = frozenset({"abc.ABC", "object", "typing.Generic", "Generic"})
 _BUILTIN_LAYERS_WITHOUT_PARAMS = frozenset({"Module"})
 
 
@@ -278,13 +278,21 @@ class LinenProgram:
             if (
                 definition is not None
                 and isinstance(definition.node, ast.ClassDef)
-                and not definition.node.bases
+                and self._is_plain(definition.module, definition.node)
             ):
                 cls.bases.append(self._plain_class(name, definition.module, definition.node))
             else:
                 cls.problem = (
                     cls.problem or f"base `{ast.unparse(base)}` is neither Linen nor part of the project"
                 )
+
+    def _is_plain(self, module: Module, node: ast.ClassDef) -> bool:
+        """Whether a class derives from nothing that matters. Protocols do: NNX has another metaclass."""
+        bases = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]  # Generic[T]
+        scope = module.scope_at(node)
+        names = [self.project.resolve(b, scope, module) or ast.unparse(b) for b in bases]
+        metaclasses = [self.project.resolve(k.value, scope, module) for k in node.keywords]
+        return all(n in _HARMLESS_BASES for n in names) and all(n == "abc.ABCMeta" for n in metaclasses)
 
     def _plain_class(self, name: str, module: Module, node: ast.ClassDef) -> LinenClass:
         """A mixin of the project that is no module itself."""

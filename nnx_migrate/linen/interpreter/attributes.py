@@ -289,7 +289,7 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
     """`value[index]`."""
     number = as_dim(index)
     constant = number.const if number is not None else None
-    if isinstance(value, VariableValue):
+    if isinstance(value, VariableValue | Maybe):
         value = value.value
     if isinstance(value, Shape):
         return _shape_item(frame, value, index, constant)

@@ -38,7 +38,7 @@ def join_envs(frame: Frame, first: Env, second: Env, node: ast.AST, *, of_self: 
 def _join_slots(frame: Frame, name: str, a: Slot, b: Slot, node: ast.AST, of_self: bool) -> Slot:
     static = a.static and b.static and condition_is_static(frame, node)
     if static and a.value != b.value and not isinstance(a.value, Array):
-        merged = _optional(a.value, b.value) or static_join(frame, name, a.value, b.value, node)
+        merged = _optional(frame, a.value, b.value) or static_join(frame, name, a.value, b.value, node)
         if of_self and isinstance(merged, Expr) and not frame.foreign:
             merged = Expr(f"self.{name}", merged.kind)
     else:
@@ -78,7 +78,7 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     """What is known of a value that came by one path or the other."""
     if a == b:
         return a
-    optional = _optional(a, b)
+    optional = _optional(frame, a, b)
     if optional is not None:
         return optional
     if isinstance(a, Unknown):
@@ -107,16 +107,40 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     return Unknown(f"`{name}` differs between two paths")
 
 
-def _optional(a: Any, b: Any) -> Maybe | None:
+def _optional(frame: Frame, a: Any, b: Any) -> Maybe | None:
     """A module or function on one path, None (or perhaps the same) on the other."""
     inner = [value.value if isinstance(value, Maybe) else value for value in (a, b)]
+    if any(isinstance(value, ModuleList) for value in inner):
+        inner = [None if value == [] else value for value in inner]  # an empty list of modules
     there = [value for value in inner if value is not None]
-    if None not in (a, b) and not isinstance(a, Maybe) and not isinstance(b, Maybe):
+    alike = _alike(inner) if frame.foreign else None
+    if alike is not None:
+        return Maybe(ModuleList(alike))
+    if None not in inner and not isinstance(a, Maybe) and not isinstance(b, Maybe):
         return None
     if not there or any(value != there[0] for value in there):
         return None
     held = isinstance(there[0], Instance | ModuleList | Closure | Global | Layer)
     return Maybe(there[0]) if held else None
+
+
+def _alike(values: list[Any]) -> Instance | None:
+    """One of the modules in two lists of different length, if all are made with the same arguments."""
+    modules: list[Any] = []
+    lists = [v for v in values if isinstance(v, list | ModuleList)]
+    for value in lists:
+        modules += value if isinstance(value, list) else [value.element]
+    if len(lists) < 2 or not modules or lists[0] == lists[1]:
+        return None
+    if not all(isinstance(m, Instance) and is_alike(m, modules[0]) for m in modules):
+        return None
+    return modules[0]  # type: ignore[no-any-return]
+
+
+def is_alike(a: Instance, b: Instance) -> bool:
+    """Whether two modules are of the same class and made with the same arguments, but perhaps for their name."""
+    first, second = ({k: v for k, v in m.site.kwargs.items() if k != "name"} for m in (a, b))
+    return a.site.target == b.site.target and a.site.args == b.site.args and first == second
 
 
 def _join_arrays(frame: Frame, a: Array, b: Array, node: ast.AST, name: str) -> Array:

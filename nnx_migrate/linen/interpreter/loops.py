@@ -21,7 +21,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import LoopVariable, Phi, Site
 from nnx_migrate.linen.symbols import token
-from nnx_migrate.linen.values import Expr, Input, Instance, Iterated, ModuleList, VariableValue
+from nnx_migrate.linen.values import Expr, Input, Instance, Iterated, Maybe, ModuleList, VariableValue
 
 _ROUNDS = 6
 _MAX_UNROLL = 64
@@ -172,7 +172,7 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
     exits = [env for jump, env in frame.jumps if isinstance(jump, ast.Break)]
     frame.jumps = []
     after = {n: s for n, s in back.items() if n not in header}
-    filled = {n: back[n] for n in assigned if n in entry and isinstance(back[n].value, ModuleList)}
+    filled = {n: back[n] for n in assigned if n in entry and _is_filled(back[n].value)}
     frame.env = {**header, **filled}
     frame.env.update({n: Slot(s.value, s.static, maybe_unbound=not runs) for n, s in after.items()})
     for env in exits:
@@ -185,6 +185,11 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
         from nnx_migrate.linen.interpreter.statements import execute
 
         execute(frame, statement.orelse)
+
+
+def _is_filled(value: Any) -> bool:
+    """Whether a list has got modules in a loop, on every path or on some."""
+    return isinstance(value, ModuleList) or (isinstance(value, Maybe) and isinstance(value.value, ModuleList))
 
 
 def _leave(frame: Frame, loop: LastRound, results: dict[str, Dim], returned: int) -> None:
@@ -348,6 +353,8 @@ def _next_slot(frame: Frame, statement: ast.AST, name: str, first: Slot, old: Sl
             return Slot(static_join(frame, name, start, last, statement), True)
         number = as_dim(last)
         return old if number is not None and number.known else Slot(last)
+    if isinstance(last, Maybe):
+        last = last.value
     if isinstance(start, list) and isinstance(last, ModuleList):
         return Slot(start if not start else Unknown("a list that a loop extends"), False)
     if isinstance(start, list) and isinstance(last, list):
@@ -476,6 +483,8 @@ def bind_target(frame: Frame, target: ast.expr, iterable: Any, static: bool, nod
 
 def element(frame: Frame, iterable: Any, target: ast.expr | None, static: bool, node: ast.AST) -> Any:
     """What stands for every element of an iterable; loop variables of static iterables become symbols."""
+    if isinstance(iterable, Maybe):
+        iterable = iterable.value
     if isinstance(iterable, Iterated):
         return _iterated(frame, iterable, target, static, node)
     if isinstance(iterable, ModuleList | ManyOf):

@@ -10,6 +10,7 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter import attributes
 from nnx_migrate.linen.interpreter.control import (
     branch,
+    is_alike,
     join,
     join_envs,
     local,
@@ -32,6 +33,7 @@ from nnx_migrate.linen.values import (
     InitFlag,
     Input,
     Instance,
+    Maybe,
     ModuleList,
     SelfValue,
     VariableValue,
@@ -84,6 +86,10 @@ def _mutation(frame: Frame, call: ast.Call) -> None:
         else:
             new = Unknown("a list changed in place")
         _store(frame, target, new, is_static(frame, call.args[-1]) and isinstance(new, Expr))
+    elif isinstance(old, Maybe) and isinstance(old.value, ModuleList) and method == "append" and call.args:
+        item = evaluate(frame, call.args[-1])
+        if not (isinstance(item, Instance) and is_alike(item, old.value.element)):
+            _store(frame, target, Unknown("a list of different modules"), False)
     elif isinstance(old, ModuleList) and method == "append" and call.args:
         item = evaluate(frame, call.args[-1])
         if item != old.element:
