@@ -127,7 +127,9 @@ def _summary(findings: list[Finding], files: int, errors: int, analysed: frozens
     if not files and not errors:
         return "No Python files or notebooks there."
     if not findings:
-        return f"Nothing outdated in {where}.{failed}" if errors else f"All good: nothing outdated in {where}."
+        return (
+            f"Nothing outdated in {where}.{failed}" if errors else f"All good: nothing outdated in {where}."
+        )
     safe = sum(f.safety is Safety.SAFE for f in findings)
     unsafe = sum(f.safety is Safety.UNSAFE for f in findings)
     parts = [f"{len(findings)} finding{'s' if len(findings) != 1 else ''} in {where}."]

@@ -291,7 +291,9 @@ class Project:
         if module is None:
             return []
         bindings = module.scopes.module.bindings.get(last, [])
-        return [Definition(module, binding.node, binding) for binding in bindings] if len(bindings) > 1 else []
+        return (
+            [Definition(module, binding.node, binding) for binding in bindings] if len(bindings) > 1 else []
+        )
 
 
 _BUILTINS = frozenset(dir(__builtins__) if not isinstance(__builtins__, dict) else __builtins__)

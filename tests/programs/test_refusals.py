@@ -353,3 +353,22 @@ def test_an_unused_class_beside_one_that_a_configuration_names(tmp_path: Path) -
     found = project_reasons(tmp_path, ["main.py"], main_DOT_py=other, net_DOT_yaml="_target_: main.Net\n")
     assert {text.partition(":")[0] for text in found} == {"hidden-use"}
     assert len(found) == 2
+
+
+def test_a_class_that_a_registry_hands_to_a_module_waits_for_that_module() -> None:
+    code = """
+REGISTRY = {}
+REGISTRY["net"] = Net
+
+
+class Many(nn.Module):
+    kinds: dict
+
+    def setup(self):
+        for name, kind in self.kinds.items():
+            setattr(self, name, REGISTRY[kind]())
+
+    def __call__(self, x):
+        return [getattr(self, name)(x) for name in self.kinds]
+"""
+    assert "" not in reasons(code)

@@ -88,9 +88,16 @@ class InstanceFinder:
 
     def class_values(self) -> list[ClassValue]:
         """Every class that is used as a value outside of modules, where it isn't an ordinary alias."""
+        return [value for value in self._values if not value.is_field]
+
+    def handed_classes(self) -> list[ClassValue]:
+        """Every class that programs hand to modules, which construct it: as a field, or in a registry."""
+        return [value for value in self._values if value.is_field]
+
+    @cached_property
+    def _values(self) -> list[ClassValue]:
         values = ClassValues(self.program.project, self.references, self.finder)
-        found = [values.of(r) for r in self.references.outside if r.role is Role.VALUE and not _is_export(r)]
-        return [value for value in found if not value.is_field]
+        return [values.of(r) for r in self.references.outside if r.role is Role.VALUE and not _is_export(r)]
 
     def results(self, value: ClassValue) -> list[Instance]:
         """The modules that calls of a class value make, with what they are used for."""
