@@ -117,7 +117,9 @@ def _analysed_by_fix(session: Session, findings: list[Finding]) -> frozenset[str
     return frozenset(
         card.id
         for card in session.rules
-        if card.id in found and card.whole_project and type(card.rule).plan is not ProjectRule.plan
+        if card.id in found
+        and isinstance(card.rule, ProjectRule)
+        and type(card.rule).plan is not ProjectRule.plan
     )
 
 
