@@ -95,10 +95,12 @@ class LinenModule(ProjectRule):
         if pin is not None:
             yield from self._pinned(project, pin)
             return
+        from nnx_migrate.linen.programs.stated_inputs import StatedInputs
         from nnx_migrate.nnx.plan import make_plan
         from nnx_migrate.nnx.programs.fixes import FixWriter
 
-        groups = make_plan(project.project, project.config.root)
+        stated = StatedInputs(project.config.inputs)
+        groups = make_plan(project.project, project.config.root, stated)
         writer = FixWriter(project, groups)
         for group in groups:
             yield from self._group(project, group, writer.fix(group) if group.can_move else None)

@@ -8,7 +8,7 @@ its definition, or a `Refusal`. Constructions outside of modules are rewritten b
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.callers import Callers
 from nnx_migrate.linen.programs.instances import InstanceFinder
 from nnx_migrate.linen.programs.references import References
+from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.reasons import Refusal, Refuse
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.helpers import bundle
@@ -107,19 +108,19 @@ class Conversions:
 def convert_project(
     project: Project,
     wanted: Callable[[LinenClass], bool] = lambda cls: True,
-    stated: Mapping[str, Sequence[int | None]] | None = None,
+    stated: StatedInputs | None = None,
 ) -> Conversions:
     """Convert the classes that `wanted` selects (with everything that they build on).
 
-    `stated` are ranks of the arguments of `__call__` by class, from configuration or a trace.
+    `stated` are the shapes of inputs that the configuration gives.
     """
-    return _Converter(LinenProgram(project), stated or {}).run(wanted)
+    return _Converter(LinenProgram(project), stated or StatedInputs()).run(wanted)
 
 
 class _Converter:
     """Converts classes depth first: a class after the classes of its submodules."""
 
-    def __init__(self, program: LinenProgram, stated: Mapping[str, Sequence[int | None]]) -> None:
+    def __init__(self, program: LinenProgram, stated: StatedInputs) -> None:
         self.program, self.stated = program, stated
         self.factories = Factories(program, lambda: self.references)
         self.result = Conversions(program, self.factories)

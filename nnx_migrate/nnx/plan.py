@@ -13,6 +13,7 @@ from nnx_migrate.linen.programs.hidden_uses import hidden_uses, neighbours
 from nnx_migrate.linen.programs.instances import Instance, InstanceFinder, Obstacle
 from nnx_migrate.linen.programs.outside_uses import outside_uses
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs
+from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
@@ -48,9 +49,13 @@ class Group:
         return [Other(cls, conversions.get(cls.qualified)) for cls in self.classes]
 
 
-def make_plan(project: Project, root: Path | None = None) -> list[Group]:
-    """Every group of Linen classes of a project, judged; `root` is the folder that may hold further users."""
-    conversions = convert_project(project)
+def make_plan(project: Project, root: Path | None = None, stated: StatedInputs | None = None) -> list[Group]:
+    """Every group of Linen classes of a project, judged; `root` is the folder that may hold further users.
+
+    `stated` are the shapes of inputs that the configuration gives.
+    """
+    stated = stated or StatedInputs()
+    conversions = convert_project(project, stated=stated)
     finder = conversions.finder
     instances = finder.known_instances
     groups = _groups(conversions, finder, instances)
@@ -60,7 +65,7 @@ def make_plan(project: Project, root: Path | None = None) -> list[Group]:
     used = {reference.cls for reference in (*finder.references.inside, *finder.references.outside)}
     unseen += neighbours(unseen, finder.program, used)
     _judge(conversions, finder, instances, groups, unseen)
-    sizes = SizeFinder(SampleInputs(project))
+    sizes = SizeFinder(SampleInputs(project), stated)
     for group in groups:
         if group.can_move:
             _find_sizes(group, sizes)

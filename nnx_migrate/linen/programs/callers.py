@@ -1,13 +1,13 @@
 """What a class's callers know of its inputs: the rank of every argument that all known calls agree on.
 
 Callers are the project's other modules (analysed with what their own callers know), the samples that programs
-hand to `init` and `apply`, and the shapes that the configuration or a trace states.
+hand to `init` and `apply`, and the shapes that the configuration states.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from nnx_migrate.linen.analysis import ClassAnalysis
@@ -17,6 +17,7 @@ from nnx_migrate.linen.programs.entry_calls import argument_of, method_of
 from nnx_migrate.linen.programs.instances import InstanceFinder
 from nnx_migrate.linen.programs.references import ClassReference
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs
+from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import LayerCall
@@ -32,7 +33,7 @@ class Callers:
     def __init__(
         self,
         finder: InstanceFinder,
-        stated: Mapping[str, Sequence[int | None]],
+        stated: StatedInputs,
         analyse: Callable[[LinenClass, Ranks], ClassAnalysis],
     ) -> None:
         self.finder, self.stated, self.analyse = finder, stated, analyse
@@ -59,13 +60,8 @@ class Callers:
         return self._known[cls]
 
     def _stated(self, cls: LinenClass) -> Iterator[tuple[Path, int]]:
-        """Configuration and traces: by qualified name, or by the bare name."""
-        ranks = self.stated.get(cls.qualified, self.stated.get(cls.name))
-        method = cls.method("__call__")
-        if ranks is not None and method is not None:
-            for name, rank in zip(method.parameters, ranks, strict=False):
-                if rank is not None:
-                    yield (name,), rank
+        for name, shape in self.stated.shapes(cls):
+            yield (name,), len(shape)
 
     # ---- programs ---------------------------------------------------------------------------------------
 

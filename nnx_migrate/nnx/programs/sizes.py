@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from math import prod
 
 from nnx_migrate.linen.programs.entry_calls import argument_of, method_of
 from nnx_migrate.linen.programs.instances import Instance
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs, Size, visible_at
+from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
@@ -40,8 +42,8 @@ class Sizes:
 class SizeFinder:
     """Finds the sizes of constructions outside of modules. Raises Refuse where there are none."""
 
-    def __init__(self, samples: SampleInputs) -> None:
-        self.samples = samples
+    def __init__(self, samples: SampleInputs, stated: StatedInputs) -> None:
+        self.samples, self.stated = samples, stated
 
     def find(self, instance: Instance, conversion: ClassConversion) -> Sizes:
         """All sizes of one construction."""
@@ -50,9 +52,24 @@ class SizeFinder:
             stated = self._stated(instance, parameter)
             if stated is not None:
                 sizes.arguments[parameter.name] = stated
-            else:
+                continue
+            try:
                 self._late(sizes, instance, parameter)
+            except Refuse:
+                configured = self._configured(instance, parameter)
+                if configured is None:
+                    raise
+                sizes.arguments[parameter.name] = str(configured)
         return sizes
+
+    def _configured(self, instance: Instance, parameter: SizeParameter) -> int | None:
+        """The size by the shapes that the configuration states for the class."""
+        for name, shape in self.stated.shapes(instance.cls):
+            if (parameter.method, parameter.path) == ("__call__", (name,)):
+                if parameter.flat:
+                    return prod(shape[parameter.axis :])
+                return shape[parameter.axis] if -len(shape) <= parameter.axis < len(shape) else None
+        return None
 
     def _stated(self, instance: Instance, parameter: SizeParameter) -> str | None:
         """The expression for a size, if all calls of `init` that are known agree on it."""

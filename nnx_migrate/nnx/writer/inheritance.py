@@ -60,7 +60,9 @@ class Inheritance:
         for size in self.base.sizes:
             method = self.base.cls.method(size.method)
             for (context, node), closure in self.analysis.facts.functions.items():
-                if method is None or closure.node is not method.node or not _calls_super(node):
+                if not isinstance(node, ast.Call) or not _calls_super(node):
+                    continue
+                if method is None or closure.node is not method.node:
                     continue
                 dim = self._size_at(context, node, method, size)
                 if not dim.known:

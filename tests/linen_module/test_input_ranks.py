@@ -1,0 +1,144 @@
+"""Where the rank of a module's inputs comes from: its own code, its callers, the configuration, or nowhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nnx_migrate.linen.programs.stated_inputs import StatedInputs
+from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.conversion import Conversions, convert_project
+from nnx_migrate.nnx.plan import make_plan
+from nnx_migrate.nnx.writer.symbols import SizeParameter
+from nnx_migrate.sources.files import load_source
+
+HEAD = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n"
+TOKENS = """
+class Tokens(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        scale = self.param("scale", nn.initializers.ones, x.shape[1:])
+        return x * scale
+"""
+
+
+def converted(tmp_path: Path, code: str, **stated: list[str]) -> Conversions:
+    path = tmp_path / "model.py"
+    path.write_text(HEAD + code)
+    return convert_project(Project([path], load_source), stated=StatedInputs(stated))
+
+
+def sizes(conversions: Conversions, name: str) -> list[SizeParameter]:
+    return conversions.converted[f"model.{name}"].sizes
+
+
+def test_nothing_shows_the_rank(tmp_path: Path) -> None:
+    found = converted(tmp_path, TOKENS)
+    assert found.refused["model.Tokens"].reason in ("unknown-size", "dynamic-construction")
+
+
+def test_a_sample_shows_the_rank(tmp_path: Path) -> None:
+    found = converted(tmp_path, TOKENS + "\nTokens().init(jax.random.key(0), jnp.ones((2, 3, 4)))\n")
+    assert [size.axis for size in sizes(found, "Tokens")] == [-1, -2]
+
+
+def test_a_parent_shows_the_rank(tmp_path: Path) -> None:
+    parent = """
+class Parent(nn.Module):
+    @nn.compact
+    def __call__(self, images):
+        n, h, w, c = images.shape
+        return Tokens()(images.reshape(n, h * w, c))
+"""
+    found = converted(tmp_path, TOKENS + parent)
+    assert [size.axis for size in sizes(found, "Tokens")] == [-1, -2]
+    assert [size.axis for size in sizes(found, "Parent")] == [-1, -2, -3]
+
+
+def test_callers_that_disagree_show_nothing(tmp_path: Path) -> None:
+    uses = "\nfor shape in ():\n    pass\nTokens().init(jax.random.key(0), jnp.ones((2, 3, 4)))\n"
+    uses += "Tokens().init(jax.random.key(0), jnp.ones((2, 3, 4, 5)))\n"
+    assert "model.Tokens" in converted(tmp_path, TOKENS + uses).refused
+
+
+def test_a_parent_of_unknown_rank_is_refused(tmp_path: Path) -> None:
+    parent = """
+class Parent(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return Tokens()(x)
+
+Tokens().init(jax.random.key(0), jnp.ones((2, 3, 4)))
+"""
+    found = converted(tmp_path, TOKENS + parent)
+    assert "model.Tokens" in found.converted
+    assert found.refused["model.Parent"].reason == "unknown-size"
+
+
+@pytest.mark.parametrize("name", ["Tokens", "model:Tokens", "model.Tokens"])
+def test_the_configuration_states_the_rank(tmp_path: Path, name: str) -> None:
+    found = converted(tmp_path, TOKENS, **{name: ["f32[2,3,4]"]})
+    assert [size.axis for size in sizes(found, "Tokens")] == [-1, -2]
+
+
+def test_sizes_of_the_configuration_serve_where_no_call_shows_them(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(HEAD + TOKENS + "\nmodel = Tokens()\n")
+    project = Project([path], load_source)
+    (group,) = make_plan(project, stated=StatedInputs({"Tokens": ["f32[2,3,4]"]}))
+    (found,) = group.sizes.values()
+    assert found.arguments == {"in_features": "4", "in_length": "3"}
+
+
+def test_an_image_without_a_batch_is_flattened_whole(tmp_path: Path) -> None:
+    code = """
+class Atari(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        x = nn.relu(nn.Conv(4, (3, 3))(x))
+        return nn.Dense(2)(x.reshape(-1))
+"""
+    found = sizes(converted(tmp_path, code), "Atari")
+    assert [size.name for size in found] == ["in_features", "in_width", "in_height"]
+
+
+def test_sizes_in_a_changed_list_are_not_those_of_the_shape(tmp_path: Path) -> None:
+    code = """
+class Shared(nn.Module):
+    axes: tuple
+
+    @nn.compact
+    def __call__(self, x):
+        shape = list(x.shape[1:])
+        for axis in self.axes:
+            shape[axis] = 1
+        return x * self.param("scale", nn.initializers.ones, tuple(shape))
+
+Shared((0,)).init(jax.random.key(0), jnp.ones((2, 3, 4)))
+"""
+    assert "model.Shared" in converted(tmp_path, code).refused
+
+
+def test_a_return_within_a_loop_of_another_module_counts(tmp_path: Path) -> None:
+    code = """
+class Early(nn.Module):
+    widths: tuple
+    last: int
+
+    @nn.compact
+    def __call__(self, x):
+        for width in self.widths:
+            if width == self.last:
+                return x
+            x = nn.Dense(width)(x)
+        return x
+
+class Parent(nn.Module):
+    widths: tuple
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3)(Early(self.widths, 4)(x))
+"""
+    assert "model.Parent" in converted(tmp_path, code).refused
