@@ -162,7 +162,9 @@ class SourceText:
         for edit in sorted(edits, key=lambda e: (e.start, e.end)):
             if edit.start < done or edit.end > len(self.text):
                 raise ValueError(f"edits overlap or leave the text at offset {edit.start}")
-            new = edit.new if self.newline == "\n" else edit.new.replace("\n", self.newline)
+            new = edit.new
+            if self.newline != "\n":  # new text may quote old text, with its line ends
+                new = new.replace(self.newline, "\n").replace("\n", self.newline)
             pieces += (self.text[done : edit.start], new)
             done = edit.end
         pieces.append(self.text[done:])

@@ -50,6 +50,12 @@ def test_new_lines_take_the_files_line_ending() -> None:
     assert source.with_edits([Edit(10, 10, "import c\n")]).encode() == b"import a\r\nimport c\r\nimport b\r\n"
 
 
+def test_old_text_in_new_text_keeps_its_line_endings() -> None:
+    source = SourceText.decode(b"f(\r\n    a,\r\n)\r\n")
+    moved = Edit(0, 0, f"def g():\n    return {source.text[:-2]}\n")
+    assert source.with_edits([moved]).encode().startswith(b"def g():\r\n    return f(\r\n    a,\r\n)\r\nf(")
+
+
 def test_edits_count_characters_not_bytes() -> None:
     source = SourceText.decode("s = 'α'; jax.tree_map(f, s)\n".encode())
     call = parse(source).body[1].value
