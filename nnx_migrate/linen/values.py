@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.shapes import Unknown
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.interpreter.frame import Env
@@ -158,6 +159,11 @@ class Maybe:
     """A submodule, or a function, that an attribute or variable holds only in some configurations, else None."""
 
     value: Any
+
+
+@dataclass(frozen=True)
+class LostModule(Unknown):
+    """Something that is a submodule on one path and something else on another: its calls can't be rewritten."""
 
 
 @dataclass(frozen=True)

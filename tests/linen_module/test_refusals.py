@@ -13,6 +13,35 @@ from tests.linen_module.fixture import convert
 HEADER = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
 
 CASES = {
+    "a layer on one path and a function on the other": (
+        "unknown-module",
+        """
+        class Model(nn.Module):
+            rate: float
+
+            def setup(self):
+                self.drop = nn.Dropout(self.rate) if self.rate > 0 else lambda x, **options: x
+
+            def __call__(self, x, key):
+                return self.drop(x, deterministic=False, rng=key)
+        """,
+    ),
+    "different layers on two paths, without sizes": (
+        "unknown-module",
+        """
+        class Model(nn.Module):
+            wide: bool
+
+            def setup(self):
+                if self.wide:
+                    self.drop = nn.Dropout(0.5, broadcast_dims=(0,))
+                else:
+                    self.drop = nn.Dropout(0.1)
+
+            def __call__(self, x, key):
+                return self.drop(x, False, rng=key)
+        """,
+    ),
     "a flag of the call decides about parameters": (
         "dynamic-construction",
         """

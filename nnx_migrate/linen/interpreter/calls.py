@@ -30,6 +30,7 @@ from nnx_migrate.linen.values import (
     Instance,
     Iterated,
     Layer,
+    LostModule,
     Mapped,
     Maybe,
     ModuleList,
@@ -178,6 +179,8 @@ def apply(
         return modules.call_field_module(frame, target, "__call__", args, kwargs, node)
     if isinstance(target, Expr):
         return _opaque_function(frame, target, args, kwargs, node)
+    if isinstance(target, LostModule):
+        raise Refuse("unknown-module", target.reason, node)
     if _escapes(args) or _escapes(tuple(kwargs.values())):
         raise Refuse("unknown-call", "a submodule is handed to a function that can't be followed", node)
     return Unknown(target.reason if isinstance(target, Unknown) else "a call that can't be followed")
@@ -191,7 +194,7 @@ def _escapes(values: Any) -> bool:
         return any(_escapes(value) for value in values.values())
     if isinstance(values, Maybe):
         return _escapes(values.value)
-    return isinstance(values, (Instance | ModuleList, SelfValue))
+    return isinstance(values, (Instance | ModuleList | LostModule, SelfValue))
 
 
 def is_activation_name(text: str) -> bool:

@@ -11,7 +11,17 @@ from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, aligned
 from nnx_migrate.linen.sites import Control, Phi
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import Closure, Expr, Input, Instance, Layer, Maybe, ModuleList, VariableValue
+from nnx_migrate.linen.values import (
+    Closure,
+    Expr,
+    Input,
+    Instance,
+    Layer,
+    LostModule,
+    Maybe,
+    ModuleList,
+    VariableValue,
+)
 
 
 def branch(node: ast.AST, which: Literal["body", "orelse", "loop", "after"]) -> Control:
@@ -81,6 +91,8 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     optional = _optional(frame, a, b)
     if optional is not None:
         return optional
+    if holds_module(a) or holds_module(b):
+        return LostModule("what is called is a submodule on one path and something else on another")
     if isinstance(a, Unknown):
         return a
     if isinstance(b, Unknown):
@@ -105,6 +117,13 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     if x is not None and y is not None:
         return phi(frame, name, node, x, y)
     return Unknown(f"`{name}` differs between two paths")
+
+
+def holds_module(value: Any) -> bool:
+    """Whether a value is a submodule, or may be one."""
+    if isinstance(value, Maybe):
+        return holds_module(value.value)
+    return isinstance(value, Instance | ModuleList | LostModule)
 
 
 def _optional(frame: Frame, a: Any, b: Any) -> Maybe | None:
