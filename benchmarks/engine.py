@@ -4,8 +4,9 @@
     python benchmarks/engine.py PATH...          # other trees
     python benchmarks/engine.py --peers DIR      # also TorchFix and Fixit, in virtual environments made in DIR
 
-CPU seconds (user + system, children included) of whole processes, the median of `--runs`. Ruff is taken from the
-environment. TorchFix's own prefilter is switched off, as it would skip every file without `torch`.
+CPU seconds (user + system, children included) of whole processes, the median of `--runs`, and the largest peak
+memory. What is slow is measured on a sample of the files; ratios compare seconds per megabyte. Ruff is taken from
+the environment. TorchFix's own prefilter is switched off, as it would skip every file without `torch`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import venv
+from dataclasses import dataclass
 from pathlib import Path
 
 PARSE_AST = "import ast,sys\nfor f in open(sys.argv[1]): ast.parse(open(f.strip(),'rb').read())"
@@ -27,7 +29,18 @@ import libcst, sys
 for name in open(sys.argv[1]):
     libcst.parse_module(open(name.strip(), "rb").read()).bytes
 """
-PEERS = {"torchfix": "torchfix", "fixit": "fixit"}
+PEERS = {"torchfix": ["--select", "ALL", "-j1", "."], "fixit": ["lint", "."]}
+GOALS = [
+    ("check, one clean file", "import click", "at most 3"),
+    ("check, cold", "ast.parse", "at most 2"),
+    ("check, warm", "check, cold", "at most 0.05"),
+    ("check, cold", "torchfix", "at most 0.05"),
+    ("check, cold", "fixit", "at most 0.05"),
+    ("check, cold", "libcst", ""),
+    ("check, cold", "ruff, all rules", ""),
+    ("fix, every file changed", "libcst", "at most 1.5"),
+]
+Command = list[str]
 
 
 def cpu_seconds(command: list[str], cwd: Path | None = None) -> tuple[float, int]:
@@ -63,112 +76,110 @@ def main() -> None:
     )
     parser.add_argument("trees", nargs="*", type=Path)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--sample", type=int, default=24, help="every how many-th file the slow tools get")
     parser.add_argument(
         "--peers", type=Path, help="folder for the virtual environments of TorchFix and Fixit"
     )
     options = parser.parse_args()
     trees = options.trees or [installed("jax"), installed("flax")]
-    files = python_files(trees)
-    size = sum(file.stat().st_size for file in files) / 1e6
-    print(f"{len(files)} files, {size:.1f} MB: {' '.join(tree.name for tree in trees)}\n")
+    print(f"{len(python_files(trees))} files: {' '.join(tree.name for tree in trees)}\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        _measure(work, files, options.runs, options.peers)
+        _measure(Path(folder), trees, options)
 
 
-def _measure(work: Path, files: list[Path], runs: int, peers: Path | None) -> None:
-    # a copy outside of any repository: git and other configurations have no say
-    root = work / "tree"
-    for number, file in enumerate(files):
-        target = root / str(number // 500) / f"m{number}" / file.name
-        target.parent.mkdir(parents=True)
-        shutil.copyfile(file, target)
-    listing = work / "files"
-    listing.write_text("\n".join(str(path) for path in sorted(root.rglob("*.py"))))
-    python, tool = sys.executable, [sys.executable, "-m", "nnx_migrate"]
-    (work / "clean.py").write_text("x = 1\n")
-    rows: dict[str, tuple[float, int]] = {}
-    rows["python -c 'import click'"] = median([python, "-c", "import click"], runs + 4)
-    rows["check, one clean file"] = median([*tool, "check", "-q", str(work / "clean.py")], runs + 4)
-    rows["ast.parse"] = median([python, "-c", PARSE_AST, str(listing)], runs)
-    rows["check, cold"] = median([*tool, "check", "-q", "-j1", "--no-cache", "--statistics", "."], runs, root)
-    cpu_seconds([*tool, "check", "-q", "-j1", "--statistics", "."], root)
-    rows["check, warm"] = median([*tool, "check", "-q", "-j1", "--statistics", "."], runs, root)
-    rows["libcst parse + codegen"] = median([python, "-c", PARSE_CST, str(listing)], 1)
+@dataclass(frozen=True)
+class Row:
+    """One measurement: CPU seconds, peak memory in MB, and over how many MB of source (0: over none)."""
+
+    seconds: float
+    memory: int
+    source: float = 0.0
+
+    def over(self, other: Row) -> float:
+        """The ratio of two costs, per megabyte where both have read source."""
+        scale = other.source / self.source if self.source and other.source else 1.0
+        return self.seconds / other.seconds * scale
+
+
+class Table:
+    """Measurements by name, printed as they come."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+
+    def add(
+        self, name: str, command: Command, runs: int, files: list[Path] | None = None, cwd: Path | None = None
+    ) -> None:
+        """Run a command; `files` are what it reads."""
+        source = sum(file.stat().st_size for file in files) / 1e6 if files else 0.0
+        seconds, memory = median(command, runs, cwd)
+        self.rows[name] = Row(seconds, memory, source)
+        size = f"{source:6.1f} MB read" if source else ""
+        print(f"{name:<32}{seconds:9.3f} s CPU {memory:5d} MB memory {size}".rstrip(), flush=True)
+
+    def ratios(self) -> None:
+        """Print what the measurements mean."""
+        print()
+        for one, other, goal in GOALS:
+            if one in self.rows and other in self.rows:
+                note = f"   (goal: {goal})" if goal else ""
+                print(f"{one} / {other}: {self.rows[one].over(self.rows[other]):.4g}{note}")
+
+
+def _measure(work: Path, trees: list[Path], options: argparse.Namespace) -> None:
+    # copies outside of any repository: git and other configurations have no say
+    root = work / "trees"
+    for tree in trees:
+        shutil.copytree(tree, root / tree.name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    files = python_files([root])
+    sample = _flat_copy(files[:: options.sample], work / "sample", b"\n# torch\n")
+    clean = work / "clean.py"
+    clean.write_text("x = 1\n")
+    tool, table, runs = [sys.executable, "-m", "nnx_migrate"], Table(), options.runs
+    check = [*tool, "check", "-q", "-j1", "--statistics"]
+    table.add("import click", [sys.executable, "-c", "import click"], runs + 4)
+    cpu_seconds([*check, str(clean)])
+    table.add("check, one clean file", [*check, str(clean)], runs + 4)
+    table.add("ast.parse", [sys.executable, "-c", PARSE_AST, _listing(files, work)], runs, files)
+    table.add("check, cold", [*check, "--no-cache", "."], runs, files, root)
+    cpu_seconds([*check, "."], root)
+    table.add("check, warm", [*check, "."], runs, files, root)
     if shutil.which("ruff"):
-        rows["ruff, all rules"] = median(
-            ["ruff", "check", "--isolated", "-n", "-q", "--select", "ALL", "."], runs, root
-        )
-    rows.update(_fix(work, root, runs))
-    if peers is not None:
-        rows.update(_peers(peers, root))
-    _print(rows)
+        ruff = ["ruff", "check", "--isolated", "-n", "-q", "--select", "ALL", "."]
+        table.add("ruff, all rules", ruff, runs, files, root)
+    table.add("libcst", [sys.executable, "-c", PARSE_CST, _listing(sample, work)], 1, sample)
+    dirty = _flat_copy(sample, work / "dirty", b"\n\nimport jax as _jax\n_jax.tree_map(print, 1)\n")
+    fix = [*tool, "fix", "-q", "-j1", "--no-cache", "--diff", "."]
+    table.add("fix, every file changed", fix, 1, dirty, work / "dirty")
+    if options.peers is not None:
+        _peers(table, options.peers, sample, work / "sample")
+    table.ratios()
 
 
-def _fix(work: Path, root: Path, runs: int) -> dict[str, tuple[float, int]]:
-    """`fix` over files that all have something to fix, beside LibCST reading and writing the same files."""
-    dirty = work / "dirty"
-    shutil.copytree(root, dirty, ignore=shutil.ignore_patterns(".nnx-migrate-cache"))
-    files = sorted(dirty.rglob("*.py"))[::10]
-    kept = set(files)
-    for file in dirty.rglob("*.py"):
-        if file in kept:
-            file.write_bytes(file.read_bytes() + b"\n\nimport jax as _jax\n_jax.tree_map(print, 1)\n")
-        else:
-            file.unlink()
-    listing = work / "dirty-files"
+def _flat_copy(files: list[Path], folder: Path, ending: bytes) -> list[Path]:
+    """Copies of some files, each in a folder of its own, with a few lines more."""
+    copies = []
+    for number, file in enumerate(files):
+        copy = folder / f"m{number}" / file.name
+        copy.parent.mkdir(parents=True)
+        copy.write_bytes(file.read_bytes() + ending)
+        copies.append(copy)
+    return copies
+
+
+def _listing(files: list[Path], work: Path) -> str:
+    listing = work / "listing"
     listing.write_text("\n".join(map(str, files)))
-    command = [sys.executable, "-m", "nnx_migrate", "fix", "-q", "-j1", "--no-cache", "--diff", "."]
-    return {
-        f"libcst parse + codegen of {len(files)} files": median(
-            [sys.executable, "-c", PARSE_CST, str(listing)], 1
-        ),
-        f"fix of these {len(files)} files": median(command, runs, dirty),
-    }
+    return str(listing)
 
 
-def _peers(folder: Path, root: Path) -> dict[str, tuple[float, int]]:
-    rows = {}
-    for name, package in PEERS.items():
+def _peers(table: Table, folder: Path, sample: list[Path], root: Path) -> None:
+    for name, arguments in PEERS.items():
         home = folder / name
         if not (home / "bin" / name).exists():
             venv.create(home, with_pip=True)
-            subprocess.run([home / "bin" / "pip", "install", "-q", package], check=True)
-        if name == "torchfix":
-            # the prefilter looks for the word `torch` in each file
-            copy = root.parent / "torch-tree"
-            if not copy.exists():
-                shutil.copytree(root, copy, ignore=shutil.ignore_patterns(".nnx-migrate-cache"))
-                for file in copy.rglob("*.py"):
-                    file.write_bytes(file.read_bytes() + b"\n# torch\n")
-            command = [str(home / "bin" / "torchfix"), "--select", "ALL", "-j1", "."]
-            rows["torchfix, prefilter off"] = median(command, 1, copy)
-        else:
-            rows["fixit lint"] = median([str(home / "bin" / "fixit"), "lint", "."], 1, root)
-    return rows
-
-
-def _print(rows: dict[str, tuple[float, int]]) -> None:
-    width = max(map(len, rows))
-    for name, (seconds, memory) in rows.items():
-        print(f"{name:<{width}}  {seconds:8.3f} s CPU  {memory:5d} MB")
-    print()
-    pairs = [
-        ("check, one clean file", "python -c 'import click'", "at most 3"),
-        ("check, cold", "ast.parse", "at most 2"),
-        ("check, warm", "check, cold", "at most 0.05"),
-        ("check, cold", "torchfix, prefilter off", "at most 0.05"),
-        ("check, cold", "fixit lint", "at most 0.05"),
-        ("check, cold", "ruff, all rules", ""),
-    ]
-    fix = [name for name in rows if name.startswith("fix of")]
-    pairs += [
-        (name, name.replace("fix of these", "libcst parse + codegen of"), "at most 1.5") for name in fix
-    ]
-    for one, other, goal in pairs:
-        if one in rows and other in rows:
-            ratio = rows[one][0] / rows[other][0]
-            print(f"{one} / {other}: {ratio:.3f}" + (f"  (goal: {goal})" if goal else ""))
+            subprocess.run([home / "bin" / "pip", "install", "-q", name], check=True)
+        table.add(name, [str(home / "bin" / name), *arguments], 1, sample, root)
 
 
 if __name__ == "__main__":

@@ -136,6 +136,11 @@ class Project:
         """Forget a parsed module to save memory; it is parsed again if asked for."""
         self._modules.pop(path, None)
 
+    @property
+    def loaded(self) -> list[Path]:
+        """The files whose modules are in memory."""
+        return [path for path, module in self._modules.items() if module is not None]
+
     def release_all(self) -> None:
         """Forget every parsed module."""
         self._modules.clear()
