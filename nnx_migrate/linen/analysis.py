@@ -36,7 +36,13 @@ class ClassAnalysis:
     @property
     def sites(self) -> list[Site]:
         """Submodules of the class in construction order."""
-        return list(self.facts.ordered_sites())
+        return [site for site in self.facts.ordered_sites() if not site.carry_only]
+
+    @property
+    def named_sites(self) -> list[Site]:
+        """Those that Linen counts in its automatic names, too: cells that only give their initial carry."""
+        methods = {m.name for m in self.methods if m.kind == "method" and not m.is_nowrap}
+        return [s for s in self.facts.ordered_sites() if not s.carry_only or s.entry in methods]
 
     @property
     def variables(self) -> list[VariableSite]:
@@ -101,9 +107,23 @@ def _entry_points(cls: LinenClass) -> list[Method]:
     """`__call__` first, then the other methods in the order of the code."""
     methods = [m for m in (cls.method(name) for name in _method_names(cls)) if m is not None]
     usable = [
-        m for m in methods if m.name not in ("setup", "__post_init__", "__init__") and m.kind == "method"
+        m
+        for m in methods
+        if m.name not in ("setup", "__post_init__", "__init__")
+        and (m.kind == "method" or (m.kind == "static" and _names_layers(cls, m)))
     ]
     return sorted(usable, key=lambda m: m.name != "__call__")
+
+
+def _names_layers(cls: LinenClass, method: Method) -> bool:
+    """Whether a static method calls a Linen layer by its name."""
+    calls = [n for n in ast.walk(method.node) if isinstance(n, ast.Call)]
+    names = [
+        linen_name(cls.resolve_in_class(c.func))
+        for c in calls
+        if isinstance(c.func, ast.Name | ast.Attribute)
+    ]
+    return any(name is not None and name[:1].isupper() for name in names)
 
 
 def _method_names(cls: LinenClass) -> list[str]:
@@ -122,6 +142,8 @@ def _enter(session: Session, method: Method) -> Any:
     )
     args = method.node.args
     names = [a.arg for a in [*args.posonlyargs, *args.args]]
+    if method.kind == "static":
+        names.insert(0, "")
     if names:
         frame.env[names[0]] = Slot(SelfValue(), True)
     defaults = dict(zip(names[len(names) - len(args.defaults) :], args.defaults, strict=True))

@@ -6,11 +6,14 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.values import ClassChoice, ClassRef, FieldFactory, FieldModule, Layer, Partial
+
+if TYPE_CHECKING:
+    from nnx_migrate.linen.lifts import Lift
 
 Context = tuple[ast.AST, ...]
 """The calls through which the interpreter came to a node (helpers and closures are followed at each call)."""
@@ -75,6 +78,7 @@ class Site:
     place: tuple[str, ...] = ()  # where `parent_site`, or an element of `container`, holds it
     called_by_others: bool = False  # by the module that it was handed to
     foreign: bool = False  # constructed by code outside of the class
+    lifts: tuple[Lift, ...] = ()  # lifted transforms around its class, outermost first
 
     def __repr__(self) -> str:
         return f"Site({self.number}, {self.target_name}, {self.attribute or self.stored})"
@@ -94,6 +98,16 @@ class Site:
         if isinstance(self.target, ClassChoice):
             return self.target.classes
         return (self.target.cls,) if isinstance(self.target, ClassRef) else ()
+
+    @property
+    def linen_class(self) -> str:
+        """The class name that Linen's automatic names start with."""
+        return "".join(lift.prefix for lift in self.lifts) + self.target_name
+
+    @property
+    def carry_only(self) -> bool:
+        """Whether it is made for nothing but a recurrent cell's initial carry: it has no parameters then."""
+        return bool(self.calls) and all(call.method == "initialize_carry" for call in self.calls)
 
     @property
     def deciding_calls(self) -> list[LayerCall]:

@@ -20,6 +20,7 @@ from nnx_migrate.linen.shapes import Unknown
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.interpreter.frame import Env
+    from nnx_migrate.linen.lifts import Lift
     from nnx_migrate.linen.model import LinenClass
     from nnx_migrate.linen.sites import Site
     from nnx_migrate.names.modules import Module
@@ -145,6 +146,14 @@ class Mapped:
     func: Any
     in_axes: Any = 0
     out_axes: Any = 0
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """A module class with a lifted transform around it: `nn.remat(Block)`; `target` is the class, or lifted, too."""
+
+    lift: Lift
+    target: Any
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def class_map(analysis: ClassAnalysis) -> ClassMap:
         if isinstance(value, FieldModule):  # adopted under the field's name if nothing else has named it
             entries.append(module([name], [name], DYNAMIC))
     stored = _setup_names(analysis)
-    compact = [s for s in analysis.sites if s not in stored]
+    compact = [s for s in analysis.named_sites if s not in stored]
     for site, (linen, nnx) in stored.items():
         if "/" in linen and _is_named_by_field(site):
             continue
@@ -48,16 +48,18 @@ def class_map(analysis: ClassAnalysis) -> ClassMap:
 
 
 def module_name(site: Site) -> str | None:
-    """The class whose entries hold below a site."""
+    """The class whose entries hold below a site, None where NNX has the paths that Linen has."""
     if isinstance(site.target, ClassRef):
         return class_key(site.target.cls)
     if isinstance(site.target, ClassChoice):
         return DYNAMIC
+    if site.target_name == "GRUCell":  # the helper class, with Linen's parameters
+        return None
     return f"flax.linen:{site.target_name}"
 
 
 def _site_entries(site: Site, linen: str, nnx: Sequence[str]) -> list[Entry]:
-    if site.target_name == "Dropout":
+    if site.target_name == "Dropout" or site.carry_only:
         return []
     return [module(linen.split("/"), list(nnx), module_name(site))]
 
@@ -142,11 +144,15 @@ def _compact_entries(sites: Sequence[Site]) -> list[Entry]:
             entries += _site_entries(site, _template(site), _path(site))
     chosen = any(isinstance(site.target, ClassChoice) for site in automatic)
     if chosen or any(site.controls for site in automatic):
+        if any(site.carry_only for site in automatic):
+            raise Refuse(
+                "unsupported-syntax", "a cell for an initial carry among modules in loops", sites[0].call
+            )
         return [*entries, SequenceEntry(_steps(automatic, 0))]
     counters: Counter[str] = Counter()
     for site in automatic:
-        entries += _site_entries(site, f"{site.target_name}_{counters[site.target_name]}", _path(site))
-        counters[site.target_name] += 1
+        entries += _site_entries(site, f"{site.linen_class}_{counters[site.linen_class]}", _path(site))
+        counters[site.linen_class] += 1
     return entries
 
 
@@ -167,7 +173,7 @@ def _steps(sites: Sequence[Site], depth: int) -> tuple[Step, ...]:
             for site in members:
                 path = PathPattern.of(_path(site))
                 conditional = any(not control.is_loop for control in site.controls)
-                prefix = DYNAMIC if isinstance(site.target, ClassChoice) else site.target_name
+                prefix = DYNAMIC if isinstance(site.target, ClassChoice) else site.linen_class
                 steps.append(Created(prefix, path, module_name(site), conditional))
         else:
             steps.append(Repeated(_INDICES[depth], _steps(members, depth + 1)))

@@ -30,6 +30,7 @@ from nnx_migrate.linen.values import (
     Instance,
     Iterated,
     Layer,
+    Lifted,
     LostModule,
     Mapped,
     Maybe,
@@ -96,6 +97,8 @@ def _refuse_unknown_module(frame: Frame, node: ast.Call, target: Any) -> None:
 def _constructs(target: Any) -> bool:
     if isinstance(target, Partial):
         return _constructs(target.func)
+    if isinstance(target, Lifted):
+        return True
     return isinstance(target, ClassRef | ClassChoice | FieldFactory) or (
         isinstance(target, Layer) and target.is_class
     )

@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 from nnx_migrate.linen.effects.layers import layer
-from nnx_migrate.linen.interpreter.convert import effect_value, input_array
+from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.ranks import rank_needed
 from nnx_migrate.linen.reasons import Refuse
@@ -14,6 +14,8 @@ from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Input, Instance, ModuleList
 from nnx_migrate.nnx.layers import LAYERS
+
+_CELLS = frozenset({"GRUCell", "LSTMCell", "OptimizedLSTMCell", "SimpleCell", "MGUCell"})
 
 
 def params_needed(name: str) -> bool:
@@ -81,8 +83,13 @@ def sequential(
 
 def _infer_rank(frame: Frame, site: Site, args: tuple[Any, ...]) -> None:
     """A convolution over an input whose rank isn't known: one batch axis, as the layer's own documentation
-    has it.
+    has it. So has a recurrent cell whose `features` are an axis counted from the left.
     """
+    if site.target_name in _CELLS and len(args) > 1:
+        features = as_dim(site.kwargs.get("features", site.args[0] if site.args else None))
+        step = effect_value(frame.session, args[1])
+        if features is not None and not features.known and isinstance(step, Array):
+            rank_needed(frame, step.shape, 2, usual=True)
     if site.target_name not in ("Conv", "ConvTranspose", "ConvLocal") or not args:
         return
     kernel = site.kwargs.get("kernel_size", site.args[1] if len(site.args) > 1 else None)

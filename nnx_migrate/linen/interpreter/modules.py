@@ -11,8 +11,10 @@ from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.expressions import evaluate, static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame, Session, Slot
 from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
+from nnx_migrate.linen.interpreter.lifting import joined_result, lift, member_arguments, method_lifts
 from nnx_migrate.linen.interpreter.ranks import learn_from_call, may_learn
 from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.lifts import Lift, lifted_parts
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
@@ -59,6 +61,7 @@ _TRANSFORMS = frozenset(
 def construct_or_bind(frame: Frame, node: ast.Call, target: Any) -> Any:
     """`Layer(...)`, `partial_of_layer(...)`: a submodule, registered at this place."""
     partials: list[Partial] = []
+    lifts, target = lifted_parts(target)
     while isinstance(target, Partial):
         partials.insert(0, target)
         target = target.func
@@ -68,6 +71,7 @@ def construct_or_bind(frame: Frame, node: ast.Call, target: Any) -> Any:
     for partial in reversed(partials):
         args, kwargs = (*partial.args, *args), {**dict(partial.kwargs), **kwargs}
     site = _site(frame, node, target, tuple(partials), args, kwargs)
+    site.lifts = lifts
     if not certain:
         site.kwargs = {**site.kwargs, "**": True}
     return Instance(site)
@@ -145,6 +149,10 @@ def call_instance(
     code.
     """
     site = instance.site
+    lifts = _lifts(frame, site, method, node)
+    args = member_arguments(frame, lifts, args)
+    if lifts and frame.session.recording and any(one.maps for one in lifts) and kwargs:
+        raise Refuse("unsupported-layer", "a mapped module is called with keyword arguments", node)
     _record_inner(frame.session, site, args, kwargs, method)
     if frame.session.recording:
         call = LayerCall(node, args, dict(kwargs), method, frame.method, frame.context, frame.session.entry)
@@ -155,9 +163,10 @@ def call_instance(
         if node is not None:
             frame.session.facts.calls[frame.context, node] = site
     if isinstance(site.target, Layer):
-        return layer_output(frame, site, args, kwargs, node, method)
+        return joined_result(frame, lifts, layer_output(frame, site, args, kwargs, node, method))
     if isinstance(site.target, ClassRef):
-        return call_project_class(frame, site, site.target.cls, args, kwargs, method)
+        result = call_project_class(frame, site, site.target.cls, args, kwargs, method)
+        return joined_result(frame, lifts, result)
     if isinstance(site.target, ClassChoice):
         return _chosen(frame, site, site.target, args, kwargs, method)
     return Unknown(f"the result of `{site.target_name}` isn't known")
@@ -202,6 +211,17 @@ def _by_class(condition: str, first: Array, second: Array) -> Any:
         for a, b in zip(first.shape.dims, second.shape.dims, strict=True)
     )
     return Array(Shape(dims, first.shape.lead), first.dtype if first.dtype == second.dtype else None)
+
+
+def _lifts(frame: Frame, site: Site, method: str, node: ast.Call | None) -> tuple[Lift, ...]:
+    """The transforms around a call of a submodule: of its class, and of the method itself."""
+    own: tuple[Lift, ...] = ()
+    if isinstance(site.target, ClassRef):
+        found = site.target.cls.method(method)
+        own = method_lifts(found) if found is not None and found.transforms else ()
+    if site.lifts and method != "__call__" and not frame.foreign:
+        raise Refuse("unsupported-layer", f"`{method}` of a module with a lifted transform", node)
+    return (*site.lifts, *own)
 
 
 def call_one_of(
@@ -269,7 +289,7 @@ def needs_sizes(frame: Frame, site: Site) -> bool:
 def linen_function(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
     """`nn.relu(x)`, `nn.max_pool(...)`, `nn.merge_param(...)`, and the lifted transforms."""
     if name in _TRANSFORMS:
-        raise Refuse("unsupported-layer", f"the lifted transform `nn.{name}`", node)
+        return lift(frame, name, args, kwargs, node)
     if name == "merge_param":
         chosen = [v for v in args[1:3] if v is not None]
         return chosen[-1] if chosen else None

@@ -17,8 +17,10 @@ from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Closure, Instance, Layer
 from nnx_migrate.nnx.layers import LAYERS, Refusal, rewritten_arguments, write_call
 from nnx_migrate.nnx.writer.access import LoopAccess
+from nnx_migrate.nnx.writer.carries import detached_carry
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.factories import given_flags
+from nnx_migrate.nnx.writer.lifting import lifted_call
 from nnx_migrate.nnx.writer.local_lists import LocalList
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.residual import assigned_names
@@ -154,10 +156,18 @@ class BodyEditor:
 
     def _module_call(self, call: ast.Call) -> str | None:
         """The call of a submodule, or of one of several that a loop takes in turn."""
-        texts = {self._layer_call(call, site) or self._flagged_call(call, site) for site in self.calls[call]}
+        texts = {self._special_call(call, site) for site in self.calls[call]}
         if len(texts) > 1:
             raise Refuse("unsupported-syntax", "a loop over submodules that NNX calls differently", call)
         return texts.pop() or self._joined_call(call)
+
+    def _special_call(self, call: ast.Call, site: Site) -> str | None:
+        """The call of a submodule where NNX calls it in another way, None where only parts inside it change."""
+        if site.lifts:
+            return lifted_call(self, call, site)
+        if site.carry_only:
+            return detached_carry(self, call, site)
+        return self._layer_call(call, site) or self._flagged_call(call, site)
 
     def _layer_call(self, call: ast.Call, site: Site) -> str | None:
         """The call of a built-in layer in NNX's form, None where only parts inside it change."""
@@ -226,14 +236,14 @@ class BodyEditor:
             return None
         return self.call_text(call, arguments)
 
-    def call_text(self, call: ast.Call, arguments: list[str]) -> str:
-        """The call, broken where the line would become too long."""
+    def call_text(self, call: ast.Call, arguments: list[str], callee: str = "") -> str:
+        """The call (of `callee`, if given), broken where the line would become too long."""
         start, end = self.source.span(call)
         line = self.source.text[self.source.line_start(call.lineno) : start]
         rest = self.source.text[end:].partition("\n")[0]
         indent = line[: len(line) - len(line.lstrip())]
         limit = line_limit(self.source)
-        return call_text(self.text(call.func), arguments, indent, line.lstrip(), limit, rest)
+        return call_text(callee or self.text(call.func), arguments, indent, line.lstrip(), limit, rest)
 
     def _check_direct(self, call: ast.Call) -> None:
         """Refuse to give a mode flag to `jax.tree.map(layer, x)`, which calls the layer for us."""

@@ -19,6 +19,7 @@ from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, 
 from nnx_migrate.nnx.layers import write_construction as write_layer
 from nnx_migrate.nnx.writer.factories import check_plain, given_text, late_arguments, own_partial
 from nnx_migrate.nnx.writer.handed import check_handed, check_plain_call, is_in_sequence
+from nnx_migrate.nnx.writer.lifting import class_text, lifted_parts_text
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
@@ -51,6 +52,10 @@ class ConstructionWriter:
 
     def parts(self, site: Site) -> tuple[str, list[str]]:
         """Callee and argument texts. Raises Refuse."""
+        return lifted_parts_text(self, site, *self.member(site))
+
+    def member(self, site: Site) -> tuple[str, list[str]]:
+        """Callee and argument texts without the lifted transforms around the class."""
         if isinstance(site.target, Layer):
             return self._layer(site)
         if isinstance(site.target, ClassRef):
@@ -194,6 +199,8 @@ class ConstructionWriter:
         return callee, arguments
 
     def _callee(self, site: Site) -> str:
+        if site.lifts:
+            return class_text(self.names, site)
         node = site.partials[0].call.args[0] if site.partials else site.call.func
         if isinstance(node, ast.Attribute) and node.attr in self.known_factories.of(self.analysis.cls):
             return node.attr

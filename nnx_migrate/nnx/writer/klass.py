@@ -21,6 +21,7 @@ from nnx_migrate.nnx.writer.construction import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor import Parameter, field_assignments, field_parameters, signature
 from nnx_migrate.nnx.writer.emit import Emitter
 from nnx_migrate.nnx.writer.inheritance import Inheritance
+from nnx_migrate.nnx.writer.lifting import decorator_edits
 from nnx_migrate.nnx.writer.local_lists import LocalList, find_local_lists
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import RESERVED, Names, name_sites
@@ -192,6 +193,8 @@ class ClassWriter:
         """The residual constructor of the compact methods."""
         nodes: list[Node] = []
         compact = [m for m in self.analysis.methods if self._sites_of(m)]
+        if any(m.kind != "method" for m in compact):
+            raise Refuse("unsupported-syntax", "a static method creates modules", self.cls.node)
         if len(compact) > 1:
             raise Refuse("unsupported-syntax", "several methods create modules", self.cls.node)
         for method in compact:
@@ -213,6 +216,10 @@ class ClassWriter:
             if name in ("flax.linen.compact", "flax.linen.nowrap"):
                 start = self.source.line_start(decorator.lineno)
                 edits.append(Edit(start, self.source.line_start((decorator.end_lineno or 0) + 1), ""))
+            elif (
+                lifted := decorator_edits(self.names, self.converted, self.analysis.sites, method, decorator)
+            ) is not None:
+                edits += lifted
             elif decorator in method.transforms and name not in ("abc.abstractmethod", "typing.override"):
                 raise Refuse("unsupported-layer", f"the decorator `{ast.unparse(decorator)}`", decorator)
         return edits

@@ -17,6 +17,7 @@ from nnx_migrate.nnx.helpers.placement import helper_import, helper_path
 from nnx_migrate.nnx.layers import Judge, function
 
 NNX = ImportRequest("flax.nnx", "nnx", "flax")
+JNP = ImportRequest("jax.numpy", "jnp")
 
 
 @dataclass
@@ -35,6 +36,14 @@ class FileNames:
                 return name
         self.requests.add(NNX)
         return "nnx"
+
+    def jnp(self) -> str:
+        """The name by which the file knows `jax.numpy`, asking for the import where there is none."""
+        for name, bindings in self.module.scopes.module.bindings.items():
+            if all(b.kind is BindingKind.IMPORT and b.target == "jax.numpy" for b in bindings):
+                return name
+        self.requests.add(JNP)
+        return JNP.binding
 
     def helper(self, name: str) -> str:
         """The name of a helper class or function, which `helper_file` defines; asks for its import."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.effects.arguments import array_of, bool_of, dim_of, dims_of, unmodelled
 from nnx_migrate.linen.effects.joining import joined
 from nnx_migrate.linen.effects.layers.base import (
@@ -37,18 +38,27 @@ class Cell(Layer):
     def call(self, carry: Value, inputs: Value) -> Applied:
         """The new carry and the output. Sizes: in_features, hidden_features."""
         parts = self._parts(carry)
-        hidden = last_dim(parts[-1])
+        hidden = self._hidden(parts[-1])
         sizes: dict[str, Value] = {"in_features": last_dim(inputs), "hidden_features": hidden}
         dtype = layer_dtype(self.dtype, self.param_dtype, inputs, *parts)
 
         def output() -> Value:
-            # The cell's own `features` only matter for `initialize_carry`.
             step = array_of(inputs).shape.before(1).then(hidden)
-            carried = [part.shape if isinstance(part, Array) else Shape((), "") for part in parts]
+            carried = [
+                p.shape.before(1).then(hidden) if isinstance(p, Array) else Shape((), "") for p in parts
+            ]
             new = Array(broadcast(step, *carried), dtype)
             return ((new, new) if self.carries == 2 else new), new
 
         return Applied(guarded_output(output), sizes)
+
+    def _hidden(self, carry: Value) -> Dim:
+        """The size of the carry. A cell computes with any, its own `features` are for `initialize_carry`; but a cell
+        that gets another carry than its own has no counterpart in NNX, so where both might differ they don't.
+        """
+        known = last_dim(carry)
+        own = dim_of(self.features, "features") if self.features is not None else known
+        return known if same(known, own) is False or (known.known and not own.known) else own
 
     def _parts(self, carry: Value) -> tuple[Value, ...]:
         if self.carries == 1:

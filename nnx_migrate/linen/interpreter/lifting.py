@@ -1,0 +1,122 @@
+"""Lifted transforms of module classes: what members get of the arguments, and what becomes of their results."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter.convert import input_array
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.lifts import LIFTS, Lift, is_class, read_lift
+from nnx_migrate.linen.model import Method
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.linen.values import Input, Lifted
+
+
+def lift(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
+    """`nn.remat(Block, ...)`: the class, transformed. Raises Refuse for everything else that `nn.remat` takes."""
+    target = args[0] if args else kwargs.get("target")
+    plain = node is not None and len(args) <= 1 and all(k.arg is not None for k in node.keywords)
+    if node is None or not plain or name not in LIFTS or not is_class(target):
+        raise Refuse("unsupported-layer", f"the lifted transform `nn.{name}`", node)
+    options = {str(k.arg): k.value for k in node.keywords if k.arg != "target"}
+    return Lifted(read_lift(name, node, options), target)
+
+
+def method_lifts(method: Method) -> tuple[Lift, ...]:
+    """The lifted transforms that decorate a method, outermost first; other decorators are none."""
+    found: list[Lift] = []
+    for decorator in method.transforms:
+        name, keywords = decorator_parts(method, decorator)
+        if name in LIFTS and name != "vmap":
+            found.append(read_lift(str(name), decorator, keywords))
+    return tuple(found)
+
+
+def decorator_parts(method: Method, decorator: ast.expr) -> tuple[str | None, dict[str, ast.expr]]:
+    """The Linen function that decorates a method, and its options: `@nn.remat`, `@partial(nn.scan, in_axes=0)`."""
+    resolve = method.owner.resolve_in_class
+    if isinstance(decorator, ast.Call) and resolve(decorator.func) == "functools.partial":
+        if len(decorator.args) == 1 and all(k.arg is not None for k in decorator.keywords):
+            return linen_name(resolve(decorator.args[0])), {str(k.arg): k.value for k in decorator.keywords}
+        return None, {}
+    return (None, {}) if isinstance(decorator, ast.Call) else (linen_name(resolve(decorator)), {})
+
+
+def member_arguments(frame: Frame, lifts: Sequence[Lift], args: Sequence[Any]) -> tuple[Any, ...]:
+    """What one member gets of the arguments of a call."""
+    values = list(args)
+    for one in lifts:
+        for position, value in enumerate(values):
+            axis = one.axis(position) if one.maps else None
+            if axis is not None:
+                values[position] = _without(frame, value, axis)
+    return tuple(values)
+
+
+def joined_result(frame: Frame, lifts: Sequence[Lift], result: Any) -> Any:
+    """The result of all members, from the result of one."""
+    for one in reversed(lifts):
+        if one.name == "vmap":
+            result = _with(frame, result, one.out_axes)
+        elif one.name == "scan":
+            if not isinstance(result, tuple) or len(result) != 2:
+                return Unknown("a scanned module whose result isn't a pair")
+            result = (result[0], _with(frame, result[1], one.out_axes))
+    return result
+
+
+def _mapped(value: Any, change: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return type(value)(_mapped(item, change) for item in value)
+    if isinstance(value, dict):
+        return {key: _mapped(item, change) for key, item in value.items()}
+    return change(value)
+
+
+def _without(frame: Frame, value: Any, axis: int) -> Any:
+    """A value without the mapped axis. The last axis is known to stay where an axis counted from 0 goes."""
+
+    def change(item: Any) -> Any:
+        if isinstance(item, Input):
+            item = input_array(frame.session, item)
+        if not isinstance(item, Array):
+            return item if item is None else Unknown("part of a mapped argument")
+        dims = item.shape.dims
+        if item.shape.exact:
+            if not -len(dims) <= axis < len(dims):
+                return Unknown("a mapped axis that doesn't exist")
+            left = [d for i, d in enumerate(dims) if i != axis % len(dims)]
+            return Array(Shape(tuple(left)), item.dtype, item.weak)
+        kept = dims[-1:] if axis == 0 else dims[len(dims) + axis + 1 :] if axis < 0 else ()
+        return (
+            Array(Shape(tuple(kept), ""), item.dtype, item.weak)
+            if kept
+            else Unknown("a mapped argument: its rank is not known")
+        )
+
+    return _mapped(value, change)
+
+
+def _with(frame: Frame, value: Any, axis: int) -> Any:
+    """A value with a new axis for the members."""
+
+    def change(item: Any) -> Any:
+        if isinstance(item, Input):
+            item = input_array(frame.session, item)
+        if not isinstance(item, Array):
+            return item if item is None else Unknown("a mapped result")
+        dims = list(item.shape.dims)
+        new = Dim.unknown("the number of members")
+        if item.shape.exact:
+            dims.insert(axis if axis >= 0 else len(dims) + 1 + axis, new)
+            return Array(Shape(tuple(dims)), item.dtype, item.weak)
+        if axis == 0:
+            return Array(Shape(tuple(dims), ""), item.dtype, item.weak)
+        return Unknown("a mapped result")
+
+    return _mapped(value, change)

@@ -1,0 +1,216 @@
+"""Lifted transforms of module classes: members built in one array axis, and calls through NNX's transforms.
+
+`nn.vmap(Critic, ...)(dim)(x)` becomes a `Critic` whose variables have an axis of members, and
+`nnx.vmap(Critic.__call__, in_axes=(0, None))(self.critic, x)` at the call.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from nnx_migrate.linen.interpreter.lifting import decorator_parts
+from nnx_migrate.linen.lifts import Lift, read_lift
+from nnx_migrate.linen.model import LinenClass, Method
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Site
+from nnx_migrate.linen.values import ClassRef, Layer
+from nnx_migrate.nnx.layers import LAYERS, Refusal, write_call
+from nnx_migrate.nnx.writer.text import one_line
+from nnx_migrate.sources.text import Edit
+
+if TYPE_CHECKING:
+    from nnx_migrate.nnx.conversion import ClassConversion
+    from nnx_migrate.nnx.writer.body import BodyEditor
+    from nnx_migrate.nnx.writer.construction import ConstructionWriter
+    from nnx_migrate.nnx.writer.names import FileNames
+
+Text = Callable[[ast.AST], str]
+_KEPT = ("policy", "prevent_cse", "static_argnums")
+
+
+def lifted_parts_text(
+    writer: ConstructionWriter, site: Site, callee: str, arguments: list[str]
+) -> tuple[str, list[str]]:
+    """The construction of a module with lifted transforms, from that of one member."""
+    stacked = [one for one in site.lifts if one.stacked]
+    if not stacked:
+        return callee, arguments
+    if len(stacked) > 1 or site.loops:
+        raise Refuse("unsupported-layer", "modules stacked on several axes", site.call)
+    count = stacked[0].options.get("axis_size" if stacked[0].name == "vmap" else "length")
+    if count is None:
+        raise Refuse("unknown-size", "the number of members isn't given where they are mapped", site.call)
+    if "rngs=rngs" not in arguments:
+        raise Refuse("unsupported-layer", "a stack of modules without variables", site.call)
+    number = writer.renderer.text(count, site.context)
+    member = f"{callee}({', '.join(arguments)})"
+    return f"{writer.names.nnx()}.vmap(lambda rngs: {member})", [f"rngs.split({number})"]
+
+
+def lifted_call(editor: BodyEditor, call: ast.Call, site: Site) -> str:
+    """The call of a module with lifted transforms."""
+    if any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
+        raise Refuse("unsupported-layer", "a module with a lifted transform is called with `*args`", call)
+    if len([one for one in site.lifts if one.maps]) > 1:
+        raise Refuse("unsupported-layer", "a module that is mapped twice", call)
+    function = f"{_class_text(editor, call, site)}.__call__"
+    nnx, text = editor.names.nnx(), editor.text
+    arguments = [one_line(text(a)) for a in call.args]
+    keywords = [f"{k.arg}={one_line(text(k.value))}" for k in call.keywords]
+    for one in reversed(site.lifts):
+        if one.name in ("remat", "checkpoint"):
+            function = f"{nnx}.remat({', '.join([function, *_options(one, _KEPT, text)])})"
+        elif one.name == "vmap":
+            check_members(editor.writer.converted, site, one, call)
+            axes = ", ".join(str(one.axis(i)) for i in range(len(arguments)))
+            own = [
+                f"in_axes=({0 if one.stacked else None}, {axes})",
+                *_out(one),
+                *_options(one, ("axis_name",), text),
+            ]
+            function = f"{nnx}.vmap({', '.join([function, *own])})"
+        elif one.name == "scan":
+            check_members(editor.writer.converted, site, one, call)
+            function, arguments = _scanned(function, arguments, one, nnx, text)
+    return editor.call_text(call, [editor.access(site), *arguments, *keywords], function)
+
+
+def _scanned(function: str, arguments: list[str], one: Lift, nnx: str, text: Text) -> tuple[str, list[str]]:
+    """`nnx.scan(function, ...)` and its arguments. What all rounds share is closed over: flags stay Python values."""
+    mapped = [i for i in range(1, len(arguments)) if one.axis(i) is not None]
+    shared = [i for i in range(1, len(arguments)) if one.axis(i) is None]
+    if shared:
+        taken = " ".join(arguments)
+        names = ["layer", "carry", *(f"x{i}" for i in mapped)]
+        names = [f"{name}_" if name in taken else name for name in names]
+        inner = dict(zip([0, *mapped], names[1:], strict=True))
+        passed = [inner.get(i, argument) for i, argument in enumerate(arguments)]
+        function = f"lambda {', '.join(names)}: {function}({', '.join([names[0], *passed])})"
+    axes = [str(0 if one.stacked else None), f"{nnx}.Carry", *(str(one.axis(i)) for i in mapped)]
+    own = [f"in_axes=({', '.join(axes)})", f"out_axes=({nnx}.Carry, {one.out_axes})"]
+    own += _options(
+        one, ("length", "reverse", "unroll"), text, skip="length" if one.stacked or mapped else ""
+    )
+    return f"{nnx}.scan({', '.join([function, *own])})", [arguments[0], *(arguments[i] for i in mapped)]
+
+
+def _options(one: Lift, names: tuple[str, ...], text: Text, skip: str = "") -> list[str]:
+    return [f"{n}={one_line(text(one.options[n]))}" for n in names if n in one.options and n != skip]
+
+
+def _out(one: Lift) -> list[str]:
+    return [f"out_axes={one.out_axes}"] if one.out_axes else []
+
+
+def _class_text(editor: BodyEditor, call: ast.Call, site: Site) -> str:
+    """The NNX class whose method is transformed."""
+    if isinstance(site.target, ClassRef):
+        return class_text(editor.names, site)
+    if not isinstance(site.target, Layer):
+        raise Refuse("unsupported-layer", "a lifted transform of an unknown class", call)
+    spec, bound = editor.writer.bound(site)
+    nnx, judge = editor.names.nnx(), editor.names.judge()
+    rewrite = write_call(spec, bound, call, editor.text, nnx=nnx, judge=judge, helper=editor.names.helper)
+    if isinstance(rewrite, Refusal) or rewrite.edits or spec.call.flag is not None or spec.children:
+        raise Refuse("unsupported-layer", f"`nn.{site.target_name}` with a lifted transform", call)
+    return editor.writer.member(site)[0]
+
+
+def class_text(names: FileNames, site: Site) -> str:
+    """How the file names the class of the project that a lifted transform is applied to."""
+    node = site.lifts[-1].call
+    assert isinstance(node, ast.Call)
+    given = node.args[0] if node.args else next(k.value for k in node.keywords if k.arg == "target")
+    if names.qualified(given) is None and not isinstance(given, ast.Name):
+        raise Refuse("unknown-module", "a lifted transform of a class that the code computes", given)
+    assert isinstance(site.target, ClassRef)
+    text = names.module.source.segment(given)
+    bound = names.module.scopes.module.bindings.get(text.partition(".")[0])
+    if not bound or names.project.resolve(given, names.module.scope_at(given), names.module) is None:
+        raise Refuse("unknown-module", "a lifted transform of a class that has another name here", given)
+    return text
+
+
+# ---- decorators --------------------------------------------------------------------------------------------
+
+
+def decorator_edits(
+    names: FileNames,
+    converted: Callable[[LinenClass], ClassConversion],
+    sites: list[Site],
+    method: Method,
+    decorator: ast.expr,
+) -> list[Edit] | None:
+    """`@nn.remat` and `@partial(nn.scan, ...)` over a method, None for decorators that are no such transform."""
+    name, keywords = decorator_parts(method, decorator)
+    if name not in ("remat", "checkpoint", "jit", "scan"):
+        return None
+    if method.node.args.kwonlyargs or method.node.args.vararg or method.node.args.kwarg:
+        raise Refuse("unsupported-layer", f"`nn.{name}` over a method with keyword-only arguments", decorator)
+    one = read_lift(str(name), decorator, keywords)
+    source, nnx = names.module.source, names.nnx()
+    target = decorator.args[0] if isinstance(decorator, ast.Call) else decorator
+    edits = [Edit(*source.span(target), f"{nnx}.{'remat' if name == 'checkpoint' else name}")]
+    if name != "scan":
+        return edits
+    if one.stacked or not isinstance(decorator, ast.Call) or method.name != "__call__":
+        raise Refuse("unsupported-layer", "`nn.scan` over a method, with variables for each round", decorator)
+    _check_pure(converted, sites, decorator)
+    axes = [one.axis(i + 1) for i in range(len(method.parameters) - 1)]
+    if None in axes:
+        raise Refuse(
+            "unsupported-layer", "`nn.scan` over a method, with arguments that all rounds share", decorator
+        )
+    inside = ", ".join([f"{nnx}.scan", f"in_axes=({', '.join(['None', f'{nnx}.Carry', *map(str, axes)])})"])
+    rest = [f"out_axes=({nnx}.Carry, {one.out_axes})"]
+    rest += _options(one, ("length", "reverse", "unroll"), source.segment)
+    callee = source.segment(decorator.func)
+    start, end = source.span(decorator)
+    line = f"{callee}({', '.join([inside, *rest])})"
+    return [Edit(start, end, line)]
+
+
+# ---- what members may do -----------------------------------------------------------------------------------
+
+
+def check_members(
+    converted: Callable[[LinenClass], ClassConversion], site: Site, one: Lift, node: ast.AST
+) -> None:
+    """Members that share their variables may not change them: NNX would drop the changes silently."""
+    if not one.stacked:
+        _check_pure(converted, [site], node)
+
+
+def _check_pure(converted: Callable[[LinenClass], ClassConversion], sites: list[Site], node: ast.AST) -> None:
+    for found in _impure(converted, sites, set()):
+        raise Refuse(
+            "unsupported-layer", f"`{found}` changes state or draws in a scan that shares variables", node
+        )
+
+
+def _impure(
+    converted: Callable[[LinenClass], ClassConversion], sites: list[Site], seen: set[LinenClass]
+) -> Iterator[str]:
+    for site in sites:
+        if isinstance(site.target, ClassRef):
+            cls = site.target.cls
+            if cls in seen:
+                continue
+            seen.add(cls)
+            analysis = converted(cls).analysis
+            if analysis is None or analysis.facts.rng_calls or analysis.facts.sown or any(v.collection != "params" for v in analysis.variables):
+                yield cls.name
+            else:
+                yield from _impure(converted, analysis.sites, seen)
+        elif isinstance(site.target, Layer):
+            spec = LAYERS.get(f"flax.linen.{site.target_name}")
+            if (
+                spec is None
+                or spec.call.flag is not None
+                or site.target_name in ("SpectralNorm", "WeightNorm")
+            ):
+                yield site.target_name
+        else:
+            yield site.target_name
