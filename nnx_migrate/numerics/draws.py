@@ -184,6 +184,9 @@ def _without_jit(function: Callable[..., Any], **options: Any) -> Callable[..., 
     return function
 
 
+_without_jit.__name__ = "jit"  # Linen names modules after the transform: `JitDense_0`
+
+
 class _TransparentRandom:
     """Stands in for `jax.random` where Flax splits streams over loop steps; the rest is passed through."""
 

@@ -163,7 +163,9 @@ class BodyEditor:
 
     def _special_call(self, call: ast.Call, site: Site) -> str | None:
         """The call of a submodule where NNX calls it in another way, None where only parts inside it change."""
-        if site.lifts:
+        if any(
+            lift.name != "jit" for lift in site.lifts
+        ):  # a whole program is compiled, or each of its steps
             return lifted_call(self, call, site)
         if site.carry_only:
             return detached_carry(self, call, site)

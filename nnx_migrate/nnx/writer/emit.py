@@ -62,10 +62,11 @@ class Emitter:
 
     def _call(self, line: Line, indent: str, prefix: str = "", closing: str = "") -> str:
         arguments = [self.allocator.text(a) for a in line.arguments]
+        callee = self.allocator.text(line.callee)
         if not line.is_list:
-            return call_text(line.callee, arguments, indent, prefix, self.limit, closing)
-        text = call_text(line.callee, arguments, indent, prefix, self.limit, f"[]{closing}")
-        return f"{line.callee}([{text[len(line.callee) + 1 : -1]}])"
+            return call_text(callee, arguments, indent, prefix, self.limit, closing)
+        text = call_text(callee, arguments, indent, prefix, self.limit, f"[]{closing}")
+        return f"{callee}([{text[len(callee) + 1 : -1]}])"
 
     def _block(self, block: Block, indent: str) -> list[str]:
         body = self.lines(block.body, indent + self.unit)

@@ -55,10 +55,12 @@ def lifted_call(editor: BodyEditor, call: ast.Call, site: Site) -> str:
         raise Refuse("unsupported-layer", "a module with a lifted transform is called with `*args`", call)
     if len([one for one in site.lifts if one.maps]) > 1:
         raise Refuse("unsupported-layer", "a module that is mapped twice", call)
-    function = f"{_class_text(editor, call, site)}.__call__"
+    if not isinstance(site.target, ClassRef):
+        _check_layer(editor, call, site)
     nnx, text = editor.names.nnx(), editor.text
     arguments = [one_line(text(a)) for a in call.args]
     keywords = [f"{k.arg}={one_line(text(k.value))}" for k in call.keywords]
+    function = _method_text(editor, call, site, [*arguments, *keywords])
     for one in reversed(site.lifts):
         if one.name in ("remat", "checkpoint"):
             function = f"{nnx}.remat({', '.join([function, *_options(one, _KEPT, text)])})"
@@ -87,7 +89,10 @@ def _scanned(function: str, arguments: list[str], one: Lift, nnx: str, text: Tex
         names = [f"{name}_" if name in taken else name for name in names]
         inner = dict(zip([0, *mapped], names[1:], strict=True))
         passed = [inner.get(i, argument) for i, argument in enumerate(arguments)]
-        function = f"lambda {', '.join(names)}: {function}({', '.join([names[0], *passed])})"
+        if function.startswith("lambda "):
+            function = f"lambda {', '.join(names)}: {names[0]}({', '.join(passed)})"
+        else:
+            function = f"lambda {', '.join(names)}: {function}({', '.join([names[0], *passed])})"
     axes = [str(0 if one.stacked else None), f"{nnx}.Carry", *(str(one.axis(i)) for i in mapped)]
     own = [f"in_axes=({', '.join(axes)})", f"out_axes=({nnx}.Carry, {one.out_axes})"]
     own += _options(
@@ -104,10 +109,32 @@ def _out(one: Lift) -> list[str]:
     return [f"out_axes={one.out_axes}"] if one.out_axes else []
 
 
-def _class_text(editor: BodyEditor, call: ast.Call, site: Site) -> str:
-    """The NNX class whose method is transformed."""
+def _method_text(editor: BodyEditor, call: ast.Call, site: Site, arguments: list[str]) -> str:
+    """What is transformed: the method where the call gives all of its arguments, else a function of those given.
+
+    NNX's transforms would fill in the defaults before they trace, and so turn flags into arrays.
+    """
     if isinstance(site.target, ClassRef):
-        return class_text(editor.names, site)
+        method = site.target.cls.method("__call__")
+        parameters = method.parameters if method is not None else []
+        if len(parameters) == len(arguments):
+            return f"{class_text(editor.names, site)}.__call__"
+    else:
+        parameters = list(editor.writer.bound(site)[0].call.params)
+    if call.keywords:
+        raise Refuse(
+            "unsupported-layer", "a module with a lifted transform gets some arguments by name", call
+        )
+    passed = ", ".join(parameters[: len(arguments)])
+    if len(parameters) < len(arguments) or "layer" in parameters:
+        raise Refuse(
+            "unsupported-layer", "a module with a lifted transform gets arguments that can't be named", call
+        )
+    return f"lambda layer, {passed}: layer({passed})"
+
+
+def _check_layer(editor: BodyEditor, call: ast.Call, site: Site) -> None:
+    """Raises Refuse for built-in layers that NNX calls in another way than Linen."""
     if not isinstance(site.target, Layer):
         raise Refuse("unsupported-layer", "a lifted transform of an unknown class", call)
     spec, bound = editor.writer.bound(site)
@@ -115,7 +142,6 @@ def _class_text(editor: BodyEditor, call: ast.Call, site: Site) -> str:
     rewrite = write_call(spec, bound, call, editor.text, nnx=nnx, judge=judge, helper=editor.names.helper)
     if isinstance(rewrite, Refusal) or rewrite.edits or spec.call.flag is not None or spec.children:
         raise Refuse("unsupported-layer", f"`nn.{site.target_name}` with a lifted transform", call)
-    return editor.writer.member(site)[0]
 
 
 def class_text(names: FileNames, site: Site) -> str:
@@ -150,6 +176,7 @@ def decorator_edits(
     if method.node.args.kwonlyargs or method.node.args.vararg or method.node.args.kwarg:
         raise Refuse("unsupported-layer", f"`nn.{name}` over a method with keyword-only arguments", decorator)
     one = read_lift(str(name), decorator, keywords)
+    _check_defaults(method, keywords.get("static_argnums"), decorator)
     source, nnx = names.module.source, names.nnx()
     target = decorator.args[0] if isinstance(decorator, ast.Call) else decorator
     edits = [Edit(*source.span(target), f"{nnx}.{'remat' if name == 'checkpoint' else name}")]
@@ -170,6 +197,20 @@ def decorator_edits(
     start, end = source.span(decorator)
     line = f"{callee}({', '.join([inside, *rest])})"
     return [Edit(start, end, line)]
+
+
+def _check_defaults(method: Method, static: ast.expr | None, decorator: ast.expr) -> None:
+    """Refuse arguments with defaults: NNX's transforms would turn them into arrays, but for static ones."""
+    try:
+        found = ast.literal_eval(static) if static is not None else ()
+    except (ValueError, TypeError, SyntaxError):
+        found = ()
+    positions = {found} if isinstance(found, int) else set(found)
+    count = len(method.parameters) + 1
+    if not set(range(count - len(method.node.args.defaults), count)) <= positions:
+        raise Refuse(
+            "unsupported-layer", "a lifted transform over a method whose arguments have defaults", decorator
+        )
 
 
 # ---- what members may do -----------------------------------------------------------------------------------
@@ -200,7 +241,8 @@ def _impure(
                 continue
             seen.add(cls)
             analysis = converted(cls).analysis
-            if analysis is None or analysis.facts.rng_calls or analysis.facts.sown or any(v.collection != "params" for v in analysis.variables):
+            quiet = analysis is not None and not (analysis.facts.rng_calls or analysis.facts.sown)
+            if analysis is None or not quiet or any(v.collection != "params" for v in analysis.variables):
                 yield cls.name
             else:
                 yield from _impure(converted, analysis.sites, seen)

@@ -73,6 +73,8 @@ def call_text(
     if "\n" not in line and len(indent) + len(prefix) + len(line) + len(suffix) <= limit:
         return line
     inner = indent + "    "
+    if callee.endswith(")") and "\n" not in line and len(indent) + len(prefix) + len(callee) + 1 > limit:
+        return _call_of_call(callee, arguments, indent, inner)
     joined = ", ".join(arguments)
     if "\n" not in joined and len(inner) + len(joined) <= limit:
         return f"{callee}(\n{inner}{joined}\n{indent})"
@@ -111,6 +113,30 @@ def without_double_gaps(source: SourceText, edits: list[Edit]) -> list[Edit]:
         whole = edit.end in starts and text[edit.end - 1 : edit.end] == "\n"
         result.append(Edit(edit.start, end, "") if gap and whole else edit)
     return result
+
+
+def _call_of_call(callee: str, arguments: list[str], indent: str, inner: str) -> str:
+    """`transform(function, option)(arguments)`, with each argument of the transform on a line of its own."""
+    name, parts = _parts_of_call(callee)
+    body = f"{inner}{parts[0]}\n" if len(parts) == 1 else "".join(f"{inner}{part},\n" for part in parts)
+    return f"{name}(\n{body}{indent})({', '.join(arguments)})"
+
+
+def _parts_of_call(text: str) -> tuple[str, list[str]]:
+    """The callee and the arguments of a call on one line; the commas of lambdas and brackets don't count."""
+    start = text.index("(")
+    parts, depth, begin, in_lambda = [""], 0, start + 1, False
+    for position in range(begin, len(text) - 1):
+        character = text[position]
+        depth += (character in "([{") - (character in ")]}")
+        if depth == 0 and text.startswith("lambda ", position) and not parts[-1].strip():
+            in_lambda = True
+        in_lambda = in_lambda and not (depth == 0 and character == ":")
+        if character == "," and depth == 0 and not in_lambda:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return text[:start], [part.strip() for part in parts]
 
 
 def line_limit(source: SourceText) -> int:

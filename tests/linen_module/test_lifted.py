@@ -1,0 +1,186 @@
+"""Lifted transforms: forms whose counterpart computes the same, and those that are left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.linen_module.test_state import conversion
+
+CODE = """
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class Block(nn.Module):
+    dim: int = 4
+
+    @nn.compact
+    def __call__(self, x, y=None):
+        return x + nn.Dense(self.dim)(x), None
+
+
+class Noisy(nn.Module):
+    @nn.compact
+    def __call__(self, carry, x):
+        return carry, nn.Dropout(0.5, deterministic=False)(nn.Dense(4)(x))
+
+
+class Model(nn.Module):
+    depth: int = 2
+
+    @nn.compact
+    def __call__(self, x):
+        {lines}
+        return x
+"""
+
+CONVERTED = {
+    "remat without the arguments that have defaults": (
+        "x, _ = nn.remat(Block)()(x)",
+        "x, _ = nnx.remat(lambda layer, x: layer(x))(self.block, x)",
+    ),
+    "remat with all arguments": (
+        "x, _ = nn.checkpoint(Block, static_argnums=(2,))()(x, None)",
+        "x, _ = nnx.remat(Block.__call__, static_argnums=(2,))(self.block, x, None)",
+    ),
+    "members of an ensemble": (
+        "x = nn.vmap(Block, in_axes=None, variable_axes={'params': 0}, split_rngs={'params': True}, axis_size=3)()(x)",
+        "x = nnx.vmap(lambda layer, x: layer(x), in_axes=(0, None))(self.block, x)",
+    ),
+    "one module for all members": (
+        "x = nn.vmap(Block, variable_axes={'params': None}, split_rngs={'params': False})()(x)",
+        "x = nnx.vmap(lambda layer, x: layer(x), in_axes=(None, 0))(self.block, x)",
+    ),
+    "layers in a scan": (
+        "x, _ = nn.scan(Block, variable_axes={'params': 0}, split_rngs={'params': True}, length=self.depth)()(x, None)",
+        "x, _ = nnx.scan(Block.__call__, in_axes=(0, nnx.Carry, 0), out_axes=(nnx.Carry, 0))(self.block, x, None)",
+    ),
+    "a flag that all layers share": (
+        "x, _ = nn.scan(Block, variable_axes={'params': 0}, split_rngs={'params': True}, in_axes=nn.broadcast, "
+        "length=2)()(x, True)",
+        "nnx.scan(lambda layer, carry: Block.__call__(layer, carry, True), in_axes=(0, nnx.Carry), "
+        "out_axes=(nnx.Carry, 0))(self.block, x)",
+    ),
+    "jit": ("x, _ = nn.jit(Block)()(x)", "x, _ = self.block(x)"),
+}
+
+
+@pytest.mark.parametrize(("line", "expected"), CONVERTED.values(), ids=CONVERTED)
+def test_calls_go_through_the_transform_of_nnx(tmp_path: Path, line: str, expected: str) -> None:
+    text = conversion(tmp_path, CODE.replace("{lines}", line))
+    assert "".join(expected.split()) in "".join(text.split()).replace(",)", ")").replace("(2)", "(2,)")
+
+
+def test_members_are_built_in_one_axis(tmp_path: Path) -> None:
+    text = conversion(tmp_path, CODE.replace("{lines}", CONVERTED["layers in a scan"][0]))
+    made = "self.block = nnx.vmap(lambda rngs: Block(in_features=in_features, rngs=rngs))(rngs.split(self.depth))"
+    assert "".join(made.split()) in "".join(text.split())
+
+
+_ENSEMBLE = "variable_axes={'params': 0}, split_rngs={'params': True}"
+REFUSED = {
+    "an option without a counterpart": (
+        f"x = nn.vmap(Block, {_ENSEMBLE}, axis_size=2, spmd_axis_name='data')()(x)",
+        "`nn.vmap` with `spmd_axis_name`",
+    ),
+    "another axis of variables": (
+        "x = nn.vmap(Block, variable_axes={'params': 1}, split_rngs={'params': True}, axis_size=2)()(x)",
+        "`nn.vmap` with `variable_axes` other than 0 for named collections",
+    ),
+    "members with the same parameters at first": (
+        "x = nn.vmap(Block, variable_axes={'params': 0}, split_rngs={'params': False}, axis_size=2)()(x)",
+        "`nn.vmap` whose members start with the same parameters",
+    ),
+    "members that draw the same numbers": (
+        "x = nn.vmap(Block, variable_axes={'params': 0}, split_rngs={'params': True, 'dropout': False}, "
+        "axis_size=2)()(x)",
+        "`nn.vmap` whose members draw the same random numbers",
+    ),
+    "draws in a loop that shares its variables": (
+        "c, x = nn.scan(Noisy, variable_broadcast='params', split_rngs={'params': False, 'dropout': True})()(x[0], x)",
+        "`Dropout` changes state or draws in a scan that shares variables",
+    ),
+    "no number of members": (
+        f"x = nn.vmap(Block, {_ENSEMBLE})()(x)",
+        "the number of members isn't given where they are mapped",
+    ),
+    "a function": (
+        f"x = nn.vmap(lambda module, x: module(x), {_ENSEMBLE})(Block(), x)",
+        "the lifted transform `nn.vmap`",
+    ),
+    "arguments by name": (
+        f"x = nn.vmap(Block, {_ENSEMBLE}, axis_size=2)()(x=x)",
+        "a mapped module is called with keyword arguments",
+    ),
+    "another method": (
+        "x = nn.remat(Block, methods=['__call__'])()(x)[0]",
+        "`nn.remat` with `methods`",
+    ),
+}
+
+
+@pytest.mark.parametrize(("line", "reason"), REFUSED.values(), ids=REFUSED)
+def test_other_forms_are_refused(tmp_path: Path, line: str, reason: str) -> None:
+    assert conversion(tmp_path, CODE.replace("{lines}", line)).partition(": ")[2] == reason
+
+
+METHOD = """
+from functools import partial
+
+import flax.linen as nn
+import jax
+
+
+class Model(nn.Module):
+    {decorator}
+    @nn.compact
+    def __call__(self, {arguments}):
+        return {result}
+"""
+SCAN = 'partial(nn.scan, variable_broadcast="params", split_rngs={"params": False}, AXES)'
+DECORATED = {
+    "remat": ("@nn.remat", "x", "nn.Dense(4)(x)", "@nnx.remat\n    def"),
+    "remat of a static argument": (
+        "@partial(nn.remat, static_argnums=(2,))",
+        "x, flag=True",
+        "nn.Dense(4)(x)",
+        "@partial(nnx.remat, static_argnums=(2,))\n    def",
+    ),
+    "scan": (
+        "@" + SCAN.replace("AXES", "in_axes=(0, 1), out_axes=1"),
+        "c, x, y",
+        "c, nn.Dense(4)(x)",
+        "@partial(nnx.scan, in_axes=(None, nnx.Carry, 0, 1), out_axes=(nnx.Carry, 1))\n    def",
+    ),
+    "remat of a flag with a default": (
+        "@nn.remat",
+        "x, flag=True",
+        "nn.Dense(4)(x)",
+        "a lifted transform over a method whose arguments have defaults",
+    ),
+    "remat of a keyword": (
+        "@nn.remat",
+        "x, *, mask",
+        "nn.Dense(4)(x)",
+        "`nn.remat` over a method with keyword-only arguments",
+    ),
+    "scan that draws": (
+        "@" + SCAN.replace("AXES", "in_axes=0"),
+        "c, x",
+        "c, nn.Dropout(0.5, deterministic=False)(nn.Dense(4)(x))",
+        "`Dropout` changes state or draws in a scan that shares variables",
+    ),
+}
+
+
+@pytest.mark.parametrize(("decorator", "arguments", "result", "expected"), DECORATED.values(), ids=DECORATED)
+def test_decorators(tmp_path: Path, decorator: str, arguments: str, result: str, expected: str) -> None:
+    code = (
+        METHOD.replace("{decorator}", decorator).replace("{arguments}", arguments).replace("{result}", result)
+    )
+    assert expected in conversion(tmp_path, code)
