@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any
 
 from nnx_migrate.linen.effects.layers import layer
@@ -15,6 +16,7 @@ from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Input, Instance, ModuleList
 from nnx_migrate.nnx.layers import LAYERS
 
+_FROM_LEFT = re.compile(r"§a\d")  # a size of an input, by an axis counted from the left
 _CELLS = frozenset({"GRUCell", "LSTMCell", "OptimizedLSTMCell", "SimpleCell", "MGUCell"})
 
 
@@ -88,7 +90,8 @@ def _infer_rank(frame: Frame, site: Site, args: tuple[Any, ...]) -> None:
     if site.target_name in _CELLS and len(args) > 1:
         features = as_dim(site.kwargs.get("features", site.args[0] if site.args else None))
         step = effect_value(frame.session, args[1])
-        if features is not None and not features.known and isinstance(step, Array):
+        from_left = features is not None and (not features.known or _FROM_LEFT.search(features.text()))
+        if from_left and isinstance(step, Array):
             rank_needed(frame, step.shape, 2, usual=True)
     if site.target_name not in ("Conv", "ConvTranspose", "ConvLocal") or not args:
         return
