@@ -116,18 +116,17 @@ def _blocks(module: Module, first_use: int | None) -> list[list[_Import]]:
 
 
 def _choose_block(blocks: list[list[_Import]], new: _Import) -> list[_Import] | None:
-    """The run with the same package, else (for JAX packages) with any of them, else the fitting last one."""
+    """The run with the same package, else (but for the standard library) with JAX packages, else a fitting one."""
     if not blocks:
         return None
     for block in blocks:
         if any(s.root == new.root for s in block):
             return block
-    if new.root in _ECOSYSTEM:
+    if new.root not in sys.stdlib_module_names:  # a module of the project may well import JAX
         for block in blocks:
             if any(s.root in _ECOSYSTEM for s in block):
                 return block
-        return blocks[-1]
-    return blocks[0]
+    return blocks[-1] if new.root in _ECOSYSTEM else blocks[0]
 
 
 def _below_header(module: Module) -> tuple[int, str, str]:

@@ -188,6 +188,16 @@ ADDED = {
         (OPTAX,),
         'import os\nos.environ["XLA_FLAGS"] = "x"\nimport jax\nimport optax\n',
     ),
+    "nor does a module of the project get ahead of it": (
+        'import os\nos.environ["XLA_FLAGS"] = "x"\nimport jax\n',
+        (ImportRequest("helpers.f", "f", "helpers"),),
+        'import os\nos.environ["XLA_FLAGS"] = "x"\nimport jax\nfrom helpers import f\n',
+    ),
+    "the standard library does": (
+        'import sys\nsys.path.append("x")\nimport jax\n',
+        (ImportRequest("os", "os"),),
+        'import os\nimport sys\nsys.path.append("x")\nimport jax\n',
+    ),
     "ahead of the first use at module level": (
         "import numpy as np\n\njnp.zeros(3)\n\nimport jax.lax\n",
         (JNP,),
