@@ -164,6 +164,13 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class FunctionChoice:
+    """One of several functions without modules, such as the activation that a dict holds under a name."""
+
+    functions: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class Maybe:
     """A submodule, or a function, that an attribute or variable holds only in some configurations, else None."""
 

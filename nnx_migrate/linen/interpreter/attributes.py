@@ -22,6 +22,7 @@ from nnx_migrate.linen.values import (
     Expr,
     FieldFactory,
     FieldModule,
+    FunctionChoice,
     Input,
     Instance,
     Iterated,
@@ -304,6 +305,9 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
     if isinstance(value, dict):
         if isinstance(index, str | int):
             return value.get(index, Unknown(f"no key {index!r}"))
+        functions = tuple(value.values())
+        if functions and all(_is_function(function) for function in functions):
+            return FunctionChoice(functions)
         return Unknown("a key that isn't known")
     if isinstance(value, Input):
         if isinstance(index, str):
@@ -339,6 +343,13 @@ def _shape_item(frame: Frame, shape: Shape, index: Any, constant: int | None) ->
         return shape.dim(constant)
     except Unmodelled as unmodelled:
         return Unknown(str(unmodelled))
+
+
+def _is_function(value: Any) -> bool:
+    """Whether a value is a library function, an activation of Linen, or a lambda."""
+    if isinstance(value, Layer):
+        return not value.is_class
+    return isinstance(value, Global) or (isinstance(value, Closure) and isinstance(value.node, ast.Lambda))
 
 
 def _slice(value: tuple[Any, ...] | list[Any], index: slice) -> Any:

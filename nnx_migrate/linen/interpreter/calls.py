@@ -26,6 +26,7 @@ from nnx_migrate.linen.values import (
     Expr,
     FieldFactory,
     FieldModule,
+    FunctionChoice,
     Input,
     Instance,
     Iterated,
@@ -180,6 +181,8 @@ def apply(
         return modules.call_one_of(frame, target, args, kwargs, node)
     if isinstance(target, FieldModule):
         return modules.call_field_module(frame, target, "__call__", args, kwargs, node)
+    if isinstance(target, FunctionChoice):
+        return _one_of(frame, target, args, kwargs)
     if isinstance(target, Expr):
         return _opaque_function(frame, target, args, kwargs, node)
     if isinstance(target, LostModule):
@@ -187,6 +190,17 @@ def apply(
     if _escapes(args) or _escapes(tuple(kwargs.values())):
         raise Refuse("unknown-call", "a submodule is handed to a function that can't be followed", node)
     return Unknown(target.reason if isinstance(target, Unknown) else "a call that can't be followed")
+
+
+def _one_of(frame: Frame, choice: FunctionChoice, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A call of one of several functions: what they all return."""
+    if _escapes(args) or _escapes(tuple(kwargs.values())):
+        return Unknown("a submodule is handed to one of several functions")
+    results = [effect_value(frame.session, apply(frame, f, args, kwargs, None)) for f in choice.functions]
+    shapes = {result.shape if isinstance(result, Array) else None for result in results}
+    if len(shapes) == 1 and isinstance(results[0], Array):
+        return Array(results[0].shape, None)
+    return Unknown("functions that return different things")
 
 
 def _escapes(values: Any) -> bool:
