@@ -56,7 +56,7 @@ class FlaxCheckpoints(Rule):
         ...
         orbax_checkpoints.save_checkpoint(workdir, state, step, keep=3)
 
-    with a module `orbax_checkpoints.py`, written once beside the file, that does the same with Orbax alone.
+    with a module `orbax_checkpoints.py`, written once per package, that does the same with Orbax alone.
 
     Fix safety
     ----------
@@ -132,7 +132,7 @@ def _refusal(site: Site) -> str:
 def _fix(file: FileContext, found: list[Site]) -> Fix | str:
     source = file.source
     fix = file.fix()
-    helper = file.path.parent / f"{HELPER}.py"
+    helper, request = _place(file)
     text = Path(__file__).with_name(f"_{HELPER}.py").read_text(encoding="utf-8")
     existing = next((p for p in file.project.paths if p == helper), None)
     if existing is not None:
@@ -143,7 +143,6 @@ def _fix(file: FileContext, found: list[Site]) -> Fix | str:
         fix.create(helper, text)
     if any(s.binder(HELPER) is not None for s in file.module.scopes.all_scopes()):
         return f"`{HELPER}` already means something else"
-    request = _import_of(file.module, file)
     if request is None:
         return f"by which package name {HELPER}.py beside this file would be imported isn't clear"
     fix.require(request)
@@ -156,6 +155,17 @@ def _fix(file: FileContext, found: list[Site]) -> Fix | str:
                 edit = drop_argument(call, keyword, source)
                 fix.delete(edit.start, edit.end)
     return fix.build(f"save and restore with Orbax, through {HELPER}.py")
+
+
+def _place(file: FileContext) -> tuple[Path, ImportRequest | None]:
+    """The helper's file and its import: once in the topmost package, where its name is clear, else beside the file."""
+    folder = file.path.parent
+    while (folder / "__init__.py") in file.project and (folder.parent / "__init__.py") in file.project:
+        folder = folder.parent
+    prefix = import_prefix(folder, file.project) if folder != file.path.parent else None
+    if prefix:
+        return folder / f"{HELPER}.py", _request(".".join(prefix))
+    return file.path.parent / f"{HELPER}.py", _import_of(file.module, file)
 
 
 def _import_of(module: Module, file: FileContext) -> ImportRequest | None:
