@@ -184,3 +184,24 @@ def test_decorators(tmp_path: Path, decorator: str, arguments: str, result: str,
         METHOD.replace("{decorator}", decorator).replace("{arguments}", arguments).replace("{result}", result)
     )
     assert expected in conversion(tmp_path, code)
+
+
+def test_a_loop_over_modules_of_setup_calls_each_of_them(tmp_path: Path) -> None:
+    before, _, _ = CODE.partition("\n\nclass Model")
+    code = (
+        before
+        + """
+
+class Model(nn.Module):
+    def setup(self):
+        self.blocks = [nn.remat(Block)(4) for _ in range(3)]
+
+    def __call__(self, x):
+        for block in self.blocks:
+            x, _ = block(x, None)
+        return x
+"""
+    )
+    text = conversion(tmp_path, code)
+    assert "x, _ = nnx.remat(Block.__call__)(block, x, None)" in text
+    assert "self.blocks.append(Block(4, in_features=" in text or "[Block(4, in_features=" in text
