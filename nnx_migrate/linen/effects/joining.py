@@ -15,7 +15,7 @@ from nnx_migrate.linen.effects.arguments import (
     unmodelled,
 )
 from nnx_migrate.linen.effects.indexing import slice_size
-from nnx_migrate.linen.effects.registry import models, models_method
+from nnx_migrate.linen.effects.registry import models
 from nnx_migrate.linen.effects.reshaping import atleast_1d, atleast_2d, atleast_3d
 from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value
 
@@ -187,7 +187,6 @@ def _split(ary: Value, indices_or_sections: Value, axis: Value, uneven: bool = F
     return _parts(array, [(length + (count - 1 - i)) // count for i in range(count)], index)
 
 
-@models_method("split")
 @models("jax.numpy.split", "numpy.split")
 def split(ary: Value, indices_or_sections: Value, axis: Value = 0) -> list[Array]:
     """Equal parts, or parts between points."""
