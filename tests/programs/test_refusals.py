@@ -339,6 +339,8 @@ def project_reasons(folder: Path, given: list[str], **files: str) -> set[str]:
             "used-outside: `use.py:2` uses it and is not among",
         ),
         ("conf__net_DOT_yaml", "network: a Net of some kind\nlib: lib.main.Nets\n", ""),
+        ("pyproject_DOT_toml", '[[tool.nnx-migrate.verify]]\nmodel = "main:Net"\n', ""),
+        ("_DOT_nnx-migrate__parameters_DOT_json", '{"modules": {"main:Net": {}}}', ""),
         ("other_DOT_py", "class Net:\n    pass\n", ""),
         ("data__net_DOT_txt", "lib.main.Net\n", ""),
     ],

@@ -17,6 +17,8 @@ from nnx_migrate.sources.discovery import SUFFIXES, files_below
 
 Found = tuple[LinenClass, Obstacle]
 CONFIGURATIONS = (".yaml", ".yml", ".gin", ".json", ".toml", ".cfg", ".ini", ".jsonnet", ".libsonnet")
+#: What says nothing of the program: packaging, and this tool's own settings, map and baseline.
+_NOT_ITS_OWN = ("pyproject.toml", "nnx-migrate.toml", ".nnx-migrate")
 #: Larger files are data.
 LARGEST = 512 * 1024
 
@@ -35,7 +37,7 @@ def outside_uses(project: Project, classes: Iterable[LinenClass], root: Path) ->
         rf"[\w.]*\w[.:/]({names})\b|@(?:[\w.]+/)?({names})\b|^\s*({names})\.\w+\s*=", re.MULTILINE
     )
     for path in files_below(root, (*SUFFIXES, *CONFIGURATIONS)):
-        if path.absolute() in given:
+        if path.absolute() in given or any(part.startswith(_NOT_ITS_OWN) for part in path.parts):
             continue
         is_code = path.suffix in SUFFIXES
         text = _text(path)

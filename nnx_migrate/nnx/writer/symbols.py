@@ -80,7 +80,7 @@ class SizeNames:
         """Token -> parameter name."""
         several = len({path for path, _ in self.used.values()}) > 1
         found: dict[str, str] = {}
-        for token, (path, axis) in sorted(self.used.items(), key=lambda item: (str(item[1][0]), -item[1][1])):
+        for token, (path, axis) in sorted(self.used.items(), key=_order):
             prefix = _prefix(path) if several else "in"
             kind = "features" if token in self.flat else self._kind(path, axis)
             name = f"{prefix}_{kind}"
@@ -88,6 +88,12 @@ class SizeNames:
                 name = f"input_{name}" if not name.startswith("input_") else name + "_"
             found[token] = self.fixed.get(token, name)
         return found
+
+
+def _order(item: tuple[str, tuple[tuple[str | int, ...], int]]) -> tuple[str, bool, int]:
+    """By input, features first, then the axes as they come: features, height, width."""
+    path, axis = item[1]
+    return str(path[0]), axis != -1, axis
 
 
 def _prefix(path: tuple[str | int, ...]) -> str:
