@@ -18,6 +18,10 @@ _IMPORT = re.compile(
 )
 
 
+_PACKAGING = ("setup.py", "setup.cfg", "pyproject.toml")
+_SCRIPTS = frozenset({"src", "lib", "scripts", "examples", "tests", "notebooks", "benchmarks", "docs"})
+
+
 def import_prefix(folder: Path, project: Project) -> tuple[str, ...] | None:
     """The parts of the dotted name that stands for `folder` in most imports of the project; None without any."""
     folder = folder.absolute()
@@ -29,7 +33,24 @@ def import_prefix(folder: Path, project: Project) -> tuple[str, ...] | None:
         for name in _imported(project.text(path))
         if (found := _prefix(name.split("."), folder, places))
     )
-    return max(counts, key=lambda prefix: (counts[prefix], len(prefix)), default=None)
+    found = max(counts, key=lambda prefix: (counts[prefix], len(prefix)), default=None)
+    return found or ((folder.name,) if _is_distributed(folder, project) else None)
+
+
+def _is_distributed(folder: Path, project: Project) -> bool:
+    """Whether a folder that nothing in the project imports is what the project installs.
+
+    It stands beside the packaging, and its files are no scripts, which find each other by their bare names.
+    """
+    if folder.name in _SCRIPTS or not any((folder.parent / name).is_file() for name in _PACKAGING):
+        return False
+    files = [path for path in project.paths if path.absolute().parent == folder]
+    stems = {path.stem for path in files}
+    texts = [project.text(path) for path in files]
+    return not any(
+        "__main__" in text or any(name.partition(".")[0] in stems for name in _imported(text))
+        for text in texts
+    )
 
 
 def _imported(text: str) -> Iterator[str]:

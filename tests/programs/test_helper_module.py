@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.helpers.placement import helper_import, helper_path
 from nnx_migrate.sources.text import SourceText
@@ -67,6 +69,21 @@ def test_a_folder_that_is_imported_as_a_package_without_being_marked_as_one(tmp_
     texts, _ = fix_files(files, RULES)
     assert "from lib.nets.nnx_compat import Functional" in texts[model]
     assert model.with_name("nnx_compat.py") in texts
+
+
+@pytest.mark.parametrize(
+    ("folder", "more", "expected"),
+    [
+        ("nets", "", "from nets.nnx_compat import Functional"),
+        ("nets", "if __name__ == '__main__':\n    print(v)\n", "from nnx_compat import Functional"),
+        ("scripts", "", "from nnx_compat import Functional"),
+    ],
+)
+def test_a_folder_that_is_installed(tmp_path: Path, folder: str, more: str, expected: str) -> None:
+    (tmp_path / "setup.py").write_text("from setuptools import setup\nsetup()\n")
+    model = tmp_path / folder / "model.py"
+    texts, _ = fix_files({model: f"{DENSE}\n{more}"}, RULES)
+    assert expected in texts[model]
 
 
 def test_a_folder_whose_files_import_their_neighbours_relatively(tmp_path: Path) -> None:
