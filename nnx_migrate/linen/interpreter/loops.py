@@ -16,6 +16,7 @@ from nnx_migrate.linen.interpreter.control import branch, join, join_envs, size_
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.loop_results import LastRound, loop_variable, outside
+from nnx_migrate.linen.interpreter.stale import forget_in, token_of
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
@@ -152,6 +153,11 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
     for name in assigned:
         if name in header:
             header[name] = _carried(frame, name, entry[name], statement)
+            token_before = token_of(name, entry[name].value)
+            if token_before is not None:
+                others = {n: slot for n, slot in header.items() if n not in assigned}
+                forget_in(others, name, token_before)
+                header.update(others)
     for _round_number in range(_ROUNDS):
         frame.session.recording = False
         back = _round(frame, statement, header, bind, probing=True)

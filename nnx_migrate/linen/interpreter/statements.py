@@ -23,6 +23,7 @@ from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.initialisation import after_init, only_initially
 from nnx_migrate.linen.interpreter.loops import ManyOf, for_loop, while_loop
 from nnx_migrate.linen.interpreter.ranks import rank_needed, ranks_required
+from nnx_migrate.linen.interpreter.stale import forget, mentions, token_of
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
@@ -164,7 +165,23 @@ def assign(frame: Frame, target: ast.expr, value: Any, static: bool, node: ast.A
         target = target.value
     if static and isinstance(target, ast.Name) and isinstance(value, Unknown) and not frame.foreign:
         value = local(frame, target.id, (id(node), target.id))
+    if isinstance(target, ast.Name):
+        value = _renewed(frame, target.id, value, static, node)
     _store(frame, target, value, static)
+
+
+def _renewed(frame: Frame, name: str, value: Any, static: bool, node: ast.AST) -> Any:
+    """The value of a variable that had one already, and was known by its name."""
+    old = frame.env.get(name)
+    token = token_of(name, old.value) if old is not None else None
+    if token is None or token_of(name, value) == token:
+        return value
+    forget(frame, name, token)
+    if not mentions(value, token):
+        return value
+    if static and not frame.foreign:  # f = 2 * f: known by its name again, from here on
+        return local(frame, name, (id(node), name, "again"), "int" if as_dim(value) is not None else "")
+    return Unknown(f"`{name}` is computed from its old value")
 
 
 def _store(frame: Frame, target: ast.expr, value: Any, static: bool) -> None:

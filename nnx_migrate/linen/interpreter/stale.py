@@ -1,0 +1,71 @@
+"""Local variables that get a new value: what was computed from the old one can't be named any more.
+
+A token such as `f§s5` is written as `f`. Once `f` has been assigned anew that would be the new value, so sizes that
+hold the token become unknown at that moment.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter.convert import as_dim
+from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
+from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.values import Expr
+
+_LOCAL = re.compile(r"([A-Za-z_]\w*)§[sl]\d+")
+
+
+def token_of(name: str, value: Any) -> str | None:
+    """The token by which a variable is known, if it is known by nothing else."""
+    dim = as_dim(value)
+    text = value.text if isinstance(value, Expr) else dim.text() if dim is not None and dim.known else ""
+    match = _LOCAL.fullmatch(text)
+    return text if match is not None and match[1] == name else None
+
+
+def mentions(value: Any, token: str) -> bool:
+    """Whether a value is computed from what a token stands for."""
+    if isinstance(value, Expr):
+        return token in value.text
+    if isinstance(value, Dim):
+        return any(token in symbol for symbol in value.symbols())
+    if isinstance(value, Shape):
+        return any(mentions(dim, token) for dim in value.dims)
+    if isinstance(value, Array):
+        return mentions(value.shape, token)
+    if isinstance(value, tuple | list):
+        return any(mentions(item, token) for item in value)
+    return isinstance(value, dict) and any(mentions(item, token) for item in value.values())
+
+
+def forget(frame: Frame, name: str, token: str) -> None:
+    """Nothing is known any more of what was computed from the old value of a variable."""
+    for env in (frame.env, frame.session.attributes):
+        forget_in(env, name, token)
+
+
+def forget_in(env: Env, name: str, token: str) -> None:
+    """The same for some variables."""
+    for other, slot in env.items():
+        if other != name and mentions(slot.value, token):
+            env[other] = Slot(_without(slot.value, name, token), slot.static, slot.maybe_unbound)
+
+
+def _without(value: Any, name: str, token: str) -> Any:
+    reason = f"`{name}` has got another value meanwhile"
+    if not mentions(value, token):
+        return value
+    if isinstance(value, Dim):
+        return Dim.unknown(reason)
+    if isinstance(value, Shape):
+        return Shape(tuple(_without(dim, name, token) for dim in value.dims), value.lead)
+    if isinstance(value, Array):
+        return value.with_shape(_without(value.shape, name, token))
+    if isinstance(value, tuple | list):
+        return type(value)(_without(item, name, token) for item in value)
+    if isinstance(value, dict):
+        return {key: _without(item, name, token) for key, item in value.items()}
+    return Unknown(reason)
