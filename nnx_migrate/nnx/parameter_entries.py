@@ -59,7 +59,8 @@ def module_name(site: Site) -> str | None:
 
 
 def _site_entries(site: Site, linen: str, nnx: Sequence[str]) -> list[Entry]:
-    if site.target_name == "Dropout" or site.carry_only:
+    # a Sequential has nothing of its own, and its layers have entries
+    if site.target_name in ("Dropout", "Sequential") or site.carry_only:
         return []
     return [module(linen.split("/"), list(nnx), module_name(site))]
 

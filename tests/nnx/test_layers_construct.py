@@ -372,7 +372,6 @@ def test_arguments_that_stay_get_no_edit():
         ("nn.BatchNorm(use_running_average=None)", "f(x)", "missing-mode-flag"),
         ("nn.Dropout(0.1, deterministic=True)", "f(x, deterministic=False)", "bad-arguments"),
         ("nn.Dense(3)", "f(*xs)", "unknown-arguments"),
-        ("nn.Dense(3)", "f(x, **options)", "unknown-arguments"),
         ("nn.Dense(3)", "f(x, train)", "bad-arguments"),
         ("nn.MultiHeadDotProductAttention(2)", "f(x, y, mask)", "bad-arguments"),
         ("nn.Sequential(layers)", "f(x, rngs=r)", "no-counterpart"),

@@ -180,7 +180,13 @@ def test_reports_survive_the_file(tmp_path: Path) -> None:
 
 def test_proofs_are_reported_as_json(projects: tuple[ModelSource, ModelSource]) -> None:
     document = Proof().to_json()
-    assert document == {"verdict": "skipped", "checks": [], "notes": []}
+    assert document == {
+        "verdict": "skipped",
+        "parameters": 0,
+        "checks": [],
+        "notes": [],
+        "parameter_map": [],
+    }
     with pytest.raises(TypeError, match="unknown keys of a model source: modell"):
         ModelSource.from_json({"modell": "x"})
     assert ModelSource.from_json(projects[0].to_json()) == projects[0]
