@@ -93,6 +93,7 @@ def open_session(
             use_cache=not no_cache,
             jobs=jobs,
             stdin=stdin,
+            named=files if stdin else [path for path in paths if path.is_file()],
         )
     except (ConfigError, PathError, RuleError, TargetError) as error:
         raise Fatal(str(error)) from None

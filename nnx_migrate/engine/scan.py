@@ -7,7 +7,7 @@ on one file, is an error of that file alone.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,12 +39,20 @@ class Scan:
 
 
 class Scanner:
-    """Rules compiled for scanning. `read` gives a file's bytes for the prefilter."""
+    """Rules compiled for scanning. `read` gives a file's bytes for the prefilter.
+
+    Files in `named` (on the command line, one by one) are parsed even where no rule can concern them, so that
+    their syntax errors are told.
+    """
 
     def __init__(
-        self, context: ProjectContext, rules: Sequence[Rule | Card], read: Callable[[Path], bytes]
+        self,
+        context: ProjectContext,
+        rules: Sequence[Rule | Card],
+        read: Callable[[Path], bytes],
+        named: Container[Path] = (),
     ) -> None:
-        self.context, self.read = context, read
+        self.context, self.read, self.named = context, read, named
         cards = [rule if isinstance(rule, Card) else Card.of(rule) for rule in rules]
         active = [card for card in cards if context.targets.concerned(card.since)]
         self.file_rules = [card for card in active if not card.whole_project]
@@ -66,7 +74,12 @@ class Scanner:
         except OSError as error:
             scan.errors[path] = SourceError(f"can't be read: {error.strerror or error}")
             return scan
-        if path.suffix != ".ipynb" and not self.prefilter.may_concern(data) and b"nnx-migrate:" not in data:
+        if (
+            path.suffix != ".ipynb"
+            and path not in self.named
+            and not self.prefilter.may_concern(data)
+            and b"nnx-migrate:" not in data
+        ):
             return scan
         module = project.module(path)
         if module is None:

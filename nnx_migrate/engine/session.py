@@ -32,7 +32,10 @@ def all_rules(config: Config) -> dict[str, Rule]:
 
 @dataclass
 class Session:
-    """A run over `paths`. `stdin` replaces the content of one of them; `use_cache` and `jobs` as in the CLI."""
+    """A run over `paths`; `use_cache` and `jobs` as in the CLI.
+
+    `stdin` replaces the content of one of them, `named` are those that the command line names one by one.
+    """
 
     paths: Sequence[Path]
     config: Config
@@ -41,6 +44,7 @@ class Session:
     use_cache: bool = True
     jobs: int = 0
     stdin: dict[Path, bytes] = field(default_factory=dict)
+    named: frozenset[Path] = frozenset()
 
     @classmethod
     def open(
@@ -54,6 +58,7 @@ class Session:
         use_cache: bool = True,
         jobs: int = 0,
         stdin: dict[Path, bytes] | None = None,
+        named: Iterable[Path] = (),
     ) -> Session:
         """Select the rules and make a session. Raises RuleError."""
         rules = select(
@@ -61,7 +66,7 @@ class Session:
             tuple(chosen) or config.select,
             (*config.ignore, *ignored),
         )
-        return cls(paths, config, rules, targets, use_cache, jobs, stdin or {})
+        return cls(paths, config, rules, targets, use_cache, jobs, stdin or {}, frozenset(named))
 
     def read(self, path: Path) -> bytes:
         """Bytes of a file (those from standard input, where given)."""
@@ -72,7 +77,7 @@ class Session:
         """The compiled rules over this session's project."""
         load = (lambda path: decode_source(path, self.read(path))) if self.stdin else load_source
         project = Project(self.paths, load)
-        return Scanner(ProjectContext(project, self.config, self.targets), self.rules, self.read)
+        return Scanner(ProjectContext(project, self.config, self.targets), self.rules, self.read, self.named)
 
     @property
     def left_out(self) -> list[Card]:

@@ -301,3 +301,11 @@ def test_missing_paths_and_commands(project: Path, run: Run) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(run: Run, shell: str) -> None:
     assert "_NNX_MIGRATE_COMPLETE" in run("completion", shell).output
+
+
+def test_the_syntax_error_of_a_named_file_is_told_whatever_it_uses(project: Path, run: Run) -> None:
+    (project / "broken.py").write_text("def f(:\n    pass\n")
+    result = run("check", "--no-cache", "broken.py")
+    assert result.exit_code == 2
+    assert "broken.py:1:7: error: syntax error" in result.output
+    assert run("check", "--stdin-filename", "x.py", "-", stdin="def f(:\n").exit_code == 2
