@@ -13,6 +13,39 @@ from tests.linen_module.fixture import convert
 HEADER = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
 
 CASES = {
+    "a width that is doubled behind the layer, in a loop": (
+        "unknown-size",
+        """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                width = 4
+                for _ in range(self.depth()):
+                    x = nn.Dense(width)(x)
+                    width *= 2
+                return x
+
+            def depth(self):
+                return 3
+        """,
+    ),
+    "a width that is doubled between two layers": (
+        "unknown-size",
+        """
+        class Model(nn.Module):
+            big: bool
+
+            @nn.compact
+            def __call__(self, x):
+                if self.big:
+                    width = 8
+                else:
+                    width = 16
+                x = nn.Dense(width)(x)
+                width = width * 2
+                return nn.Dense(width)(x)
+        """,
+    ),
     "a layer on one path and a function on the other": (
         "unknown-module",
         """
