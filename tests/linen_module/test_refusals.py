@@ -13,6 +13,21 @@ from tests.linen_module.fixture import convert
 HEADER = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
 
 CASES = {
+    "inputs that a loop exchanges": (
+        "unknown-size",
+        """
+        class Model(nn.Module):
+            n: int
+
+            @nn.compact
+            def __call__(self, x, y):
+                out = 0.0
+                for _ in range(self.n):
+                    out = out + nn.Dense(3)(x)
+                    x, y = y, x
+                return out + nn.Dense(3)(y)
+        """,
+    ),
     "a width that is doubled behind the layer, in a loop": (
         "unknown-size",
         """

@@ -63,6 +63,19 @@ def assigned_phis(nodes: Sequence[Node]) -> set[int]:
     return found
 
 
+def in_order(assignments: Sequence[Assign]) -> list[Assign] | None:
+    """Assignments that mean to happen at once, so that none reads what another has set; None for an exchange."""
+    left, ordered = list(assignments), []
+    while left:
+        read = {a.token: {m.group() for m in TOKEN.finditer(a.text)} for a in left}
+        ready = [a for a in left if not any(a.token in read[b.token] for b in left if b is not a)]
+        if not ready:
+            return None
+        ordered.append(ready[0])
+        left.remove(ready[0])
+    return ordered
+
+
 def align(body: list[Node], orelse: list[Node]) -> None:
     """Where one branch of a loop's condition appends a module, the other appends None: indices stay
     aligned.

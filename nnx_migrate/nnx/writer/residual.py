@@ -22,7 +22,7 @@ from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.local_lists import LocalList
-from nnx_migrate.nnx.writer.nodes import Assign, Block, Line, Node, align, assigned_phis
+from nnx_migrate.nnx.writer.nodes import Assign, Block, Line, Node, align, assigned_phis, in_order
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.text import unwrapped
 from nnx_migrate.nnx.writer.variables import variable_parts
@@ -220,10 +220,9 @@ class Residual:
                 *self._block(statement.body if decided else statement.orelse),
             ]
         body, orelse = self._block(statement.body), self._block(statement.orelse)
-        for phi in self._phis_at(statement):
-            assignments = [self._assign(phi, dim_index) for dim_index in (0, 1)]
-            body.append(assignments[0])
-            orelse.append(assignments[1])
+        phis = self._phis_at(statement)
+        body += self._at_once(phis, 0, statement)
+        orelse += self._at_once(phis, 1, statement)
         exits = self.analysis.facts.exits.get((self.context, statement))
         if exits and self._needs_exit(statement):
             (body if exits == "body" else orelse).append(Line("return"))
@@ -398,7 +397,14 @@ class Residual:
         for phi in phis:
             if phi.node is not node:
                 self._check_moved(phi, phis)
-        return [self._assign(p, 0) for p in phis], [self._assign(p, 1) for p in phis]
+        return self._at_once(phis, 0, node), self._at_once(phis, 1, node)
+
+    def _at_once(self, phis: Sequence[Phi], which: int, node: ast.AST) -> list[Node]:
+        """Several sizes get their values at the same place; none is to read another's new one."""
+        found = in_order([self._assign(phi, which) for phi in phis])
+        if found is None:
+            raise Refuse("unknown-size", "a loop exchanges sizes", node)
+        return list(found)
 
     def _check_moved(self, phi: Phi, others: Sequence[Phi]) -> None:
         """Refuse sizes of a loop over modules that the loop which creates them can't know."""

@@ -13,6 +13,7 @@ from nnx_migrate.linen.values import Instance, Iterated, Layer, Maybe, ModuleLis
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
+from nnx_migrate.nnx.writer.nodes import Assign, in_order
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.text import call_text, indentation, one_line, replacements
 from nnx_migrate.nnx.writer.variables import variable_parts
@@ -195,7 +196,11 @@ class SetupWriter:
         return self._wrapped(variable.call, kind, [value])
 
     def _assignments(self, loop: ast.AST, which: int) -> list[str]:
-        return [f"{p.token} = {self.renderer.dim(p.sources[which], p.node)}" for p in self.loop_sizes[loop]]
+        sizes = self.loop_sizes[loop]
+        found = in_order([Assign(p.token, self.renderer.dim(p.sources[which], p.node)) for p in sizes])
+        if found is None:
+            raise Refuse("unknown-size", "a loop exchanges sizes", loop)
+        return [f"{assignment.token} = {assignment.text}" for assignment in found]
 
     def _explicit_loop(self, node: ast.Assign) -> str:
         """A list comprehension of modules as a loop that carries sizes."""
