@@ -53,7 +53,7 @@ class Parent(nn.Module):
 """
     found = converted(tmp_path, TOKENS + parent)
     assert [size.axis for size in sizes(found, "Tokens")] == [-1, -2]
-    assert [size.axis for size in sizes(found, "Parent")] == [-1, -2, -3]
+    assert [size.axis for size in sizes(found, "Parent")] == [-1, -3, -2]
 
 
 def test_callers_that_disagree_show_nothing(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ class Atari(nn.Module):
         return nn.Dense(2)(x.reshape(-1))
 """
     found = sizes(converted(tmp_path, code), "Atari")
-    assert [size.name for size in found] == ["in_features", "in_width", "in_height"]
+    assert [size.name for size in found] == ["in_features", "in_height", "in_width"]
 
 
 def test_sizes_in_a_changed_list_are_not_those_of_the_shape(tmp_path: Path) -> None:
