@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from nnx_migrate.verification.listed import ListedModel
     from nnx_migrate.verification.running import Result, Verdict
 
-MAP = Path(".nnx-migrate") / "parameters.json"
-
 
 @click.command(short_help="prove that the code before and after computes the same")
 @click.argument("path", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path())
@@ -112,7 +110,8 @@ def _recorded(path: Path, config: Config) -> tuple[Any, Mapping[str, Any]]:
     """The parameter map that `fix` wrote, and what it says of each class; nothing where no class was converted."""
     from nnx_migrate.numerics import parameter_map
 
-    file = next((f for f in (path / MAP, config.root / MAP) if f.is_file()), None)
+    places = (root / parameter_map.DEFAULT_LOCATION for root in (path, config.root))
+    file = next((place for place in places if place.is_file()), None)
     if file is None:
         return None, {}
     try:

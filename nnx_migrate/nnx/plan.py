@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,23 +120,13 @@ def _groups(conversions: Conversions, finder: InstanceFinder, instances: Iterabl
             join(holder, instance.cls)
     for value in finder.handed_classes():
         for module, call in value.calls:
-            maker = _enclosing(module, call, bodies)
+            maker = finder.references.enclosing_class(module, call)
             if maker is not None:
                 join(maker, value.cls)
     by_root: dict[LinenClass, list[LinenClass]] = {}
     for cls in finder.program:
         by_root.setdefault(root(cls), []).append(cls)
     return [Group(classes) for classes in by_root.values()]
-
-
-def _enclosing(module: Module, node: ast.AST, bodies: Mapping[ast.ClassDef, LinenClass]) -> LinenClass | None:
-    """The Linen class in whose body a node stands."""
-    owner = module.parents.get(node)
-    while owner is not None:
-        if isinstance(owner, ast.ClassDef) and owner in bodies:
-            return bodies[owner]
-        owner = module.parents.get(owner)
-    return None
 
 
 def _judge(

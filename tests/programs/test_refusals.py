@@ -374,3 +374,11 @@ class Many(nn.Module):
         return [getattr(self, name)(x) for name in self.kinds]
 """
     assert "" not in reasons(code)
+
+
+def test_a_class_of_the_same_name_elsewhere_hides_no_user(tmp_path: Path) -> None:
+    others = {"a_DOT_py": "import main\n\n\nclass Nets:\n    pass\n", "b_DOT_py": "class Net:\n    pass\n"}
+    (found,) = project_reasons(
+        tmp_path, ["main.py"], main_DOT_py=MODEL, **others, use_DOT_py="from main import Net\n"
+    )
+    assert found.startswith("used-outside: `use.py:1` uses it")

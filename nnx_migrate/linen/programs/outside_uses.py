@@ -44,14 +44,14 @@ def outside_uses(project: Project, classes: Iterable[LinenClass], root: Path) ->
         for match in (code if is_code else dotted).finditer(text):
             name = next(filter(None, match.groups()))
             line = text.count("\n", 0, match.start()) + 1
-            for cls in by_name.get(name, ()):
+            for cls in list(by_name[name]):
                 if not is_code or _imports(text, cls):
+                    by_name[name].remove(cls)
                     place = path.absolute().relative_to(root)
                     what = "uses it and is not among the given files" if is_code else "names it"
                     detail = f"`{place}:{line}` {what}"
                     reason = "used-outside" if is_code else "hidden-use"
                     yield cls, Obstacle(reason, detail, cls.module, ast.Pass(lineno=cls.node.lineno))
-            by_name.pop(name, None)
 
 
 def _imports(text: str, cls: LinenClass) -> bool:

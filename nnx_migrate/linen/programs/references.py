@@ -44,7 +44,7 @@ class References:
 
     def __init__(self, program: LinenProgram) -> None:
         self.program = program
-        self._bodies = {cls.node for cls in program}
+        self._bodies = {cls.node: cls for cls in program}
         self.outside: list[ClassReference] = []
         self.inside: list[ClassReference] = []
         for module in program.project.modules():
@@ -54,12 +54,16 @@ class References:
 
     def in_linen_class(self, module: Module, node: ast.AST) -> bool:
         """Whether a node belongs to the body of a Linen class."""
+        return self.enclosing_class(module, node) is not None
+
+    def enclosing_class(self, module: Module, node: ast.AST) -> LinenClass | None:
+        """The innermost Linen class in whose body a node stands."""
         parent = module.parents.get(node)
         while parent is not None:
-            if parent in self._bodies:
-                return True
+            if isinstance(parent, ast.ClassDef) and parent in self._bodies:
+                return self._bodies[parent]
             parent = module.parents.get(parent)
-        return False
+        return None
 
     def class_called(self, module: Module, call: ast.Call) -> LinenClass | None:
         """The Linen class that a call constructs."""
