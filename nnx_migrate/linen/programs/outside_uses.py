@@ -36,7 +36,7 @@ def outside_uses(project: Project, classes: Iterable[LinenClass], root: Path) ->
     dotted = re.compile(
         rf"[\w.]*\w[.:/]({names})\b|@(?:[\w.]+/)?({names})\b|^\s*({names})\.\w+\s*=", re.MULTILINE
     )
-    for path in files_below(root, (*SUFFIXES, *CONFIGURATIONS)):
+    for path in sorted(files_below(root, (*SUFFIXES, *CONFIGURATIONS))):
         if path.absolute() in given or any(part.startswith(_NOT_ITS_OWN) for part in path.parts):
             continue
         is_code = path.suffix in SUFFIXES
