@@ -12,7 +12,6 @@ from nnx_migrate.engine.arguments import drop_argument
 from nnx_migrate.engine.context import FileContext
 from nnx_migrate.engine.findings import Finding, Fix, ImportRequest
 from nnx_migrate.engine.rule import Rule
-from nnx_migrate.names.import_prefix import import_prefix
 from nnx_migrate.names.modules import Module
 
 _MODULE = "flax.training.checkpoints"
@@ -162,7 +161,7 @@ def _place(file: FileContext) -> tuple[Path, ImportRequest | None]:
     folder = file.path.parent
     while (folder / "__init__.py") in file.project and (folder.parent / "__init__.py") in file.project:
         folder = folder.parent
-    prefix = import_prefix(folder, file.project) if folder != file.path.parent else None
+    prefix = file.project.import_prefixes.of(folder) if folder != file.path.parent else None
     if prefix:
         return folder / f"{HELPER}.py", _request(".".join(prefix))
     return file.path.parent / f"{HELPER}.py", _import_of(file.module, file)
@@ -184,7 +183,7 @@ def _import_of(module: Module, file: FileContext) -> ImportRequest | None:
         if path is not None and path.parent == beside and path.name != "__init__.py":
             return _request(name.rpartition(".")[0])
     if not module.package:
-        return _request(".".join(import_prefix(beside, file.project) or ()))
+        return _request(".".join(file.project.import_prefixes.of(beside) or ()))
     top, _, rest = module.package.partition(".")
     for name in names:  # the package's folder may have another name than the package
         if name.count(".") > 1 and _is_below(name.split(".")[1:], module, file):

@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Container, Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nnx_migrate.names.project import Project
+if TYPE_CHECKING:
+    from nnx_migrate.names.project import Project
 
 _IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \t]+([\w.]+(?:[ \t]*,[ \t]*[\w.]+)*))", re.MULTILINE
@@ -22,35 +25,51 @@ _PACKAGING = ("setup.py", "setup.cfg", "pyproject.toml")
 _SCRIPTS = frozenset({"src", "lib", "scripts", "examples", "tests", "notebooks", "benchmarks", "docs"})
 
 
-def import_prefix(folder: Path, project: Project) -> tuple[str, ...] | None:
-    """The parts of the dotted name that stands for `folder` in most imports of the project; None without any."""
-    folder = folder.absolute()
-    files = {path.absolute() for path in project.paths}
-    places = {path.with_suffix("") for path in files} | {parent for path in files for parent in path.parents}
-    counts = Counter(
-        found
-        for path in project.files_mentioning(folder.name)
-        for name in _imported(project.text(path))
-        if (found := _prefix(name.split("."), folder, places))
-    )
-    found = max(counts, key=lambda prefix: (counts[prefix], len(prefix)), default=None)
-    return found or ((folder.name,) if _is_distributed(folder, project) else None)
+class ImportPrefixes:
+    """The prefixes of a project's folders, each found once."""
 
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._found: dict[Path, tuple[str, ...] | None] = {}
 
-def _is_distributed(folder: Path, project: Project) -> bool:
-    """Whether a folder that nothing in the project imports is what the project installs.
+    def of(self, folder: Path) -> tuple[str, ...] | None:
+        """The parts of the dotted name that stands for a folder in most imports; None where nothing shows it."""
+        folder = folder.absolute()
+        if folder not in self._found:
+            self._found[folder] = self._imported_as(folder)
+        return self._found[folder]
 
-    It stands beside the packaging, and its files are no scripts, which find each other by their bare names.
-    """
-    if folder.name in _SCRIPTS or not any((folder.parent / name).is_file() for name in _PACKAGING):
-        return False
-    files = [path for path in project.paths if path.absolute().parent == folder]
-    stems = {path.stem for path in files}
-    texts = [project.text(path) for path in files]
-    return not any(
-        "__main__" in text or any(name.partition(".")[0] in stems for name in _imported(text))
-        for text in texts
-    )
+    def _imported_as(self, folder: Path) -> tuple[str, ...] | None:
+        counts = Counter(
+            found
+            for path in self._project.files_mentioning(folder.name)
+            for name in _imported(self._project.text(path))
+            if (found := _prefix(name.split("."), folder, self._places))
+        )
+        found = max(counts, key=lambda prefix: (counts[prefix], len(prefix)), default=None)
+        return found or ((folder.name,) if self._is_distributed(folder) else None)
+
+    @cached_property
+    def _places(self) -> frozenset[Path]:
+        """All modules, without suffix, and all folders."""
+        files = [path.absolute() for path in self._project.paths]
+        folders = (parent for path in files for parent in path.parents)
+        return frozenset([*(path.with_suffix("") for path in files), *folders])
+
+    def _is_distributed(self, folder: Path) -> bool:
+        """Whether a folder that nothing in the project imports is what the project installs.
+
+        It stands beside the packaging, and its files are no scripts, which find each other by their bare names.
+        """
+        if folder.name in _SCRIPTS or not any((folder.parent / name).is_file() for name in _PACKAGING):
+            return False
+        files = [path for path in self._project.paths if path.absolute().parent == folder]
+        stems = {path.stem for path in files}
+        texts = [self._project.text(path) for path in files]
+        return not any(
+            "__main__" in text or any(name.partition(".")[0] in stems for name in _imported(text))
+            for text in texts
+        )
 
 
 def _imported(text: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from nnx_migrate.names.import_prefix import ImportPrefixes
 from nnx_migrate.names.layout import Layout, importable_name
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import Binding, BindingKind, Scope, dotted
@@ -165,6 +166,11 @@ class Project:
     def has_package(self, name: str) -> bool:
         """True where a top-level module or package of that name is one of the project's files."""
         return self._layout.has_package(name)
+
+    @cached_property
+    def import_prefixes(self) -> ImportPrefixes:
+        """Under which names the project imports what stands in its folders."""
+        return ImportPrefixes(self)
 
     # -- modules by name ----------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.helpers.placement import helper_import, helper_path
 from nnx_migrate.sources.text import SourceText
 from tests.rules.harness import fix_files, resolve_rules
@@ -53,10 +54,11 @@ def test_one_helper_module_per_package(tmp_path: Path) -> None:
         (folder / "__init__.py").touch()
     deep = Module(inner / "models.py", "pkg.sub.models", SourceText(""))
     script = Module(tmp_path / "train.py", "train", SourceText(""))
+    project = Project([deep.path, script.path], lambda path: SourceText(""))
     assert helper_path(deep) == tmp_path / "pkg" / "nnx_compat.py"
-    assert helper_import(deep, "Functional").statement == "from pkg.nnx_compat import Functional"
+    assert helper_import(deep, "Functional", project).statement == "from pkg.nnx_compat import Functional"
     assert helper_path(script) == tmp_path / "nnx_compat.py"
-    assert helper_import(script, "Functional").statement == "from nnx_compat import Functional"
+    assert helper_import(script, "Functional", project).statement == "from nnx_compat import Functional"
 
 
 def test_a_folder_that_is_imported_as_a_package_without_being_marked_as_one(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import ast
 from pathlib import Path
 
 from nnx_migrate.engine.findings import ImportRequest
-from nnx_migrate.names.import_prefix import import_prefix
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.helpers.bundle import helper_names
@@ -24,33 +23,23 @@ def helper_path(module: Module) -> Path:
     return folder / f"{HELPER_MODULE}.py"
 
 
-def helper_import(module: Module, name: str) -> ImportRequest:
-    """The import of a helper in a module."""
-    folder = module.path.parent
-    parts: list[str] = []
-    while (folder / "__init__.py").is_file():
-        parts.insert(0, folder.name)
-        folder = folder.parent
-    base = f"{parts[0]}.{HELPER_MODULE}" if parts else HELPER_MODULE
-    return ImportRequest(f"{base}.{name}", name, base)
-
-
-def placed(request: ImportRequest, module: Module, project: Project) -> ImportRequest:
-    """The import of a helper as the project's own imports name its folder; other imports stay as they are."""
-    base, _, name = request.qualified.rpartition(".")
-    if base.rpartition(".")[2] != HELPER_MODULE:
-        return request
+def helper_import(module: Module, name: str, project: Project) -> ImportRequest:
+    """The import of a helper in a module, as the project's own imports name the folder of the helpers."""
     folder = helper_path(module).parent
-    prefix = import_prefix(folder, project)
-    if (
-        prefix is None
-        and not module.package
-        and any(isinstance(n, ast.ImportFrom) and n.level for n, _, _ in module.scopes.imports)
-    ):
-        base = f".{HELPER_MODULE}"
-    elif prefix is not None:
+    prefix = project.import_prefixes.of(folder)
+    if prefix is None and (folder / "__init__.py").is_file():
+        prefix = (folder.name,)
+    if prefix is not None:
         base = ".".join((*prefix, HELPER_MODULE))
+    elif not module.package and _imports_neighbours_relatively(module):
+        base = f".{HELPER_MODULE}"
+    else:
+        base = HELPER_MODULE
     return ImportRequest(f"{base}.{name}", name, base)
+
+
+def _imports_neighbours_relatively(module: Module) -> bool:
+    return any(isinstance(node, ast.ImportFrom) and node.level for node, _, _ in module.scopes.imports)
 
 
 def imported_helpers(module: Module) -> set[str]:

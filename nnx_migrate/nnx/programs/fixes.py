@@ -12,7 +12,7 @@ from nnx_migrate.engine.findings import FileChange, Fix, ImportRequest, Safety
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.helpers import bundle
-from nnx_migrate.nnx.helpers.placement import helper_import, helper_path, imported_helpers, placed
+from nnx_migrate.nnx.helpers.placement import helper_import, helper_path, imported_helpers
 from nnx_migrate.nnx.parameter_entries import class_key
 from nnx_migrate.nnx.plan import Group
 from nnx_migrate.nnx.programs.constructions import (
@@ -66,13 +66,8 @@ class FixWriter:
             edits.setdefault(module.path, []).append(edit)
         creates: dict[Path, str] = {}
         for module, name in self._needed(group):
-            imports.setdefault(module.path, []).append(helper_import(module, name))
+            imports.setdefault(module.path, []).append(helper_import(module, name, self.context.project))
             self._provide(helper_path(module), edits, creates)
-        project = self.context.project
-        for path, requests in imports.items():
-            file = project.module(path)
-            assert file is not None
-            imports[path] = [placed(request, file, project) for request in requests]
         changes = {
             path: FileChange(tuple(edits.get(path, ())), tuple(dict.fromkeys(imports.get(path, ()))))
             for path in {**edits, **imports}

@@ -50,7 +50,7 @@ class FileNames:
         self.helpers.add(name)
         if name in self.module.scopes.module.bindings:
             raise Refuse("name-clash", f"the helper `{name}` has the name of something in the file")
-        self.requests.add(helper_import(self.module, name))
+        self.requests.add(helper_import(self.module, name, self.project))
         return name
 
     @property
