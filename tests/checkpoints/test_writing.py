@@ -104,7 +104,7 @@ def test_source_and_destination_must_not_contain_one_another(place, conversion, 
 def test_a_killed_conversion_leaves_no_destination(tmp_path):
     """Killed at any moment: there is a whole checkpoint or none."""
     script = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 sys.path[:0] = [{root!r}, {project!r}]
 from nnx_migrate.checkpoints import stream
@@ -112,8 +112,8 @@ from nnx_migrate.checkpoints.convert import plan_conversion
 original = stream.run_move
 def slow(move, leaves):
     arrays = original(move, leaves)
-    print("moved", flush=True)
-    time.sleep(0.2)
+    os.write(1, b"moved\\n")  # one write a line: several threads move leaves
+    time.sleep(600)
     return arrays
 stream.run_move = slow
 plan_conversion(Path({source!r}), "new_models:MLP", parameter_map=Path({map!r})).write(Path({new!r}))
