@@ -13,6 +13,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from nnx_migrate.array_notation import ArraySpec, NotationError, parse_array
+
 NUMERICS = ("exact", "native")
 
 
@@ -24,7 +26,7 @@ class ConfigError(Exception):
 class Config:
     """Settings of one run. `root` is the folder of the file that they came from.
 
-    `inputs` maps a class ("pkg.models:CNN") to its input shapes (["f32[2,28,28,1]"]); `verify` holds the
+    `inputs` maps a class ("pkg.models:CNN") to the arrays that it is called with; `verify` holds the
     `[[tool.nnx-migrate.verify]]` tables as they are.
     """
 
@@ -38,7 +40,7 @@ class Config:
     baseline: Path | None = None
     target_flax: str = ""
     numerics: str = "exact"
-    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    inputs: Mapping[str, tuple[ArraySpec, ...]] = field(default_factory=dict)
     verify: tuple[Mapping[str, Any], ...] = ()
 
     def ignored_in(self, path: Path) -> frozenset[str]:
@@ -121,7 +123,7 @@ class _Reader:
             "baseline": self._path,
             "target-flax": self._string,
             "numerics": self._numerics,
-            "inputs": self._strings_by_key,
+            "inputs": self._arrays_by_key,
             "verify": self._tables,
         }
         values: dict[str, Any] = {}
@@ -152,6 +154,15 @@ class _Reader:
         if not isinstance(value, dict):
             raise self._error(key, f"{key} must be a table of lists of strings, not {value!r}")
         return {k: self._strings(key, v) for k, v in value.items()}
+
+    def _arrays_by_key(self, key: str, value: Any) -> dict[str, tuple[ArraySpec, ...]]:
+        arrays = {}
+        for name, texts in self._strings_by_key(key, value).items():
+            try:
+                arrays[name] = tuple(map(parse_array, texts))
+            except NotationError as error:
+                raise self._error(name, f"{key} of {name}: {error}") from None
+        return arrays
 
     def _path(self, key: str, value: Any) -> Path:
         return self.path.absolute().parent / self._string(key, value)

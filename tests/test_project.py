@@ -39,6 +39,8 @@ CONFIGS = [
     ('numerics = "fast"', False),
     ('[tool.nnx-migrate.per-file-ignores]\n"a/*" = ["jax"]', True),
     ('[tool.nnx-migrate.inputs]\n"m:C" = "f32[1]"', False),
+    ('[tool.nnx-migrate.inputs]\n"m:C" = ["f32[1,8]", "i32[]"]', True),
+    ('[tool.nnx-migrate.inputs]\n"m:C" = ["1,8"]', False),
     ('[[tool.nnx-migrate.verify]]\nmodel = "m:C"', True),
     ("verify = 3", False),
     ('baseline = "b.json"\ntarget-flax = "0.12"\nrules = []', True),
@@ -57,6 +59,12 @@ def test_the_schema_accepts_what_the_program_accepts(tmp_path: Path, text: str, 
     else:
         with pytest.raises(ConfigError):
             load_config(tmp_path)
+
+
+def test_an_input_that_states_no_array_is_named(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.nnx-migrate.inputs]\n"m:B" = []\n"m:C" = ["f23[1]"]\n')
+    with pytest.raises(ConfigError, match=r"pyproject.toml:3: inputs of m:C: 'f23\[1\]' .* write one of"):
+        load_config(tmp_path)
 
 
 def test_every_rule_in_the_readme_exists() -> None:

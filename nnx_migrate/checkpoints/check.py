@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nnx_migrate.array_notation import NotationError, array_or_expression
 from nnx_migrate.checkpoints.convert import Conversion
 from nnx_migrate.checkpoints.detect import open_checkpoint
 from nnx_migrate.checkpoints.errors import CheckpointError
@@ -26,11 +27,14 @@ class Call:
     """How both models are called.
 
     Attributes:
-        inputs: positional arguments: "f32[2,28,28,1]" (drawn with a fixed seed), or Python expressions.
+        inputs: positional arguments: arrays as "f32[2,28,28,1]" (see `array_notation`), or Python expressions.
         old_keywords: the keyword arguments of the Linen call, as Python ("train=False").
         new_keywords: those of the NNX call.
         old_method: the method to apply, `__call__` by default.
         new_method: the method to call, `__call__` by default.
+
+    Raises:
+        CheckpointError: an input that was meant as an array, and is none.
     """
 
     inputs: Sequence[str]
@@ -38,6 +42,16 @@ class Call:
     new_keywords: str = ""
     old_method: str | None = None
     new_method: str | None = None
+
+    def __post_init__(self) -> None:
+        self.expressions()  # so that it is known before anything runs
+
+    def expressions(self) -> list[str]:
+        """The inputs as Python, in terms of jax, jnp and np."""
+        try:
+            return [array_or_expression(text, place) for place, text in enumerate(self.inputs)]
+        except NotationError as error:
+            raise CheckpointError(f"--input: {error}") from None
 
 
 @dataclass
@@ -141,8 +155,8 @@ def compare_outputs(
             "keywords": call.new_keywords,
             "method": call.new_method,
         }
-        before = _run("linen", old_model, old_folder, old, call.inputs, Path(folder, "old.npz"))
-        after = _run("nnx", new_model, new_folder, new, call.inputs, Path(folder, "new.npz"))
+        before = _run("linen", old_model, old_folder, old, call.expressions(), Path(folder, "old.npz"))
+        after = _run("nnx", new_model, new_folder, new, call.expressions(), Path(folder, "new.npz"))
     return compare_leaves(before, after, tolerance)
 
 

@@ -7,7 +7,6 @@ to an npz file.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,12 +19,9 @@ from nnx_migrate.checkpoints.errors import CheckpointError
 from nnx_migrate.checkpoints.options import Options
 from nnx_migrate.checkpoints.planner import source_leaves
 from nnx_migrate.checkpoints.target import models_in, resolve
-from nnx_migrate.checkpoints.tree import ArrayLeaf, dtype_named, show_path
+from nnx_migrate.checkpoints.tree import ArrayLeaf, show_path
 from nnx_migrate.numerics.child import main
 from nnx_migrate.numerics.source import ModelSource
-
-_SPEC = re.compile(r"(?P<kind>bf|f|i|u|b)(?P<bits>\d*)\[(?P<shape>[\d,\s]*)\]")
-_KINDS = {"f": "float", "bf": "bfloat", "i": "int", "u": "uint", "b": "bool"}
 
 
 def run_linen(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,23 +88,11 @@ def _restore(folder: str, leaves: Mapping[tuple[str, ...], Any]) -> dict[tuple[s
 
 
 def _inputs(job: Mapping[str, Any]) -> list[Any]:
-    random = np.random.default_rng(0)
-    return [_input(text, random) for text in job["inputs"]]
-
-
-def _input(text: str, random: np.random.Generator) -> Any:
-    """An array drawn for "f32[2,28]" (normal; integers are 0 or 1), or the value of a Python expression."""
+    import jax
     import jax.numpy as jnp
 
-    match = _SPEC.fullmatch(text.replace(" ", ""))
-    if match is None:
-        import jax
-
-        return eval(text, {"jax": jax, "jnp": jnp, "np": np})
-    dtype = dtype_named(_KINDS[match["kind"]] + (match["bits"] if match["kind"] != "b" else ""))
-    shape = tuple(int(size) for size in match["shape"].split(",") if size)
-    values = random.standard_normal(shape) if match["kind"] in ("f", "bf") else random.integers(0, 2, shape)
-    return jnp.asarray(values.astype(dtype))
+    names = {"jax": jax, "jnp": jnp, "np": np}
+    return [eval(text, names) for text in job["inputs"]]
 
 
 def _keywords(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -223,13 +223,13 @@ def _check(
     from nnx_migrate.checkpoints.check import Call, check_contents, compare_outputs
     from nnx_migrate.numerics.compare import Tolerance
 
+    call = Call(inputs, keywords if old_call is None else old_call, keywords, method, method)
     conversion = _plan(src=src, **options)
     with Progress(conversion.nbytes, "comparing", True) as progress:
         verdict = check_contents(conversion, dst, progress)
     if old_model is None:
         verdict.skipped.append("outputs: no old model was given (--old)")
         return verdict
-    call = Call(inputs, keywords if old_call is None else old_call, keywords, method, method)
     with _old_project(before, before_rev, options["project"]) as old_folder:
         verdict.outputs = compare_outputs(
             conversion,

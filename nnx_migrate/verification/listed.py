@@ -7,21 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nnx_migrate.array_notation import NotationError, array_or_expression
 from nnx_migrate.linen.programs.models import EVAL_FLAGS
 from nnx_migrate.numerics.compare import EXACT, Tolerance
-
-_ARRAY = re.compile(r"(f32|f16|bf16|f64|i32|i64|u8|u32|bool)\[([\d, ]*)\]")
-_DTYPES = {
-    "f32": "float32",
-    "f16": "float16",
-    "bf16": "bfloat16",
-    "f64": "float64",
-    "i32": "int32",
-    "i64": "int64",
-    "u8": "uint8",
-    "u32": "uint32",
-    "bool": "bool_",
-}
 
 
 class ListedError(Exception):
@@ -68,14 +56,17 @@ def read_listed(table: Mapping[str, Any]) -> ListedModel:
     model = reader.text("model") or ""
     if not re.fullmatch(r"[\w.]+:[\w.]+", model):
         raise ListedError(f'model must read like "pkg.models:CNN", not {model!r}')
-    flag = reader.text("train_flag")
+    flag, inputs = reader.text("train_flag"), reader.texts("inputs")
     listed = ListedModel(
         model,
         reader.text("args") or "",
         reader.text("nnx_args"),
         reader.text("setup") or "",
-        tuple(map(array_expression, reader.texts("inputs"))),
-        {name: array_expression(text) for name, text in reader.table("kwargs").items()},
+        tuple(_input("inputs", text, place) for place, text in enumerate(inputs)),
+        {
+            name: _input(f"kwargs {name}", text, place)
+            for place, (name, text) in enumerate(reader.table("kwargs").items(), len(inputs))
+        },
         {} if flag is None else {flag.removeprefix("not "): _in_training(flag)},
         reader.text("method"),
         tuple(reader.texts("rngs")),
@@ -85,15 +76,12 @@ def read_listed(table: Mapping[str, Any]) -> ListedModel:
     return listed
 
 
-def array_expression(text: str) -> str:
-    """`f32[2,28,28,1]` as an expression for an array of such numbers; any other text is an expression already."""
-    match = _ARRAY.fullmatch(text.strip())
-    if match is None:
-        return text
-    shape = f"({match[2]},)" if match[2].strip() else "()"
-    if match[1] in ("f16", "f32", "f64", "bf16"):
-        return f"jnp.asarray(np.random.RandomState(0).standard_normal({shape}), jnp.{_DTYPES[match[1]]})"
-    return f"jnp.asarray(np.random.RandomState(0).randint(0, 2, {shape}), jnp.{_DTYPES[match[1]]})"
+def _input(key: str, text: str, place: int) -> str:
+    """An input as an expression; no two get the same numbers, so that none can stand in for another."""
+    try:
+        return array_or_expression(text, place)
+    except NotationError as error:
+        raise ListedError(f"{key}: {error}") from None
 
 
 def _in_training(flag: str) -> bool:

@@ -184,6 +184,9 @@ def test_errors_are_messages_with_exit_code_2(tmp_path, command):
     assert result.exit_code == 2
     assert result.output.startswith("error: ") and "truncated" in result.output
     assert run("inspect", tmp_path / "nothing").exit_code == 2
+    wrong = command("check", "--old", "old_models:CNN", "--input", "f32[2,N]")
+    assert wrong.exit_code == 2
+    assert "--input: 'f32[2,N]' states no array: write" in wrong.output
 
 
 def test_the_map_that_fix_recorded_is_found(tmp_path, write_map, project, trained):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nnx_migrate.array_notation import parse_array
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import Conversions, convert_project
@@ -26,7 +27,8 @@ class Tokens(nn.Module):
 def converted(tmp_path: Path, code: str, **stated: list[str]) -> Conversions:
     path = tmp_path / "model.py"
     path.write_text(HEAD + code)
-    return convert_project(Project([path], load_source), stated=StatedInputs(stated))
+    arrays = {name: [parse_array(text) for text in texts] for name, texts in stated.items()}
+    return convert_project(Project([path], load_source), stated=StatedInputs(arrays))
 
 
 def sizes(conversions: Conversions, name: str) -> list[SizeParameter]:
@@ -86,7 +88,7 @@ def test_sizes_of_the_configuration_serve_where_no_call_shows_them(tmp_path: Pat
     path = tmp_path / "model.py"
     path.write_text(HEAD + TOKENS + "\nmodel = Tokens()\n")
     project = Project([path], load_source)
-    (group,) = make_plan(project, stated=StatedInputs({"Tokens": ["f32[2,3,4]"]}))
+    (group,) = make_plan(project, stated=StatedInputs({"Tokens": [parse_array("f32[2,3,4]")]}))
     (found,) = group.sizes.values()
     assert found.arguments == {"in_features": "4", "in_length": "3"}
 

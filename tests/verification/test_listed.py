@@ -2,32 +2,18 @@ import numpy as np
 import pytest
 
 from nnx_migrate.numerics.compare import Tolerance
-from nnx_migrate.verification.listed import ListedError, array_expression, read_listed
+from nnx_migrate.verification.listed import ListedError, read_listed
 
 
-@pytest.mark.parametrize(
-    ("text", "shape", "dtype"),
-    [
-        ("f32[2,28,28,1]", (2, 28, 28, 1), "float32"),
-        ("bf16[3]", (3,), "bfloat16"),
-        ("f32[]", (), "float32"),
-        ("i32[4, 7]", (4, 7), "int32"),
-        ("bool[2]", (2,), "bool"),
-        ("jnp.zeros((2, 3)) + 1", (2, 3), "float32"),
-    ],
-)
-def test_arrays_by_dtype_and_shape(text, shape, dtype):
+def test_no_two_inputs_are_the_same_numbers():
     import jax.numpy as jnp
 
-    array = eval(array_expression(text), {"jnp": jnp, "np": np})
-    assert (array.shape, str(array.dtype)) == (shape, dtype)
-
-
-def test_float_inputs_are_neither_constant_nor_zero():
-    import jax.numpy as jnp
-
-    array = np.asarray(eval(array_expression("f32[64]"), {"jnp": jnp, "np": np}))
-    assert array.std() > 0.1
+    table = {"model": "a:C", "inputs": ["f32[8]", "f32[8]"], "kwargs": {"y": "f32[8]", "n": "len('abc')"}}
+    listed = read_listed(table)
+    texts = [*listed.inputs, *listed.keywords.values()]
+    first, second, third, number = (eval(text, {"jnp": jnp, "np": np}) for text in texts)
+    assert number == 3
+    assert len({np.asarray(array).tobytes() for array in (first, second, third)}) == 3
 
 
 @pytest.mark.parametrize(
@@ -59,6 +45,8 @@ def test_a_tolerance_is_stated_with_its_reason():
         ({"model": "a:C", "tolerance": {"max_ulp": 4}}, "needs a reason"),
         ({"model": "a:C", "tolerance": {"ulps": 4}}, "must be a number or a table"),
         ({"model": "a:C", "kwargs": {"x": 1}}, "kwargs must be a table of strings"),
+        ({"model": "a:C", "inputs": ["f23[1]"]}, "inputs: 'f23[1]' has no known element type"),
+        ({"model": "a:C", "kwargs": {"x": "f32[1,N]"}}, "kwargs x: 'f32[1,N]' states no array"),
     ],
 )
 def test_what_is_wrong_is_named(table, message):
