@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter.dispatch import execute
 from nnx_migrate.linen.interpreter.frame import Frame, NeedRank, Session, Slot
 from nnx_migrate.linen.interpreter.functions import call_method
-from nnx_migrate.linen.interpreter.statements import execute, returned
+from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.model import Field, LinenClass, LinenProgram, Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Facts, Site, VariableSite

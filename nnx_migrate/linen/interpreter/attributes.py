@@ -9,6 +9,8 @@ from typing import Any
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array, text_of
+from nnx_migrate.linen.interpreter.dispatch import evaluate
+from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
@@ -127,8 +129,6 @@ def _variable(frame: Frame, node: ast.Name) -> Any:
 
 def _global_variable(frame: Frame, module: Any, value: ast.expr, node: ast.expr, qualified: str) -> Any:
     """A module-level `NAME = value`: constants and aliases by value, everything else by name."""
-    from nnx_migrate.linen.interpreter.expressions import evaluate
-
     session = frame.session
     if session.depth > 20:
         return Unknown("definitions nested too deeply")
@@ -364,8 +364,6 @@ def _any_of(frame: Frame, value: tuple[Any, ...] | list[Any], node: ast.Subscrip
     if value and all(item == value[0] for item in value):
         return value[0]
     if node is not None:
-        from nnx_migrate.linen.interpreter.expressions import static_or_unknown
-
         return static_or_unknown(frame, node)
     return Unknown("an item at an unknown position")
 

@@ -79,3 +79,12 @@ def text_of(value: Any) -> str | None:
             return f"[{inner}]"
         return f"({inner},)" if len(items) == 1 else f"({inner})"
     return None
+
+
+def as_shape(value: Any) -> Shape | None:
+    """A sequence of sizes as a shape, None where it holds anything else."""
+    if isinstance(value, tuple | list):
+        dims = [as_dim(item) for item in value]
+        if all(dim is not None for dim in dims):
+            return Shape(tuple(d for d in dims if d is not None))
+    return None

@@ -6,7 +6,9 @@ import ast
 from functools import cache
 from typing import Any
 
+from nnx_migrate.linen.interpreter.dispatch import evaluate, execute
 from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, Env, Frame, Slot
+from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Unknown
@@ -69,9 +71,6 @@ def _remember(frame: Frame, closure: Closure, node: ast.Call, inner: Frame) -> N
 
 
 def _run(inner: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Any:
-    from nnx_migrate.linen.interpreter.expressions import evaluate
-    from nnx_migrate.linen.interpreter.statements import execute, returned
-
     if isinstance(node, ast.Lambda):
         return evaluate(inner, node.body)
     if _is_generator(node):
@@ -102,8 +101,6 @@ def bind_arguments(
     frame: Frame, closure: Closure, args: tuple[Any, ...], kwargs: dict[str, Any], static: bool = False
 ) -> Env:
     """A function's parameters bound to the values of a call; defaults are evaluated where they stand."""
-    from nnx_migrate.linen.interpreter.expressions import evaluate
-
     spec = closure.node.args
     names = [a.arg for a in [*spec.posonlyargs, *spec.args]]
     bound: Env = {}

@@ -35,7 +35,7 @@ def layer_output(
     method: str,
 ) -> Any:
     """What calling a layer returns."""
-    from nnx_migrate.linen.interpreter.calls import apply
+    from nnx_migrate.linen.interpreter.calls.apply import apply
 
     name = site.target_name
     if name == "Sequential":
@@ -63,7 +63,7 @@ def sequential(
     frame: Frame, site: Site, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
 ) -> Any:
     """`nn.Sequential(layers)(x)`: each layer on what the one before returned."""
-    from nnx_migrate.linen.interpreter.calls import apply
+    from nnx_migrate.linen.interpreter.calls.apply import apply
 
     layers = site.kwargs.get("layers", site.args[0] if site.args else ())
     if isinstance(layers, ModuleList) or not isinstance(layers, tuple | list):

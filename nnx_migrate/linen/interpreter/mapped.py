@@ -33,7 +33,7 @@ def call_mapped(
     frame: Frame, mapped: Mapped, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
 ) -> Any:
     """What the mapped function returns for arrays of known rank."""
-    from nnx_migrate.linen.interpreter.calls import apply
+    from nnx_migrate.linen.interpreter.calls.apply import apply
 
     axes = mapped.in_axes if isinstance(mapped.in_axes, tuple) else (mapped.in_axes,) * len(args)
     if len(axes) != len(args):

@@ -7,8 +7,10 @@ from typing import Any
 
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.effects import registry
+from nnx_migrate.linen.interpreter.calls.arguments import arguments
 from nnx_migrate.linen.interpreter.convert import effect_value
-from nnx_migrate.linen.interpreter.expressions import evaluate, static_or_unknown
+from nnx_migrate.linen.interpreter.dispatch import evaluate
+from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame, Session, Slot
 from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
 from nnx_migrate.linen.interpreter.lifting import joined_result, lift, member_arguments, method_lifts
@@ -27,6 +29,7 @@ from nnx_migrate.linen.values import (
     Input,
     Instance,
     Layer,
+    Lifted,
     ModuleList,
     Partial,
     VariableValue,
@@ -65,8 +68,6 @@ def construct_or_bind(frame: Frame, node: ast.Call, target: Any) -> Any:
     while isinstance(target, Partial):
         partials.insert(0, target)
         target = target.func
-    from nnx_migrate.linen.interpreter.calls import arguments
-
     args, kwargs, certain = arguments(frame, node)
     for partial in reversed(partials):
         args, kwargs = (*partial.args, *args), {**dict(partial.kwargs), **kwargs}
@@ -312,3 +313,14 @@ def set_attribute(frame: Frame, args: tuple[Any, ...], node: ast.Call | None) ->
 
 
 __all__ = ["FieldFactory", "Input", "ModuleList", "Slot", "VariableValue", "construct_or_bind"]
+
+
+def constructs(target: Any) -> bool:
+    """Whether calling a value constructs a submodule."""
+    if isinstance(target, Partial):
+        return constructs(target.func)
+    if isinstance(target, Lifted):
+        return True
+    return isinstance(target, ClassRef | ClassChoice | FieldFactory) or (
+        isinstance(target, Layer) and target.is_class
+    )

@@ -12,6 +12,7 @@ from typing import Any
 
 from nnx_migrate.linen.effects.einops_patterns import ELLIPSIS, parse
 from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame, NeedRank
 from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, split_lead
 from nnx_migrate.linen.values import Input
@@ -85,8 +86,6 @@ def _of_rank(node: ast.expr) -> ast.expr | None:
 
 
 def _demand(frame: Frame, node: ast.expr, rank: int) -> None:
-    from nnx_migrate.linen.interpreter.expressions import evaluate
-
     value = effect_value(frame.session, evaluate(frame, node))
     if isinstance(value, Array) and not value.shape.exact:
         rank_needed(frame, value.shape, rank)

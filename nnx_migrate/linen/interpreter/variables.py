@@ -8,6 +8,7 @@ from typing import Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import as_dim
+from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
@@ -94,7 +95,7 @@ def _declare(frame: Frame, node: ast.Call, collection: str, name: Any, what: str
 
 def _initial(frame: Frame, init: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What an initializer returns. Nothing in it is part of the module's calls."""
-    from nnx_migrate.linen.interpreter.calls import apply
+    from nnx_migrate.linen.interpreter.calls.apply import apply
 
     if isinstance(init, Closure):
         return _of_number(_run_initializer(frame, init, args, kwargs))
@@ -110,7 +111,6 @@ def _initial(frame: Frame, init: Any, args: tuple[Any, ...], kwargs: dict[str, A
 
 def _run_initializer(frame: Frame, init: Closure, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The value of a lambda's body, recorded in the context of the method: the constructor writes it there."""
-    from nnx_migrate.linen.interpreter.expressions import evaluate
     from nnx_migrate.linen.interpreter.functions import bind_arguments, call_closure
 
     if not isinstance(init.node, ast.Lambda) or init.module is not frame.module or frame.foreign:

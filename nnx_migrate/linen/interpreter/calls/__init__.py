@@ -1,0 +1,1 @@
+"""Calls: whom they reach, and what comes back."""

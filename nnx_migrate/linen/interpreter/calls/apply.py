@@ -1,0 +1,113 @@
+"""Calling a value: a submodule, a function, a method, or what only a field holds."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.interpreter import modules
+from nnx_migrate.linen.interpreter.calls.arguments import escapes
+from nnx_migrate.linen.interpreter.calls.libraries import call_global
+from nnx_migrate.linen.interpreter.calls.methods import call_bound
+from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.functions import call_closure
+from nnx_migrate.linen.interpreter.mapped import call_mapped
+from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Array, Global, Unknown
+from nnx_migrate.linen.values import (
+    Bound,
+    Closure,
+    Expr,
+    FieldModule,
+    FunctionChoice,
+    Instance,
+    Layer,
+    LostModule,
+    Mapped,
+    Maybe,
+    Partial,
+)
+
+MADE_BY = "the result of"
+
+
+def apply(
+    frame: Frame, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
+) -> Any:
+    """Call a value."""
+    if isinstance(target, Maybe):
+        return apply(frame, target.value, args, kwargs, node)
+    if isinstance(target, Instance):
+        return modules.call_instance(frame, target, args, kwargs, node)
+    if isinstance(target, Partial):
+        return apply(frame, target.func, (*target.args, *args), {**dict(target.kwargs), **kwargs}, node)
+    if isinstance(target, Closure):
+        return call_closure(frame, target, args, kwargs, node)
+    if isinstance(target, Mapped):
+        return call_mapped(frame, target, args, kwargs, node)
+    if isinstance(target, Bound):
+        return call_bound(frame, target, args, kwargs, node)
+    if isinstance(target, Layer):
+        return modules.linen_function(frame, target.name, args, kwargs, node)
+    if isinstance(target, Global):
+        return call_global(frame, target.name, args, kwargs, node)
+    if isinstance(target, tuple) and target and all(isinstance(item, Instance) for item in target):  # OneOf
+        return modules.call_one_of(frame, target, args, kwargs, node)
+    if isinstance(target, FieldModule):
+        return modules.call_field_module(frame, target, "__call__", args, kwargs, node)
+    if isinstance(target, FunctionChoice):
+        return _one_of(frame, target, args, kwargs)
+    if isinstance(target, Expr):
+        return _opaque_function(frame, target, args, kwargs, node)
+    if isinstance(target, LostModule):
+        raise Refuse("unknown-module", target.reason, node)
+    if escapes(args) or escapes(tuple(kwargs.values())):
+        raise Refuse("unknown-call", "a submodule is handed to a function that can't be followed", node)
+    return Unknown(target.reason if isinstance(target, Unknown) else "a call that can't be followed")
+
+
+def _one_of(frame: Frame, choice: FunctionChoice, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A call of one of several functions: what they all return."""
+    if escapes(args) or escapes(tuple(kwargs.values())):
+        return Unknown("a submodule is handed to one of several functions")
+    results = [effect_value(frame.session, apply(frame, f, args, kwargs, None)) for f in choice.functions]
+    shapes = {result.shape if isinstance(result, Array) else None for result in results}
+    if len(shapes) == 1 and isinstance(results[0], Array):
+        return Array(results[0].shape, None)
+    return Unknown("functions that return different things")
+
+
+def _opaque_function(
+    frame: Frame, target: Expr, args: tuple[Any, ...], kwargs: dict[str, Any], node: Any
+) -> Any:
+    """A function held by a field: activations keep shapes (assumed only for what is called like one)."""
+    if target.kind == "initializer" and node is not None:
+        return static_or_unknown(frame, node, "initializer")
+    if target.kind == "elementwise" and target.text.startswith("getattr(") and not _on_array(frame, args):
+        raise Refuse("unknown-module", f"what `{target.text}` is isn't known; it may be a layer", node)
+    if node is not None and is_static(frame, node):
+        return static_or_unknown(frame, node)
+    if escapes(args) or escapes(tuple(kwargs.values())):
+        raise Refuse("unknown-call", f"a submodule is handed to `{target.text}`, which isn't known", node)
+    keeps_shape = target.kind == "elementwise" or is_activation_name(target.text)
+    if keeps_shape and not frame.session.program.hands_on_gated_units and len(args) == 1 and not kwargs:
+        value = effect_value(frame.session, args[0])
+        if isinstance(value, Array):
+            return Array(value.shape, None)
+    return Unknown(f"{MADE_BY} `{target.text}(...)` isn't known")
+
+
+def _on_array(frame: Frame, args: tuple[Any, ...]) -> bool:
+    """Whether a function is called on an array: layers are constructed with sizes."""
+    return bool(args) and isinstance(effect_value(frame.session, args[0]), Array)
+
+
+def is_activation_name(text: str) -> bool:
+    """Whether a function is called like an activation: those keep shapes, but for gated ones (see
+    `LinenProgram.hands_on_gated_units`).
+    """
+    name = text.rpartition(".")[2].lower()
+    return any(word in name for word in ("act", "nonlinearity", "non_linearity"))

@@ -1,0 +1,101 @@
+"""Call expressions: whom they reach, and what comes back."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.interpreter import modules
+from nnx_migrate.linen.interpreter.calls.apply import MADE_BY, apply
+from nnx_migrate.linen.interpreter.calls.arguments import arguments
+from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
+from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.modules import constructs
+from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Global, Unknown
+from nnx_migrate.linen.values import (
+    Bound,
+    Expr,
+    FieldModule,
+    Instance,
+    Layer,
+    Maybe,
+    ModuleList,
+    Partial,
+    SelfValue,
+)
+
+_PARTIALS = frozenset({"functools.partial"})
+# Kinds of expressions that are functions without modules.
+_PLAIN_FUNCTIONS = frozenset({"function", "elementwise", "initializer"})
+
+
+@evaluates(ast.Call)
+def call(frame: Frame, node: ast.Call) -> Any:
+    """The value of a call expression."""
+    target = evaluate(frame, node.func)
+    _refuse_unknown_module(frame, node, target)
+    if constructs(target):
+        return modules.construct_or_bind(frame, node, target)
+    args, kwargs, certain = arguments(frame, node)
+    if isinstance(target, Global) and target.name in _PARTIALS and args:
+        return Partial(args[0], node, args[1:], tuple(kwargs.items()))
+    if not certain:
+        return _uncertain(frame, node, target, args, kwargs)
+    return apply(frame, target, args, kwargs, node)
+
+
+def _refuse_unknown_module(frame: Frame, node: ast.Call, target: Any) -> None:
+    """Refuse to call what an unknown factory or class made: it may be a module that Linen registers here.
+
+    Left in place, the NNX method would make a new one, with new parameters, at every call.
+    """
+    if frame.foreign:
+        return
+    by_text = (
+        isinstance(target, Expr)
+        and target.kind not in _PLAIN_FUNCTIONS
+        and target.text.endswith(")")
+        and "initializers." not in target.text
+    )
+    is_method = isinstance(node.func, ast.Attribute) and not (
+        isinstance(node.func.value, ast.Name) and node.func.value.id == "self"
+    )
+    by_field = isinstance(target, Unknown) and target.reason.startswith(MADE_BY) and not is_method
+    inner = (
+        frame.session.facts.values.get((frame.context, node.func.func))
+        if isinstance(node.func, ast.Call)
+        else None
+    )
+    by_class = isinstance(inner, Global) and inner.name.rpartition(".")[2][:1].isupper()
+    if by_text or by_field or by_class:
+        raise Refuse(
+            "unknown-module", f"what `{ast.unparse(node.func)[:80]}` is isn't known; it may be a module", node
+        )
+
+
+def _uncertain(
+    frame: Frame, node: ast.Call, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """A call with arguments that aren't visible."""
+    if isinstance(target, Maybe):
+        target = target.value
+    if isinstance(target, FieldModule):
+        return apply(frame, target, args, kwargs, node)
+    by_name_only = not any(isinstance(a, ast.Starred) for a in node.args)
+    if isinstance(target, Instance) and by_name_only and args:
+        result = apply(frame, target, args, kwargs, node)
+        if isinstance(target.site.target, Layer):
+            return result  # sizes and mode flags: the first argument decides about the result
+        return Unknown("what a module returns for `**` arguments isn't known")
+    if isinstance(target, Instance | ModuleList | FieldModule) or (
+        isinstance(target, Bound) and isinstance(target.value, Instance | SelfValue)
+    ):
+        if isinstance(target, Instance) and not modules.needs_sizes(frame, target.site):
+            return apply(frame, target, args, kwargs, node)
+        raise Refuse("unknown-call", "a submodule is called with `*args` or `**kwargs`", node)
+    if is_static(frame, node):
+        return static_or_unknown(frame, node)
+    return Unknown("a call with arguments that can't be followed")

@@ -1,0 +1,92 @@
+"""Functions of libraries, by their qualified names."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.effects import registry
+from nnx_migrate.linen.interpreter.calls.arguments import escapes
+from nnx_migrate.linen.interpreter.calls.builtins import call_builtin
+from nnx_migrate.linen.interpreter.convert import as_dim, effect_value
+from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.mapped import vmap
+from nnx_migrate.linen.interpreter.modules import constructs
+from nnx_migrate.linen.interpreter.ranks import learn_from_call
+from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Unknown
+
+_FUNCTIONS_OF_FUNCTIONS = frozenset(
+    {"jax.vmap", "jax.jit", "jax.grad", "jax.value_and_grad", "jax.checkpoint", "jax.remat", "jax.pmap"}
+    | {"jax.jvp", "jax.vjp", "jax.jacfwd", "jax.jacrev", "jax.hessian", "jax.numpy.vectorize"}
+)
+# Transforms of pure functions that keep what the function returns.
+_TRANSFORMS = frozenset({"jax.jit", "jax.checkpoint", "jax.remat", "jax.named_call", "jax.named_scope"})
+_MAPS = frozenset({"jax.tree.map", "jax.tree_util.tree_map", "jax.tree_map"})
+_INTEGER_FUNCTIONS = frozenset({"math.ceil", "math.floor", "numpy.ceil", "numpy.floor"})
+
+
+def call_global(
+    frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
+) -> Any:
+    """A call of the function of this qualified name."""
+    if name.startswith("builtins."):
+        return call_builtin(frame, name[9:], args, kwargs, node)
+    if name.startswith("flax.linen.initializers"):
+        return static_or_unknown(frame, node) if node is not None else Unknown("an initializer")
+    transfer = registry.effect(name)
+    if transfer is not None and not escapes(args) and not escapes(tuple(kwargs.values())):
+        values = tuple(effect_value(frame.session, a) for a in args)
+        keywords = {k: effect_value(frame.session, v) for k, v in kwargs.items()}
+        learn_from_call(frame, name, values, keywords)
+        result = transfer(*values, **keywords)
+        if isinstance(result, Unknown) and node is not None and is_static(frame, node):
+            return static_or_unknown(frame, node, why=result.reason)
+        return result
+    mapped = vmap(args, kwargs) if name == "jax.vmap" else None
+    if mapped is not None:
+        return mapped
+    if name in _TRANSFORMS and args:
+        return _transformed(frame, name, args, kwargs, node)
+    if name in _MAPS and len(args) >= 2:
+        return _mapped(frame, args, kwargs, node)
+    definition = frame.session.program.project.definition(name) if not escapes(args) else None
+    if definition is not None and isinstance(definition.node, ast.ClassDef):
+        return Unknown(
+            f"an object of the class `{definition.node.name}`"
+        )  # no module, or it would be a ClassRef
+    if node is not None and is_static(frame, node):
+        dims = [as_dim(a) for a in args]
+        if name in _INTEGER_FUNCTIONS and len(dims) == 1:
+            if isinstance(args[0], Dim | int):
+                return dims[0]
+            return static_or_unknown(frame, node, "int")
+        if name in _FUNCTIONS_OF_FUNCTIONS and not any(constructs(a) for a in args):
+            return static_or_unknown(frame, node, "function")
+        return static_or_unknown(frame, node)
+    if escapes(args) or escapes(tuple(kwargs.values())):
+        raise Refuse("unknown-call", f"a submodule is handed to `{name}`", node)
+    return Unknown(f"`{name}` isn't modelled")
+
+
+def _transformed(frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], node: Any) -> Any:
+    return args[0]
+
+
+def _mapped(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], node: Any) -> Any:
+    """`jax.tree.map(f, tree)` over known containers."""
+    from nnx_migrate.linen.interpreter.calls.apply import apply
+
+    function, tree, *rest = args
+    if kwargs:
+        return Unknown("`tree.map` with options")
+    if isinstance(tree, dict):
+        return {k: _mapped(frame, (function, v, *(r[k] for r in rest)), {}, node) for k, v in tree.items()}
+    if isinstance(tree, tuple | list):
+        return type(tree)(
+            _mapped(frame, (function, v, *(r[i] for r in rest)), {}, node) for i, v in enumerate(tree)
+        )
+    return apply(frame, function, (tree, *rest), {}, node)

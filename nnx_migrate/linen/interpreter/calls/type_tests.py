@@ -1,0 +1,59 @@
+"""`isinstance(value, kinds)`, where both are known."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.shapes import Array, Global, Unknown
+from nnx_migrate.linen.values import ClassRef, Closure, Instance, Layer
+
+_CHECKS = {"int": int, "str": str, "float": float, "bool": bool, "tuple": tuple, "list": list, "dict": dict}
+
+
+def is_instance(frame: Frame, value: Any, kinds: Any, node: ast.Call | None) -> Any:
+    """`isinstance(value, int)` and the like, where both are known."""
+    wanted = kinds if isinstance(kinds, tuple) else (kinds,)
+    if isinstance(value, Instance):
+        outcome = _is_module_of(value, wanted)
+        if outcome is not None:
+            return outcome
+    if isinstance(value, Closure | Layer) and all(isinstance(k, Layer | ClassRef) for k in wanted):
+        return False  # a function
+    names = [
+        k.name.rpartition(".")[2] if isinstance(k, Global) and k.name.startswith("builtins.") else None
+        for k in wanted
+    ]
+    if None not in names and all(n in _CHECKS for n in names):
+        types = tuple(_CHECKS[n] for n in names if n)
+        if isinstance(value, bool | int | str | float | tuple | list | dict | None):
+            return isinstance(value, types)
+        if isinstance(value, Dim):
+            return int in types
+        if isinstance(value, Array):
+            return False
+    if node is not None and is_static(frame, node):
+        return static_or_unknown(frame, node, "bool")
+    return Unknown("a type test that can't be decided")
+
+
+def _is_module_of(value: Instance, kinds: tuple[Any, ...]) -> bool | None:
+    """Whether a submodule is an instance of one of several classes; None where that can't be told."""
+    target = value.site.target
+    found = False
+    for kind in kinds:
+        if not isinstance(kind, Layer | ClassRef):
+            return None
+        if kind == Layer("Module") or kind == target:
+            found = True
+        elif isinstance(target, ClassRef):
+            found = found or (isinstance(kind, ClassRef) and kind.cls in target.cls.mro)
+            if isinstance(kind, Layer) and target.cls.is_subclass_of_layer:
+                return None
+        elif not isinstance(target, Layer) or (isinstance(kind, Layer) and "Attention" in kind.name):
+            return None  # attention layers derive from each other
+    return found

@@ -1,0 +1,1 @@
+"""Expressions: from a syntax node to the value that it stands for."""

@@ -1,0 +1,151 @@
+"""Comparisons: of sizes, shapes, arrays and objects."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim, at_least, same
+from nnx_migrate.linen.effects import registry
+from nnx_migrate.linen.interpreter.convert import as_dim, as_shape, effect_value, text_of
+from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
+from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, wrapped
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.values import Expr, Input, VariableValue
+
+_COMPARISONS: dict[type[ast.cmpop], str] = {
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Is: "is",
+    ast.IsNot: "is not",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.In: "in",
+    ast.NotIn: "not in",
+}
+
+
+@evaluates(ast.Compare)
+def _compare(frame: Frame, node: ast.Compare) -> Any:
+    left = evaluate(frame, node.left)
+    result: Any = True
+    for op, right_node in zip(node.ops, node.comparators, strict=True):
+        right = evaluate(frame, right_node)
+        outcome = compare(frame, op, left, right)
+        if outcome is False:
+            result = False
+        elif outcome is not True and result is True:
+            result = outcome
+        left = right
+    if isinstance(result, bool | Array):
+        return result
+    if frame.foreign and len(node.ops) == 1:
+        found = _compared(node.ops[0], evaluate(frame, node.left), left)
+    else:
+        found = static_or_unknown(frame, node, "bool", "a comparison that can't be decided")
+    if isinstance(found, Expr) and len(node.ops) == 1:
+        return _with_equality(found, node.ops[0], evaluate(frame, node.left), left)
+    return found
+
+
+def _with_equality(comparison: Expr, op: ast.cmpop, left: Any, right: Any) -> Expr:
+    """A comparison that remembers which sizes are equal where it holds, or where it doesn't."""
+    a, b = as_dim(left), as_dim(right)
+    if a is None or b is None or not a.known or not b.known:
+        return comparison
+    if isinstance(op, ast.Eq):
+        return replace(comparison, when_true=((a, b),))
+    return replace(comparison, when_false=((a, b),)) if isinstance(op, ast.NotEq) else comparison
+
+
+def _compared(op: ast.cmpop, left: Any, right: Any) -> Any:
+    """A comparison in another module's code, as an expression over what that module was given."""
+    texts = [text_of(value) for value in (left, right)]
+    if None in texts:
+        return Unknown("a comparison that can't be decided")
+    return Expr(f"{wrapped(str(texts[0]))} {_COMPARISONS[type(op)]} {wrapped(str(texts[1]))}", "bool")
+
+
+def compare(frame: Frame, op: ast.cmpop, left: Any, right: Any) -> Any:
+    """True, False, an array of booleans, or None for can't tell."""
+    if isinstance(op, ast.Is | ast.IsNot):
+        outcome = _identical(left, right)
+        return None if outcome is None else outcome == isinstance(op, ast.Is)
+    if isinstance(op, ast.In | ast.NotIn):
+        if isinstance(right, tuple | list | dict) and isinstance(left, str | int | None):
+            return (left in right) == isinstance(op, ast.In)
+        return None
+    a, b = as_dim(left), as_dim(right)
+    if isinstance(op, ast.Eq | ast.NotEq):
+        outcome = None
+        if a is not None and b is not None:
+            outcome = same(a, b)
+        elif isinstance(left, Shape) or isinstance(right, Shape):
+            outcome = same_shapes(left, right)
+        elif isinstance(left, str | bool | None | float | tuple) and isinstance(
+            right, str | bool | None | float | tuple
+        ):
+            if not _contains_symbol(left) and not _contains_symbol(right):
+                outcome = left == right
+        elif isinstance(left, Array | Input) or isinstance(right, Array | Input):
+            return _array_comparison(frame, left, right)
+        return None if outcome is None else outcome == isinstance(op, ast.Eq)
+    if a is not None and b is not None:
+        if isinstance(op, ast.GtE):
+            return at_least(a, b)
+        if isinstance(op, ast.Gt):
+            return at_least(a, b + 1)
+        if isinstance(op, ast.LtE):
+            return at_least(b, a)
+        return at_least(b, a + 1)
+    if isinstance(left, Array | Input) or isinstance(right, Array | Input):
+        return _array_comparison(frame, left, right)
+    return None
+
+
+def _array_comparison(frame: Frame, left: Any, right: Any) -> Any:
+    transfer = registry.effect("jax.numpy.equal")
+    result = (
+        transfer(effect_value(frame.session, left), effect_value(frame.session, right)) if transfer else None
+    )
+    return result if isinstance(result, Array) else None
+
+
+def _contains_symbol(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return any(_contains_symbol(item) for item in value)
+    return isinstance(value, Dim | Expr | Unknown | Input)
+
+
+def same_shapes(left: Any, right: Any) -> bool | None:
+    """Whether two shapes are equal: an unknown rank only matters where the leads differ."""
+    a = left if isinstance(left, Shape) else as_shape(left)
+    b = right if isinstance(right, Shape) else as_shape(right)
+    if a is None or b is None:
+        return None
+    if a.exact and b.exact and len(a.dims) != len(b.dims):
+        return False
+    outcomes = [same(x, y) for x, y in zip(reversed(a.dims), reversed(b.dims), strict=False)]
+    if False in outcomes:
+        return False
+    leads_equal = a.lead == b.lead and (a.exact or bool(a.lead)) and len(a.dims) == len(b.dims)
+    return True if leads_equal and all(outcomes) else None
+
+
+def _identical(left: Any, right: Any) -> bool | None:
+    if left is not None and right is not None:
+        if isinstance(left, bool) and isinstance(right, bool):
+            return left is right
+        return None
+    other = right if left is None else left
+    if other is None:
+        return True
+    if isinstance(other, Unknown | Input | VariableValue):
+        return None
+    if isinstance(other, Expr):
+        return None
+    return False

@@ -1,0 +1,88 @@
+"""Truth values, and the expressions that depend on them: `and`, `or`, `a if c else b`."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.interpreter import control
+from nnx_migrate.linen.interpreter.convert import as_dim, text_of
+from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
+from nnx_migrate.linen.interpreter.expressions.static_text import static_text, wrapped
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.initialisation import combined, only_initially
+from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.values import Closure, Expr, InitFlag, Instance, ModuleList
+
+
+def truth(value: Any) -> bool | None:
+    """The truth value, None where it can't be told."""
+    if isinstance(value, Dim):
+        return same(value, 0) is False if same(value, 0) is not None else None
+    if value is None or isinstance(value, bool | int | float | str | tuple | list | dict):
+        return bool(value)
+    if isinstance(value, Closure | Instance | ModuleList):
+        return True
+    if isinstance(value, InitFlag):
+        return value.later
+    return None
+
+
+@evaluates(ast.BoolOp)
+def _boolean(frame: Frame, node: ast.BoolOp) -> Any:
+    """`a and b`, `a or b`: the first value that decides, else a join."""
+    is_or = isinstance(node.op, ast.Or)
+    values: list[Any] = []
+    for index, operand in enumerate(node.values):
+        value = evaluate(frame, operand)
+        decided = truth(value)
+        values.append(value)
+        if isinstance(value, InitFlag):
+            rest = node.values[index + 1 :]
+            return combined([*values, *(evaluate(frame, other) for other in rest)], is_or)
+        if decided is not None and decided == is_or:
+            break
+        if decided is not None:
+            values.pop()
+            last = value
+    if not values:
+        return last
+    if len(values) == 1:
+        return values[0]
+    texts = [text_of(v) for v in values]
+    if None not in texts:
+        kind = "int" if all(as_dim(v) is not None for v in values) else ""
+        text = (" or " if is_or else " and ").join(wrapped(str(t)) for t in texts)
+        known = [v for v in values if isinstance(v, Expr)]
+        if is_or:
+            return Expr(text, kind, when_false=tuple(pair for v in known for pair in v.when_false))
+        return Expr(text, kind, when_true=tuple(pair for v in known for pair in v.when_true))
+    return Unknown("a choice between values")
+
+
+@evaluates(ast.IfExp)
+def _conditional(frame: Frame, node: ast.IfExp) -> Any:
+    condition = evaluate(frame, node.test)
+    decided = truth(condition)
+    control.remember_condition(frame, node, condition)
+    if decided is not None:
+        if isinstance(condition, InitFlag):
+            only_initially(frame, [node.orelse if decided else node.body])
+        if not frame.foreign:
+            frame.session.facts.decided[frame.context, node] = decided
+        return evaluate(frame, node.body if decided else node.orelse)
+    before = dict(frame.env)
+    with frame.under(control.branch(node, "body")):
+        first = evaluate(frame, node.body)
+    env_first, frame.env = frame.env, dict(before)
+    with frame.under(control.branch(node, "orelse")):
+        second = evaluate(frame, node.orelse)
+    frame.env = control.join_envs(frame, env_first, frame.env, node)
+    if first == second:
+        return first
+    text = static_text(frame, node)
+    if text is not None and not isinstance(first, Instance) and not isinstance(second, Instance):
+        dims = as_dim(first) is not None and as_dim(second) is not None
+        return Expr(f"({text})", "int" if dims else "")
+    return control.join(frame, first, second, node, "size")

@@ -1,0 +1,101 @@
+"""Literals: constants, tuples, lists, dicts and f-strings."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter.convert import as_dim
+from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
+from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, static_text
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.shapes import Shape, Unknown
+from nnx_migrate.linen.values import Expr
+
+
+@evaluates(ast.Constant)
+def _constant(frame: Frame, node: ast.Constant) -> Any:
+    return node.value
+
+
+@evaluates(ast.Tuple, ast.List)
+def _tuple(frame: Frame, node: ast.Tuple | ast.List) -> Any:
+    items: list[Any] = []
+    for element in node.elts:
+        if isinstance(element, ast.Starred):
+            inner = evaluate(frame, element.value)
+            if isinstance(inner, Shape) and inner.exact:
+                inner = inner.items()
+            if not isinstance(inner, tuple | list):
+                if isinstance(inner, Shape):
+                    return _starred_shape(frame, node)
+                for rest in node.elts:
+                    evaluate(frame, rest.value if isinstance(rest, ast.Starred) else rest)
+                text = static_text(frame, node)
+                return Expr(text, "sequence") if text else Unknown("a sequence of unknown length")
+            items.extend(inner)
+        else:
+            items.append(evaluate(frame, element))
+    return items if isinstance(node, ast.List) else tuple(items)
+
+
+@evaluates(ast.Starred)
+def _starred(frame: Frame, node: ast.Starred) -> Any:
+    return evaluate(frame, node.value)
+
+
+def _starred_shape(frame: Frame, node: ast.Tuple | ast.List) -> Any:
+    """`(*x.shape[:-1], n)` where the rank isn't known."""
+    shape = Shape()
+    for element in node.elts:
+        value = evaluate(frame, element.value if isinstance(element, ast.Starred) else element)
+        if isinstance(element, ast.Starred):
+            if not isinstance(value, Shape):
+                return Unknown("a sequence of unknown length")
+            shape = shape.concat(value)
+        else:
+            dim = as_dim(value)
+            shape = shape.then(dim if dim is not None else Dim.unknown("a size that can't be followed"))
+    return shape
+
+
+@evaluates(ast.Dict)
+def _dict(frame: Frame, node: ast.Dict) -> Any:
+    result: dict[Any, Any] = {}
+    certain = True
+    for key, value_node in zip(node.keys, node.values, strict=True):
+        value = evaluate(frame, value_node)
+        if key is None:
+            if isinstance(value, dict):
+                result.update(value)
+            else:
+                certain = False
+            continue
+        name = evaluate(frame, key)
+        if isinstance(name, str | int | bool):
+            result[name] = value
+        else:
+            certain = False
+    return result if certain else Unknown("a dict whose keys aren't known")
+
+
+@evaluates(ast.JoinedStr)
+def _joined(frame: Frame, node: ast.JoinedStr) -> Any:
+    parts: list[str] = []
+    certain = True
+    for part in node.values:
+        if isinstance(part, ast.FormattedValue):
+            value = evaluate(frame, part.value)
+            dim = as_dim(value)
+            if isinstance(value, str):
+                parts.append(value)
+            elif dim is not None and dim.const is not None:
+                parts.append(str(dim.const))
+            else:
+                certain = False
+        elif isinstance(part, ast.Constant):
+            parts.append(str(part.value))
+    if certain:
+        return "".join(parts)
+    return static_or_unknown(frame, node, "str")

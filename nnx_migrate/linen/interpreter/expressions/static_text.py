@@ -1,0 +1,52 @@
+"""Expressions that the constructor can compute, as the text that computes them."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.interpreter.convert import text_of
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.values import Expr, SelfValue
+
+
+def static_or_unknown(frame: Frame, node: ast.expr, kind: str = "", why: str = "") -> Any:
+    """The value of an expression that the constructor can compute, or Unknown."""
+    text = static_text(frame, node)
+    return Expr(text, kind) if text else Unknown(why or f"`{ast.unparse(node)}` can't be followed")
+
+
+def static_text(frame: Frame, node: ast.expr) -> str | None:
+    """The source of a static expression with local variables replaced by what they stand for."""
+    if frame.foreign or not is_static(frame, node):
+        return None
+    replaced: list[bool] = []
+
+    class Inline(ast.NodeTransformer):
+        def visit_Name(self, name: ast.Name) -> ast.AST:
+            slot = frame.lookup(name.id)
+            if slot is None or not isinstance(name.ctx, ast.Load) or isinstance(slot.value, SelfValue):
+                return name
+            text = text_of(slot.value)
+            if text is None:
+                replaced.append(False)
+                return name
+            return ast.Name(
+                f"({text})" if not text.replace("§", "_").replace(".", "_").isidentifier() else text
+            )
+
+    import copy
+
+    text = ast.unparse(Inline().visit(copy.deepcopy(node)))
+    return None if replaced else text
+
+
+def wrapped(text: str) -> str:
+    """A text in parentheses, where an operator next to it could tear it apart."""
+    simple = (
+        text.replace("§", "_").replace(".", "_").replace("-", "_").isalnum()
+        or text.replace(".", "").isidentifier()
+    )
+    return text if simple else f"({text})"

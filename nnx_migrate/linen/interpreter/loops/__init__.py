@@ -1,0 +1,1 @@
+"""Loops and comprehensions: the rounds they run, what these carry on, bind and create."""

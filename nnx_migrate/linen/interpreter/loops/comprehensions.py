@@ -1,0 +1,77 @@
+"""Comprehensions: lists of modules, lists of equal values, or what the constructor can compute."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.interpreter.control import branch
+from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
+from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.loops.elements import MAX_UNROLL, ManyOf, known_items
+from nnx_migrate.linen.interpreter.loops.unrolling import round_marker
+from nnx_migrate.linen.interpreter.statements.assignment import assign, bind_target
+from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Array, Unknown
+from nnx_migrate.linen.values import Instance, ModuleList
+
+
+@evaluates(ast.ListComp, ast.GeneratorExp, ast.DictComp, ast.SetComp)
+def comprehension(frame: Frame, node: ast.ListComp | ast.GeneratorExp | ast.DictComp | ast.SetComp) -> Any:
+    """A list of modules, a list of equal values, or something the constructor can compute."""
+    inner = frame.child(env=dict(frame.env))
+    inner.returns = frame.returns
+    controls = frame.controls
+    if frame.foreign and len(node.generators) == 1 and not node.generators[0].ifs:
+        found = _unrolled_comprehension(inner, node)
+        if found is not None:
+            return found
+    for generator in node.generators:
+        iterable = evaluate(inner, generator.iter)
+        static = is_static(inner, generator.iter)
+        bind_target(inner, generator.target, iterable, static, node)
+        for test in generator.ifs:
+            evaluate(inner, test)
+    inner.controls = (*controls, *(branch(node, "loop") for _ in node.generators[:1]))
+    if isinstance(node, ast.DictComp):
+        evaluate(inner, node.key)
+        value = evaluate(inner, node.value)
+    else:
+        value = evaluate(inner, node.elt)
+    if _holds_module(value):
+        if len(node.generators) > 1 and not frame.foreign:
+            raise Refuse("unsupported-syntax", "modules created in a comprehension over two iterables", node)
+        return ModuleList(value, node)
+    if is_static(frame, node):
+        return static_or_unknown(frame, node, "sequence")
+    if isinstance(node, ast.DictComp):
+        return Unknown("a dict comprehension over arrays")
+    return ManyOf(value) if isinstance(value, Array) else Unknown("a comprehension over values of a call")
+
+
+def _unrolled_comprehension(inner: Frame, node: Any) -> Any:
+    items = known_items(evaluate(inner, node.generators[0].iter))
+    if items is None or len(items) > MAX_UNROLL:
+        return None
+    results: list[Any] = []
+    outer = inner.context
+    for index, item in enumerate(items):
+        inner.context = (*outer, round_marker(inner, node, index))
+        assign(inner, node.generators[0].target, item, False, node)
+        if isinstance(node, ast.DictComp):
+            results.append((evaluate(inner, node.key), evaluate(inner, node.value)))
+        else:
+            results.append(evaluate(inner, node.elt))
+    inner.context = outer
+    if isinstance(node, ast.DictComp):
+        keys = [key for key, _ in results]
+        return dict(results) if all(isinstance(key, str | int) for key in keys) else None
+    return results
+
+
+def _holds_module(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return any(_holds_module(item) for item in value)
+    return isinstance(value, Instance | ModuleList)

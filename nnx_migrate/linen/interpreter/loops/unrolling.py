@@ -1,0 +1,79 @@
+"""Loops whose rounds are interpreted one by one: over submodules that are known one by one."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.interpreter.dispatch import execute
+from nnx_migrate.linen.interpreter.frame import Frame, Slot
+from nnx_migrate.linen.interpreter.loops.elements import MAX_UNROLL, known_items
+from nnx_migrate.linen.interpreter.statements.assignment import assign
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.sites import Site
+from nnx_migrate.linen.values import Instance
+
+
+def unrollable(frame: Frame, iterable: Any) -> list[Any] | None:
+    """The elements of an iterable where each round can be interpreted on its own.
+
+    That is so in code of other modules, of which only the result matters, where the rounds take one submodule
+    each of several, and where there is no round at all.
+    """
+    items = known_items(iterable)
+    if items is None or len(items) > MAX_UNROLL:
+        return None
+    return items if frame.foreign or not items or _takes_modules(items) else None
+
+
+def _takes_modules(items: list[Any]) -> bool:
+    """Whether submodules that are known one by one are among the items of a loop."""
+    return bool(_sites_in(items))
+
+
+def _sites_in(value: Any) -> list[Site]:
+    if isinstance(value, tuple | list):
+        return [site for item in value for site in _sites_in(item)]
+    return [value.site] if isinstance(value, Instance) else []
+
+
+def unroll(frame: Frame, statement: ast.For, items: list[Any]) -> None:
+    """Interpret the rounds of a loop one by one."""
+    outer = frame.context
+    for index, item in enumerate(items):
+        frame.context = (*outer, round_marker(frame, statement, index))
+        nameless = [site for site in _sites_in(item) if not site.stored]
+        assign(frame, statement.target, item, False, statement)
+        for site in nameless:  # the loop's variable is no name for one of them
+            site.stored = ""
+        before = frame.jumps
+        frame.jumps = []
+        execute(frame, statement.body)
+        _refuse_created(frame, statement)
+        jumps, frame.jumps = frame.jumps, before
+        frame.context = outer
+        if jumps:
+            if len(jumps) > 1 or not frame.ended:
+                frame.env = {name: Slot(Unknown("a loop with several exits")) for name in frame.env}
+            frame.ended = False
+            if isinstance(jumps[-1][0], ast.Break):
+                return
+        if frame.ended:
+            return
+    execute(frame, statement.orelse)
+
+
+def _refuse_created(frame: Frame, statement: ast.For) -> None:
+    """Modules that a round over other modules creates have no place in the constructor."""
+    facts = frame.session.facts
+    created = [*facts.sites, *facts.variables] if not frame.foreign else []
+    for context, _ in created:
+        if context[: len(frame.context)] == frame.context:
+            raise Refuse("unsupported-syntax", "modules are created in a loop over other modules", statement)
+
+
+def round_marker(frame: Frame, node: ast.AST, index: int) -> ast.AST:
+    """A stand-in node that tells the rounds of an unrolled loop apart."""
+    markers = frame.session.round_markers
+    return markers.setdefault((node, index), ast.Pass())

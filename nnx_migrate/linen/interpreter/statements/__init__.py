@@ -1,0 +1,1 @@
+"""Statements: how a function body changes variables, and where it ends."""

@@ -1,0 +1,114 @@
+"""Assignments: which target gets which value."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.interpreter.control import local
+from nnx_migrate.linen.interpreter.convert import as_dim
+from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
+from nnx_migrate.linen.interpreter.expressions.arithmetic import binary
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.loops import elements
+from nnx_migrate.linen.interpreter.stale import forget, mentions, token_of
+from nnx_migrate.linen.interpreter.statements.stores import store
+from nnx_migrate.linen.interpreter.statements.unpacking import unpacked
+from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.shapes import Unknown
+
+
+@executes(ast.Assign)
+def _assign(frame: Frame, statement: ast.Assign) -> None:
+    value = evaluate(frame, statement.value)
+    static = _static_statement(frame, statement, statement.value)
+    _name_variable(frame, statement)
+    for target in statement.targets:
+        assign(frame, target, value, static, statement)
+
+
+@executes(ast.AnnAssign)
+def _annotated(frame: Frame, statement: ast.AnnAssign) -> None:
+    if statement.value is not None:
+        value = evaluate(frame, statement.value)
+        assign(
+            frame, statement.target, value, _static_statement(frame, statement, statement.value), statement
+        )
+
+
+@executes(ast.AugAssign)
+def _augmented(frame: Frame, statement: ast.AugAssign) -> None:
+    load = ast.copy_location(_as_load(statement.target), statement.target)
+    old = evaluate(frame, load)
+    new = binary(frame, statement.op, old, evaluate(frame, statement.value))
+    if isinstance(old, list) and isinstance(new, Unknown):
+        new = Unknown("a list extended in place")
+    static = is_static(frame, load) and _static_statement(frame, statement, statement.value)
+    assign(frame, statement.target, new, static, statement)
+
+
+def _as_load(target: ast.expr) -> ast.expr:
+    if isinstance(target, ast.Name):
+        return ast.Name(target.id, ast.Load())
+    if isinstance(target, ast.Attribute):
+        return ast.Attribute(target.value, target.attr, ast.Load())
+    assert isinstance(target, ast.Subscript)
+    return ast.Subscript(target.value, target.slice, ast.Load())
+
+
+def _name_variable(frame: Frame, statement: ast.Assign) -> None:
+    """`self.scale = self.param("scale", ...)`: the attribute is the name that the code gives."""
+    variable = frame.session.facts.variables.get((frame.context, statement.value))
+    target = statement.targets[0]
+    if variable is not None and isinstance(target, ast.Attribute) and variable.entry == "setup":
+        variable.attribute = target.attr
+
+
+def _static_statement(frame: Frame, statement: ast.stmt, value: ast.expr) -> bool:
+    """Whether the constructor can execute an assignment as it stands; remembered for the writer."""
+    static = is_static(frame, value)
+    if not frame.foreign:
+        statements = frame.session.facts.static_statements
+        (statements.add if static else statements.discard)((frame.context, statement))
+    return static
+
+
+def assign(frame: Frame, target: ast.expr, value: Any, static: bool, node: ast.AST) -> None:
+    """Bind a target (name, attribute, tuple, subscript) to a value."""
+    if isinstance(target, ast.Tuple | ast.List):
+        _unpack(frame, target, value, static, node)
+        return
+    if isinstance(target, ast.Starred):
+        target = target.value
+    if static and isinstance(target, ast.Name) and isinstance(value, Unknown) and not frame.foreign:
+        value = local(frame, target.id, (id(node), target.id))
+    if isinstance(target, ast.Name):
+        value = _renewed(frame, target.id, value, static, node)
+    store(frame, target, value, static)
+
+
+def bind_target(frame: Frame, target: ast.expr, iterable: Any, static: bool, node: ast.AST) -> None:
+    """Bind a loop's target to the element of one round."""
+    assign(frame, target, elements.element(frame, iterable, target, static, node), static, node)
+
+
+def _unpack(frame: Frame, target: ast.Tuple | ast.List, value: Any, static: bool, node: ast.AST) -> None:
+    count = len(target.elts)
+    starred = [i for i, element in enumerate(target.elts) if isinstance(element, ast.Starred)]
+    items = unpacked(frame, value, count, starred[0] if starred else None)
+    for element, item in zip(target.elts, items, strict=True):
+        assign(frame, element, item, static, node)
+
+
+def _renewed(frame: Frame, name: str, value: Any, static: bool, node: ast.AST) -> Any:
+    """The value of a variable that had one already, and was known by its name."""
+    old = frame.env.get(name)
+    token = token_of(name, old.value) if old is not None else None
+    if token is None or token_of(name, value) == token:
+        return value
+    forget(frame, name, token)
+    if not mentions(value, token):
+        return value
+    if static and not frame.foreign:  # f = 2 * f: known by its name again, from here on
+        return local(frame, name, (id(node), name, "again"), "int" if as_dim(value) is not None else "")
+    return Unknown(f"`{name}` is computed from its old value")

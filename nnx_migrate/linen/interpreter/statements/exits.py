@@ -1,0 +1,54 @@
+"""Where control leaves: `return`, `raise`, `break` and `continue`; and what a function returns."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.interpreter.control import join, remember_return
+from nnx_migrate.linen.interpreter.convert import input_array
+from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.values import Input
+
+
+@executes(ast.Return)
+def _return(frame: Frame, statement: ast.Return) -> None:
+    value = evaluate(frame, statement.value) if statement.value is not None else None
+    frame.returns.append((value, statement))
+    remember_return(frame, statement)
+    frame.ended = True
+
+
+def returned(frame: Frame) -> Any:
+    """The function's result over all its return statements."""
+    values = list(frame.returns)
+    if not frame.ended:
+        values.append((None, None))
+    if not values:
+        return None
+    result = values[-1][0]
+    for value, node in reversed(values[:-1]):
+        if value != result:
+            result = _join_returns(frame, value, result, node)
+    return result
+
+
+def _join_returns(frame: Frame, a: Any, b: Any, node: ast.AST) -> Any:
+    if isinstance(a, Input):
+        a = input_array(frame.session, a)
+    if isinstance(b, Input):
+        b = input_array(frame.session, b)
+    return join(frame, a, b, node, "result")
+
+
+@executes(ast.Raise)
+def _raise(frame: Frame, statement: ast.Raise) -> None:
+    frame.ended = True
+
+
+@executes(ast.Break, ast.Continue)
+def _jump(frame: Frame, statement: ast.stmt) -> None:
+    """`break` and `continue`: what follows in the branch isn't reached."""
+    frame.jumps.append((statement, dict(frame.env)))
+    frame.ended = True

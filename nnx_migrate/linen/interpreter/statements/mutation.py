@@ -1,0 +1,62 @@
+"""Lists and dicts changed in place by their methods."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.interpreter.control import is_alike
+from nnx_migrate.linen.interpreter.convert import as_dim
+from nnx_migrate.linen.interpreter.dispatch import evaluate
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.statements.stores import is_module, loop_depth_since, store
+from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.shapes import Shape, Unknown
+from nnx_migrate.linen.values import Expr, Instance, Maybe, ModuleList
+
+
+def mutate(frame: Frame, call: ast.Call) -> None:
+    """What a method call changes in the list or dict that it is called on."""
+    assert isinstance(call.func, ast.Attribute)
+    target, method = call.func.value, call.func.attr
+    old = (
+        frame.session.facts.values.get((frame.context, target))
+        if not frame.foreign
+        else evaluate(frame, target)
+    )
+    if isinstance(old, list) and method in ("append", "extend", "insert") and call.args:
+        item = evaluate(frame, call.args[-1])
+        if method == "append" and loop_depth_since(frame, target) and is_module(item):
+            new: Any = ModuleList(item, frame.controls)
+        elif method == "append":
+            new = [*old, item] if not loop_depth_since(frame, target) else Unknown("a list filled in a loop")
+        elif method == "extend" and isinstance(item, tuple | list) and not loop_depth_since(frame, target):
+            new = [*old, *item]
+        elif method == "extend" and isinstance(item, ModuleList) and not old:
+            new = item
+        else:
+            new = Unknown("a list changed in place")
+        store(frame, target, new, is_static(frame, call.args[-1]) and isinstance(new, Expr))
+    elif isinstance(old, Maybe) and isinstance(old.value, ModuleList) and method == "append" and call.args:
+        item = evaluate(frame, call.args[-1])
+        if not (isinstance(item, Instance) and is_alike(item, old.value.element)):
+            store(frame, target, Unknown("a list of different modules"), False)
+    elif isinstance(old, ModuleList) and method == "append" and call.args:
+        item = evaluate(frame, call.args[-1])
+        if item != old.element:
+            store(frame, target, Unknown("a list of different modules"), False)
+    elif isinstance(old, Shape) and method == "append" and call.args and not loop_depth_since(frame, target):
+        size = as_dim(evaluate(frame, call.args[0]))
+        store(frame, target, old.then(size) if size is not None else Unknown("a changed shape"), False)
+    elif isinstance(old, list | dict | Shape | Expr) and method in (
+        "append",
+        "extend",
+        "pop",
+        "clear",
+        "remove",
+        "reverse",
+        "sort",
+        "update",
+        "insert",
+    ):
+        store(frame, target, Unknown("a container changed in place"), False)

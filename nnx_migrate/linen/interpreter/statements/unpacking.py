@@ -1,0 +1,59 @@
+"""Unpacking: the values that the targets of `a, *b = value` get."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter import attributes
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.loops.elements import ManyOf
+from nnx_migrate.linen.interpreter.ranks import rank_needed
+from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.values import Expr, Input, ModuleList, VariableValue
+
+
+def unpacked(frame: Frame, value: Any, count: int, starred: int | None) -> list[Any]:
+    """The values that `count` targets get; `starred` is the index of a `*rest` among them."""
+    if isinstance(value, Shape):
+        if starred is None:
+            rank_needed(frame, value, count)
+            dims = value.with_last(count).dims if value.lead is not None else value.dims
+            if len(dims) == count:
+                return list(dims)
+        else:
+            return _items_of_shape(value, count, starred)
+    if isinstance(value, VariableValue):
+        value = value.value
+    if isinstance(value, Array) and value.shape.rank:
+        rest = value.with_shape(Shape(value.shape.dims[1:]))
+        return [rest] * count if starred is None else [Unknown("part of an array")] * count
+    if isinstance(value, tuple | list):
+        if starred is None and len(value) == count:
+            return list(value)
+        if starred is not None and len(value) >= count - 1:
+            behind = count - starred - 1
+            middle = list(value[starred : len(value) - behind])
+            return [*value[:starred], middle, *value[len(value) - behind :]]
+    if isinstance(value, Input) and starred is None:
+        frame.session.input_tuples.add(value.path)
+        return [attributes.seen(frame, Input((*value.path, i))) for i in range(count)]
+    if isinstance(value, Expr) and starred is None:
+        return [Expr(f"{value.text}[{i}]") for i in range(count)]
+    if isinstance(value, ManyOf) and starred is None:
+        return [value.element] * count
+    if isinstance(value, ModuleList):
+        return [value.element] * count if starred is None else [Unknown("modules")] * count
+    reason = value.reason if isinstance(value, Unknown) else "a value that can't be unpacked"
+    return [Unknown(reason)] * count
+
+
+def _items_of_shape(shape: Shape, count: int, starred: int) -> list[Any]:
+    behind = count - starred - 1
+    if shape.exact:
+        dims = list(shape.dims)
+        middle = Shape(tuple(dims[starred : len(dims) - behind]))
+        return [*dims[:starred], middle, *dims[len(dims) - behind :]]
+    unknown: list[Any] = [Dim.unknown("an axis of unknown position")] * starred
+    full = shape.with_last(behind)
+    return [*unknown, full.before(behind) if not starred else Shape((), ""), *full.last(behind)]
