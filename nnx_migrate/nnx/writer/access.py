@@ -26,7 +26,7 @@ class LoopAccess:
         self.editor = editor
         self.headers: dict[ast.AST, str] = {}
         self.elements: dict[tuple[ast.AST, str], str] = {}
-        self.reads = editor.remaining_reads(body)
+        self.reads = editor.unused.remaining_reads(body)
         self.used = {n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name)}
         sites = [s for s in editor.sites.values() if s.loops and not s.is_held]
         sites = [s for s in sites if s.method == editor.method.name]

@@ -1,195 +1,209 @@
-"""The constructor's signature and the assignments of the fields."""
+"""The constructor of a class: its parameters, the fields, the modules that setup and compact methods create."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.factories import Factory
-from nnx_migrate.linen.model import Field, LinenClass
+from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.nnx.layers import LAYERS
-from nnx_migrate.nnx.writer.inheritance import inherited_field
+from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.nnx.writer.allocation import NameAllocator, size_tokens
+from nnx_migrate.nnx.writer.construction import RNGS, ConstructionWriter
+from nnx_migrate.nnx.writer.emit import Emitter
+from nnx_migrate.nnx.writer.fields import field_assignments, field_parameters, signature
+from nnx_migrate.nnx.writer.inheritance import Inheritance
 from nnx_migrate.nnx.writer.names import FileNames
-from nnx_migrate.nnx.writer.text import one_line, rewritten
-
-_FREEZABLE = ("Sequence", "List", "list", "Iterable")
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One constructor parameter: its text, and the comments that stood beside and above the field."""
-
-    name: str
-    text: str
-    comment: str = ""
-    above: tuple[str, ...] = ()
+from nnx_migrate.nnx.writer.naming import rng_attribute
+from nnx_migrate.nnx.writer.nodes import Node
+from nnx_migrate.nnx.writer.placement import Placement
+from nnx_migrate.nnx.writer.setup import SetupWriter
+from nnx_migrate.nnx.writer.symbols import SizeNames, SizeParameter, input_paths
+from nnx_migrate.nnx.writer.text import indentation, line_limit
+from nnx_migrate.nnx.writer.written import WrittenClass
+from nnx_migrate.sources.text import Edit
 
 
-def field_parameters(cls: LinenClass, names: FileNames, factories: Mapping[str, Factory]) -> list[Parameter]:
-    """The class's fields as parameters, in the order of the dataclass, own ones with their comments."""
-    found: list[Parameter] = []
-    for item in cls.fields:
-        own = item.owner is cls
-        source = item.owner.module.source
-        annotated, defaulted = (True, True) if own else inherited_field(item, cls, names.project)
-        text = item.name
-        if annotated:
-            text += ": " + one_line(
-                rewritten(source, item.annotation, names.replacement_in(item.owner.module))
+class ConstructorWriter:
+    """Writes the constructor of one class. Raises Refuse."""
+
+    def __init__(
+        self,
+        analysis: ClassAnalysis,
+        names: FileNames,
+        constructions: ConstructionWriter,
+        inheritance: Inheritance | None,
+        factories: Mapping[str, Factory],
+    ) -> None:
+        self.analysis, self.names = analysis, names
+        self.cls, self.source = analysis.cls, names.module.source
+        self.renderer, self.constructions = constructions.renderer, constructions
+        self.inheritance, self.factories = inheritance, factories
+        self.limit = line_limit(self.source)
+        self.placement = Placement(self.cls, self.source)
+        self.carried: set[str] = set()
+
+    def edits(self, nodes: list[Node], written: WrittenClass) -> list[Edit]:
+        """The constructor for the nodes of the compact methods; says in `written` what it takes."""
+        indent = indentation(self.source, self.cls.node.body[0].lineno)
+        unit = self._unit(indent)
+        setup = self.cls.own_methods.get("setup")
+        setup_writer = None
+        setup_text = ""
+        if setup is not None:
+            setup_writer = SetupWriter(self.analysis, self.names, self.renderer, self.constructions, setup)
+            setup_text = setup_writer.text(self.limit)
+            self.carried = {p.token for sizes in setup_writer.loop_sizes.values() for p in sizes}
+            setup_text = self._without_phis(setup_text)
+        parameters = self._size_names(nodes, setup_text, written)
+        taken = self._taken_names()
+        allocator = NameAllocator(nodes, dict(parameters), taken)
+        lines = Emitter(allocator, unit, self.limit).lines(nodes, indent + unit)
+        setup_text = TOKEN.sub(lambda m: parameters.get(m.group()) or m["name"], setup_text)
+        streams = self._streams()
+        lines = [
+            f"{indent}{unit}self.{name} = {RNGS}.{stream}.fork()" for stream, name in streams.items()
+        ] + lines
+        uses_rngs = any(RNGS in line for line in lines) or RNGS in setup_text
+        uses_rngs = uses_rngs or (self._super is not None and self._super.base.needs_rngs)
+        written.needs_rngs = uses_rngs
+        keyword_only = [f"{name}: int" for name in dict.fromkeys(parameters.values())]
+        if uses_rngs:
+            keyword_only.append(f"{RNGS}: {self.names.nnx()}.Rngs")
+        fields = field_parameters(self.cls, self.names, self.factories)
+        base = self._super
+        nothing_own = not self.cls.own_fields and not lines and not setup_text.strip()
+        same_sizes = base is None or not any(
+            dim != Dim.symbol(size.token, 1)
+            for size in base.base.sizes
+            for dim in [base.given.get(size.name)]
+            if dim is not None
+        )
+        if nothing_own and same_sizes and (base is not None or not (fields or keyword_only)):
+            written.has_constructor = base is not None
+            return [self.placement.removed_method(setup)] if setup is not None else []
+        head = signature(fields, keyword_only, indent, unit, self.limit)
+        done = frozenset(f.name for f in base.base.cls.fields) if base is not None else frozenset()
+        done |= frozenset(self.factories)
+        body = [*field_assignments(self.cls, indent + unit, done), *lines]
+        if base is not None:
+            call_text = base.call_text(lambda dim: TOKEN.sub(lambda m: parameters[m.group()], dim.text()))
+            setup_text, placed = _place_super(setup_text, call_text)
+            if not placed:
+                body.insert(0, f"{indent}{unit}{call_text}")
+        text = "\n".join([*head, *body]) + ("\n" + setup_text.rstrip("\n") if setup_text.strip() else "")
+        if not body and not setup_text.strip():
+            text += f"\n{indent}{unit}pass"
+        return self.placement.place(text, setup)
+
+    @property
+    def _super(self) -> Inheritance | None:
+        """The base whose constructor is called, if any."""
+        found = self.inheritance
+        return found if found is not None and found.calls_super and found.base.has_constructor else None
+
+    def _without_phis(self, text: str) -> str:
+        """Sizes that conditions in a method decide, written as conditional expressions."""
+        for _ in range(20):
+            match = next(
+                (m for m in TOKEN.finditer(text) if m["kind"] in "pl" and m.group() not in self.carried), None
             )
-        if not defaulted:
-            raise Refuse(
-                "unknown-base", f"the default of the inherited field `{item.name}` isn't known here", cls.node
+            if match is None:
+                return text
+            phi = self.analysis.facts.phis.get(int(match["id"])) if match["kind"] == "p" else None
+            if phi is not None and phi.result is not None and phi.result.known:
+                text = text.replace(match.group(), f"({self.renderer.dim(phi.result, phi.node)})")
+                continue
+            if phi is None or not isinstance(phi.node, ast.If | ast.IfExp):
+                if match["kind"] == "l" and match["name"] in text.replace(match.group(), ""):
+                    text = text.replace(match.group(), match["name"])
+                    continue
+                raise Refuse("unknown-size", "a size that a loop changes is needed in setup", self.cls.node)
+            first, second = (self.renderer.dim(d, phi.node) for d in phi.sources)
+            choice = f"({first} if {self.renderer.text(phi.node.test)} else {second})"
+            text = text.replace(match.group(), choice)
+        raise Refuse("unknown-size", "a size that many conditions decide", self.cls.node)
+
+    def _streams(self) -> dict[str, str]:
+        """The random streams that the class's own methods draw from, with the attributes that hold them."""
+        calls = self.analysis.facts.rng_calls
+        own = {node for method in own_methods(self.cls) for node in ast.walk(method.node)}
+        return {
+            stream: rng_attribute(stream)
+            for (_, node), stream in sorted(calls.items(), key=lambda c: c[1])
+            if node in own
+        }
+
+    def _size_names(self, nodes: list[Node], setup_text: str, written: WrittenClass) -> dict[str, str]:
+        session = self.analysis.session
+        found = SizeNames(
+            frozenset(f.name for f in self.cls.fields),
+            session.input_ranks,
+            unbatched=frozenset(session.unbatched),
+            paths=input_paths(list(session.inputs_seen)),
+        )
+        for token in size_tokens(nodes):
+            found.use(token)
+        found.use(setup_text)
+        if self._super is not None:
+            for size in self._super.base.sizes:
+                if size.name not in self._super.given:
+                    found.require(size)
+                elif self._super.given[size.name] == Dim.symbol(size.token, 1):
+                    found.require(size)  # the same input
+                else:
+                    found.use(self.renderer.dim(self._super.given[size.name], self.cls.node))
+                    self._check_input_sizes(self._super.given[size.name])
+        names = found.names()
+        for token, (path, axis) in found.used.items():
+            written.sizes.append(
+                SizeParameter(names[token], self._method_of(path), path, axis, token in found.flat)
             )
-        default = default_text(item, names)
-        if default is not None and item.name in factories:
-            default = factory_default(item, names, factories[item.name])
-        if default is not None:
-            text += f" = {default}" if annotated else f"={default}"
-        if own:
-            found.append(
-                Parameter(item.name, text, _trailing_comment(item, names), _comments_above(item, cls))
+        written.sizes.sort(key=lambda s: list(names.values()).index(s.name))
+        return names
+
+    def _check_input_sizes(self, size: Dim) -> None:
+        """What the base's constructor gets has to be an expression over the inputs alone."""
+        if any(m["kind"] not in "af" for m in TOKEN.finditer(size.text())):
+            raise Refuse("unknown-size", "a size that the base class gets", self.cls.node)
+
+    def _method_of(self, path: tuple[str | int, ...]) -> str:
+        """The method whose argument an input is."""
+        for method in self.analysis.methods:
+            if path[0] in method.parameters:
+                return method.name
+        return "__call__"
+
+    def _taken_names(self) -> set[str]:
+        names = {f.name for f in self.cls.own_fields} | {RNGS, "self"} | set(self.renderer.needed)
+        for method in own_methods(self.cls):
+            names.update(
+                n.id
+                for n in ast.walk(method.node)
+                if isinstance(n, ast.Name) and n.id in self.renderer.needed
             )
-        else:
-            found.append(Parameter(item.name, text))
-    return _in_valid_order(found, cls)
+        names.update(self.names.module.scopes.module.bindings)
+        return names
+
+    def _unit(self, indent: str) -> str:
+        for method in self.cls.own_methods.values():
+            inner = indentation(self.source, method.node.body[0].lineno)
+            if len(inner) > len(indent):
+                return inner[len(indent) :]
+        return "    "
 
 
-def _in_valid_order(parameters: list[Parameter], cls: LinenClass) -> list[Parameter]:
-    """Refuse orders that Linen only accepts because of keyword-only fields."""
-    seen_default = False
-    for parameter in parameters:
-        has_default = "=" in parameter.text.replace("==", "")
-        if seen_default and not has_default:
-            raise Refuse(
-                "unsupported-syntax",
-                f"field `{parameter.name}` has no default but follows one that has",
-                cls.node,
-            )
-        seen_default = seen_default or has_default
-    return parameters
+def _place_super(setup_text: str, call: str) -> tuple[str, bool]:
+    """Put the constructor call where setup calls the base's setup; False where it doesn't."""
+    for old in ("super().setup()",):
+        if old in setup_text:
+            return setup_text.replace(old, call, 1), True
+    return setup_text, False
 
 
-def default_text(item: Field, names: FileNames) -> str | None:
-    """The default of a field as a parameter default, None where the field is required."""
-    node = item.default
-    if node is None:
-        return None
-    if isinstance(node, ast.Call) and names.qualified(node.func) == "dataclasses.field":
-        keywords = {k.arg: k.value for k in node.keywords}
-        if "default" in keywords:
-            node = keywords["default"]
-        elif "default_factory" in keywords:
-            raise Refuse("unsupported-syntax", f"field `{item.name}` has a default factory", item.node)
-        else:
-            return None
-    if isinstance(node, ast.List | ast.Dict | ast.Set):
-        raise Refuse("unsupported-syntax", f"field `{item.name}` has a mutable default", item.node)
-    return one_line(rewritten(item.owner.module.source, node, names.replacement_in(item.owner.module)))
-
-
-def factory_default(item: Field, names: FileNames, factory: Factory) -> str:
-    """The default of a factory field: the NNX layer for the Linen one. Raises Refuse."""
-    assert item.default is not None
-    if factory.classes:
-        return names.module.source.segment(item.default)
-    if isinstance(item.default, ast.Call):
-        raise Refuse("unknown-module", f"field `{item.name}` has a partial as its default", item.node)
-    spec = LAYERS[f"flax.linen.{factory.layer}"]
-    return f"{names.nnx()}.{(spec.nnx or '').rpartition('.')[2]}"
-
-
-def _trailing_comment(item: Field, names: FileNames) -> str:
-    line = names.module.source.line_text(item.node.end_lineno or 0)
-    rest = line.encode()[item.node.end_col_offset or 0 :].decode().strip()
-    return rest if rest.startswith("#") else ""
-
-
-def _comments_above(item: Field, cls: LinenClass) -> tuple[str, ...]:
-    """The comments between a field and the one before it (those above the first one stay where they are)."""
-    before = [f.node.end_lineno or 0 for f in cls.own_fields if f.node.lineno < item.node.lineno]
-    first = max(before) + 1 if before else item.node.lineno
-    lines = (cls.module.source.line_text(n).strip() for n in range(first, item.node.lineno))
-    return tuple(line for line in lines if line.startswith("#"))
-
-
-def signature(
-    parameters: Sequence[Parameter], keyword_only: Sequence[str], indent: str, unit: str, limit: int
-) -> list[str]:
-    """The `def __init__` lines."""
-    texts = ["self", *(p.text for p in parameters), *(["*", *keyword_only] if keyword_only else [])]
-    single = f"{indent}def __init__({', '.join(texts)}):"
-    commented = any(p.comment or p.above for p in parameters)
-    if len(single) <= limit and not commented:
-        return [single]
-    inner = indent + unit + (unit if len(unit) < 4 else "")
-    middle = f"{inner}{', '.join(texts)}"
-    if len(middle) <= limit and not commented:
-        return [f"{indent}def __init__(", middle, f"{indent}):"]
-    lines = [f"{indent}def __init__(", f"{inner}self,"]
-    for parameter in parameters:
-        lines += [f"{inner}{comment}" for comment in parameter.above]
-        lines.append(f"{inner}{parameter.text}," + (f"  {parameter.comment}" if parameter.comment else ""))
-    if keyword_only:
-        lines += [f"{inner}*,", *(f"{inner}{text}," for text in keyword_only)]
-    return [*lines, f"{indent}):"]
-
-
-def field_assignments(cls: LinenClass, indent: str, done: frozenset[str] = frozenset()) -> list[str]:
-    """`self.field = field` for the fields that the base class hasn't `done`.
-
-    Lists become tuples, as Linen's dataclass freezes them.
-    """
-    lines: list[str] = []
-    for item in cls.fields:
-        if item.name in done:
-            continue
-        annotation = ast.unparse(item.annotation).removeprefix("typing.")
-        is_list = annotation.startswith(_FREEZABLE) and not _may_be_none(item)
-        value = item.name
-        if is_list and _is_sequence(cls, item):
-            value = f"tuple({value})"
-        elif is_list:  # annotated as one, but nothing shows that no number is given
-            value = f"tuple({value}) if isinstance({value}, list) else {value}"
-        lines.append(f"{indent}self.{item.name} = {value}")
-    return lines
-
-
-_SEQUENCE_FUNCTIONS = frozenset({"len", "enumerate", "zip", "reversed", "list", "tuple", "sum", "sorted"})
-
-
-def _is_sequence(cls: LinenClass, item: Field) -> bool:
-    """Whether the default or a use in the class shows that a field can only be a sequence."""
-    if isinstance(item.default, ast.Tuple | ast.List):
-        return True
-    name = item.name
-    for owner in cls.mro:
-        for node in ast.walk(owner.node):
-            if isinstance(node, ast.For | ast.comprehension) and _reads(node.iter, name):
-                return True
-            if isinstance(node, ast.Subscript | ast.Starred) and _reads(node.value, name):
-                return True
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Name)
-                and node.func.id in _SEQUENCE_FUNCTIONS
-            ):
-                if any(_reads(argument, name) for argument in node.args):
-                    return True
-    return False
-
-
-def _reads(node: ast.expr, name: str) -> bool:
-    return (
-        isinstance(node, ast.Attribute)
-        and node.attr == name
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "self"
-    )
-
-
-def _may_be_none(item: Field) -> bool:
-    default = item.default
-    return isinstance(default, ast.Constant) and default.value is None
+def own_methods(cls: LinenClass) -> list[Method]:
+    """The methods of the class that stay methods."""
+    return [m for m in cls.own_methods.values() if m.name != "setup"]

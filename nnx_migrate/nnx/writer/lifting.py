@@ -76,7 +76,7 @@ def lifted_call(editor: BodyEditor, call: ast.Call, site: Site) -> str:
         elif one.name == "scan":
             check_members(editor.writer.converted, site, one, call)
             function, arguments = _scanned(function, arguments, one, nnx, text)
-    return editor.call_text(call, [one_line(text(call.func)), *arguments, *keywords], function)
+    return editor.calls.call_text(call, [one_line(text(call.func)), *arguments, *keywords], function)
 
 
 def _scanned(function: str, arguments: list[str], one: Lift, nnx: str, text: Text) -> tuple[str, list[str]]:

@@ -34,6 +34,11 @@ RESERVED = frozenset(
 )
 
 
+def rng_attribute(stream: str) -> str:
+    """The attribute that holds a random stream."""
+    return f"{stream}_rng"
+
+
 def snake_case(name: str) -> str:
     """`BatchNorm` -> `batch_norm`, `MLPBlock` -> `mlp_block`."""
     if name in _SHORT:

@@ -16,13 +16,16 @@ from collections.abc import Sequence
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Context, Control, Phi, Site, VariableSite
+from nnx_migrate.linen.sites import Context, Control, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.layers import LAYERS
+from nnx_migrate.nnx.writer.assigned import assigned_names
+from nnx_migrate.nnx.writer.carried_sizes import CarriedSizes
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
+from nnx_migrate.nnx.writer.exits import needs_exit
 from nnx_migrate.nnx.writer.local_lists import LocalList
-from nnx_migrate.nnx.writer.nodes import Assign, Block, Line, Node, align, assigned_phis, in_order
+from nnx_migrate.nnx.writer.nodes import Block, Line, Node, align
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.text import unwrapped
 from nnx_migrate.nnx.writer.variables import variable_parts
@@ -40,7 +43,7 @@ class Residual:
         lists: Sequence[LocalList] = (),
     ) -> None:
         self.analysis, self.renderer, self.writer, self.context = analysis, renderer, writer, context
-        self.phis: set[int] = set()
+        self.sizes = CarriedSizes(analysis, renderer, lists)
         self.sites: dict[int, list[Site | VariableSite]] = {}
         self.emitted_loops: set[int] = set()
         self.lists = lists
@@ -52,23 +55,12 @@ class Residual:
             statement = self._statement(site)
             self.sites.setdefault(id(statement), []).append(site)
         while True:
-            before = (len(self.renderer.needed), len(self.phis), len(self.writer.partials))
+            before = (len(self.renderer.needed), len(self.sizes.phis), len(self.writer.partials))
             nodes = self._block(body)
             self._collect(nodes)
-            if (len(self.renderer.needed), len(self.phis), len(self.writer.partials)) == before:
-                self._resolve_phis(nodes)
+            if (len(self.renderer.needed), len(self.sizes.phis), len(self.writer.partials)) == before:
+                self.sizes.resolve(nodes)
                 return nodes
-
-    def _resolve_phis(self, nodes: Sequence[Node]) -> None:
-        """Sizes that no statement of the constructor assigns are written out, where an expression says them."""
-        for number in sorted(self.phis - assigned_phis(nodes)):
-            phi = self.analysis.facts.phis.get(number)
-            if phi is not None and phi.result is not None and phi.result.known:
-                text = self.renderer.dim(phi.result, phi.node)
-                replace_text(nodes, phi.token, text if text.isidentifier() else f"({text})")
-                continue
-            detail = "a size that a condition within an expression decides"
-            raise Refuse("unknown-size", detail, phi.node if phi is not None else None)
 
     def _statement(self, site: Site | VariableSite) -> ast.stmt:
         module = self.writer.names.module
@@ -84,7 +76,7 @@ class Residual:
             )
             for match in TOKEN.finditer(text):
                 if match["kind"] == "p":
-                    self.phis.add(int(match["id"]))
+                    self.sizes.phis.add(int(match["id"]))
             self.renderer.see(text)
             if isinstance(node, Block):
                 self._collect(node.body)
@@ -144,7 +136,7 @@ class Residual:
             line.callee, line.arguments = self.writer.parts(made.sites[0])
         if not isinstance(made.creating, ast.ListComp):
             return [line]
-        before, after = self._loop_sizes(made.creating)
+        before, after = self.sizes.of_loop(made.creating)
         (generator,) = made.creating.generators
         header = self._loop_header(generator.target, generator.iter)
         return [*before, empty, Block(header, [line, *after], is_loop=True)]
@@ -194,7 +186,7 @@ class Residual:
         generator = node.generators[0]
         if generator.ifs:
             raise Refuse("unsupported-syntax", "modules created in a comprehension with a condition", node)
-        before, after = self._loop_sizes(node)
+        before, after = self.sizes.of_loop(node)
         lists = [Line(f"self.{site.attribute} = ", f"{self.renderer.names.nnx()}.List", [])]
         header = self._loop_header(generator.target, generator.iter)
         return [*before, *lists, Block(header, [*body, *after], is_loop=True)]
@@ -220,11 +212,11 @@ class Residual:
                 *self._block(statement.body if decided else statement.orelse),
             ]
         body, orelse = self._block(statement.body), self._block(statement.orelse)
-        phis = self._phis_at(statement)
-        body += self._at_once(phis, 0, statement)
-        orelse += self._at_once(phis, 1, statement)
+        phis = self.sizes.decided_at(statement)
+        body += self.sizes.at_once(phis, 0, statement)
+        orelse += self.sizes.at_once(phis, 1, statement)
         exits = self.analysis.facts.exits.get((self.context, statement))
-        if exits and self._needs_exit(statement):
+        if exits and needs_exit(self.analysis, self.context, statement):
             (body if exits == "body" else orelse).append(Line("return"))
         if not body and not orelse:
             return []
@@ -238,38 +230,6 @@ class Residual:
 
     def _in_loop(self, statement: ast.stmt) -> bool:
         return self.writer.names.module.enclosing(statement, ast.For, ast.While) is not None
-
-    def _needs_exit(self, statement: ast.If) -> bool:
-        """Whether modules are created behind an `if` that may leave the method."""
-        facts = self.analysis.facts
-        later: list[Site | VariableSite] = [*facts.sites.values(), *facts.variables.values()]
-        below = [s for s in later if any(c.node is statement and c.branch == "after" for c in s.controls)]
-        if not below:
-            return False
-        if self._is_static_test(statement.test):
-            return True
-        if not self._default_skips(statement):
-            raise Refuse(
-                "dynamic-construction", "modules are created behind a `return` that a call decides", statement
-            )
-        return False
-
-    def _is_static_test(self, test: ast.expr) -> bool:
-        static = self.analysis.facts.static_names
-        return not any(
-            isinstance(n, ast.Name) and static.get((self.context, n)) is False for n in ast.walk(test)
-        )
-
-    def _default_skips(self, statement: ast.If) -> bool:
-        """Whether the method doesn't leave here with the defaults of its arguments."""
-        from nnx_migrate.linen.values import Input
-
-        exits = self.analysis.facts.exits.get((self.context, statement))
-        test, wanted = statement.test, exits != "body"
-        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-            test, wanted = test.operand, not wanted
-        value = self.analysis.facts.values.get((self.context, test))
-        return isinstance(value, Input) and value.has_default and bool(value.default) is wanted
 
     def _own_of(self, node: ast.expr, statement: ast.stmt) -> list[Node]:
         return self._created(statement)
@@ -297,7 +257,7 @@ class Residual:
                 "unsupported-syntax", "a module is created in a function that can't be followed", call
             )
         inner = Residual(self.analysis, self.renderer, self.writer, (*self.context, call))
-        inner.phis = self.phis
+        inner.sizes.phis = self.sizes.phis
         inner.sites = {}
         for site in sites:
             inner.sites.setdefault(id(inner._statement(site)), []).append(site)
@@ -331,7 +291,7 @@ class Residual:
 
     def _for(self, statement: ast.For) -> list[Node]:
         body = self._block(statement.body)
-        before, after = self._loop_sizes(statement)
+        before, after = self.sizes.of_loop(statement)
         own = self._own_of(statement.iter, statement)
         if not body and not after and not (assigned_names(statement) & self._needed_after(statement)):
             return own
@@ -380,64 +340,6 @@ class Residual:
                 statement,
             )
         return []
-
-    # ---- sizes ------------------------------------------------------------------------------------------
-
-    def _phis_at(self, node: ast.AST) -> list[Phi]:
-        phis = self.analysis.facts.phis
-        moved = {loop: made.creating for made in self.lists for loop in made.running}
-        found = [phis[n] for n in sorted(self.phis) if n in phis]
-        return [phi for phi in found if moved.get(phi.node, phi.node) is node]  # type: ignore[call-overload]
-
-    def _assign(self, phi: Phi, which: int) -> Assign:
-        return Assign(phi.token, self.renderer.dim(phi.sources[which], phi.node))
-
-    def _loop_sizes(self, node: ast.AST) -> tuple[list[Node], list[Node]]:
-        phis = self._phis_at(node)
-        for phi in phis:
-            if phi.node is not node:
-                self._check_moved(phi, phis)
-        return self._at_once(phis, 0, node), self._at_once(phis, 1, node)
-
-    def _at_once(self, phis: Sequence[Phi], which: int, node: ast.AST) -> list[Node]:
-        """Several sizes get their values at the same place; none is to read another's new one."""
-        found = in_order([self._assign(phi, which) for phi in phis])
-        if found is None:
-            raise Refuse("unknown-size", "a loop exchanges sizes", node)
-        return list(found)
-
-    def _check_moved(self, phi: Phi, others: Sequence[Phi]) -> None:
-        """Refuse sizes of a loop over modules that the loop which creates them can't know."""
-        first, last = (set(TOKEN.finditer(self.renderer.dim(d, phi.node))) for d in phi.sources)
-        known = {other.token for other in others}
-        early = all(m["kind"] == "a" for m in first)
-        if not early or not all(m["kind"] == "a" or m.group() in known for m in last):
-            raise Refuse("unknown-size", f"a loop changes the size `{phi.name}`", phi.node)
-
-
-def replace_text(nodes: Sequence[Node], old: str, new: str) -> None:
-    """Put another text in the place of a token."""
-    for node in nodes:
-        if isinstance(node, Line):
-            node.text = node.text.replace(old, new)
-            node.arguments = [unwrapped(a.replace(old, new)) for a in node.arguments]
-        elif isinstance(node, Assign):
-            node.text = node.text.replace(old, new)
-        else:
-            node.header = node.header.replace(old, new)
-            replace_text([*node.body, *node.orelse], old, new)
-
-
-def assigned_names(statement: ast.stmt) -> set[str]:
-    """Names that a simple statement binds."""
-    targets: list[ast.expr] = []
-    if isinstance(statement, ast.Assign):
-        targets = statement.targets
-    elif isinstance(statement, ast.AnnAssign | ast.AugAssign | ast.For):
-        targets = [statement.target]
-    elif isinstance(statement, ast.FunctionDef):
-        return {statement.name}
-    return {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
 
 
 def _is_param_free(site: Site | VariableSite) -> bool:

@@ -111,7 +111,7 @@ class StateEditor:
         rest = [text(argument) for argument in call.args[1:]]
         rest += [f"{k.arg}={text(k.value)}" for k in call.keywords if k.arg != "col"]
         nnx = self.editor.names.nnx()
-        return self.editor.call_text(call, [f"{nnx}.Intermediate", *map(one_line, rest)])
+        return self.editor.calls.call_text(call, [f"{nnx}.Intermediate", *map(one_line, rest)])
 
 
 def references(analysis: ClassAnalysis) -> dict[ast.AST, VariableSite]:

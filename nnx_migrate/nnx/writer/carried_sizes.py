@@ -1,0 +1,82 @@
+"""Sizes that control flow changes, in the residual constructor: what assigns them, and where."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Phi
+from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.nnx.writer.local_lists import LocalList
+from nnx_migrate.nnx.writer.nodes import Assign, Line, Node, assigned_phis, in_order
+from nnx_migrate.nnx.writer.render import InitRenderer
+from nnx_migrate.nnx.writer.text import unwrapped
+
+
+class CarriedSizes:
+    """The sizes (`Phi`) that the constructor of one compact method carries."""
+
+    def __init__(
+        self, analysis: ClassAnalysis, renderer: InitRenderer, lists: Sequence[LocalList] = ()
+    ) -> None:
+        self.analysis, self.renderer, self.lists = analysis, renderer, lists
+        self.phis: set[int] = set()
+
+    def decided_at(self, node: ast.AST) -> list[Phi]:
+        """The needed sizes that a loop or condition decides."""
+        phis = self.analysis.facts.phis
+        moved = {loop: made.creating for made in self.lists for loop in made.running}
+        found = [phis[n] for n in sorted(self.phis) if n in phis]
+        return [phi for phi in found if moved.get(phi.node, phi.node) is node]  # type: ignore[call-overload]
+
+    def _assign(self, phi: Phi, which: int) -> Assign:
+        return Assign(phi.token, self.renderer.dim(phi.sources[which], phi.node))
+
+    def of_loop(self, node: ast.AST) -> tuple[list[Node], list[Node]]:
+        """What gives the sizes of a loop their values: before it, and at the end of each round."""
+        phis = self.decided_at(node)
+        for phi in phis:
+            if phi.node is not node:
+                self._check_moved(phi, phis)
+        return self.at_once(phis, 0, node), self.at_once(phis, 1, node)
+
+    def at_once(self, phis: Sequence[Phi], which: int, node: ast.AST) -> list[Node]:
+        """Several sizes get their values at the same place; none is to read another's new one."""
+        found = in_order([self._assign(phi, which) for phi in phis])
+        if found is None:
+            raise Refuse("unknown-size", "a loop exchanges sizes", node)
+        return list(found)
+
+    def _check_moved(self, phi: Phi, others: Sequence[Phi]) -> None:
+        """Refuse sizes of a loop over modules that the loop which creates them can't know."""
+        first, last = (set(TOKEN.finditer(self.renderer.dim(d, phi.node))) for d in phi.sources)
+        known = {other.token for other in others}
+        early = all(m["kind"] == "a" for m in first)
+        if not early or not all(m["kind"] == "a" or m.group() in known for m in last):
+            raise Refuse("unknown-size", f"a loop changes the size `{phi.name}`", phi.node)
+
+    def resolve(self, nodes: Sequence[Node]) -> None:
+        """Sizes that no statement of the constructor assigns are written out, where an expression says them."""
+        for number in sorted(self.phis - assigned_phis(nodes)):
+            phi = self.analysis.facts.phis.get(number)
+            if phi is not None and phi.result is not None and phi.result.known:
+                text = self.renderer.dim(phi.result, phi.node)
+                replace_text(nodes, phi.token, text if text.isidentifier() else f"({text})")
+                continue
+            detail = "a size that a condition within an expression decides"
+            raise Refuse("unknown-size", detail, phi.node if phi is not None else None)
+
+
+def replace_text(nodes: Sequence[Node], old: str, new: str) -> None:
+    """Put another text in the place of a token."""
+    for node in nodes:
+        if isinstance(node, Line):
+            node.text = node.text.replace(old, new)
+            node.arguments = [unwrapped(a.replace(old, new)) for a in node.arguments]
+        elif isinstance(node, Assign):
+            node.text = node.text.replace(old, new)
+        else:
+            node.header = node.header.replace(old, new)
+            replace_text([*node.body, *node.orelse], old, new)

@@ -1,0 +1,41 @@
+"""`if` statements that may leave a compact method in front of what creates modules."""
+
+from __future__ import annotations
+
+import ast
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Context, Site, VariableSite
+from nnx_migrate.linen.values import Input
+
+
+def needs_exit(analysis: ClassAnalysis, context: Context, statement: ast.If) -> bool:
+    """Whether modules are created behind an `if` that may leave the method."""
+    facts = analysis.facts
+    later: list[Site | VariableSite] = [*facts.sites.values(), *facts.variables.values()]
+    below = [s for s in later if any(c.node is statement and c.branch == "after" for c in s.controls)]
+    if not below:
+        return False
+    if _is_static_test(analysis, context, statement.test):
+        return True
+    if not _default_skips(analysis, context, statement):
+        raise Refuse(
+            "dynamic-construction", "modules are created behind a `return` that a call decides", statement
+        )
+    return False
+
+
+def _is_static_test(analysis: ClassAnalysis, context: Context, test: ast.expr) -> bool:
+    static = analysis.facts.static_names
+    return not any(isinstance(n, ast.Name) and static.get((context, n)) is False for n in ast.walk(test))
+
+
+def _default_skips(analysis: ClassAnalysis, context: Context, statement: ast.If) -> bool:
+    """Whether the method doesn't leave here with the defaults of its arguments."""
+    exits = analysis.facts.exits.get((context, statement))
+    test, wanted = statement.test, exits != "body"
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        test, wanted = test.operand, not wanted
+    value = analysis.facts.values.get((context, test))
+    return isinstance(value, Input) and value.has_default and bool(value.default) is wanted

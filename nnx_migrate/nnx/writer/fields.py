@@ -1,0 +1,195 @@
+"""The constructor's signature and the assignments of the fields."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nnx_migrate.linen.factories import Factory
+from nnx_migrate.linen.model import Field, LinenClass
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.nnx.layers import LAYERS
+from nnx_migrate.nnx.writer.inheritance import inherited_field
+from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.text import one_line, rewritten
+
+_FREEZABLE = ("Sequence", "List", "list", "Iterable")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One constructor parameter: its text, and the comments that stood beside and above the field."""
+
+    name: str
+    text: str
+    comment: str = ""
+    above: tuple[str, ...] = ()
+
+
+def field_parameters(cls: LinenClass, names: FileNames, factories: Mapping[str, Factory]) -> list[Parameter]:
+    """The class's fields as parameters, in the order of the dataclass, own ones with their comments."""
+    found: list[Parameter] = []
+    for item in cls.fields:
+        own = item.owner is cls
+        source = item.owner.module.source
+        annotated, defaulted = (True, True) if own else inherited_field(item, cls, names.project)
+        text = item.name
+        if annotated:
+            text += ": " + one_line(
+                rewritten(source, item.annotation, names.replacement_in(item.owner.module))
+            )
+        if not defaulted:
+            raise Refuse(
+                "unknown-base", f"the default of the inherited field `{item.name}` isn't known here", cls.node
+            )
+        default = default_text(item, names)
+        if default is not None and item.name in factories:
+            default = factory_default(item, names, factories[item.name])
+        if default is not None:
+            text += f" = {default}" if annotated else f"={default}"
+        if own:
+            found.append(
+                Parameter(item.name, text, _trailing_comment(item, names), _comments_above(item, cls))
+            )
+        else:
+            found.append(Parameter(item.name, text))
+    return _in_valid_order(found, cls)
+
+
+def _in_valid_order(parameters: list[Parameter], cls: LinenClass) -> list[Parameter]:
+    """Refuse orders that Linen only accepts because of keyword-only fields."""
+    seen_default = False
+    for parameter in parameters:
+        has_default = "=" in parameter.text.replace("==", "")
+        if seen_default and not has_default:
+            raise Refuse(
+                "unsupported-syntax",
+                f"field `{parameter.name}` has no default but follows one that has",
+                cls.node,
+            )
+        seen_default = seen_default or has_default
+    return parameters
+
+
+def default_text(item: Field, names: FileNames) -> str | None:
+    """The default of a field as a parameter default, None where the field is required."""
+    node = item.default
+    if node is None:
+        return None
+    if isinstance(node, ast.Call) and names.qualified(node.func) == "dataclasses.field":
+        keywords = {k.arg: k.value for k in node.keywords}
+        if "default" in keywords:
+            node = keywords["default"]
+        elif "default_factory" in keywords:
+            raise Refuse("unsupported-syntax", f"field `{item.name}` has a default factory", item.node)
+        else:
+            return None
+    if isinstance(node, ast.List | ast.Dict | ast.Set):
+        raise Refuse("unsupported-syntax", f"field `{item.name}` has a mutable default", item.node)
+    return one_line(rewritten(item.owner.module.source, node, names.replacement_in(item.owner.module)))
+
+
+def factory_default(item: Field, names: FileNames, factory: Factory) -> str:
+    """The default of a factory field: the NNX layer for the Linen one. Raises Refuse."""
+    assert item.default is not None
+    if factory.classes:
+        return names.module.source.segment(item.default)
+    if isinstance(item.default, ast.Call):
+        raise Refuse("unknown-module", f"field `{item.name}` has a partial as its default", item.node)
+    spec = LAYERS[f"flax.linen.{factory.layer}"]
+    return f"{names.nnx()}.{(spec.nnx or '').rpartition('.')[2]}"
+
+
+def _trailing_comment(item: Field, names: FileNames) -> str:
+    line = names.module.source.line_text(item.node.end_lineno or 0)
+    rest = line.encode()[item.node.end_col_offset or 0 :].decode().strip()
+    return rest if rest.startswith("#") else ""
+
+
+def _comments_above(item: Field, cls: LinenClass) -> tuple[str, ...]:
+    """The comments between a field and the one before it (those above the first one stay where they are)."""
+    before = [f.node.end_lineno or 0 for f in cls.own_fields if f.node.lineno < item.node.lineno]
+    first = max(before) + 1 if before else item.node.lineno
+    lines = (cls.module.source.line_text(n).strip() for n in range(first, item.node.lineno))
+    return tuple(line for line in lines if line.startswith("#"))
+
+
+def signature(
+    parameters: Sequence[Parameter], keyword_only: Sequence[str], indent: str, unit: str, limit: int
+) -> list[str]:
+    """The `def __init__` lines."""
+    texts = ["self", *(p.text for p in parameters), *(["*", *keyword_only] if keyword_only else [])]
+    single = f"{indent}def __init__({', '.join(texts)}):"
+    commented = any(p.comment or p.above for p in parameters)
+    if len(single) <= limit and not commented:
+        return [single]
+    inner = indent + unit + (unit if len(unit) < 4 else "")
+    middle = f"{inner}{', '.join(texts)}"
+    if len(middle) <= limit and not commented:
+        return [f"{indent}def __init__(", middle, f"{indent}):"]
+    lines = [f"{indent}def __init__(", f"{inner}self,"]
+    for parameter in parameters:
+        lines += [f"{inner}{comment}" for comment in parameter.above]
+        lines.append(f"{inner}{parameter.text}," + (f"  {parameter.comment}" if parameter.comment else ""))
+    if keyword_only:
+        lines += [f"{inner}*,", *(f"{inner}{text}," for text in keyword_only)]
+    return [*lines, f"{indent}):"]
+
+
+def field_assignments(cls: LinenClass, indent: str, done: frozenset[str] = frozenset()) -> list[str]:
+    """`self.field = field` for the fields that the base class hasn't `done`.
+
+    Lists become tuples, as Linen's dataclass freezes them.
+    """
+    lines: list[str] = []
+    for item in cls.fields:
+        if item.name in done:
+            continue
+        annotation = ast.unparse(item.annotation).removeprefix("typing.")
+        is_list = annotation.startswith(_FREEZABLE) and not _may_be_none(item)
+        value = item.name
+        if is_list and _is_sequence(cls, item):
+            value = f"tuple({value})"
+        elif is_list:  # annotated as one, but nothing shows that no number is given
+            value = f"tuple({value}) if isinstance({value}, list) else {value}"
+        lines.append(f"{indent}self.{item.name} = {value}")
+    return lines
+
+
+_SEQUENCE_FUNCTIONS = frozenset({"len", "enumerate", "zip", "reversed", "list", "tuple", "sum", "sorted"})
+
+
+def _is_sequence(cls: LinenClass, item: Field) -> bool:
+    """Whether the default or a use in the class shows that a field can only be a sequence."""
+    if isinstance(item.default, ast.Tuple | ast.List):
+        return True
+    name = item.name
+    for owner in cls.mro:
+        for node in ast.walk(owner.node):
+            if isinstance(node, ast.For | ast.comprehension) and _reads(node.iter, name):
+                return True
+            if isinstance(node, ast.Subscript | ast.Starred) and _reads(node.value, name):
+                return True
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in _SEQUENCE_FUNCTIONS
+            ):
+                if any(_reads(argument, name) for argument in node.args):
+                    return True
+    return False
+
+
+def _reads(node: ast.expr, name: str) -> bool:
+    return (
+        isinstance(node, ast.Attribute)
+        and node.attr == name
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    )
+
+
+def _may_be_none(item: Field) -> bool:
+    default = item.default
+    return isinstance(default, ast.Constant) and default.value is None

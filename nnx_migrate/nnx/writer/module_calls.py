@@ -1,0 +1,131 @@
+"""Calls of submodules in a method: in NNX's form, with the mode flags that Linen bound before."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.factories import placeholder
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Site
+from nnx_migrate.linen.values import Layer
+from nnx_migrate.nnx.layers import LAYERS, Refusal, rewritten_arguments, write_call
+from nnx_migrate.nnx.writer.carries import detached_carry
+from nnx_migrate.nnx.writer.factories import given_flags
+from nnx_migrate.nnx.writer.lifting import lifted_call
+from nnx_migrate.nnx.writer.reached import reached_sites
+from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line
+
+if TYPE_CHECKING:
+    from nnx_migrate.nnx.writer.body import BodyEditor
+
+_LAYER_METHODS = frozenset({"attend", "initialize_carry"})
+
+
+class ModuleCalls:
+    """The calls of submodules in one method."""
+
+    def __init__(self, analysis: ClassAnalysis, editor: BodyEditor) -> None:
+        self.editor, self.writer, self.names = editor, editor.writer, editor.names
+        self.source, self.method = editor.source, editor.method
+        self.sites, self.calls, self.text = editor.sites, reached_sites(analysis), editor.text
+
+    def replacement(self, call: ast.Call) -> str | None:
+        """The call of a submodule, or of one of several that a loop takes in turn."""
+        texts = {self._special_call(call, site) for site in self.calls[call]}
+        if len(texts) > 1:
+            raise Refuse("unsupported-syntax", "a loop over submodules that NNX calls differently", call)
+        return texts.pop() or self._joined_call(call)
+
+    def _special_call(self, call: ast.Call, site: Site) -> str | None:
+        """The call of a submodule where NNX calls it in another way, None where only parts inside it change."""
+        if any(
+            lift.name != "jit" for lift in site.lifts
+        ):  # a whole program is compiled, or each of its steps
+            return lifted_call(self.editor, call, site)
+        if site.carry_only:
+            return detached_carry(self.editor, call, site)
+        return self._layer_call(call, site) or self._flagged_call(call, site)
+
+    def _layer_call(self, call: ast.Call, site: Site) -> str | None:
+        """The call of a built-in layer in NNX's form, None where only parts inside it change."""
+        if not isinstance(site.target, Layer):
+            return None
+        spec = LAYERS.get(f"flax.linen.{site.target_name}")
+        if spec is None:
+            raise Refuse("unsupported-layer", f"`nn.{site.target_name}`", call)
+        if isinstance(call.func, ast.Attribute) and call.func.attr in _LAYER_METHODS:
+            return None
+        _, bound = self.writer.bound(site)
+        flag = bound.values.get(spec.call.flag or "")
+        self._check_flag(flag, call)
+        if flag is not None:
+            self._check_direct(call)
+        rewrite = write_call(
+            spec,
+            bound,
+            call,
+            self.text,
+            nnx=self.names.nnx(),
+            judge=self.names.judge(),
+            helper=self.names.helper,
+        )
+        if isinstance(rewrite, Refusal):
+            reason = "mode-flag" if rewrite.code == "missing-mode-flag" else "unsupported-layer"
+            raise Refuse(reason, rewrite.reason, call)
+        if not rewrite.edits:
+            return None
+        arguments = [one_line(text) for text in rewritten_arguments(call, rewrite, self.text)]
+        return self.call_text(call, arguments)
+
+    def _flagged_call(self, call: ast.Call, site: Site) -> str | None:
+        """The call of a submodule that gets the mode flags which factories given to it bound in Linen."""
+        flags = given_flags(self.writer, site)
+        if not flags:
+            return None
+        for flag in flags.values():
+            self._check_flag(flag, call)
+            self._check_direct(call)
+        texts = [*(self.text(a) for a in call.args)]
+        texts += [f"{k.arg}={self.text(k.value)}" for k in call.keywords]
+        texts += [f"{name}={self.text(flag)}" for name, flag in flags.items()]
+        return self.call_text(call, [one_line(text) for text in texts])
+
+    def _check_flag(self, flag: ast.expr | None, call: ast.Call) -> None:
+        """Refuse to move a mode flag behind a statement that gives one of its variables another value."""
+        if flag is None or placeholder(flag):
+            return
+        names = {n.id for n in ast.walk(flag) if isinstance(n, ast.Name)}
+        for node in ast.walk(self.method.node):
+            changed = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in names
+            if changed and isinstance(node, ast.Name) and node.lineno > flag.lineno:
+                raise Refuse("mode-flag", f"`{node.id}` changes after the layer got it as its mode", call)
+
+    def _joined_call(self, call: ast.Call) -> str | None:
+        """A call whose construction took several lines, on one line if it fits; None where it stays."""
+        if call.func not in self.sites or call.func.lineno == call.func.end_lineno:
+            return None
+        arguments = [one_line(self.text(node)) for node in call.args]
+        arguments += [
+            one_line(f"{k.arg}={self.text(k.value)}" if k.arg else f"**{self.text(k.value)}")
+            for k in call.keywords
+        ]
+        if any("\n" in argument for argument in arguments) or "#" in self.source.segment(call):
+            return None
+        return self.call_text(call, arguments)
+
+    def _check_direct(self, call: ast.Call) -> None:
+        """Refuse to give a mode flag to `jax.tree.map(layer, x)`, which calls the layer for us."""
+        called = self.names.qualified(call.func)
+        if called is not None:
+            raise Refuse("mode-flag", f"`{called}` calls a layer that needs its mode", call)
+
+    def call_text(self, call: ast.Call, arguments: list[str], callee: str = "") -> str:
+        """The call (of `callee`, if given), broken where the line would become too long."""
+        start, end = self.source.span(call)
+        line = self.source.text[self.source.line_start(call.lineno) : start]
+        rest = self.source.text[end:].partition("\n")[0]
+        indent = line[: len(line) - len(line.lstrip())]
+        limit = line_limit(self.source)
+        return call_text(callee or self.text(call.func), arguments, indent, line.lstrip(), limit, rest)

@@ -1,0 +1,76 @@
+"""Where the constructor stands in the class, and what goes for it."""
+
+from __future__ import annotations
+
+import ast
+
+from nnx_migrate.linen.model import LinenClass, Method
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.sources.text import Edit, SourceText
+
+
+class Placement:
+    """Puts the constructor's source into the class."""
+
+    def __init__(self, cls: LinenClass, source: SourceText) -> None:
+        self.cls, self.source = cls, source
+
+    def place(self, text: str, setup: Method | None) -> list[Edit]:
+        """Put the constructor where the fields stood (else where setup or the first method stands)."""
+        edits: list[Edit] = []
+        own = [item.node for item in self.cls.own_fields]
+        if setup is not None and not own:
+            return [self._setup_span(setup, text)]
+        if setup is not None:
+            edits.append(self.removed_method(setup))
+        if own:
+            start = self.source.line_start(own[0].lineno)
+            end = self.source.line_start((own[-1].end_lineno or 0) + 1)
+            between = self._between(own)
+            if not all(isinstance(statement, ast.Assign) for statement in between):
+                raise Refuse("unsupported-syntax", "other statements stand between the fields", self.cls.node)
+            following = self._first_after(own[-1])
+            tail = "\n" if following is None or following.lineno > (own[-1].end_lineno or 0) + 1 else "\n\n"
+            before = self.source.line_text(own[0].lineno - 1).strip()
+            lead = (
+                "\n"
+                if before and own[0].lineno - 1 > self.cls.node.lineno and not before.startswith("#")
+                else ""
+            )
+            kept = "".join(self._lines(statement) for statement in between)
+            return [*edits, Edit(start, end, lead + kept + ("\n" if kept else "") + text + tail)]
+        first = next((m for m in self.cls.node.body if isinstance(m, ast.FunctionDef)), None)
+        if first is None:
+            end = self.source.line_start((self.cls.node.body[-1].end_lineno or 0) + 1)
+            return [*edits, Edit(end, end, "\n" + text + "\n")]
+        line = min([first.lineno, *(d.lineno for d in first.decorator_list)])
+        start = self.source.line_start(line)
+        return [*edits, Edit(start, start, text + "\n\n")]
+
+    def _first_after(self, node: ast.stmt) -> ast.stmt | None:
+        body = self.cls.node.body
+        index = body.index(node)
+        return body[index + 1] if index + 1 < len(body) else None
+
+    def _between(self, own: list[ast.AnnAssign]) -> list[ast.stmt]:
+        body = self.cls.node.body
+        first, last = body.index(own[0]), body.index(own[-1])
+        return [s for s in body[first : last + 1] if s not in own]
+
+    def _lines(self, statement: ast.stmt) -> str:
+        """The whole lines of a statement."""
+        first, last = statement.lineno, (statement.end_lineno or statement.lineno) + 1
+        return self.source.text[self.source.line_start(first) : self.source.line_start(last)]
+
+    def _setup_span(self, setup: Method, text: str) -> Edit:
+        start = self.source.line_start(setup.node.lineno)
+        end = self.source.line_start((setup.node.end_lineno or 0) + 1)
+        return Edit(start, end, text + "\n")
+
+    def removed_method(self, method: Method) -> Edit:
+        """Remove a method and the blank lines behind it."""
+        first = min([method.node.lineno, *(d.lineno for d in method.node.decorator_list)])
+        last = (method.node.end_lineno or 0) + 1
+        while last <= self.source.line_count and not self.source.line_text(last).strip():
+            last += 1
+        return Edit(self.source.line_start(first), self.source.line_start(last), "")

@@ -1,0 +1,148 @@
+"""What a method no longer needs: names of submodules, and locals that only constructions read."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.linen.values import Layer
+from nnx_migrate.nnx.writer.assigned import assigned_names
+from nnx_migrate.nnx.writer.factories import given_flags
+
+if TYPE_CHECKING:
+    from nnx_migrate.nnx.writer.body import BodyEditor
+
+
+class Unused:
+    """Finds the statements of one method that go."""
+
+    def __init__(self, analysis: ClassAnalysis, editor: BodyEditor) -> None:
+        self.analysis, self.editor, self.names, self.writer = analysis, editor, editor.names, editor.writer
+        self.sites, self.variables, self.makers = editor.sites, editor.variables, editor.makers
+        self.aliases, self.deleted = editor.aliases, editor.deleted
+
+    def find_aliases(self, body: Sequence[ast.stmt]) -> None:
+        """Local names that only ever hold one submodule or parameter: read as `self.<attribute>` from now
+        on.
+        """
+        stores: dict[str, list[ast.stmt]] = {}
+        for statement in (n for s in body for n in ast.walk(s) if isinstance(n, ast.stmt)):
+            if self.editor.state.written_by(statement) is None:
+                for name in assigned_names(statement):
+                    stores.setdefault(name, []).append(statement)
+        for name, statements in stores.items():
+            if len(statements) != 1 or not isinstance(statements[0], ast.Assign):
+                continue
+            statement = statements[0]
+            if len(statement.targets) != 1 or not isinstance(statement.targets[0], ast.Name):
+                continue
+            value = statement.value
+            site = self.sites.get(value) or self.makers.get(value) or self.variables.get(value)
+            if site is None:
+                continue
+            if isinstance(site, VariableSite) and not site.is_reference and self._reads(body, name) > 1:
+                continue
+            self.aliases[name] = site
+            self.deleted.add(statement)
+
+    def _reads(self, body: Sequence[ast.stmt], name: str) -> int:
+        return sum(
+            isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)
+            for s in body
+            for n in ast.walk(s)
+        )
+
+    def find_dead(self, body: Sequence[ast.stmt]) -> None:
+        """Assignments of static locals that only constructions read."""
+        while True:
+            reads = self.remaining_reads(body)
+            everything = {
+                n.id
+                for s in body
+                for n in ast.walk(s)
+                if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+            }
+            dead = [
+                statement
+                for statement in (n for s in body for n in ast.walk(s) if isinstance(n, ast.stmt))
+                if statement not in self.deleted
+                and isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.FunctionDef)
+                and self._is_removable(statement)
+                and (names := assigned_names(statement))
+                and not names & reads
+                and names <= everything
+            ]
+            if not dead:
+                return
+            self.deleted.update(dead)
+
+    def _is_removable(self, statement: ast.Assign | ast.AnnAssign | ast.AugAssign | ast.FunctionDef) -> bool:
+        facts = self.analysis.facts
+        if isinstance(statement, ast.FunctionDef):
+            return True
+        if isinstance(statement.value, ast.Lambda):
+            return True
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        if not all(isinstance(n, ast.Name | ast.Tuple | ast.List) for t in targets for n in [t]):
+            return False
+        if ((), statement) in facts.static_statements:
+            return True
+        value = statement.value
+        is_shape = value is not None and _is_size(value)
+        is_partial = isinstance(value, ast.Call) and self.names.qualified(value.func) == "functools.partial"
+        return is_shape or is_partial
+
+    def remaining_reads(self, body: Sequence[ast.stmt]) -> set[str]:
+        """Names that the body still reads after constructions and deleted statements are gone."""
+        reads: set[str] = set()
+        stack: list[ast.AST] = list(body)
+        while stack:
+            node = stack.pop()
+            if node in self.deleted or node in self.sites or node in self.variables or node in self.makers:
+                if isinstance(node, ast.Call) and node in self.sites:
+                    reads |= self._flag_reads(self.sites[node])
+                continue
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in self.aliases:
+                reads.add(node.id)
+            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+                reads.add(node.target.id)
+            stack.extend(ast.iter_child_nodes(node))
+        return reads
+
+    def _flag_reads(self, site: Site) -> set[str]:
+        """Names in a mode flag that moves from the construction to the call."""
+        if site.classes:
+            flags = given_flags(self.writer, site).values()
+            return {n.id for flag in flags for n in ast.walk(flag) if isinstance(n, ast.Name)}
+        if not isinstance(site.target, Layer):
+            return set()
+        spec, bound = self.writer.bound(site)
+        node = bound.values.get(spec.call.flag or "")
+        return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} if node is not None else set()
+
+
+def _is_size(node: ast.expr) -> bool:
+    """Whether an expression is made of shapes, sizes and arithmetic alone, so that nothing misses it."""
+    if isinstance(node, ast.Attribute) and node.attr in ("shape", "ndim", "size"):
+        return True
+    if isinstance(node, ast.Subscript):
+        return _is_size(node.value) and _is_size(node.slice)
+    if isinstance(node, ast.Tuple | ast.List):
+        return all(_is_size(item) for item in node.elts)
+    if isinstance(node, ast.BinOp):
+        return _is_size(node.left) and _is_size(node.right)
+    if isinstance(node, ast.UnaryOp):
+        return _is_size(node.operand)
+    if isinstance(node, ast.Slice):
+        return all(part is None or _is_size(part) for part in (node.lower, node.upper, node.step))
+    if isinstance(node, ast.Starred):
+        return _is_size(node.value)
+    if isinstance(node, ast.IfExp | ast.BoolOp | ast.Compare):
+        return all(_is_size(n) for n in ast.iter_child_nodes(node) if isinstance(n, ast.expr))
+    is_field = (
+        isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    )
+    return is_field or isinstance(node, ast.Name | ast.Constant)

@@ -1,0 +1,20 @@
+"""What writing one class gives."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from nnx_migrate.nnx.writer.symbols import SizeParameter
+from nnx_migrate.sources.text import Edit
+
+
+@dataclass
+class WrittenClass:
+    """The edits of one class and what its users have to know."""
+
+    edits: list[Edit] = field(default_factory=list)
+    sizes: list[SizeParameter] = field(default_factory=list)
+    needs_rngs: bool = True
+    constructions: dict[ast.Call, str] = field(default_factory=dict)
+    has_constructor: bool = True
