@@ -59,7 +59,7 @@ def make_plan(project: Project, root: Path | None = None, stated: StatedInputs |
     finder = conversions.finder
     instances = finder.known_instances
     groups = _groups(conversions, finder, instances)
-    unseen = list(hidden_uses(project, finder.program))
+    unseen = list(hidden_uses(project, finder.program, finder.dynamic))
     if root is not None:
         unseen += outside_uses(project, finder.program, root.absolute())
     used = {reference.cls for reference in (*finder.references.inside, *finder.references.outside)}

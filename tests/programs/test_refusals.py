@@ -192,6 +192,13 @@ variables = Scaled().init(key, x)
         ("print(jax.tree.leaves(variables)[0].shape)", True),
         ("leaves, treedef = jax.tree.flatten(variables)\nprint(leaves[-1])", True),
         ("print(list(variables['params'].keys())[0])", True),
+        ("leaves, structure = jax.tree.flatten(variables)\nprint(leaves[0])", True),
+        ("print(jax.tree.flatten(variables)[0][0])", True),
+        ("pair = jax.tree.flatten(variables)\nprint(pair[0][1])", True),
+        ("print(jax.tree.leaves(variables)[0].shape[0])", True),
+        ("print(sum(leaf.size for leaf in jax.tree.flatten(variables)[0]))", False),
+        ("print(jax.tree.leaves(variables)[0].dtype)", False),
+        ("batch = {'x': x}\nprint(jax.tree.leaves(batch)[0].shape[0])", False),
         ("print(len(jax.tree.leaves(variables)))", False),
         ("print(sum(leaf.size for leaf in jax.tree.leaves(variables)))", False),
     ],
@@ -288,6 +295,9 @@ def test_a_module_that_gets_modules_from_somewhere_stays() -> None:
         'import importlib\nfrom config import name\nmade = importlib.import_module(f"{name}").Net()\n',
         'import importlib\nfrom config import name\nmade = importlib.import_module("mai" + name).Net()\n',
         'import importlib\nmade = importlib.import_module("main").Net()\n',
+        'import importlib\nOther = Net\nmade = importlib.import_module("main").Other()\n',
+        'import importlib, inspect\ninspect.getmembers(importlib.import_module("main"))\n',
+        'import main\nfrom config import kind\nmade = getattr(main, f"N{kind}")()\n',
     ],
 )
 def test_uses_that_nothing_shows(code: str) -> None:
@@ -303,10 +313,27 @@ def test_uses_that_nothing_shows(code: str) -> None:
         'import importlib\nfrom config import name\nmade = importlib.import_module(f"datasets.{name}")\n',
         "import optax\nfrom config import name\nmade = getattr(optax, name)()\n",
         'import main\nsize = getattr(main, "WIDTH")\n',
+        'import main\nfrom config import kind\nmade = getattr(main, f"get_{kind}_config")()\n',
+        "import importlib\nfrom config import path\nimportlib.import_module(path).prepare()\n",
+        "import importlib\nfrom config import path\nimportlib.import_module(path)\n",
+        'import importlib\nfrom config import i\nNAMES = ("a", "b")\n'
+        "for name in NAMES:\n    importlib.import_module(f'sets.{name}').Net()\n",
+        'import importlib\nfrom config import key\nTABLE = {"a": ("envs.a", "make")}\nplace, name = TABLE[key]\n'
+        "getattr(importlib.import_module(place), name)()\n",
+        'import importlib\ndef check(name):\n    return importlib.import_module(name)\ncheck("numpy").array(1)\n',
     ],
 )
 def test_texts_and_imports_that_mean_something_else(code: str) -> None:
     assert reasons(code) == {""}
+
+
+def test_a_function_that_is_found_by_its_name_hands_on_what_it_makes() -> None:
+    code = (
+        "import importlib\nfrom config import path\ndef build():\n    return Net()\n"
+        "model = importlib.import_module(path).build()\n"
+    )
+    assert reasons(code + "model.init(key, x)\n") == {""}
+    assert reasons(code + "model.unbind()\n") == {"module-use"}
 
 
 def project_reasons(folder: Path, given: list[str], **files: str) -> set[str]:

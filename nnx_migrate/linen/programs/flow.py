@@ -23,7 +23,6 @@ from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.uses import FLAX_ENDS, End, Flow
 from nnx_migrate.linen.programs.walk import Walk
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind, dotted
 
 _MAX_STEPS = 5_000
@@ -31,7 +30,7 @@ _MAX_NESTING = 4
 # Calls that take a value and keep nothing of it.
 _HARMLESS = frozenset(
     {
-        "print", "repr", "str", "id", "type", "hash", "len", "getattr", "hasattr", "pprint.pprint", "bool",
+        "print", "repr", "str", "id", "type", "hash", "len", "hasattr", "pprint.pprint", "bool",
         "dir", "sum", "callable", "functools.wraps", "inspect.signature",
     }
 )  # fmt: skip
@@ -53,9 +52,8 @@ _WRAPPERS = TRANSPARENT | PARTIAL | {"staticmethod"}
 class FlowFinder:
     """Follows values through a project. `holders` are classes that keep what they get (Linen modules)."""
 
-    def __init__(self, project: Project, holders: Collection[ast.ClassDef] = ()) -> None:
-        self.project, self.holders = project, frozenset(holders)
-        self.index = ProjectIndex(project)
+    def __init__(self, index: ProjectIndex, holders: Collection[ast.ClassDef] = ()) -> None:
+        self.index, self.project, self.holders = index, index.project, frozenset(holders)
         self.callees = Callees(self.index)
         self._functions: dict[FunctionNode, Flow] = {}
 
@@ -219,6 +217,9 @@ class _Walk(Walk):
             name = passed.arg if isinstance(passed, ast.keyword) else callee.field_at(call, node)
             if name:
                 self.attribute_named(name, within)
+        elif callee.qualified == "getattr" and place == 0 and len(call.args) >= 2:
+            if not within:
+                self.end(module, call, End.LOOKED_UP)
         elif self._is_harmless(module, call, callee.qualified or ""):
             return
         elif callee.passes_on or (callee.qualified in _WRAPPERS and place == 0):

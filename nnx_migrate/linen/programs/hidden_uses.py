@@ -7,28 +7,31 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.dynamic_reads import DynamicRead
 from nnx_migrate.linen.programs.instances import Obstacle
+from nnx_migrate.linen.programs.texts import ANYTHING
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 
 Found = tuple[LinenClass, Obstacle]
-_IMPORTERS = ("importlib.import_module", "builtins.__import__", "__import__")
 
 
-def hidden_uses(project: Project, classes: Iterable[LinenClass]) -> Iterator[Found]:
-    """Every use of that kind, with the class that it may reach."""
+def hidden_uses(
+    project: Project, classes: Iterable[LinenClass], reads: Sequence[DynamicRead]
+) -> Iterator[Found]:
+    """Every use of that kind, with the class that it may reach; `reads` are the computed ones of the project."""
     known = list(classes)
     if not known:
         return
     yield from _texts(project, known)
-    for module in project.matching(re.compile(r"\b(?:getattr|import_module|__import__)\(")):
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.Call):
-                yield from _lookups(project, known, module, node)
-                yield from _computed_imports(project, known, module, node)
+    for read in reads:
+        for cls in _reached(project, known, read):
+            what = "name it" if _is_lookup(read.cause) else "import its module"
+            detail = f"`{ast.unparse(read.cause)[:80]}` may {what}"
+            yield cls, Obstacle("hidden-use", detail, read.module, read.cause)
 
 
 def neighbours(
@@ -60,58 +63,21 @@ def _texts(project: Project, classes: list[LinenClass]) -> Iterator[Found]:
                         yield cls, Obstacle("hidden-use", f'"{node.value}" names it', module, node)
 
 
-def _lookups(project: Project, classes: list[LinenClass], module: Module, call: ast.Call) -> Iterator[Found]:
-    """`getattr(models, name)`."""
-    if not (isinstance(call.func, ast.Name) and call.func.id == "getattr" and len(call.args) >= 2):
-        return
-    target = project.resolve(call.args[0], module.scope_at(call), module)
-    if target is None:
-        return
-    name = call.args[1]
-    for cls in classes:
-        wanted = name.value == cls.name if isinstance(name, ast.Constant) else True
-        if wanted and _reaches(project, target, cls, module):
-            text = ast.unparse(call)[:80]
-            yield cls, Obstacle("hidden-use", f"`{text}` may name it", module, call)
+def _reached(project: Project, classes: list[LinenClass], read: DynamicRead) -> Iterator[LinenClass]:
+    """The classes that a computed read may give, under their own names or others."""
+    found = {cls for cls in classes if read.may_give(cls.module.name, cls.name)}
+    by_name = {cls.qualified: cls for cls in classes}
+    for module in project.modules() if read.places != {ANYTHING} else ():
+        if read.may_reach(module.name):
+            names = {name for name in module.scopes.module.bindings if read.may_give(module.name, name)}
+            names |= {cls.name for cls in classes if read.may_give(module.name, cls.name)}
+            reached = (project.canonical(f"{module.name}.{name}", module) for name in names)
+            found |= {by_name[name] for name in reached if name in by_name}
+    yield from (cls for cls in classes if cls in found)
 
 
-def _reaches(project: Project, target: str, cls: LinenClass, importer: Module) -> bool:
-    """Whether the module `target` defines or imports a class."""
-    if target == cls.module.name:
-        return True
-    return project.canonical(f"{target}.{cls.name}", importer) == cls.qualified
-
-
-def _computed_imports(
-    project: Project, classes: list[LinenClass], module: Module, call: ast.Call
-) -> Iterator[Found]:
-    """`importlib.import_module(f"models.{name}")`: all that stands in such a module."""
-    qualified = project.resolve(call.func, module.scope_at(call), module) or ast.unparse(call.func)
-    if qualified not in _IMPORTERS or not call.args:
-        return
-    start, whole = _known_start(call.args[0])
-    for cls in classes:
-        place = cls.module.name
-        if place == start if whole else f".{place}".find(f".{start}") >= 0 or not start:
-            detail = f"`{ast.unparse(call)[:80]}` may import its module"
-            yield cls, Obstacle("hidden-use", detail, module, call)
-
-
-def _known_start(name: ast.expr) -> tuple[str, bool]:
-    """What is known of a module's name, and whether that is all of it."""
-    if isinstance(name, ast.Constant) and isinstance(name.value, str):
-        return name.value.lstrip("."), True
-    first: ast.expr = name
-    if isinstance(name, ast.JoinedStr) and name.values:
-        first = name.values[0]
-    elif isinstance(name, ast.BinOp):
-        first = name.left
-    elif isinstance(name, ast.Call) and isinstance(name.func, ast.Attribute) and name.func.attr == "format":
-        text = name.func.value
-        if isinstance(text, ast.Constant) and isinstance(text.value, str):
-            return text.value.partition("{")[0].lstrip("."), False
-    text_known = isinstance(first, ast.Constant) and isinstance(first.value, str)
-    return (str(first.value).lstrip(".") if text_known else ""), False  # type: ignore[attr-defined]
+def _is_lookup(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Name) and call.func.id == "getattr"
 
 
 def _same_place(place: str, cls: LinenClass) -> bool:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind, Scope
 
+if TYPE_CHECKING:
+    from nnx_migrate.linen.programs.dynamic_reads import DynamicRead
+
 
 class ProjectIndex:
-    """Finds expressions by the names in them."""
+    """Finds expressions by the names in them. `dynamic` are reads of module-level names that are computed."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
+        self.dynamic: Sequence[DynamicRead] = ()
 
     @cached_property
     def _attributes(self) -> dict[str, list[tuple[Module, ast.Attribute]]]:
@@ -80,12 +85,15 @@ class ProjectIndex:
             if other is not module and self.project.resolve_name(local, scope, other) == wanted:
                 yield other, scope, local
 
-    def dotted_reads(self, module: Module, name: str) -> Iterator[tuple[Module, ast.Attribute]]:
-        """Reads of a module-level name through its module: `models.CNN`."""
+    def dotted_reads(self, module: Module, name: str) -> Iterator[tuple[Module, ast.expr]]:
+        """Reads of a module-level name through its module: `models.CNN`, `getattr(models, name)`."""
         wanted = f"{module.name}.{name}"
         for other, node in self.attribute_reads(name):
             if other is not module and self.project.resolve(node, other.scope_at(node), other) == wanted:
                 yield other, node
+        for read in self.dynamic:
+            if read.may_give(module.name, name):
+                yield read.module, read.node
 
     def all_reads(self, module: Module, scope: Scope, name: str) -> Iterator[tuple[Module, ast.expr]]:
         """Reads of a name that a scope binds, in other files too."""

@@ -9,7 +9,9 @@ from functools import cached_property
 
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.class_values import ClassValue, ClassValues
+from nnx_migrate.linen.programs.dynamic_reads import find_dynamic_reads
 from nnx_migrate.linen.programs.flow import FlowFinder
+from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.references import ClassReference, References, Role
 from nnx_migrate.linen.programs.uses import End, Flow
 from nnx_migrate.linen.symbols import linen_name
@@ -79,7 +81,9 @@ class InstanceFinder:
     def __init__(self, program: LinenProgram) -> None:
         self.program = program
         self.references = References(program)
-        self.finder = FlowFinder(program.project, [cls.node for cls in program])
+        index = ProjectIndex(program.project)
+        index.dynamic = self.dynamic = find_dynamic_reads(FlowFinder(index))
+        self.finder = FlowFinder(index, [cls.node for cls in program])
 
     @cached_property
     def known_instances(self) -> list[Instance]:

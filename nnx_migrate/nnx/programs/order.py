@@ -8,6 +8,7 @@ parameter.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 
 from nnx_migrate.linen.programs.instances import Obstacle
@@ -16,11 +17,21 @@ from nnx_migrate.names.project import Project
 
 _LISTS = frozenset(
     {
-        "jax.tree.leaves", "jax.tree_leaves", "jax.tree_util.tree_leaves", "jax.tree.flatten",
-        "jax.tree_flatten", "jax.tree_util.tree_flatten", "jax.tree_util.tree_leaves_with_path",
-        "jax.tree.leaves_with_path", "jax.tree_util.tree_flatten_with_path",
+        "jax.tree.leaves", "jax.tree_leaves", "jax.tree_util.tree_leaves",
+        "jax.tree_util.tree_leaves_with_path", "jax.tree.leaves_with_path",
     }
 )  # fmt: skip
+# These return a pair: the leaves and the structure.
+_PAIRS = frozenset(
+    {
+        "jax.tree.flatten", "jax.tree_flatten", "jax.tree_util.tree_flatten",
+        "jax.tree.flatten_with_path", "jax.tree_util.tree_flatten_with_path",
+    }
+)  # fmt: skip
+# What code only asks any one leaf for where all leaves agree on it.
+_COMMON = frozenset({"dtype", "sharding", "device", "devices", "addressable_shards", "weak_type"})
+_LEADING = frozenset({"shape"})  # the batch size: of data, not of parameters
+_PARAMETERS = re.compile(r"param|variable|grad|state|weight|model|stats", re.IGNORECASE)
 _VIEWS = frozenset({"keys", "values", "items"})
 
 
@@ -44,6 +55,7 @@ def order_obstacles(project: Project) -> Iterator[Obstacle]:
                 and isinstance(node.ctx, ast.Load)
                 and _is_index(node.slice)
                 and _lists_leaves(module, project, node.value)
+                and not _asks_what_all_share(module, node)
             ):
                 detail = "it depends on the order of parameters, which new names change"
                 yield Obstacle("parameter-names", detail, module, node)
@@ -55,14 +67,29 @@ def _is_index(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, int)
 
 
+def _asks_what_all_share(module: Module, leaf: ast.Subscript) -> bool:
+    """`jax.tree.leaves(batch)[0].shape[0]`, `jax.tree.leaves(params)[0].dtype`: any leaf gives the same."""
+    read = module.parents[leaf]
+    if not isinstance(read, ast.Attribute):
+        return False
+    first = module.parents[read]
+    is_first = (
+        isinstance(first, ast.Subscript) and isinstance(first.slice, ast.Constant) and first.slice.value == 0
+    )
+    is_leading = read.attr in _LEADING and is_first and first.value is read  # type: ignore[attr-defined]
+    of_data = not _PARAMETERS.search(module.source.segment(leaf.value))
+    return read.attr in _COMMON or (is_leading and of_data)
+
+
 def _lists_leaves(module: Module, project: Project, node: ast.expr) -> bool:
     """`jax.tree.leaves(x)`, `jax.tree.flatten(x)[0]`, `list(x.keys())`, and names for these."""
-    scope = module.scope_at(node)
     if isinstance(node, ast.Name):
-        values = [_assigned(module, binding.node, binding.value) for binding in scope.lookup(node.id)]
-        return any(value is not None and _lists_leaves(module, project, value) for value in values)
+        return any(
+            _lists_leaves(module, project, value) or (unpacked and _is_pair(module, project, value))
+            for value, unpacked in _values(module, node)
+        )
     if isinstance(node, ast.Subscript):
-        return _lists_leaves(module, project, node.value)
+        return _lists_leaves(module, project, node.value) or _is_pair(module, project, node.value)
     if not isinstance(node, ast.Call):
         return False
     if isinstance(node.func, ast.Name) and node.func.id in ("list", "tuple") and len(node.args) == 1:
@@ -73,7 +100,24 @@ def _lists_leaves(module: Module, project: Project, node: ast.expr) -> bool:
             and inner.func.attr in _VIEWS
             and not inner.args
         )
-    return project.resolve(node.func, scope, module) in _LISTS
+    return project.resolve(node.func, module.scope_at(node), module) in _LISTS
+
+
+def _is_pair(module: Module, project: Project, node: ast.expr) -> bool:
+    """`jax.tree.flatten(x)`, and names for it."""
+    if isinstance(node, ast.Name):
+        return any(
+            not unpacked and _is_pair(module, project, value) for value, unpacked in _values(module, node)
+        )
+    return isinstance(node, ast.Call) and project.resolve(node.func, module.scope_at(node), module) in _PAIRS
+
+
+def _values(module: Module, name: ast.Name) -> Iterator[tuple[ast.expr, bool]]:
+    """What is assigned to a name, and whether that is unpacked: `leaves, structure = jax.tree.flatten(x)`."""
+    for binding in module.scope_at(name).lookup(name.id):
+        value = _assigned(module, binding.node, binding.value)
+        if value is not None and not (isinstance(value, ast.Name) and value.id == name.id):
+            yield value, binding.value is None
 
 
 def _assigned(module: Module, target: ast.AST, value: ast.expr | None) -> ast.expr | None:

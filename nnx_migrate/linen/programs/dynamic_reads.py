@@ -1,0 +1,87 @@
+"""Reads of module-level names that no import shows: `importlib.import_module(path).build`, `getattr(zoo, name)`."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from nnx_migrate.linen.programs.flow import FlowFinder
+from nnx_migrate.linen.programs.texts import ANYTHING, Texts
+from nnx_migrate.linen.programs.uses import End
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
+
+_IMPORTERS = ("importlib.import_module", "builtins.__import__", "__import__")
+_MENTION = re.compile(r"\b(?:getattr|import_module|__import__)\(")
+
+
+@dataclass(frozen=True, eq=False)
+class DynamicRead:
+    """`node` gives what a module whose name matches one of `places` calls by a name that matches one of `names`.
+
+    `cause` is the call that imports the module or looks the name up.
+    """
+
+    places: frozenset[str]
+    names: frozenset[str]
+    module: Module
+    node: ast.expr
+    cause: ast.Call
+
+    def may_give(self, place: str, name: str) -> bool:
+        """Whether it may read `name` of the module `place`."""
+        return self.may_reach(place) and _matches(self.names, name)
+
+    def may_reach(self, place: str) -> bool:
+        """Whether it may read something of the module `place`, which either may know by more of its path."""
+        return any(
+            re.fullmatch(rf"(?:.*\.)?{pattern}", place) or pattern.replace("\\", "").endswith(f".{place}")
+            for pattern in self.places
+        )
+
+
+def find_dynamic_reads(finder: FlowFinder) -> list[DynamicRead]:
+    """All such reads of a project."""
+    project, texts = finder.project, Texts(finder)
+    found: list[DynamicRead] = []
+    for module in project.matching(_MENTION):
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Call):
+                found += _looked_up(project, texts, module, node)
+                found += _imported(project, finder, texts, module, node)
+    return found
+
+
+def _looked_up(project: Project, texts: Texts, module: Module, call: ast.Call) -> Iterator[DynamicRead]:
+    """`getattr(models, name)`."""
+    if not (isinstance(call.func, ast.Name) and call.func.id == "getattr" and len(call.args) >= 2):
+        return
+    target = project.resolve(call.args[0], module.scope_at(call), module)
+    if target is not None and isinstance(call.args[0], ast.Name | ast.Attribute):
+        names = frozenset(texts.patterns(module, call.args[1]))
+        yield DynamicRead(frozenset({re.escape(target)}), names, module, call, call)
+
+
+def _imported(
+    project: Project, finder: FlowFinder, texts: Texts, module: Module, call: ast.Call
+) -> Iterator[DynamicRead]:
+    """What is read of `importlib.import_module(f"models.{name}")`."""
+    qualified = project.resolve(call.func, module.scope_at(call), module) or ast.unparse(call.func)
+    if qualified not in _IMPORTERS or not call.args:
+        return
+    places = frozenset(
+        re.sub(r"^(?:\\\.)+", "", text) or ANYTHING for text in texts.patterns(module, call.args[0])
+    )
+    for use in finder.follow(module, call).uses:
+        names = {ANYTHING}
+        if use.end is End.ATTRIBUTE and isinstance(use.node, ast.Attribute) and use.node.attr != "__dict__":
+            names = {re.escape(use.node.attr)}
+        elif use.end is End.LOOKED_UP and isinstance(use.node, ast.Call):
+            names = texts.patterns(use.module, use.node.args[1])
+        yield DynamicRead(places, frozenset(names), use.module, use.node, call)
+
+
+def _matches(patterns: Iterable[str], text: str) -> bool:
+    return any(re.fullmatch(pattern, text) for pattern in patterns)
