@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ def command() -> None:
     Standard, Composite, CheckpointManager), .npz, .safetensors, and pickles with --allow-pickle. What is
     written is Orbax.
     """
+    os.environ.setdefault(
+        "XLA_PYTHON_CLIENT_PREALLOCATE", "false"
+    )  # an accelerator is for the models that run
 
 
 def _with(options: list[Any], function: Function) -> Function:

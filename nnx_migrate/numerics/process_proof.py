@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import jax
 from flax import nnx
 
 from nnx_migrate.numerics import parameter_map as maps
 from nnx_migrate.numerics import recording as recordings
-from nnx_migrate.numerics.compare import Leaves
+from nnx_migrate.numerics.compare import Leaves, Tolerance
 from nnx_migrate.numerics.inputs import DEFAULT_PROTOCOL, IN_ORDER, Alignment, Inputs, Protocol
 from nnx_migrate.numerics.judging import Tolerances, judge
 from nnx_migrate.numerics.leaf_transforms import Transform
@@ -32,6 +33,10 @@ from nnx_migrate.numerics.transplant import Translation, correspond, move
 from nnx_migrate.numerics.trees import to_numpy
 
 
+#: What accelerators may make of one computation written in two ways: XLA picks their kernels by the whole program.
+ROUNDING = Tolerance(rtol=2e-2, reason="XLA rounds otherwise on accelerators")
+
+
 def prove_in_processes(
     before: ModelSource,
     after: ModelSource,
@@ -40,20 +45,26 @@ def prove_in_processes(
     tolerances: Tolerances | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     optimize: bool = False,
+    platform: str | None = None,
 ) -> Proof:
-    """Like `proof.prove`, for two sources; see `run_child` for `timeout` (of each run) and `optimize`.
+    """Like `proof.prove`, for two sources; see `run_child` for `timeout` (of each run), `optimize`, `platform`.
 
-    Raises ChildError where a side cannot be imported or built at all.
+    On an accelerator, where no tolerance was stated, `ROUNDING` is accepted; who wants to rely on such a result
+    has to look at the same comparison on CPU. Raises ChildError where a side cannot be imported or built at all.
     """
     with tempfile.TemporaryDirectory(prefix="nnx-migrate-") as folder:
-        pair = _Pair(before, after, parameter_map, protocol, Path(folder), timeout, optimize)
+        pair = _Pair(before, after, parameter_map, protocol, Path(folder), timeout, optimize, platform)
         try:
+            pair.record_before(IN_ORDER)
+            if not tolerances and pair.platform != "cpu":
+                tolerances = {"*": ROUNDING}
             proof = judge(pair.record_before, pair.record_after, pair, tolerances)
             proof.pairs, proof.specs = pair.translation.expansion.pairs, pair.translation.targets
             proof.classes = pair.classes
-            return proof
         except MapError as error:
-            return Proof([Check("transplant", "error", "; ".join(error.problems))])
+            proof = Proof([Check("transplant", "error", "; ".join(error.problems))])
+        proof.platform, proof.device = pair.platform, pair.device
+        return proof
 
 
 class _Pair:
@@ -68,6 +79,7 @@ class _Pair:
         folder: Path,
         timeout: float,
         optimize: bool,
+        platform: str | None,
     ):
         self.before = before
         self.after = after
@@ -75,8 +87,9 @@ class _Pair:
         self.protocol = protocol
         self.folder = folder
         self.run: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda job: run_child(
-            job, timeout, optimize=optimize
+            job, timeout, optimize=optimize, platform=platform
         )
+        self.platform = self.device = ""
 
     @cached_property
     def _first(self) -> tuple[Path, Recording]:
@@ -124,6 +137,7 @@ class _Pair:
         )
         if "problems" in answer:
             raise MapError(answer["problems"])
+        self.platform, self.device = answer["platform"], answer["device"]
         description, recording = recordings.load(path)
         assert description is not None and recording is not None
         self.description = description
@@ -144,7 +158,7 @@ def run_before(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
         side, trainable(description.specs), protocol, _alignment(job), points, choose_probes=True
     )
     recordings.save(job["output"], description, recording)
-    return {}
+    return _machine()
 
 
 def run_after(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,7 +186,13 @@ def run_after(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
         "pairs": [_pair_to_json(pair) for pair in expansion.pairs],
         "scopes": [[list(scope), list(path)] for scope, path in expansion.scopes.items()],
         "classes": side.classes,
+        **_machine(),
     }
+
+
+def _machine() -> dict[str, Any]:
+    """What this process computes on."""
+    return {"platform": jax.default_backend(), "device": jax.devices()[0].device_kind}
 
 
 def side_of(source: ModelSource) -> Side:

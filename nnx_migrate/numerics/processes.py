@@ -17,6 +17,11 @@ from typing import Any
 
 DEFAULT_TIMEOUT = 600.0
 
+#: What a child's environment says unless the user's own does. The platform is JAX's choice: an accelerator if there
+#: is one. There float32 products are then not rounded to fewer bits, and memory is taken as it is needed, since the
+#: sides, and whatever else runs on the machine, share it.
+_DEFAULTS = {"JAX_DEFAULT_MATMUL_PRECISION": "highest", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
 
 class ChildError(RuntimeError):
     """A child process that failed; the message ends with what its Python raised."""
@@ -28,13 +33,14 @@ def run_child(
     python: str = sys.executable,
     optimize: bool = False,
     module: str = "nnx_migrate.numerics.child",
+    platform: str | None = None,
 ) -> dict[str, Any]:
     """Runs one job of `child` and returns its JSON answer.
 
     The user's folders come to `sys.path` only after this package and JAX are imported. `optimize` lets XLA
     optimise as it does in earnest; without it compilation takes a third of the time, and both sides still
     run the same operations. Raises ChildError when the job fails or takes longer than `timeout` seconds.
-    `module` is the program to run, if not `child`.
+    `module` is the program to run, if not `child`; `platform` ("cpu") the one to run on, if not JAX's choice.
     """
     with tempfile.TemporaryDirectory(prefix="nnx-migrate-") as folder:
         request, answer = Path(folder, "job.json"), Path(folder, "answer.json")
@@ -43,7 +49,7 @@ def run_child(
         try:
             done = subprocess.run(
                 command,
-                env=_environment(optimize),
+                env=_environment(optimize, platform),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -63,9 +69,15 @@ def run_child(
     return result
 
 
-def _environment(optimize: bool) -> dict[str, str]:
-    environment = {"JAX_PLATFORMS": "cpu", **os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    if not optimize:
-        flags = environment.get("XLA_FLAGS", "")
-        environment["XLA_FLAGS"] = f"{flags} --xla_backend_optimization_level=1".strip()
+def _environment(optimize: bool, platform: str | None) -> dict[str, str]:
+    environment = {**_DEFAULTS, **os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    if platform is not None:
+        environment["JAX_PLATFORMS"] = platform
+    flags = environment.get("XLA_FLAGS", "").split()
+    # Two runs of one program have to agree, or nothing could be said of two programs.
+    wanted = ["--xla_gpu_deterministic_ops=true"]
+    wanted += [] if optimize else ["--xla_backend_optimization_level=1"]
+    given = {flag.partition("=")[0] for flag in flags}
+    flags += [flag for flag in wanted if flag.partition("=")[0] not in given]
+    environment["XLA_FLAGS"] = " ".join(flags)
     return environment

@@ -46,6 +46,7 @@ class Proof:
 
     `pairs` say which leaf became which, `specs` what the leaves of the second side are, and `classes` (keys of
     the parameter map) which classes its modules have; empty where the comparison did not get that far.
+    `platform` ("cpu", "gpu", "tpu") and `device` (its kind) say where processes of their own computed.
     """
 
     checks: list[Check] = field(default_factory=list)
@@ -53,12 +54,19 @@ class Proof:
     pairs: Sequence[LeafPair] = ()
     specs: Mapping[Path, LeafSpec] = field(default_factory=dict)
     classes: frozenset[str] = frozenset()
+    platform: str = ""
+    device: str = ""
 
     @property
     def verdict(self) -> Status:
         """``equal`` or ``close`` if every check that ran says so; ``skipped`` if none ran."""
         order: tuple[Status, ...] = ("error", "different", "close", "equal", "skipped")
         return next((status for status in order if any(c.status == status for c in self.checks)), "skipped")
+
+    @property
+    def machine(self) -> str:
+        """Where processes of their own computed: "cpu", "gpu (NVIDIA A100)"."""
+        return self.platform if self.device in ("", self.platform) else f"{self.platform} ({self.device})"
 
     @property
     def proven(self) -> bool:
@@ -80,6 +88,8 @@ class Proof:
         return {
             "verdict": self.verdict,
             "parameters": self.parameters,
+            "platform": self.platform,
+            "device": self.device,
             "checks": [c.to_json() for c in self.checks],
             "notes": self.notes,
             "parameter_map": [

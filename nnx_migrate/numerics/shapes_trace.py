@@ -29,7 +29,7 @@ def trace_shapes(
     shape and dtype. Arrays are written ``{"shape": [...], "dtype": "..."}``, plain values ``{"value": ...}``,
     containers as lists and objects, anything else ``{"type": "..."}``.
     """
-    return run_child({"action": "trace", "source": source.to_json()}, timeout, python)
+    return run_child({"action": "trace", "source": source.to_json()}, timeout, python, platform="cpu")
 
 
 def trace(source: ModelSource) -> dict[str, Any]:

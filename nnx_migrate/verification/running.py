@@ -9,7 +9,7 @@ from typing import Any
 
 from nnx_migrate.numerics.inputs import Protocol
 from nnx_migrate.numerics.parameter_map import ParameterMap
-from nnx_migrate.numerics.process_proof import prove_in_processes
+from nnx_migrate.numerics.process_proof import ROUNDING, prove_in_processes
 from nnx_migrate.numerics.processes import ChildError
 from nnx_migrate.numerics.results import Check, Proof
 from nnx_migrate.verification.cases import Case
@@ -66,6 +66,11 @@ class Result:
     uncovered: Sequence[str] = ()
 
     @property
+    def machines(self) -> list[str]:
+        """What was computed on."""
+        return sorted({v.proof.machine for v in self.verdicts if v.proof is not None and v.proof.machine})
+
+    @property
     def failed(self) -> bool:
         """Anything differs, or nothing was compared."""
         return not self.verdicts or any(verdict.failed for verdict in self.verdicts)
@@ -89,13 +94,18 @@ def _prove(
         return Verdict(case, reason=case.missing)
     tolerances = {} if case.tolerance.exact else {"*": case.tolerance}
 
-    def prove(after: Any) -> Proof:
+    def prove(after: Any, platform: str | None = None) -> Proof:
         assert case.before is not None
-        return prove_in_processes(case.before, after, recorded, protocol, tolerances, timeout, optimize)
+        return prove_in_processes(
+            case.before, after, recorded, protocol, tolerances, timeout, optimize, platform
+        )
 
     try:
-        proof = prove(case.after)
-        if proof.verdict == "different" and prove(case.before).verdict == "different":
+        proof, platform = prove(case.after), None
+        if _rounded(proof):
+            platform = "cpu"
+            proof = _confirmed(proof, prove(case.after, platform))
+        if proof.verdict == "different" and prove(case.before, platform).verdict == "different":
             return Verdict(
                 case,
                 reason="the code before differs from itself from one run to the next (unseeded NumPy, time, "
@@ -106,6 +116,19 @@ def _prove(
         hint = next((text for name, text in _HINTS.items() if first.startswith(f"{name}:")), "")
         return Verdict(case, reason=f"{first}; {hint}" if hint else first, details=rest)
     return Verdict(case, proof)
+
+
+def _rounded(proof: Proof) -> bool:
+    """Whether an accelerator's rounding, and nothing else, keeps both sides from being equal."""
+    return proof.verdict == "close" and any(check.reason == ROUNDING.reason for check in proof.checks)
+
+
+def _confirmed(proof: Proof, on_cpu: Proof) -> Proof:
+    """The result where rounding was accepted: it counts if both sides are equal on CPU, else that one does."""
+    if not on_cpu.proven:
+        return on_cpu
+    proof.notes.append(f"rounded otherwise on {proof.machine}; on cpu the verdict is {on_cpu.verdict!r}")
+    return proof
 
 
 def uncovered(verdicts: Iterable[Verdict], classes: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 from click.testing import CliRunner
 
@@ -43,6 +44,7 @@ def test_the_converted_demo_is_equal(verified: tuple[int, dict, str]) -> None:
     assert row["model"] == "models:CNN"
     assert row["verdict"] == "equal"
     assert row["parameters"] > 0
+    assert row["platform"] == jax.default_backend()
     compared = {check["name"] for check in row["checks"]}
     assert compared >= {"eval/jit/output", "train/jit/gradients", "train/jit/state", "training/jit/state"}
     assert document["not_covered"] == []
@@ -52,6 +54,7 @@ def test_the_parameter_map_and_the_sources_are_reported(verified: tuple[int, dic
     _, document, page = verified
     pairs = {tuple(p["linen"]): tuple(p["nnx"]) for p in document["models"][0]["parameter_map"]}
     assert pairs[("params/Dense_1/kernel",)] == ("dense_1/kernel",)
+    assert f"Computed on {jax.default_backend()}" in page
     assert "class CNN(nn.Module):" in page
     assert "class CNN(nnx.Module):" in page
     assert "batch_norms/0/mean" in page

@@ -183,6 +183,8 @@ def test_proofs_are_reported_as_json(projects: tuple[ModelSource, ModelSource]) 
     assert document == {
         "verdict": "skipped",
         "parameters": 0,
+        "platform": "",
+        "device": "",
         "checks": [],
         "notes": [],
         "parameter_map": [],

@@ -35,6 +35,8 @@ def result() -> Result:
         [LeafPair((("params", "q"), ("params", "k")), (kernel,), Transform("concat", axis=1))],
         {kernel: LeafSpec((3, 4), "float32", "params"), bias: LeafSpec((4,), "float32", "params")},
         frozenset({"models:Net"}),
+        "gpu",
+        "NVIDIA A100",
     )
     wrong = Proof(
         [
@@ -49,7 +51,9 @@ def result() -> Result:
                 ),
             ),
             Check("eval/jit", "error", "after the migration: TypeError: x"),
-        ]
+        ],
+        platform="cpu",
+        device="cpu",
     )
     return Result(
         [

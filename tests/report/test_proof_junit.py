@@ -13,6 +13,11 @@ def test_a_suite_per_model_with_its_counts(result):
     }
 
 
+def test_what_it_was_computed_on(result):
+    found = ET.fromstring(render(result)).findall("testsuite/properties/property[@name='computed on']")
+    assert [item.get("value") for item in found] == ["gpu (NVIDIA A100)", "cpu"]
+
+
 def test_a_failure_lists_the_leaves(result):
     failure = ET.fromstring(render(result)).find(".//failure")
     assert failure is not None and failure.text is not None

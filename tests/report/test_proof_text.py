@@ -23,6 +23,7 @@ def test_a_row_per_model_and_what_differs(result):
     assert "train/jit/state: skipped: raises on both sides: ValueError: <i>no</i>" in text
     assert "ImportError: <b>nothing</b>" in text
     assert "models:Never" in text
+    assert "Computed on cpu, gpu (NVIDIA A100)." in text
     assert "eval/jit/output: equal" not in text
     assert "Traceback" not in text
 

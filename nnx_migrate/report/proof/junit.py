@@ -19,7 +19,10 @@ def render(result: Result) -> str:
 
 def _suite(verdict: Verdict) -> ET.Element:
     suite = ET.Element("testsuite", name=verdict.case.title, time=f"{verdict.seconds:.1f}")
-    if verdict.proof is None:
+    if verdict.proof is not None:
+        properties = ET.SubElement(suite, "properties")
+        ET.SubElement(properties, "property", name="computed on", value=verdict.proof.machine)
+    else:
         case = ET.SubElement(suite, "testcase", name="comparison", classname=verdict.case.title)
         ET.SubElement(case, "error", message=verdict.reason)
     for check in verdict.proof.checks if verdict.proof else ():

@@ -24,6 +24,8 @@ def show(result: Result, console: Console, verbose: bool = False) -> None:
     for verdict in result.verdicts:
         for line in _lines(verdict, verbose):
             console.print(line, highlight=False, soft_wrap=True)
+    if result.machines:
+        console.print(f"\nComputed on {', '.join(result.machines)}.", highlight=False)
     if result.uncovered:
         console.print(
             f"\n{len(result.uncovered)} converted classes are part of no compared model; "
