@@ -32,7 +32,6 @@ from nnx_migrate.numerics.source import ModelSource, SourceNamespace
 from nnx_migrate.numerics.transplant import Translation, correspond, move
 from nnx_migrate.numerics.trees import to_numpy
 
-
 #: What accelerators may make of one computation written in two ways: XLA picks their kernels by the whole program.
 ROUNDING = Tolerance(rtol=2e-2, reason="XLA rounds otherwise on accelerators")
 
