@@ -199,6 +199,8 @@ variables = Scaled().init(key, x)
         ("print(sum(leaf.size for leaf in jax.tree.flatten(variables)[0]))", False),
         ("print(jax.tree.leaves(variables)[0].dtype)", False),
         ("batch = {'x': x}\nprint(jax.tree.leaves(batch)[0].shape[0])", False),
+        ("leaf = jax.tree.leaves(variables)\nleaf = leaf[0]\nleaf = leaf[0]\nprint(leaf[0])", True),
+        ("flat = x\nflat = flat[0]\nrow = flat[0]\nflat = row[0]\nprint(row[0])", False),
         ("print(len(jax.tree.leaves(variables)))", False),
         ("print(sum(leaf.size for leaf in jax.tree.leaves(variables)))", False),
     ],

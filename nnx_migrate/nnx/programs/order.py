@@ -54,7 +54,7 @@ def order_obstacles(project: Project) -> Iterator[Obstacle]:
                 isinstance(node, ast.Subscript)
                 and isinstance(node.ctx, ast.Load)
                 and _is_index(node.slice)
-                and _lists_leaves(module, project, node.value)
+                and _Sequences(module, project).is_leaves(node.value)
                 and not _asks_what_all_share(module, node)
             ):
                 detail = "it depends on the order of parameters, which new names change"
@@ -81,42 +81,57 @@ def _asks_what_all_share(module: Module, leaf: ast.Subscript) -> bool:
     return read.attr in _COMMON or (is_leading and of_data)
 
 
-def _lists_leaves(module: Module, project: Project, node: ast.expr) -> bool:
-    """`jax.tree.leaves(x)`, `jax.tree.flatten(x)[0]`, `list(x.keys())`, and names for these."""
-    if isinstance(node, ast.Name):
-        return any(
-            _lists_leaves(module, project, value) or (unpacked and _is_pair(module, project, value))
-            for value, unpacked in _values(module, node)
-        )
-    if isinstance(node, ast.Subscript):
-        return _lists_leaves(module, project, node.value) or _is_pair(module, project, node.value)
-    if not isinstance(node, ast.Call):
-        return False
-    if isinstance(node.func, ast.Name) and node.func.id in ("list", "tuple") and len(node.args) == 1:
-        inner = node.args[0]
-        return (
-            isinstance(inner, ast.Call)
-            and isinstance(inner.func, ast.Attribute)
-            and inner.func.attr in _VIEWS
-            and not inner.args
-        )
-    return project.resolve(node.func, module.scope_at(node), module) in _LISTS
+class _Sequences:
+    """What an expression of a module may give. Every assigned value is looked at once: `x = x[0]` says nothing
+    more of `x`."""
 
+    def __init__(self, module: Module, project: Project) -> None:
+        self.module, self.project = module, project
+        self._seen: set[tuple[str, ast.expr]] = set()
 
-def _is_pair(module: Module, project: Project, node: ast.expr) -> bool:
-    """`jax.tree.flatten(x)`, and names for it."""
-    if isinstance(node, ast.Name):
-        return any(
-            not unpacked and _is_pair(module, project, value) for value, unpacked in _values(module, node)
-        )
-    return isinstance(node, ast.Call) and project.resolve(node.func, module.scope_at(node), module) in _PAIRS
+    def is_leaves(self, node: ast.expr) -> bool:
+        """`jax.tree.leaves(x)`, `jax.tree.flatten(x)[0]`, `list(x.keys())`, and names for these."""
+        if isinstance(node, ast.Name):
+            return any(
+                self.is_leaves(value) or (unpacked and self.is_pair(value))
+                for value, unpacked in self._new_values("leaves", node)
+            )
+        if isinstance(node, ast.Subscript):
+            return self.is_leaves(node.value) or self.is_pair(node.value)
+        if not isinstance(node, ast.Call):
+            return False
+        if isinstance(node.func, ast.Name) and node.func.id in ("list", "tuple") and len(node.args) == 1:
+            inner = node.args[0]
+            return (
+                isinstance(inner, ast.Call)
+                and isinstance(inner.func, ast.Attribute)
+                and inner.func.attr in _VIEWS
+                and not inner.args
+            )
+        return self._calls(node, _LISTS)
+
+    def is_pair(self, node: ast.expr) -> bool:
+        """`jax.tree.flatten(x)`, and names for it."""
+        if isinstance(node, ast.Name):
+            values = self._new_values("pair", node)
+            return any(not unpacked and self.is_pair(value) for value, unpacked in values)
+        return isinstance(node, ast.Call) and self._calls(node, _PAIRS)
+
+    def _calls(self, call: ast.Call, functions: frozenset[str]) -> bool:
+        return self.project.resolve(call.func, self.module.scope_at(call), self.module) in functions
+
+    def _new_values(self, question: str, name: ast.Name) -> Iterator[tuple[ast.expr, bool]]:
+        for value, unpacked in _values(self.module, name):
+            if (question, value) not in self._seen:
+                self._seen.add((question, value))
+                yield value, unpacked
 
 
 def _values(module: Module, name: ast.Name) -> Iterator[tuple[ast.expr, bool]]:
     """What is assigned to a name, and whether that is unpacked: `leaves, structure = jax.tree.flatten(x)`."""
     for binding in module.scope_at(name).lookup(name.id):
         value = _assigned(module, binding.node, binding.value)
-        if value is not None and not (isinstance(value, ast.Name) and value.id == name.id):
+        if value is not None:
             yield value, binding.value is None
 
 
