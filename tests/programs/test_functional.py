@@ -272,3 +272,28 @@ def test_tables_take_the_options_of_linen() -> None:
         Functional(Net, 4, in_features=3).tabulate, jax.random.key(0), compute_flops=True, depth=1
     )
     assert table(X) == Functional(Net, 4, in_features=3).tabulate(jax.random.key(0), X)
+
+
+def test_nothing_is_drawn_to_learn_the_structure() -> None:
+    """Under jit the model is made once more, and drawing real weights there costs a compilation for each."""
+    keys = []
+
+    def kernel_init(key, shape, dtype):
+        keys.append(key)
+        return jnp.zeros(shape, dtype)
+
+    class Scaled(nnx.Module):
+        def __init__(self, *, rngs: nnx.Rngs):
+            self.dense = nnx.Linear(2, 3, kernel_init=kernel_init, rngs=rngs)
+            self.scale = jnp.arange(3.0)
+
+        def __call__(self, x):
+            return self.dense(x) + self.scale
+
+    model = Functional(Scaled)
+    variables = model.init(jax.random.key(0), jnp.ones((1, 2)))
+    keys.clear()
+    output = jax.jit(Functional(Scaled).apply)(variables, jnp.ones((1, 2)))
+    assert keys
+    assert all(isinstance(key, jax.core.Tracer) for key in keys)
+    assert output.tolist() == [[0.0, 1.0, 2.0]]

@@ -171,13 +171,13 @@ class Functional:
         """The module's graph and abstract state; leaves that are no variables have their values."""
         key = (streams, tuple(self._found.items()))
         if key not in self._structures:
-            rngs = dict.fromkeys(streams, 0)
             with jax.ensure_compile_time_eval():
-                graphdef, state = nnx.split(nnx.eval_shape(lambda: self._new(nnx.Rngs(**rngs))))
+                keys = dict.fromkeys(streams, jax.random.key(0))  # traced, so that nothing is drawn here
+                graphdef, state = nnx.split(nnx.eval_shape(lambda keys: self._new(nnx.Rngs(**keys)), keys))
                 if not all(isinstance(leaf, nnx.Variable) for _, leaf in nnx.to_flat_state(state)):
                     constants = jax.jit(
-                        lambda: nnx.split(self._new(nnx.Rngs(**rngs)), nnx.Variable, ...)[2]
-                    )()
+                        lambda keys: nnx.split(self._new(nnx.Rngs(**keys)), nnx.Variable, ...)[2]
+                    )(keys)
                     state = nnx.merge_state(state, constants)
             self._structures[key] = graphdef, state
         return self._structures[key]
