@@ -178,6 +178,13 @@ class Maybe:
 
 
 @dataclass(frozen=True)
+class Either:
+    """A submodule on one path, another submodule or a function on another: one of them is called."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class LostModule(Unknown):
     """Something that is a submodule on one path and something else on another: its calls can't be rewritten."""
 

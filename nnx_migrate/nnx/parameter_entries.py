@@ -15,7 +15,7 @@ from typing import Any
 from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
-from nnx_migrate.linen.values import ClassChoice, ClassRef, FieldModule, Instance, Maybe, ModuleList
+from nnx_migrate.linen.values import ClassChoice, ClassRef, Either, FieldModule, Instance, Maybe, ModuleList
 from nnx_migrate.nnx.module_names import name_parts
 from nnx_migrate.numerics.map_patterns import PathPattern
 from nnx_migrate.numerics.map_sequences import Created, Repeated, SequenceEntry, Step
@@ -88,7 +88,10 @@ def _setup_names(analysis: ClassAnalysis) -> dict[Site, tuple[str, list[str]]]:
 def _held(value: Any, linen: str, path: list[str], depth: int = 0) -> Iterable[tuple[str, list[str], Site]]:
     if isinstance(value, Maybe):
         value = value.value
-    if isinstance(value, Instance):
+    if isinstance(value, Either):
+        for one in value.values:
+            yield from _held(one, linen, path, depth)
+    elif isinstance(value, Instance):
         if value.site.method == "setup":
             yield linen, path, value.site
             yield from _handed_on(value.site, linen, path, depth)

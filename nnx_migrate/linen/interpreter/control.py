@@ -13,6 +13,7 @@ from nnx_migrate.linen.sites import Control, Phi
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import (
     Closure,
+    Either,
     Expr,
     Input,
     Instance,
@@ -91,6 +92,9 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     optional = _optional(frame, a, b)
     if optional is not None:
         return optional
+    either = _either(a, b)
+    if either is not None:
+        return either
     if holds_module(a) or holds_module(b):
         return LostModule("what is called is a submodule on one path and something else on another")
     if isinstance(a, Unknown):
@@ -123,7 +127,28 @@ def holds_module(value: Any) -> bool:
     """Whether a value is a submodule, or may be one."""
     if isinstance(value, Maybe):
         return holds_module(value.value)
-    return isinstance(value, Instance | ModuleList | LostModule)
+    return isinstance(value, Instance | ModuleList | Either | LostModule)
+
+
+def _either(a: Any, b: Any) -> Either | Maybe | None:
+    """A module on one path, another one or a function on the other; either may be missing in some configurations."""
+    values: dict[Any, Any] = {}
+    optional = False
+    kinds = (Instance, Closure, Global, Layer)
+    for value in (a, b):
+        inner = value.value if isinstance(value, Maybe) else value
+        if not (inner is None or isinstance(inner, (*kinds, Either))):
+            return None
+        optional |= inner is not value or inner is None
+        for one in inner.values if isinstance(inner, Either) else (inner,):
+            if one is not None:  # a function is made anew in every round of a loop
+                values.setdefault(one.node if isinstance(one, Closure) else one, one)
+    either = Either(tuple(values.values()))
+    if any(isinstance(v, Layer) and v.is_class for v in either.values):
+        return None
+    if not any(isinstance(v, Instance) for v in either.values):
+        return None
+    return Maybe(either) if optional else either
 
 
 def _optional(frame: Frame, a: Any, b: Any) -> Maybe | None:

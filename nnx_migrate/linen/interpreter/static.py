@@ -9,6 +9,7 @@ from nnx_migrate.linen.values import (
     Bound,
     ClassChoice,
     ClassRef,
+    Either,
     FieldFactory,
     Instance,
     Layer,
@@ -19,7 +20,7 @@ from nnx_migrate.linen.values import (
 )
 
 _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_MODULE_VALUES = (Instance, ModuleList, Maybe)
+_MODULE_VALUES = (Instance, ModuleList, Maybe, Either)
 _MODULE_CALLABLES = (Layer, ClassRef, ClassChoice, FieldFactory)
 # Layers of flax.linen that are plain functions start with a lower-case letter; initializers are functions,
 # too.

@@ -11,7 +11,7 @@ from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
-from nnx_migrate.linen.values import Instance, Maybe
+from nnx_migrate.linen.values import Either, Instance, Maybe
 from nnx_migrate.nnx.writer.body import BodyEditor
 from nnx_migrate.nnx.writer.construction import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor import ConstructorWriter, own_methods
@@ -134,8 +134,9 @@ class ClassWriter:
     def _name_everything(self) -> None:
         for name, slot in self.analysis.session.attributes.items():
             value = slot.value.value if isinstance(slot.value, Maybe) else slot.value
-            if isinstance(value, Instance) and not value.site.attribute and value.site.method == "setup":
-                value.site.attribute = name
+            for one in value.values if isinstance(value, Either) else (value,):
+                if isinstance(one, Instance) and not one.site.attribute and one.site.method == "setup":
+                    one.site.attribute = name
         names = Names(self.analysis)
         setup_sites = [s for s in self.analysis.sites if s.method == "setup"]
         for site in setup_sites:

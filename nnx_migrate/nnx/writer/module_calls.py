@@ -32,10 +32,12 @@ class ModuleCalls:
         self.sites, self.calls, self.text = editor.sites, reached_sites(analysis), editor.text
 
     def replacement(self, call: ast.Call) -> str | None:
-        """The call of a submodule, or of one of several that a loop takes in turn."""
+        """The call of a submodule, or of one of several that a loop or a condition chooses."""
         texts = {self._special_call(call, site) for site in self.calls[call]}
+        if call in self.analysis.facts.plain_calls:
+            texts.add(None)
         if len(texts) > 1:
-            raise Refuse("unsupported-syntax", "a loop over submodules that NNX calls differently", call)
+            raise Refuse("unsupported-syntax", "one call of several submodules that NNX calls differently", call)
         return texts.pop() or self._joined_call(call)
 
     def _special_call(self, call: ast.Call, site: Site) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from nnx_migrate.linen.interpreter import modules
 from nnx_migrate.linen.interpreter.calls.arguments import escapes
+from nnx_migrate.linen.interpreter.calls.choices import call_either
 from nnx_migrate.linen.interpreter.calls.libraries import call_global
 from nnx_migrate.linen.interpreter.calls.methods import call_bound
 from nnx_migrate.linen.interpreter.convert import effect_value
@@ -20,6 +21,7 @@ from nnx_migrate.linen.shapes import Array, Global, Unknown
 from nnx_migrate.linen.values import (
     Bound,
     Closure,
+    Either,
     Expr,
     FieldModule,
     FunctionChoice,
@@ -56,6 +58,8 @@ def apply(
         return call_global(frame, target.name, args, kwargs, node)
     if isinstance(target, tuple) and target and all(isinstance(item, Instance) for item in target):  # OneOf
         return modules.call_one_of(frame, target, args, kwargs, node)
+    if isinstance(target, Either):
+        return call_either(frame, target, args, kwargs, node)
     if isinstance(target, FieldModule):
         return modules.call_field_module(frame, target, "__call__", args, kwargs, node)
     if isinstance(target, FunctionChoice):

@@ -17,6 +17,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Global, Unknown
 from nnx_migrate.linen.values import (
     Bound,
+    Either,
     Expr,
     FieldModule,
     Instance,
@@ -90,7 +91,7 @@ def _uncertain(
         if isinstance(target.site.target, Layer):
             return result  # sizes and mode flags: the first argument decides about the result
         return Unknown("what a module returns for `**` arguments isn't known")
-    if isinstance(target, Instance | ModuleList | FieldModule) or (
+    if isinstance(target, Instance | ModuleList | Either | FieldModule) or (
         isinstance(target, Bound) and isinstance(target.value, Instance | SelfValue)
     ):
         if isinstance(target, Instance) and not modules.needs_sizes(frame, target.site):

@@ -1,0 +1,54 @@
+"""Calls of what is a submodule on one path and another submodule, or a function, on the other."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.values import Either, Instance
+
+
+def call_either(
+    frame: Frame, either: Either, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
+) -> Any:
+    """Call each of them in turn: the module is called the same way whichever it is, or refused by the writer."""
+    from nnx_migrate.linen.interpreter.calls.apply import apply
+
+    if node is None:
+        raise Refuse("unknown-call", "what is called indirectly is a submodule on one path only")
+    outer = frame.context
+    results: list[Any] = []
+    for index, value in enumerate(either.values):
+        marker = frame.session.round_markers.setdefault((node, index), ast.Pass())
+        frame.context = (*outer, marker)
+        results.append(effect_value(frame.session, apply(frame, value, args, kwargs, node)))
+        if frame.session.recording and not isinstance(value, Instance):
+            frame.session.facts.plain_calls.add(node)
+    frame.context = outer
+    return _joined(results)
+
+
+def _joined(results: list[Any]) -> Any:
+    """What they all return; where only sizes differ, those are not known."""
+    first, *others = results
+    for other in others:
+        if first == other:
+            continue
+        if not (isinstance(first, Array) and isinstance(other, Array)) or not _same_rank(first, other):
+            return Unknown("what either of two modules or functions returns")
+        dims = tuple(
+            a if same(a, b) else Dim.unknown("a size that one of two modules or functions decides")
+            for a, b in zip(first.shape.dims, other.shape.dims, strict=True)
+        )
+        dtype = first.dtype if first.dtype == other.dtype else None
+        first = Array(Shape(dims, first.shape.lead), dtype)
+    return first
+
+
+def _same_rank(a: Array, b: Array) -> bool:
+    return len(a.shape.dims) == len(b.shape.dims) and a.shape.lead == b.shape.lead
