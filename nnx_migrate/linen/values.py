@@ -60,6 +60,14 @@ class Expr:
 
 
 @dataclass(frozen=True)
+class SizeTest(Unknown):
+    """A comparison of sizes that can't be decided: those in `when_true` (`when_false`) are equal if (unless) it holds."""
+
+    when_true: tuple[tuple[Dim, Dim], ...] = field(default=(), compare=False)
+    when_false: tuple[tuple[Dim, Dim], ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True)
 class Input:
     """An argument of the method under analysis, or a part of one: `path` is `("batch", "image")` or
     `("carry", 0)`.
@@ -179,9 +187,13 @@ class Maybe:
 
 @dataclass(frozen=True)
 class Either:
-    """A submodule on one path, another submodule or a function on another: one of them is called."""
+    """A submodule on one path, another submodule or a function on another: one of them is called.
+
+    `branch` is the condition that decides between the two (None for more of them), and where it was met.
+    """
 
     values: tuple[Any, ...]
+    branch: tuple[tuple[ast.AST, ...], ast.AST] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import ast
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
@@ -19,7 +20,7 @@ from nnx_migrate.linen.values import ClassChoice, ClassRef, Either, FieldModule,
 from nnx_migrate.nnx.module_names import name_parts
 from nnx_migrate.numerics.map_patterns import PathPattern
 from nnx_migrate.numerics.map_sequences import Created, Repeated, SequenceEntry, Step
-from nnx_migrate.numerics.parameter_map import DYNAMIC, ClassMap, Entry, leaf, module
+from nnx_migrate.numerics.parameter_map import DYNAMIC, ClassMap, Entry, ModuleEntry, leaf, module
 
 _INDICES = "ijklmn"
 
@@ -39,10 +40,12 @@ def class_map(analysis: ClassAnalysis) -> ClassMap:
             entries.append(module([name], [name], DYNAMIC))
     stored = _setup_names(analysis)
     compact = [s for s in analysis.named_sites if s not in stored]
+    held: list[ModuleEntry] = []
     for site, (linen, nnx) in stored.items():
         if "/" in linen and _is_named_by_field(site):
             continue
-        entries += _site_entries(site, linen, nnx)
+        held += _site_entries(site, linen, nnx)
+    entries += _one_each(held)
     entries += _compact_entries(compact)
     return ClassMap(tuple(entries))
 
@@ -58,7 +61,17 @@ def module_name(site: Site) -> str | None:
     return f"flax.linen:{site.target_name}"
 
 
-def _site_entries(site: Site, linen: str, nnx: Sequence[str]) -> list[Entry]:
+def _one_each(entries: Sequence[ModuleEntry]) -> Iterable[ModuleEntry]:
+    """One entry for modules of which only one is ever there: an attribute that each branch of a condition sets."""
+    found: dict[tuple[Any, Any], ModuleEntry] = {}
+    for entry in entries:
+        known = found.setdefault((entry.linen, entry.nnx), entry)
+        if known.module != entry.module:
+            found[entry.linen, entry.nnx] = replace(known, module=DYNAMIC)
+    return found.values()
+
+
+def _site_entries(site: Site, linen: str, nnx: Sequence[str]) -> list[ModuleEntry]:
     # a Sequential has nothing of its own, and its layers have entries
     if site.target_name in ("Dropout", "Sequential") or site.carry_only:
         return []

@@ -9,7 +9,7 @@ from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, aligned
-from nnx_migrate.linen.sites import Control, Phi
+from nnx_migrate.linen.sites import Context, Control, Phi
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import (
     Closure,
@@ -21,6 +21,7 @@ from nnx_migrate.linen.values import (
     LostModule,
     Maybe,
     ModuleList,
+    SizeTest,
     VariableValue,
 )
 
@@ -92,7 +93,7 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     optional = _optional(frame, a, b)
     if optional is not None:
         return optional
-    either = _either(a, b)
+    either = _either(frame, a, b, node)
     if either is not None:
         return either
     if holds_module(a) or holds_module(b):
@@ -130,7 +131,7 @@ def holds_module(value: Any) -> bool:
     return isinstance(value, Instance | ModuleList | Either | LostModule)
 
 
-def _either(a: Any, b: Any) -> Either | Maybe | None:
+def _either(frame: Frame, a: Any, b: Any, node: ast.AST) -> Either | Maybe | None:
     """A module on one path, another one or a function on the other; either may be missing in some configurations."""
     values: dict[Any, Any] = {}
     optional = False
@@ -143,7 +144,8 @@ def _either(a: Any, b: Any) -> Either | Maybe | None:
         for one in inner.values if isinstance(inner, Either) else (inner,):
             if one is not None:  # a function is made anew in every round of a loop
                 values.setdefault(one.node if isinstance(one, Closure) else one, one)
-    either = Either(tuple(values.values()))
+    plain = len(values) == 2 and not optional and not isinstance(a, Either) and not isinstance(b, Either)
+    either = Either(tuple(values.values()), (frame.context, node) if plain else None)
     if any(isinstance(v, Layer) and v.is_class for v in either.values):
         return None
     if not any(isinstance(v, Instance) for v in either.values):
@@ -214,11 +216,11 @@ def phi(frame: Frame, name: str, node: ast.AST, first: Dim, second: Dim, *, is_l
         return first
     if not second.known:
         return second
-    agreed = _agreed(frame, node, first, second)
+    agreed = _agreed(frame, (frame.context, node), first, second)
     if agreed is not None:
         return agreed
     if frame.foreign or not isinstance(node, ast.If | ast.For | ast.While):
-        return _choice(frame, node, first, second)
+        return _choice(frame, (frame.context, node), first, second)
     key = ("phi", id(node), frame.context, first, second)
     number = frame.session.number_of(key)
     found = Phi(number, name, node, (first, second), is_loop)
@@ -226,12 +228,20 @@ def phi(frame: Frame, name: str, node: ast.AST, first: Dim, second: Dim, *, is_l
     return Dim.size(frame.session.facts.phis[number].token)
 
 
-def _agreed(frame: Frame, node: ast.AST, first: Dim, second: Dim) -> Dim | None:
+def either_size(frame: Frame, branch: tuple[Context, ast.AST] | None, first: Dim, second: Dim) -> Dim:
+    """The size that came by one of two paths, read after they have met again."""
+    if branch is None or not first.known or not second.known:
+        return Dim.unknown("a size that one of two modules or functions decides")
+    agreed = _agreed(frame, branch, first, second)
+    return agreed if agreed is not None else _choice(frame, branch, first, second)
+
+
+def _agreed(frame: Frame, branch: tuple[Context, ast.AST], first: Dim, second: Dim) -> Dim | None:
     """The one size of both branches, where what the condition says of other sizes makes them equal.
 
     `if heads * size != dim: x = Dense(dim)(x)` leaves `dim` features on either path.
     """
-    condition = frame.session.equalities.get((frame.context, node))
+    condition = frame.session.equalities.get(branch)
     if condition is None:
         return None
     if _equal_under(condition.when_false, first, second):
@@ -253,9 +263,9 @@ def _equal_under(equalities: tuple[tuple[Dim, Dim], ...], a: Dim, b: Dim) -> boo
     return bool(equalities) and same(a.substitute(replaced.get), b.substitute(replaced.get)) is True
 
 
-def _choice(frame: Frame, node: ast.AST, first: Dim, second: Dim) -> Dim:
+def _choice(frame: Frame, branch: tuple[Context, ast.AST], first: Dim, second: Dim) -> Dim:
     """A size that no statement of the constructor could assign, as a conditional expression."""
-    condition = frame.session.conditions.get((frame.context, node))
+    condition = frame.session.conditions.get(branch)
     if condition is None:
         return Dim.unknown("a size that depends on how another module is configured")
     escaped = condition.replace("{", "{{").replace("}", "}}")
@@ -265,7 +275,7 @@ def _choice(frame: Frame, node: ast.AST, first: Dim, second: Dim) -> Dim:
 def remember_condition(frame: Frame, node: ast.AST, value: Any) -> None:
     """Remember the condition of a branch, where the constructor can compute it."""
     frame.session.equalities.pop((frame.context, node), None)
-    if isinstance(value, Expr):
+    if isinstance(value, Expr | SizeTest):
         frame.session.equalities[frame.context, node] = value
     text = text_of(value)
     symbols = {symbol for group in frame.session.loop_symbols.values() for symbol in group}

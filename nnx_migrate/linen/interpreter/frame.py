@@ -12,7 +12,7 @@ from typing import Any
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Control, Facts
-from nnx_migrate.linen.values import Expr
+from nnx_migrate.linen.values import Expr, SizeTest
 from nnx_migrate.names.modules import Module
 
 BUDGET_SECONDS = 2.0
@@ -73,7 +73,7 @@ class Session:
     # conditions that the constructor can compute, as text: those of branches, and those of early returns
     conditions: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)
     # the same conditions with the sizes that are equal on either branch
-    equalities: dict[tuple[Context, ast.AST], Expr] = field(default_factory=dict)
+    equalities: dict[tuple[Context, ast.AST], Expr | SizeTest] = field(default_factory=dict)
     caller: Session | None = None  # the analysis that asks what this module returns
     may_learn: bool = True  # whether the code runs whatever the ranks of the inputs are
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.nnx.writer.naming import singular
+from nnx_migrate.nnx.writer.text import call_text, line_limit
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.body import BodyEditor
@@ -86,8 +87,11 @@ class LoopAccess:
                 nested = isinstance(target, ast.Tuple) and not text.startswith("(")
                 targets = [f"({text})" if nested else text, *targets]
                 iterables = [self.editor.text(iterable), *iterables]
-        self.headers[loop.target] = ", ".join(targets)
-        self.headers[loop.iter] = iterables[0] if len(iterables) == 1 else f"zip({', '.join(iterables)})"
+        self.headers[loop.target] = joined = ", ".join(targets)
+        source = self.editor.source
+        indent = source.text[source.line_start(loop.lineno) : source.span(loop)[0]]
+        zipped = call_text("zip", iterables, indent, f"for {joined} in ", line_limit(source), ":")
+        self.headers[loop.iter] = iterables[0] if len(iterables) == 1 else zipped
 
     def _is_zip(self, node: ast.expr) -> bool:
         return (

@@ -76,6 +76,22 @@ def in_order(assignments: Sequence[Assign]) -> list[Assign] | None:
     return ordered
 
 
+def merged(nodes: Sequence[Node]) -> list[Node]:
+    """Constructions under conditional expressions, those of one condition and of its opposite as one statement."""
+    found: list[Node] = []
+    for node in nodes:
+        last = found[-1] if found else None
+        if not (isinstance(node, Block) and isinstance(last, Block)) or node.is_loop or last.is_loop:
+            found.append(node)
+        elif node.header == last.header and not last.orelse and not node.orelse:
+            last.body += node.body
+        elif node.header == f"if not ({last.header[3:-1]}):" and not node.orelse:
+            last.orelse += node.body
+        else:
+            found.append(node)
+    return found
+
+
 def align(body: list[Node], orelse: list[Node]) -> None:
     """Where one branch of a loop's condition appends a module, the other appends None: indices stay
     aligned.

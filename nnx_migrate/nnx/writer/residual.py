@@ -25,7 +25,7 @@ from nnx_migrate.nnx.writer.carried_sizes import CarriedSizes
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.exits import needs_exit
 from nnx_migrate.nnx.writer.local_lists import LocalList
-from nnx_migrate.nnx.writer.nodes import Block, Line, Node, align
+from nnx_migrate.nnx.writer.nodes import Block, Line, Node, align, merged
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.text import unwrapped
 from nnx_migrate.nnx.writer.variables import variable_parts
@@ -247,7 +247,7 @@ class Residual:
                     nodes += self._wrapped(site, statement)
             else:
                 nodes += self._called(call, members, statement)
-        return nodes
+        return merged(nodes)
 
     def _called(self, call: ast.AST, sites: list[Site | VariableSite], statement: ast.stmt) -> list[Node]:
         """What a helper function creates, at the place of its call."""

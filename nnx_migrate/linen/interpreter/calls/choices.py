@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.dims import same
+from nnx_migrate.linen.interpreter.control import either_size
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
@@ -30,11 +31,11 @@ def call_either(
         if frame.session.recording and not isinstance(value, Instance):
             frame.session.facts.plain_calls.add(node)
     frame.context = outer
-    return _joined(results)
+    return _joined(frame, either, results)
 
 
-def _joined(results: list[Any]) -> Any:
-    """What they all return; where only sizes differ, those are not known."""
+def _joined(frame: Frame, either: Either, results: list[Any]) -> Any:
+    """What they all return; sizes that differ as the condition between them tells."""
     first, *others = results
     for other in others:
         if first == other:
@@ -42,7 +43,7 @@ def _joined(results: list[Any]) -> Any:
         if not (isinstance(first, Array) and isinstance(other, Array)) or not _same_rank(first, other):
             return Unknown("what either of two modules or functions returns")
         dims = tuple(
-            a if same(a, b) else Dim.unknown("a size that one of two modules or functions decides")
+            a if same(a, b) else either_size(frame, either.branch, a, b)
             for a, b in zip(first.shape.dims, other.shape.dims, strict=True)
         )
         dtype = first.dtype if first.dtype == other.dtype else None

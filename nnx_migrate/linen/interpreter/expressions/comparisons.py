@@ -13,7 +13,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, wrapped
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.values import Expr, Input, VariableValue
+from nnx_migrate.linen.values import Expr, Input, SizeTest, VariableValue
 
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==",
@@ -47,16 +47,18 @@ def _compare(frame: Frame, node: ast.Compare) -> Any:
         found = _compared(node.ops[0], evaluate(frame, node.left), left)
     else:
         found = static_or_unknown(frame, node, "bool", "a comparison that can't be decided")
-    if isinstance(found, Expr) and len(node.ops) == 1:
+    if isinstance(found, Expr | Unknown) and len(node.ops) == 1:
         return _with_equality(found, node.ops[0], evaluate(frame, node.left), left)
     return found
 
 
-def _with_equality(comparison: Expr, op: ast.cmpop, left: Any, right: Any) -> Expr:
+def _with_equality(comparison: Expr | Unknown, op: ast.cmpop, left: Any, right: Any) -> Expr | Unknown:
     """A comparison that remembers which sizes are equal where it holds, or where it doesn't."""
     a, b = as_dim(left), as_dim(right)
     if a is None or b is None or not a.known or not b.known:
         return comparison
+    if isinstance(comparison, Unknown):
+        comparison = SizeTest(comparison.reason)
     if isinstance(op, ast.Eq):
         return replace(comparison, when_true=((a, b),))
     return replace(comparison, when_false=((a, b),)) if isinstance(op, ast.NotEq) else comparison
