@@ -61,7 +61,10 @@ class Expr:
 
 @dataclass(frozen=True)
 class SizeTest(Unknown):
-    """A comparison of sizes that can't be decided: those in `when_true` (`when_false`) are equal if (unless) it holds."""
+    """A comparison of sizes that can't be decided.
+
+    Sizes in `when_true` (`when_false`) are pairwise equal where it holds (doesn't hold).
+    """
 
     when_true: tuple[tuple[Dim, Dim], ...] = field(default=(), compare=False)
     when_false: tuple[tuple[Dim, Dim], ...] = field(default=(), compare=False)

@@ -30,14 +30,17 @@ class ModuleCalls:
         self.editor, self.writer, self.names = editor, editor.writer, editor.names
         self.source, self.method = editor.source, editor.method
         self.sites, self.calls, self.text = editor.sites, reached_sites(analysis), editor.text
+        self.plain = analysis.facts.plain_calls
 
     def replacement(self, call: ast.Call) -> str | None:
         """The call of a submodule, or of one of several that a loop or a condition chooses."""
         texts = {self._special_call(call, site) for site in self.calls[call]}
-        if call in self.analysis.facts.plain_calls:
+        if call in self.plain:
             texts.add(None)
         if len(texts) > 1:
-            raise Refuse("unsupported-syntax", "one call of several submodules that NNX calls differently", call)
+            raise Refuse(
+                "unsupported-syntax", "one call of several submodules that NNX calls differently", call
+            )
         return texts.pop() or self._joined_call(call)
 
     def _special_call(self, call: ast.Call, site: Site) -> str | None:
