@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -194,6 +194,22 @@ class Write:
 
 
 @dataclass(frozen=True)
+class ListStep:
+    """What a statement does to a list of arrays: `set` (bind the name), `append`, `pop` or read an `item`.
+
+    `items` are the arrays that come in (None: they aren't known one by one), `reads` the numbers of the symbols
+    for an element's sizes by axis, `label` what they are called.
+    """
+
+    kind: Literal["set", "append", "pop", "item"]
+    name: str
+    items: tuple[Any, ...] | None = None
+    index: str = ""
+    label: str = ""
+    reads: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Lookup:
     """`self.has_variable(collection, name)`."""
 
@@ -231,6 +247,12 @@ class Facts:
     )  # those in variables' initializers
     writes: list[Write] = field(default_factory=list)
     lookups: list[Lookup] = field(default_factory=list)
+    list_steps: dict[tuple[Context, ast.AST], ListStep] = field(default_factory=dict)
+    # loop over a list of arrays -> its variables, with the numbers of the symbols for their sizes by axis
+    list_items: dict[tuple[Context, ast.AST], dict[str, Mapping[int, int]]] = field(default_factory=dict)
+    unrolled_lists: set[str] = field(
+        default_factory=set
+    )  # changed in a loop that was followed round by round
     sown: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # sow call -> name
     only_initial: list[ast.AST] = field(default_factory=list)  # code that only an initialisation reaches
 

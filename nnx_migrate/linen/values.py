@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.shapes import Array, Unknown
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.interpreter.frame import Env
@@ -210,6 +210,17 @@ class ModuleList:
 
     element: Any
     loop: Any = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class ArrayList:
+    """A list of arrays, of unknown length: `element` is what they share (None: there is none yet).
+
+    `varying` are the axes (from behind: -1 is the last) in which the elements differ, or may.
+    """
+
+    element: Array | None
+    varying: frozenset[int]
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def reshaped(shape: Shape, target: Shape) -> Shape:
         flat = _flattened(shape, target, wild[0])
         if flat is not None:
             return Shape((*target.dims[: wild[0]], flat, *target.dims[wild[0] + 1 :]))
-    target = Shape(tuple(dim if dim == -1 else _not_negative(dim) for dim in target.dims), target.lead)
+    target = Shape(tuple(dim if dim == -1 else _not_negative(dim, shape) for dim in target.dims), target.lead)
     if not wild:
         if same(total, product(target.dims)) is False:
             raise Unmodelled(f"reshape of {shape} to {target}")
@@ -51,9 +51,9 @@ def _flattened(shape: Shape, target: Shape, at: int) -> Dim | None:
     return shape.elements(at) if kept and at == len(target.dims) - 1 else None
 
 
-def _not_negative(dim: Dim) -> Dim:
-    """A symbol that may hold -1 says nothing about the size."""
-    if not dim.known or at_least(dim, 0) or _is_product(dim):
+def _not_negative(dim: Dim, shape: Shape) -> Dim:
+    """A symbol that may hold -1 says nothing about the size; one that is the size of an axis can't hold it."""
+    if not dim.known or at_least(dim, 0) or _is_product(dim) or any(same(dim, d) for d in shape.dims):
         return dim
     return Dim.unknown(f"{dim.text()} may be -1 in a reshape")
 

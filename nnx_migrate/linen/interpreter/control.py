@@ -8,10 +8,13 @@ from typing import Any, Literal
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
+from nnx_migrate.linen.interpreter.lists.names import names_in
+from nnx_migrate.linen.interpreter.lists.shared import as_array_list, merged
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, aligned
 from nnx_migrate.linen.sites import Context, Control, Phi
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import (
+    ArrayList,
     Closure,
     Either,
     Expr,
@@ -121,6 +124,19 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     x, y = as_dim(a), as_dim(b)
     if x is not None and y is not None:
         return phi(frame, name, node, x, y)
+    if isinstance(a, list | ArrayList) and isinstance(b, list | ArrayList):
+        return _join_lists(frame, a, b, node, name)
+    return Unknown(f"`{name}` differs between two paths")
+
+
+def _join_lists(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
+    """A list of arrays that got different elements on two paths, if all that happens to it is seen."""
+    function = frame.module.enclosing(node, ast.FunctionDef, ast.Lambda)
+    if function is not None and name in names_in(frame, function):
+        first, second = as_array_list(frame, a), as_array_list(frame, b)
+        found = merged(first, second) if first is not None and second is not None else None
+        if found is not None:
+            return found
     return Unknown(f"`{name}` differs between two paths")
 
 
@@ -251,6 +267,9 @@ def _agreed(frame: Frame, branch: tuple[Context, ast.AST], first: Dim, second: D
 
 def _equal_under(equalities: tuple[tuple[Dim, Dim], ...], a: Dim, b: Dim) -> bool:
     """Whether two sizes are equal where others are."""
+    for pair in equalities:
+        if any(same(a, one) and same(b, other) for one, other in (pair, pair[::-1])):
+            return True
     replaced: dict[str, Dim] = {}
     for one, other in equalities:
         x, y = one.substitute(replaced.get), other.substitute(replaced.get)

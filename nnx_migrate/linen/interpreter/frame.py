@@ -67,6 +67,7 @@ class Session:
     )  # those with one batch axis as a rule
     unbatched: set[tuple[str | int, ...]] = field(default_factory=set)  # those that lack even that
     default_rank: int | None = None  # what to try for inputs whose rank the code doesn't show
+    list_names: dict[ast.AST, frozenset[str]] = field(default_factory=dict)  # see `lists.names`
     input_tuples: set[tuple[str | int, ...]] = field(default_factory=set)
     inputs_seen: dict[tuple[str | int, ...], None] = field(default_factory=dict)
     results: dict[Any, Any] = field(default_factory=dict)  # what methods of other classes return

@@ -86,6 +86,8 @@ class NameAllocator:
                     if again == inside:
                         break
                     inside = again
+                for bound in node.binds:
+                    self.conflicts.update(frozenset((bound, other)) for other in inside - {bound})
                 live = inside | _sizes(node.header)
             else:
                 live = self._live(node.body, live) | self._live(node.orelse, live) | _sizes(node.header)

@@ -87,7 +87,8 @@ def default_text(item: Field, names: FileNames) -> str | None:
             return None
     if isinstance(node, ast.List | ast.Dict | ast.Set):
         raise Refuse("unsupported-syntax", f"field `{item.name}` has a mutable default", item.node)
-    return one_line(rewritten(item.owner.module.source, node, names.replacement_in(item.owner.module)))
+    text = one_line(rewritten(item.owner.module.source, node, names.replacement_in(item.owner.module)))
+    return f"({text})" if isinstance(node, ast.Tuple) and not text.startswith("(") else text
 
 
 def factory_default(item: Field, names: FileNames, factory: Factory) -> str:

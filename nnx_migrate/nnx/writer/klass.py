@@ -12,6 +12,7 @@ from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.values import Either, Instance, Maybe
+from nnx_migrate.nnx.writer.array_lists import inlined
 from nnx_migrate.nnx.writer.body import BodyEditor
 from nnx_migrate.nnx.writer.construction import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor import ConstructorWriter, own_methods
@@ -177,7 +178,7 @@ class ClassWriter:
             lists = self.lists.get(method.name, [])
             residual = Residual(self.analysis, self.renderer, self.constructions, lists=lists)
             nodes += residual.build(method.node.body, self._sites_of(method))
-        return nodes
+        return inlined(nodes)
 
     def _sites_of(self, method: Method) -> list[Site | VariableSite]:
         everything: list[Site | VariableSite] = [*self.analysis.sites, *self.analysis.variables]

@@ -39,6 +39,7 @@ class Block:
     body: list[Node] = field(default_factory=list)
     orelse: list[Node] = field(default_factory=list)
     is_loop: bool = False
+    binds: tuple[str, ...] = ()  # sizes that a loop's header gives a value in each round
 
 
 @dataclass
@@ -59,8 +60,19 @@ def assigned_phis(nodes: Sequence[Node]) -> set[int]:
         if isinstance(node, Assign):
             found.update(int(m["id"]) for m in [TOKEN.fullmatch(node.token)] if m)
         elif isinstance(node, Block):
+            found.update(int(m["id"]) for bound in node.binds for m in [TOKEN.fullmatch(bound)] if m)
             found |= assigned_phis(node.body) | assigned_phis(node.orelse)
     return found
+
+
+def sets_sizes(nodes: Sequence[Node]) -> bool:
+    """Whether nodes do more than create modules."""
+    return any(
+        isinstance(node, Assign)
+        or (isinstance(node, Line) and not node.callee and not node.text.endswith(".append(None)"))
+        or (isinstance(node, Block) and sets_sizes([*node.body, *node.orelse]))
+        for node in nodes
+    )
 
 
 def in_order(assignments: Sequence[Assign]) -> list[Assign] | None:

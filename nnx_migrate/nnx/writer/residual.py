@@ -20,12 +20,13 @@ from nnx_migrate.linen.sites import Context, Control, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.layers import LAYERS
+from nnx_migrate.nnx.writer.array_lists import ListMirror
 from nnx_migrate.nnx.writer.assigned import assigned_names
 from nnx_migrate.nnx.writer.carried_sizes import CarriedSizes
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.exits import needs_exit
 from nnx_migrate.nnx.writer.local_lists import LocalList
-from nnx_migrate.nnx.writer.nodes import Block, Line, Node, align, merged
+from nnx_migrate.nnx.writer.nodes import Block, Line, Node, align, merged, sets_sizes
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.text import unwrapped
 from nnx_migrate.nnx.writer.variables import variable_parts
@@ -47,6 +48,7 @@ class Residual:
         self.sites: dict[int, list[Site | VariableSite]] = {}
         self.emitted_loops: set[int] = set()
         self.lists = lists
+        self.array_lists = ListMirror(self)
 
     def build(self, body: Sequence[ast.stmt], sites: Sequence[Site | VariableSite]) -> list[Node]:
         """The nodes for a method body. Repeated until no further local or size turns out to be needed."""
@@ -110,7 +112,8 @@ class Residual:
         filled = next((item for item in self.lists if statement in (item.definition, item.fill)), None)
         if filled is not None:
             return self._filling(filled, statement)
-        nodes = self._created(statement)
+        created = self._created(statement)
+        nodes = [*self.array_lists.reads(statement), *created, *self.array_lists.changes(statement)]
         names = assigned_names(statement)
         value = getattr(statement, "value", None)
         if isinstance(statement, ast.Assign) and value in self.writer.partials:
@@ -224,6 +227,9 @@ class Residual:
             align(body, orelse)
         sites = self._sites_below(statement)
         test = self._condition(statement.test, False, sites)
+        if test is None and sets_sizes([*body, *orelse]):
+            detail = "a condition of the call decides about sizes"
+            raise Refuse("dynamic-construction", detail, statement.test)
         if test is None:  # only modules without parameters below: they may exist in any case
             return [*body, *orelse]
         return [Block(f"if {test}:", body, orelse)]
@@ -299,9 +305,10 @@ class Residual:
             raise Refuse(
                 "unsupported-syntax", "modules are created in a loop that may be left early", statement
             )
-        header = self._loop_header(statement.target, statement.iter)
+        mirrored = self.array_lists.header(statement)
+        header, binds = mirrored or (self._loop_header(statement.target, statement.iter), ())
         lists, sublists = self._lists(statement)
-        return [*own, *before, *lists, Block(header, [*sublists, *body, *after], is_loop=True)]
+        return [*own, *before, *lists, Block(header, [*sublists, *body, *after], is_loop=True, binds=binds)]
 
     def _loop_header(self, target: ast.expr, iterable: ast.expr) -> str:
         names = self.writer.names.module.source.segment(target)

@@ -17,7 +17,16 @@ from nnx_migrate.linen.interpreter.loops.elements import known_items
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
-from nnx_migrate.linen.values import ClassRef, Expr, Input, Iterated, Layer, ModuleList, SuperValue
+from nnx_migrate.linen.values import (
+    ArrayList,
+    ClassRef,
+    Expr,
+    Input,
+    Iterated,
+    Layer,
+    ModuleList,
+    SuperValue,
+)
 
 _ITERATORS = frozenset({"range", "enumerate", "zip", "reversed"})
 # What `getattr(jax.nn, name)` gives, if it is called as a function of one array.
@@ -148,8 +157,10 @@ def _container(frame: Frame, name: str, args: tuple[Any, ...], node: ast.Call | 
         return kind(value)
     if isinstance(value, Shape):
         return value
-    if isinstance(value, ModuleList):
+    if isinstance(value, ModuleList | ArrayList):
         return value
+    if isinstance(value, Iterated) and value.kind == "reversed" and isinstance(value.args[0], ArrayList):
+        return value.args[0]
     if isinstance(value, Iterated) and value.kind == "range":
         bounds = [as_dim(a) for a in value.args]
         numbers = [b.const for b in bounds if b is not None]

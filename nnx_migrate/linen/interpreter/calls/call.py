@@ -11,6 +11,7 @@ from nnx_migrate.linen.interpreter.calls.arguments import arguments
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.lists.steps import popped
 from nnx_migrate.linen.interpreter.modules import constructs
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
@@ -45,6 +46,9 @@ def call(frame: Frame, node: ast.Call) -> Any:
         return Partial(args[0], node, args[1:], tuple(kwargs.items()))
     if not certain:
         return _uncertain(frame, node, target, args, kwargs)
+    element = popped(frame, node)
+    if element is not NotImplemented:
+        return element
     return apply(frame, target, args, kwargs, node)
 
 

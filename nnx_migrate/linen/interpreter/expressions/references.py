@@ -9,7 +9,8 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter import attributes
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.values import Closure
+from nnx_migrate.linen.interpreter.lists.steps import taken
+from nnx_migrate.linen.values import ArrayList, Closure
 
 
 @evaluates(ast.Name)
@@ -34,6 +35,10 @@ def _attribute(frame: Frame, node: ast.Attribute) -> Any:
 def _subscript(frame: Frame, node: ast.Subscript) -> Any:
     value = evaluate(frame, node.value)
     index = _index(frame, node.slice)
+    if isinstance(value, list | ArrayList):
+        part = taken(frame, node, value, index)
+        if part is not NotImplemented:
+            return part
     return attributes.item(frame, value, index, node)
 
 

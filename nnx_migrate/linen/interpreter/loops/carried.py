@@ -13,7 +13,7 @@ from nnx_migrate.linen.interpreter.loops.results import LastRound
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Phi
 from nnx_migrate.linen.symbols import token
-from nnx_migrate.linen.values import Input, Maybe, ModuleList, VariableValue
+from nnx_migrate.linen.values import ArrayList, Input, Maybe, ModuleList, VariableValue
 
 
 def carried_slot(frame: Frame, name: str, slot: Slot, statement: ast.AST) -> Slot:
@@ -89,8 +89,8 @@ def _next_slot(frame: Frame, statement: ast.AST, name: str, first: Slot, old: Sl
         last = last.value
     if isinstance(start, list) and isinstance(last, ModuleList):
         return Slot(start if not start else Unknown("a list that a loop extends"), False)
-    if isinstance(start, list) and isinstance(last, list):
-        return Slot(Unknown("a list that a loop extends"), False)
+    if isinstance(start, list | ArrayList) and isinstance(last, list | ArrayList):
+        return Slot(join(frame, start, last, statement, name), False)
     if first.static and end.static:
         return Slot(static_join(frame, name, start, last, statement), True)
     return Slot(join(frame, start, last, statement, name), old.static and end.static)
@@ -201,6 +201,8 @@ def alike(a: Any, b: Any) -> bool:
         return (a.dtype, a.weak) == (b.dtype, b.weak) and alike(a.shape, b.shape)
     if isinstance(a, tuple | list) and type(a) is type(b):
         return len(a) == len(b) and all(alike(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, ArrayList) and isinstance(b, ArrayList):
+        return a.varying == b.varying and alike(a.element, b.element)
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
     return bool(a == b) or (isinstance(a, Unknown) and isinstance(b, Unknown))

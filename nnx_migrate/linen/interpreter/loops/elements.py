@@ -9,10 +9,20 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.control import join
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.lists.steps import differing_arrays, iterated
 from nnx_migrate.linen.interpreter.loops.results import loop_variable
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import LoopVariable
-from nnx_migrate.linen.values import Expr, Input, Instance, Iterated, Maybe, ModuleList, VariableValue
+from nnx_migrate.linen.values import (
+    ArrayList,
+    Expr,
+    Input,
+    Instance,
+    Iterated,
+    Maybe,
+    ModuleList,
+    VariableValue,
+)
 
 MAX_UNROLL = 64
 
@@ -84,6 +94,8 @@ def element(frame: Frame, iterable: Any, target: ast.expr | None, static: bool, 
         return _iterated(frame, iterable, target, static, node)
     if isinstance(iterable, ModuleList | ManyOf):
         return iterable.element
+    if isinstance(iterable, ArrayList):
+        return iterated(frame, iterable, target, node)
     if isinstance(iterable, VariableValue):
         iterable = iterable.value
     if isinstance(iterable, Input):
@@ -124,6 +136,9 @@ def _known_elements(
         return loop_symbol(frame, target, node, "int" if numbers else "")
     arrays = [input_array(frame.session, item) if isinstance(item, Input) else item for item in items]
     if arrays and all(isinstance(item, Array) for item in arrays):
+        differing = differing_arrays(frame, arrays)
+        if differing is not None:
+            return iterated(frame, differing, target, node)
         result = arrays[0]
         for other in arrays[1:]:
             result = join(frame, result, other, node, "item")

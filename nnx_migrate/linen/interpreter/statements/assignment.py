@@ -10,6 +10,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
 from nnx_migrate.linen.interpreter.expressions.arithmetic import binary
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.lists.steps import bound
 from nnx_migrate.linen.interpreter.loops import elements
 from nnx_migrate.linen.interpreter.stale import forget, mentions, token_of
 from nnx_migrate.linen.interpreter.statements.stores import store
@@ -23,6 +24,7 @@ def _assign(frame: Frame, statement: ast.Assign) -> None:
     value = evaluate(frame, statement.value)
     static = _static_statement(frame, statement, statement.value)
     _name_variable(frame, statement)
+    bound(frame, statement, value)
     for target in statement.targets:
         assign(frame, target, value, static, statement)
 
@@ -31,6 +33,7 @@ def _assign(frame: Frame, statement: ast.Assign) -> None:
 def _annotated(frame: Frame, statement: ast.AnnAssign) -> None:
     if statement.value is not None:
         value = evaluate(frame, statement.value)
+        bound(frame, statement, value)
         assign(
             frame, statement.target, value, _static_statement(frame, statement, statement.value), statement
         )

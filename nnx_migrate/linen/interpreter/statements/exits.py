@@ -9,12 +9,14 @@ from nnx_migrate.linen.interpreter.control import join, remember_return
 from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.lists.steps import without_lists
 from nnx_migrate.linen.values import Input
 
 
 @executes(ast.Return)
 def _return(frame: Frame, statement: ast.Return) -> None:
     value = evaluate(frame, statement.value) if statement.value is not None else None
+    value = without_lists(value)
     frame.returns.append((value, statement))
     remember_return(frame, statement)
     frame.ended = True

@@ -9,10 +9,11 @@ from nnx_migrate.linen.interpreter.control import is_alike
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.lists.steps import appended
 from nnx_migrate.linen.interpreter.statements.stores import is_module, loop_depth_since, store
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Shape, Unknown
-from nnx_migrate.linen.values import Expr, Instance, Maybe, ModuleList
+from nnx_migrate.linen.values import ArrayList, Expr, Instance, Maybe, ModuleList
 
 
 def mutate(frame: Frame, call: ast.Call) -> None:
@@ -24,8 +25,14 @@ def mutate(frame: Frame, call: ast.Call) -> None:
         if not frame.foreign
         else evaluate(frame, target)
     )
+    if method == "append" and len(call.args) == 1 and isinstance(old, list | ArrayList):
+        item = _evaluated(frame, call.args[0])
+        filled = appended(frame, call, old, item, loop_depth_since(frame, target))
+        if filled is not None or isinstance(old, ArrayList):
+            store(frame, target, filled or Unknown("a list of different arrays"), False)
+            return
     if isinstance(old, list) and method in ("append", "extend", "insert") and call.args:
-        item = evaluate(frame, call.args[-1])
+        item = _evaluated(frame, call.args[-1])
         if method == "append" and loop_depth_since(frame, target) and is_module(item):
             new: Any = ModuleList(item, frame.controls)
         elif method == "append":
@@ -48,10 +55,9 @@ def mutate(frame: Frame, call: ast.Call) -> None:
     elif isinstance(old, Shape) and method == "append" and call.args and not loop_depth_since(frame, target):
         size = as_dim(evaluate(frame, call.args[0]))
         store(frame, target, old.then(size) if size is not None else Unknown("a changed shape"), False)
-    elif isinstance(old, list | dict | Shape | Expr) and method in (
+    elif isinstance(old, list | dict | Shape | Expr | ArrayList) and method in (
         "append",
         "extend",
-        "pop",
         "clear",
         "remove",
         "reverse",
@@ -60,3 +66,13 @@ def mutate(frame: Frame, call: ast.Call) -> None:
         "insert",
     ):
         store(frame, target, Unknown("a container changed in place"), False)
+
+
+def _evaluated(frame: Frame, node: ast.expr) -> Any:
+    """The value of an argument of the call that has just been evaluated: `hs.append(f(hs.pop()))` takes one away."""
+    values = frame.session.facts.values
+    if not frame.foreign and (frame.context, node) in values:
+        return values[frame.context, node]
+    if any(isinstance(n, ast.Attribute) and n.attr == "pop" for n in ast.walk(node)):
+        return Unknown("an element taken from a list")
+    return evaluate(frame, node)

@@ -10,9 +10,10 @@ from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.expressions.comparisons import same_shapes
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
+from nnx_migrate.linen.interpreter.lists.names import can_be_followed
 from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.sites import Write
-from nnx_migrate.linen.values import Expr, Input, Instance, ModuleList, SelfValue, VariableValue
+from nnx_migrate.linen.values import ArrayList, Expr, Input, Instance, ModuleList, SelfValue, VariableValue
 
 
 def store(frame: Frame, target: ast.expr, value: Any, static: bool) -> None:
@@ -20,6 +21,8 @@ def store(frame: Frame, target: ast.expr, value: Any, static: bool) -> None:
     if isinstance(target, ast.Name):
         if isinstance(value, Instance) and not value.site.stored and not frame.foreign:
             value.site.stored = target.id
+        if isinstance(value, ArrayList) and not can_be_followed(frame, target):
+            value = Unknown("a list that a loop has filled, under another name")
         frame.bind(target.id, value, static)
     elif isinstance(target, ast.Attribute):
         base = evaluate(frame, target.value)

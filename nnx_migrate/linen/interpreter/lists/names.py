@@ -1,0 +1,159 @@
+"""Names of lists that can be followed: nothing happens to these lists that isn't seen."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.names.parents import Parents
+
+_JOINS = frozenset({"concatenate", "concat", "stack", "hstack", "vstack"})
+_LAZY = frozenset({"enumerate", "reversed", "zip"})
+_COPIES = frozenset({"list", "tuple"})
+CONDITIONAL = (ast.IfExp, ast.BoolOp, ast.Compare, ast.NamedExpr, ast.Lambda)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return)
+
+
+def can_be_followed(frame: Frame, name: ast.Name) -> bool:
+    """Whether all that happens to a local list is seen."""
+    function = frame.module.enclosing(name, *_FUNCTIONS)
+    if not isinstance(function, ast.FunctionDef):
+        return False
+    return name.id in names_in(frame, function)
+
+
+def names_in(frame: Frame, function: ast.AST) -> frozenset[str]:
+    """The names of a function that hold nothing but lists of their own."""
+    known = frame.session.list_names
+    if function not in known:
+        known[function] = list_names(function, frame.module.parents)
+    return known[function]
+
+
+def list_names(function: ast.AST, parents: Parents) -> frozenset[str]:
+    """Names that are only ever bound to a fresh list, and used in ways that make no second name for it."""
+    stored: set[str] = set()
+    other: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.arg):
+            other.add(node.arg)
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            other.update(node.names)
+        elif isinstance(node, ast.Name):
+            if not _is_plain_use(node, function, parents):
+                other.add(node.id)
+            elif isinstance(node.ctx, ast.Store):
+                stored.add(node.id)
+    return frozenset(stored - other)
+
+
+def _is_plain_use(node: ast.Name, function: ast.AST, parents: Parents) -> bool:
+    above = _above(node, function, parents)
+    if above is None or any(
+        isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for n in above
+    ):
+        return False
+    parent = above[0]
+    if isinstance(node.ctx, ast.Store):
+        single = isinstance(parent, ast.AnnAssign) or (
+            isinstance(parent, ast.Assign) and len(parent.targets) == 1
+        )
+        return single and _is_fresh(parent.value) and not _in_try(above)  # type: ignore[attr-defined]
+    if not isinstance(node.ctx, ast.Load):
+        return False
+    if isinstance(parent, ast.Attribute):
+        return _is_method_call(parent, above) and not _in_try(above)
+    if isinstance(parent, ast.Subscript):
+        return parent.value is node and isinstance(parent.ctx, ast.Load)
+    if isinstance(parent, ast.Call):
+        return _is_reading_call(node, above)
+    if isinstance(parent, ast.For | ast.comprehension):
+        return parent.iter is node
+    if isinstance(parent, ast.BinOp):
+        return isinstance(parent.op, ast.Add)
+    if isinstance(parent, ast.Tuple):
+        return isinstance(above[1], ast.Return)
+    if isinstance(parent, ast.Starred):
+        return isinstance(above[1], ast.Tuple | ast.List)
+    return isinstance(parent, ast.If | ast.While | ast.Assert | ast.Return | ast.UnaryOp)
+
+
+def _above(node: ast.AST, function: ast.AST, parents: Parents) -> list[ast.AST] | None:
+    """What stands around a node within a function, innermost first."""
+    found: list[ast.AST] = []
+    current = parents.get(node)
+    while current is not None and current is not function:
+        found.append(current)
+        current = parents.get(current)
+    in_body = any(isinstance(n, ast.stmt) for n in found)
+    return found if in_body and current is function else None
+
+
+def _in_try(above: Sequence[ast.AST]) -> bool:
+    return any(isinstance(n, ast.Try | ast.Lambda) for n in above)
+
+
+def _is_fresh(value: ast.expr | None) -> bool:
+    """Whether an expression makes a list that nothing else holds (where it makes one at all)."""
+    if isinstance(value, ast.List | ast.ListComp):
+        return True
+    if isinstance(value, ast.Subscript):
+        return isinstance(value.slice, ast.Slice)
+    if isinstance(value, ast.BinOp):
+        return isinstance(value.op, ast.Add)
+    return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "list"
+
+
+def _is_method_call(attribute: ast.Attribute, above: Sequence[ast.AST]) -> bool:
+    call = above[1]
+    if not isinstance(call, ast.Call) or call.func is not attribute or call.keywords:
+        return False
+    if attribute.attr == "append":
+        return len(call.args) == 1 and isinstance(above[2], ast.Expr)
+    expressions = [n for n in above if not isinstance(n, ast.stmt)]
+    statement = next(n for n in above if isinstance(n, ast.stmt))
+    simple = isinstance(statement, _SIMPLE) and not any(
+        isinstance(n, (*CONDITIONAL, *COMPREHENSIONS)) for n in expressions
+    )
+    return attribute.attr == "pop" and simple and popped_index(call) is not None
+
+
+def popped_index(call: ast.Call) -> Any:
+    """The constant index of `pop`, None where it isn't constant."""
+    if not call.args:
+        return -1
+    try:
+        index = ast.literal_eval(call.args[0])
+    except (ValueError, TypeError, SyntaxError):
+        return None
+    return index if type(index) is int and len(call.args) == 1 else None
+
+
+def _is_reading_call(node: ast.Name, above: Sequence[ast.AST]) -> bool:
+    call = above[0]
+    assert isinstance(call, ast.Call)
+    if node not in call.args or (call.keywords and not isinstance(call.func, ast.Attribute)):
+        return False
+    if isinstance(call.func, ast.Attribute):
+        return (
+            call.func.attr in _JOINS
+            and isinstance(call.func.value, ast.Name)
+            and call.func.value.id != "self"
+        )
+    if not isinstance(call.func, ast.Name):
+        return False
+    if call.func.id in ("len", *_COPIES):
+        return True
+    for inner, outer in pairwise(above):
+        if not (isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name) and inner.func.id in _LAZY):
+            return (
+                isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name) and inner.func.id in _COPIES
+            )
+        if isinstance(outer, ast.For | ast.comprehension):
+            return outer.iter is inner
+    return False
