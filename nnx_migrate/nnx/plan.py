@@ -10,7 +10,8 @@ from pathlib import Path
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.hidden_uses import hidden_uses, neighbours
-from nnx_migrate.linen.programs.instances import Instance, InstanceFinder, Obstacle
+from nnx_migrate.linen.programs.instance import Instance, Obstacle
+from nnx_migrate.linen.programs.instances import InstanceFinder
 from nnx_migrate.linen.programs.outside_uses import outside_uses
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
@@ -177,6 +178,10 @@ def _find_sizes(group: Group, finder: SizeFinder) -> None:
             detail = f"the file has a `{HELPER}` of its own"
             group.obstacles.append((reference.cls, Obstacle("name-clash", detail, file, reference.node)))
     for instance in group.instances:
+        if instance.holders and any(f.flag for f in conversions[instance.cls.qualified].factories.values()):
+            where = instance.reference
+            detail = f"`{instance.cls.name}`, which NNX calls in another way, is called by another module"
+            group.obstacles.append((instance.cls, Obstacle("unknown-call", detail, where.module, where.node)))
         try:
             group.sizes[instance] = finder.find(instance, conversions[instance.cls.qualified])
         except Refuse as refusal:

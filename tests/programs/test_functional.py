@@ -297,3 +297,74 @@ def test_nothing_is_drawn_to_learn_the_structure() -> None:
     assert keys
     assert all(isinstance(key, jax.core.Tracer) for key in keys)
     assert output.tolist() == [[0.0, 1.0, 2.0]]
+
+
+class Pair(nnx.Module):
+    """Gets its parts as arguments."""
+
+    def __init__(self, encoder: nnx.Module, decoder: nnx.Module, scale: float = 1.0):
+        self.encoder = encoder
+        self.decoder = decoder
+        self.scale = scale
+
+    def __call__(self, x, train: bool = False):
+        return self.decoder(self.encoder(x, train) * self.scale, train)
+
+    def encode(self, x):
+        return self.encoder.encode(x)
+
+
+class LinenPair(nn.Module):
+    encoder: nn.Module
+    decoder: nn.Module
+    scale: float = 1.0
+
+    def __call__(self, x, train: bool = False):
+        return self.decoder(self.encoder(x, train) * self.scale, train)
+
+    def encode(self, x):
+        return self.encoder.encode(x)
+
+
+def late(features):
+    return Functional(Net, features).sized(lambda x: {"in_features": x.shape[-1]})
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Functional(Pair, Functional(Net, 4, in_features=3), Functional(Net, 2, in_features=4), scale=2.0),
+        Functional(Pair, late(4), decoder=late(2), scale=2.0),
+        Functional(Pair, late(4), Functional(Net, 2, in_features=4), 2.0),
+    ],
+    ids=["known", "measured", "both"],
+)
+def test_modules_among_the_arguments(model: Functional) -> None:
+    linen = LinenPair(Linen(4), Linen(2), scale=2.0)
+    variables = linen.init(jax.random.key(0), X)
+    shapes = jax.tree.map(jnp.shape, variables)
+    assert jax.tree.map(jnp.shape, model.init(jax.random.key(0), X)) == shapes
+    made = model.lazy_init(jax.random.key(0), jax.ShapeDtypeStruct(X.shape, X.dtype))
+    assert jax.tree.map(jnp.shape, made) == shapes
+    assert_same(jax.jit(model.apply)(variables, X), jax.jit(linen.apply)(variables, X))
+    assert_same(
+        model.apply(variables, X, method="encode"), linen.apply(variables, X, method=LinenPair.encode)
+    )
+    _, expected = linen.apply(variables, X, train=True, mutable=["batch_stats"])
+    _, updated = model.apply(variables, X, train=True, mutable=["batch_stats"])
+    assert jax.tree.structure(updated) == jax.tree.structure(expected)
+    assert_same(updated["batch_stats"]["encoder"], expected["batch_stats"]["encoder"])
+    assert model.encoder == (late(4) if model.encoder._sizes else Functional(Net, 4, in_features=3))
+
+
+def test_modules_among_the_arguments_are_measured_by_a_first_apply() -> None:
+    linen = LinenPair(Linen(4), Linen(2))
+    variables = linen.init(jax.random.key(0), X)
+    assert_same(Functional(Pair, late(4), late(2)).apply(variables, X), linen.apply(variables, X))
+
+
+def test_init_gives_the_collections_that_are_wanted() -> None:
+    _, model, _ = both()
+    for wanted in ("params", ["params"], ["batch_stats", "params"]):
+        made = model.init(jax.random.key(0), X, mutable=wanted)
+        assert set(made) == set([wanted] if isinstance(wanted, str) else wanted)

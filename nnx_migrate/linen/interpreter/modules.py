@@ -232,10 +232,22 @@ def call_one_of(
     raise Refuse("unsupported-syntax", "a loop over submodules of different kinds", node)
 
 
+# Methods of a Linen module that an NNX one lacks, or that mean something else there.
+_ONLY_LINEN = frozenset(
+    {
+        "apply", "bind", "clone", "copy", "get_variable", "has_variable", "init", "init_with_output",
+        "is_initializing", "is_mutable_collection", "lazy_init", "make_rng", "module_paths", "put_variable",
+        "tabulate", "unbind",
+    }
+)  # fmt: skip
+
+
 def call_field_module(
     frame: Frame, module: FieldModule, method: str, args: Any, kwargs: Any, node: ast.Call | None
 ) -> Any:
     """A module that was handed in: what it returns isn't known."""
+    if method in _ONLY_LINEN:
+        raise Refuse("unsupported-api", f"`self.{module.name}.{method}`", node)
     return Unknown(f"the result of the module `self.{module.name}` isn't known")
 
 

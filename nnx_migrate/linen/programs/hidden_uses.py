@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.dynamic_reads import DynamicRead
-from nnx_migrate.linen.programs.instances import Obstacle
+from nnx_migrate.linen.programs.instance import Obstacle
 from nnx_migrate.linen.programs.texts import ANYTHING
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.class_values import ClassValue, ClassValues
 from nnx_migrate.linen.programs.dynamic_reads import find_dynamic_reads
 from nnx_migrate.linen.programs.flow import FlowFinder
+from nnx_migrate.linen.programs.handed_modules import judge_handed_modules
 from nnx_migrate.linen.programs.index import ProjectIndex
+from nnx_migrate.linen.programs.instance import Instance, Obstacle
 from nnx_migrate.linen.programs.references import ClassReference, References, Role
-from nnx_migrate.linen.programs.uses import End, Flow
-from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.linen.programs.uses import End
 from nnx_migrate.names.modules import Module
 
 # What `Functional` offers under Linen's names.
@@ -32,49 +31,6 @@ _ONLY_LINEN = frozenset({"module_paths", "unbind"})
 _UNSUPPORTED_KEYWORD = "capture_intermediates"
 
 
-@dataclass(frozen=True)
-class Obstacle:
-    """Why a use can't be converted: `reason` is an id of the documented list."""
-
-    reason: str
-    detail: str
-    module: Module
-    node: ast.AST
-
-
-@dataclass(eq=False)
-class Instance:
-    """A module that a program makes, with the calls of `init` and `apply` that are known."""
-
-    reference: ClassReference
-    flow: Flow
-    inits: list[tuple[Module, ast.Call]] = field(default_factory=list)
-    applies: list[tuple[Module, ast.Call]] = field(default_factory=list)
-    applied: list[tuple[Module, ast.Call]] = field(default_factory=list)  # nn.apply(function, model)(...)
-    tabulated: list[tuple[Module, ast.Call]] = field(default_factory=list)  # nn.tabulate(model, key)
-    clones: list[ast.Call] = field(default_factory=list)
-    indirect: bool = False  # init or apply are passed on as functions
-    obstacles: list[Obstacle] = field(default_factory=list)
-    made_by: ast.Call | None = None  # the call that makes it, where the class is used as a value
-
-    @property
-    def cls(self) -> LinenClass:
-        """The class."""
-        return self.reference.cls
-
-    @property
-    def calls_a_method(self) -> bool:
-        """Whether a method other than `__call__` is applied."""
-        return bool(self.applied) or any(
-            k.arg == "method" for _, call in [*self.inits, *self.applies] for k in call.keywords
-        )
-
-    @property
-    def is_initialised(self) -> bool:
-        """Whether the program initialises it, be it through `jax.jit(model.init)`."""
-        return bool(self.inits or self.flow.attributes("init", "lazy_init", "init_with_output"))
-
-
 class InstanceFinder:
     """Finds the modules that a program makes outside of modules."""
 
@@ -88,7 +44,9 @@ class InstanceFinder:
     @cached_property
     def known_instances(self) -> list[Instance]:
         """Every construction outside of modules, judged."""
-        return [self._instance(r) for r in self.references.outside if r.role is Role.CONSTRUCTION]
+        found = [self._instance(r) for r in self.references.outside if r.role is Role.CONSTRUCTION]
+        judge_handed_modules(found, self.program, self.finder)
+        return found
 
     def class_values(self) -> list[ClassValue]:
         """Every class that is used as a value outside of modules, where it isn't an ordinary alias."""
@@ -109,6 +67,7 @@ class InstanceFinder:
         for module, call in value.calls:
             instance = Instance(value.reference, self.finder.follow(module, call), made_by=call)
             self._uses(instance)
+            judge_handed_modules([instance], self.program, self.finder)
             found.append(instance)
         return found
 
@@ -125,48 +84,21 @@ class InstanceFinder:
 
     def holders(self, instance: Instance) -> list[LinenClass]:
         """The classes that an instance is handed to."""
-        calls = [
-            (u.module, u.node)
-            for u in instance.flow.uses
-            if u.end is End.HELD and isinstance(u.node, ast.Call)
-        ]
-        found = [self.references.class_called(module, call) for module, call in calls]
+        found = [self.references.class_called(module, call) for module, call in instance.flow.held]
         return [cls for cls in found if cls is not None]
 
     def _instance(self, reference: ClassReference) -> Instance:
         module, call = reference.module, reference.call
         instance = Instance(reference, self.finder.follow(module, call))
         if any(isinstance(a, ast.Starred) for a in call.args):
-            self._obstacle(instance, "unsupported-syntax", "it is constructed with `*args`", module, call)
-        for name in self._given_modules(instance):
-            self._obstacle(instance, "shared-module", f"its field `{name}` gets a module", module, call)
+            instance.add_obstacle("unsupported-syntax", "it is constructed with `*args`", module, call)
         self._uses(instance)
         return instance
-
-    def _given_modules(self, instance: Instance) -> Iterator[str]:
-        """Fields that are declared to hold modules and get something here."""
-        call = instance.reference.call
-        given = dict(zip((f.name for f in instance.cls.fields), call.args, strict=False))
-        given |= {k.arg: k.value for k in call.keywords if k.arg is not None}
-        for item in instance.cls.fields:
-            value = given.get(item.name)
-            if value is None or (isinstance(value, ast.Constant) and value.value is None):
-                continue
-            owner = item.owner.module
-            for node in ast.walk(item.annotation):
-                if isinstance(node, ast.Name | ast.Attribute):
-                    qualified = self.program.project.resolve(node, owner.scope_at(item.node), owner)
-                    if linen_name(qualified) == "Module" or self.program.find(qualified) is not None:
-                        yield item.name
 
     def _uses(self, instance: Instance) -> None:
         for use in instance.flow.uses:  # grows: the uses of clones are uses, too
             if use.end is End.ESCAPE:
-                self._obstacle(instance, "instance-escapes", use.why, use.module, use.node)
-            elif use.end is End.HELD:
-                self._obstacle(
-                    instance, "shared-module", "it is an argument of another module", use.module, use.node
-                )
+                instance.add_obstacle("instance-escapes", use.why, use.module, use.node)
             elif use.end is End.APPLIED:
                 self._applied(instance, use.module, use.node)
             elif use.end is End.TABULATED and isinstance(use.node, ast.Call):
@@ -174,7 +106,7 @@ class InstanceFinder:
                 instance.indirect = True
             elif use.end is End.CALL and use.sure:
                 detail = "it is called outside of `apply`"
-                self._obstacle(instance, "module-use", detail, use.module, use.node)
+                instance.add_obstacle("module-use", detail, use.module, use.node)
             elif isinstance(use.node, ast.Attribute):
                 self._attribute(instance, use.module, use.node, use.sure)
 
@@ -189,7 +121,7 @@ class InstanceFinder:
         ):
             instance.applied.append((module, outer))
         else:
-            self._obstacle(instance, "module-use", "the result of `nn.apply` is passed on", module, node)
+            instance.add_obstacle("module-use", "the result of `nn.apply` is passed on", module, node)
 
     def _attribute(self, instance: Instance, module: Module, node: ast.Attribute, sure: bool) -> None:
         if self.references.in_linen_class(module, node) and node.attr not in SUPPORTED:
@@ -198,7 +130,7 @@ class InstanceFinder:
         if node.attr in SUPPORTED:
             self._entry(instance, module, node)
         elif node.attr in (_UNSUPPORTED if sure else _ONLY_LINEN) and not known:
-            self._obstacle(instance, "module-use", f"`.{node.attr}` of a module", module, node)
+            instance.add_obstacle("module-use", f"`.{node.attr}` of a module", module, node)
 
     def _entry(self, instance: Instance, module: Module, node: ast.Attribute) -> None:
         """`model.init` or `model.apply`, called here or passed on."""
@@ -213,20 +145,16 @@ class InstanceFinder:
             method = next((k.value for k in parent.keywords if k.arg == "method"), None)
             if method is not None and not _means_call(method):
                 detail = "`init` with a method creates only what that method uses"
-                self._obstacle(instance, "module-use", detail, module, parent)
+                instance.add_obstacle("module-use", detail, module, parent)
             if any(k.arg == "mutable" for k in parent.keywords):
-                self._obstacle(instance, "module-use", "`init` with `mutable`", module, parent)
+                instance.add_obstacle("module-use", "`init` with `mutable`", module, parent)
         elif node.attr == "apply":
             instance.applies.append((module, parent))
         elif node.attr == "clone" and parent not in instance.clones:
             instance.clones.append(parent)
             instance.flow.uses += self.finder.follow(module, parent).uses
         if node.attr != "tabulate" and any(k.arg == _UNSUPPORTED_KEYWORD for k in parent.keywords):
-            self._obstacle(instance, "module-use", f"`{_UNSUPPORTED_KEYWORD}`", module, parent)
-
-    @staticmethod
-    def _obstacle(instance: Instance, reason: str, detail: str, module: Module, node: ast.AST) -> None:
-        instance.obstacles.append(Obstacle(reason, detail, module, node))
+            instance.add_obstacle("module-use", f"`{_UNSUPPORTED_KEYWORD}`", module, parent)
 
 
 def _means_call(node: ast.expr) -> bool:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from nnx_migrate.linen.model import LinenProgram
-from nnx_migrate.linen.programs.instances import Instance, InstanceFinder
+from nnx_migrate.linen.programs.instance import Instance
+from nnx_migrate.linen.programs.instances import InstanceFinder
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind, Scope

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.programs.instances import Obstacle
+from nnx_migrate.linen.programs.instance import Obstacle
 from nnx_migrate.names.project import Project
 from nnx_migrate.sources.discovery import SUFFIXES, files_below
 

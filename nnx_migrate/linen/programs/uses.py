@@ -55,6 +55,11 @@ class Flow:
         """For a function: the expressions that give what it returns."""
         return [(use.module, use.node) for use in self.uses if use.end is End.CALL]
 
+    @property
+    def held(self) -> list[tuple[Module, ast.Call]]:
+        """The calls that hand the value to another module."""
+        return [(u.module, u.node) for u in self.uses if u.end is End.HELD and isinstance(u.node, ast.Call)]
+
     def attributes(self, *names: str) -> list[tuple[Module, ast.Attribute]]:
         """Reads of attributes of the value; all, or those named."""
         found = [

@@ -16,7 +16,8 @@ class Functional:
 
     `init` returns the variables of a new module as a dictionary by collection (`{"params": {...}, ...}`),
     `apply` calls a module that has given variables. Neither keeps or changes anything, so both work under
-    every JAX transform. The trees have string keys and arrays as leaves.
+    every JAX transform. The trees have string keys and arrays as leaves. An argument that is a `Functional`
+    itself stands for a module that is made together with this one.
     """
 
     def __init__(self, make: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
@@ -50,6 +51,8 @@ class Functional:
         copy._sizes = self._sizes
         return copy
 
+    copy = clone
+
     def __repr__(self) -> str:
         arguments = [repr(value) for value in self._args]
         arguments += [f"{name}={value!r}" for name, value in self._kwargs.items()]
@@ -76,19 +79,23 @@ class Functional:
                 return given.arguments[name]
         return getattr(nnx.merge(*self._structure(("default",))), name)
 
-    def init(self, rngs: Any, *inputs: Any, **keywords: Any) -> dict[str, Any]:
+    def init(
+        self, rngs: Any, *inputs: Any, method: Any = None, mutable: Any = True, **keywords: Any
+    ) -> dict[str, Any]:
         """The variables of a new module. `rngs` is a key, or a dictionary of keys by stream.
 
-        The module isn't called; inputs matter only where sizes are taken from them.
+        Inputs matter only where sizes are taken from them. `mutable` names the collections that are wanted.
         """
-        self._measure(inputs, keywords)
-        return _by_collection(nnx.state(self._new(_streams(rngs))))
+        self._measure(inputs, keywords, method)
+        made = _by_collection(nnx.state(self._new(_streams(rngs))))
+        return made if mutable is True else _chosen(made, mutable)
 
     lazy_init = init  # the inputs of `init` may be shapes alone
 
     def init_with_output(self, rngs: Any, *inputs: Any, **keywords: Any) -> tuple[Any, dict[str, Any]]:
         """The output of a new module, and its variables."""
         variables = self.init(rngs, *inputs, **keywords)
+        keywords.pop("mutable", None)
         return self.apply(variables, *inputs, rngs=rngs, **keywords), variables
 
     def tabulate(
@@ -132,22 +139,14 @@ class Functional:
         collections as the call left them. Random streams start from the keys in `rngs`.
         """
         if method is None:
-            self._measure(inputs, keywords)
+            self._measure(inputs, keywords, known=True)
         module = self.bind(variables, rngs)
-        if callable(
-            method
-        ):  # a function of the module: `CNN.encode`, `model.encode`, `lambda module, x: ...`
-            call, arguments = getattr(method, "__func__", method), (module, *inputs)
-        else:
-            call, arguments = getattr(module, method or "__call__"), inputs
+        call, arguments = _method_of(module, method, inputs)
         output, sown = nnx.capture(call, nnx.Intermediate)(*arguments, **keywords)
         if mutable is False:
             return output
         updated = _by_collection(nnx.state(module)) | _by_collection(sown)
-        if mutable is not True:
-            names = [mutable] if isinstance(mutable, str) else mutable
-            updated = {collection: tree for collection, tree in updated.items() if collection in names}
-        return output, updated
+        return output, updated if mutable is True else _chosen(updated, mutable)
 
     def bind(self, variables: Mapping[str, Any], rngs: Any = None) -> Any:
         """A module with copies of these variables."""
@@ -162,14 +161,17 @@ class Functional:
         nnx.reseed(module, policy="match_shape", **{name: s.key.get_value() for name, s in streams.items()})
         return module
 
-    def _new(self, rngs: nnx.Rngs) -> Any:
+    def _new(self, rngs: nnx.Rngs, inner: Callable[[Functional, nnx.Rngs], Any] | None = None) -> Any:
         make = self._make.__init__ if isinstance(self._make, type) else self._make
         extra = {"rngs": rngs} if "rngs" in inspect.signature(make).parameters else {}
-        return self._make(*self._args, **self._kwargs, **self._found, **extra)
+        inner = inner or Functional._new
+        args = [inner(a, rngs) if isinstance(a, Functional) else a for a in self._args]
+        kwargs = {k: inner(a, rngs) if isinstance(a, Functional) else a for k, a in self._kwargs.items()}
+        return self._make(*args, **kwargs, **self._found, **extra)
 
     def _structure(self, streams: tuple[str, ...]) -> tuple[Any, Any]:
         """The module's graph and abstract state; leaves that are no variables have their values."""
-        key = (streams, tuple(self._found.items()))
+        key = (streams, self._known_sizes())
         if key not in self._structures:
             with jax.ensure_compile_time_eval():
                 keys = dict.fromkeys(streams, jax.random.key(0))  # traced, so that nothing is drawn here
@@ -182,11 +184,74 @@ class Functional:
             self._structures[key] = graphdef, state
         return self._structures[key]
 
-    def _measure(self, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+    def _inner(self) -> list[Functional]:
+        return [a for a in (*self._args, *self._kwargs.values()) if isinstance(a, Functional)]
+
+    def _known_sizes(self) -> tuple[Any, ...]:
+        return (*self._found.items(), *(made._known_sizes() for made in self._inner()))
+
+    def _is_measured(self) -> bool:
+        """Whether all sizes are known, those of the modules among its arguments too."""
+        return (self._sizes is None or bool(self._found)) and all(m._is_measured() for m in self._inner())
+
+    def _is_sized(self) -> bool:
+        return self._sizes is not None or any(made._is_sized() for made in self._inner())
+
+    def _measure(
+        self, inputs: Sequence[Any], keywords: Mapping[str, Any], method: Any = None, known: bool = False
+    ) -> None:
+        """Take sizes from the inputs; `known`: those of inner modules only where they aren't known yet."""
         if self._sizes is not None:
             call = inspect.signature(self._make.__call__).bind(None, *inputs, **keywords)
             wanted = inspect.signature(self._sizes).parameters
             self._found = dict(self._sizes(**{name: call.arguments[name] for name in wanted}))
+        inner = self._inner()
+        if any(m._is_sized() for m in inner) and not (known and all(m._is_measured() for m in inner)):
+            self._measure_inner(inputs, keywords, method)
+
+    def _measure_inner(self, inputs: Sequence[Any], keywords: Mapping[str, Any], method: Any) -> None:
+        """Run without arrays: the modules among the arguments see their inputs then."""
+        leaves, structure = jax.tree.flatten((inputs, keywords))
+        shapes = {i: leaf for i, leaf in enumerate(leaves) if isinstance(leaf, jax.ShapeDtypeStruct)}
+
+        def run(arrays: Mapping[int, Any]) -> None:
+            given = [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]
+            positional, named = jax.tree.unflatten(structure, given)
+            module = self._new(_streams(jax.random.key(0)), _Unmeasured)
+            call, arguments = _method_of(module, method, positional)
+            call(*arguments, **named)
+
+        jax.eval_shape(run, shapes)
+
+
+class _Unmeasured(nnx.Module):
+    """Stands for a module whose sizes are known once it is called."""
+
+    def __init__(self, made: Functional, rngs: nnx.Rngs) -> None:
+        self.made, self.rngs = made, rngs
+
+    def __call__(self, *inputs: Any, **keywords: Any) -> Any:
+        self.made._measure(inputs, keywords)
+        return self.made._new(self.rngs)(*inputs, **keywords)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name in ("made", "rngs"):
+            raise AttributeError(name)
+        return getattr(self.made, name)
+
+
+def _method_of(
+    module: Any, method: Callable[..., Any] | str | None, inputs: Sequence[Any]
+) -> tuple[Callable[..., Any], Sequence[Any]]:
+    """What to call with what: a method by its name, or a function that gets the module (`CNN.encode`)."""
+    if callable(method):
+        return getattr(method, "__func__", method), (module, *inputs)
+    return getattr(module, method or "__call__"), inputs
+
+
+def _chosen(collections: Mapping[str, Any], wanted: str | Sequence[str]) -> dict[str, Any]:
+    names = [wanted] if isinstance(wanted, str) else wanted
+    return {name: tree for name, tree in collections.items() if name in names}
 
 
 def _arguments(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from nnx_migrate.engine.context import PREFERRED_IMPORTS
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.programs.class_values import ClassValue
-from nnx_migrate.linen.programs.instances import Instance
+from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.programs.sizes import Sizes

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from nnx_migrate.linen.programs.instances import Obstacle
+from nnx_migrate.linen.programs.instance import Obstacle
 from nnx_migrate.linen.programs.references import References
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project

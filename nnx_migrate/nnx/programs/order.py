@@ -11,7 +11,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 
-from nnx_migrate.linen.programs.instances import Obstacle
+from nnx_migrate.linen.programs.instance import Obstacle
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 

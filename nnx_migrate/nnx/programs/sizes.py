@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from math import prod
 
 from nnx_migrate.linen.programs.entry_calls import argument_of, method_of
-from nnx_migrate.linen.programs.instances import Instance
+from nnx_migrate.linen.programs.handed_modules import above, method_is_called
+from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs, Size, visible_at
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.reasons import Refuse
@@ -100,10 +101,17 @@ class SizeFinder:
 
     @staticmethod
     def _late(sizes: Sizes, instance: Instance, parameter: SizeParameter) -> None:
-        if parameter.method != "__call__" or not (instance.inits or instance.applies or instance.indirect):
+        is_used = instance.inits or instance.applies or instance.indirect or instance.holders
+        if parameter.method != "__call__" or not is_used:
             detail = f"`{parameter.name}` of `{instance.cls.name}`: no call of `init` shows it"
             raise Refuse("unknown-size", detail, instance.reference.node)
-        if instance.calls_a_method and not instance.is_initialised:
-            detail = f"`{parameter.name}` of `{instance.cls.name}`: only a method is applied"
+        for user in [instance, *above(instance)]:
+            if user.calls_a_method and not user.is_initialised:
+                detail = f"`{parameter.name}` of `{instance.cls.name}`: only a method is applied"
+                raise Refuse("unknown-size", detail, user.reference.node)
+        if any(method_is_called(holder, instance) for holder in instance.holders):
+            detail = (
+                f"`{parameter.name}` of `{instance.cls.name}`: the module that gets it calls a method of it"
+            )
             raise Refuse("unknown-size", detail, instance.reference.node)
         sizes.add_late(parameter)

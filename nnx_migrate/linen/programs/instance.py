@@ -1,0 +1,59 @@
+"""A module that a program makes, and what stands in the way of its conversion."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.references import ClassReference
+from nnx_migrate.linen.programs.uses import Flow
+from nnx_migrate.names.modules import Module
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why a use can't be converted: `reason` is an id of the documented list."""
+
+    reason: str
+    detail: str
+    module: Module
+    node: ast.AST
+
+
+@dataclass(eq=False)
+class Instance:
+    """A module that a program makes, with the calls of `init` and `apply` that are known."""
+
+    reference: ClassReference
+    flow: Flow
+    inits: list[tuple[Module, ast.Call]] = field(default_factory=list)
+    applies: list[tuple[Module, ast.Call]] = field(default_factory=list)
+    applied: list[tuple[Module, ast.Call]] = field(default_factory=list)  # nn.apply(function, model)(...)
+    tabulated: list[tuple[Module, ast.Call]] = field(default_factory=list)  # nn.tabulate(model, key)
+    clones: list[ast.Call] = field(default_factory=list)
+    indirect: bool = False  # init or apply are passed on as functions
+    obstacles: list[Obstacle] = field(default_factory=list)
+    made_by: ast.Call | None = None  # the call that makes it, where the class is used as a value
+    holders: list[Instance] = field(default_factory=list)  # the modules that get it as an argument
+
+    @property
+    def cls(self) -> LinenClass:
+        """The class."""
+        return self.reference.cls
+
+    def add_obstacle(self, reason: str, detail: str, module: Module, node: ast.AST) -> None:
+        """Something stands in the way of its conversion."""
+        self.obstacles.append(Obstacle(reason, detail, module, node))
+
+    @property
+    def calls_a_method(self) -> bool:
+        """Whether a method other than `__call__` is applied."""
+        return bool(self.applied) or any(
+            k.arg == "method" for _, call in [*self.inits, *self.applies] for k in call.keywords
+        )
+
+    @property
+    def is_initialised(self) -> bool:
+        """Whether the program initialises it, be it through `jax.jit(model.init)`."""
+        return bool(self.inits or self.flow.attributes("init", "lazy_init", "init_with_output"))

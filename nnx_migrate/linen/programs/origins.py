@@ -1,0 +1,197 @@
+"""Where a value comes from: the expressions that an expression's value may be, followed backwards.
+
+Through names, conditions, entries of tables that nothing changes, what callers hand over and what functions
+of the project return. Attributes and everything else are where it ends.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from nnx_migrate.linen.programs.callees import Callee, FunctionNode, parameter_of
+from nnx_migrate.linen.programs.flow import FlowFinder
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.scopes import Binding, BindingKind, Scope
+
+#: An expression with its file; None stands for a value that can't be followed.
+Origin = tuple[Module, ast.expr] | None
+_MAX_DEPTH = 8
+
+
+class Origins:
+    """Follows values backwards."""
+
+    def __init__(self, finder: FlowFinder) -> None:
+        self.finder = finder
+
+    def of(self, module: Module, node: ast.expr, depth: int = 0) -> list[Origin]:
+        """Every expression that the value may be."""
+        return list(self._of(module, node, depth)) if depth <= _MAX_DEPTH else [None]
+
+    def _of(self, module: Module, node: ast.expr, depth: int) -> Iterator[Origin]:
+        if isinstance(node, ast.IfExp):
+            yield from self.of(module, node.body, depth + 1)
+            yield from self.of(module, node.orelse, depth + 1)
+        elif isinstance(node, ast.Name):
+            yield from self._of_name(module, module.scope_at(node), node, depth)
+        elif isinstance(node, ast.Subscript):
+            yield from self._of_elements(module, node.value, (), depth)
+        elif isinstance(node, ast.Call):
+            yield from self._of_call(module, node, depth)
+        else:
+            yield module, node
+
+    def _of_call(self, module: Module, call: ast.Call, depth: int) -> Iterator[Origin]:
+        """What a function of the project returns, if it is one."""
+        callees = self.finder.callees.of(module, call.func)
+        functions = [c for c in callees if isinstance(c.function, ast.FunctionDef)]
+        if len(functions) != len(callees) or any(c.klass is not None for c in callees):
+            yield module, call
+            return
+        for callee in functions:
+            assert callee.function is not None
+            returns = [
+                node
+                for node in ast.walk(callee.function)
+                if isinstance(node, ast.Return)
+                and callee.module.enclosing(node, ast.FunctionDef, ast.AsyncFunctionDef) is callee.function
+            ]
+            for statement in returns:
+                value = statement.value
+                yield from self.of(callee.module, value, depth + 1) if value is not None else [None]
+            if not returns:
+                yield None
+
+    def _of_name(self, module: Module, scope: Scope, node: ast.Name, depth: int) -> Iterator[Origin]:
+        bindings = scope.lookup(node.id)
+        if not bindings:
+            yield None
+        for binding in bindings:
+            value = binding.value
+            if value is not None:
+                same = any(isinstance(n, ast.Name) and n.id == node.id for n in ast.walk(value))
+                yield from [None] if same else self.of(module, value, depth + 1)
+            elif binding.kind is BindingKind.PARAMETER:
+                yield from self._of_parameter(module, scope, binding, depth)
+            elif binding.kind is BindingKind.IMPORT:
+                yield from self._of_import(module, scope, node, depth)
+            else:
+                yield from self._of_target(module, binding, depth)
+
+    def _of_import(self, module: Module, scope: Scope, node: ast.Name, depth: int) -> Iterator[Origin]:
+        project = self.finder.project
+        qualified = project.resolve_name(node.id, scope, module)
+        definition = project.definition(qualified) if qualified else None
+        value = definition.binding.value if definition is not None else None
+        if definition is None or value is None:
+            yield None
+        else:
+            yield from self.of(definition.module, value, depth + 1)
+
+    def _of_target(self, module: Module, binding: Binding, depth: int) -> Iterator[Origin]:
+        """`place, name = TABLE[key]`, `for name in NAMES`."""
+        target = binding.node
+        path: tuple[int, ...] = ()
+        parent = module.parents.get(target)
+        if isinstance(parent, ast.Tuple | ast.List) and isinstance(target, ast.expr):
+            path, target = (parent.elts.index(target),), parent
+            parent = module.parents.get(parent)
+        if isinstance(parent, ast.Assign) and target in parent.targets and path:
+            if isinstance(parent.value, ast.Subscript):
+                yield from self._of_elements(module, parent.value.value, path, depth)
+            elif isinstance(parent.value, ast.Tuple | ast.List) and path[0] < len(parent.value.elts):
+                yield from self.of(module, parent.value.elts[path[0]], depth + 1)
+            else:
+                yield None
+        elif isinstance(parent, ast.For | ast.comprehension) and parent.target is target:
+            yield from self._of_elements(module, parent.iter, path, depth)
+        else:
+            yield None
+
+    def _of_elements(
+        self, module: Module, node: ast.expr, path: tuple[int, ...], depth: int
+    ) -> Iterator[Origin]:
+        """The elements of a display that is never changed, or their parts at `path`."""
+        if isinstance(node, ast.Name):
+            bindings = module.scope_at(node).lookup(node.id)
+            value = bindings[0].value if len(bindings) == 1 else None
+            if value is None or not self._only_read(module, node):
+                yield None
+                return
+            node = value
+        values: list[ast.expr | None] = []
+        if isinstance(node, ast.Dict):
+            values += node.values if None not in node.keys else [None]
+        elif isinstance(node, ast.Tuple | ast.List | ast.Set):
+            values += node.elts
+        for value in values or [None]:
+            inner = value
+            for index in path:
+                known = isinstance(inner, ast.Tuple | ast.List) and index < len(inner.elts)
+                inner = inner.elts[index] if known and isinstance(inner, ast.Tuple | ast.List) else None
+            yield from self.of(module, inner, depth + 1) if inner is not None else [None]
+
+    def _only_read(self, module: Module, name: ast.Name) -> bool:
+        """Whether nothing adds to a table: it is only subscripted and looped over."""
+        scope = module.scope_at(name).binder(name.id)
+        reads = list(self.finder.index.all_reads(module, scope, name.id)) if scope is not None else []
+        for where, read in reads:
+            parent = where.parents[read]
+            looked_up = isinstance(parent, ast.Subscript) and isinstance(parent.ctx, ast.Load)
+            looped = isinstance(parent, ast.For | ast.comprehension) and parent.iter is read
+            if not (looked_up or looped or isinstance(parent, ast.Compare)):
+                return False
+        return bool(reads)
+
+    def _of_parameter(self, module: Module, scope: Scope, binding: Binding, depth: int) -> Iterator[Origin]:
+        """What the calls of a function hand over, if all of them are known."""
+        binder = scope.binder(binding.name)
+        function = binder.node if binder is not None else None
+        if not isinstance(function, ast.FunctionDef) or isinstance(
+            module.parents.get(function), ast.ClassDef
+        ):
+            yield None
+            return
+        flow = self.finder.function(module, function)
+        if flow.escapes or not flow.results:
+            yield None
+        for where, call in flow.results:
+            passed = _argument(where, call, function, binding.name) if isinstance(call, ast.Call) else None
+            default = (
+                _default(function, binding.name) if passed is None and isinstance(call, ast.Call) else None
+            )
+            if passed is not None:
+                yield from self.of(where, passed, depth + 1)
+            else:
+                yield from self.of(module, default, depth + 1) if default is not None else [None]
+
+
+def _argument(module: Module, call: ast.Call, function: FunctionNode, name: str) -> ast.expr | None:
+    """The argument of a call for a parameter."""
+    if any(isinstance(a, ast.Starred) for a in call.args):
+        return None
+    callee = Callee(module, function)
+    arguments: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
+    for passed in arguments:
+        if parameter_of(callee, call, passed) == name:
+            return passed.value if isinstance(passed, ast.keyword) else passed
+    return None
+
+
+def _default(function: ast.FunctionDef, name: str) -> ast.expr | None:
+    """The default of a parameter."""
+    args = function.args
+    positional = [*args.posonlyargs, *args.args]
+    pairs = [*zip(reversed(positional), reversed(args.defaults), strict=False)]
+    pairs += [(a, d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None]
+    return next((default for arg, default in pairs if arg.arg == name), None)
+
+
+def _is_plain(call: ast.expr) -> bool:
+    """Whether a call shows all its arguments."""
+    return (
+        isinstance(call, ast.Call)
+        and not any(isinstance(a, ast.Starred) for a in call.args)
+        and all(k.arg is not None for k in call.keywords)
+    )
