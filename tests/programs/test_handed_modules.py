@@ -38,6 +38,9 @@ class Whole(nn.Module):
     def extra(self, x):
         return self.loose(x)
 
+    def twice(self, x):
+        return self(self(x))
+
 
 class Unused(nn.Module):
     part: nn.Module
@@ -77,6 +80,7 @@ SIZED = 'Functional(Part).sized(lambda x: {"in_features": x.shape[-1]})'
     ("code", "expected"),
     [
         ("Whole(Part()).init(key, x)\n", f"Functional(Whole, {SIZED}).init(key, x)"),
+        ("whole = Whole(Part())\nwhole.init(key, x, method=whole.twice)\n", f"Functional(Whole, {SIZED})"),
         ("part = Part()\nWhole(part=part).init(key, x)\n", f"part = {SIZED}\nFunctional(Whole, part=part)"),
         ("Whole(Part(), None).init(key, x)\n", "Functional(Whole, Functional(Part).sized("),
         ("from config import big\nWhole(Part(), Part() if big else None).init(key, x)\n", "if big else None"),
@@ -105,6 +109,7 @@ def test_what_is_converted(code: str, expected: str) -> None:
         ("part = Part()\nWhole(part, part).init(key, x)\n", "a module gets it more than once"),
         ("part = Part()\nWhole(Whole(part), part).init(key, x)\n", "a module gets it more than once"),
         ("Whole(Part(), loose=Part()).init(key, x)\n", "isn't declared to hold one"),
+        ("Whole(Part()).init(key, x, method=Whole.extra)\n", "creates only what that method uses"),
         ("Unused(Part()).init(key, x)\n", "a call of it may not use"),
         ("Caller(Part()).init(key, x)\n", "the module that gets it calls a method of it"),
         ("parts = {'part': Part()}\nWhole(**parts).init(key, x)\n", "it is an argument of another module"),

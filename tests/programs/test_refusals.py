@@ -59,6 +59,7 @@ def reasons(code: str) -> set[str]:
         ("import brax\nmodel = Net()\nmodel.init(key, x)\nbrax.run(model.clone())\n", "instance-escapes"),
         ("model = Net()\nmodel.unbind()\n", "module-use"),
         ("model = Net()\nv = model.init(key, x, method='scale')\n", "module-use"),
+        ("from config import c\nmodel = Net()\nv = model.init(key, x, mutable=c)\n", "module-use"),
         (
             "model = Net()\nv = model.init(key, x)\nmodel.apply(v, x, capture_intermediates=True)\n",
             "module-use",
@@ -109,6 +110,8 @@ def test_what_is_refused(code: str, reason: str) -> None:
             "Functional(Net, in_features=3).clone(width=3)",
         ),
         ("model = Net()\nmodel.lazy_init(key, x)\n", "Functional(Net, in_features=3)"),
+        ("v = Net().init(key, x, mutable=['params'])\n", "Functional(Net, in_features=3)"),
+        ("model = Net().copy(width=3)\nmodel.init(key, x)\n", "Functional(Net, in_features=3).copy(width=3)"),
         ("m = Net()\nv = m.init(key, x)\nm.apply(v, x, method=Net.scale)\n", "method=Net.scale"),
         ("m = Net()\nv = m.init(key, x)\nm.apply(v, x, method=m.scale)\n", "method=m.scale"),
     ],

@@ -11,8 +11,8 @@ def method_of(call: ast.Call) -> str:
     """The method that a call of `init` or `apply` runs; "" where it isn't clear."""
     for keyword in call.keywords:
         if keyword.arg == "method":
-            if isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str):
-                return keyword.value.value
+            if isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str | None):
+                return keyword.value.value or "__call__"
             return keyword.value.attr if isinstance(keyword.value, ast.Attribute) else ""
     return "__call__"
 

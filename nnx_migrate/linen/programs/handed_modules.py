@@ -15,6 +15,7 @@ from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.origins import Origins
+from nnx_migrate.linen.programs.reached import reached
 from nnx_migrate.linen.symbols import linen_name
 
 _REASON = "shared-module"
@@ -48,7 +49,7 @@ def _judge_arguments(
             problem = f"its field `{name}` gets a module that isn't known"
         elif not _is_module_field(holder.cls, name):
             problem = f"its field `{name}` gets a module, and isn't declared to hold one"
-        elif name not in reached_attributes(holder.cls, "__call__"):
+        elif name not in reached(holder.cls, "__call__", "setup"):
             problem = f"its field `{name}` gets a module that a call of it may not use"
         elif any(k.arg == "name" for i in known for k in i.reference.call.keywords):
             problem = f"its field `{name}` gets a module that has a name of its own"
@@ -113,38 +114,3 @@ def _is_module_field(cls: LinenClass, name: str) -> bool:
 
     item = cls.field(name)
     return item is not None and isinstance(field_symbol(cls, item), FieldModule)
-
-
-def reached_attributes(cls: LinenClass, start: str) -> set[str]:
-    """What a method, `setup` and the methods that these call surely read of `self`."""
-    found: set[str] = set()
-    pending = [start, "setup"]
-    done: set[str] = set()
-    while pending:
-        name = pending.pop()
-        method = cls.method(name)
-        if method is None or name in done:
-            continue
-        done.add(name)
-        for statement in method.node.body:
-            reads = set(_sure_reads(statement))
-            found |= reads
-            pending += reads
-    return found
-
-
-def _sure_reads(node: ast.AST) -> Iterator[str]:
-    """The attributes of `self` that are read whenever a statement runs."""
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
-        yield node.attr
-    for child in ast.iter_child_nodes(node):
-        if isinstance(node, ast.If | ast.IfExp) and child is not node.test:
-            tested = set(_sure_reads(node.test))
-            both = node.body if isinstance(node.body, list) else [node.body]
-            others = node.orelse if isinstance(node.orelse, list) else [node.orelse]
-            if child in both:
-                there = set(_sure_reads(child))
-                elsewhere = {name for other in others for name in _sure_reads(other)}
-                yield from there & (tested | elsewhere)
-        elif not isinstance(node, ast.While | ast.Try | ast.ExceptHandler | ast.BoolOp):
-            yield from _sure_reads(child)

@@ -6,6 +6,7 @@ import ast
 from dataclasses import dataclass, field
 
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.entry_calls import method_of
 from nnx_migrate.linen.programs.references import ClassReference
 from nnx_migrate.linen.programs.uses import Flow
 from nnx_migrate.names.modules import Module
@@ -50,10 +51,15 @@ class Instance:
     def calls_a_method(self) -> bool:
         """Whether a method other than `__call__` is applied."""
         return bool(self.applied) or any(
-            k.arg == "method" for _, call in [*self.inits, *self.applies] for k in call.keywords
+            method_of(call) != "__call__" for _, call in [*self.inits, *self.applies]
         )
 
     @property
     def is_initialised(self) -> bool:
-        """Whether the program initialises it, be it through `jax.jit(model.init)`."""
-        return bool(self.inits or self.flow.attributes("init", "lazy_init", "init_with_output"))
+        """Whether the program initialises it by `__call__`, be it through `jax.jit(model.init)`."""
+        passed_on = [
+            node
+            for module, node in self.flow.attributes("init", "lazy_init", "init_with_output")
+            if not isinstance(module.parents[node], ast.Call) or module.parents[node].func is not node  # type: ignore[attr-defined]
+        ]
+        return bool(passed_on) or any(method_of(call) == "__call__" for _, call in self.inits)

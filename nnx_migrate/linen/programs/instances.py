@@ -8,10 +8,12 @@ from functools import cached_property
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.class_values import ClassValue, ClassValues
 from nnx_migrate.linen.programs.dynamic_reads import find_dynamic_reads
+from nnx_migrate.linen.programs.entry_calls import method_of
 from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.handed_modules import judge_handed_modules
 from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
+from nnx_migrate.linen.programs.reached import uses_everything
 from nnx_migrate.linen.programs.references import ClassReference, References, Role
 from nnx_migrate.linen.programs.uses import End
 from nnx_migrate.names.modules import Module
@@ -21,7 +23,7 @@ SUPPORTED = frozenset({"init", "lazy_init", "apply", "bind", "init_with_output",
 # The rest of Linen's public Module API, as far as programs use it.
 _UNSUPPORTED = frozenset(
     {
-        "copy", "unbind", "variables", "scope", "module_paths",
+        "unbind", "variables", "scope", "module_paths",
         "replace", "name", "parent", "path", "param", "variable", "make_rng", "sow", "perturb",
     }
 )  # fmt: skip
@@ -127,7 +129,7 @@ class InstanceFinder:
         if self.references.in_linen_class(module, node) and node.attr not in SUPPORTED:
             return  # an attribute of the same name, or the class's own code
         known = instance.cls.field(node.attr) or instance.cls.method(node.attr)
-        if node.attr in SUPPORTED:
+        if node.attr in SUPPORTED or (sure and node.attr == "copy" and not known):
             self._entry(instance, module, node)
         elif node.attr in (_UNSUPPORTED if sure else _ONLY_LINEN) and not known:
             instance.add_obstacle("module-use", f"`.{node.attr}` of a module", module, node)
@@ -142,26 +144,25 @@ class InstanceFinder:
             instance.inits.append((module, parent))
         elif node.attr in ("init", "lazy_init", "init_with_output"):
             instance.inits.append((module, parent))
-            method = next((k.value for k in parent.keywords if k.arg == "method"), None)
-            if method is not None and not _means_call(method):
+            if not uses_everything(instance.cls, method_of(parent)):
                 detail = "`init` with a method creates only what that method uses"
                 instance.add_obstacle("module-use", detail, module, parent)
-            if any(k.arg == "mutable" for k in parent.keywords):
-                instance.add_obstacle("module-use", "`init` with `mutable`", module, parent)
+            if not all(_names_collections(k.value) for k in parent.keywords if k.arg == "mutable"):
+                instance.add_obstacle("module-use", "`init` with a computed `mutable`", module, parent)
         elif node.attr == "apply":
             instance.applies.append((module, parent))
-        elif node.attr == "clone" and parent not in instance.clones:
+        elif node.attr in ("clone", "copy") and parent not in instance.clones:
             instance.clones.append(parent)
             instance.flow.uses += self.finder.follow(module, parent).uses
         if node.attr != "tabulate" and any(k.arg == _UNSUPPORTED_KEYWORD for k in parent.keywords):
             instance.add_obstacle("module-use", f"`{_UNSUPPORTED_KEYWORD}`", module, parent)
 
 
-def _means_call(node: ast.expr) -> bool:
-    """`"__call__"`, `model.__call__`."""
-    if isinstance(node, ast.Constant):
-        return node.value in ("__call__", None)
-    return isinstance(node, ast.Attribute) and node.attr == "__call__"
+def _names_collections(node: ast.expr) -> bool:
+    """`True`, `"params"`, `["params", "batch_stats"]`."""
+    if isinstance(node, ast.List | ast.Tuple):
+        return all(isinstance(e, ast.Constant) and isinstance(e.value, str) for e in node.elts)
+    return isinstance(node, ast.Constant) and (node.value is True or isinstance(node.value, str))
 
 
 def _is_export(reference: ClassReference) -> bool:

@@ -105,10 +105,11 @@ class SizeFinder:
         if parameter.method != "__call__" or not is_used:
             detail = f"`{parameter.name}` of `{instance.cls.name}`: no call of `init` shows it"
             raise Refuse("unknown-size", detail, instance.reference.node)
-        for user in [instance, *above(instance)]:
-            if user.calls_a_method and not user.is_initialised:
-                detail = f"`{parameter.name}` of `{instance.cls.name}`: only a method is applied"
-                raise Refuse("unknown-size", detail, user.reference.node)
+        by_method = any(method_of(call) != "__call__" for _, call in instance.inits)
+        unseen = by_method or (instance.calls_a_method and not instance.is_initialised)
+        if unseen or any(user.calls_a_method and not user.inits for user in above(instance)):
+            detail = f"`{parameter.name}` of `{instance.cls.name}`: only a method is applied"
+            raise Refuse("unknown-size", detail, instance.reference.node)
         if any(method_is_called(holder, instance) for holder in instance.holders):
             detail = (
                 f"`{parameter.name}` of `{instance.cls.name}`: the module that gets it calls a method of it"
