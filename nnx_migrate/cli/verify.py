@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ from nnx_migrate.cli.common import Fatal, config_of
 from nnx_migrate.config import Config
 
 if TYPE_CHECKING:
+    from nnx_migrate.verification.comparison import Comparison
     from nnx_migrate.verification.listed import ListedModel
-    from nnx_migrate.verification.running import Result, Verdict
+    from nnx_migrate.verification.verdicts import Result
 
 
 @click.command(short_help="prove that the code before and after computes the same")
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     "--steps", type=click.IntRange(0), default=5, show_default=True, help="Optimizer steps to compare."
 )
 @click.option("--eager/--no-eager", default=True, show_default=True, help="Also compare without jit.")
+@click.option(
+    "--assume/--no-assume", default=True, show_default=True,
+    help="Make up values for converted classes that no known model contains.",
+)  # fmt: skip
 @click.option("--optimize", is_flag=True, help="Let XLA optimise as it does in earnest; takes longer.")
 @click.option(
     "--stub", "stubs", multiple=True, metavar="MODULE", help="Replace this import where it is not installed."
@@ -63,6 +68,7 @@ def command(
     models: tuple[str, ...],
     steps: int,
     eager: bool,
+    assume: bool,
     optimize: bool,
     stubs: tuple[str, ...],
     max_memory: float,
@@ -75,15 +81,18 @@ def command(
     """Compare the models of the project in PATH before and after `fix`, with the same parameters and draws.
 
     Compared are outputs, gradients, updated collections and optimizer steps, each side in a process of its own.
-    Models are those that the code itself builds and initialises with plain values, and those that
-    [[tool.nnx-migrate.verify]] lists. Exit codes: 0 all equal, 1 a model differs or could not be compared.
+    Models are those that [[tool.nnx-migrate.verify]] lists, those that the code itself builds and initialises
+    with plain values, and converted classes that none of these contains, with values that are made up. Exit
+    codes: 0 all equal, 1 a model differs or could not be compared, 2 nothing could be run.
     """
     if importlib.util.find_spec("jax") is None or importlib.util.find_spec("flax") is None:
         raise Fatal("verify runs the code: install it with `pip install 'nnx-migrate[verify]'`")
+    from nnx_migrate.linen.programs.stated_inputs import StatedInputs
     from nnx_migrate.numerics.inputs import Protocol
     from nnx_migrate.verification.before import RevisionError, code_before
     from nnx_migrate.verification.cases import Cases
-    from nnx_migrate.verification.running import Result, run_cases, uncovered
+    from nnx_migrate.verification.comparison import Comparison
+    from nnx_migrate.verification.running import Runner
 
     config = config_of(path, config_file)
     recorded, facts = _recorded(path, config)
@@ -94,16 +103,18 @@ def command(
     try:
         with code_before(path, before, before_rev) as old:
             cases = Cases(old, path, facts, listed, stubs)
-            chosen = [case for case in cases if not models or any(text in case.title for text in models)]
-            result = Result()
-            running = run_cases(chosen, recorded, protocol, timeout, optimize)
-            result.verdicts.extend(_with_progress(running, [case.title for case in chosen]))
-            if not models:
-                result.uncovered = uncovered(result.verdicts, facts)
-            _report(result, old, path, output_format, html, verbose)
+            if facts and not facts.keys() & cases.code.classes.keys():
+                raise Fatal(
+                    f"{before or before_rev} holds none of the converted classes: is it the code before?"
+                )
+            missing = cases.code.missing_packages
+            runner = Runner(recorded, protocol, timeout, optimize, (old, path), missing)
+            comparison = Comparison(cases, runner, StatedInputs(config.inputs), models, assume)
+            _with_progress(comparison)
+            _report(comparison.result, old, path, output_format, html, verbose)
     except RevisionError as error:
         raise Fatal(str(error)) from None
-    sys.exit(1 if result.failed else 0)
+    sys.exit(1 if comparison.result.failed else 0)
 
 
 def _recorded(path: Path, config: Config) -> tuple[Any, Mapping[str, Any]]:
@@ -133,21 +144,17 @@ def _listed(config: Config) -> list[ListedModel]:
     return models
 
 
-def _with_progress(verdicts: Iterator[Verdict], titles: list[str]) -> list[Verdict]:
+def _with_progress(comparison: Comparison) -> None:
     """Runs all, and says on a terminal which one is running."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    done = []
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(titles[0] if titles else "", total=len(titles))
-        for verdict in verdicts:
-            done.append(verdict)
-            following = titles[len(done)] if len(done) < len(titles) else ""
-            bar.update(task, advance=1, description=following)
-    return done
+        task = bar.add_task("reading the code", total=None)
+        for done, (title, following) in enumerate(comparison.run()):
+            bar.update(task, completed=done, total=done + 1 + following, description=title)
 
 
 def _report(
@@ -171,10 +178,5 @@ def _show(result: Result, verbose: bool) -> None:
 
     from nnx_migrate.report.proof.text import show
 
-    if not result.verdicts:
-        click.echo(
-            "No model found that the code builds and initialises with plain values: list some in\n"
-            '[[tool.nnx-migrate.verify]], such as  model = "pkg.models:CNN"  inputs = ["f32[2,28,28,1]"]'
-        )
-        return
-    show(result, Console(soft_wrap=not sys.stdout.isatty()), verbose)
+    width = None if sys.stdout.isatty() else 160  # names are whole in a file, which has no width
+    show(result, Console(soft_wrap=width is not None, width=width), verbose)

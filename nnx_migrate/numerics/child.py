@@ -5,7 +5,8 @@ A job is a JSON object with an ``action``:
 - ``trace``: a model's shapes (`shapes_trace.trace`);
 - ``before``: builds the first side, perturbs its variables, runs the protocol, writes the report to
   ``output``;
-- ``after``: builds the second side, takes the first one's variables over from ``report``, and does the same.
+- ``after``: builds the second side, takes the first one's variables over from ``report``, and does the same;
+- ``try``: says which of the ``ways`` to build and call a model works (`trial.first_that_works`).
 
 The answer is a JSON object; an exception becomes ``{"error": ...}``.
 """
@@ -40,7 +41,7 @@ def main(job_file: str, answer_file: str, actions: Mapping[str, Action] | None =
         os.chdir(source.root)
         answer = (actions or _ACTIONS)[job["action"]](source, job)
     except BaseException as error:  # user code may raise SystemExit too
-        answer = {"error": _explain(error)}
+        answer = {"error": _explain(error), "traceback": traceback.format_exc()}
     Path(answer_file).write_text(json.dumps(answer), encoding="utf-8")
 
 
@@ -62,10 +63,17 @@ def _after(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
     return process_proof.run_after(source, job)
 
 
+def _try(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
+    from nnx_migrate.numerics.trial import try_ways
+
+    return try_ways(source, job)
+
+
 _ACTIONS: Mapping[str, Action] = {
     "trace": _trace,
     "before": _before,
     "after": _after,
+    "try": _try,
 }
 
 

@@ -59,3 +59,30 @@ def _scale(wide: np.ndarray, spread: float) -> float:
         return spread * magnitude
     fan_in = math.prod(wide.shape[:-1])
     return min(spread, 1.0 / math.sqrt(max(1, fan_in)))
+
+
+def draw_constants(arguments: Any) -> Any:
+    """Inputs with random numbers in the place of arrays that hold one number only, which hide as much.
+
+    Floats become numbers between 0 and 1, which times and probabilities may be, too; batches of the integers 0 and
+    1 become both. Anything else stays.
+    """
+    import jax
+
+    leaves, structure = jax.tree.flatten(arguments)
+    drawn = [_drawn(leaf, seed) for seed, leaf in enumerate(leaves)]
+    return jax.tree.unflatten(structure, drawn)
+
+
+def _drawn(leaf: Any, seed: int) -> Any:
+    import jax.numpy as jnp
+
+    shape, dtype = getattr(leaf, "shape", ()), getattr(leaf, "dtype", None)
+    if dtype is None or math.prod(shape) < 2 or not (leaf == leaf.ravel()[0]).all():
+        return leaf
+    random = np.random.default_rng(seed)
+    if jnp.issubdtype(dtype, jnp.floating):
+        return jnp.asarray(random.uniform(size=shape), dtype)
+    if jnp.issubdtype(dtype, jnp.integer) and len(shape) > 1 and leaf.ravel()[0] in (0, 1):
+        return jnp.asarray(random.integers(0, 2, shape), dtype)
+    return leaf

@@ -192,6 +192,8 @@ class _Runner:
             self.recording.values[f"{name}/{what}"] = to_numpy(leaves)
 
     def _failed(self, name: str, error: Exception) -> None:
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            raise error  # says nothing of the model, and the next run would end alike
         self.recording.errors[name] = f"{type(error).__name__}: {error}"
 
 

@@ -21,7 +21,7 @@ from nnx_migrate.numerics.leaf_transforms import Transform
 from nnx_migrate.numerics.linen_side import LinenSide
 from nnx_migrate.numerics.map_expansion import Expansion, LeafPair, MapError
 from nnx_migrate.numerics.nnx_side import NNXSide
-from nnx_migrate.numerics.perturb import perturb, probe_points
+from nnx_migrate.numerics.perturb import draw_constants, perturb, probe_points
 from nnx_migrate.numerics.phases import record
 from nnx_migrate.numerics.processes import DEFAULT_TIMEOUT, run_child
 from nnx_migrate.numerics.proof import trainable
@@ -197,15 +197,17 @@ def _machine() -> dict[str, Any]:
 def side_of(source: ModelSource) -> Side:
     """The side that a source describes; its code is imported now."""
     names = SourceNamespace(source)
+    drawn = draw_constants if source.draw_constants else lambda arguments: arguments
     inputs = Inputs(
-        names.positional(source.args),
-        names.keywords(source.eval_kwargs),
-        None if source.train_kwargs is None else names.keywords(source.train_kwargs),
+        drawn(names.positional(source.args)),
+        drawn(names.keywords(source.eval_kwargs)),
+        None if source.train_kwargs is None else drawn(names.keywords(source.train_kwargs)),
         source.method,
         None if source.output is None else names.evaluate(source.output),
     )
     side = _build(source, names, inputs)
     side.streams = tuple(dict.fromkeys([*side.streams, *source.streams]))
+    side.notes += names.notes
     return side
 
 

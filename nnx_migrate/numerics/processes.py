@@ -24,7 +24,11 @@ _DEFAULTS = {"JAX_DEFAULT_MATMUL_PRECISION": "highest", "XLA_PYTHON_CLIENT_PREAL
 
 
 class ChildError(RuntimeError):
-    """A child process that failed; the message ends with what its Python raised."""
+    """A child process that failed: the message is what its Python raised, `details` the traceback, if there is one."""
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
 
 
 def run_child(
@@ -62,10 +66,10 @@ def run_child(
             tail = "\n".join(done.stderr.strip().splitlines()[-8:])
             if done.returncode == -signal.SIGKILL:
                 raise ChildError(f"{job['action']} was killed, as happens when memory runs out")
-            raise ChildError(f"{job['action']} ended with exit code {done.returncode}\n{tail}")
+            raise ChildError(f"{job['action']} ended with exit code {done.returncode}\n{tail}", done.stderr)
         result: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     if "error" in result:
-        raise ChildError(result["error"])
+        raise ChildError(result["error"], result.get("traceback", ""))
     return result
 
 

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from nnx_migrate.numerics.bare_packages import without_broken_packages
+
 
 @dataclass(frozen=True)
 class ModelSource:
@@ -17,7 +19,8 @@ class ModelSource:
     relative to `root`. `init_*` default to the eval call. `train_kwargs` is None where the model has no train
     flag. `output` is an expression for a function that picks what to compare. `streams` are random streams to
     offer beside those that the model is found to need; modules below `stubs` are replaced where they are not
-    installed. The code is the user's own and runs with the user's rights.
+    installed. With `draw_constants` arrays of one number (`jnp.ones((1, 28, 28, 1))`, which a program needs for the
+    shape alone) become random ones. The code is the user's own and runs with the user's rights.
     """
 
     kind: Literal["linen", "nnx"]
@@ -37,6 +40,7 @@ class ModelSource:
     sys_path: tuple[str, ...] = (".",)
     streams: tuple[str, ...] = ()
     stubs: tuple[str, ...] = ()
+    draw_constants: bool = False
 
     @property
     def import_roots(self) -> list[str]:
@@ -61,7 +65,10 @@ class ModelSource:
 
 
 class SourceNamespace:
-    """The names in which a source's expressions are evaluated, its setup already run."""
+    """The names in which a source's expressions are evaluated, its setup already run.
+
+    `notes` say which of the project's packages had to be left out for that.
+    """
 
     def __init__(self, source: ModelSource):
         import flax
@@ -72,7 +79,8 @@ class SourceNamespace:
 
         libraries = {"jax": jax, "jnp": jnp, "np": np, "flax": flax, "nn": linen, "nnx": nnx}
         self.names: dict[str, Any] = {"__name__": "__nnx_migrate_source__", **libraries}
-        exec(compile(source.setup, "<setup>", "exec"), self.names)
+        setup = compile(source.setup, "<setup>", "exec")
+        self.notes = without_broken_packages(lambda: exec(setup, self.names), source.import_roots)
 
     def evaluate(self, expression: str, **names: Any) -> Any:
         """The value of one expression."""

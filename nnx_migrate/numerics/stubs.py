@@ -25,6 +25,14 @@ class _Anything(type):
     def __iter__(cls) -> Iterator[Any]:
         return iter(())
 
+    def __getitem__(cls, item: Any) -> Any:
+        return cls  # as an annotation: `Float[Array, "batch"]`
+
+    def __or__(cls, other: Any) -> Any:
+        return cls
+
+    __ror__ = __or__
+
 
 class Stub(metaclass=_Anything):
     """What a stubbed module hands out: it takes any arguments and does nothing."""

@@ -1,34 +1,32 @@
 """What is compared: a model before and after, each as text that another process can build and call.
 
 Models come from the configuration and from the project's own code, in this order; a class is taken once. A model
-with a `dtype` field that nobody sets is compared in bfloat16 too.
+with a `dtype` field that nobody sets is compared in bfloat16 too. Converted classes that none of these models has in
+it can be compared with values that are made up (`assumed`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nnx_migrate.linen.model import LinenProgram
 from nnx_migrate.linen.programs.models import find_models
 from nnx_migrate.names.layout import importable_name
-from nnx_migrate.names.project import Project
-from nnx_migrate.nnx.parameter_entries import class_key
 from nnx_migrate.numerics.compare import EXACT, Tolerance
 from nnx_migrate.numerics.source import ModelSource
-from nnx_migrate.sources.discovery import discover
-from nnx_migrate.sources.files import load_source
 from nnx_migrate.verification.listed import ListedModel
-
-#: What `fix` recorded about a class: its `sizes` and whether it takes `rngs`.
-Facts = Mapping[str, Mapping[str, Any]]
+from nnx_migrate.verification.old_code import Facts, OldCode
 
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison. `missing` says why there is nothing to compare; `variant` is "" or "bfloat16"."""
+    """One comparison. `missing` says why there is nothing to compare; `variant` is "" or "bfloat16".
+
+    `snippet` lists the model as the configuration would, where its values are made up or have to be; `skip` says why
+    it is not to be compared.
+    """
 
     model: str
     before: ModelSource | None = None
@@ -36,6 +34,13 @@ class Case:
     tolerance: Tolerance = EXACT
     variant: str = ""
     missing: str = ""
+    snippet: str = ""
+    skip: str = ""
+
+    @property
+    def values(self) -> str:
+        """What `snippet` says beside the model's name, in one line."""
+        return ", ".join(self.snippet.splitlines()[2:]) or "none are needed"
 
     @property
     def title(self) -> str:
@@ -44,8 +49,8 @@ class Case:
 
 
 @dataclass(frozen=True)
-class _Called:
-    """A listed or found model; `inputs` by parameter name where that is known, else by number."""
+class Called:
+    """How a model is built and called; `inputs` by parameter name where that is known, else by number."""
 
     model: str
     setup: str
@@ -59,48 +64,67 @@ class _Called:
     tolerance: Tolerance = EXACT
     module: str = ""
     name: str = ""
+    draw_constants: bool = False
 
 
 class Cases:
-    """All comparisons of a project. `old` and `new` are its folders before and after."""
+    """All comparisons of a project. `old` and `new` are its folders before and after.
+
+    Iterating gives the listed models and those that the code itself builds; `unchanged` are then the ones left out
+    because nothing that they import was changed.
+    """
 
     def __init__(
-        self, old: Path, new: Path, facts: Facts, listed: Sequence[ListedModel], stubs: Sequence[str] = ()
+        self,
+        old: Path,
+        new: Path,
+        facts: Facts,
+        listed: Sequence[ListedModel],
+        stubs: Sequence[str] = (),
     ) -> None:
         self.old, self.new, self.facts, self.stubs = old, new, facts, tuple(stubs)
         self.listed = listed
+        self.code = OldCode(old)
+        self.unchanged: list[str] = []
 
     def __iter__(self) -> Iterator[Case]:
-        project = Project(discover([self.old]), load_source)
-        with_dtype = {
-            class_key(cls) for cls in LinenProgram(project) if any(f.name == "dtype" for f in cls.fields)
-        }
-        for called in self._called(project):
-            case = self._case(called)
+        skipped = {row.model: row.skip for row in self.listed if row.skip}
+        yield from (Case(model, skip=reason) for model, reason in skipped.items())
+        for called in self._models(skipped):
+            case = self.case(called)
             yield case
+            cls = self.code.classes.get(called.model)
+            has_dtype = cls is not None and cls.field("dtype") is not None
             sets_dtype = "dtype" in called.constructor or called.nnx_constructor is not None
-            if called.model in with_dtype and not sets_dtype and not case.missing:
+            if has_dtype and not sets_dtype and not case.missing:
                 half = f"{called.constructor}, dtype=jnp.bfloat16".removeprefix(", ")
-                yield replace(self._case(replace(called, constructor=half)), variant="bfloat16")
+                yield replace(self.case(replace(called, constructor=half)), variant="bfloat16")
 
-    def _called(self, project: Project) -> Iterator[_Called]:
-        seen = set()
+    def _models(self, skipped: Collection[str]) -> Iterator[Called]:
+        seen = set(skipped)
         for row in self.listed:
+            if row.model in skipped:
+                continue
             seen.add(row.model)
             inputs = {str(i): text for i, text in enumerate(row.inputs)} | dict(row.keywords)
-            yield _Called(
+            yield Called(
                 row.model, row.setup, row.args, row.nnx_args, inputs, len(row.inputs),
                 row.flags, row.method, row.streams, row.tolerance, module=row.module, name=row.name,
             )  # fmt: skip
-        for found in find_models(project):
-            if found.key not in seen:
-                seen.add(found.key)
-                yield _Called(
-                    found.key, "", found.constructor, None, found.arguments, found.positional, found.flags,
-                    module=found.module, name=found.name,
-                )  # fmt: skip
+        for found in find_models(self.code.finder, self.code.project):
+            if found.key in seen:
+                continue
+            seen.add(found.key)
+            if found.key not in self.facts and not self.code.changed(found.key, self.new):
+                self.unchanged.append(found.key)
+                continue
+            yield Called(
+                found.key, "", found.constructor, None, found.arguments, found.positional, found.flags,
+                module=found.module, name=found.name, draw_constants=True,
+            )  # fmt: skip
 
-    def _case(self, called: _Called) -> Case:
+    def case(self, called: Called) -> Case:
+        """The comparison of a model that is built and called like that."""
         facts = self.facts.get(called.model)
         converted = facts is not None
         arguments = called.constructor
@@ -112,34 +136,39 @@ class Cases:
                 return Case(called.model, missing=sizes)
             extra = [*sizes, "rngs=rngs"] if facts.get("rngs", True) else sizes
             arguments = ", ".join([*([called.constructor] if called.constructor else []), *extra])
-        top, _, _ = called.name.partition(".")
+        before = self.source(called)
+        after = replace(
+            before,
+            kind="nnx" if converted else "linen",
+            root=str(self.new),
+            model=f"{called.name}({arguments})",
+        )
+        return Case(called.model, before, after, called.tolerance)
+
+    def source(self, called: Called) -> ModelSource:
+        """The model before."""
         module, folder = import_root(self.old, called.module)
-        setup = f"{called.setup}\nfrom {module} import {top}".strip()
         names = list(called.inputs)
         keywords = {name: called.inputs[name] for name in names[called.positional :]}
-        common: dict[str, Any] = {
-            "setup": setup,
-            "args": tuple(called.inputs[name] for name in names[: called.positional]),
-            "eval_kwargs": keywords | {n: str(not training) for n, training in called.flags.items()},
-            "train_kwargs": keywords | {n: str(training) for n, training in called.flags.items()}
-            if called.flags
-            else None,
-            "method": called.method,
-            "streams": called.streams,
-            "stubs": self.stubs,
-            "sys_path": (".", folder),
-        }
-        return Case(
-            called.model,
-            ModelSource("linen", str(self.old), f"{called.name}({called.constructor})", **common),
-            ModelSource(
-                "nnx" if converted else "linen", str(self.new), f"{called.name}({arguments})", **common
-            ),
-            called.tolerance,
+        training = {name: str(value) for name, value in called.flags.items()}
+        evaluating = {name: str(not value) for name, value in called.flags.items()}
+        return ModelSource(
+            "linen",
+            str(self.old),
+            f"{called.name}({called.constructor})",
+            setup=f"{called.setup}\nfrom {module} import {called.name.partition('.')[0]}".strip(),
+            args=tuple(called.inputs[name] for name in names[: called.positional]),
+            eval_kwargs=keywords | evaluating,
+            train_kwargs=keywords | training if training else None,
+            method=called.method,
+            streams=called.streams,
+            stubs=self.stubs,
+            sys_path=(".", folder),
+            draw_constants=called.draw_constants,
         )
 
 
-def _sizes(facts: Mapping[str, Any], called: _Called) -> list[str] | str:
+def _sizes(facts: Mapping[str, Any], called: Called) -> list[str] | str:
     """The sizes that the converted constructor newly takes, read off the inputs; else what is missing."""
     texts = list(called.inputs.values())
     arguments = []
@@ -153,7 +182,10 @@ def _sizes(facts: Mapping[str, Any], called: _Called) -> list[str] | str:
         if text is None:
             return f"no input tells the size {size['name']!r}: list the model in [[tool.nnx-migrate.verify]]"
         part = "".join(f"[{key!r}]" for key in rest)
-        arguments.append(f"{size['name']}=({text}){part}.shape[{size['axis']}]")
+        shape = f"({text}){part}.shape"
+        axis = size["axis"]
+        value = f"int(np.prod({shape}[{axis}:]))" if size.get("flat") else f"{shape}[{axis}]"
+        arguments.append(f"{size['name']}={value}")
     return arguments
 
 

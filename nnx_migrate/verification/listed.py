@@ -21,7 +21,8 @@ class ListedModel:
     """One table. All texts are Python expressions in terms of jax, jnp, np and the names of `setup`.
 
     `args` are those of the constructor; `nnx_args`, if given, those of the converted one. `flags` are keyword
-    arguments of the call that switch training, with their value in training.
+    arguments of the call that switch training, with their value in training. `skip` says why the class is not
+    to be compared.
     """
 
     model: str
@@ -34,6 +35,7 @@ class ListedModel:
     method: str | None = None
     streams: tuple[str, ...] = ()
     tolerance: Tolerance = EXACT
+    skip: str = ""
 
     @property
     def module(self) -> str:
@@ -71,6 +73,7 @@ def read_listed(table: Mapping[str, Any]) -> ListedModel:
         reader.text("method"),
         tuple(reader.texts("rngs")),
         reader.tolerance("tolerance"),
+        reader.text("skip") or "",
     )
     reader.finish()
     return listed

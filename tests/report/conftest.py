@@ -7,7 +7,7 @@ from nnx_migrate.numerics.leaf_transforms import Transform
 from nnx_migrate.numerics.map_expansion import LeafPair, LeafSpec
 from nnx_migrate.numerics.results import Check, Proof
 from nnx_migrate.verification.cases import Case
-from nnx_migrate.verification.running import Result, Verdict
+from nnx_migrate.verification.verdicts import Result, Verdict
 
 OLD = "class Net(nn.Module):\n    width: int  # <b>&amp;\n\n    def __call__(self, x):\n        return x\n"
 NEW = OLD.replace("nn.Module", "nnx.Module").replace("width: int  ", "width: int = 3  ")

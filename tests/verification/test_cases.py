@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,34 @@ def main():
 
 @pytest.fixture
 def project(tmp_path):
-    (tmp_path / "models.py").write_text(MODEL)
-    return tmp_path
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "models.py").write_text(MODEL)
+    return tmp_path / "old"
 
 
 def cases(project: Path, facts=None, tables=()) -> dict[str, Case]:
-    return {c.title: c for c in Cases(project, project, facts or {}, [read_listed(t) for t in tables])}
+    """The comparisons with an empty folder: every file has changed."""
+    listed = [read_listed(table) for table in tables]
+    return {c.title: c for c in Cases(project, project.parent / "new", facts or {}, listed)}
+
+
+def test_a_model_is_left_out_where_nothing_that_it_imports_was_changed(project, tmp_path):
+    (project / "models.py").write_text("from sizes import WIDTH\n" + MODEL)
+    (project / "sizes.py").write_text("WIDTH = 8\n")
+    (project / "other.py").write_text("")
+    new = shutil.copytree(project, tmp_path / "new")
+    (new / "other.py").write_text("x = 1\n")
+    same = Cases(project, new, {}, [])
+    assert list(same) == []
+    assert same.unchanged == ["models:Net"]
+    (new / "sizes.py").write_text("WIDTH = 9\n")
+    assert [c.model for c in Cases(project, new, {}, [])][:1] == ["models:Net"]
+
+
+def test_constant_inputs_of_the_code_become_random_and_listed_ones_stay(project):
+    table = {"model": "models:Net", "args": "4", "inputs": ["jnp.ones((2, 3))"]}
+    assert cases(project)["models:Net"].before.draw_constants
+    assert not cases(project, tables=[table])["models:Net"].before.draw_constants
 
 
 def test_a_found_model_in_its_dtype_and_in_bfloat16(project):
@@ -51,6 +74,12 @@ def test_a_found_model_in_its_dtype_and_in_bfloat16(project):
 
 def test_what_was_not_converted_is_linen_on_both_sides(project):
     assert cases(project)["models:Net"].after.kind == "linen"
+
+
+def test_a_size_that_is_a_product(project):
+    sizes = [{"name": "features", "axis": 1, "path": ["x"], "flat": True}]
+    after = cases(project, {"models:Net": {"sizes": sizes, "rngs": True}})["models:Net"].after
+    assert "features=int(np.prod((jnp.ones((2, 3))).shape[1:]))" in after.model
 
 
 @pytest.mark.parametrize("size", [{"path": ["x"]}, {"path": ["inputs"], "index": 0}])
@@ -72,7 +101,7 @@ def test_listed_models_come_first_and_replace_found_ones(project):
     found = cases(project, facts, [table])
     assert found["models:Net"].before.model == "Net(4)"
     assert found["models:Net"].after.model == "Net(4)"
-    assert "(1,5,)" in found["models:Net"].before.args[0]
+    assert "(1, 5)" in found["models:Net"].before.args[0]
 
 
 def test_listed_arguments_for_the_converted_class(project):

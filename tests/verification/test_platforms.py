@@ -11,7 +11,8 @@ from nnx_migrate.numerics.shapes_trace import trace_shapes
 from nnx_migrate.numerics.source import ModelSource
 from nnx_migrate.verification.cases import Cases
 from nnx_migrate.verification.listed import read_listed
-from nnx_migrate.verification.running import Verdict, run_cases
+from nnx_migrate.verification.running import Runner
+from nnx_migrate.verification.verdicts import Verdict
 
 QUICK = Protocol(modes=("jit",), steps=0, gradients=False)
 VARIABLES = ("JAX_PLATFORMS", "JAX_DEFAULT_MATMUL_PRECISION", "XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_FLAGS")
@@ -53,8 +54,8 @@ def verify(folder: Path, on_cpu: float, on_gpu: float, table: dict | None = None
         (folder / side / "models.py").write_text(MODEL.format(on_cpu=factors[0], on_gpu=factors[1]))
     listed = [read_listed({"model": "models:Net", "inputs": ["f32[2,3]"], **(table or {})})]
     cases = Cases(folder / "old", folder / "new", {}, listed)
-    (verdict,) = run_cases(cases, None, QUICK, 300, False)
-    return verdict
+    (case,) = cases
+    return Runner(None, QUICK).run(case)
 
 
 def environment(folder: Path, **options: str) -> dict[str, str | None]:

@@ -7,7 +7,8 @@ import pytest
 from nnx_migrate.numerics.inputs import Protocol
 from nnx_migrate.verification.cases import Cases
 from nnx_migrate.verification.listed import read_listed
-from nnx_migrate.verification.running import Result, Verdict, run_cases, uncovered
+from nnx_migrate.verification.running import Runner
+from nnx_migrate.verification.verdicts import Result, Verdict
 
 QUICK = Protocol(modes=("jit",), steps=0, gradients=False)
 
@@ -31,8 +32,9 @@ def verify(folder, old, new=None, table=None, protocol=QUICK, stubs=()) -> Verdi
         (folder / side / "models.py").write_text(textwrap.dedent(text))
     listed = [read_listed({"model": "models:Net", "inputs": ["f32[2,3]"], **(table or {})})]
     cases = Cases(folder / "old", folder / "new", {}, listed, stubs)
-    (verdict,) = run_cases(cases, None, protocol, 300, False)
-    return verdict
+    (case,) = cases
+    runner = Runner(None, protocol, roots=(cases.old, cases.new), missing=cases.code.missing_packages)
+    return runner.run(case)
 
 
 def source(imports="", result="nn.Dense(self.width)(x)"):
@@ -78,7 +80,7 @@ def half(x):
     verdict = verify(tmp_path, text)
     assert verdict.proof is None
     assert verdict.reason.startswith("ModuleNotFoundError: No module named 'tracking_service'")
-    assert "--stub NAME" in verdict.reason
+    assert "install tracking_service, or do without it: --stub tracking_service" in verdict.reason
     (tmp_path / "more").mkdir()
     assert verify(tmp_path / "more", text, stubs=["tracking_service"]).word == "equal"
 
@@ -114,6 +116,14 @@ def test_code_that_raises_is_told_by_its_exception(tmp_path, result, expected):
     assert verdict.reason.startswith(expected)
 
 
-def test_classes_in_no_compared_model_are_listed():
-    assert uncovered([], ["a:B", "a:A"]) == ["a:A", "a:B"]
-    assert Result([]).failed
+def test_nothing_compared_or_too_little_is_a_failure(tmp_path):
+    assert Result().failed
+    fine = verify(tmp_path, source())
+    assert not Result([fine]).failed
+    assert Result([fine], uncovered=["models:Other"]).failed
+
+
+def test_a_class_that_is_not_to_be_compared_says_why(tmp_path):
+    verdict = verify(tmp_path, source(), table={"skip": "needs a licence server"})
+    assert (verdict.word, verdict.failed, verdict.reason) == ("skipped", False, "needs a licence server")
+    assert verdict.classes == {"models:Net"}

@@ -11,17 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from nnx_migrate.linen.model import LinenProgram
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.closing import closed
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.instances import InstanceFinder
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
-from nnx_migrate.names.scopes import BindingKind, Scope
 from nnx_migrate.nnx.parameter_entries import class_key
 
 TRAIN_FLAGS = frozenset({"train", "training", "is_training", "is_train", "enable_dropout"})
 EVAL_FLAGS = frozenset({"deterministic", "use_running_average", "eval_mode", "testing"})
-_LIBRARIES = {"jax": "jax", "jax.numpy": "jnp", "numpy": "np", "flax": "flax", "flax.linen": "nn"}
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,10 @@ class FoundModel:
         return {name: str(training is train) for name, training in self.flags.items()}
 
 
-def find_models(project: Project) -> Iterator[FoundModel]:
+def find_models(finder: InstanceFinder, project: Project) -> Iterator[FoundModel]:
     """The models of a project that can be built and called from its own code."""
-    program = LinenProgram(project)
     found: set[str] = set()
-    for instance in InstanceFinder(program).known_instances:
+    for instance in finder.known_instances:
         for module, call in instance.inits:
             if class_key(instance.cls) in found:
                 break
@@ -57,6 +55,13 @@ def find_models(project: Project) -> Iterator[FoundModel]:
             if model is not None:
                 found.add(model.key)
                 yield model
+
+
+def train_flags(cls: LinenClass) -> dict[str, bool]:
+    """The parameters of `__call__` that switch training, with their value in training."""
+    method = cls.method("__call__")
+    names = method.parameters if method is not None else []
+    return {name: name in TRAIN_FLAGS for name in names if name in TRAIN_FLAGS | EVAL_FLAGS}
 
 
 def _model(instance: Instance, module: Module, call: ast.Call, project: Project) -> FoundModel | None:
@@ -68,9 +73,7 @@ def _model(instance: Instance, module: Module, call: ast.Call, project: Project)
     bound = _bound(call, method.parameters, module, project)
     if constructor is None or bound is None:
         return None
-    flags = {
-        name: name in TRAIN_FLAGS for name in method.parameters if name in TRAIN_FLAGS or name in EVAL_FLAGS
-    }
+    flags = train_flags(cls)
     leading = list(takewhile(lambda name: name in bound and name not in flags, method.parameters))
     others = [name for name in bound if name not in flags and name not in leading]
     arguments = {name: bound[name] for name in [*leading, *others]}
@@ -87,7 +90,7 @@ def _bound(call: ast.Call, parameters: list[str], module: Module, project: Proje
     for name, node in [*positional, *((k.arg, k.value) for k in call.keywords)]:
         if name == "rngs" and name not in parameters:
             continue
-        text = _closed(node, module, project)
+        text = closed(node, module, project)
         if name is None or name not in parameters or text is None:
             return None
         texts[name] = text
@@ -97,74 +100,13 @@ def _bound(call: ast.Call, parameters: list[str], module: Module, project: Proje
 def _arguments_text(call: ast.Call, module: Module, project: Project) -> str | None:
     texts = []
     for argument in call.args:
-        text = _closed(argument, module, project)
+        text = closed(argument, module, project)
         if text is None:
             return None
         texts.append(text)
     for keyword in call.keywords:
-        text = _closed(keyword.value, module, project)
+        text = closed(keyword.value, module, project)
         if text is None or keyword.arg is None:
             return None
         texts.append(f"{keyword.arg}={text}")
     return ", ".join(texts)
-
-
-def _closed(node: ast.expr, module: Module, project: Project, depth: int = 0) -> str | None:
-    """An expression with the file's own names replaced, None where that leaves any."""
-    if depth > 8:
-        return None
-    replaced: dict[str, str] = {}
-    for name in {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}:
-        text = _name_text(name, node, module, project, depth)
-        if text is None:
-            return None
-        replaced[name] = text
-
-    class Replace(ast.NodeTransformer):
-        def visit_Name(self, found: ast.Name) -> ast.expr:
-            return ast.parse(f"({replaced[found.id]})", mode="eval").body
-
-    try:
-        copy = ast.parse(f"({module.source.segment(node)})", mode="eval").body
-    except SyntaxError:  # `*inputs`
-        return None
-    return ast.unparse(ast.fix_missing_locations(Replace().visit(copy)))
-
-
-def _name_text(name: str, at: ast.expr, module: Module, project: Project, depth: int) -> str | None:
-    scope = module.scope_at(at)
-    bindings = scope.lookup(name)
-    if not bindings:
-        return (
-            name
-            if name in ("range", "len", "int", "float", "tuple", "list", "dict", "True", "False")
-            else None
-        )
-    target = project.resolve_name(name, scope, module) or ""
-    for library, short in sorted(_LIBRARIES.items(), key=lambda item: -len(item[0])):
-        if target == library or target.startswith(f"{library}."):
-            return short + target[len(library) :]
-    for binding in bindings:  # any of several values will do: both sides get the same
-        value = binding.value
-        if value is None and binding.kind is BindingKind.PARAMETER:
-            value = _default(name, scope)
-        text = None if value is None else _closed(value, module, project, depth + 1)
-        if text is not None:
-            return text
-    definition = project.definition(target) if target else None
-    if definition is not None and definition.module is not module and definition.binding.value is not None:
-        return _closed(definition.binding.value, definition.module, project, depth + 1)
-    return None
-
-
-def _default(name: str, scope: Scope) -> ast.expr | None:
-    """The default of a function's parameter."""
-    binder = scope.binder(name)
-    function = binder.node if binder is not None else None
-    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-        return None
-    args = function.args
-    positional = [*args.posonlyargs, *args.args]
-    pairs = [*zip(reversed(positional), reversed(args.defaults), strict=False)]
-    pairs += [(a, d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None]
-    return next((default for arg, default in pairs if arg.arg == name), None)

@@ -16,9 +16,12 @@ class StatedInputs:
 
     def shapes(self, cls: LinenClass) -> Iterator[tuple[str, tuple[int, ...]]]:
         """The arguments of `__call__` whose shapes are stated, in order."""
+        method = cls.method("__call__")
+        for name, array in zip(method.parameters if method else (), self.arrays(cls), strict=False):
+            yield name, array.shape
+
+    def arrays(self, cls: LinenClass) -> Sequence[ArraySpec]:
+        """What is stated of the arguments of `__call__`, in order."""
         parts = cls.qualified.split(".")
         names = [".".join(parts[start:]) for start in range(len(parts))]
-        arrays = next((self._inputs[name] for name in names if name in self._inputs), ())
-        method = cls.method("__call__")
-        for name, array in zip(method.parameters if method else (), arrays, strict=False):
-            yield name, array.shape
+        return next((self._inputs[name] for name in names if name in self._inputs), ())

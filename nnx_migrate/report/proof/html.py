@@ -13,7 +13,7 @@ from jinja2 import Environment, select_autoescape
 from nnx_migrate import __version__
 from nnx_migrate.numerics.compare import LeafComparison
 from nnx_migrate.verification.listing import Listing, side_by_side
-from nnx_migrate.verification.running import Result, Verdict
+from nnx_migrate.verification.verdicts import Result, Verdict
 
 #: The widest bar of a plot stands for this difference, the narrowest for the smallest power of ten.
 _LARGEST, _SMALLEST = 1.0, 1e-12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from nnx_migrate.verification.running import Result
+from nnx_migrate.verification.verdicts import Result
 
 
 def render(result: Result) -> str:
@@ -13,5 +13,6 @@ def render(result: Result) -> str:
         "failed": result.failed,
         "models": [verdict.to_json() for verdict in result.verdicts],
         "not_covered": list(result.uncovered),
+        "unchanged": list(result.unchanged),
     }
     return json.dumps(document, indent=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from nnx_migrate.numerics.results import Check
-from nnx_migrate.verification.running import Result, Verdict
+from nnx_migrate.verification.verdicts import Result, Verdict
 
 
 def render(result: Result) -> str:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from nnx_migrate.numerics.results import Check
-from nnx_migrate.verification.running import Result, Verdict
+from nnx_migrate.verification.verdicts import Result, Verdict
 
 _COLORS = {"equal": "green", "close": "yellow", "skipped": "yellow"}
 
 
 def show(result: Result, console: Console, verbose: bool = False) -> None:
     """Print the result; `verbose` with the equal checks and the ends of tracebacks."""
-    table = Table(
-        "model", "verdict", "parameters", "equal", "close", "different", "not compared", "s", box=None
-    )
+    table = Table("model", "verdict", "parameters", "equal", "close", "different", "skipped", "s", box=None)
     for verdict in result.verdicts:
         table.add_row(*_row(verdict))
     if result.verdicts:
@@ -26,13 +26,26 @@ def show(result: Result, console: Console, verbose: bool = False) -> None:
             console.print(line, highlight=False, soft_wrap=True)
     if result.machines:
         console.print(f"\nComputed on {', '.join(result.machines)}.", highlight=False)
-    if result.uncovered:
-        console.print(
-            f"\n{len(result.uncovered)} converted classes are part of no compared model; "
-            "list models that contain them in [[tool.nnx-migrate.verify]]:"
+    for line in _left_out(result):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _left_out(result: Result) -> Iterator[str]:
+    """What was not compared, and what to do about it."""
+    if result.unchanged:
+        yield f"\nLeft out, as nothing that they import was changed: {', '.join(result.unchanged)}"
+        if not result.verdicts:
+            yield "Name the code before with --before-rev REVISION or --before FOLDER."
+    elif not result.verdicts:
+        yield (
+            "No model found: list some in [[tool.nnx-migrate.verify]], such as\n"
+            '  model = "pkg.models:CNN"\n  inputs = ["f32[2,28,28,1]"]'
         )
-        for name in result.uncovered:
-            console.print(f"  {escape(name)}", highlight=False)
+    if result.uncovered:
+        yield "\nConverted, and in no model that could be compared:"
+        yield from (f"  {name}" for name in result.uncovered)
+        yield "List models that contain them in pyproject.toml" + (", such as" if result.snippets else "")
+        yield from (f"\n{snippet}" for snippet in result.snippets)
 
 
 def _row(verdict: Verdict) -> list[str]:
