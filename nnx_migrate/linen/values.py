@@ -205,11 +205,24 @@ class LostModule(Unknown):
 
 
 @dataclass(frozen=True)
+class Rounds:
+    """The rounds of a loop or comprehension that makes one thing in each, and the frame's context there."""
+
+    loop: ast.AST
+    target: ast.expr
+    iterable: Any
+    context: tuple[ast.AST, ...]
+
+
+@dataclass(frozen=True)
 class ModuleList:
-    """A list of submodules that a loop or comprehension creates: `element` stands for each of them."""
+    """A list of submodules that a loop or comprehension creates: `element` stands for each of them.
+
+    `rounds` are those in which it got its elements, where each of them gave it one.
+    """
 
     element: Any
-    loop: Any = field(default=None, compare=False)
+    rounds: Rounds | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

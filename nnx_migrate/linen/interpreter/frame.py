@@ -12,7 +12,7 @@ from typing import Any
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Control, Facts
-from nnx_migrate.linen.values import Expr, SizeTest
+from nnx_migrate.linen.values import Expr, Rounds, SizeTest
 from nnx_migrate.names.modules import Module
 
 BUDGET_SECONDS = 2.0
@@ -122,6 +122,7 @@ class Frame:
     foreign: bool = False  # code of another class: its names mean nothing in the class under analysis
     outside: bool = False  # a function of the same file, but not of the class
     ended: bool = False
+    rounds: tuple[Rounds, ...] = ()  # the loops around the statement at hand
     jumps: list[tuple[ast.stmt, Env]] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -77,9 +77,7 @@ class SetupWriter:
             if isinstance(value, Iterated) and value.kind in ("enumerate", "zip"):
                 values.extend(value.args)
             elif isinstance(value, ModuleList):
-                controls = value.loop if isinstance(value.loop, tuple) else ()
-                found = value.loop if isinstance(value.loop, ast.ListComp) else None
-                return found or next((c.node for c in controls if isinstance(c.node, ast.For)), None)
+                return value.rounds.loop if value.rounds is not None else None
         return None
 
     def _text(self) -> str:

@@ -15,7 +15,7 @@ from nnx_migrate.linen.interpreter.statements.assignment import assign, bind_tar
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
-from nnx_migrate.linen.values import Instance, ModuleList
+from nnx_migrate.linen.values import Instance, ModuleList, Rounds
 
 
 @evaluates(ast.ListComp, ast.GeneratorExp, ast.DictComp, ast.SetComp)
@@ -28,8 +28,10 @@ def comprehension(frame: Frame, node: ast.ListComp | ast.GeneratorExp | ast.Dict
         found = _unrolled_comprehension(inner, node)
         if found is not None:
             return found
+    iterables: list[Any] = []
     for generator in node.generators:
         iterable = evaluate(inner, generator.iter)
+        iterables.append(iterable)
         static = is_static(inner, generator.iter)
         bind_target(inner, generator.target, iterable, static, node)
         for test in generator.ifs:
@@ -43,12 +45,19 @@ def comprehension(frame: Frame, node: ast.ListComp | ast.GeneratorExp | ast.Dict
     if _holds_module(value):
         if len(node.generators) > 1 and not frame.foreign:
             raise Refuse("unsupported-syntax", "modules created in a comprehension over two iterables", node)
-        return ModuleList(value, node)
+        return ModuleList(value, _rounds(frame, node, iterables))
     if is_static(frame, node):
         return static_or_unknown(frame, node, "sequence")
     if isinstance(node, ast.DictComp):
         return Unknown("a dict comprehension over arrays")
     return ManyOf(value) if isinstance(value, Array) else Unknown("a comprehension over values of a call")
+
+
+def _rounds(frame: Frame, node: Any, iterables: list[Any]) -> Rounds | None:
+    """The rounds of a list comprehension that skips none of them."""
+    if not isinstance(node, ast.ListComp) or len(iterables) != 1 or node.generators[0].ifs:
+        return None
+    return Rounds(node, node.generators[0].target, iterables[0], frame.context)
 
 
 def _unrolled_comprehension(inner: Frame, node: Any) -> Any:

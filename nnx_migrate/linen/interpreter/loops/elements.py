@@ -192,7 +192,7 @@ def loop_symbol(frame: Frame, target: ast.expr | None, node: ast.AST, kind: str 
         return tuple(loop_symbol(frame, part, node) for part in target.elts)
     if not isinstance(target, ast.Name):
         return Unknown("a loop variable that can't be followed")
-    if frame.foreign and not isinstance(node, ast.For):
+    if frame.foreign and not isinstance(node, ast.For | ast.ListComp):
         return Unknown(f"`{target.id}` is a loop variable of another module")
     symbol = loop_variable(frame, node, target.id)
     number = frame.session.number_of(("variable", id(node), frame.context, target.id))

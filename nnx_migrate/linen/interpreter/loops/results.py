@@ -15,8 +15,9 @@ from nnx_migrate.linen.interpreter.attributes import atomic
 from nnx_migrate.linen.interpreter.convert import as_dim, text_of
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.sites import Context
 from nnx_migrate.linen.symbols import TOKEN, token
-from nnx_migrate.linen.values import Expr, Iterated, VariableValue
+from nnx_migrate.linen.values import Expr, Iterated, ModuleList, Rounds, VariableValue
 
 _UNKNOWN = Dim.unknown("a size that a loop of another module changes")
 
@@ -28,8 +29,10 @@ class LastRound:
         self.frame, self.statement = frame, statement
         self.elements: dict[str, Dim] = {}
         self.condition: str | None = None  # "" where there surely is a round, None where that can't be said
+        self.made: list[ast.AST] = []  # the loops that made what this one takes
+        self.context = frame.context
         if isinstance(statement, ast.For):
-            self._see(statement.target, iterable)
+            self._see(statement, statement.target, iterable)
 
     def result(self, first: Dim, last: Dim) -> Dim:
         """The size behind the loop: `first` before it, `last` at the end of a round."""
@@ -50,52 +53,63 @@ class LastRound:
 
     def own(self, texts: frozenset[str]) -> list[str]:
         """The symbols among `texts` that mean nothing outside of the loop."""
-        names = self.frame.session.loop_symbols.get(id(self.statement), set())
+        loops = (self.statement, *self.made)
+        names = {name for loop in loops for name in self.frame.session.loop_symbols.get(id(loop), ())}
         return [text for text in texts if any(m.group() in names for m in TOKEN.finditer(text))]
 
     # ---- iterables ---------------------------------------------------------------------------------------
 
-    def _see(self, target: ast.expr, iterable: Any) -> None:
+    def _see(self, loop: ast.AST, target: ast.expr, iterable: Any) -> None:
         if isinstance(iterable, Expr):
             self.condition = iterable.text
-            self._bind(target, Expr(f"{atomic(iterable.text)}[-1]"))
+            self._bind(loop, target, Expr(f"{atomic(iterable.text)}[-1]"))
         elif isinstance(iterable, tuple | list):
             self.condition = "" if iterable else None
-            self._bind(target, iterable[-1] if iterable else None)
+            self._bind(loop, target, iterable[-1] if iterable else None)
         elif isinstance(iterable, Iterated):
-            self._see_iterated(target, iterable)
+            self._see_iterated(loop, target, iterable)
+        elif isinstance(iterable, ModuleList) and iterable.rounds is not None:
+            self._see_modules(iterable.rounds)
 
-    def _see_iterated(self, target: ast.expr, iterable: Iterated) -> None:
+    def _see_modules(self, rounds: Rounds) -> None:
+        """The last round of a loop over modules takes what the last round of another loop has made."""
+        self.made.append(rounds.loop)
+        self.context = rounds.context
+        self._see(rounds.loop, rounds.target, rounds.iterable)
+        self.context = self.frame.context
+
+    def _see_iterated(self, loop: ast.AST, target: ast.expr, iterable: Iterated) -> None:
         parts = list(target.elts) if isinstance(target, ast.Tuple) else []
         if iterable.kind == "range" and len(iterable.args) == 1:
             count = as_dim(iterable.args[0])
             text = text_of(count) if count is not None else None
             if count is not None and text is not None:
                 self.condition = "" if at_least(count, 1) else f"{atomic(text)} > 0"
-                self._bind(target, count - 1)
+                self._bind(loop, target, count - 1)
         elif iterable.kind == "enumerate" and len(iterable.args) == 1 and len(parts) == 2:
-            self._see(parts[1], iterable.args[0])
+            self._see(loop, parts[1], iterable.args[0])
             if isinstance(iterable.args[0], Expr):
-                self._bind(parts[0], Dim.symbol(f"len({iterable.args[0].text})", 0) - 1)
+                self._bind(loop, parts[0], Dim.symbol(f"len({iterable.args[0].text})", 0) - 1)
         elif iterable.kind == "zip" and all(isinstance(arg, Expr) for arg in iterable.args):
             self.condition = " and ".join(atomic(arg.text) for arg in iterable.args)
 
-    def _bind(self, target: ast.expr, value: Any) -> None:
+    def _bind(self, loop: ast.AST, target: ast.expr, value: Any) -> None:
         if isinstance(target, ast.Tuple | ast.List):
             for index, part in enumerate(target.elts):
                 if isinstance(value, Expr):
-                    self._bind(part, Expr(f"{value.text}[{index}]"))
+                    self._bind(loop, part, Expr(f"{value.text}[{index}]"))
                 elif isinstance(value, tuple | list) and len(value) == len(target.elts):
-                    self._bind(part, value[index])
+                    self._bind(loop, part, value[index])
         elif isinstance(target, ast.Name):
             dim = as_dim(value)
             if dim is not None:
-                self.elements[loop_variable(self.frame, self.statement, target.id)] = dim
+                self.elements[loop_variable(self.frame, loop, target.id, self.context)] = dim
 
 
-def loop_variable(frame: Frame, node: ast.AST, name: str) -> str:
+def loop_variable(frame: Frame, node: ast.AST, name: str, context: Context | None = None) -> str:
     """The symbol of a loop's variable."""
-    number = frame.session.number_of(("variable", id(node), frame.context, name))
+    context = frame.context if context is None else context
+    number = frame.session.number_of(("variable", id(node), context, name))
     found = token(name, "l", number)
     frame.session.loop_symbols.setdefault(id(node), set()).add(found)
     return found

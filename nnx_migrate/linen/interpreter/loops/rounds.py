@@ -22,7 +22,7 @@ from nnx_migrate.linen.interpreter.stale import forget_in, token_of
 from nnx_migrate.linen.interpreter.statements.assignment import bind_target
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Unknown
-from nnx_migrate.linen.values import Maybe, ModuleList
+from nnx_migrate.linen.values import Maybe, ModuleList, Rounds
 
 _ROUNDS = 6
 
@@ -65,7 +65,7 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
                 header.update(others)
     for _round_number in range(_ROUNDS):
         frame.session.recording = False
-        back = _round(frame, statement, header, bind, probing=True)
+        back = _round(frame, statement, header, bind, iterable, probing=True)
         new_header, changed = next_header(frame, statement, entry, header, back, assigned, invariant)
         header = new_header
         if not changed:
@@ -77,7 +77,7 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
     frame.session.recording = recording
     frame.session.attributes = attributes_entry
     returned = len(frame.returns)
-    back = _round(frame, statement, header, bind)
+    back = _round(frame, statement, header, bind, iterable)
     results = close(frame, statement, entry, header, back, iterable)
     runs = surely_runs(iterable)
     exits = [env for jump, env in frame.jumps if isinstance(jump, ast.Break)]
@@ -112,13 +112,21 @@ def _leave(frame: Frame, loop: LastRound, results: dict[str, Dim], returned: int
 
 
 def _round(
-    frame: Frame, statement: ast.For | ast.While, header: Env, bind: Any, probing: bool = False
+    frame: Frame,
+    statement: ast.For | ast.While,
+    header: Env,
+    bind: Any,
+    iterable: Any,
+    probing: bool = False,
 ) -> Env:
     """The variables at the end of one round that starts with those of `header`."""
     frame.env, frame.ended = dict(header), False
     outer_jumps, frame.jumps = frame.jumps, []
     saved = frame.controls
     returns = len(frame.returns)
+    around = frame.rounds
+    if isinstance(statement, ast.For):
+        frame.rounds = (*around, Rounds(statement, statement.target, iterable, frame.context))
     with frame.under(branch(statement, "loop")):
         bind()
         execute(frame, statement.body)
@@ -130,6 +138,7 @@ def _round(
         env = continued.pop()
     for other in continued:
         env = join_envs(frame, env, other, statement)
+    frame.rounds = around
     frame.jumps = outer_jumps + [(j, e) for j, e in frame.jumps if isinstance(j, ast.Break)]
     if probing:
         frame.jumps = outer_jumps

@@ -13,7 +13,7 @@ from nnx_migrate.linen.interpreter.lists.steps import appended
 from nnx_migrate.linen.interpreter.statements.stores import is_module, loop_depth_since, store
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Shape, Unknown
-from nnx_migrate.linen.values import ArrayList, Expr, Instance, Maybe, ModuleList
+from nnx_migrate.linen.values import ArrayList, Expr, Instance, Maybe, ModuleList, Rounds
 
 
 def mutate(frame: Frame, call: ast.Call) -> None:
@@ -34,7 +34,7 @@ def mutate(frame: Frame, call: ast.Call) -> None:
     if isinstance(old, list) and method in ("append", "extend", "insert") and call.args:
         item = _evaluated(frame, call.args[-1])
         if method == "append" and loop_depth_since(frame, target) and is_module(item):
-            new: Any = ModuleList(item, frame.controls)
+            new: Any = ModuleList(item, _rounds(frame))
         elif method == "append":
             new = [*old, item] if not loop_depth_since(frame, target) else Unknown("a list filled in a loop")
         elif method == "extend" and isinstance(item, tuple | list) and not loop_depth_since(frame, target):
@@ -76,3 +76,12 @@ def _evaluated(frame: Frame, node: ast.expr) -> Any:
     if any(isinstance(n, ast.Attribute) and n.attr == "pop" for n in ast.walk(node)):
         return Unknown("an element taken from a list")
     return evaluate(frame, node)
+
+
+def _rounds(frame: Frame) -> Rounds | None:
+    """The rounds of the one loop around the statement at hand, if it runs in each of them."""
+    loops = [control.node for control in frame.controls if control.is_loop]
+    if len(loops) != 1 or frame.controls[-1].node is not loops[0] or not frame.rounds:
+        return None
+    left_early = any(isinstance(n, ast.Break | ast.Continue | ast.Return) for n in ast.walk(loops[0]))
+    return frame.rounds[-1] if frame.rounds[-1].loop is loops[0] and not left_early else None
