@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 
 from nnx_migrate.engine.context import CannotName, FileContext
@@ -10,6 +11,7 @@ from nnx_migrate.names.instances import Instances
 from nnx_migrate.names.scopes import BindingKind
 
 _SINCE = "flax>=0.7.1"
+_METHODS = re.compile(r"\b(?:pop|unfreeze|copy)\s*\(")
 _FROZEN = {
     "flax.core.FrozenDict",
     "flax.core.freeze",
@@ -61,9 +63,11 @@ class FlaxFrozenDict(Rule):
 
     def check(self, file: FileContext) -> Iterable[Finding]:
         """Findings for the three methods."""
+        if not _METHODS.search(file.source.text):
+            return
         instances = Instances(file.module, file.project)
-        for node in ast.walk(file.tree):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        for node in file.module.nodes(ast.Call):
+            if not isinstance(node.func, ast.Attribute):
                 continue
             receiver, method = node.func.value, node.func.attr
             safety = Safety.SAFE

@@ -65,8 +65,8 @@ class JaxArrayMethods(Rule):
         """Findings for attributes of certain arrays."""
         if not _METHODS.search(file.source.text):
             return
-        for node in ast.walk(file.tree):
-            if isinstance(node, ast.Attribute) and node.attr in _MESSAGES:
+        for node in file.module.nodes(ast.Attribute):
+            if node.attr in _MESSAGES:
                 finding = self._finding(file, node)
                 if finding is not None:
                     yield finding

@@ -51,30 +51,40 @@ class Fixer:
         self.context, self.scanner, self.unsafe, self.accept = context, scanner, unsafe, accept
         self.result = FixResult()
         self._refused: dict[tuple[str, Path, str], str] = {}
+        self._postponed = False  # whether a fix of the last round waits for another
 
     def run(self, paths: Sequence[Path]) -> FixResult:
         """Fix everything that can be fixed in `paths`."""
+        pending = list(dict.fromkeys(paths))  # helpers that were created are up to date
         whole = Scan()
         for _ in range(MAX_PASSES):
             whole = self.scanner.whole_project(plan=True)
-            if not self._apply(whole.findings):
-                break
-        pending = list(dict.fromkeys(paths))  # helpers that were created are up to date
-        moved = False
-        for _ in range(MAX_PASSES):
-            changed: list[Path] = []
-            for path in pending:
-                changed += self._fix_file(path)
-            if not changed:
-                break
-            moved = True
-            pending = list(dict.fromkeys(changed))
+            planned = self._apply(whole.findings)
+            if planned and self._postponed:
+                continue  # the plan's own fixes first: what waits for another is planned anew
+            edited = self._fix_files([*pending, *planned])
+            if not planned and not edited:
+                break  # what the plan says holds for the texts as they are now
+            pending = []
+        else:
+            whole = self.scanner.whole_project(plan=True)
         remaining = self.scanner.files(paths)
-        # planned once more after other edits: lines have moved, and the plan says why a finding has no fix
-        remaining.merge(self.scanner.whole_project(plan=True) if moved else whole)
+        remaining.merge(whole)
         remaining.findings = [self._with_refusal(f) for f in remaining.findings]
         self.result.remaining = remaining
         return self.result
+
+    def _fix_files(self, paths: Iterable[Path]) -> list[Path]:
+        """Fix files one by one until nothing more changes; those that did."""
+        touched: list[Path] = []
+        pending = list(dict.fromkeys(paths))
+        for _ in range(MAX_PASSES):
+            changed = [path for file in pending for path in self._fix_file(file)]
+            if not changed:
+                break
+            touched += changed
+            pending = list(dict.fromkeys(changed))
+        return touched
 
     def _fix_file(self, path: Path) -> list[Path]:
         """Fix one file to its fixpoint; the files that changed (fixes may reach into others)."""
@@ -89,6 +99,7 @@ class Fixer:
     # -- one round ----------------------------------------------------------------------------------------
 
     def _apply(self, findings: Iterable[Finding]) -> list[Path]:
+        self._postponed = False
         chosen: list[Finding] = []
         taken: dict[Path, list[tuple[int, int]]] = {}
         for finding in sorted(findings, key=lambda f: f.sort_key):
@@ -99,6 +110,7 @@ class Fixer:
                 chosen.append(finding)
                 continue
             if any(_conflicts(change.edits, taken.get(path, [])) for path, change in fix.changes.items()):
+                self._postponed = True
                 continue
             if not self.accept(finding):
                 self._refused[self._key(finding)] = "declined"
@@ -121,6 +133,7 @@ class Fixer:
             if len(chosen) == 1:
                 self._refused[self._key(chosen[0])] = "fix-breaks-syntax"
                 return []
+            self._postponed = True
             changed: list[Path] = []
             for finding in chosen:  # offsets belong to the old text: only the first may go in per pass
                 changed = self._commit([finding])

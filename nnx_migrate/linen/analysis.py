@@ -219,15 +219,7 @@ def _may_be_negative(cls: LinenClass, item: Field) -> bool:
         word in item.name for word in ("axis", "index", "offset")
     ):
         return True
-    for node in (n for owner in cls.mro for n in ast.walk(owner.node) if isinstance(n, ast.Compare)):
-        parts = [node.left, *node.comparators]
-        named = any(isinstance(p, ast.Attribute) and p.attr == item.name for p in parts)
-        negative = any(isinstance(p, ast.UnaryOp) and isinstance(p.op, ast.USub) for p in parts)
-        zero = any(isinstance(p, ast.Constant) and p.value == 0 for p in parts)
-        sign = any(isinstance(op, ast.Lt | ast.GtE) for op in node.ops)
-        if named and (negative or (zero and sign)):
-            return True
-    return False
+    return any(item.name in owner.attributes_tested_for_sign for owner in cls.mro)
 
 
 def _is_reference(node: ast.expr | None) -> bool:

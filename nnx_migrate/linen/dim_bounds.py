@@ -7,16 +7,23 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import ceil
+from types import EllipsisType
 
 from nnx_migrate.linen import dims
 from nnx_migrate.linen.dim_terms import ONE, Atom, FloorDiv, Max, Min, Mod, Monomial, Symbol
 
-Poly = dict[Monomial, Fraction]
+Poly = dict[Monomial, int | Fraction]  # fractions come from floor divisions alone
 _MOST_STEPS = 64
 
 
 def lower_bound(dim: dims.Dim) -> int | None:
     """An integer that `dim` never falls below, or None if none is found."""
+    if isinstance(dim.bound, EllipsisType):
+        dim.bound = _lower_bound(dim)
+    return dim.bound
+
+
+def _lower_bound(dim: dims.Dim) -> int | None:
     if dim.reason is not None:
         return None
     bounds = [b for b in (_termwise(dim), _by_expansion(dim)) if b is not None]
@@ -71,7 +78,7 @@ def _by_expansion(dim: dims.Dim) -> int | None:
 
     If all coefficients are non-negative then, the constant term is a bound.
     """
-    poly: Poly = {m: Fraction(n) for m, n in dim.terms.items()}
+    poly: Poly = dict(dim.terms)
     for _ in range(_MOST_STEPS):
         step = _replace_one_compound(poly)
         if step is None:
@@ -81,14 +88,16 @@ def _by_expansion(dim: dims.Dim) -> int | None:
         poly = step
     else:
         return None
+    if not all(number == 0 or _all_bounded(monomial) for monomial, number in poly.items()):
+        return None  # of the products with a symbol without minimum, the longest would be left in the end
     shifted: Poly = {}
     for monomial, number in poly.items():
         for m, n in _shifted(monomial).items():
-            shifted[m] = shifted.get(m, Fraction(0)) + n * number
+            shifted[m] = shifted.get(m, 0) + n * number
     for monomial, number in shifted.items():
-        if monomial != ONE and (number < 0 or (number and not _all_bounded(monomial))):
+        if number < 0 and monomial != ONE:
             return None
-    return ceil(shifted.get(ONE, Fraction(0)))
+    return ceil(shifted.get(ONE, 0))
 
 
 def _all_bounded(monomial: Monomial) -> bool:
@@ -97,11 +106,11 @@ def _all_bounded(monomial: Monomial) -> bool:
 
 def _shifted(monomial: Monomial) -> Poly:
     """The monomial with every symbol s of minimum m replaced by (m + s)."""
-    result: Poly = {ONE: Fraction(1)}
+    result: Poly = {ONE: 1}
     for atom, power in monomial.factors:
         shift = atom.minimum if isinstance(atom, Symbol) and atom.minimum is not None else 0
         for _ in range(power):
-            result = _times(result, {Monomial(((atom, 1),)): Fraction(1), ONE: Fraction(shift)})
+            result = _times(result, {Monomial(((atom, 1),)): 1, ONE: shift})
     return result
 
 
@@ -110,7 +119,7 @@ def _times(a: Poly, b: Poly) -> Poly:
     for left, x in a.items():
         for right, y in b.items():
             product = left.times(right)
-            result[product] = result.get(product, Fraction(0)) + x * y
+            result[product] = result.get(product, 0) + x * y
     return result
 
 
@@ -129,8 +138,8 @@ def _replace_one_compound(poly: Poly) -> Poly | None:
                 return {}
             result = {m: n for m, n in poly.items() if m != monomial}
             for m, n in _times({rest: number}, bound).items():
-                result[m] = result.get(m, Fraction(0)) + n
-            return {m: n for m, n in result.items() if n} or {ONE: Fraction(0)}
+                result[m] = result.get(m, 0) + n
+            return {m: n for m, n in result.items() if n} or {ONE: 0}
     return None
 
 
@@ -149,17 +158,17 @@ def _linear_bound(atom: Atom, upper: bool) -> Poly | None:
         numerator, denominator = lower_bound(atom.numerator), lower_bound(atom.denominator)
         if numerator is None or denominator is None or numerator < 0 or denominator < 0:
             return None
-        return _poly(atom.numerator) if upper else {ONE: Fraction(0)}
+        return _poly(atom.numerator) if upper else {ONE: 0}
     if isinstance(atom, Mod):
         low = lower_bound(atom.denominator)
         if low is None or low < 0:
             return None
-        return _poly(atom.denominator - 1) if upper else {ONE: Fraction(0)}
+        return _poly(atom.denominator - 1) if upper else {ONE: 0}
     if isinstance(atom, Max | Min) and upper == isinstance(atom, Min):
         return _poly(atom.args[0])
     bound = _atom_bound(atom)
-    return None if upper or bound is None else {ONE: Fraction(bound)}
+    return None if upper or bound is None else {ONE: bound}
 
 
 def _poly(dim: dims.Dim) -> Poly:
-    return {m: Fraction(n) for m, n in dim.terms.items()}
+    return dict(dim.terms)

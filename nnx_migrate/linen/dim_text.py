@@ -6,6 +6,7 @@ import ast
 import math
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from nnx_migrate.linen import dim_division, dims
 from nnx_migrate.linen.dim_terms import Atom, FloorDiv, Max, Mod, Monomial, Opaque, Symbol
@@ -210,6 +211,7 @@ def _argument(arg: dims.Dim | float, rename: Rename) -> str:
     return repr(arg) if isinstance(arg, int | float) else _dim(arg, rename)[0]
 
 
+@lru_cache(maxsize=4096)
 def _symbol(text: str, wrap: bool = True) -> Piece:
     """Source of unknown structure: bound as tightly as it needs. Marks such as `x§a-1` count as names."""
     try:

@@ -11,9 +11,10 @@ raise; a division by something that may be zero is therefore still cancelled.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 from math import gcd
 from operator import mul
+from types import EllipsisType
 
 from nnx_migrate.linen import dim_bounds, dim_division, dim_text
 from nnx_migrate.linen.dim_terms import ONE, Atom, FloorDiv, Max, Min, Mod, Monomial, Opaque, Symbol
@@ -27,21 +28,27 @@ class Dim:
     deliberately undefined: use `same`, `at_least` and `.const`.
     """
 
-    __slots__ = ("_hash", "_key", "reason", "terms")
+    __slots__ = ("_hash", "_key", "bound", "const", "reason", "terms")
+
+    terms: Mapping[Monomial, int]
+    reason: str | None
+    const: int | None  # the value, if it is a plain number
+    bound: int | EllipsisType | None  # what `dim_bounds.lower_bound` found; ... before it is asked
 
     def __init__(self, terms: Mapping[Monomial, int], reason: str | None = None) -> None:
         self.terms = {monomial: number for monomial, number in terms.items() if number}
         self.reason = reason
+        self.bound = ...
+        self.const = _const(self.terms) if reason is None else None
         self._key = frozenset(self.terms.items())
-        const = self.const
-        self._hash = hash(const) if const is not None else hash((self._key, reason))
+        self._hash = hash(self.const) if self.const is not None else hash((self._key, reason))
 
     # ---- construction -------------------------------------------------------------------------------------
 
     @staticmethod
     def of(value: int | Dim) -> Dim:
         """A dim for an int; dims come back unchanged."""
-        return value if isinstance(value, Dim) else Dim({ONE: int(value)})
+        return value if isinstance(value, Dim) else _number(int(value))
 
     @staticmethod
     def symbol(text: str, minimum: int | None = None) -> Dim:
@@ -77,17 +84,6 @@ class Dim:
     def known(self) -> bool:
         """Whether this is an expression at all."""
         return self.reason is None
-
-    @property
-    def const(self) -> int | None:
-        """The value, if it is a plain number."""
-        if self.reason is not None:
-            return None
-        if not self.terms:
-            return 0
-        if len(self.terms) == 1 and ONE in self.terms:
-            return self.terms[ONE]
-        return None
 
     def symbols(self) -> frozenset[str]:
         """The texts of all symbols within."""
@@ -248,6 +244,17 @@ def ceil_div(a: int | Dim, b: int | Dim) -> Dim:
 
 
 # ---- how it is done ----------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def _number(value: int) -> Dim:
+    return Dim({ONE: value})
+
+
+def _const(terms: Mapping[Monomial, int]) -> int | None:
+    if not terms:
+        return 0
+    return terms.get(ONE) if len(terms) == 1 else None
 
 
 def dim_of_atom(atom: Atom) -> Dim:

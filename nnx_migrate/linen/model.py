@@ -120,6 +120,20 @@ class LinenClass:
         return found
 
     @cached_property
+    def attributes_tested_for_sign(self) -> frozenset[str]:
+        """Attributes that code of the class body compares with a negative number, or by `< 0` and `>= 0`."""
+        found: set[str] = set()
+        for node in ast.walk(self.node):
+            if isinstance(node, ast.Compare):
+                parts = [node.left, *node.comparators]
+                negative = any(isinstance(p, ast.UnaryOp) and isinstance(p.op, ast.USub) for p in parts)
+                zero = any(isinstance(p, ast.Constant) and p.value == 0 for p in parts)
+                sign = any(isinstance(op, ast.Lt | ast.GtE) for op in node.ops)
+                if negative or (zero and sign):
+                    found.update(p.attr for p in parts if isinstance(p, ast.Attribute))
+        return frozenset(found)
+
+    @cached_property
     def own_methods(self) -> dict[str, Method]:
         """Functions defined in the class body (the last definition of a name wins, as in Python)."""
         found: dict[str, Method] = {}

@@ -6,12 +6,15 @@ import ast
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
+from nnx_migrate.names.nodes import by_kind
 from nnx_migrate.names.parents import Parents
 from nnx_migrate.names.scope_builder import build_scopes
 from nnx_migrate.names.scopes import COMPREHENSIONS, Guard, Scope, Scopes
 from nnx_migrate.sources.text import SourceText, parse
 
+Node = TypeVar("Node", bound=ast.AST)
 _SCOPED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -52,6 +55,14 @@ class Module:
     def parents(self) -> Parents:
         """Each node's parent."""
         return Parents(self.tree)
+
+    @cached_property
+    def _by_kind(self) -> dict[type[ast.AST], list[ast.AST]]:
+        return by_kind(self.tree)
+
+    def nodes(self, kind: type[Node]) -> list[Node]:
+        """All nodes of one type, in the order of `ast.walk`."""
+        return self._by_kind.get(kind, [])  # type: ignore[return-value]
 
     def scope_at(self, node: ast.AST) -> Scope:
         """The scope in which `node` is evaluated (decorators, defaults and bases: the surrounding one)."""

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from nnx_migrate.engine.findings import ImportRequest
-from nnx_migrate.linen.analysis import ClassAnalysis, analyse
+from nnx_migrate.linen.analyses import Analyses
+from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.factories import Factories, Factory
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.callers import Callers
@@ -123,6 +124,7 @@ class _Converter:
     def __init__(self, program: LinenProgram, stated: StatedInputs) -> None:
         self.program, self.stated = program, stated
         self.factories = Factories(program, lambda: self.references)
+        self.analyses = Analyses(program, self.factories)
         self.result = Conversions(program, self.factories)
         self.names: dict[Path, FileNames] = {}
         self.open: list[LinenClass] = []
@@ -134,7 +136,7 @@ class _Converter:
 
     @cached_property
     def _callers(self) -> Callers:
-        return Callers(self.result.finder, self.stated, self._analyse)
+        return Callers(self.result.finder, self.stated, self.analyses.read)
 
     def callers(self) -> Callers:
         """What the project knows of the inputs of its classes."""
@@ -174,13 +176,7 @@ class _Converter:
         return conversion
 
     def _convert(self, cls: LinenClass) -> ClassConversion:
-        return RankSearch(cls, self.callers, self._attempt, self._analyse).run()
-
-    def _analyse(
-        self, cls: LinenClass, known: Mapping[tuple[str | int, ...], int], default_rank: int | None = None
-    ) -> ClassAnalysis:
-        fields = {name: factory.value for name, factory in self.factories.of(cls).items()}
-        return analyse(self.program, cls, default_rank, fields, known)
+        return RankSearch(cls, self.callers, self._attempt, self.analyses.read).run()
 
     def _attempt(
         self,
@@ -191,7 +187,7 @@ class _Converter:
     ) -> ClassConversion:
         names = FileNames(cls.module, self.program.project)
         factories = self.factories.of(cls)
-        analysis = self._analyse(cls, known, default_rank)
+        analysis = self.analyses.to_write(cls, known, default_rank)
         written = ClassWriter(analysis, names, self.convert, self.factories).write()
         imported = {request.binding for request in names.requests}
         check_written(cls, written.edits, imported, self.program.project)

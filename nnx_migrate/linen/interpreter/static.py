@@ -18,6 +18,7 @@ from nnx_migrate.linen.values import (
     Partial,
     SelfValue,
 )
+from nnx_migrate.names.scopes import child_fields
 
 _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _MODULE_VALUES = (Instance, ModuleList, Maybe, Either)
@@ -44,7 +45,14 @@ def _static(frame: Frame, node: ast.AST, bound: frozenset[str]) -> bool:
         return False
     if isinstance(node, _SCOPES):
         bound = bound | _names_bound(node)
-    return all(_static(frame, child, bound) for child in ast.iter_child_nodes(node))
+    for name in child_fields(type(node)):
+        value = getattr(node, name)
+        if isinstance(value, list):
+            if not all(child is None or _static(frame, child, bound) for child in value):
+                return False
+        elif value is not None and not _static(frame, value, bound):
+            return False
+    return True
 
 
 def _name(frame: Frame, node: ast.Name, bound: frozenset[str]) -> bool:

@@ -47,10 +47,9 @@ def find_dynamic_reads(finder: FlowFinder) -> list[DynamicRead]:
     project, texts = finder.project, Texts(finder)
     found: list[DynamicRead] = []
     for module in project.matching(_MENTION):
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.Call):
-                found += _looked_up(project, texts, module, node)
-                found += _imported(project, finder, texts, module, node)
+        for call in module.nodes(ast.Call):
+            found += _looked_up(project, texts, module, call)
+            found += _imported(project, finder, texts, module, call)
     return found
 
 

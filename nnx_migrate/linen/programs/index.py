@@ -26,8 +26,8 @@ class ProjectIndex:
     def _attributes(self) -> dict[str, list[tuple[Module, ast.Attribute]]]:
         found: dict[str, list[tuple[Module, ast.Attribute]]] = {}
         for module in self.project.modules():
-            for node in ast.walk(module.tree):
-                if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            for node in module.nodes(ast.Attribute):
+                if isinstance(node.ctx, ast.Load):
                     found.setdefault(node.attr, []).append((module, node))
         return found
 
@@ -35,12 +35,11 @@ class ProjectIndex:
     def _stores(self) -> dict[str, list[tuple[Module, ast.expr]]]:
         found: dict[str, list[tuple[Module, ast.expr]]] = {}
         for module in self.project.modules():
-            for node in ast.walk(module.tree):
-                if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
-                    continue
-                for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                    if isinstance(target, ast.Attribute):
-                        found.setdefault(target.attr, []).append((module, node.value))
+            assigned = [(t, node.value) for node in module.nodes(ast.Assign) for t in node.targets]
+            annotated = [(node.target, node.value) for node in module.nodes(ast.AnnAssign)]
+            for target, value in (*assigned, *annotated):
+                if isinstance(target, ast.Attribute) and value is not None:
+                    found.setdefault(target.attr, []).append((module, value))
         return found
 
     @cached_property

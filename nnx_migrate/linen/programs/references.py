@@ -83,8 +83,8 @@ class References:
                 cls = known[key]
                 if cls is not None and isinstance(reference.node, ast.expr):
                     yield ClassReference(module, reference.node, cls, _role(module, reference.node))
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.Attribute) and node.attr in short and isinstance(node.ctx, ast.Load):
+        for node in module.nodes(ast.Attribute):
+            if node.attr in short and isinstance(node.ctx, ast.Load):
                 found = self.program.project.resolve(node, module.scope_at(node), module)
                 cls = self.program.find(found)
                 if cls is not None:

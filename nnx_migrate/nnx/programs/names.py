@@ -49,8 +49,8 @@ class NameChanges:
 
     def _strings(self, module: Module) -> Iterator[ast.Constant]:
         """String constants outside of modules that aren't docstrings or `name=` arguments."""
-        for node in ast.walk(module.tree):
-            if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+        for node in module.nodes(ast.Constant):
+            if not isinstance(node.value, str):
                 continue
             parent = module.parents[node]
             named = isinstance(parent, ast.keyword) and parent.arg == "name"

@@ -49,10 +49,9 @@ def order_obstacles(project: Project) -> Iterator[Obstacle]:
             word in module.source.text for word in ("leaves", "flatten", "keys()", "values()", "items()")
         ):
             continue
-        for node in ast.walk(module.tree):
+        for node in module.nodes(ast.Subscript):
             if (
-                isinstance(node, ast.Subscript)
-                and isinstance(node.ctx, ast.Load)
+                isinstance(node.ctx, ast.Load)
                 and _is_index(node.slice)
                 and _Sequences(module, project).is_leaves(node.value)
                 and not _asks_what_all_share(module, node)

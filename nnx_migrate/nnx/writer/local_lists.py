@@ -58,9 +58,8 @@ def _local_list(analysis: ClassAnalysis, method: Method, definition: ast.Assign)
     target = definition.targets[0]
     if len(definition.targets) != 1 or not isinstance(target, ast.Name):
         return None
-    uses = [n for n in ast.walk(method.node) if isinstance(n, ast.Name) and n.id == target.id]
     made = _by_append(method, definition, target.id) or _by_comprehension(definition)
-    if made is None or sum(not isinstance(n.ctx, ast.Load) for n in uses) != 1:
+    if made is None or _times_bound(method, target.id) != 1:
         return None
     creating, fill, element = made
     direct = _direct(analysis, element, ())
@@ -75,6 +74,11 @@ def _local_list(analysis: ClassAnalysis, method: Method, definition: ast.Assign)
     loops = [n for n in ast.walk(method.node) if isinstance(n, ast.For)]
     running = [loop for loop in loops if _runs_over(analysis, loop, target.id)]
     return LocalList(target.id, definition, creating, fill, element, list(direct), running)
+
+
+def _times_bound(method: Method, name: str) -> int:
+    names = [n for n in ast.walk(method.node) if isinstance(n, ast.Name) and n.id == name]
+    return sum(not isinstance(n.ctx, ast.Load) for n in names)
 
 
 def _within(node: ast.AST, tree: ast.AST) -> bool:

@@ -1,0 +1,58 @@
+"""The analyses of a program's classes: each is made once for what is known of the class's inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from nnx_migrate.linen.analysis import ClassAnalysis, analyse
+from nnx_migrate.linen.factories import Factories
+from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.reasons import Refuse
+
+Ranks = Mapping[tuple[str | int, ...], int]
+_Key = tuple[LinenClass, frozenset[tuple[tuple[str | int, ...], int]], int | None]
+
+
+class Analyses:
+    """Analyses by class, known ranks of its inputs, and the rank that all others are taken to have."""
+
+    def __init__(self, program: LinenProgram, factories: Factories) -> None:
+        self.program, self.factories = program, factories
+        self._made: dict[_Key, ClassAnalysis | Refuse] = {}
+        self._written: set[_Key] = set()
+
+    def read(
+        self, cls: LinenClass, known: Ranks = MappingProxyType({}), default_rank: int | None = None
+    ) -> ClassAnalysis:
+        """An analysis to look at. Raises Refuse."""
+        key = (cls, frozenset(known.items()), default_rank)
+        if key not in self._made:
+            try:
+                self._made[key] = self._analyse(*key)
+            except Refuse as refusal:
+                self._made[key] = refusal
+        found = self._made[key]
+        if isinstance(found, Refuse):
+            raise Refuse(found.reason, found.detail, found.node)
+        return found
+
+    def to_write(
+        self, cls: LinenClass, known: Ranks = MappingProxyType({}), default_rank: int | None = None
+    ) -> ClassAnalysis:
+        """An analysis for the class writer, which adds to it: nobody else writes from the same one.
+
+        Raises Refuse.
+        """
+        key = (cls, frozenset(known.items()), default_rank)
+        if key in self._written:
+            return self._analyse(*key)
+        found = self.read(cls, known, default_rank)
+        self._written.add(key)
+        return found
+
+    def _analyse(
+        self, cls: LinenClass, known: frozenset[tuple[tuple[str | int, ...], int]], default_rank: int | None
+    ) -> ClassAnalysis:
+        fields = {name: factory.value for name, factory in self.factories.of(cls).items()}
+        return analyse(self.program, cls, default_rank, fields, dict(known))
