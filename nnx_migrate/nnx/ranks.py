@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from nnx_migrate.linen.analysis import ClassAnalysis
@@ -119,8 +120,25 @@ class RankSearch:
             if all(size.axis == -1 and not size.flat for size in conversion.sizes):
                 found.append(conversion)
                 ranks.append(rank)
-        if found and (ranks != [2] or not found[0].sizes) and all(c.edits == found[0].edits for c in found):
-            return found[0]
+        agreed = (
+            found and (ranks != [2] or not found[0].sizes) and all(c.edits == found[0].edits for c in found)
+        )
+        if found and not agreed:
+            return None
+        vectors = self._for_vectors()
+        spread = vectors is not None and (not found or len(vectors.sizes) < len(found[0].sizes))
+        return vectors if spread else found[0] if found else None
+
+    def _for_vectors(self) -> ClassConversion | None:
+        """Convert for inputs with one axis only (times of a diffusion, labels), where no other rank works.
+
+        What a vector spreads along new axes, as in `t[:, None] * freqs`, has the sizes of what it meets there; an
+        array with more axes would have to have these sizes already.
+        """
+        with suppress(Refuse):
+            conversion = self.attempt(self.cls, default_rank=1)
+            if all(size.axis == -1 and not size.flat for size in conversion.sizes):
+                return conversion
         return None
 
 

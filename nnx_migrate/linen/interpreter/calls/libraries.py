@@ -17,7 +17,7 @@ from nnx_migrate.linen.interpreter.modules import constructs
 from nnx_migrate.linen.interpreter.ranks import learn_from_call
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.shapes import Array, Shape, Unknown
 
 _FUNCTIONS_OF_FUNCTIONS = frozenset(
     {"jax.vmap", "jax.jit", "jax.grad", "jax.value_and_grad", "jax.checkpoint", "jax.remat", "jax.pmap"}
@@ -26,6 +26,11 @@ _FUNCTIONS_OF_FUNCTIONS = frozenset(
 # Transforms of pure functions that keep what the function returns.
 _TRANSFORMS = frozenset({"jax.jit", "jax.checkpoint", "jax.remat", "jax.named_call", "jax.named_scope"})
 _MAPS = frozenset({"jax.tree.map", "jax.tree_util.tree_map", "jax.tree_map"})
+# Functions of `math` that give a float, whatever number they get.
+_FLOAT_FUNCTIONS = frozenset(
+    f"math.{name}"
+    for name in ("cos", "exp", "expm1", "fabs", "log", "log10", "log1p", "log2", "pow", "sin", "sqrt")
+)
 _INTEGER_FUNCTIONS = frozenset({"math.ceil", "math.floor", "numpy.ceil", "numpy.floor"})
 
 
@@ -66,9 +71,13 @@ def call_global(
             return static_or_unknown(frame, node, "int")
         if name in _FUNCTIONS_OF_FUNCTIONS and not any(constructs(a) for a in args):
             return static_or_unknown(frame, node, "function")
-        return static_or_unknown(frame, node)
+        found = static_or_unknown(frame, node, "float" if name in _FLOAT_FUNCTIONS else "")
+        if not (isinstance(found, Unknown) and name in _FLOAT_FUNCTIONS):
+            return found
     if escapes(args) or escapes(tuple(kwargs.values())):
         raise Refuse("unknown-call", f"a submodule is handed to `{name}`", node)
+    if name in _FLOAT_FUNCTIONS:
+        return Array(Shape(()))
     return Unknown(f"`{name}` isn't modelled")
 
 
