@@ -145,6 +145,7 @@ class VariableSite:
     attribute: str = ""
     value: Any = None
     is_reference: bool = False  # made by `self.variable`: the code reads and writes its `.value`
+    by_calls: bool = False  # a cache: not the constructor makes it, but the first call that comes to it
 
     @property
     def is_param(self) -> bool:
@@ -211,13 +212,18 @@ class ListStep:
 
 @dataclass(frozen=True)
 class Lookup:
-    """`self.has_variable(collection, name)`."""
+    """`self.has_variable(collection, name)`, or the value of a cache read by its name (`is_read`).
+
+    `by_calls` says that calls make the variable, so that the answer differs from call to call.
+    """
 
     collection: str
     name: str
     node: ast.AST
     context: Context
     controls: tuple[Control, ...]
+    by_calls: bool = False
+    is_read: bool = False
 
 
 @dataclass

@@ -275,6 +275,13 @@ class VariableValue:
 
 
 @dataclass(frozen=True)
+class OwnVariables:
+    """`self.variables`, or the collection of it that `path` names."""
+
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class InitFlag:
     """A condition that tells a model's initialisation from later calls: what it is in each (None: can't be told)."""
 

@@ -60,6 +60,7 @@ class ClassConversion:
     has_constructor: bool = True
     factories: Mapping[str, Factory] = field(default_factory=dict)
     assumed: Mapping[tuple[str | int, ...], int] = field(default_factory=dict)  # ranks that callers stated
+    makes_caches: bool = False  # in its calls, by itself or in submodules that it creates
 
     @property
     def qualified(self) -> str:
@@ -191,6 +192,8 @@ class _Converter:
         written = ClassWriter(analysis, names, self.convert, self.factories).write()
         imported = {request.binding for request in names.requests}
         check_written(cls, written.edits, imported, self.program.project)
+        makes_caches = "CachingAttention" in names.helpers or any(v.by_calls for v in analysis.variables)
+        makes_caches |= any(self.convert(c).makes_caches for site in analysis.sites for c in site.classes)
         return ClassConversion(
             cls,
             written.sizes,
@@ -203,6 +206,7 @@ class _Converter:
             written.constructions,
             written.has_constructor,
             factories,
+            makes_caches=makes_caches,
         )
 
 

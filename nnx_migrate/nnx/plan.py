@@ -16,11 +16,12 @@ from nnx_migrate.linen.programs.outside_uses import outside_uses
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.values import FieldModule
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion, Conversions, convert_project
 from nnx_migrate.nnx.helpers.placement import imported_helpers
-from nnx_migrate.nnx.programs.constructions import HELPER
+from nnx_migrate.nnx.programs.constructions import CACHING_HELPER, HELPER
 from nnx_migrate.nnx.programs.names import NameChanges
 from nnx_migrate.nnx.programs.renames import Other
 from nnx_migrate.nnx.programs.sizes import SizeFinder, Sizes
@@ -43,6 +44,14 @@ class Group:
     def can_move(self) -> bool:
         """Whether everything in the group can be converted."""
         return not self.obstacles
+
+    def helper(self, cls: LinenClass) -> str:
+        """The helper that programs use a class by: one that makes caches is called in its initialisation, too."""
+        (conversion,) = [c for c in self.conversions if c.qualified == cls.qualified]
+        fields = conversion.analysis.session.fields.values() if conversion.analysis is not None else ()
+        may_hold = any(isinstance(value, FieldModule) for value in fields)
+        caching = any(c.makes_caches for c in ([conversion] if not may_hold else self.conversions))
+        return CACHING_HELPER if caching else HELPER
 
     def as_others(self) -> list[Other]:
         """Its classes as the names of parameters in other groups see them."""
@@ -173,9 +182,9 @@ def _find_sizes(group: Group, finder: SizeFinder) -> None:
             detail = f"sizes of `{value.cls.name}` that only a method shows"
             group.obstacles.append((value.cls, Obstacle("unknown-size", detail, where.module, where.node)))
     for reference in [*(i.reference for i in group.instances), *(v.reference for v in group.values)]:
-        file = reference.module
-        if HELPER in file.scopes.module.bindings and HELPER not in imported_helpers(file):
-            detail = f"the file has a `{HELPER}` of its own"
+        file, helper = reference.module, group.helper(reference.cls)
+        if helper in file.scopes.module.bindings and helper not in imported_helpers(file):
+            detail = f"the file has a `{helper}` of its own"
             group.obstacles.append((reference.cls, Obstacle("name-clash", detail, file, reference.node)))
     for instance in group.instances:
         if instance.holders and any(f.flag for f in conversions[instance.cls.qualified].factories.values()):

@@ -79,13 +79,13 @@ def test_a_flag_without_a_default_that_init_gives(tmp_path: Path) -> None:
     assert "self.n.set_value(" in conversion(tmp_path, code)
 
 
-CACHE = (
+INDEX = (
     HEAD
     + """    @nn.compact
     def __call__(self, x):
         if self.decode:
-            is_initialized = self.has_variable("cache", "index")
-            index = self.variable("cache", "index", lambda: jnp.array(0, dtype=jnp.uint32))
+            is_initialized = self.has_variable("steps", "index")
+            index = self.variable("steps", "index", lambda: jnp.array(0, dtype=jnp.uint32))
             if is_initialized:
                 # one position further
                 i = index.value
@@ -97,8 +97,8 @@ CACHE = (
 
 
 def test_a_variable_looked_up_beside_its_creation_is_there(tmp_path: Path) -> None:
-    text = conversion(tmp_path, CACHE)
-    assert "self.index = nnx.Cache(jnp.array(0, dtype=jnp.uint32))" in text
+    text = conversion(tmp_path, INDEX)
+    assert 'self.index = nnx.variable_type_from_name("steps", allow_register=True)(' in text
     body = """        if self.decode:
             # one position further
             i = self.index[...]
@@ -112,9 +112,9 @@ def test_a_variable_looked_up_beside_its_creation_is_there(tmp_path: Path) -> No
 
 REFUSED = {
     "looked up elsewhere": (
-        CACHE.replace('            is_initialized = self.has_variable("cache", "index")\n', "").replace(
+        INDEX.replace('            is_initialized = self.has_variable("steps", "index")\n', "").replace(
             "        if self.decode:",
-            '        is_initialized = self.has_variable("cache", "index")\n        if self.decode:',
+            '        is_initialized = self.has_variable("steps", "index")\n        if self.decode:',
         ),
         "unsupported-api: `self.has_variable` for `index`, which isn't created beside it",
     ),
@@ -193,3 +193,58 @@ def test_conditions_on_the_initialisation_go(tmp_path: Path, body: str, expected
     code = code.replace("class Model", "def f(*x):\n    return x\n\n\nclass Model")
     text = conversion(tmp_path, code)
     assert f"    def __call__(self, x, train):\n        {expected}\n        return nnx.relu(x)\n" in text
+
+
+CACHED = (
+    HEAD
+    + """    @nn.compact
+    def __call__(self, x):
+        x = nn.Dense(3)(x)
+        found = self.has_variable("cache", "total")
+        total = self.variable("cache", "total", jnp.zeros, x.shape)
+        if not found or not self.has_variable("cache", "total"):
+            return x
+        total.value = total.value + x
+        return total.value
+"""
+)
+
+
+def test_what_calls_cache_is_made_by_the_first_of_them(tmp_path: Path) -> None:
+    text = conversion(tmp_path, CACHED)
+    assert "self.total: nnx.Cache | None = nnx.data(None)" in text
+    assert "found = self.total is not None\n" in text
+    assert "        if self.total is None:\n            self.total = nnx.Cache(jnp.zeros(x.shape))\n" in text
+    assert "if not found or self.total is None:" in text
+    assert "self.total.set_value(self.total[...] + x)" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    {
+        "another name": (
+            '("cache", "total")\n',
+            '("cache", "sum")\n',
+            "unsupported-api: `self.has_variable` for `sum`, which the class doesn't create once",
+        ),
+        "without a name": (
+            "total = self.variable(",
+            "total, other = 1, self.variable(",
+            "unsupported-syntax: a cache that isn't given a name where it is made",
+        ),
+        "another collection": (
+            "return total.value",
+            'return self.variables["params"]["kernel"]',
+            "unsupported-api: `self.variables`",
+        ),
+        "in a scan": (
+            "return total.value\n",
+            "return total.value\n\n\nclass Layers(nn.Module):\n    @nn.compact\n    def __call__(self, x):\n"
+            "        scanned = nn.vmap(Model, variable_axes={'params': 0, 'cache': 0}, "
+            "split_rngs={'params': True}, axis_size=2)\n        return scanned()(x)\n",
+            "unsupported-layer: `nn.vmap` of a module that makes caches",
+        ),
+    }.values(),
+)
+def test_caches_that_stay(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    assert conversion(tmp_path, CACHED.replace(old, new, 1)) == reason

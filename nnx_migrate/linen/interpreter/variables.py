@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter import caches
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
@@ -32,6 +33,8 @@ def module_api(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call |
         return _is_mutable(frame, args, kwargs, node)
     if name == "has_variable":
         return _has_variable(frame, args, kwargs, node)
+    if name == "get_variable" and args[:1] == (caches.CACHE,) and len(args) == 2 and isinstance(args[1], str):
+        return caches.read(frame, args[1], node)
     if name == "sow" and node is not None:
         return _sow(frame, node, args, kwargs)
     if frame.foreign:
@@ -63,9 +66,12 @@ def _variable(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
             raise Refuse("unsupported-api", "`self.variable` with a collection that isn't a literal", node)
         site = _declare(frame, node, collection, name, "variable")
         site.is_reference = True
+        site.by_calls = caches.is_made_by_calls(frame.session.cls, collection)
     init = args[2] if len(args) > 2 else kwargs.get("init_fn")
     keywords = {k: v for k, v in kwargs.items() if k not in ("col", "name", "init_fn", "unbox")}
     value = _initial(frame, init, args[3:], keywords)
+    if collection == caches.CACHE and caches.is_made_by_calls(frame.session.cls, collection):
+        value = caches.kept_sizes(value)
     if site is not None:
         site.value = value
     return VariableValue(site, value)
@@ -170,17 +176,18 @@ def _is_mutable(frame: Frame, args: Any, kwargs: Any, node: ast.Call | None) -> 
 
 
 def _has_variable(frame: Frame, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
-    """`self.has_variable(collection, name)`: true from the second call on, if the module makes the variable here."""
+    """`self.has_variable(collection, name)`: true from the second call on, if the module makes the variable here.
+
+    Of caches only a call can tell.
+    """
     collection = args[0] if args else kwargs.get("col")
     name = args[1] if len(args) > 1 else kwargs.get("name")
+    by_calls = collection == caches.CACHE
     if not frame.foreign:
         if not isinstance(collection, str) or not isinstance(name, str) or node is None:
             raise Refuse("unsupported-api", "`self.has_variable` with names that aren't literals", node)
-        lookup = Lookup(collection, name, node, frame.context, frame.controls)
-        known = {(found.node, found.context) for found in frame.session.facts.lookups}
-        if (node, frame.context) not in known:
-            frame.session.facts.lookups.append(lookup)
-    return InitFlag(False, True)
+        caches.remember(frame, Lookup(collection, name, node, frame.context, frame.controls, by_calls))
+    return Unknown("whether there is a cache") if by_calls else InitFlag(False, True)
 
 
 def _sow(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:

@@ -104,6 +104,41 @@ def linen_dot_product_attention(
     return jnp.einsum("...hqk,...khd->...qhd", weights, value, precision=precision)
 
 
+class CachingAttention(nnx.MultiHeadAttention):
+    """Attention that makes its cache in its first decoding call, as `flax.linen` does.
+
+    That call attends to all of its inputs; what they are tells the shape and dtype of the cache. Those after
+    it get one position each. The inputs are (..., length, features), the cached keys and values
+    (..., length, heads, depth).
+    """
+
+    def __call__(
+        self,
+        inputs_q: jax.Array,
+        inputs_k: jax.Array | None = None,
+        inputs_v: jax.Array | None = None,
+        *,
+        decode: bool | None = None,
+        **options: Any,
+    ) -> jax.Array:
+        """Attend, with the cache if there is one."""
+        decode = self.decode if decode is None else decode
+        makes_cache = decode and self.cached_key is None
+        if makes_cache:
+            keys = inputs_q if inputs_k is None else inputs_k
+            values = keys if inputs_v is None else inputs_v
+            key = jax.eval_shape(lambda x: self.key(x), keys)
+            if self.key_ln is not None:
+                key = jax.eval_shape(self.key_ln, key)
+            value = jax.eval_shape(lambda x: self.value(x), values)
+            self.cached_key = nnx.Cache(jnp.zeros(key.shape, key.dtype))
+            self.cached_value = nnx.Cache(jnp.zeros(value.shape, value.dtype))
+            self.cache_index = nnx.Cache(jnp.array(0, dtype=jnp.int32))
+        return super().__call__(
+            inputs_q, inputs_k, inputs_v, decode=bool(decode) and not makes_cache, **options
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class LinenAttentionFn:
     """Calls an attention function as `flax.linen.MultiHeadDotProductAttention` does.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_SOURCES = ("functions", "attention", "normalization", "recurrent", "linear", "functional")
+_SOURCES = ("functions", "attention", "normalization", "recurrent", "linear", "functional", "caching")
 _HEADER = '''"""Keeps what flax.linen computed where flax.nnx computes otherwise. Written by nnx-migrate."""
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Without dropout, stock NNX attention takes `jax.nn.dot_product_attention`, which scales the logits in another
 place, runs in another precision and ignores `precision=`. With a dropout rate it takes the operations of
 Linen. So unless the rate is a literal other than zero, the construction gets an `attention_fn` that computes
-what Linen's does.
+what Linen's does. What may decode becomes a helper class that makes its cache where Linen does, in a call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from nnx_migrate.nnx.layers.model import (
     LastDim,
     LayerSpec,
     Leaf,
-    Note,
     Numerics,
     Refusal,
     Size,
@@ -43,13 +42,7 @@ def _attention(draft: Draft) -> Refusal | None:
     if not draft.given("decode"):
         draft.extra("decode", "False")
     elif not draft.surely("decode", False):
-        draft.notes.append(
-            Note(
-                "needs-init-cache",
-                "decoding needs `init_cache(input_shape, dtype)` once before the first call; Linen made the "
-                "cache in `init`, in the dtype of the keys",
-            )
-        )
+        draft.use_class("CachingAttention")
     normalizes = not draft.surely("normalize_qk", False)
     if draft.exact and normalizes and draft.dtype("dtype") not in (DtypeKind.NONE, DtypeKind.FLOAT32):
         draft.extra("ln_promote_dtype", draft.helper("keep_dtypes"))

@@ -17,6 +17,7 @@ from nnx_migrate.nnx.writer.text import indentation, line_limit
 from nnx_migrate.sources.text import Edit, SourceText
 
 HELPER = "Functional"
+CACHING_HELPER = "CachingFunctional"
 INDENT = "    "
 _LINEN_ONLY = ("name", "parent")
 _ENDED = re.compile(r"(?:\s*\))*(?P<comma>\s*,)?")  # what can stand behind the last argument
@@ -94,18 +95,18 @@ def _sized(source: SourceText, call: ast.Call, sizes: Sizes, longer: int) -> str
     return f".sized(\n{indent}{INDENT}{sizes.function}\n{indent})"
 
 
-def functional_value(value: ClassValue, conversion: ClassConversion) -> Edit:
+def functional_value(value: ClassValue, conversion: ClassConversion, helper: str = HELPER) -> Edit:
     """The edit of a class used as a value: what stands there afterwards makes `Functional`s when called."""
     source, node = value.reference.module.source, value.reference.node
     sizes = Sizes()
     for parameter in conversion.sizes:
         sizes.add_late(parameter)
     arguments = [source.segment(node), *([sizes.function] if sizes.late else [])]
-    text = f"{HELPER}.maker({', '.join(arguments)})"
+    text = f"{helper}.maker({', '.join(arguments)})"
     growth = len(text) - len(arguments[0])
     if len(source.line_text(node.lineno)) + growth > line_limit(source):
         indent = indentation(source, node.lineno)
-        text = f"{HELPER}.maker(\n{indent}{INDENT}{', '.join(arguments)}\n{indent})"
+        text = f"{helper}.maker(\n{indent}{INDENT}{', '.join(arguments)}\n{indent})"
     return Edit(*source.span(node), text)
 
 

@@ -16,7 +16,6 @@ from nnx_migrate.nnx.helpers.placement import helper_import, helper_path, import
 from nnx_migrate.nnx.parameter_entries import class_key
 from nnx_migrate.nnx.plan import Group
 from nnx_migrate.nnx.programs.constructions import (
-    HELPER,
     applied_function,
     functional_construction,
     functional_value,
@@ -51,7 +50,9 @@ class FixWriter:
             )
         for instance in group.instances:
             path = instance.reference.module.path
-            edits.setdefault(path, []).extend(functional_construction(instance, group.sizes[instance]))
+            edits.setdefault(path, []).extend(
+                functional_construction(instance, group.sizes[instance], group.helper(instance.cls))
+            )
             for module, call in instance.applied:
                 edits.setdefault(module.path, []).extend(applied_function(module, call))
             for module, call in instance.tabulated:
@@ -61,7 +62,8 @@ class FixWriter:
         conversions = {c.qualified: c for c in group.conversions}
         for value in group.values:
             path = value.reference.module.path
-            edits.setdefault(path, []).append(functional_value(value, conversions[value.cls.qualified]))
+            edit = functional_value(value, conversions[value.cls.qualified], group.helper(value.cls))
+            edits.setdefault(path, []).append(edit)
         for module, edit in group.names:
             edits.setdefault(module.path, []).append(edit)
         creates: dict[Path, str] = {}
@@ -89,7 +91,7 @@ class FixWriter:
         """Which file needs which helper."""
         found = [(c.cls.module, name) for c in group.conversions for name in sorted(c.helpers)]
         uses = [i.reference for i in group.instances] + [v.reference for v in group.values]
-        return found + [(use.module, HELPER) for use in uses]
+        return found + [(use.module, group.helper(use.cls)) for use in uses]
 
 
 def defined(text: str) -> set[str]:

@@ -42,7 +42,7 @@ class BodyEditor:
         self.analysis, self.names, self.writer, self.method = analysis, names, writer, method
         self.source = names.module.source
         self.sites = by_node({k: v for k, v in analysis.facts.sites.items() if not inside_maker(analysis, v)})
-        self.variables = by_node(analysis.facts.variables)
+        self.variables = by_node({k: v for k, v in analysis.facts.variables.items() if not v.by_calls})
         self.makers = makers(analysis)
         self.streams = {node: stream for (_, node), stream in analysis.facts.rng_calls.items()}
         self.state = StateEditor(analysis, self)

@@ -12,6 +12,7 @@ from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.nnx.writer.allocation import NameAllocator, size_tokens
+from nnx_migrate.nnx.writer.caches import own_caches
 from nnx_migrate.nnx.writer.construction import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.emit import Emitter
 from nnx_migrate.nnx.writer.fields import field_assignments, field_parameters, signature
@@ -65,8 +66,10 @@ class ConstructorWriter:
         setup_text = TOKEN.sub(lambda m: parameters.get(m.group()) or m["name"], setup_text)
         streams = self._streams()
         lines = [
-            f"{indent}{unit}self.{name} = {RNGS}.{stream}.fork()" for stream, name in streams.items()
-        ] + lines
+            *(f"{indent}{unit}self.{name} = {RNGS}.{stream}.fork()" for stream, name in streams.items()),
+            *(f"{indent}{unit}{line}" for line in self._caches()),
+            *lines,
+        ]
         uses_rngs = any(RNGS in line for line in lines) or RNGS in setup_text
         uses_rngs = uses_rngs or (self._super is not None and self._super.base.needs_rngs)
         written.needs_rngs = uses_rngs
@@ -136,6 +139,13 @@ class ConstructorWriter:
             for (_, node), stream in sorted(calls.items(), key=lambda c: c[1])
             if node in own
         }
+
+    def _caches(self) -> list[str]:
+        """The attributes of caches, which calls fill."""
+        nnx = self.names.nnx()
+        return [
+            f"self.{v.attribute}: {nnx}.Cache | None = {nnx}.data(None)" for v in own_caches(self.analysis)
+        ]
 
     def _size_names(self, nodes: list[Node], setup_text: str, written: WrittenClass) -> dict[str, str]:
         session = self.analysis.session

@@ -181,7 +181,8 @@ class ClassWriter:
         return inlined(nodes)
 
     def _sites_of(self, method: Method) -> list[Site | VariableSite]:
-        everything: list[Site | VariableSite] = [*self.analysis.sites, *self.analysis.variables]
+        variables = [v for v in self.analysis.variables if not v.by_calls]
+        everything: list[Site | VariableSite] = [*self.analysis.sites, *variables]
         own = [s for s in everything if s.owner is self.cls and s.entry == method.name]
         return sorted(own, key=lambda s: s.number)
 

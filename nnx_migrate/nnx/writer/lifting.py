@@ -219,7 +219,12 @@ def _check_defaults(method: Method, static: ast.expr | None, decorator: ast.expr
 def check_members(
     converted: Callable[[LinenClass], ClassConversion], site: Site, one: Lift, node: ast.AST
 ) -> None:
-    """Members that share their variables may not change them: NNX would drop the changes silently."""
+    """Members that share their variables may not change them: NNX would drop the changes silently.
+
+    Nor may members make variables: those would get no axis, or another one.
+    """
+    if any(converted(cls).makes_caches for cls in site.classes):
+        raise Refuse("unsupported-layer", f"`nn.{one.name}` of a module that makes caches", node)
     if not one.stacked:
         _check_pure(converted, [site], node)
 

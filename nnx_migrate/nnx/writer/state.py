@@ -15,12 +15,16 @@ from nnx_migrate.linen.programs.init_calls import InitCalls
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Write
 from nnx_migrate.linen.values import InitFlag, Input
+from nnx_migrate.nnx.writer.caches import checked_cache
 
 
 def check_state(analysis: ClassAnalysis, taken: frozenset[str]) -> None:
     """Raises Refuse where NNX's variables would not hold what Linen's hold; `taken` are names of the class."""
     facts = analysis.facts
     for lookup in facts.lookups:
+        if lookup.by_calls:
+            checked_cache(analysis, lookup)
+            continue
         made = [
             v
             for v in facts.variables.values()
@@ -30,7 +34,7 @@ def check_state(analysis: ClassAnalysis, taken: frozenset[str]) -> None:
             detail = f"`self.has_variable` for `{lookup.name}`, which isn't created beside it"
             raise Refuse("unsupported-api", detail, lookup.node)
     for write in facts.writes:
-        if write.after_init or _is_skipped(analysis, write):
+        if write.after_init or write.variable.by_calls or _is_skipped(analysis, write):
             continue
         detail = f"`{write.variable.name}` is written when the model is initialised, too"
         raise Refuse("unsupported-api", detail, write.target)

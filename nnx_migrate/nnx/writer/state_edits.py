@@ -15,6 +15,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import VariableSite
 from nnx_migrate.linen.values import VariableValue
+from nnx_migrate.nnx.writer.caches import CacheEditor
 from nnx_migrate.nnx.writer.init_flags import InitFlags
 from nnx_migrate.nnx.writer.text import call_text, indentation, line_limit, one_line
 from nnx_migrate.sources.text import Edit
@@ -32,11 +33,13 @@ class StateEditor:
         self.editor, self.source = editor, editor.source
         self.flags = InitFlags(analysis, editor.source)
         self.references = references(analysis)
+        self.caches = CacheEditor(analysis, editor)
         self.sown = {node for _, node in analysis.facts.sown}
 
     def replacement(self, node: ast.AST) -> str | None:
         """The new text of an expression, None where it is none of ours."""
         flag = self.flags.replacement(node, self.editor.text)
+        flag = flag if flag is not None else self.caches.replacement(node)
         if flag is not None:
             return flag
         if isinstance(node, ast.Attribute) and node.attr == "value" and node.value in self.references:
@@ -49,6 +52,9 @@ class StateEditor:
         """The edits of a statement, None where it is none of ours."""
         if isinstance(statement, ast.If):
             return self.flags.unfolded(statement, self.editor.statement, self.editor.removal)
+        made = self.caches.statement(statement)
+        if made is not None:
+            return made
         if isinstance(statement, ast.Expr) and statement.value in self.references:
             return [self.editor.removal(statement)]
         return self._write(statement)

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import ast
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import VariableSite
-from nnx_migrate.nnx.writer.render import InitRenderer
+from nnx_migrate.linen.sites import Context, VariableSite
+from nnx_migrate.nnx.writer.names import FileNames
+
+
+class Texts(Protocol):
+    """Where a variable is made: in the constructor, or in a method."""
+
+    names: FileNames
+
+    def text(self, node: ast.AST, context: Context = ()) -> str:
+        """The text of an expression there."""
+        ...
+
+    def substituting(self, names: dict[str, str]) -> AbstractContextManager[None]:
+        """Put texts in place of names."""
+        ...
+
 
 _TYPES = {"params": "Param", "batch_stats": "BatchStat", "cache": "Cache"}
 
 
-def variable_parts(renderer: InitRenderer, site: VariableSite) -> tuple[str, str]:
+def variable_parts(renderer: Texts, site: VariableSite) -> tuple[str, str]:
     """The construction of a variable: its type, and `init(rngs.params(), shape, dtype)`."""
     api = "variable" if site.is_reference else "param"
     named = ["col", "name"] if site.is_reference else ["name"]
@@ -39,9 +56,7 @@ def variable_parts(renderer: InitRenderer, site: VariableSite) -> tuple[str, str
     return _type(renderer, site.collection), value
 
 
-def _applied(
-    renderer: InitRenderer, function: ast.Lambda, arguments: list[str], site: VariableSite
-) -> str | None:
+def _applied(renderer: Texts, function: ast.Lambda, arguments: list[str], site: VariableSite) -> str | None:
     """A lambda's body with the arguments in place of its parameters, None where that would not be the same."""
     spec = function.args
     names = [a.arg for a in spec.args]
@@ -62,7 +77,7 @@ def _is_keyword(argument: str) -> bool:
     return argument.partition("=")[0].isidentifier() and "=" in argument
 
 
-def _type(renderer: InitRenderer, collection: str) -> str:
+def _type(renderer: Texts, collection: str) -> str:
     """The variable type of a collection; those that NNX doesn't know are registered under their Linen name."""
     nnx = renderer.names.nnx()
     known = _TYPES.get(collection)

@@ -16,7 +16,7 @@ from nnx_migrate.linen.effects.layers.base import (
     layer_dtype,
     models_layer,
 )
-from nnx_migrate.linen.shapes import Array, Global, Unmodelled, Value
+from nnx_migrate.linen.shapes import Array, Global, Unknown, Value
 
 _DEFAULT_FUNCTIONS = (
     None,
@@ -90,9 +90,9 @@ class MultiHeadDotProductAttention(Layer):
             features = dim_of(self.out_features, "out_features")
         # The numbers of heads and their width do not show in the result.
         heads = [array_of(value).shape.before(1).then(1, 1) for value in (inputs_q, keys, values)]
-        if self.decode is not False and mask is not None:
-            raise Unmodelled("a mask in attention that may decode")
-        weights = attention_weights(Array(heads[0]), Array(heads[1]), *_mask_of_one_head(mask))
+        weights = attention_weights(
+            Array(heads[0]), Array(heads[1]), *_mask_of_one_head(mask, self.decode is not False)
+        )
         attended = einsum_shape("...hqk,...khd->...qhd", [weights, heads[2]])
         return Array(
             attended.before(2).then(features),
@@ -100,14 +100,19 @@ class MultiHeadDotProductAttention(Layer):
         )
 
 
-def _mask_of_one_head(mask: Value) -> list[Value]:
-    """The mask with a head axis of 1, as the operands have."""
-    if mask is None:
+def _mask_of_one_head(mask: Value, may_decode: bool) -> list[Value]:
+    """The mask with a head axis of 1, as the operands have.
+
+    One that isn't known is taken to have no more axes, and no larger ones, than the weights: so attention
+    documents it. Attention that may decode looks at all cached keys: their number is not that of the keys given, and it
+    does not show in the result.
+    """
+    if mask is None or isinstance(mask, Unknown):
         return []
     array = array_of(mask)
-    shape = array.shape
+    shape = array.shape.replaced(-1, 1) if may_decode else array.shape
     if shape.exact and len(shape.dims) < 3:
-        return [array]
+        return [Array(shape, array.dtype)]
     return [Array(shape.replaced(-3, 1), array.dtype)]
 
 

@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.interpreter import attributes
+from nnx_migrate.linen.interpreter import attributes, subscripts
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.steps import taken
@@ -39,7 +39,7 @@ def _subscript(frame: Frame, node: ast.Subscript) -> Any:
         part = taken(frame, node, value, index)
         if part is not NotImplemented:
             return part
-    return attributes.item(frame, value, index, node)
+    return subscripts.item(frame, value, index, node)
 
 
 def _index(frame: Frame, node: ast.expr) -> Any:

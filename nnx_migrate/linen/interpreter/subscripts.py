@@ -1,0 +1,127 @@
+"""What subscripts stand for: items of containers, axes of shapes, parts of arrays."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.effects import registry
+from nnx_migrate.linen.interpreter import caches
+from nnx_migrate.linen.interpreter.attributes import atomic, seen
+from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array, text_of
+from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
+from nnx_migrate.linen.values import (
+    Bound,
+    Closure,
+    Expr,
+    FunctionChoice,
+    Input,
+    Layer,
+    Maybe,
+    ModuleList,
+    OwnVariables,
+    VariableValue,
+)
+
+
+def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None) -> Any:
+    """`value[index]`."""
+    if isinstance(value, OwnVariables):
+        return caches.own_variables(frame, value, index, node)
+    number = as_dim(index)
+    constant = number.const if number is not None else None
+    if isinstance(value, VariableValue | Maybe):
+        value = value.value
+    if isinstance(value, Shape):
+        return _shape_item(frame, value, index, constant)
+    if isinstance(value, tuple | list):
+        if constant is not None:
+            return (
+                value[constant] if -len(value) <= constant < len(value) else Unknown("an index out of range")
+            )
+        if isinstance(index, slice):
+            return _slice(value, index)
+        return _any_of(frame, value, node)
+    if isinstance(value, dict):
+        if isinstance(index, str | int):
+            return value.get(index, Unknown(f"no key {index!r}"))
+        functions = tuple(value.values())
+        if functions and all(_is_function(function) for function in functions):
+            return FunctionChoice(functions)
+        return Unknown("a key that isn't known")
+    if isinstance(value, Input):
+        if isinstance(index, str):
+            return seen(frame, Input((*value.path, index)))
+        if constant is not None and value.path in frame.session.input_tuples:
+            return seen(frame, Input((*value.path, constant)))
+        value = input_array(frame.session, value)
+    if isinstance(value, Array):
+        transfer = registry.effect("getitem") or registry.method("__getitem__")
+        if transfer is None:
+            return Unknown("indexing")
+        return transfer(value, effect_value(frame.session, index))
+    if isinstance(value, Expr):
+        return _expression_item(frame, value, index)
+    if isinstance(value, ModuleList):
+        return value.element
+    if isinstance(value, Bound) and value.name == "at":
+        return Bound(value.value, "at[]")
+    if isinstance(value, Unknown):
+        return value
+    return Unknown("a subscript that can't be followed")
+
+
+def _shape_item(frame: Frame, shape: Shape, index: Any, constant: int | None) -> Any:
+    try:
+        if isinstance(index, slice):
+            start, stop = index.start, index.stop
+            if all(bound is None or isinstance(bound, int) for bound in (start, stop)) and index.step is None:
+                return shape.sliced(start, stop)
+            return Unknown("a slice of a shape")
+        if constant is None:
+            return Dim.unknown("an axis that isn't known")
+        return shape.dim(constant)
+    except Unmodelled as unmodelled:
+        return Unknown(str(unmodelled))
+
+
+def _is_function(value: Any) -> bool:
+    """Whether a value is a library function, an activation of Linen, or a lambda."""
+    if isinstance(value, Layer):
+        return not value.is_class
+    return isinstance(value, Global) or (isinstance(value, Closure) and isinstance(value.node, ast.Lambda))
+
+
+def _slice(value: tuple[Any, ...] | list[Any], index: slice) -> Any:
+    bounds = (index.start, index.stop, index.step)
+    if all(bound is None or isinstance(bound, int) for bound in bounds):
+        return value[index]
+    return Unknown("a slice with unknown bounds")
+
+
+def _any_of(frame: Frame, value: tuple[Any, ...] | list[Any], node: ast.Subscript | None) -> Any:
+    """An item at an unknown position: certain where all items are equal."""
+    if value and all(item == value[0] for item in value):
+        return value[0]
+    if node is not None:
+        return static_or_unknown(frame, node)
+    return Unknown("an item at an unknown position")
+
+
+def _expression_item(frame: Frame, value: Expr, index: Any) -> Any:
+    if isinstance(index, slice):
+        parts = [None if b is None else text_of(b) for b in (index.start, index.stop, index.step)]
+        if any(
+            b is not None and t is None
+            for b, t in zip((index.start, index.stop, index.step), parts, strict=True)
+        ):
+            return Unknown("a slice with unknown bounds")
+        text = f"{parts[0] or ''}:{parts[1] or ''}" + (f":{parts[2]}" if parts[2] else "")
+        return Expr(f"{atomic(value.text)}[{text}]", "sequence")
+    text_index = text_of(index)
+    if text_index is None:
+        return Unknown("an index that isn't known")
+    return Expr(f"{atomic(value.text)}[{text_index}]")
