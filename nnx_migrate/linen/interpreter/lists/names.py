@@ -137,7 +137,7 @@ def popped_index(call: ast.Call) -> Any:
 def _is_reading_call(node: ast.Name, above: Sequence[ast.AST]) -> bool:
     call = above[0]
     assert isinstance(call, ast.Call)
-    if node not in call.args or (call.keywords and not isinstance(call.func, ast.Attribute)):
+    if node not in call.args:
         return False
     if isinstance(call.func, ast.Attribute):
         return (
@@ -145,7 +145,7 @@ def _is_reading_call(node: ast.Name, above: Sequence[ast.AST]) -> bool:
             and isinstance(call.func.value, ast.Name)
             and call.func.value.id != "self"
         )
-    if not isinstance(call.func, ast.Name):
+    if not isinstance(call.func, ast.Name) or not {k.arg for k in call.keywords} <= {"strict", "start"}:
         return False
     if call.func.id in ("len", *_COPIES):
         return True
