@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 # Attributes of configurations that count something: `config.hidden_size`, `cfg.n_embd`, `c.num_heads`. What
 # else they could mean (-1 for "all the rest") has no place in the layers that get them, too.
 _COUNT = re.compile(
-    r"\.(?:n|d|num|dim)_\w+$|\.(?:\w+_)?(?:size|dim|features|channels|width|heads|head|units|embd|filters)$"
+    r"\.(?:(?:n|d|num|dim)_\w+"
+    r"|(?:\w+_)?(?:size|dim|features|channels|width|heads|head|units|embd|filters)(?:\[-?\d+\])?)$"
 )
 
 
