@@ -1,0 +1,248 @@
+"""What becomes of a program: converted by `fix`, then held against the original."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import contextlib
+import io
+import math
+import tempfile
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.linen_fuzz.program import Model, Program
+from benchmarks.linen_fuzz.sides import TracedLinen, TracedNNX, named, trace, translated
+from nnx_migrate.config import Config
+from nnx_migrate.engine.context import ProjectContext
+from nnx_migrate.engine.fixing import Fixer, FixResult
+from nnx_migrate.engine.registry import builtin_rules, select
+from nnx_migrate.engine.scan import Scanner
+from nnx_migrate.engine.targets import Targets
+from nnx_migrate.names.project import Project
+from nnx_migrate.names.scope_builder import build_scopes
+from nnx_migrate.numerics import parameter_map as maps
+from nnx_migrate.numerics.inputs import Inputs, Phase, Protocol
+from nnx_migrate.numerics.linen_side import LinenSide
+from nnx_migrate.numerics.map_expansion import MapError
+from nnx_migrate.numerics.modules import IsolatedTree
+from nnx_migrate.numerics.nnx_side import NNXSide
+from nnx_migrate.numerics.proof import prove
+from nnx_migrate.numerics.transplant import correspond
+from nnx_migrate.sources.files import load_source
+
+Kind = Literal["invalid", "refused", "equal", "WRONG", "BROKEN", "CRASH"]
+FAILURES = ("WRONG", "BROKEN", "CRASH")
+_FILE = "net.py"
+
+
+@dataclass
+class Verdict:
+    """`detail` says what is wrong, or why nothing was converted; `after` is the converted file."""
+
+    kind: Kind
+    detail: str = ""
+    after: str = ""
+    reasons: list[str] = field(default_factory=list)
+    run: bool = False  # whether numbers had to be computed
+
+    @property
+    def failed(self) -> bool:
+        """Whether the conversion breaks its promise."""
+        return self.kind in FAILURES
+
+    @property
+    def signature(self) -> str:
+        """What makes two failures alike: the kind and the first words."""
+        return f"{self.kind} {self.detail.split(':')[0][:60]}"
+
+
+def judge(program: Program, *, numbers: bool = True) -> Verdict:
+    """Convert a program and compare. Without `numbers`, computations that look different count as wrong."""
+    with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()):
+        folder = Path(name)
+        (folder / _FILE).write_text(program.text, encoding="utf-8")
+        try:
+            with np.errstate(all="ignore"):
+                before = _load(folder)
+                sides = [_linen(before, model) for model in program.models]
+                shapes = _run(before)
+        except Exception as error:
+            return Verdict("invalid", _short(error))
+        try:
+            result = _fix(folder)
+        except Exception:
+            return Verdict("CRASH", traceback.format_exc(limit=-3))
+        failed = [e.message for e in result.remaining.errors.values()]
+        if failed:
+            return Verdict("CRASH", failed[0])
+        if not result.changed:
+            return Verdict("refused", reasons=[f"{f.reason}: {f.message}" for f in result.remaining.findings])
+        after = result.after[folder / _FILE].text
+        return _compare(program, folder, result, after, sides, shapes, numbers)
+
+
+def _compare(
+    program: Program,
+    folder: Path,
+    result: FixResult,
+    after: str,
+    sides: list[TracedLinen],
+    shapes: Any,
+    numbers: bool,
+) -> Verdict:
+    (folder / _FILE).write_text(after, encoding="utf-8")
+    for path, text in result.created.items():
+        path.write_text(text, encoding="utf-8")
+    if names := sorted(_unbound(after)):
+        return Verdict("BROKEN", f"undefined names: {', '.join(names)}", after)
+    records = {k: v for f in result.fixed if f.fix for k, v in f.fix.records.items()}
+    parameter_map = maps.from_json({"version": maps.VERSION, "modules": records})
+    ran = False
+    with IsolatedTree(folder).active():
+        try:
+            module = _load(folder)
+            found = _run(module)
+        except Exception as error:
+            return Verdict("BROKEN", _short(error), after)
+        if found != shapes:
+            return Verdict("WRONG", f"run: {shapes} before, {found} after", after)
+        for model, side in zip(program.models, sides, strict=True):
+            facts = records.get(f"net:{model.construction.partition('(')[0]}")
+            if facts is None:
+                return Verdict("refused", after=after, reasons=["part of it"])
+            construction = _construction(model, facts)
+            try:
+                problem = _traces_differ(side, module, model, construction, parameter_map)
+                if problem.startswith("traces") and numbers:
+                    ran = True
+                    problem = _numbers_differ(side, module, model, construction, parameter_map)
+            except MapError as error:
+                return Verdict("WRONG", f"parameter map: {error}", after)
+            except Exception as error:
+                return Verdict("BROKEN", f"{_short(error)}", after)
+            if problem:
+                return Verdict("WRONG", f"{problem} ({model.construction})", after, run=ran)
+    return Verdict("equal", after=after, run=ran)
+
+
+def _traces_differ(
+    before: TracedLinen, module: ModuleType, model: Model, construction: str, parameter_map: Any
+) -> str:
+    after = TracedNNX(lambda rngs: _value(construction, module, rngs=rngs), _inputs(model, module))
+    first = before.describe()
+    after.streams = first.streams
+    expansion = correspond(first, after.describe(), parameter_map, after.class_of)
+    initial, made = translated(before.initials(), expansion, after), after.initials()
+    for path, value in made.items():
+        if initial[path].digest != value.digest and "key" not in path:
+            return f"traces: other initial value of {'/'.join(path)}"
+    names = named(before)
+    phases: tuple[Phase, ...] = ("eval", "train")
+    for phase in phases:
+        old = trace(before, phase, names)
+        new = trace(after, phase, translated(names, expansion, after))
+        if old.output != new.output:
+            return f"traces: {phase} outputs"
+        state = {path: value.digest for path, value in translated(old.state, expansion, after).items()}
+        if state != {path: value.digest for path, value in new.state.items()}:
+            return f"traces: {phase} variables"
+    return ""
+
+
+def _numbers_differ(
+    before: TracedLinen, module: ModuleType, model: Model, construction: str, parameter_map: Any
+) -> str:
+    inputs = _inputs(model, module)
+    proof = prove(
+        LinenSide(before.model, inputs),
+        NNXSide(lambda rngs: _value(construction, module, rngs=rngs), inputs),
+        parameter_map,
+        Protocol(modes=("jit",), steps=0),
+    )
+    wrong = [f"{c.name} {c.reason or c.worst}" for c in proof.checks if c.status in ("different", "error")]
+    return "; ".join(wrong[:2])
+
+
+def _fix(folder: Path) -> FixResult:
+    paths = [folder / _FILE]
+    context = ProjectContext(Project(paths, load_source), Config(root=folder), Targets())
+    rules = select(builtin_rules(), ["linen-module"])
+    return Fixer(context, Scanner(context, rules, lambda path: path.read_bytes())).run(paths)
+
+
+def _load(folder: Path) -> ModuleType:
+    module = ModuleType("net")
+    module.__file__ = str(folder / _FILE)
+    import sys
+
+    sys.modules["net"] = module  # dataclasses look for their module
+    exec(compile((folder / _FILE).read_text(encoding="utf-8"), _FILE, "exec"), vars(module))
+    return module
+
+
+def _run(module: ModuleType) -> Any:
+    return jax.eval_shape(module.run, jax.random.key(0))
+
+
+def _linen(module: ModuleType, model: Model) -> TracedLinen:
+    side = TracedLinen(_value(model.construction, module), _inputs(model, module))
+    side.describe()
+    for note in side.notes:
+        if "failed" in note:
+            raise ValueError(note)
+    return side
+
+
+def _inputs(model: Model, module: ModuleType) -> Inputs:
+    return Inputs(
+        tuple(_value(text, module) for text in model.args),
+        {name: _value(text, module) for name, text in model.eval.items()},
+        None if model.train is None else {name: _value(text, module) for name, text in model.train.items()},
+    )
+
+
+def _value(text: str, module: ModuleType, **names: Any) -> Any:
+    return eval(text, {**vars(module), "jnp": jnp, "jax": jax, "np": np, **names})
+
+
+def _construction(model: Model, facts: dict[str, Any]) -> str:
+    """The NNX construction: sizes are read from the inputs."""
+    more = []
+    for size in facts.get("sizes", ()):
+        array = model.args[size.get("index", 0)] if len(size["path"]) == 1 else "None"
+        shape = f"({array}).shape"
+        flat = f"{math.__name__}.prod({shape}[{size['axis']}:])"
+        more.append(f"{size['name']}={flat if size.get('flat') else shape + '[' + str(size['axis']) + ']'}")
+    if facts.get("rngs", True):
+        more.append("rngs=rngs")
+    inside = model.construction.rstrip()[:-1]
+    return f"{inside}{'' if inside.endswith('(') or not more else ', '}{', '.join(more)})".replace(
+        "math.", "__import__('math')."
+    )
+
+
+def _unbound(text: str) -> Iterator[str]:
+    """Names that are read and that nothing binds."""
+    scopes = build_scopes(ast.parse(text))
+    known = {*dir(builtins), "__file__", "__name__", "__class__"}
+    for name, references in scopes.names.items():
+        if name not in known and any(r.scope.binder(name) is None for r in references):
+            yield name
+
+
+def _short(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == _FILE]
+    place = f" (line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {lines[0][:200] if lines else ''}{place}"
+
+

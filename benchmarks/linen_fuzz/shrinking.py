@@ -1,0 +1,58 @@
+"""Makes a failing program shorter: statements, fields and models go as long as it fails in the same way."""
+
+from __future__ import annotations
+
+import ast
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from benchmarks.linen_fuzz.judging import Verdict, judge
+from benchmarks.linen_fuzz.program import Program
+
+_SECONDS = 60.0
+
+
+def shrink(program: Program, verdict: Verdict) -> tuple[Program, Verdict]:
+    """The shortest failing program found, and what is wrong with it."""
+    numbers = verdict.run
+    end = time.monotonic() + _SECONDS
+    changed = True
+    while changed:
+        changed = False
+        for smaller in _smaller(program):
+            if time.monotonic() > end:
+                return program, verdict
+            found = judge(smaller, numbers=numbers)
+            if found.signature == verdict.signature:
+                program, verdict, changed = smaller, found, True
+                break
+    return program, verdict
+
+
+def _smaller(program: Program) -> Iterator[Program]:
+    for model in program.models:
+        if len(program.models) > 1:
+            yield replace(program, models=(model,))
+    tree = ast.parse(program.classes)
+    spots = [
+        (node, name, index)
+        for node in ast.walk(tree)
+        for name in ("body", "orelse")
+        for index in range(len(getattr(node, name, [])) if isinstance(getattr(node, name, []), list) else 0)
+    ]
+    for node, name, index in spots:
+        block: list[ast.stmt] = getattr(node, name)
+        statement = block[index]
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            continue
+        variants: list[list[ast.stmt]] = [[]]
+        if isinstance(statement, ast.If | ast.For):
+            variants += [statement.body, statement.orelse]
+        for variant in variants:
+            rest = [*block[:index], *variant, *block[index + 1 :]]
+            if not rest and name == "body":
+                continue
+            setattr(node, name, rest)
+            yield program.with_classes(ast.unparse(tree))
+            setattr(node, name, block)
