@@ -65,7 +65,9 @@ def main() -> None:
             if seen[verdict.signature] <= 3:
                 show(number, candidate, verdict)
     ran = sum(kinds.values()) - kinds["invalid"]
-    print(f"\n{sum(kinds.values())} programs, {ran} run, {kinds['equal']} converted ({kinds['equal'] / max(ran, 1):.0%})")
+    print(
+        f"\n{sum(kinds.values())} programs, {ran} run, {kinds['equal']} converted ({kinds['equal'] / max(ran, 1):.0%})"
+    )
     print(f"{computed} had to be computed; {time.monotonic() - start:.0f} s;", dict(kinds))
     if options.reasons:
         for reason, count in reasons.most_common(40):

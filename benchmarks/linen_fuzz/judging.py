@@ -6,10 +6,9 @@ import ast
 import builtins
 import contextlib
 import io
-import math
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -42,6 +41,7 @@ from nnx_migrate.sources.files import load_source
 Kind = Literal["invalid", "refused", "equal", "WRONG", "BROKEN", "CRASH"]
 FAILURES = ("WRONG", "BROKEN", "CRASH")
 _FILE = "net.py"
+Maker = Callable[[Any], Any]
 
 
 @dataclass
@@ -115,16 +115,17 @@ def _compare(
             return Verdict("BROKEN", _short(error), after)
         if found != shapes:
             return Verdict("WRONG", f"run: {shapes} before, {found} after", after)
-        for model, side in zip(program.models, sides, strict=True):
-            facts = records.get(f"net:{model.construction.partition('(')[0]}")
-            if facts is None:
-                return Verdict("refused", after=after, reasons=["part of it"])
-            construction = _construction(model, facts)
+        if any(f"net:{model.construction.partition('(')[0]}" not in records for model in program.models):
+            reasons = [f"{f.reason}: {f.message}" for f in result.remaining.findings]
+            return Verdict("refused", after=after, reasons=reasons)
+        inputs = [_inputs(model, module) for model in program.models]
+        makers = _makers(module, after, inputs)
+        for model, side, given, make in zip(program.models, sides, inputs, makers, strict=True):
             try:
-                problem = _traces_differ(side, module, model, construction, parameter_map)
+                problem = _traces_differ(side, make, given, parameter_map)
                 if problem.startswith("traces") and numbers:
                     ran = True
-                    problem = _numbers_differ(side, module, model, construction, parameter_map)
+                    problem = _numbers_differ(side, make, given, parameter_map)
             except MapError as error:
                 return Verdict("WRONG", f"parameter map: {error}", after)
             except Exception as error:
@@ -134,10 +135,8 @@ def _compare(
     return Verdict("equal", after=after, run=ran)
 
 
-def _traces_differ(
-    before: TracedLinen, module: ModuleType, model: Model, construction: str, parameter_map: Any
-) -> str:
-    after = TracedNNX(lambda rngs: _value(construction, module, rngs=rngs), _inputs(model, module))
+def _traces_differ(before: TracedLinen, make: Maker, inputs: Inputs, parameter_map: Any) -> str:
+    after = TracedNNX(make, inputs)
     first = before.describe()
     after.streams = first.streams
     expansion = correspond(first, after.describe(), parameter_map, after.class_of)
@@ -158,13 +157,10 @@ def _traces_differ(
     return ""
 
 
-def _numbers_differ(
-    before: TracedLinen, module: ModuleType, model: Model, construction: str, parameter_map: Any
-) -> str:
-    inputs = _inputs(model, module)
+def _numbers_differ(before: TracedLinen, make: Maker, inputs: Inputs, parameter_map: Any) -> str:
     proof = prove(
         LinenSide(before.model, inputs),
-        NNXSide(lambda rngs: _value(construction, module, rngs=rngs), inputs),
+        NNXSide(make, inputs),
         parameter_map,
         Protocol(modes=("jit",), steps=0),
     )
@@ -214,20 +210,16 @@ def _value(text: str, module: ModuleType, **names: Any) -> Any:
     return eval(text, {**vars(module), "jnp": jnp, "jax": jax, "np": np, **names})
 
 
-def _construction(model: Model, facts: dict[str, Any]) -> str:
-    """The NNX construction: sizes are read from the inputs."""
-    more = []
-    for size in facts.get("sizes", ()):
-        array = model.args[size.get("index", 0)] if len(size["path"]) == 1 else "None"
-        shape = f"({array}).shape"
-        flat = f"{math.__name__}.prod({shape}[{size['axis']}:])"
-        more.append(f"{size['name']}={flat if size.get('flat') else shape + '[' + str(size['axis']) + ']'}")
-    if facts.get("rngs", True):
-        more.append("rngs=rngs")
-    inside = model.construction.rstrip()[:-1]
-    return f"{inside}{'' if inside.endswith('(') or not more else ', '}{', '.join(more)})".replace(
-        "math.", "__import__('math')."
-    )
+def _makers(module: ModuleType, after: str, inputs: Sequence[Inputs]) -> list[Maker]:
+    """What the converted program makes of its models: a function from random streams to each."""
+    run = next(n for n in ast.parse(after).body if isinstance(n, ast.FunctionDef) and n.name == "run")
+    assigned = {ast.unparse(n.targets[0]): n.value for n in run.body if isinstance(n, ast.Assign)}
+    makers: list[Maker] = []
+    for number, given in enumerate(inputs):
+        functional = _value(ast.unparse(assigned[f"model{number}"]), module)
+        functional._measure(given.args, given.eval_kwargs)
+        makers.append(functional._new)
+    return makers
 
 
 def _unbound(text: str) -> Iterator[str]:
@@ -244,5 +236,3 @@ def _short(error: BaseException) -> str:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == _FILE]
     place = f" (line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {lines[0][:200] if lines else ''}{place}"
-
-

@@ -10,7 +10,7 @@ from dataclasses import replace
 from benchmarks.linen_fuzz.judging import Verdict, judge
 from benchmarks.linen_fuzz.program import Program
 
-_SECONDS = 60.0
+_SECONDS = 30.0
 
 
 def shrink(program: Program, verdict: Verdict) -> tuple[Program, Verdict]:
@@ -34,6 +34,8 @@ def _smaller(program: Program) -> Iterator[Program]:
     for model in program.models:
         if len(program.models) > 1:
             yield replace(program, models=(model,))
+    if len(program.models) == 1:
+        yield from _fewer_arguments(program)
     tree = ast.parse(program.classes)
     spots = [
         (node, name, index)
@@ -56,3 +58,13 @@ def _smaller(program: Program) -> Iterator[Program]:
             setattr(node, name, rest)
             yield program.with_classes(ast.unparse(tree))
             setattr(node, name, block)
+
+
+def _fewer_arguments(program: Program) -> Iterator[Program]:
+    (model,) = program.models
+    call = ast.parse(model.construction, mode="eval").body
+    assert isinstance(call, ast.Call)
+    for index in range(len(call.keywords)):
+        rest = [*call.keywords[:index], *call.keywords[index + 1 :]]
+        shorter = ast.unparse(ast.Call(call.func, call.args, rest))
+        yield replace(program, models=(replace(model, construction=shorter),))

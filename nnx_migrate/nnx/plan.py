@@ -22,6 +22,7 @@ from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion, Conversions, convert_project
 from nnx_migrate.nnx.helpers.placement import imported_helpers
 from nnx_migrate.nnx.programs.constructions import CACHING_HELPER, HELPER
+from nnx_migrate.nnx.programs.handed_factories import HandedFactories, handed_factories, layers_given_to
 from nnx_migrate.nnx.programs.names import NameChanges
 from nnx_migrate.nnx.programs.renames import Other
 from nnx_migrate.nnx.programs.sizes import SizeFinder, Sizes
@@ -39,6 +40,7 @@ class Group:
     sizes: dict[Instance, Sizes] = field(default_factory=dict)
     obstacles: list[tuple[LinenClass, Obstacle]] = field(default_factory=list)
     names: list[tuple[Module, Edit]] = field(default_factory=list)
+    handed: list[HandedFactories] = field(default_factory=list)
 
     @property
     def can_move(self) -> bool:
@@ -79,6 +81,7 @@ def make_plan(project: Project, root: Path | None = None, stated: StatedInputs |
     for group in groups:
         if group.can_move:
             _find_sizes(group, sizes)
+            _find_factories(group, conversions)
     _find_names(groups, NameChanges(project, finder.references))
     return groups
 
@@ -172,6 +175,24 @@ def _judge(
         group = of_class[instance.cls]
         group.instances.append(instance)
         group.obstacles += [(instance.cls, obstacle) for obstacle in instance.obstacles]
+
+
+def _find_factories(group: Group, conversions: Conversions) -> None:
+    """What programs give as factories of layers, as edits."""
+    known = {c.cls: c for c in group.conversions}
+    for value in group.values:
+        call = layers_given_to(value, known[value.cls])
+        if call is not None:
+            detail = f"a factory of layers is given to `{value.cls.name}`, which is used as a value"
+            place = Obstacle("class-as-value", detail, value.reference.module, call)
+            group.obstacles.append((value.cls, place))
+    for instance in group.instances:
+        module = instance.reference.module
+        try:
+            group.handed.append(handed_factories(instance, known, conversions))
+        except Refuse as refusal:
+            place = Obstacle(refusal.reason, refusal.detail, module, refusal.node or instance.reference.node)
+            group.obstacles.append((instance.cls, place))
 
 
 def _find_sizes(group: Group, finder: SizeFinder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.interpreter.frame import BUDGET_SECONDS
+from nnx_migrate.linen.interpreter.ranks import reads_rank
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.callers import Callers, Ranks
 from nnx_migrate.linen.reasons import Refuse
@@ -16,6 +18,7 @@ from nnx_migrate.linen.reasons import Refuse
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
 
+_USUAL_RANKS = (2, 3, 4, 5)
 # Refusals that more knowledge about the inputs may avoid.
 _ABOUT_INPUTS = frozenset({"unknown-size", "shape-condition", "dynamic-construction", "sizes-differ"})
 
@@ -49,7 +52,8 @@ class RankSearch:
         except Refuse as refusal:
             if refusal.reason not in _ABOUT_INPUTS:
                 raise
-            found = self._with(self.callers().ranks(self.cls)) or self._by_rank() or self._without_batch()
+            known = self.callers().ranks(self.cls)
+            found = self._with(known) or self._by_rank(known) or self._without_batch(known)
             if found is None:
                 raise
             return found
@@ -91,7 +95,7 @@ class RankSearch:
             raise Refuse("unknown-size", "a size that depends on whether inputs are batched", self.cls.node)
         return found
 
-    def _without_batch(self) -> ClassConversion | None:
+    def _without_batch(self, known: Ranks) -> ClassConversion | None:
         """Convert for inputs without a batch axis, where submodules are made for such inputs."""
         if self._is_late:
             return None
@@ -99,22 +103,25 @@ class RankSearch:
             usual = _usual(self.analyse(self.cls, {}))
         except Refuse:
             return None
-        return self._with({path: rank - 1 for path, rank in usual.items()})
+        fewer = {path: rank - 1 for path, rank in usual.items()}
+        if any(known.get(path, rank) != rank for path, rank in fewer.items()):
+            return None
+        return self._with({**known, **fewer})
 
-    def _by_rank(self) -> ClassConversion | None:
+    def _by_rank(self, known: Ranks) -> ClassConversion | None:
         """Try the usual ranks of inputs; right where the result doesn't depend on which rank it is.
 
         A result counts if it needs no other size of the inputs than that of the last axis. One that only
         rank 2 gives doesn't, unless it needs no size at all (token ids, say): code that flattens its input works
-        for every rank, with another size each.
+        for every rank, with another size each. Code that looks at ranks has to come out alike for each.
         """
         found: list[ClassConversion] = []
         ranks: list[int] = []
-        for rank in (2, 3, 4, 5):
+        for rank in _USUAL_RANKS:
             if self._is_late:
                 return None
             try:
-                conversion = self.attempt(self.cls, default_rank=rank)
+                conversion = self.attempt(self.cls, default_rank=rank, known=known)
             except Refuse:
                 continue
             if all(size.axis == -1 and not size.flat for size in conversion.sizes):
@@ -125,18 +132,23 @@ class RankSearch:
         )
         if found and not agreed:
             return None
-        vectors = self._for_vectors()
+        if len(found) < len(_USUAL_RANKS) and _looks_at_ranks(self.cls):
+            return None
+        vectors = self._for_vectors(known)
         spread = vectors is not None and (not found or len(vectors.sizes) < len(found[0].sizes))
-        return vectors if spread else found[0] if found else None
+        chosen = vectors if spread else found[0] if found else None
+        if chosen is not None:
+            chosen.assumed = known
+        return chosen
 
-    def _for_vectors(self) -> ClassConversion | None:
+    def _for_vectors(self, known: Ranks) -> ClassConversion | None:
         """Convert for inputs with one axis only (times of a diffusion, labels), where no other rank works.
 
         What a vector spreads along new axes, as in `t[:, None] * freqs`, has the sizes of what it meets there; an
         array with more axes would have to have these sizes already.
         """
         with suppress(Refuse):
-            conversion = self.attempt(self.cls, default_rank=1)
+            conversion = self.attempt(self.cls, default_rank=1, known=known)
             if all(size.axis == -1 and not size.flat for size in conversion.sizes):
                 return conversion
         return None
@@ -148,3 +160,10 @@ def _usual(analysis: ClassAnalysis | None) -> Ranks:
         return {}
     session = analysis.session
     return {path: session.input_ranks[path] for path in session.usual_ranks}
+
+
+def _looks_at_ranks(cls: LinenClass) -> bool:
+    """Whether code of a class does one thing or another by the rank of something."""
+    methods = [method.node for owner in cls.mro for method in owner.own_methods.values()]
+    tests = [n.test for m in methods for n in ast.walk(m) if isinstance(n, ast.If | ast.IfExp | ast.While)]
+    return any(reads_rank(node) for test in tests for node in ast.walk(test))

@@ -85,7 +85,13 @@ def _compact(
             body(scope, 1)
     if "x" not in scope.arrays:
         scope.emit(f"x = {scope.choice.choice(list(scope.arrays))}")
-    scope.emit(scope.pick("return x", f"return nn.Dense({width(scope)})(x)", f"return nn.Dense({scope.field('num_classes')})(x)"))
+    scope.emit(
+        scope.pick(
+            "return x",
+            f"return nn.Dense({width(scope)})(x)",
+            f"return nn.Dense({scope.field('num_classes')})(x)",
+        )
+    )
     signature = f"self, x{', ' + flag[0] if flag[0] else ''}"
     head = ["    @nn.compact", f"    def __call__({signature}):"]
     return "\n".join([*([helper] if helper else []), *head, *scope.lines])
@@ -128,5 +134,3 @@ def _model(choice: random.Random, name: str, fields: dict[str, FieldSpec], rank:
         on = parameter != "deterministic"
         keywords, train = {parameter: str(not on)}, {parameter: str(on)}
     return Model(f"{name}({', '.join(given)})", (f"jnp.ones({shape})",), keywords, train)
-
-

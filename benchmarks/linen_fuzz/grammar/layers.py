@@ -12,10 +12,17 @@ def options(scope: Scope, *, dense: bool = True) -> str:
     """Keyword arguments of a layer, starting with a comma."""
     found = []
     if dense and scope.chance(0.2):
-        found.append(scope.pick("use_bias=False", f"use_bias={scope.field('use_bias')}" if scope.uses_self else "use_bias=True"))
+        found.append(
+            scope.pick(
+                "use_bias=False",
+                f"use_bias={scope.field('use_bias')}" if scope.uses_self else "use_bias=True",
+            )
+        )
     if dense and scope.chance(0.1):
         init = scope.field("kernel_init") if scope.uses_self else "nn.initializers.ones"
-        found.append(f"kernel_init={scope.pick('nn.initializers.xavier_uniform()', 'nn.initializers.normal(0.02)', init)}")
+        found.append(
+            f"kernel_init={scope.pick('nn.initializers.xavier_uniform()', 'nn.initializers.normal(0.02)', init)}"
+        )
     if scope.uses_self and scope.chance(0.08):
         found.append(f"dtype={scope.field('dtype')}")
     if scope.chance(0.12):
@@ -40,7 +47,11 @@ def conv(scope: Scope, rank: int) -> str:
     if scope.chance(0.25):
         more += f", padding={scope.pick(repr('SAME'), repr('VALID'), '1')}"
     kernel = f"({', '.join([str(size)] * spatial)},)"
-    layer = "nn.ConvTranspose" if scope.chance(0.15) and "padding=1" not in more and "strides=2" not in more else "nn.Conv"
+    layer = (
+        "nn.ConvTranspose"
+        if scope.chance(0.15) and "padding=1" not in more and "strides=2" not in more
+        else "nn.Conv"
+    )
     if layer == "nn.Conv" and scope.chance(0.1):
         more += ", feature_group_count=2"
     return f"{layer}({width(scope)}, {scope.pick('kernel_size=', '')}{kernel}{more}{options(scope)})"
@@ -48,11 +59,20 @@ def conv(scope: Scope, rank: int) -> str:
 
 def norm(scope: Scope) -> str:
     """A normalisation."""
-    kinds = ["nn.LayerNorm(", "nn.LayerNorm(", "nn.RMSNorm(", "nn.GroupNorm(num_groups=None, group_size=1", "nn.GroupNorm(num_groups=2"]
+    kinds = [
+        "nn.LayerNorm(",
+        "nn.LayerNorm(",
+        "nn.RMSNorm(",
+        "nn.GroupNorm(num_groups=None, group_size=1",
+        "nn.GroupNorm(num_groups=2",
+    ]
     if scope.uses_self:
         kinds.append(f"{scope.field('norm_cls')}(")
     if scope.flag:
-        kinds += [f"nn.BatchNorm(use_running_average=not {scope.flag}", f"nn.BatchNorm(not {scope.flag}, momentum=0.9"]
+        kinds += [
+            f"nn.BatchNorm(use_running_average=not {scope.flag}",
+            f"nn.BatchNorm(not {scope.flag}, momentum=0.9",
+        ]
     start = scope.choice.choice(kinds)
     more = options(scope, dense=False)
     return f"{start}{more[2:] if start.endswith('(') else more})"
@@ -71,7 +91,11 @@ def activated(scope: Scope, text: str) -> str:
     """A value, perhaps with a function around it."""
     if scope.chance(0.5):
         return text
-    function = scope.field("act", "activation") if scope.uses_self and scope.chance(0.3) else scope.pick(*ACTIVATIONS)
+    function = (
+        scope.field("act", "activation")
+        if scope.uses_self and scope.chance(0.3)
+        else scope.pick(*ACTIVATIONS)
+    )
     return f"{function}({text})"
 
 
@@ -164,27 +188,33 @@ def reshape(scope: Scope) -> None:
     source = scope.array()
     rank = scope.arrays[source]
     if rank == 4:
-        text, after = scope.choice.choice([
-            (f"nn.{scope.pick('max', 'avg')}_pool({source}, (2, 2), strides=(2, 2))", 4),
-            (f"{source}.reshape(({source}.shape[0], -1))", 2),
-            (f"jnp.mean({source}, axis=(1, 2))", 2),
-            (f"{source}.reshape({source}.shape[0], -1, {source}.shape[-1])", 3),
-        ])
+        text, after = scope.choice.choice(
+            [
+                (f"nn.{scope.pick('max', 'avg')}_pool({source}, (2, 2), strides=(2, 2))", 4),
+                (f"{source}.reshape(({source}.shape[0], -1))", 2),
+                (f"jnp.mean({source}, axis=(1, 2))", 2),
+                (f"{source}.reshape({source}.shape[0], -1, {source}.shape[-1])", 3),
+            ]
+        )
     elif rank == 3:
-        text, after = scope.choice.choice([
-            (f"{source}.mean(axis=1)", 2),
-            (f"{source}[:, 0]", 2),
-            (f"jnp.swapaxes({source}, 1, 2)", 3),
-            (f"{source}.reshape({source}.shape[0], -1)", 2),
-            (f"jnp.einsum('bnd,bmd->bnm', {source}, {source})", 3),
-        ])
+        text, after = scope.choice.choice(
+            [
+                (f"{source}.mean(axis=1)", 2),
+                (f"{source}[:, 0]", 2),
+                (f"jnp.swapaxes({source}, 1, 2)", 3),
+                (f"{source}.reshape({source}.shape[0], -1)", 2),
+                (f"jnp.einsum('bnd,bmd->bnm', {source}, {source})", 3),
+            ]
+        )
     else:
-        text, after = scope.choice.choice([
-            (f"{source}[:, None, :]", 3),
-            (f"jnp.tile({source}, (1, 2))", 2),
-            (f"{source}[..., 1:]", 2),
-            (f"jnp.concatenate([{source}, jnp.ones(({source}.shape[0], 1))], axis=-1)", 2),
-        ])
+        text, after = scope.choice.choice(
+            [
+                (f"{source}[:, None, :]", 3),
+                (f"jnp.tile({source}, (1, 2))", 2),
+                (f"{source}[..., 1:]", 2),
+                (f"jnp.concatenate([{source}, jnp.ones(({source}.shape[0], 1))], axis=-1)", 2),
+            ]
+        )
     target = source if after == rank or scope.depth == 0 else "pooled"
     _assign(scope, target, after, text)
 

@@ -19,17 +19,21 @@ def methods(
     """`setup` and the methods that call what it makes."""
     setup = Scope(choice, fields, blocks, {})
     call = Scope(choice, fields, {}, {"x": rank}, flag[1])
-    made = 0
-    for _ in range(choice.randint(2, 5)):
-        made += 1
+    for made in range(1, choice.randint(2, 5) + 1):
         _part(setup, call, f"{setup.pick('dense', 'proj', 'layer', 'fc')}{made}", rank)
     parameters = f"self, x{', ' + flag[0] if flag[0] else ''}"
     if choice.random() < 0.3 and len(call.lines) > 2:
         return _two_methods(setup, call, parameters, flag[1])
-    return "\n".join([
-        "    def setup(self):", *setup.lines, "",
-        f"    def __call__({parameters}):", *call.lines, "        return x",
-    ])
+    return "\n".join(
+        [
+            "    def setup(self):",
+            *setup.lines,
+            "",
+            f"    def __call__({parameters}):",
+            *call.lines,
+            "        return x",
+        ]
+    )
 
 
 def _two_methods(setup: Scope, call: Scope, parameters: str, flag: str) -> str:
@@ -38,12 +42,23 @@ def _two_methods(setup: Scope, call: Scope, parameters: str, flag: str) -> str:
     cut = starts[len(starts) // 2]
     passed = flag.strip("()").removeprefix("not ")
     keyword = f", {passed}={passed}" if passed else ""
-    return "\n".join([
-        "    def setup(self):", *setup.lines, "",
-        f"    def encode({parameters}):", *call.lines[:cut], "        return x", "",
-        f"    def decode({parameters}):", *call.lines[cut:], "        return x", "",
-        f"    def __call__({parameters}):", f"        return self.decode(self.encode(x{keyword}){keyword})",
-    ])
+    return "\n".join(
+        [
+            "    def setup(self):",
+            *setup.lines,
+            "",
+            f"    def encode({parameters}):",
+            *call.lines[:cut],
+            "        return x",
+            "",
+            f"    def decode({parameters}):",
+            *call.lines[cut:],
+            "        return x",
+            "",
+            f"    def __call__({parameters}):",
+            f"        return self.decode(self.encode(x{keyword}){keyword})",
+        ]
+    )
 
 
 def _width(setup: Scope) -> str:
@@ -86,14 +101,18 @@ def _part(setup: Scope, call: Scope, name: str, rank: int) -> None:
             call.emit(f"x = self.{name}(x)")
     elif kind == 5:
         test = setup.field(*BOOLEANS)
-        setup.emit(f"self.{name} = nn.Dense({_width(setup)}) if {test} else {setup.pick('None', 'nn.LayerNorm()')}")
+        setup.emit(
+            f"self.{name} = nn.Dense({_width(setup)}) if {test} else {setup.pick('None', 'nn.LayerNorm()')}"
+        )
         if "None" in setup.lines[-1].rpartition("else")[2]:
             with call.block(setup.pick(f"if self.{name} is not None:", f"if {test}:")):
                 call.emit(f"x = self.{name}(x)")
         else:
             call.emit(f"x = self.{name}(x)")
     elif kind == 6:
-        setup.emit(f"self.{name} = nn.Sequential([nn.Dense({_width(setup)}), nn.relu, nn.Dense({_width(setup)})])")
+        setup.emit(
+            f"self.{name} = nn.Sequential([nn.Dense({_width(setup)}), nn.relu, nn.Dense({_width(setup)})])"
+        )
         call.emit(f"x = self.{name}(x)")
     else:
         setup.emit(f"self.{name}_a, self.{name}_b = nn.Dense({_width(setup)}), nn.Dense({_width(setup)})")

@@ -122,7 +122,12 @@ def condition(scope: Scope) -> None:
         tests.append(f"{scope.choice.choice(scope.widths)} > 4")
     counters = [c for c in scope.counters if c.isidentifier()]
     if counters:
-        tests += [f"{counters[-1]} == 0", f"{counters[-1]} > 0", f"{counters[-1]} % 2", f"{counters[-1]} < 1"] * 2
+        tests += [
+            f"{counters[-1]} == 0",
+            f"{counters[-1]} > 0",
+            f"{counters[-1]} % 2",
+            f"{counters[-1]} < 1",
+        ] * 2
     if scope.flag.isidentifier():
         tests.append(scope.flag)
     inner = _flag_inner if tests[-1] == scope.flag and scope.flag and scope.chance(0.1) else _branch
@@ -164,7 +169,11 @@ def bound_layer(scope: Scope) -> None:
         scope.emit(f"{name} = nn.Dense({source}.shape[-1]{layers.options(scope)})")
         if scope.chance(0.3):
             change_width(scope)
-        text = scope.pick(f"{name}({name}({source}))", f"{source} + {name}({source})", f"{name}({source}) + {name}(2 * {source})")
+        text = scope.pick(
+            f"{name}({name}({source}))",
+            f"{source} + {name}({source})",
+            f"{name}({source}) + {name}(2 * {source})",
+        )
     else:
         scope.emit(f"{name} = {layers.layer(scope, rank)}")
         if scope.chance(0.4):
@@ -244,7 +253,9 @@ def chosen_callee(scope: Scope) -> None:
         with scope.block(f"if {test}:"):
             scope.emit(f"op = nn.Dense({size})")
         with scope.block("else:"):
-            scope.emit(scope.pick("op = lambda v: v", f"op = nn.Dense({width(scope, simple=True)})", "op = nn.tanh"))
+            scope.emit(
+                scope.pick("op = lambda v: v", f"op = nn.Dense({width(scope, simple=True)})", "op = nn.tanh")
+            )
         scope.emit(f"{source} = op({source})")
     return None
 
@@ -258,7 +269,9 @@ def layer_list(scope: Scope) -> None:
     depth = scope.field("depth")
     form = scope.choice.randrange(4)
     if form == 0:
-        scope.emit(f"blocks = [nn.Dense(s{layers.options(scope).partition(', name')[0]}) for s in {sequence}]")
+        scope.emit(
+            f"blocks = [nn.Dense(s{layers.options(scope).partition(', name')[0]}) for s in {sequence}]"
+        )
     elif form == 1:
         scope.emit(f"blocks = [nn.Dense({width(scope, simple=True)}) for _ in range({depth})]")
     elif form == 2:
@@ -272,7 +285,12 @@ def layer_list(scope: Scope) -> None:
         change_width(scope)
     if source not in scope.arrays:
         return None
-    header = scope.pick("for block in blocks:", "for block in blocks:", "for n_block, block in enumerate(blocks):", "for block in reversed(blocks):")
+    header = scope.pick(
+        "for block in blocks:",
+        "for block in blocks:",
+        "for n_block, block in enumerate(blocks):",
+        "for block in reversed(blocks):",
+    )
     with scope.block(header):
         scope.emit(f"{source} = {layers.activated(scope, f'block({source})')}")
     return None

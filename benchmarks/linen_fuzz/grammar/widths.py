@@ -25,7 +25,13 @@ def width(scope: Scope, *, simple: bool = False) -> str:
 def _of_fields(scope: Scope, kind: str) -> str:
     if kind == "product":
         inner = width(scope, simple=True)
-        return scope.pick(f"{inner} * 2", f"2 * {inner}", f"{inner} // 2", f"{inner} + 2", f"{inner} * {scope.field('multiplier')}")
+        return scope.pick(
+            f"{inner} * 2",
+            f"2 * {inner}",
+            f"{inner} // 2",
+            f"{inner} + 2",
+            f"{inner} * {scope.field('multiplier')}",
+        )
     if kind == "element":
         return f"{scope.field(*SEQUENCES)}[{scope.pick('0', '-1')}]"
     if kind == "or":
@@ -70,17 +76,30 @@ def change_width(scope: Scope) -> None:
         ]
         if len(set(scope.widths)) > 1:
             first, second = scope.choice.sample(sorted(set(scope.widths)), 2)
-            options += [f"{first}, {second} = {second}, {first}", f"{first}, {second} = {first} * 2, {first}", f"{first} = {second}"]
+            options += [
+                f"{first}, {second} = {second}, {first}",
+                f"{first}, {second} = {first} * 2, {first}",
+                f"{first} = {second}",
+            ]
         if scope.uses_self:
             flag = scope.field(*BOOLEANS)
-            options += [f"{name} = {name} * 2 if {flag} else {name}", f"{name} = {name} + (2 if {flag} else 0)"]
+            options += [
+                f"{name} = {name} * 2 if {flag} else {name}",
+                f"{name} = {name} + (2 if {flag} else 0)",
+            ]
         scope.emit(scope.choice.choice(options))
         return
     name = scope.choice.choice(free)
     if scope.uses_self and scope.chance(0.15):
         sequence = scope.field(*SEQUENCES)
         other = scope.choice.choice([n for n in free if n != name])
-        scope.emit(scope.pick(f"{name}, *_ = {sequence}", f"*_, {name} = {sequence}", f"{name}, {other} = {sequence}[0], {sequence}[-1]"))
+        scope.emit(
+            scope.pick(
+                f"{name}, *_ = {sequence}",
+                f"*_, {name} = {sequence}",
+                f"{name}, {other} = {sequence}[0], {sequence}[-1]",
+            )
+        )
         scope.widths.append(name)
         if f"{name}, {other}" in scope.lines[-1]:
             scope.widths.append(other)

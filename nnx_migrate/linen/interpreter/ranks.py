@@ -85,6 +85,13 @@ def _of_rank(node: ast.expr) -> ast.expr | None:
     return None
 
 
+def reads_rank(node: ast.AST) -> bool:
+    """Whether an expression is the rank of something: `x.ndim`, `len(x.shape)`, `jnp.ndim(x)`."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "ndim":
+        return True
+    return isinstance(node, ast.expr) and _of_rank(node) is not None
+
+
 def _demand(frame: Frame, node: ast.expr, rank: int) -> None:
     value = effect_value(frame.session, evaluate(frame, node))
     if isinstance(value, Array) and not value.shape.exact:

@@ -45,27 +45,31 @@ def forget(frame: Frame, name: str, token: str) -> None:
     """Nothing is known any more of what was computed from the old value of a variable."""
     for env in (frame.env, frame.session.attributes):
         forget_in(env, name, token)
+    for site in frame.session.facts.sites.values():  # what its calls return depends on its arguments
+        site.args = tuple(without(value, name, token) for value in site.args)
+        site.kwargs = {key: without(value, name, token) for key, value in site.kwargs.items()}
 
 
 def forget_in(env: Env, name: str, token: str) -> None:
     """The same for some variables."""
     for other, slot in env.items():
         if other != name and mentions(slot.value, token):
-            env[other] = Slot(_without(slot.value, name, token), slot.static, slot.maybe_unbound)
+            env[other] = Slot(without(slot.value, name, token), slot.static, slot.maybe_unbound)
 
 
-def _without(value: Any, name: str, token: str) -> Any:
+def without(value: Any, name: str, token: str) -> Any:
+    """A value without what was computed from the old value of a variable."""
     reason = f"`{name}` has got another value meanwhile"
     if not mentions(value, token):
         return value
     if isinstance(value, Dim):
         return Dim.unknown(reason)
     if isinstance(value, Shape):
-        return Shape(tuple(_without(dim, name, token) for dim in value.dims), value.lead)
+        return Shape(tuple(without(dim, name, token) for dim in value.dims), value.lead)
     if isinstance(value, Array):
-        return value.with_shape(_without(value.shape, name, token))
+        return value.with_shape(without(value.shape, name, token))
     if isinstance(value, tuple | list):
-        return type(value)(_without(item, name, token) for item in value)
+        return type(value)(without(item, name, token) for item in value)
     if isinstance(value, dict):
-        return {key: _without(item, name, token) for key, item in value.items()}
+        return {key: without(item, name, token) for key, item in value.items()}
     return Unknown(reason)

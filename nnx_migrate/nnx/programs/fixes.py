@@ -59,6 +59,11 @@ class FixWriter:
                 edit, requests = tabulated(module, call)
                 edits.setdefault(module.path, []).append(edit)
                 imports.setdefault(module.path, []).extend(requests)
+        for handed in group.handed:
+            edits.setdefault(handed.module.path, []).extend(handed.edits)
+            imports.setdefault(handed.module.path, []).extend(
+                sorted(handed.imports, key=lambda r: r.qualified)
+            )
         conversions = {c.qualified: c for c in group.conversions}
         for value in group.values:
             path = value.reference.module.path

@@ -41,7 +41,7 @@ class LoopAccess:
         last = site.loops[-1].node
         if isinstance(last, ast.For):
             return self.elements[last, site.attribute]
-        return f"self.{site.attribute}"
+        raise Refuse("unsupported-syntax", "a list of modules that is filled or read in an unusual way", last)
 
     def _loop(self, loop: ast.For, lists: list[tuple[Site, int]]) -> None:
         bases: dict[str, str] = {}
@@ -50,6 +50,8 @@ class LoopAccess:
             base = self.elements[outer, site.attribute] if outer is not None else f"self.{site.attribute}"
             bases[site.attribute] = base
         counter = loop_counter(loop.target, loop.iter)
+        if counter is not None and _is_renewed(loop, counter):
+            counter = None
         still = self._still_read(loop)
         others = still - {counter}
         single = len(bases) == 1
@@ -111,6 +113,12 @@ class LoopAccess:
             name += "_"
         self.used.add(name)
         return name
+
+
+def _is_renewed(loop: ast.For, name: str) -> bool:
+    """Whether the body of a loop gives its counter another value."""
+    names = (n for statement in loop.body for n in ast.walk(statement) if isinstance(n, ast.Name))
+    return any(n.id == name and not isinstance(n.ctx, ast.Load) for n in names)
 
 
 def is_enumerate(target: ast.expr, iterable: ast.expr) -> bool:

@@ -50,6 +50,10 @@ class ConstructionWriter:
         self.factories = {f.value.call: f for f in own if isinstance(f.value, Partial)}
         self.partials: dict[ast.Call, list[str]] = {}  # those given to submodules: callee and arguments
 
+    def text_of(self, node: ast.AST) -> str:
+        """An expression of the class as the constructor writes it. Raises Refuse."""
+        return self.renderer.text(node)
+
     def parts(self, site: Site) -> tuple[str, list[str]]:
         """Callee and argument texts. Raises Refuse."""
         return lifted_parts_text(self, site, *self.member(site))

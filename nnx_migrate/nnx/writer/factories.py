@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from nnx_migrate.linen.factories import Factory, Given
+from nnx_migrate.linen.factories import Factories, Factory, Given
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
@@ -17,7 +17,22 @@ from nnx_migrate.nnx.layers import LAYERS, Construction, Refusal, bind, bind_par
 from nnx_migrate.nnx.layers import write_construction as write_layer
 
 if TYPE_CHECKING:
+    from nnx_migrate.nnx.conversion import ClassConversion
     from nnx_migrate.nnx.writer.construction import ConstructionWriter
+    from nnx_migrate.nnx.writer.names import FileNames
+
+
+class Giver(Protocol):
+    """The code that gives a factory: a class's constructor, or a program."""
+
+    names: FileNames
+    known_factories: Factories
+
+    def converted(self, cls: LinenClass, /) -> ClassConversion:
+        """The conversion of a class."""
+
+    def text_of(self, node: ast.AST, /) -> str:
+        """An expression as it is written there."""
 
 
 def given_flags(writer: ConstructionWriter, site: Site) -> dict[str, ast.expr]:
@@ -65,27 +80,9 @@ def given_text(writer: ConstructionWriter, site: Site, cls: LinenClass, field: s
     source = writer.names.module.source
     if given.classes:
         return given.source.field if given.source is not None else source.segment(given.node)
-    found: list[list[str]] = []
-    for made in _made(writer, cls, factory):
-        construction = _complete(writer, factory, given, made)
-        early, _ = construction.split(given.bound)
-        unbound = given.source.bound if given.source is not None else frozenset()
-        texts = [str(a) for a in early if a.origin != "rngs" and a.field not in unbound]
-        found.append([construction.callee, *texts])
-    if any(arguments != found[0] for arguments in found):
-        detail = f"the layers that `{field}` makes need different arguments"
-        raise Refuse("unsupported-layer", detail, site.call)
-    spec = LAYERS[f"flax.linen.{factory.layer}"]
-    stock = [f"{writer.names.nnx()}.{(spec.nnx or '').rpartition('.')[2]}"]
-    callee, *arguments = found[0] if found else stock
-    if given.source is not None:
-        callee = given.source.field
+    callee, *arguments = factory_parts(writer, cls, factory, given)
     if given.partial is None:
-        if arguments:
-            raise Refuse("unsupported-layer", f"what `{field}` makes needs arguments of its own", site.call)
         return callee
-    if not found and given.partial.keywords:
-        raise Refuse("unknown-module", f"nothing shows what `{field}` makes", site.call)
     if given.variable:
         _check_name(writer, given)
         writer.partials[given.partial] = [callee, *arguments]
@@ -93,18 +90,43 @@ def given_text(writer: ConstructionWriter, site: Site, cls: LinenClass, field: s
     return f"{source.segment(given.partial.func)}({', '.join([callee, *arguments])})"
 
 
-def _made(writer: ConstructionWriter, cls: LinenClass, factory: Factory) -> Iterator[Site]:
+def factory_parts(giver: Giver, cls: LinenClass, factory: Factory, given: Given) -> list[str]:
+    """What makes the layers (`nnx.Conv`), and the arguments that a partial binds. Raises Refuse."""
+    field = factory.field
+    found: list[list[str]] = []
+    for made in _made(giver, cls, factory):
+        construction = _complete(giver, factory, given, made)
+        early, _ = construction.split(given.bound)
+        unbound = given.source.bound if given.source is not None else frozenset()
+        texts = [str(a) for a in early if a.origin != "rngs" and a.field not in unbound]
+        found.append([construction.callee, *texts])
+    if any(arguments != found[0] for arguments in found):
+        detail = f"the layers that `{field}` makes need different arguments"
+        raise Refuse("unsupported-layer", detail, given.node)
+    spec = LAYERS[f"flax.linen.{factory.layer}"]
+    stock = [f"{giver.names.nnx()}.{(spec.nnx or '').rpartition('.')[2]}"]
+    callee, *arguments = found[0] if found else stock
+    if given.source is not None:
+        callee = given.source.field
+    if given.partial is None and arguments:
+        raise Refuse("unsupported-layer", f"what `{field}` makes needs arguments of its own", given.node)
+    if given.partial is not None and not found and given.partial.keywords:
+        raise Refuse("unknown-module", f"nothing shows what `{field}` makes", given.node)
+    return [callee, *arguments]
+
+
+def _made(giver: Giver, cls: LinenClass, factory: Factory) -> Iterator[Site]:
     """The layers that a class makes with a factory, and those of the submodules that it hands it on to."""
-    analysis = writer.converted(cls).analysis
+    analysis = giver.converted(cls).analysis
     assert analysis is not None
     for site in analysis.sites:
         if any(p.call is factory.value.call for p in site.partials):
             yield site
         for child in site.classes:
-            for inner in writer.converted(child).factories.values():
-                given = writer.known_factories.given(child, inner.field, cls.module, site.call)
+            for inner in giver.converted(child).factories.values():
+                given = giver.known_factories.given(child, inner.field, cls.module, site.call)
                 if given is not None and given.source is factory and child is not cls:
-                    yield from _made(writer, child, inner)
+                    yield from _made(giver, child, inner)
 
 
 def _check_name(writer: ConstructionWriter, given: Given) -> None:
@@ -124,14 +146,14 @@ def own_partial(writer: ConstructionWriter, site: Site) -> ast.Call | None:
     return last if last in writer.partials and isinstance(site.call.func, ast.Name) else None
 
 
-def _complete(writer: ConstructionWriter, factory: Factory, given: Given, made: Site) -> Construction:
+def _complete(giver: Giver, factory: Factory, given: Given, made: Site) -> Construction:
     """One layer of the class as if it were constructed here. Sizes don't matter for the partial."""
     spec = LAYERS[f"flax.linen.{factory.layer}"]
-    names = writer.names
+    names = giver.names
     parts = set(ast.walk(given.partial)) if given.partial is not None else set()
 
     def text(node: ast.AST) -> str:
-        return writer.renderer.text(node) if node in parts else ast.unparse(node)
+        return giver.text_of(node) if node in parts else ast.unparse(node)
 
     base = bind_partial(spec, given.source.value.call) if given.source is not None else None
     if given.partial is not None and not isinstance(base, Refusal):

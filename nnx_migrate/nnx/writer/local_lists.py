@@ -66,7 +66,7 @@ def _local_list(analysis: ClassAnalysis, method: Method, definition: ast.Assign)
     if direct is None or not _only_read(method, target.id, fill):
         return None
     for site in (s for s in analysis.sites if _within(s.call, element)):
-        in_loop = [control.node for control in site.controls] == [creating]
+        in_loop = [c.node for c in site.controls if c.branch != "after"] == [creating]
         if not in_loop or site.context or (site not in direct and site.parent_site is None):
             return None
     for site, place in direct.items():

@@ -13,7 +13,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, wrapped
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.values import Expr, Input, SizeTest, VariableValue
+from nnx_migrate.linen.values import Expr, Input, LostModule, Maybe, SizeTest, VariableValue
 
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==",
@@ -146,8 +146,6 @@ def _identical(left: Any, right: Any) -> bool | None:
     other = right if left is None else left
     if other is None:
         return True
-    if isinstance(other, Unknown | Input | VariableValue):
-        return None
-    if isinstance(other, Expr):
+    if isinstance(other, Unknown | Input | VariableValue | Expr | Maybe | LostModule):
         return None
     return False

@@ -12,11 +12,12 @@ from nnx_migrate.linen.interpreter.expressions.arithmetic import binary
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.steps import bound
 from nnx_migrate.linen.interpreter.loops import elements
-from nnx_migrate.linen.interpreter.stale import forget, mentions, token_of
+from nnx_migrate.linen.interpreter.stale import forget, mentions, token_of, without
 from nnx_migrate.linen.interpreter.statements.stores import store
 from nnx_migrate.linen.interpreter.statements.unpacking import unpacked
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.values import Expr
 
 
 @executes(ast.Assign)
@@ -99,8 +100,27 @@ def _unpack(frame: Frame, target: ast.Tuple | ast.List, value: Any, static: bool
     count = len(target.elts)
     starred = [i for i, element in enumerate(target.elts) if isinstance(element, ast.Starred)]
     items = unpacked(frame, value, count, starred[0] if starred else None)
+    names = [element.id for element in target.elts if isinstance(element, ast.Name)]
+    old = {name: token_of(name, slot.value) for name in names if (slot := frame.env.get(name)) is not None}
+    tokens = {name: token for name, token in old.items() if token is not None}
     for element, item in zip(target.elts, items, strict=True):
-        assign(frame, element, item, static, node)
+        assign(frame, element, _before(frame, element, item, tokens, static, node), static, node)
+
+
+def _before(
+    frame: Frame, element: ast.expr, item: Any, tokens: dict[str, str], static: bool, node: ast.AST
+) -> Any:
+    """What a target of `a, b = b, a` gets: a value computed before the other targets got theirs."""
+    own = element.id if isinstance(element, ast.Name) else ""
+    stale = {name: token for name, token in tokens.items() if name != own and mentions(item, token)}
+    if not stale:
+        return item
+    is_size = as_dim(item) is not None or isinstance(item, Expr)
+    if own and is_size and static and not frame.foreign:
+        return local(frame, own, (id(node), own), "int" if as_dim(item) is not None else "")
+    for name, token in stale.items():
+        item = without(item, name, token)
+    return item
 
 
 def _renewed(frame: Frame, name: str, value: Any, static: bool, node: ast.AST) -> Any:

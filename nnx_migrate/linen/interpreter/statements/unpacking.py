@@ -40,6 +40,9 @@ def unpacked(frame: Frame, value: Any, count: int, starred: int | None) -> list[
         return [attributes.seen(frame, Input((*value.path, i))) for i in range(count)]
     if isinstance(value, Expr) and starred is None:
         return [Expr(f"{value.text}[{i}]") for i in range(count)]
+    if isinstance(value, Expr) and value.kind == "sequence" and starred is not None:
+        ends = [Expr(f"{value.text}[{i if i < starred else i - count}]") for i in range(count)]
+        return [*ends[:starred], Unknown("part of a sequence"), *ends[starred + 1 :]]
     if isinstance(value, ManyOf) and starred is None:
         return [value.element] * count
     if isinstance(value, ModuleList):
