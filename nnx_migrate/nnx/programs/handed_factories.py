@@ -11,7 +11,7 @@ from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.factory_uses import given_arguments
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.class_values import ClassValue
-from nnx_migrate.linen.programs.instances import Instance
+from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion, Conversions
