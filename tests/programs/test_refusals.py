@@ -325,6 +325,9 @@ def test_uses_that_nothing_shows(code: str) -> None:
         "for name in NAMES:\n    importlib.import_module(f'sets.{name}').Net()\n",
         'import importlib\nfrom config import key\nTABLE = {"a": ("envs.a", "make")}\nplace, name = TABLE[key]\n'
         "getattr(importlib.import_module(place), name)()\n",
+        'import importlib\nfrom config import key\nTABLE = {"a": ("envs.a", "make")}\ndef make():\n'
+        "    place, name = TABLE[key]\n    place = importlib.import_module(place)\n"
+        "    name = getattr(place, name)\n    return name()\n",
         'import importlib\ndef check(name):\n    return importlib.import_module(name)\ncheck("numpy").array(1)\n',
     ],
 )

@@ -38,6 +38,7 @@ _HARMLESS = frozenset(
 _NEVER_MODULES = (
     "jax.numpy.", "numpy.", "jax.lax.", "jax.nn.", "jax.random.", "jax.tree", "optax.", "tensorflow.",
     "torch.", "os.", "logging.", "absl.logging.", "math.", "time.", "json.", "wandb.", "tqdm.", "matplotlib.",
+    "importlib.",
 )  # fmt: skip
 _HARMLESS_DECORATORS = (
     "pytest.", "absl.testing.", "typing.", "flax.linen.", "chex.", "jax.", "functools.", "abc.", "torch.",

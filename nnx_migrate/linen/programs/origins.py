@@ -69,6 +69,8 @@ class Origins:
             yield None
         for binding in bindings:
             value = binding.value
+            if len(bindings) > 1 and _is_read_by(module, node, binding):
+                continue  # `name = f(name)`: the name stands for what it was before
             if value is not None:
                 same = any(isinstance(n, ast.Name) and n.id == node.id for n in ast.walk(value))
                 yield from [None] if same else self.of(module, value, depth + 1)
@@ -186,6 +188,14 @@ def _default(function: ast.FunctionDef, name: str) -> ast.expr | None:
     pairs = [*zip(reversed(positional), reversed(args.defaults), strict=False)]
     pairs += [(a, d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None]
     return next((default for arg, default in pairs if arg.arg == name), None)
+
+
+def _is_read_by(module: Module, node: ast.Name, binding: Binding) -> bool:
+    """Whether a name is read by the one statement that binds it anew, outside of loops."""
+    value: ast.AST | None = node
+    while value is not None and value is not binding.value:
+        value = module.parents.get(value)
+    return value is not None and module.enclosing(node, ast.For, ast.While, ast.AsyncFor) is None
 
 
 def _is_plain(call: ast.expr) -> bool:
