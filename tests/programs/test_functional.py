@@ -1,5 +1,6 @@
 """The helper `Functional` against Linen's own `init` and `apply`."""
 
+import copy
 import functools
 import os
 
@@ -368,3 +369,17 @@ def test_init_gives_the_collections_that_are_wanted() -> None:
     for wanted in ("params", ["params"], ["batch_stats", "params"]):
         made = model.init(jax.random.key(0), X, mutable=wanted)
         assert set(made) == set([wanted] if isinstance(wanted, str) else wanted)
+
+
+def test_functionals_are_copied_and_lack_what_is_not_there() -> None:
+    copied = copy.deepcopy(Functional(Net, 4, in_features=3))
+    assert copied == Functional(Net, 4, in_features=3)
+    assert not hasattr(copied, "_nothing")
+
+
+def test_a_method_is_named_before_sizes_are_known() -> None:
+    model = Functional(Pair, late(4), late(2))
+    variables = model.init(jax.random.key(0), X, method=model.__call__)
+    encoder = late(4)
+    assert encoder.encode.__func__ is Net.encode
+    assert_same(model.apply(variables, X, method=model.encode), model.apply(variables, X, method="encode"))

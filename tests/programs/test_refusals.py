@@ -252,7 +252,8 @@ q = Listed().init(key, x)["params"]
         ("print('fc_%d' % 1 in p)", None),
         ("print(p['fc_{}'.format(1)])", None),
         ("print(p['fc_' + str(1)])", None),
-        ("print(p['LayerNorm_1'])", None),
+        ("print(p['LayerNorm_1'])", "p['layer_norms']['1']"),
+        ("print(p['LayerNorm_1/scale'])", "p['layer_norms/1/scale']"),
         ("print(p['other_1'], 'fc_')", "p['other_1'], 'fc_'"),
     ],
 )
@@ -417,3 +418,50 @@ def test_a_class_of_the_same_name_elsewhere_hides_no_user(tmp_path: Path) -> Non
         tmp_path, ["main.py"], main_DOT_py=MODEL, **others, use_DOT_py="from main import Net\n"
     )
     assert found.startswith("used-outside: `use.py:1` uses it")
+
+
+BELOW = """
+class Inner(nn.Module):
+    depth: int = 2
+
+    @nn.compact
+    def __call__(self, x):
+        for _ in range(self.depth):
+            x = nn.Dense(3)(x)
+        return nn.LayerNorm(name="Dense")(nn.Dense(3, name="out")(x))
+
+
+class Plain(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3)(nn.LayerNorm()(x))
+
+
+class Outer(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        x = Inner(name="inner")(x)
+        return Plain(name="plain")(Plain()(x))
+
+
+p = Outer().init(key, x)["params"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("print(p['plain']['Dense_0']['bias'])", "p['plain']['dense']['bias']"),
+        ("print(p['Plain_0']['Dense_0'])", "p['plain_1']['dense']"),
+        ("print(p['inner']['Dense_1'])", "p['inner']['dense_layers']['1']"),
+        ("print(p['inner']['out'], p['other']['x'])", "p['inner']['out']"),
+        ("print(p['any']['Dense_0'])", None),
+        ("q = p['plain']\nprint(q['Dense_0'])", None),
+    ],
+)
+def test_names_below_a_submodule_whose_class_is_known(code: str, text: str | None) -> None:
+    start, _, end = MODEL.partition("class Net")
+    files = {PATH: start + end[end.index("x = jnp") :] + BELOW + code}
+    after = fix_files(files, resolve_rules(["linen-module"]))[0][PATH]
+    assert ("class Inner(nnx.Module)" in after) == (text is not None)
+    assert (text or code) in after

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 
 from nnx_migrate.linen.factory_uses import given_arguments
 from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.programs.entry_calls import method_of
 from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.origins import Origins
-from nnx_migrate.linen.programs.reached import reached
+from nnx_migrate.linen.programs.reached import methods_from, reached
 from nnx_migrate.linen.symbols import linen_name
 
 _REASON = "shared-module"
@@ -49,7 +50,7 @@ def _judge_arguments(
             problem = f"its field `{name}` gets a module that isn't known"
         elif not _is_module_field(holder.cls, name):
             problem = f"its field `{name}` gets a module, and isn't declared to hold one"
-        elif name not in reached(holder.cls, "__call__", "setup"):
+        elif any(name not in reached(holder.cls, start, "setup") for start in _initialised_by(holder)):
             problem = f"its field `{name}` gets a module that a call of it may not use"
         elif any(k.arg == "name" for i in known for k in i.reference.call.keywords):
             problem = f"its field `{name}` gets a module that has a name of its own"
@@ -57,6 +58,11 @@ def _judge_arguments(
             holder.add_obstacle(_REASON, problem, module, node)
         for i in known:
             i.holders.append(holder)
+
+
+def _initialised_by(holder: Instance) -> set[str]:
+    """The methods that programs initialise a module by."""
+    return {method_of(call) for _, call in holder.inits} or {"__call__"}
 
 
 def _judge_holders(instance: Instance, by_call: dict[ast.Call, Instance]) -> None:
@@ -80,9 +86,10 @@ def above(instance: Instance, depth: int = 0) -> Iterator[Instance]:
 
 
 def method_is_called(holder: Instance, instance: Instance) -> bool:
-    """Whether the class of a module may call methods of one that it gets by their names."""
-    for owner in holder.cls.mro:
-        for node in ast.walk(owner.node):
+    """Whether a module may call methods of one that it gets by their names where it is initialised."""
+    for name in methods_from(holder.cls, *_initialised_by(holder), "setup"):
+        method = holder.cls.method(name)
+        for node in ast.walk(method.node) if method is not None else ():
             if (
                 isinstance(node, ast.Attribute)
                 and instance.cls.method(node.attr) is not None

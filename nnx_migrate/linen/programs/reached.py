@@ -43,6 +43,21 @@ def reached(cls: LinenClass, *starts: str) -> set[str]:
     return found
 
 
+def methods_from(cls: LinenClass, *starts: str) -> set[str]:
+    """Methods with all that they may call, by their names."""
+    found: set[str] = set()
+    pending = list(starts)
+    while pending:
+        name = pending.pop()
+        method = cls.method(name)
+        if method is not None and name not in found:
+            found.add(name)
+            pending += [
+                n.attr for n in ast.walk(method.node) if isinstance(n, ast.Attribute) and _is_self(n.value)
+            ]
+    return found
+
+
 def _assigned(method: ast.AST) -> Iterator[str]:
     """The attributes of `self` that a method assigns."""
     for node in ast.walk(method):

@@ -37,6 +37,14 @@ class _Star:
     node: ast.expr
 
 
+@dataclass(frozen=True)
+class _Some:
+    """One dimension of a size that nobody asks for: that of a batch, or of a part of an array."""
+
+
+_Dims = list[ast.expr | _Star | _Some]
+
+
 class SampleInputs:
     """Answers what size an axis of an argument has."""
 
@@ -75,18 +83,17 @@ class SampleInputs:
         dims = self._shape(module, node, 0)
         if dims is None or any(isinstance(item, _Star) for item in dims[1]):
             return None
-        sizes = [self._expression(dims[0], item) for item in dims[1][start:] if not isinstance(item, _Star)]
+        wanted = dims[1][start:]
+        sizes = [self._expression(dims[0], item) for item in wanted if isinstance(item, ast.expr)]
         values = [size.value for size in sizes if size is not None and size.value is not None]
-        if len(values) < len(sizes):
+        if len(values) < len(wanted):
             return None
         total = prod(values)
         return Size(str(total), dims[0], None, total)
 
     # ---- shapes -----------------------------------------------------------------------------------------
 
-    def _shape(
-        self, module: Module, node: ast.expr, depth: int
-    ) -> tuple[Module, list[ast.expr | _Star]] | None:
+    def _shape(self, module: Module, node: ast.expr, depth: int) -> tuple[Module, _Dims] | None:
         """The dimensions of an array expression; None where the code doesn't state them."""
         if depth > _MAX_DEPTH:
             return None
@@ -99,9 +106,7 @@ class SampleInputs:
             return self._shape_of_subscript(module, node, depth)
         return None
 
-    def _shape_of_call(
-        self, module: Module, node: ast.Call, depth: int
-    ) -> tuple[Module, list[ast.expr | _Star]] | None:
+    def _shape_of_call(self, module: Module, node: ast.Call, depth: int) -> tuple[Module, _Dims] | None:
         name = self.project.resolve(node.func, module.scope_at(node.func), module) or ""
         short = name.rpartition(".")[2]
         keywords = {k.arg: k.value for k in node.keywords}
@@ -132,13 +137,13 @@ class SampleInputs:
 
     def _shape_of_subscript(
         self, module: Module, node: ast.Subscript, depth: int
-    ) -> tuple[Module, list[ast.expr | _Star]] | None:
+    ) -> tuple[Module, _Dims] | None:
         inner = self._shape(module, node.value, depth + 1)
         if inner is None:
             return None
         where, dims = inner
         items = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        result: list[ast.expr | _Star] = []
+        result: _Dims = []
         rest = list(dims)
         for item in items:
             if isinstance(item, ast.Constant) and item.value is None:
@@ -151,21 +156,19 @@ class SampleInputs:
                 rest.pop(0)
             elif isinstance(item, ast.Slice) and item.lower is item.upper is item.step is None:
                 result.append(rest.pop(0))
-            elif isinstance(item, ast.Slice) and item is items[0] and len(items) == 1 and len(rest) > 1:
+            elif isinstance(item, ast.Slice):
                 rest.pop(0)
-                result.append(_Star(node))  # a batch size that doesn't matter
+                result.append(_Some())
             else:
                 return None
         return where, [*result, *rest]
 
-    def _dims(
-        self, module: Module, node: ast.expr | None, depth: int
-    ) -> tuple[Module, list[ast.expr | _Star]] | None:
+    def _dims(self, module: Module, node: ast.expr | None, depth: int) -> tuple[Module, _Dims] | None:
         """The dimensions that a shape expression lists."""
         if node is None or depth > _MAX_DEPTH:
             return None
         if isinstance(node, ast.Tuple | ast.List):
-            items: list[ast.expr | _Star] = []
+            items: _Dims = []
             for element in node.elts:
                 if not isinstance(element, ast.Starred):
                     items.append(element)
@@ -197,9 +200,9 @@ class SampleInputs:
         return (module, [_Star(node)]) if "shape" in name else None
 
     @staticmethod
-    def _literal(node: ast.expr) -> list[ast.expr | _Star] | None:
+    def _literal(node: ast.expr) -> _Dims | None:
         """The shape of nested lists of numbers."""
-        dims: list[ast.expr | _Star] = []
+        dims: _Dims = []
         while isinstance(node, ast.List | ast.Tuple):
             if any(isinstance(e, ast.Starred) for e in node.elts) or not node.elts:
                 return None
@@ -207,7 +210,7 @@ class SampleInputs:
             node = node.elts[0]
         return dims if dims and isinstance(node, ast.Constant | ast.UnaryOp) else None
 
-    def _item(self, module: Module, dims: list[ast.expr | _Star], axis: int) -> Size | None:
+    def _item(self, module: Module, dims: _Dims, axis: int) -> Size | None:
         """The size at an axis."""
         steps = range(len(dims)) if axis >= 0 else range(-1, -len(dims) - 1, -1)
         left = axis if axis >= 0 else -axis - 1
@@ -216,7 +219,7 @@ class SampleInputs:
             if isinstance(item, _Star):
                 return self._element(module, item.node, -left - 1) if axis < 0 else None
             if left == 0:
-                return self._expression(module, item)
+                return self._expression(module, item) if isinstance(item, ast.expr) else None
             left -= 1
         return None
 

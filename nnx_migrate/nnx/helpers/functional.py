@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -70,13 +71,15 @@ class Functional:
 
     def __getattr__(self, name: str) -> Any:
         """An attribute of the module, or a method of it for `apply(..., method=model.encode)`."""
-        if name.startswith("_"):
+        if (name.startswith("__") and name != "__call__") or "_make" not in self.__dict__:
             raise AttributeError(name)
         if isinstance(self._make, type):
             given = _arguments(self._make, self._args, self._kwargs)
             given.apply_defaults()
             if name in given.arguments:
                 return given.arguments[name]
+            if inspect.isfunction(method := getattr(self._make, name, None)):
+                return types.MethodType(method, self)
         return getattr(nnx.merge(*self._structure(("default",))), name)
 
     def init(

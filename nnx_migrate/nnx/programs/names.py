@@ -85,7 +85,10 @@ class NameChanges:
         is_key = subscript or (isinstance(parent, ast.Dict) and node in parent.keys)
         if not is_key and not any(AUTOMATIC.fullmatch(p) or renames.counts(p) for p in touched):
             return  # an ordinary word that also names a submodule
-        new = [renames.new(part) for part in touched]
+        known = renames.under(_key_above(parent)) if subscript and len(parts) == 1 else renames
+        if known.keeps(text):
+            return
+        new = [known.new(part) for part in touched]
         if any(other.may_mean(old, name) for old, name in zip(touched, new, strict=True) for other in others):
             obstacle(f"{text!r} may belong to several models")
             return
@@ -94,18 +97,26 @@ class NameChanges:
             return
         changed = text
         for old, name in zip(touched, new, strict=True):
-            changed = re.sub(rf"(?<![\w]){re.escape(old)}(?![\w])", str(name), changed)
+            path = str(name) if len(parts) == 1 else str(name).replace("/", "." if "." in text else "/")
+            changed = re.sub(rf"(?<![\w]){re.escape(old)}(?![\w])", path, changed)
         quote = module.source.segment(node)[-1]
         if module.source.segment(node) != f"{quote}{node.value!s}{quote}":
             obstacle(f"{text!r} is written in pieces")
             return
         pieces = changed.split("/")
-        if len(pieces) > len(parts):  # a module in a list: two keys
+        if len(pieces) > len(parts) == 1:  # a module in a list: two keys
             if not subscript:
                 obstacle(f"what {text!r} becomes isn't clear")
                 return
             changed = f"{quote}][{quote}".join(pieces)
         found.edits.append((module, Edit(*module.source.span(node), f"{quote}{changed}{quote}")))
+
+
+def _key_above(subscript: ast.AST) -> str | None:
+    """`"encoder"` in `params["encoder"]["Dense_0"]`."""
+    above = subscript.value if isinstance(subscript, ast.Subscript) else None
+    key = above.slice if isinstance(above, ast.Subscript) else None
+    return key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else None
 
 
 def _builds_names(module: Module, node: ast.Constant) -> bool:

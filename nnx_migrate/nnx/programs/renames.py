@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.nnx.conversion import ClassConversion
-from nnx_migrate.numerics.map_sequences import Created, Step
-from nnx_migrate.numerics.parameter_map import LeafEntry, ModuleEntry
+from nnx_migrate.nnx.parameter_entries import class_key
+from nnx_migrate.numerics.map_sequences import Created, Repeated, Step
+from nnx_migrate.numerics.parameter_map import DYNAMIC, LeafEntry, ModuleEntry
 
 AUTOMATIC = re.compile(r"[A-Z]\w*_\d+")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -20,17 +22,27 @@ class Renames:
     """The names of a group's classes. A new name of None means that it isn't clear.
 
     `exact`: old name -> new path; `patterns`: names that a loop counts; `kept`: names that stay; `stems`: what
-    the names that change begin with.
+    the names that change begin with; `below`: the names below a submodule, where its class is known.
     """
 
     exact: dict[str, str | None] = field(default_factory=dict)
     patterns: list[tuple[re.Pattern[str], str | None]] = field(default_factory=list)
     kept: set[str] = field(default_factory=set)
     stems: set[str] = field(default_factory=set)
+    below: dict[str, Renames | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, conversions: Iterable[ClassConversion]) -> Renames:
         """The names that conversions change."""
+        known = list(conversions)
+        found = cls._flat(known)
+        for name, classes in _classes_below(known).items():
+            inner = [c for c in known if class_key(c.cls) in classes]
+            found.below[name] = cls._flat(inner) if None not in classes else None
+        return found
+
+    @classmethod
+    def _flat(cls, conversions: Iterable[ClassConversion]) -> Renames:
         found = cls()
         for conversion in conversions:
             for site in conversion.analysis.sites if conversion.analysis else ():
@@ -60,9 +72,18 @@ class Renames:
             return name not in self.kept or AUTOMATIC.fullmatch(name) is not None
         return name not in self.kept and self.counts(name)
 
+    def keeps(self, name: str) -> bool:
+        """Whether a name surely stays."""
+        return name in self.kept and name not in self.exact and not self.counts(name)
+
     def counts(self, name: str) -> bool:
         """Whether it is a name with the number of a loop in it."""
         return any(pattern.fullmatch(name) for pattern, _ in self.patterns)
+
+    def under(self, key: str | None) -> Renames:
+        """The names below the submodule `key`; all where its class isn't known."""
+        inner = self.below.get(key) if key is not None and not self.counts(key) else None
+        return inner if inner is not None else self
 
     def new(self, name: str) -> str | None:
         """What a name becomes; None where that isn't clear."""
@@ -91,6 +112,17 @@ class Other:
         return re.search(rf"\b{word}\b", self.cls.module.source.segment(self.cls.node)) is not None
 
 
+def _classes_below(conversions: Iterable[ClassConversion]) -> dict[str, set[str | None]]:
+    """The classes (as parameter maps name them) that a name may stand for; None where they aren't known."""
+    found: dict[str, set[str | None]] = {}
+    for conversion in conversions:
+        for entry in conversion.entries.entries:
+            if isinstance(entry, ModuleEntry) and len(entry.linen.elements) == 1:
+                known = entry.module if entry.module != DYNAMIC else None
+                found.setdefault(entry.linen.elements[0], set()).add(known)
+    return found
+
+
 def names_of(conversion: ClassConversion) -> Iterator[tuple[str, str]]:
     """Linen name and NNX path of everything in a class; names that a loop counts hold `{`."""
     for entry in conversion.entries.entries:
@@ -100,8 +132,7 @@ def names_of(conversion: ClassConversion) -> Iterator[tuple[str, str]]:
             for pattern in entry.linen:
                 yield "/".join(pattern.elements[1:]), "/".join(entry.nnx.elements)
         else:
-            for step in _created(entry.steps):
-                yield step.prefix + "_{}", "/".join(step.nnx.elements)
+            yield from _names_of_sequence(entry.steps)
 
 
 def _pattern(old: str, new: str) -> tuple[re.Pattern[str], str | None]:
@@ -117,6 +148,28 @@ def _pattern(old: str, new: str) -> tuple[re.Pattern[str], str | None]:
         text = r"[A-Z]\w*" + text[2:]
     known = plain and set(_PLACEHOLDER.findall(new)) <= set(inside)
     return re.compile(text), new if known else None
+
+
+def _names_of_sequence(steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
+    """Linen counts per class: the numbers are known before the first loop or condition, and where one loop
+    makes all of a class.
+    """
+    prefixes = Counter(step.prefix for step in _created(steps))
+    counts: Counter[str] = Counter()
+    uncertain: set[str] = {DYNAMIC} if DYNAMIC not in prefixes else set(prefixes)
+    for step in steps:
+        alone = isinstance(step, Repeated) and all(isinstance(inner, Created) for inner in step.body)
+        for made in _created([step]):
+            path = "/".join(made.nnx.elements)
+            sure = made.prefix not in uncertain and not made.conditional
+            if sure and step is made:
+                yield f"{made.prefix}_{counts[made.prefix]}", path
+                counts[made.prefix] += 1
+                continue
+            counted = sure and alone and prefixes[made.prefix] == 1
+            index = step.index if isinstance(step, Repeated) and counted else ""
+            yield f"{made.prefix}_{{{index}}}", path
+            uncertain.add(made.prefix)
 
 
 def _created(steps: Iterable[Step]) -> Iterator[Created]:
