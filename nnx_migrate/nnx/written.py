@@ -51,6 +51,9 @@ def check_written(
         if name not in known and outside.binder(name) is None:
             detail = f"the constructor would need `{name}`, which only the call knows"
             raise Refuse("dynamic-construction", detail, cls.node)
+    for name in _shadowed(tree, scopes, before):
+        detail = f"the constructor's parameter `{name}` would hide the `{name}` that the code reads there"
+        raise Refuse("name-clash", detail, cls.node)
     for path in _linen_paths(tree, scopes, imported, outside, cls, project):
         raise Refuse(
             "unsupported-layer", f"`{path.removeprefix('flax.')}` is used in an unusual way", cls.node
@@ -63,6 +66,34 @@ def _free(scopes: Scopes) -> Iterator[tuple[str, ast.AST]]:
         for reference in references:
             if reference.scope.binder(name) is None:
                 yield name, reference.node
+
+
+def _shadowed(tree: ast.Module, scopes: Scopes, before: Collection[str]) -> Iterator[str]:
+    """Names from outside of the old class that its constructor, with a parameter of that name, reads now."""
+    for method in (n for c in tree.body if isinstance(c, ast.ClassDef) for n in c.body):
+        if not (isinstance(method, ast.FunctionDef) and method.name == "__init__"):
+            continue
+        arguments = method.args
+        parameters = {a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]}
+        body = scopes.of_node[method]
+        expected = {id(n) for s in method.body if _hands_on(s) for n in ast.walk(s)}
+        inside = {id(n) for s in method.body for n in ast.walk(s)} - expected
+        for name in sorted(parameters & set(before)):
+            references = scopes.names.get(name, ())
+            if any(id(r.node) in inside and r.scope.binder(name) is body for r in references):
+                yield name
+
+
+def _hands_on(statement: ast.stmt) -> bool:
+    """`self.name = name` and `super().__init__(name)`: what a constructor does with its parameters."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target = statement.targets[0]
+        names = {n.id for n in ast.walk(statement.value) if isinstance(n, ast.Name)}
+        return isinstance(target, ast.Attribute) and target.attr in names
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    return (
+        isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "__init__"
+    )
 
 
 def _linen_paths(

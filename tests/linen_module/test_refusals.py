@@ -61,8 +61,8 @@ CASES = {
                 return nn.Dense(width)(x)
         """,
     ),
-    "a layer on one path and a function on the other": (
-        "unknown-module",
+    "a layer on one path and a function that is called in another way on the other": (
+        "unsupported-syntax",
         """
         class Model(nn.Module):
             rate: float
@@ -74,20 +74,16 @@ CASES = {
                 return self.drop(x, deterministic=False, rng=key)
         """,
     ),
-    "different layers on two paths, without sizes": (
-        "unknown-module",
+    "layers on two paths that NNX calls in different ways": (
+        "unsupported-syntax",
         """
         class Model(nn.Module):
-            wide: bool
+            batch: bool
 
-            def setup(self):
-                if self.wide:
-                    self.drop = nn.Dropout(0.5, broadcast_dims=(0,))
-                else:
-                    self.drop = nn.Dropout(0.1)
-
-            def __call__(self, x, key):
-                return self.drop(x, False, rng=key)
+            @nn.compact
+            def __call__(self, x, train: bool):
+                norm = nn.BatchNorm(use_running_average=not train) if self.batch else nn.LayerNorm()
+                return norm(x)
         """,
     ),
     "a flag of the call decides about parameters": (
@@ -155,6 +151,20 @@ CASES = {
             @nn.compact
             def __call__(self, x):
                 return nn.Dense(8)(x)
+        """,
+    ),
+    "a field with the name of a function that the constructor would call": (
+        "name-clash",
+        """
+        def init_of(scale):
+            return nn.initializers.orthogonal(scale)
+
+        class Model(nn.Module):
+            init_of: float = 2.0
+
+            @nn.compact
+            def __call__(self, x):
+                return nn.Dense(8, kernel_init=init_of(self.init_of))(x)
         """,
     ),
     "a field with the name of the constructor's generator": (

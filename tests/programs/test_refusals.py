@@ -87,7 +87,7 @@ def test_what_is_refused(code: str, reason: str) -> None:
         ("model = Net()\nv = model.init(key, x)\n", "Functional(Net, in_features=3)"),
         (
             "v = Net(\n    width=8,\n).init(key, x)\n",
-            "Functional(Net,\n    width=8, in_features=3\n).init(key, x)",
+            "Functional(\n    Net,\n    width=8,\n    in_features=3,\n).init(key, x)",
         ),
         ("model = Net(name='net')\nv = model.init(key, x)\n", "Functional(Net, in_features=3)"),
         ("model = Net(8, name='net')\nv = model.init(key, x)\n", "Functional(Net, 8, in_features=3)"),

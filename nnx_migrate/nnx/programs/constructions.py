@@ -28,19 +28,42 @@ def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELP
     call, source = instance.reference.call, instance.reference.module.source
     start, end = source.span(call)
     opening = _opening(source, call)
-    kept = [*call.args, *(k for k in call.keywords if k.arg not in _LINEN_ONLY)]
+    kept: list[ast.expr | ast.keyword] = [*call.args, *(k for k in call.keywords if k.arg not in _LINEN_ONLY)]
     added = "".join(f", {name}={text}" for name, text in sizes.arguments.items())
     late = _sized(source, call, sizes, len(added) + len(helper) + 2) if sizes.late else ""
     inner = _inner_lines(source, call, len(helper) + 2 + len(added) + len(late.partition("\n")[0]))
-    yield Edit(start, start, f"{helper}({inner}")
     ends_line = source.text[opening + 1] in "\r\n"
-    yield Edit(opening, opening + 1, ("," if ends_line else ", ") if kept else "")
+    if ends_line and kept:  # the class comes first among the arguments
+        yield Edit(start, opening, helper)
+        yield _class_before(source, call, source.text[start:opening].rstrip())
+    else:
+        yield Edit(start, start, f"{helper}({inner}")
+        yield Edit(opening, opening + 1, ", " if kept else "")
     yield from _without_linen_arguments(source, call)
     behind, comma = _behind_arguments(source, call)
-    if added or inner:
+    if added and comma and source.line_text(call.end_lineno or 0).lstrip().startswith(")"):
+        break_ = "\n" + indentation(source, max(node.lineno for node in kept))
+        yield Edit(
+            behind, behind, "".join(f"{break_}{name}={text}," for name, text in sizes.arguments.items())
+        )
+    elif added or inner:
         yield Edit(behind, behind, (added[1:] if comma and kept else added) + inner[: -len(INDENT)])
     if late:
         yield Edit(end, end, late)
+
+
+def _class_before(source: SourceText, call: ast.Call, cls: str) -> Edit:
+    """The class in front of arguments that stand on lines of their own: on the first one's line, if that is shared."""
+    given: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
+    first, *others = sorted(given, key=lambda node: source.span(node)[0])
+    position = source.span(first)[0]
+    line = source.line_text(first.lineno)
+    exploded = source.segment(call)[:-1].rstrip().endswith(",")
+    if others:
+        exploded = others[0].lineno != first.end_lineno
+    if not exploded and len(line) + len(cls) + 2 <= line_limit(source):
+        return Edit(position, position, f"{cls}, ")
+    return Edit(position, position, f"{cls},\n{indentation(source, first.lineno)}")
 
 
 def _inner_lines(source: SourceText, call: ast.Call, longer: int) -> str:

@@ -108,8 +108,10 @@ class ModuleCalls:
                 raise Refuse("mode-flag", f"`{node.id}` changes after the layer got it as its mode", call)
 
     def _joined_call(self, call: ast.Call) -> str | None:
-        """A call whose construction took several lines, on one line if it fits; None where it stays."""
-        if call.func not in self.sites or call.func.lineno == call.func.end_lineno:
+        """A call that took several lines with its construction, on one line if it fits; None where it stays."""
+        if call.func not in self.sites or call.lineno == call.end_lineno:
+            return None
+        if call.func.lineno == call.func.end_lineno and self._is_exploded(call):
             return None
         arguments = [one_line(self.text(node)) for node in call.args]
         arguments += [
@@ -119,6 +121,10 @@ class ModuleCalls:
         if any("\n" in argument for argument in arguments) or "#" in self.source.segment(call):
             return None
         return self.call_text(call, arguments)
+
+    def _is_exploded(self, call: ast.Call) -> bool:
+        """Whether a comma behind the last argument asks for one line for each."""
+        return self.source.segment(call)[:-1].rstrip().endswith(",")
 
     def _check_direct(self, call: ast.Call) -> None:
         """Refuse to give a mode flag to `jax.tree.map(layer, x)`, which calls the layer for us."""

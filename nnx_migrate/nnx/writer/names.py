@@ -15,6 +15,7 @@ from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind
 from nnx_migrate.nnx.helpers.placement import helper_import, helper_path
 from nnx_migrate.nnx.layers import Judge, function
+from nnx_migrate.nnx.layers.functions import Function
 
 NNX = ImportRequest("flax.nnx", "nnx", "flax")
 JNP = ImportRequest("jax.numpy", "jnp")
@@ -28,6 +29,7 @@ class FileNames:
     project: Project
     requests: set[ImportRequest] = field(default_factory=set)
     helpers: set[str] = field(default_factory=set)
+    is_home: bool = True  # the code comes from this module
 
     def nnx(self) -> str:
         """The name by which the file knows `flax.nnx`, asking for the import where there is none."""
@@ -80,9 +82,18 @@ class FileNames:
     def replacement_in(self, module: Module) -> Callable[[ast.AST], str | None]:
         """`replacement` for code that comes from another module but is written into this one."""
         other = (
-            self if module is self.module else FileNames(module, self.project, self.requests, self.helpers)
+            self
+            if module is self.module
+            else FileNames(module, self.project, self.requests, self.helpers, is_home=False)
         )
         return other.replacement
+
+    def _stays(self, node: ast.AST, row: Function) -> bool:
+        """Whether the file imports a function by its name: the rule `linen-functions` changes that import alone."""
+        if not isinstance(node, ast.Name) or not self.is_home or row.note or row.helper:
+            return False
+        bindings = self.module.scopes.module.bindings.get(node.id, ())
+        return len(bindings) == 1 and bindings[0].kind is BindingKind.IMPORT
 
     def replacement(self, node: ast.AST) -> str | None:
         """The new text of a reference to Linen (`nn.relu` -> `nnx.relu`, `nn.Module` -> `nnx.Module`), or
@@ -101,6 +112,8 @@ class FileNames:
         if row is None:
             return None
         if row.nnx is not None and row.same_call:
+            if self._stays(node, row):
+                return None
             inner = row.nnx.removeprefix("flax.nnx.")
             return f"{self.nnx()}.{inner}"
         if row.keep:
