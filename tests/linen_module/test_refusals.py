@@ -282,3 +282,19 @@ def test_modules_that_an_unknown_field_makes_are_not_left_in_the_call(
     text, conversions = convert(path)
     assert conversions.refused["model.Model"].reason == "unknown-module"
     assert text == path.read_text()
+
+
+@pytest.mark.parametrize("name", ["scan(step, x, None, length=3)[0]", "fori_loop(0, 3, body, x)"])
+def test_modules_that_functions_of_jax_would_create_in_their_rounds(tmp_path: Path, name: str) -> None:
+    code = (
+        "import flax.linen as nn\nimport jax\n\n\nclass Model(nn.Module):\n    @nn.compact\n"
+        "    def __call__(self, x):\n        body = lambda i, x: nn.Dense(3)(x)\n"
+        "        step = lambda x, _: (body(0, x), None)\n"
+        f"        return jax.lax.{name}\n"
+    )
+    path = tmp_path / "model.py"
+    path.write_text(code)
+    _, conversions = convert(path)
+    (refusal,) = conversions.refused.values()
+    assert refusal.reason == "unsupported-syntax"
+    assert refusal.detail.startswith("a module is created within `jax.lax.")

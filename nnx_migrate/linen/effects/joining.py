@@ -70,11 +70,23 @@ def joined(arrays: Sequence[Array], axis: int) -> Array:
 @models("jax.numpy.concatenate", "numpy.concatenate")
 def concatenate(arrays: Value, axis: Value = 0, dtype: Value = None) -> Array:
     """Arrays joined along an axis, None for all of them flattened."""
+    if isinstance(arrays, Array) and axis is not None and arrays.shape.dim(0).const is None:
+        return Array(_rows_joined(arrays, int_of(axis, "axis")), dtype_of(dtype, arrays.dtype))
     parts = arrays_of(arrays, "the arrays")
     if axis is None:
         parts = [Array(Shape((part.shape.size,)), part.dtype) for part in parts]
     result = joined(parts, 0 if axis is None else int_of(axis, "axis"))
     return Array(result.shape, dtype_of(dtype, result.dtype))
+
+
+def _rows_joined(array: Array, axis: int) -> Shape:
+    """The parts of one array, by its first axis, one behind the other along an axis of theirs."""
+    if not array.shape.exact:
+        raise Unmodelled("the parts of an array of unknown rank")
+    count, *dims = array.shape.dims
+    part = Shape(tuple(dims))
+    index = part.axis(axis)
+    return part.replaced(index, count * part.dim(index))
 
 
 @models("jax.numpy.concat")

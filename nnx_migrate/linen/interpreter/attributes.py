@@ -111,7 +111,10 @@ def named_value(frame: Frame, qualified: str, node: ast.expr) -> Any:
     if definition is None:
         return Global(qualified)
     if isinstance(definition.node, ast.FunctionDef | ast.AsyncFunctionDef):
-        return Closure(definition.node, definition.module)
+        from nnx_migrate.linen.interpreter.functions import decorated
+
+        around = Frame(frame.session, definition.module, {}, foreign=True)
+        return decorated(around, Closure(definition.node, definition.module))
     if definition.binding.value is not None:
         return _global_variable(frame, definition.module, definition.binding.value, node, qualified)
     return Global(qualified)

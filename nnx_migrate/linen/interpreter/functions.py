@@ -11,8 +11,39 @@ from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, Env, Frame, Slot
 from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Unknown
-from nnx_migrate.linen.values import Closure, SelfValue
+from nnx_migrate.linen.shapes import Global, Unknown
+from nnx_migrate.linen.values import Closure, Partial, SelfValue
+
+# JAX's decorators of functions that return what they return without.
+_KEEPING = frozenset(
+    f"jax.{name}"
+    for name in (
+        "jit",
+        "checkpoint",
+        "remat",
+        "named_call",
+        "named_scope",
+        "custom_jvp",
+        "custom_vjp",
+        "custom_gradient",
+    )
+)
+
+
+def decorated(frame: Frame, closure: Closure) -> Any:
+    """What a function definition binds: JAX's transforms around it change what calls return.
+
+    Other decorators are taken to leave that as it is.
+    """
+    from nnx_migrate.linen.interpreter.calls.apply import apply
+
+    value: Any = closure
+    for decorator in reversed(getattr(closure.node, "decorator_list", [])):
+        transform = evaluate(frame, decorator)
+        inner = transform.func if isinstance(transform, Partial) else transform
+        if isinstance(inner, Global) and inner.name.startswith("jax.") and inner.name not in _KEEPING:
+            value = apply(frame, transform, (value,), {}, None)
+    return value
 
 
 def call_closure(

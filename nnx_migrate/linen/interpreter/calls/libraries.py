@@ -16,6 +16,7 @@ from nnx_migrate.linen.interpreter.mapped import vmap
 from nnx_migrate.linen.interpreter.modules import constructs
 from nnx_migrate.linen.interpreter.ranks import learn_from_call
 from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.interpreter.structured import control_flow
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 
@@ -25,6 +26,9 @@ _FUNCTIONS_OF_FUNCTIONS = frozenset(
 )
 # Transforms of pure functions that keep what the function returns.
 _TRANSFORMS = frozenset({"jax.jit", "jax.checkpoint", "jax.remat", "jax.named_call", "jax.named_scope"})
+_CONTROL_FLOW = frozenset(
+    f"jax.lax.{name}" for name in ("scan", "map", "cond", "switch", "fori_loop", "while_loop")
+)
 _MAPS = frozenset({"jax.tree.map", "jax.tree_util.tree_map", "jax.tree_map"})
 # Functions of `math` that give a float, whatever number they get.
 _FLOAT_FUNCTIONS = frozenset(
@@ -54,6 +58,10 @@ def call_global(
     mapped = vmap(args, kwargs) if name == "jax.vmap" else None
     if mapped is not None:
         return mapped
+    if name in _CONTROL_FLOW and not escapes(args) and not escapes(tuple(kwargs.values())):
+        found = control_flow(frame, name.rpartition(".")[2], args, kwargs, node)
+        if found is not None:
+            return found
     if name in _TRANSFORMS and args:
         return _transformed(frame, name, args, kwargs, node)
     if name in _MAPS and len(args) >= 2:
