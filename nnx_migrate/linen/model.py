@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from nnx_migrate.linen.class_finder import find_linen_classes
+from nnx_migrate.linen.derived_layers import ParamOverride, param_override
 from nnx_migrate.linen.symbols import LINEN, canonical, linen_name
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
@@ -225,6 +226,11 @@ class LinenClass:
             if name in cls.class_attributes:
                 return cls.class_attributes[name], cls
         return None
+
+    @cached_property
+    def param_override(self) -> ParamOverride | None:
+        """How it changes the parameters of a built-in layer, if it does nothing else."""
+        return param_override(self)
 
     @property
     def is_subclass_of_layer(self) -> str | None:

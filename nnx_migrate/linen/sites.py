@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.values import ClassChoice, ClassRef, FieldFactory, FieldModule, Layer, Partial
+from nnx_migrate.linen.values import (
+    ClassChoice,
+    ClassRef,
+    DerivedLayer,
+    FieldFactory,
+    FieldModule,
+    Layer,
+    Partial,
+)
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.lifts import Lift
@@ -86,6 +94,8 @@ class Site:
     @property
     def target_name(self) -> str:
         """The class name, from which Linen makes auto-names."""
+        if isinstance(self.target, DerivedLayer):
+            return self.target.cls.name
         if isinstance(self.target, Layer):
             return self.target.name
         if isinstance(self.target, ClassChoice):
@@ -93,10 +103,17 @@ class Site:
         return self.target.cls.name if isinstance(self.target, ClassRef) else self.target.name
 
     @property
+    def layer_name(self) -> str:
+        """The name of the built-in layer that it is, or else of its class."""
+        return self.target.name if isinstance(self.target, Layer) else self.target_name
+
+    @property
     def classes(self) -> tuple[LinenClass, ...]:
         """The classes of the project of which it may be."""
         if isinstance(self.target, ClassChoice):
             return self.target.classes
+        if isinstance(self.target, DerivedLayer):
+            return (self.target.cls,)
         return (self.target.cls,) if isinstance(self.target, ClassRef) else ()
 
     @property

@@ -116,6 +116,13 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class DerivedLayer(Layer):
+    """A class of the project that is a built-in layer but for its parameters; `name` is that of the layer."""
+
+    cls: LinenClass
+
+
+@dataclass(frozen=True)
 class ClassRef:
     """A Linen class of the project."""
 

@@ -17,18 +17,22 @@ from types import MappingProxyType
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.analyses import Analyses
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.derived_layers import ParamOverride
 from nnx_migrate.linen.factories import Factories, Factory
+from nnx_migrate.linen.interpreter.frame import Session
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.callers import Callers
 from nnx_migrate.linen.programs.instances import InstanceFinder
-from nnx_migrate.linen.programs.references import References
+from nnx_migrate.linen.programs.references import References, Role
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.reasons import Refusal, Refuse
+from nnx_migrate.linen.sites import Facts
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.helpers import bundle
 from nnx_migrate.nnx.helpers.placement import helper_path
 from nnx_migrate.nnx.parameter_entries import class_key, class_map
 from nnx_migrate.nnx.ranks import RankSearch
+from nnx_migrate.nnx.writer.derived import write_derived
 from nnx_migrate.nnx.writer.klass import ClassWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.symbols import SizeParameter
@@ -187,6 +191,10 @@ class _Converter:
         known: Mapping[tuple[str | int, ...], int] = MappingProxyType({}),
     ) -> ClassConversion:
         names = FileNames(cls.module, self.program.project)
+        if cls.param_override is not None:
+            return self._derived(cls, cls.param_override, names)
+        if cls.is_subclass_of_layer:
+            raise Refuse("unknown-base", f"a subclass of `nn.{cls.is_subclass_of_layer}`", cls.node)
         factories = self.factories.of(cls)
         analysis = self.analyses.to_write(cls, known, default_rank)
         written = ClassWriter(analysis, names, self.convert, self.factories).write()
@@ -207,6 +215,28 @@ class _Converter:
             written.has_constructor,
             factories,
             makes_caches=makes_caches,
+        )
+
+    def _derived(self, cls: LinenClass, override: ParamOverride, names: FileNames) -> ClassConversion:
+        """A class that derives from a layer; only modules may construct it, as they know the layer's sizes."""
+        for reference in self.references.outside:
+            if reference.cls is cls and reference.role in (Role.CONSTRUCTION, Role.VALUE):
+                detail = f"a subclass of `nn.{override.layer}` that is used outside of modules"
+                raise Refuse("unknown-base", detail, cls.node)
+        written = write_derived(cls, override, names)
+        imported = {request.binding for request in names.requests}
+        check_written(cls, written.edits, imported, self.program.project)
+        return ClassConversion(
+            cls,
+            written.sizes,
+            written.needs_rngs,
+            written.edits,
+            frozenset(names.requests),
+            frozenset(names.helpers),
+            ClassAnalysis(cls, Facts(), Session(self.program, cls)),
+            ClassMap(()),
+            written.constructions,
+            written.has_constructor,
         )
 
 

@@ -58,7 +58,7 @@ def module_name(site: Site) -> str | None:
         return DYNAMIC
     if site.target_name == "GRUCell":  # the helper class, with Linen's parameters
         return None
-    return f"flax.linen:{site.target_name}"
+    return f"flax.linen:{site.layer_name}"
 
 
 def _one_each(entries: Sequence[ModuleEntry]) -> Iterable[ModuleEntry]:

@@ -20,6 +20,7 @@ from nnx_migrate.linen.values import (
     ClassChoice,
     ClassRef,
     Closure,
+    DerivedLayer,
     Expr,
     FieldModule,
     Input,
@@ -101,7 +102,8 @@ def named_value(frame: Frame, qualified: str, node: ast.expr) -> Any:
     program = frame.session.program
     cls = program.find(qualified)
     if cls is not None:
-        return ClassRef(cls)
+        override = cls.param_override
+        return ClassRef(cls) if override is None else DerivedLayer(override.layer, cls)
     linen = linen_name(qualified)
     if linen is not None and "." not in linen:
         return Layer(linen)

@@ -37,7 +37,7 @@ def layer_output(
     """What calling a layer returns."""
     from nnx_migrate.linen.interpreter.calls.apply import apply
 
-    name = site.target_name
+    name = site.layer_name
     if name == "Sequential":
         return sequential(frame, site, args, kwargs, node)
     if any(_holds_module(value) for value in (*site.args, *site.kwargs.values())):
@@ -87,13 +87,13 @@ def _infer_rank(frame: Frame, site: Site, args: tuple[Any, ...]) -> None:
     """A convolution over an input whose rank isn't known: one batch axis, as the layer's own documentation
     has it. So has a recurrent cell whose `features` are an axis counted from the left.
     """
-    if site.target_name in _CELLS and len(args) > 1:
+    if site.layer_name in _CELLS and len(args) > 1:
         features = as_dim(site.kwargs.get("features", site.args[0] if site.args else None))
         step = effect_value(frame.session, args[1])
         from_left = features is not None and (not features.known or _FROM_LEFT.search(features.text()))
         if from_left and isinstance(step, Array):
             rank_needed(frame, step.shape, 2, usual=True)
-    if site.target_name not in ("Conv", "ConvTranspose", "ConvLocal") or not args:
+    if site.layer_name not in ("Conv", "ConvTranspose", "ConvLocal") or not args:
         return
     kernel = site.kwargs.get("kernel_size", site.args[1] if len(site.args) > 1 else None)
     first = effect_value(frame.session, args[0])

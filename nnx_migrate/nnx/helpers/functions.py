@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -18,6 +19,11 @@ def merge_param(name: str, a: Any, b: Any) -> Any:
     if a is not None and b is not None:
         raise ValueError(f"`{name}` is given both to the constructor and to the call")
     return b if a is None else a
+
+
+def call_with(layer_class: type, layer: nnx.Module, *inputs: Any, **arrays: Any) -> Any:
+    """What a layer of `layer_class` computes with other arrays in the place of some of its parameters."""
+    return layer_class.__call__(SimpleNamespace(**{**vars(layer), **arrays}), *inputs)
 
 
 class BatchApply(nnx.Module):

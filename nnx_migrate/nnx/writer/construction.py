@@ -14,9 +14,10 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.sites import Context, LayerCall, Site
-from nnx_migrate.linen.values import ClassChoice, ClassRef, Layer, Partial
+from nnx_migrate.linen.values import ClassChoice, ClassRef, DerivedLayer, Layer, Partial
 from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
+from nnx_migrate.nnx.writer.derived import nnx_layer
 from nnx_migrate.nnx.writer.factories import check_plain, given_text, late_arguments, own_partial
 from nnx_migrate.nnx.writer.handed import check_handed, check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.lifting import class_text, lifted_parts_text
@@ -90,7 +91,7 @@ class ConstructionWriter:
 
     def bound(self, site: Site) -> tuple[LayerSpec, BoundArgs]:
         """The layer's table row and the arguments bound to its fields."""
-        spec = LAYERS.get(f"flax.linen.{site.target_name}")
+        spec = LAYERS.get(f"flax.linen.{site.layer_name}")
         if spec is None:
             raise Refuse("unsupported-layer", f"`nn.{site.target_name}`", site.call)
         base: BoundArgs | None = None
@@ -129,13 +130,23 @@ class ConstructionWriter:
                 call=calls[0] if len(calls) == 1 else None,
             )
         )
-        if factory is not None:
+        if factory is not None and not isinstance(site.target, DerivedLayer):
             check_plain(written, factory, self.names.nnx(), site.call)
             local = own_partial(self, site)
             named = frozenset(k.arg or "" for k in local.keywords) if local is not None else frozenset()
             callee = self.names.module.source.segment(site.call.func) if local is not None else factory.field
             return callee, late_arguments(written, factory, named)
-        return written.callee, [str(argument) for argument in written.arguments]
+        callee = written.callee
+        if isinstance(site.target, DerivedLayer):
+            callee = self._derived(site, site.target, callee)
+        return callee, [str(argument) for argument in written.arguments]
+
+    def _derived(self, site: Site, target: DerivedLayer, callee: str) -> str:
+        """The class of the project that stands for the NNX layer `callee`, which it derives from."""
+        self.converted(target.cls)
+        if callee != f"{self.names.nnx()}.{nnx_layer(target.name)}" or site.lifts:
+            raise Refuse("unsupported-layer", f"`{target.cls.name}` as another layer than its own", site.call)
+        return self._callee(site)
 
     def _size(self, site: Site, argument: int, spec: LayerSpec, axis: int, optional: bool) -> str | None:
         name = spec.call.params[argument] if argument < len(spec.call.params) else ""
@@ -184,6 +195,8 @@ class ConstructionWriter:
 
     def _project_class(self, site: Site, cls: LinenClass) -> tuple[str, list[str]]:
         conversion = self.converted(cls)
+        if cls.is_subclass_of_layer:
+            raise Refuse("unknown-module", f"`{cls.name}` where another class may stand", site.call)
         callee = self._callee(site)
         given = {name: given_text(self, site, cls, name) for name in conversion.factories}
         arguments: list[str] = []

@@ -55,7 +55,7 @@ def check_plain_call(writer: ConstructionWriter, site: Site) -> None:
 
 
 def _layer_differs(writer: ConstructionWriter, site: Site) -> bool:
-    spec = LAYERS.get(f"flax.linen.{site.target_name}")
+    spec = LAYERS.get(f"flax.linen.{site.layer_name}")
     if spec is None:
         return True
     if spec.call.flag is not None:

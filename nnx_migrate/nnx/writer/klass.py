@@ -84,8 +84,6 @@ class ClassWriter:
         cls = self.cls
         if cls.problem:
             raise Refuse("unknown-base", cls.problem, cls.node)
-        if cls.is_subclass_of_layer:
-            raise Refuse("unknown-base", f"a subclass of `nn.{cls.is_subclass_of_layer}`", cls.node)
         for name in ("__post_init__", "__init__", "__new__", "__getattr__", "__setattr__"):
             if cls.method(name) is not None:
                 raise Refuse("unsupported-api", f"the class defines `{name}`", cls.node)

@@ -252,7 +252,7 @@ def _impure(
             else:
                 yield from _impure(converted, analysis.sites, seen)
         elif isinstance(site.target, Layer):
-            spec = LAYERS.get(f"flax.linen.{site.target_name}")
+            spec = LAYERS.get(f"flax.linen.{site.layer_name}")
             if (
                 spec is None
                 or spec.call.flag is not None

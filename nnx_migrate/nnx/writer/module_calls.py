@@ -57,7 +57,7 @@ class ModuleCalls:
         """The call of a built-in layer in NNX's form, None where only parts inside it change."""
         if not isinstance(site.target, Layer):
             return None
-        spec = LAYERS.get(f"flax.linen.{site.target_name}")
+        spec = LAYERS.get(f"flax.linen.{site.layer_name}")
         if spec is None:
             raise Refuse("unsupported-layer", f"`nn.{site.target_name}`", call)
         if isinstance(call.func, ast.Attribute) and call.func.attr in _LAYER_METHODS:

@@ -353,5 +353,5 @@ def _is_param_free(site: Site | VariableSite) -> bool:
     """Whether the module has no variables, so that creating it in any case changes nothing."""
     if isinstance(site, VariableSite) or not isinstance(site.target, Layer):
         return False
-    spec = LAYERS.get(f"flax.linen.{site.target_name}")
+    spec = LAYERS.get(f"flax.linen.{site.layer_name}")
     return spec is not None and spec.leaves is None and not spec.children

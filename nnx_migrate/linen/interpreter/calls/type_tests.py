@@ -10,7 +10,7 @@ from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unkn
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Array, Global, Unknown
-from nnx_migrate.linen.values import ClassRef, Closure, Instance, Layer
+from nnx_migrate.linen.values import ClassRef, Closure, DerivedLayer, Instance, Layer
 
 _CHECKS = {"int": int, "str": str, "float": float, "bool": bool, "tuple": tuple, "list": list, "dict": dict}
 
@@ -54,6 +54,8 @@ def _is_module_of(value: Instance, kinds: tuple[Any, ...]) -> bool | None:
             found = found or (isinstance(kind, ClassRef) and kind.cls in target.cls.mro)
             if isinstance(kind, Layer) and target.cls.is_subclass_of_layer:
                 return None
+        elif isinstance(target, DerivedLayer):
+            return None
         elif not isinstance(target, Layer) or (isinstance(kind, Layer) and "Attention" in kind.name):
             return None  # attention layers derive from each other
     return found
