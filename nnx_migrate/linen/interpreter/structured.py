@@ -71,7 +71,9 @@ def _scan(frame: Frame, given: _Arguments) -> Any:
     carry, result = (
         end if isinstance(end, tuple) and len(end) == 2 else (Unknown("no pair"), Unknown("no pair"))
     )
-    length = as_dim(given.get("length")) or (sizes or [Dim.unknown("the number of rounds")])[0]
+    length = as_dim(given.get("length"))
+    if length is None:
+        length = sizes[0] if sizes else Dim.unknown("the number of rounds")
     try:
         return (_kept(start, carry), None if result is None else with_axis(result, 0, length))
     except Unmodelled as unmodelled:
