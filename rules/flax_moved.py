@@ -61,6 +61,13 @@ class FlaxMoved(MovesRule):
         Move("flax.optim.DynamicScale", f"{_SCALE}.DynamicScale", since="flax>=0.4.1", removed="0.6.0"),
         Move("flax.optim.dynamic_scale", _SCALE, since="flax>=0.4.1", removed="0.6.0", module=True),
         Move("flax.experimental.nnx", "flax.nnx", since="flax>=0.8.4", module=True),
+        Move(
+            "flax.nn",
+            since="flax>=0.4",
+            removed="0.4.0",
+            module=True,
+            help="modules of that time defined `apply`; write `nnx.Module` classes whose `__init__` makes the layers",
+        ),
         Move("flax.jax_utils.pmean", "jax.lax.pmean"),
         Move("flax.linen.ConvLSTM", "flax.linen.ConvLSTMCell", since="flax>=0.6.4", removed="0.6.4"),
         Move(

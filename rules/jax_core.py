@@ -3,6 +3,11 @@ from nnx_migrate.engine.moves import UNKNOWN, Move, MovesRule
 _EXTENDED = (
     "Primitive", "Jaxpr", "ClosedJaxpr", "JaxprEqn", "Literal", "Var", "Token", "jaxpr_as_fun",
 )  # fmt: skip
+_EXTENDED_SINCE_0_10 = (
+    "CallPrimitive", "DebugInfo", "DropVar", "Effect", "check_jaxpr", "concrete_or_error", "gensym",
+    "get_opaque_trace_state", "jaxprs_in_params", "new_jaxpr_eqn", "valid_jaxtype",
+    "primal_dtype_to_tangent_dtype",
+)  # fmt: skip
 _ERRORS_OF_0_4_24 = (
     "UnexpectedTracerError", "ConcretizationTypeError", "TracerArrayConversionError",
     "TracerBoolConversionError",
@@ -62,6 +67,10 @@ class JaxCore(MovesRule):
         *(
             Move(f"jax.core.{name}", f"jax.extend.core.{name}", since="jax>=0.4.38", removed="0.6.0")
             for name in _EXTENDED
+        ),
+        *(
+            Move(f"jax.core.{name}", f"jax.extend.core.{name}", since="jax>=0.10.0")
+            for name in _EXTENDED_SINCE_0_10
         ),
         Move("jax.core.get_aval", "jax.typeof", since="jax>=0.8.2", removed="0.10.0"),
         *(

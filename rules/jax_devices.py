@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from nnx_migrate.engine.arguments import CallView, CannotBind
+from nnx_migrate.engine.arguments import Arguments, CallView, CannotBind
 from nnx_migrate.engine.context import FileContext
 from nnx_migrate.engine.findings import Fix
 from nnx_migrate.engine.moves import Move, MovesRule
@@ -52,6 +52,15 @@ class JaxDevices(MovesRule):
         *(
             Move(f"jax.{old}", f"jax.{new}", since="jax>=0.4.14" if old == "host_ids" else "jax>=0.2.13")
             for old, new in _HOSTS.items()
+        ),
+        Move(
+            "jax.jit",
+            "jax.jit",
+            since="jax>=0.4.14",
+            arguments=Arguments(
+                drop={"device": ("None",), "backend": ("None",)}, only_if=("device", "backend")
+            ),
+            help="put the inputs there with `jax.device_put`, and leave the choice to them",
         ),
         Move(
             "jax.device_put_replicated",

@@ -109,6 +109,14 @@ class JaxExperimental(MovesRule):
             for home in ("jax.experimental.maps", "jax.interpreters.pxla")
         ),
         Move(
+            "jax.jit",
+            "jax.jit",
+            since="jax>=0.8.2",
+            removed="0.8.2",
+            arguments=Arguments(drop={"abstracted_axes": ("None",)}, only_if=("abstracted_axes",)),
+            help="JAX has no dynamic shapes of that kind any more",
+        ),
+        Move(
             "jax.experimental.maps.xmap",
             since="jax>=0.4.26",
             removed="0.4.31",

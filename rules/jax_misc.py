@@ -28,6 +28,14 @@ _GONE = (
     ("shapecheck", "0.3.16", "nothing replaces it"),
     ("soft_pmap", "0.3.18", "use `jax.vmap` under `jax.jit` with sharded inputs"),
     ("curry", UNKNOWN, "use `functools.partial`"),
+    ("array_ref", UNKNOWN, "use `jax.new_ref`"),
+    ("ArrayRef", UNKNOWN, "use `jax.Ref`"),
+    ("experimental.mutable_array", UNKNOWN, "use `jax.new_ref`"),
+    (
+        "custom_derivatives.custom_jvp_call_jaxpr_p",
+        UNKNOWN,
+        "an internal of JAX that nothing public replaces",
+    ),
     ("spmd_mode", "0.6.1", "nothing replaces it"),
 )
 

@@ -71,6 +71,14 @@ class JaxSharding(MovesRule):
             arguments=Arguments(signature=("x", "axis_name"), append=('to="varying"',)),
         ),
         Move(
+            "jax.shard_map",
+            "jax.shard_map",
+            since="jax>=0.8.0",
+            removed="0.8.0",
+            arguments=Arguments(drop={"auto": ("frozenset()",)}, only_if=("auto",)),
+            help="give `axis_names=` the axes of the mesh that `auto` left out",
+        ),
+        Move(
             "jax.sharding.XLACompatibleSharding",
             "jax.sharding.Sharding",
             since="jax>=0.4.29",

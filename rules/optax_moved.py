@@ -125,5 +125,11 @@ class OptaxMoved(MovesRule):
             removed="0.2.7",
             help="nothing replaces it; copy the function you need into your project",
         ),
+        Move(
+            "optax.experimental.split_real_and_imaginary",
+            "optax.contrib.split_real_and_imaginary",
+            since="optax>=0.2.2",
+            removed="0.2.2",
+        ),
         Move("optax.experimental.named_chain", "optax.named_chain", since="optax>=0.1.8", removed="0.1.8"),
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from nnx_migrate.engine.context import FileContext
 from nnx_migrate.engine.findings import Finding
-from nnx_migrate.engine.moves import Move, MovesRule
+from nnx_migrate.engine.moves import UNKNOWN, Move, MovesRule
 from nnx_migrate.engine.triggers import Use
 
 _ASYNC = "orbax.checkpoint.StandardCheckpointer"
@@ -69,6 +69,16 @@ class OrbaxMoved(MovesRule):
                 ("checkpointer", "Checkpointer"),
                 ("async_checkpointer", "AsyncCheckpointer"),
             )
+        ),
+        *(
+            Move(
+                f"orbax.checkpoint.{name}",
+                since="orbax-checkpoint>=0.3.0",
+                removed=UNKNOWN,
+                module=True,
+                help="an internal of Orbax that nothing public replaces",
+            )
+            for name in ("lazy_utils", "value_metadata")
         ),
         *(
             Move(

@@ -37,6 +37,7 @@ STILL_THERE = {
     "orbax.checkpoint.experimental.v1.save_pytree": "warns when it is called",
     "orbax.checkpoint.experimental.v1.load_pytree": "warns when it is called",
     "torch.utils.dlpack.to_dlpack": "a name of PyTorch's; JAX takes no capsules",
+    "flax.nnx.State.merge": "warns when it is called",
     "flax.nnx.pure": "warns when it is called",
     "flax.nnx.abstract_with_sharding": "warns when it is called",
     "flax.nnx.vars_as": "warns when it is called",
