@@ -91,8 +91,7 @@ def _run(session: Session, fields: Mapping[str, Any]) -> ClassAnalysis:
         session.fields[item.name] = fields[item.name] if item.name in fields else field_symbol(cls, item)
     session.instances_of = (cls,)
     analysis = ClassAnalysis(cls, session.facts, session)
-    setup = cls.method("setup")
-    if setup is not None:
+    for setup in (m for m in (cls.method("__post_init__"), cls.method("setup")) if m is not None):
         frame = Frame(session, setup.owner.module, {}, owner=setup.owner, self_value=SelfValue())
         session.entry = "setup"
         call_method(frame, setup, (), {}, None)

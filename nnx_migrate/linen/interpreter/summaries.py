@@ -86,8 +86,7 @@ def _run(
             fields[item.name] if item.name in fields else default_value(frame, cls, item.name)
         )
     try:
-        setup = cls.method("setup")
-        if setup is not None:
+        for setup in (m for m in (cls.method("__post_init__"), cls.method("setup")) if m is not None):
             call_method(frame, setup, (), {}, None)
         found = cls.method(method)
         if found is None:

@@ -9,6 +9,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.factories import Factory
 from nnx_migrate.linen.model import LinenClass, Method
+from nnx_migrate.linen.post_init import NAME
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.nnx.writer.allocation import NameAllocator, size_tokens
@@ -60,6 +61,7 @@ class ConstructorWriter:
             self.carried = {p.token for sizes in setup_writer.loop_sizes.values() for p in sizes}
             setup_text = self._without_phis(setup_text)
         parameters = self._size_names(nodes, setup_text, written)
+        first = self._post_init(set(parameters.values()))
         taken = self._taken_names()
         allocator = NameAllocator(nodes, dict(parameters), taken)
         lines = Emitter(allocator, unit, self.limit).lines(nodes, indent + unit)
@@ -78,7 +80,7 @@ class ConstructorWriter:
             keyword_only.append(f"{RNGS}: {self.names.nnx()}.Rngs")
         fields = field_parameters(self.cls, self.names, self.factories)
         base = self._super
-        nothing_own = not self.cls.own_fields and not lines and not setup_text.strip()
+        nothing_own = not self.cls.own_fields and not lines and not setup_text.strip() and not first
         same_sizes = base is None or not any(
             dim != Dim.symbol(size.token, 1)
             for size in base.base.sizes
@@ -91,7 +93,7 @@ class ConstructorWriter:
         head = signature(fields, keyword_only, indent, unit, self.limit)
         done = frozenset(f.name for f in base.base.cls.fields) if base is not None else frozenset()
         done |= frozenset(self.factories)
-        body = [*field_assignments(self.cls, indent + unit, done), *lines]
+        body = [*field_assignments(self.cls, indent + unit, done), *first, *lines]
         if base is not None:
             call_text = base.call_text(lambda dim: TOKEN.sub(lambda m: parameters[m.group()], dim.text()))
             setup_text, placed = _place_super(setup_text, call_text)
@@ -100,7 +102,30 @@ class ConstructorWriter:
         text = "\n".join([*head, *body]) + ("\n" + setup_text.rstrip("\n") if setup_text.strip() else "")
         if not body and not setup_text.strip():
             text += f"\n{indent}{unit}pass"
-        return self.placement.place(text, setup)
+        removed = self.cls.own_methods.get(NAME)
+        gone = [self.placement.removed_method(removed)] if removed is not None else []
+        return [*self.placement.place(text, setup), *gone]
+
+    def _post_init(self, sizes: set[str]) -> list[str]:
+        """The lines of the class's own `__post_init__`, which the constructor runs before all that creates modules."""
+        method = self.cls.own_methods.get(NAME)
+        if method is None:
+            return []
+        if self._super is not None:
+            raise Refuse("unsupported-api", f"`{NAME}` of a class whose base has a constructor", method.node)
+        stored = {
+            n.id for n in ast.walk(method.node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        }
+        taken = (
+            sizes | {f.name for f in self.cls.fields} | set(self.names.module.scopes.module.bindings) | {RNGS}
+        )
+        if stored & taken:
+            raise Refuse(
+                "name-clash", f"`{min(stored & taken)}` is a local variable of `{NAME}`", method.node
+            )
+        writer = SetupWriter(self.analysis, self.names, self.renderer, self.constructions, method)
+        text = TOKEN.sub(lambda m: m["name"], writer.text(self.limit))
+        return text.rstrip("\n").split("\n") if text.strip() else []
 
     @property
     def _super(self) -> Inheritance | None:
@@ -216,4 +241,4 @@ def _place_super(setup_text: str, call: str) -> tuple[str, bool]:
 
 def own_methods(cls: LinenClass) -> list[Method]:
     """The methods of the class that stay methods."""
-    return [m for m in cls.own_methods.values() if m.name != "setup"]
+    return [m for m in cls.own_methods.values() if m.name not in ("setup", NAME)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.model import LinenClass, Method
+from nnx_migrate.linen.post_init import NAME, check_post_init
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.values import Either, Instance, Maybe
@@ -84,10 +85,13 @@ class ClassWriter:
         cls = self.cls
         if cls.problem:
             raise Refuse("unknown-base", cls.problem, cls.node)
-        for name in ("__post_init__", "__init__", "__new__", "__getattr__", "__setattr__"):
+        for name in ("__init__", "__new__", "__getattr__", "__setattr__"):
             if cls.method(name) is not None:
                 raise Refuse("unsupported-api", f"the class defines `{name}`", cls.node)
+        check_post_init(cls, self.names.project)
         for site in self.analysis.sites:
+            if site.method == NAME:
+                raise Refuse("unsupported-api", f"a module is created in `{NAME}`", site.call)
             if site.foreign and not inside_maker(self.analysis, site):
                 raise Refuse(
                     "unsupported-syntax", "a module is created in a function outside of the class", site.call

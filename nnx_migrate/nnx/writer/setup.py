@@ -6,6 +6,7 @@ import ast
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.model import Method
+from nnx_migrate.linen.post_init import is_super_call
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Phi, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
@@ -106,7 +107,7 @@ class SetupWriter:
         return "".join(pieces)
 
     def _edits(self, statement: ast.stmt) -> list[tuple[int, int, str]]:
-        if not self._only_constructs(statement):
+        if not is_super_call(statement) and not self._only_constructs(statement):
             return replacements(self.source, statement, self._replace)
         start = self.source.line_start(statement.lineno)
         return [(start, self.source.line_start((statement.end_lineno or 0) + 1), "")]
