@@ -16,6 +16,7 @@ Rename = Callable[[str], str] | None
 # How tightly a piece of source binds.
 _SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(5)
 Piece = tuple[str, int]
+_CONDITIONAL = "({0} if "  # how the templates of conditional expressions start
 
 
 def render(dim: dims.Dim, rename: Rename = None) -> str:
@@ -201,7 +202,10 @@ def _atom(atom: Atom, rename: Rename) -> Piece:
         sign = "//" if isinstance(atom, FloorDiv) else "%"
         return f"{numerator} {sign} {denominator}", _PRODUCT
     if isinstance(atom, Opaque):
-        args = [_symbol(_argument(arg, rename))[0] for arg in atom.args]
+        args = [_argument(arg, rename) for arg in atom.args]
+        if atom.template.startswith(_CONDITIONAL):  # its branches need no parentheses
+            return atom.template.format(*args[:2], *(_symbol(arg)[0] for arg in args[2:])), _ATOM
+        args = [_symbol(arg)[0] for arg in args]
         return _symbol(atom.template.format(*args), wrap=False)
     name = "max" if isinstance(atom, Max) else "min"
     return f"{name}({', '.join(_dim(arg, rename)[0] for arg in atom.args)})", _ATOM

@@ -9,11 +9,12 @@ from typing import Any
 from nnx_migrate.linen.effects.layers import layer
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.paddings import by_padding
 from nnx_migrate.linen.interpreter.ranks import rank_needed
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.values import Input, Instance, ModuleList
+from nnx_migrate.linen.values import Expr, Input, Instance, ModuleList
 from nnx_migrate.nnx.layers import LAYERS
 
 _FROM_LEFT = re.compile(r"§a\d")  # a size of an input, by an axis counted from the left
@@ -35,8 +36,6 @@ def layer_output(
     method: str,
 ) -> Any:
     """What calling a layer returns."""
-    from nnx_migrate.linen.interpreter.calls.apply import apply
-
     name = site.layer_name
     if name == "Sequential":
         return sequential(frame, site, args, kwargs, node)
@@ -49,14 +48,17 @@ def layer_output(
     given = {
         k: effect_value(frame.session, v) for k, v in site.kwargs.items() if k not in ("name", "parent", "**")
     }
-    built = model.bind(*(effect_value(frame.session, a) for a in site.args), **given)
-    if isinstance(built, Unknown):
-        return built
-    _ = apply
     values = [effect_value(frame.session, a) for a in args]
-    return built.apply(
-        method, *values, **{k: effect_value(frame.session, v) for k, v in kwargs.items()}
-    ).output
+    keywords = {k: effect_value(frame.session, v) for k, v in kwargs.items()}
+
+    def output(inputs: list[Any], **chosen: str) -> Any:
+        built = model.bind(*(effect_value(frame.session, a) for a in site.args), **{**given, **chosen})
+        return built if isinstance(built, Unknown) else built.apply(method, *inputs, **keywords).output
+
+    padding = site.kwargs.get("padding")
+    if isinstance(padding, Expr) and padding.kind == "str":
+        return by_padding(padding, values, lambda name, inputs: output(inputs, padding=name))
+    return output(values)
 
 
 def sequential(
