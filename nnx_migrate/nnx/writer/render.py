@@ -25,7 +25,6 @@ _VALUES = (
     ast.Call,
     ast.BinOp,
     ast.UnaryOp,
-    ast.BoolOp,
     ast.IfExp,
     ast.Tuple,
 )

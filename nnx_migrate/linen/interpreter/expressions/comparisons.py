@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.values import Expr, Input, LostModule, Maybe, SizeTest, VariableValue
 
+_LOOSE = re.compile(r"\b(?:or|and|not|if|else|in|is|lambda)\b|[<>=!]")  # binds no closer than a comparison
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==",
     ast.NotEq: "!=",
@@ -47,6 +49,8 @@ def _compare(frame: Frame, node: ast.Compare) -> Any:
         found = _compared(node.ops[0], evaluate(frame, node.left), left)
     else:
         found = static_or_unknown(frame, node, "bool", "a comparison that can't be decided")
+        if isinstance(found, Unknown) and len(node.ops) == 1:
+            found = _compared(node.ops[0], evaluate(frame, node.left), left)
     if isinstance(found, Expr | Unknown) and len(node.ops) == 1:
         return _with_equality(found, node.ops[0], evaluate(frame, node.left), left)
     return found
@@ -69,7 +73,11 @@ def _compared(op: ast.cmpop, left: Any, right: Any) -> Any:
     texts = [text_of(value) for value in (left, right)]
     if None in texts:
         return Unknown("a comparison that can't be decided")
-    return Expr(f"{wrapped(str(texts[0]))} {_COMPARISONS[type(op)]} {wrapped(str(texts[1]))}", "bool")
+    first, second = (
+        str(text) if isinstance(value, Dim) and not _LOOSE.search(str(text)) else wrapped(str(text))
+        for value, text in zip((left, right), texts, strict=True)
+    )
+    return Expr(f"{first} {_COMPARISONS[type(op)]} {second}", "bool")
 
 
 def compare(frame: Frame, op: ast.cmpop, left: Any, right: Any) -> Any:

@@ -53,6 +53,8 @@ def unpacked(frame: Frame, value: Any, count: int, starred: int | None) -> list[
 
 def _items_of_shape(shape: Shape, count: int, starred: int) -> list[Any]:
     behind = count - starred - 1
+    if shape.exact and len(shape.dims) < count - 1:
+        return [Unknown("a shape with fewer axes than names")] * count
     if shape.exact:
         dims = list(shape.dims)
         middle = Shape(tuple(dims[starred : len(dims) - behind]))
