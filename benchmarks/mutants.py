@@ -108,7 +108,7 @@ def other_rate(node: ast.AST, source: SourceText) -> Iterator[Proposal]:
     if isinstance(node, ast.Call) and source.segment(node.func) == "nnx.Dropout":
         rate = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "rate"), None)
         if rate is not None:
-            yield "dropout rate", rate, f"0.5 * ({source.segment(rate)}) + 0.25"
+            yield "dropout rate", rate, f"0.5 * ({source.segment(rate)}) + 0.17"
 
 
 def other_mode(node: ast.AST, source: SourceText) -> Iterator[Proposal]:

@@ -3,8 +3,9 @@
     python -m benchmarks.mutations [FIXTURE...] [--limit N] [--seed N] [--json]
 
 For each model of the class fixtures, `after.py` gets one mistake at a time and is compared with `before.py`. A
-mutant is caught if the comparison fails or the code raises. Survivors are printed: each is either a hole in the
-proof or a change that changes no number (exit code 1 while there are any).
+mutant is caught if the comparison fails or the code raises. What survives is called beside the right `after.py`, on
+other inputs: some changes change no number (layers made in another order, a flag that a call overrides), the others
+are holes in the proof. Both are printed; exit code 1 while there are holes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,22 +30,31 @@ from typing import Any
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from benchmarks.mutants import Mutant, mutants
-from nnx_migrate.numerics.inputs import Alignment, Protocol
+from nnx_migrate.numerics.compare import Leaves, compare_leaves
+from nnx_migrate.numerics.inputs import Alignment, Phase, Protocol
 from nnx_migrate.numerics.judging import judge
 from nnx_migrate.numerics.map_expansion import MapError
 from nnx_migrate.numerics.modules import IsolatedTree, load_file
+from nnx_migrate.numerics.nnx_side import NNXSide
 from nnx_migrate.numerics.perturb import perturb
 from nnx_migrate.numerics.phases import record
 from nnx_migrate.numerics.proof import trainable
 from nnx_migrate.numerics.recording import Description, Recording
 from nnx_migrate.numerics.results import Check, Proof
 from nnx_migrate.numerics.transplant import Translation, correspond, move
-from nnx_migrate.numerics.trees import to_numpy
+from nnx_migrate.numerics.trees import flatten_output, is_array, to_numpy
 from tests.linen_module.fixture import Case, cases, convert
 from tests.linen_module.sides import linen_side, nnx_side
 
-PROTOCOL = Protocol(modes=("jit",), steps=0)
+#: Without jit, as JAX then compiles each operation once and not each mutant.
+PROTOCOL = Protocol(modes=("eager",), steps=0)
+#: How often a survivor is called with other inputs.
+OTHER_INPUTS = 3
 
 
 @dataclass
@@ -70,23 +81,52 @@ class Baseline:
             return self._in_order
         return record(self.side, trainable(self.description.specs), PROTOCOL, alignment)
 
-    def prove(self, text: str) -> Proof:
-        """Compares with another version of `after.py`. Raises what that raises when it is imported or built."""
+    @contextmanager
+    def loaded(self, text: str) -> Iterator[tuple[NNXSide, Translation]]:
+        """A version of `after.py` with the Linen side's variables.
+
+        Raises MapError where it has no place for them, and what it raises when it is imported or built.
+        """
         with tempfile.TemporaryDirectory() as name, IsolatedTree(self.case.folder).active():
             file = Path(name) / "mutant.py"
             file.write_text(text, encoding="utf-8")
             side = nnx_side(self.case, load_file(file, "before"))
             description = side.describe()
-            try:
-                expansion = correspond(self.description, description, self.map, side.class_of)
-            except MapError as error:
-                return Proof([Check("transplant", "error", "; ".join(error.problems))])
+            expansion = correspond(self.description, description, self.map, side.class_of)
             side.load(move(expansion, self.leaves, description.specs))
-            return judge(
-                self.record,
-                lambda alignment: record(side, trainable(description.specs), PROTOCOL, alignment),
-                Translation(expansion, description.specs),
-            )
+            yield side, Translation(expansion, description.specs)
+
+    def prove(self, text: str) -> Proof:
+        """Compares with a version of `after.py`. Raises what that raises when it is imported or built."""
+        try:
+            with self.loaded(text) as (side, translation):
+                parameters = trainable(translation.targets)
+                again = partial(record, side, parameters, PROTOCOL)
+                return judge(self.record, again, translation)
+        except MapError as error:
+            return Proof([Check("transplant", "error", "; ".join(error.problems))])
+
+    def computes(self, text: str) -> list[Leaves]:
+        """Outputs and variables of calls of a version of `after.py`, in every mode, on several inputs."""
+        computed = []
+        with self.loaded(text) as (side, _):
+            phases: list[Phase] = ["eval", *(["train"] if self.case.train else [])]
+            for phase, seed in product(phases, range(OTHER_INPUTS)):
+                arguments = (side.inputs.args, dict(side.inputs.kwargs(phase)))
+                args, kwargs = jax.tree.map(partial(other_numbers, seed), arguments)
+                outcome = side.call(side.leaves, seed, args, kwargs, phase, Alignment())
+                computed += [flatten_output(outcome.output)[0], outcome.leaves]
+        return computed
+
+
+def other_numbers(seed: int, leaf: Any) -> Any:
+    """An input with other numbers of its kind; what is no array stays."""
+    if not is_array(leaf):
+        return leaf
+    random = np.random.default_rng(seed)
+    if jnp.issubdtype(leaf.dtype, jnp.floating):
+        return jnp.asarray(random.standard_normal(leaf.shape), leaf.dtype)
+    return jnp.asarray(random.permutation(np.asarray(leaf).ravel()).reshape(leaf.shape))
 
 
 @contextmanager
@@ -110,11 +150,12 @@ def lines_reached(name: str) -> Iterator[set[int]]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a mutant: the first sign of the mistake, empty for a survivor."""
+    """What became of a mutant: the first sign of the mistake, empty for a survivor; whether it changes any number."""
 
     case: Case
     mutant: Mutant
     sign: str
+    changes_numbers: bool = True
 
 
 def try_case(case: Case, limit: int, seed: int) -> Iterator[Outcome]:
@@ -128,8 +169,16 @@ def try_case(case: Case, limit: int, seed: int) -> Iterator[Outcome]:
     found = [mutant for mutant in mutants(text) if mutant.line in reached]
     if limit and len(found) > limit:
         found = random.Random(f"{seed}{case}").sample(found, limit)
+    right = baseline.computes(text)
     for mutant in found:
-        yield Outcome(case, mutant, first_sign(baseline, mutant))
+        sign = first_sign(baseline, mutant)
+        yield Outcome(case, mutant, sign, bool(sign) or differ(right, baseline.computes(mutant.text)))
+
+
+def differ(first: list[Leaves], second: list[Leaves]) -> bool:
+    """Whether any bit of what two versions compute differs."""
+    pairs = zip(first, second, strict=True)
+    return any(leaf.verdict != "equal" for a, b in pairs for leaf in compare_leaves(a, b))
 
 
 def first_sign(baseline: Baseline, mutant: Mutant) -> str:
@@ -154,27 +203,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for case in cases():
         if not options.fixtures or case.folder.name in options.fixtures:
             outcomes += list(try_case(case, options.limit, options.seed))
-    survivors = [o for o in outcomes if not o.sign]
+    holes = [o for o in outcomes if not o.sign and o.changes_numbers]
+    idle = [o for o in outcomes if not o.changes_numbers]
     document: dict[str, Any] = {
         "mutants": len(outcomes),
-        "caught": len(outcomes) - len(survivors),
+        "change numbers": len(outcomes) - len(idle),
+        "caught": sum(bool(o.sign) for o in outcomes),
         "kinds": len({o.mutant.kind for o in outcomes}),
         "first signs": dict(Counter(o.sign for o in outcomes if o.sign).most_common()),
-        "survivors": [f"{o.case}: {o.mutant}" for o in survivors],
+        "survivors": [f"{o.case}: {o.mutant}" for o in holes],
+        "change no number": [f"{o.case}: {o.mutant}" for o in idle],
         "seconds": round(time.monotonic() - start),
     }
     if options.json:
         print(json.dumps(document, indent=2))
     else:
-        share = document["caught"] / max(1, len(outcomes))
+        share = document["caught"] / max(1, document["change numbers"])
         print(
-            f"{document['caught']} of {len(outcomes)} mutants of {document['kinds']} kinds caught ({share:.1%})"
+            f"{len(outcomes)} mutants of {document['kinds']} kinds; {document['change numbers']} change a number; "
+            f"of these {document['caught']} caught ({share:.1%})"
         )
         for sign, count in document["first signs"].items():
             print(f"  {count:4} by {sign}")
         for line in document["survivors"]:
             print(f"  survived: {line}")
-    return 1 if survivors or not outcomes else 0
+        for line in document["change no number"]:
+            print(f"  changes no number: {line}")
+    return 1 if holes or not outcomes else 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from benchmarks.mutants import mutants
-from benchmarks.mutations import try_case
+from benchmarks.mutations import Baseline, differ, try_case
 from tests.linen_module.fixture import cases
 
 NET = """
@@ -48,7 +48,7 @@ def test_each_mutant_is_a_program_with_one_change():
         ("axis", "axis=-1", "axis=-2"),
         ("Linear: wrong use_bias", "rngs=rngs)\n        self.second", "rngs=rngs, use_bias=False)\n        self.second"),
         ("LayerNorm: wrong epsilon", "epsilon=1e-6", "epsilon=1e-3"),
-        ("dropout rate", "Dropout(0.1", "Dropout(0.5 * (0.1) + 0.25"),
+        ("dropout rate", "Dropout(0.1", "Dropout(0.5 * (0.1) + 0.17"),
         ("mode turned round", "deterministic=not train", "deterministic=(not not train)"),
         ("always evaluating", "deterministic=not train", "deterministic=True"),
         ("step left out", "x = self.first(x)", "x = x"),
@@ -79,3 +79,15 @@ def test_every_mistake_in_two_fixtures_is_caught():
     outcomes = [outcome for case in chosen for outcome in try_case(case, limit=10, seed=0)]
     assert len(outcomes) >= 20
     assert [str(o.mutant) for o in outcomes if not o.sign] == []
+
+
+def test_what_changes_no_number_is_told_from_what_does():
+    case = next(c for c in cases() if c.folder.name == "blocks-of-some-layers")
+    right = (case.folder / "after.py").read_text()
+    baseline = Baseline(case)
+    (idle,) = {m.text for m in mutants(right) if m.kind == "layers in reverse" and "range(self.depth)" in m.before}
+    wrong = next(m.text for m in mutants(right) if m.kind in ("activation", "factor", "sign", "step left out"))
+    computed = baseline.computes(right)
+    assert not differ(computed, baseline.computes(right))
+    assert not differ(computed, baseline.computes(idle))
+    assert differ(computed, baseline.computes(wrong))
