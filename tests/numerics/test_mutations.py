@@ -85,8 +85,12 @@ def test_what_changes_no_number_is_told_from_what_does():
     case = next(c for c in cases() if c.folder.name == "blocks-of-some-layers")
     right = (case.folder / "after.py").read_text()
     baseline = Baseline(case)
-    (idle,) = {m.text for m in mutants(right) if m.kind == "layers in reverse" and "range(self.depth)" in m.before}
-    wrong = next(m.text for m in mutants(right) if m.kind in ("activation", "factor", "sign", "step left out"))
+    (idle,) = {
+        m.text for m in mutants(right) if m.kind == "layers in reverse" and "range(self.depth)" in m.before
+    }
+    wrong = next(
+        m.text for m in mutants(right) if m.kind in ("activation", "factor", "sign", "step left out")
+    )
     computed = baseline.computes(right)
     assert not differ(computed, baseline.computes(right))
     assert not differ(computed, baseline.computes(idle))
