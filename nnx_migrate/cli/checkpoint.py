@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from nnx_migrate.cli.common import Fatal, Progress
+from nnx_migrate.cli.environment import require_packages, without_traceback
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
@@ -285,15 +286,13 @@ def _verdict_json(verdict: Any) -> dict[str, Any]:
 @contextmanager
 def _errors(verbose: bool) -> Iterator[None]:
     """Turns what can go wrong into a message and exit code 2."""
-    try:
-        from nnx_migrate.checkpoints.errors import CheckpointError
-    except ImportError as error:
-        raise Fatal(f"Checkpoints need more packages: pip install 'nnx-migrate[verify]' ({error})") from error
-    try:
-        yield
-    except ImportError as error:
-        raise Fatal(f"Checkpoints need more packages: pip install 'nnx-migrate[verify]' ({error})") from error
-    except (CheckpointError, OSError) as error:
-        if verbose:
-            raise
-        raise Fatal(str(error)) from error
+    require_packages()
+    from nnx_migrate.checkpoints.errors import CheckpointError
+
+    with without_traceback(verbose):
+        try:
+            yield
+        except (CheckpointError, OSError) as error:
+            if verbose:
+                raise
+            raise Fatal(str(error)) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from collections.abc import Mapping
@@ -12,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nnx_migrate.cli.common import Fatal, config_of
+from nnx_migrate.cli.environment import require_packages, without_traceback
 from nnx_migrate.config import Config
 
 if TYPE_CHECKING:
+    from nnx_migrate.verification.cases import Cases
     from nnx_migrate.verification.comparison import Comparison
     from nnx_migrate.verification.listed import ListedModel
     from nnx_migrate.verification.verdicts import Result
@@ -85,8 +86,7 @@ def command(
     with plain values, and converted classes that none of these contains, with values that are made up. Exit
     codes: 0 all equal, 1 a model differs or could not be compared, 2 nothing could be run.
     """
-    if importlib.util.find_spec("jax") is None or importlib.util.find_spec("flax") is None:
-        raise Fatal("verify runs the code: install it with `pip install 'nnx-migrate[verify]'`")
+    require_packages()
     from nnx_migrate.linen.programs.stated_inputs import StatedInputs
     from nnx_migrate.numerics.inputs import Protocol
     from nnx_migrate.verification.before import RevisionError, code_before
@@ -100,21 +100,27 @@ def command(
     protocol = Protocol(
         modes=("jit", "eager") if eager else ("jit",), steps=steps, max_bytes=int(max_memory * 2**30)
     )
-    try:
-        with code_before(path, before, before_rev) as old:
-            cases = Cases(old, path, facts, listed, stubs)
-            if facts and not facts.keys() & cases.code.classes.keys():
-                raise Fatal(
-                    f"{before or before_rev} holds none of the converted classes: is it the code before?"
-                )
-            missing = cases.code.missing_packages
-            runner = Runner(recorded, protocol, timeout, optimize, (old, path), missing)
-            comparison = Comparison(cases, runner, StatedInputs(config.inputs), models, assume)
-            _with_progress(comparison)
-            _report(comparison.result, old, path, output_format, html, verbose)
-    except RevisionError as error:
-        raise Fatal(str(error)) from None
+    with without_traceback(verbose):
+        try:
+            with code_before(path, before, before_rev) as old:
+                cases = Cases(old, path, facts, listed, stubs)
+                _refuse_converted(before or before_rev, cases)
+                missing = cases.code.missing_packages
+                runner = Runner(recorded, protocol, timeout, optimize, (old, path), missing)
+                comparison = Comparison(cases, runner, StatedInputs(config.inputs), models, assume)
+                _with_progress(comparison)
+                _report(comparison.result, old, path, output_format, html, verbose)
+        except RevisionError as error:
+            raise Fatal(str(error)) from None
     sys.exit(1 if comparison.result.failed else 0)
+
+
+def _refuse_converted(before: Path | str, cases: Cases) -> None:
+    if cases.facts and not cases.facts.keys() & cases.code.classes.keys():
+        raise Fatal(
+            f"{before} holds none of the classes that were converted: name the code before with "
+            "--before-rev REVISION or --before FOLDER"
+        )
 
 
 def _recorded(path: Path, config: Config) -> tuple[Any, Mapping[str, Any]]:

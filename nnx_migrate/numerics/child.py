@@ -41,7 +41,7 @@ def main(job_file: str, answer_file: str, actions: Mapping[str, Action] | None =
         os.chdir(source.root)
         answer = (actions or _ACTIONS)[job["action"]](source, job)
     except BaseException as error:  # user code may raise SystemExit too
-        answer = {"error": _explain(error), "traceback": traceback.format_exc()}
+        answer = {"error": _explain(error, Path(job["source"]["root"])), "traceback": traceback.format_exc()}
     Path(answer_file).write_text(json.dumps(answer), encoding="utf-8")
 
 
@@ -77,12 +77,16 @@ _ACTIONS: Mapping[str, Action] = {
 }
 
 
-def _explain(error: BaseException) -> str:
-    """The exception and the innermost line of the user's own code."""
-    summary = f"{type(error).__name__}: {error}"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
-    own = [f for f in frames if Path(__file__).parent not in Path(f.filename).parents]
-    return summary + (f" ({own[-1].filename}:{own[-1].lineno}, in {own[-1].name})" if own else "")
+def _explain(error: BaseException, root: Path) -> str:
+    """The exception and the innermost line of the user's own code, which stands below `root`."""
+    name = "MemoryError" if isinstance(error, MemoryError) else type(error).__name__
+    files = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename, root)]
+    place = f" ({files[-1].filename}:{files[-1].lineno}, in {files[-1].name})" if files else ""
+    return f"{name}: {error}{place}"
+
+
+def _is_own(filename: str, root: Path) -> bool:
+    return "site-packages" not in filename and Path(filename).is_relative_to(root)
 
 
 if __name__ == "__main__":

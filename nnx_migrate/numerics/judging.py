@@ -26,6 +26,8 @@ class Translator(Protocol):
         """What `sow` stored."""
 
 
+#: Why a comparison of nothing but NaN and infinity is an error.
+NOT_FINITE = "no finite number to compare"
 #: Values that are compared path by path; the others belong to variables and go through the parameter map.
 _BY_PATH = ("output", "loss")
 
@@ -84,7 +86,7 @@ def _verdict(name: str, leaves: list[LeafComparison], tolerance: Tolerance) -> C
     if any(leaf.verdict == "different" for leaf in leaves):
         return Check(name, "different", leaves=tuple(leaves))
     if leaves and all(leaf.finite == 0.0 for leaf in leaves):
-        return Check(name, "error", "no finite number to compare", tuple(leaves))
+        return Check(name, "error", NOT_FINITE, tuple(leaves))
     if any(leaf.verdict == "close" for leaf in leaves):
         return Check(name, "close", tolerance.reason, tuple(leaves))
     return Check(name, "equal", leaves=tuple(leaves))

@@ -24,11 +24,14 @@ _DEFAULTS = {"JAX_DEFAULT_MATMUL_PRECISION": "highest", "XLA_PYTHON_CLIENT_PREAL
 
 
 class ChildError(RuntimeError):
-    """A child process that failed: the message is what its Python raised, `details` the traceback, if there is one."""
+    """A child process that failed: the message is what its Python raised.
 
-    def __init__(self, message: str, details: str = "") -> None:
+    `action` is what it was to do, `details` the traceback, if there is one.
+    """
+
+    def __init__(self, message: str, action: str = "", details: str = "") -> None:
         super().__init__(message)
-        self.details = details
+        self.action, self.details = action, details
 
 
 def run_child(
@@ -61,15 +64,16 @@ def run_child(
                 timeout=timeout,
             )
         except subprocess.TimeoutExpired as error:
-            raise ChildError(f"{job['action']} took longer than {timeout:g} s") from error
+            raise ChildError(f"took longer than {timeout:g} s", job["action"]) from error
         if not answer.exists():
             tail = "\n".join(done.stderr.strip().splitlines()[-8:])
             if done.returncode == -signal.SIGKILL:
-                raise ChildError(f"{job['action']} was killed, as happens when memory runs out")
-            raise ChildError(f"{job['action']} ended with exit code {done.returncode}\n{tail}", done.stderr)
+                raise ChildError("was killed, as happens when memory runs out", job["action"])
+            message = f"ended with exit code {done.returncode}\n{tail}"
+            raise ChildError(message, job["action"], done.stderr)
         result: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     if "error" in result:
-        raise ChildError(result["error"], result.get("traceback", ""))
+        raise ChildError(result["error"], job["action"], result.get("traceback", ""))
     return result
 
 

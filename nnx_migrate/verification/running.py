@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from nnx_migrate.numerics.inputs import Protocol
+from nnx_migrate.numerics.judging import NOT_FINITE
 from nnx_migrate.numerics.parameter_map import ParameterMap
 from nnx_migrate.numerics.process_proof import ROUNDING, prove_in_processes
 from nnx_migrate.numerics.processes import DEFAULT_TIMEOUT, ChildError
@@ -17,20 +20,25 @@ from nnx_migrate.verification.cases import Case
 from nnx_migrate.verification.verdicts import Verdict
 
 _SMALLER = "list the model with smaller `args` or `inputs` in [[tool.nnx-migrate.verify]]"
-#: What to do about an error of the user's code, by how the message starts.
+_RELEASES = (
+    "both sides run on {releases}: where the code before needs older ones, mend and commit that first "
+    "(`nnx-migrate fix --ignore linen`)"
+)
+#: What to do about an error of the user's code, by what the message contains; the first that fits counts.
 _HINTS = {
-    "ImportError:": "mend what can't be imported, or replace what isn't needed here with --stub NAME",
-    "SyntaxError:": "mend the file",
-    "TooLargeError:": f"{_SMALLER}, or raise --max-memory",
-    "MemoryError": _SMALLER,
-    "XlaRuntimeError:": _SMALLER,
-    "JaxRuntimeError:": _SMALLER,
-    "TypeError:": "list the model with the right `args` and `inputs` in [[tool.nnx-migrate.verify]]",
-    "before was killed": _SMALLER,
-    "after was killed": _SMALLER,
-    "before took longer": f"{_SMALLER}, or raise --timeout",
-    "after took longer": f"{_SMALLER}, or raise --timeout",
+    r"RESOURCE_EXHAUSTED|^MemoryError|^was killed": _SMALLER,
+    r"^TooLargeError": f"{_SMALLER}, or raise --max-memory",
+    r"^took longer": f"{_SMALLER}, or raise --timeout",
+    r"^SystemExit": "put what the file does as a program behind `if __name__ == '__main__':`",
+    r"^SyntaxError|^IndentationError": "mend the file",
+    r"^(ImportError|AttributeError).*\b(jax|flax|optax|orbax)\b": _RELEASES,
+    r"^ImportError": "mend what can't be imported, or replace what isn't needed here with --stub NAME",
+    r"^TypeError": "list the model with the right `args` and `inputs` in [[tool.nnx-migrate.verify]]",
 }
+_NOT_FINITE = (
+    "what it computes is NaN or infinite on both sides: list it with other `args` or `inputs` in "
+    "[[tool.nnx-migrate.verify]]"
+)
 _UNSTEADY = (
     "the code before differs from itself from one run to the next (unseeded NumPy, time, hash order?): nothing can "
     "be concluded until it is deterministic"
@@ -77,7 +85,8 @@ class Runner:
             return self.not_run(case, error)
         if case.snippet:
             proof.notes.append("the code has its values from elsewhere; these were made up: " + case.values)
-        return Verdict(case, proof)
+        not_finite = any(check.reason == NOT_FINITE for check in proof.checks)
+        return Verdict(case, proof, reason=_NOT_FINITE if not_finite else "")
 
     def _prove(self, case: Case, after: ModelSource, platform: str | None = None) -> Proof:
         assert case.before is not None
@@ -94,14 +103,19 @@ class Runner:
 
     def not_run(self, case: Case, error: ChildError) -> Verdict:
         """The verdict where a side can't be imported or built."""
+        side = "after" if error.action == "after" else "before"
         first = str(error).strip().partition("\n")[0]
-        hint = next((text for start, text in _HINTS.items() if first.startswith(start)), "")
-        if first.startswith("ModuleNotFoundError:"):
+        parts = [f"{side} the migration: {self._relative(first)}", self._hint(case, str(error))]
+        return Verdict(case, reason="; ".join(filter(None, parts)), details=error.details)
+
+    def _hint(self, case: Case, error: str) -> str:
+        """What to do about an error."""
+        if error.startswith("ModuleNotFoundError:"):
             names = self.missing(case.model)
             stubs = " ".join(f"--stub {name}" for name in names or ["NAME"])
-            hint = f"install {', '.join(names) or 'it'}, or do without it: {stubs}"
-        reason = self._relative(f"{first}; {hint}" if hint else first)
-        return Verdict(case, reason=reason, details=error.details)
+            return f"install {', '.join(names) or 'it'}, or do without it: {stubs}"
+        hint = next((text for pattern, text in _HINTS.items() if re.search(pattern, error)), "")
+        return hint.format(releases=", ".join(f"{name} {version(name)}" for name in ("flax", "jax", "optax")))
 
     def _relative(self, text: str) -> str:
         """A message in which files are named from the project's folder on."""
