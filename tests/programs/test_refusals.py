@@ -252,6 +252,12 @@ q = Listed().init(key, x)["params"]
         ("print('fc_%d' % 1 in p)", None),
         ("print(p['fc_{}'.format(1)])", None),
         ("print(p['fc_' + str(1)])", None),
+        ("print([k for k in p if k.startswith('params/fc_')])", None),
+        ("import re\nprint([k for k in p if re.match(r'.*/fc_\\d+/kernel', k)])", None),
+        (
+            "import re\nprint([k for k in p if re.match(r'.*/out/kernel', k)])",
+            "re.match(r'.*/out/kernel', k)",
+        ),
         ("print(p['LayerNorm_1'])", "p['layer_norms']['1']"),
         ("print(p['LayerNorm_1/scale'])", "p['layer_norms/1/scale']"),
         ("print(p['other_1'], 'fc_')", "p['other_1'], 'fc_'"),

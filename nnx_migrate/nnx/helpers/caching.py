@@ -50,6 +50,8 @@ class CachingFunctional(Functional):
         copy._sizes = made._sizes
         return copy
 
+    copy = clone
+
 
 def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     """Two trees in one; where both have a leaf, that of the second."""

@@ -20,6 +20,15 @@ from nnx_migrate.nnx.programs.order import changes_order, order_obstacles
 from nnx_migrate.nnx.programs.renames import AUTOMATIC, Other, Renames, names_of
 from nnx_migrate.sources.text import Edit
 
+_LOOKING = frozenset(
+    {
+        "startswith", "endswith", "match", "search", "fullmatch", "replace", "find", "findall", "compile",
+        "sub", "split",
+    }
+)  # fmt: skip
+#: What only patterns for parameters have: a placeholder for numbers, or the name of a parameter at the end.
+_PATTERN = re.compile(r"\\d|\.\*|\[0-9\]|/(?:kernel|bias|scale|embedding|mean|var)\W*$")
+
 
 @dataclass
 class NamesFound:
@@ -78,7 +87,9 @@ class NameChanges:
                 start.rstrip("_") == stem or start.endswith(f"{stem}_") for stem in renames.stems
             ):
                 obstacle(f"a name is made of {text!r}")
-            elif text.rstrip("_") in renames.stems and _looks_into_names(module, node):
+            elif _mentions(text, renames.stems) and (
+                _PATTERN.search(text) or _looks_into_names(module, node)
+            ):
                 obstacle(f"names are compared with {text!r}")
             return
         subscript = isinstance(parent, ast.Subscript) and parent.slice is node
@@ -127,13 +138,21 @@ def _builds_names(module: Module, node: ast.Constant) -> bool:
     )
 
 
+def _mentions(text: str, stems: set[str]) -> bool:
+    """Whether a part of a path, or of a pattern for paths, begins as names that change do."""
+    words = re.findall(r"(?<![\\\w])[A-Za-z]\w*", text)
+    return any(word.rstrip("_") in stems or re.sub(r"_?\d*$", "", word) in stems for word in words)
+
+
 def _looks_into_names(module: Module, node: ast.Constant) -> bool:
-    """`"Dense" in key`, `key.startswith("Dense")`, `re.match("Dense", key)`."""
+    """`"Dense" in key`, `key.startswith("Dense")`, `key.startswith(("Dense", "Conv"))`, `re.match("Dense", key)`."""
     parent = module.parents[node]
     if isinstance(parent, ast.Compare):
         return any(isinstance(op, ast.In | ast.Eq | ast.NotIn | ast.NotEq) for op in parent.ops)
+    if isinstance(parent, ast.Tuple):
+        parent = module.parents[parent]
     return (
         isinstance(parent, ast.Call)
         and isinstance(parent.func, ast.Attribute)
-        and parent.func.attr in ("startswith", "endswith", "match", "search", "fullmatch", "replace", "find")
+        and parent.func.attr in _LOOKING
     )
