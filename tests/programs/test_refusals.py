@@ -471,3 +471,16 @@ def test_names_below_a_submodule_whose_class_is_known(code: str, text: str | Non
     after = fix_files(files, resolve_rules(["linen-module"]))[0][PATH]
     assert ("class Inner(nnx.Module)" in after) == (text is not None)
     assert (text or code) in after
+
+
+def test_names_below_a_submodule_that_only_one_group_has() -> None:
+    """`Net`, which stays, has a `Dense_0`, too."""
+    code = "import brax\nbrax.train(Net)\n" + BELOW
+    after = fix_files({PATH: MODEL + code + "print(p['plain']['Dense_0'])"}, resolve_rules(["linen-module"]))[
+        0
+    ][PATH]
+    assert "print(p['plain']['dense'])" in after
+    after = fix_files({PATH: MODEL + code + "print(p['else']['Dense_0'])"}, resolve_rules(["linen-module"]))[
+        0
+    ][PATH]
+    assert "class Plain(nn.Module)" in after

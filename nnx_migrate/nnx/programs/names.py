@@ -96,7 +96,10 @@ class NameChanges:
         is_key = subscript or (isinstance(parent, ast.Dict) and node in parent.keys)
         if not is_key and not any(AUTOMATIC.fullmatch(p) or renames.counts(p) for p in touched):
             return  # an ordinary word that also names a submodule
-        known = renames.under(_key_above(parent)) if subscript and len(parts) == 1 else renames
+        above = _key_above(parent) if subscript and len(parts) == 1 else None
+        known = renames.under(above)
+        if known is not renames and above is not None and not any(other.has(above) for other in others):
+            others = ()  # only classes of this group have a submodule of that name
         if known.keeps(text):
             return
         new = [known.new(part) for part in touched]

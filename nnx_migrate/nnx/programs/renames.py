@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.parameter_entries import class_key
-from nnx_migrate.numerics.map_sequences import Created, Repeated, Step
+from nnx_migrate.numerics.map_sequences import Created, Repeated, SequenceEntry, Step
 from nnx_migrate.numerics.parameter_map import DYNAMIC, LeafEntry, ModuleEntry
 
 AUTOMATIC = re.compile(r"[A-Z]\w*_\d+")
@@ -102,14 +102,23 @@ class Other:
     cls: LinenClass
     conversion: ClassConversion | None
 
+    def has(self, name: str) -> bool:
+        """Whether this class may have a submodule of that name."""
+        if self.conversion is not None:
+            own = Renames.of([self.conversion])
+            return name in own.exact or name in own.kept or own.counts(name)
+        return self._mentions(name)
+
+    def _mentions(self, name: str) -> bool:
+        word = re.escape(name.rpartition("_")[0] if AUTOMATIC.fullmatch(name) else name)
+        return re.search(rf"\b{word}\b", self.cls.module.source.segment(self.cls.node)) is not None
+
     def may_mean(self, old: str, new: str | None) -> bool:
         """Whether `old` may name a submodule of this class that doesn't become `new`."""
         if self.conversion is not None:
             own = Renames.of([self.conversion])
             return own.changes(old) and own.new(old) != new
-        head = old.partition("/")[0]
-        word = re.escape(head.rpartition("_")[0] if AUTOMATIC.fullmatch(head) else head)
-        return re.search(rf"\b{word}\b", self.cls.module.source.segment(self.cls.node)) is not None
+        return self._mentions(old.partition("/")[0])
 
 
 def _classes_below(conversions: Iterable[ClassConversion]) -> dict[str, set[str | None]]:
@@ -117,9 +126,13 @@ def _classes_below(conversions: Iterable[ClassConversion]) -> dict[str, set[str 
     found: dict[str, set[str | None]] = {}
     for conversion in conversions:
         for entry in conversion.entries.entries:
-            if isinstance(entry, ModuleEntry) and len(entry.linen.elements) == 1:
-                known = entry.module if entry.module != DYNAMIC else None
-                found.setdefault(entry.linen.elements[0], set()).add(known)
+            if isinstance(entry, ModuleEntry):
+                made = [("/".join(entry.linen.elements), entry.module)]
+            else:
+                steps = entry.steps if isinstance(entry, SequenceEntry) else ()
+                made = [(name, step.module) for name, step in _counted(steps) if "{" not in name]
+            for name, module in made:
+                found.setdefault(name, set()).add(module if module != DYNAMIC else None)
     return found
 
 
@@ -132,7 +145,8 @@ def names_of(conversion: ClassConversion) -> Iterator[tuple[str, str]]:
             for pattern in entry.linen:
                 yield "/".join(pattern.elements[1:]), "/".join(entry.nnx.elements)
         else:
-            yield from _names_of_sequence(entry.steps)
+            for name, step in _counted(entry.steps):
+                yield name, "/".join(step.nnx.elements)
 
 
 def _pattern(old: str, new: str) -> tuple[re.Pattern[str], str | None]:
@@ -150,9 +164,11 @@ def _pattern(old: str, new: str) -> tuple[re.Pattern[str], str | None]:
     return re.compile(text), new if known else None
 
 
-def _names_of_sequence(steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
-    """Linen counts per class: the numbers are known before the first loop or condition, and where one loop
-    makes all of a class.
+def _counted(steps: Sequence[Step]) -> Iterator[tuple[str, Created]]:
+    """The names of unnamed modules.
+
+    Linen counts per class: the numbers are known before the first loop or condition, and where one loop makes
+    all of a class.
     """
     prefixes = Counter(step.prefix for step in _created(steps))
     counts: Counter[str] = Counter()
@@ -160,15 +176,14 @@ def _names_of_sequence(steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
     for step in steps:
         alone = isinstance(step, Repeated) and all(isinstance(inner, Created) for inner in step.body)
         for made in _created([step]):
-            path = "/".join(made.nnx.elements)
             sure = made.prefix not in uncertain and not made.conditional
             if sure and step is made:
-                yield f"{made.prefix}_{counts[made.prefix]}", path
+                yield f"{made.prefix}_{counts[made.prefix]}", made
                 counts[made.prefix] += 1
                 continue
             counted = sure and alone and prefixes[made.prefix] == 1
             index = step.index if isinstance(step, Repeated) and counted else ""
-            yield f"{made.prefix}_{{{index}}}", path
+            yield f"{made.prefix}_{{{index}}}", made
             uncertain.add(made.prefix)
 
 
