@@ -24,7 +24,7 @@ from nnx_migrate.linen.programs.shown import Shown
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.nnx.parameter_entries import class_key
 from nnx_migrate.numerics.trial import first_that_works
-from nnx_migrate.verification.cases import Called, Case, Cases
+from nnx_migrate.verification.cases import IN_NOTEBOOK, Called, Case, Cases
 
 _MAX_WAYS = 80
 #: Small values by what the name of a number says; the rest gets 8.
@@ -60,6 +60,8 @@ def assumed_case(cases: Cases, key: str, stated: StatedInputs, timeout: float) -
     cls = cases.code.classes.get(key)
     if cls is None or "<locals>" in cls.qualified:
         return Case(key, missing="the code before has no such class at the top of a module")
+    if cases.code.in_notebook(key):
+        return Case(key, missing=IN_NOTEBOOK)
     flags = train_flags(cls)
     tried = ways(cls, cases.code.shown(key), stated.arrays(cls), cases.facts.get(key, {}))
     if not tried:

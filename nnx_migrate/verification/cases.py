@@ -20,6 +20,9 @@ from nnx_migrate.verification.listed import ListedModel
 from nnx_migrate.verification.old_code import Facts, OldCode
 
 
+IN_NOTEBOOK = "it is defined in a notebook, which can't be imported: move it to a module to have it compared"
+
+
 @dataclass(frozen=True)
 class Case:
     """One comparison. `missing` says why there is nothing to compare; `variant` is "" or "bfloat16".
@@ -125,6 +128,8 @@ class Cases:
 
     def case(self, called: Called) -> Case:
         """The comparison of a model that is built and called like that."""
+        if self.code.in_notebook(called.model):
+            return Case(called.model, missing=IN_NOTEBOOK)
         facts = self.facts.get(called.model)
         converted = facts is not None
         arguments = called.constructor

@@ -57,6 +57,11 @@ class OldCode:
             not after.is_file() or before.read_bytes() != after.read_bytes() for before, after in pairs
         )
 
+    def in_notebook(self, key: str) -> bool:
+        """Whether a class is defined in a notebook."""
+        cls = self.classes.get(key)
+        return cls is not None and cls.module.path.suffix == ".ipynb"
+
     def missing_packages(self, key: str) -> list[str]:
         """The packages that the module of a class imports and that aren't installed here."""
         cls = self.classes.get(key)

@@ -54,6 +54,19 @@ def test_a_model_is_left_out_where_nothing_that_it_imports_was_changed(project, 
     assert [c.model for c in Cases(project, new, {}, [])][:1] == ["models:Net"]
 
 
+def test_a_model_in_a_notebook_is_named(project):
+    import json
+
+    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    lines = (project / "models.py").read_text().splitlines(keepends=True)
+    notebook = {"cells": [{**cell, "source": lines}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (project / "models.py").unlink()
+    (project / "training.ipynb").write_text(json.dumps(notebook))
+    (case,) = cases(project).values()
+    assert case.before is None
+    assert "defined in a notebook" in case.missing
+
+
 def test_constant_inputs_of_the_code_become_random_and_listed_ones_stay(project):
     table = {"model": "models:Net", "args": "4", "inputs": ["jnp.ones((2, 3))"]}
     assert cases(project)["models:Net"].before.draw_constants

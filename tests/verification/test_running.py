@@ -80,7 +80,7 @@ def half(x):
     verdict = verify(tmp_path, text)
     assert verdict.proof is None
     assert verdict.reason.startswith(
-        "before the migration: ModuleNotFoundError: No module named 'tracking_service' (models.py:4, in <module>);"
+        "before the migration: ModuleNotFoundError: No module named 'tracking_service' (models.py:5, in <module>);"
     )
     assert "install tracking_service, or do without it: --stub tracking_service" in verdict.reason
     (tmp_path / "more").mkdir()
