@@ -47,7 +47,7 @@ def test_fix_is_idempotent_and_keeps_comments(case: Case) -> None:
 @pytest.mark.parametrize("case", PAIRS, ids=ids)
 def test_before_and_after_compute_the_same(case: Case) -> None:
     for package in case.settings.get("needs", ()):
-        pytest.importorskip(package)
+        pytest.importorskip(package, reason=f"needs {package}, too large to install for a few fixtures")
     after, warned = running.run_main(case, "after")
     assert case.settings.get("warns") or not warned, f"after still uses deprecated APIs: {warned}"
     if case.settings.get("static"):
