@@ -5,13 +5,15 @@
 
 Works on copies. Prints files, findings, fixes per rule and seconds of each tree; whatever breaks a promise of
 `robustness.py` is listed, and the exit code is then 1. `--keep DIR` leaves the fixed copies there, `--diff FILE`
-writes what was changed.
+writes what was changed, `--sample N` prints N of the changes, picked by `--seed`, for a person to judge.
 """
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import random
+import re
 import shutil
 import sys
 import sysconfig
@@ -55,6 +57,20 @@ def diff(before: Path, after: Path, changed: list[Path]) -> str:
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in pieces)
 
 
+def sample(patch: str, count: int, seed: int) -> str:
+    """Some hunks of a patch, each below the name of its file."""
+    files = re.split(r"^--- .*\n\+\+\+ (.*)\n", patch, flags=re.MULTILINE)[1:]
+    hunks = [
+        (name, hunk)
+        for name, body in zip(files[::2], files[1::2], strict=True)
+        for hunk in re.split(r"^(?=@@ )", body, flags=re.MULTILINE)
+        if hunk
+    ]
+    chosen = random.Random(seed).sample(hunks, min(count, len(hunks)))
+    texts = [f"[{number}] {name}\n{hunk}" for number, (name, hunk) in enumerate(chosen, 1)]
+    return "\n".join([f"{len(chosen)} of {len(hunks)} changes (seed {seed})", *texts])
+
+
 def describe(name: str, outcome: Outcome) -> str:
     """One tree's result, for people."""
     lines = [
@@ -76,6 +92,8 @@ def main() -> None:
     parser.add_argument("--unsafe", action="store_true", help="apply unsafe fixes as well")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--diff", type=Path)
+    parser.add_argument("--sample", type=int, default=0, help="print so many of the changes")
+    parser.add_argument("--seed", type=int, default=0, help="which ones")
     options = parser.parse_args()
     trees = options.trees or installed()
     total, patch, problems = Counter[str](), "", 0
@@ -92,6 +110,8 @@ def main() -> None:
             patch += diff(original, target, outcome.changed)
     if options.diff:
         options.diff.write_text(patch, encoding="utf-8")
+    if options.sample:
+        print(f"\n{sample(patch, options.sample, options.seed)}")
     print(f"\n{dict(total)}, {problems} problems")
     sys.exit(1 if problems else 0)
 

@@ -60,6 +60,7 @@ class JaxDevices(MovesRule):
             arguments=Arguments(
                 drop={"device": ("None",), "backend": ("None",)}, only_if=("device", "backend")
             ),
+            note="`device` and `backend`",
             help="put the inputs there with `jax.device_put`, and leave the choice to them",
         ),
         Move(

@@ -114,6 +114,7 @@ class JaxExperimental(MovesRule):
             since="jax>=0.8.2",
             removed="0.8.2",
             arguments=Arguments(drop={"abstracted_axes": ("None",)}, only_if=("abstracted_axes",)),
+            note="`abstracted_axes`",
             help="JAX has no dynamic shapes of that kind any more",
         ),
         Move(

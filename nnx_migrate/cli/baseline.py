@@ -30,6 +30,9 @@ def command(paths: tuple[Path, ...], output: Path, quiet: bool, **options: Any) 
     baseline.save(output)
     if not quiet:
         click.echo(f"{output}: {len(baseline.entries)} findings in {scan.files} files")
+        if session.config.baseline is None:
+            click.echo(f"`nnx-migrate check --baseline {output}` reports what is new; to always do so, write")
+            click.echo(f'`baseline = "{output}"` under [tool.nnx-migrate] in pyproject.toml.')
     if scan.errors:
         click.echo(render(Report([], scan.errors), "concise"), err=True)
         sys.exit(2)

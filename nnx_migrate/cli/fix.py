@@ -185,10 +185,11 @@ def _summary(result: FixResult) -> str:
     if result.created:
         text += f" New: {', '.join(str(p) for p in sorted(result.created))}."
     if left:
-        unsafe = sum(f.safety is Safety.UNSAFE for f in result.remaining.findings)
-        text += f" {left} left" + (
-            f", {unsafe} of them fixable with --unsafe-fixes." if unsafe else " to do by hand."
-        )
+        fixable = [f.safety for f in result.remaining.findings if f.fix is not None]
+        unsafe, declined = fixable.count(Safety.UNSAFE), fixable.count(Safety.SAFE)
+        notes = [f"{unsafe} of them fixable with --unsafe-fixes"] if unsafe else []
+        notes += [f"{declined} of them fixable, but declined"] if declined else []
+        text += f" {left} left" + (f", {', '.join(notes)}." if notes else " to do by hand.")
     return text
 
 

@@ -196,7 +196,9 @@ def test_several_processes_find_what_one_finds(project: Path, run: Run) -> None:
 def test_baseline_is_a_ratchet(project: Path, run: Run) -> None:
     file, line = project / "a.py", "jax.tree_map(f, 1)\n"
     file.write_text(f"import jax\n{line}{line}")
-    assert run("baseline").exit_code == 0
+    written = run("baseline")
+    assert written.exit_code == 0
+    assert "check --baseline .nnx-migrate-baseline.json" in written.output
     check = ("check", "--baseline", ".nnx-migrate-baseline.json", "--output-format", "concise")
     assert run(*check).exit_code == 0
     file.write_text(f"import jax\n\n{line}{line}")  # moved: still known

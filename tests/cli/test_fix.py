@@ -118,6 +118,7 @@ def test_interactive(project: Path, run: Run) -> None:
     (project / "a.py").write_text("import jax\njax.tree_map(f, 1)\njax.tree_map(f, 2)\njax.tree_map(f, 3)\n")
     result = run("fix", "-i", stdin="y\nn\nq\n")
     assert "-jax.tree_map(f, 1)" in result.output
+    assert "2 left, 2 of them fixable, but declined." in result.output
     assert (
         project / "a.py"
     ).read_text() == "import jax\njax.tree.map(f, 1)\njax.tree_map(f, 2)\njax.tree_map(f, 3)\n"
