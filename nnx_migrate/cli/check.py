@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
 
 from nnx_migrate.cli.common import Fatal, Progress, left_out_note, line_text, open_session, rule_options
+from nnx_migrate.cli.statistics import counts
 from nnx_migrate.engine.baseline import Baseline, BaselineError
 from nnx_migrate.engine.findings import Finding, Safety
 from nnx_migrate.engine.session import Session
@@ -56,7 +56,7 @@ def command(
         return
     report = Report(findings, scan.errors, {card.id: card for card in session.rules}, scan.files)
     report.color = output_file is None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    text = _statistics(findings, output_format) if statistics else render(report, output_format)
+    text = counts(findings, output_format) if statistics else render(report, output_format)
     if output_file is not None:
         output_file.write_text(f"{text}\n", encoding="utf-8")
     elif text:
@@ -95,18 +95,6 @@ def _without_known(
 def _key(root: Path, path: Path) -> str:
     absolute = path.absolute()
     return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else absolute.as_posix()
-
-
-def _statistics(findings: list[Finding], output_format: str) -> str:
-    counts = Counter((f.rule, f.safety) for f in findings)
-    rows = sorted(counts.items(), key=lambda item: (-item[1], item[0][0]))
-    if output_format == "json":
-        import json
-
-        return json.dumps([{"rule": r, "fix": s.value, "count": n} for (r, s), n in rows], indent=2)
-    width = max((len(str(n)) for _, n in rows), default=1)
-    marks = {Safety.SAFE: "[*]", Safety.UNSAFE: "[?]", Safety.MANUAL: "[ ]"}
-    return "\n".join(f"{n:>{width}}  {marks[safety]} {rule}" for (rule, safety), n in rows)
 
 
 def _analysed_by_fix(session: Session, findings: list[Finding]) -> frozenset[str]:

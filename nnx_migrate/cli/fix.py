@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from nnx_migrate.cli.common import Fatal, Progress, left_out_note, open_session, rule_options, split_names
+from nnx_migrate.cli.statistics import counts
 from nnx_migrate.engine.findings import Finding, Safety
 from nnx_migrate.engine.fixing import Fixer, FixResult
-from nnx_migrate.report import Report, render
+from nnx_migrate.report import FORMATS, Report, render
 from nnx_migrate.sources.text import SourceError
 
 
@@ -26,6 +27,13 @@ from nnx_migrate.sources.text import SourceError
 @click.option("--interactive", "-i", is_flag=True, help="Ask before each fix.")
 @click.option("--allow-dirty", is_flag=True, help="Work on a git tree with uncommitted changes.")
 @click.option("--stdin-filename", type=click.Path(path_type=Path), help="Fix standard input under this name.")
+@click.option(
+    "--output-format",
+    type=click.Choice(FORMATS),
+    default="concise",
+    help="How findings that are left are shown.",
+)
+@click.option("--statistics", is_flag=True, help="Show counts per rule and reason of what is left.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even if findings remain.")
 def command(
     paths: tuple[Path, ...],
@@ -35,6 +43,8 @@ def command(
     interactive: bool,
     allow_dirty: bool,
     stdin_filename: Path | None,
+    output_format: str,
+    statistics: bool,
     exit_zero: bool,
     quiet: bool,
     select: tuple[str, ...],
@@ -70,8 +80,10 @@ def command(
         sys.exit(2 if result.remaining.errors else 1 if result.changed or result.created else 0)
     _write(result)
     _record(result, session.config.root)
-    report = Report(result.remaining.findings, result.remaining.errors, files=len(session.paths))
-    text = render(report, "concise")
+    left = result.remaining
+    report = Report(left.findings, left.errors, {card.id: card for card in session.rules}, len(session.paths))
+    report.color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    text = counts(left.findings, output_format) if statistics else render(report, output_format)
     if text:
         click.echo(text)
     if not quiet:
