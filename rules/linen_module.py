@@ -99,7 +99,7 @@ class LinenModule(ProjectRule):
         from nnx_migrate.nnx.plan import make_plan
         from nnx_migrate.nnx.programs.fixes import FixWriter
 
-        stated = StatedInputs(project.config.inputs)
+        stated = StatedInputs(project.config.inputs, project.traced)
         groups = make_plan(project.project, project.config.root, stated)
         writer = FixWriter(project, groups)
         for group in groups:

@@ -13,6 +13,7 @@ from nnx_migrate.cli.common import Fatal, Progress, left_out_note, open_session,
 from nnx_migrate.cli.statistics import counts
 from nnx_migrate.engine.findings import Finding, Safety
 from nnx_migrate.engine.fixing import Fixer, FixResult
+from nnx_migrate.engine.session import Session
 from nnx_migrate.report import FORMATS, Report, render
 from nnx_migrate.sources.text import SourceError
 
@@ -20,6 +21,10 @@ from nnx_migrate.sources.text import SourceError
 @click.command(short_help="rewrite them")
 @rule_options
 @click.option("--rule", "only", multiple=True, metavar="RULES", help="Apply just these rules (as --select).")
+@click.option(
+    "--trace", is_flag=True,
+    help="First run the models' `init` without computing, to see the ranks of all inputs (needs nnx-migrate[verify]).",
+)  # fmt: skip
 @click.option("--unsafe-fixes", is_flag=True, help="Also apply fixes that need a look.")
 @click.option(
     "--diff", is_flag=True, help="Show what would change; write nothing. Exit code 1 if anything would."
@@ -38,6 +43,7 @@ from nnx_migrate.sources.text import SourceError
 def command(
     paths: tuple[Path, ...],
     only: tuple[str, ...],
+    trace: bool,
     unsafe_fixes: bool,
     diff: bool,
     interactive: bool,
@@ -62,6 +68,8 @@ def command(
     )
     if not (diff or allow_dirty or stdin_filename):
         _refuse_dirty_tree(session.paths)
+    if trace:
+        _trace(session, quiet)
     with Progress(len(session.paths), "fixing", not (quiet or interactive)):
         asker = _Asker() if interactive else None
         fixer = Fixer(
@@ -91,6 +99,22 @@ def command(
         if note := left_out_note(session):
             click.echo(note, err=True)
     sys.exit(2 if result.remaining.errors else 1 if result.remaining.findings and not exit_zero else 0)
+
+
+def _trace(session: Session, quiet: bool) -> None:
+    """Let the project's own models show the ranks of their inputs; what can't be run is named and left out."""
+    from nnx_migrate.cli.environment import require_packages
+
+    require_packages()
+    from nnx_migrate.cli.verify import listed_models
+    from nnx_migrate.verification.tracing import trace_project
+
+    found = trace_project(session.config.root, listed_models(session.config))
+    session.scanner.context.traced = found.ranks
+    if not quiet:
+        for model, problem in found.problems.items():
+            click.echo(f"not traced: {model}: {problem}", err=True)
+        click.echo(f"Traced {len(found.models)} model(s), {len(found.ranks)} class(es) in them.", err=True)
 
 
 def _refuse_dirty_tree(paths: Any) -> None:

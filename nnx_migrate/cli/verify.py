@@ -96,7 +96,7 @@ def command(
 
     config = config_of(path, config_file)
     recorded, facts = _recorded(path, config)
-    listed = _listed(config)
+    listed = listed_models(config)
     protocol = Protocol(
         modes=("jit", "eager") if eager else ("jit",), steps=steps, max_bytes=int(max_memory * 2**30)
     )
@@ -137,7 +137,8 @@ def _recorded(path: Path, config: Config) -> tuple[Any, Mapping[str, Any]]:
         raise Fatal(str(error)) from None
 
 
-def _listed(config: Config) -> list[ListedModel]:
+def listed_models(config: Config) -> list[ListedModel]:
+    """The models of `[[tool.nnx-migrate.verify]]`. Raises Fatal for a table that can't be used."""
     from nnx_migrate.verification.listed import ListedError, read_listed
 
     models = []

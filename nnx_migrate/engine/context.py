@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +69,9 @@ class ProjectContext:
     project: Project
     config: Config
     targets: Targets
+    traced: Mapping[str, Mapping[tuple[str | int, ...], int]] = field(
+        default_factory=dict
+    )  # see `fix --trace`
 
     def file(self, module: Module, hits: Hits | None = None) -> FileContext:
         """The context of one module."""

@@ -40,7 +40,7 @@ REASONS: dict[str, Reason] = {
             "unknown-size",
             "an input size that NNX needs at construction can't be derived from the code",
             "NNX creates parameters in the constructor, before any input has been seen",
-            "give the module's inputs in `[tool.nnx-migrate.inputs]`, run with `--trace`, or "
+            "give the module's inputs in `[tool.nnx-migrate.inputs]`, let `fix --trace` see them, or "
             "pass the size yourself",
         ),
         Reason(

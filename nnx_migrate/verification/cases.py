@@ -104,6 +104,15 @@ class Cases:
                 yield replace(self.case(replace(called, constructor=half)), variant="bfloat16")
 
     def _models(self, skipped: Collection[str]) -> Iterator[Called]:
+        for called in self.called(skipped):
+            key, is_found = called.model, called.draw_constants
+            if is_found and key not in self.facts and not self.code.changed(key, self.new):
+                self.unchanged.append(key)
+            else:
+                yield called
+
+    def called(self, skipped: Collection[str] = ()) -> Iterator[Called]:
+        """The listed models, and those that the code builds and calls in sight (which `draw_constants`)."""
         seen = set(skipped)
         for row in self.listed:
             if row.model in skipped:
@@ -118,9 +127,6 @@ class Cases:
             if found.key in seen:
                 continue
             seen.add(found.key)
-            if found.key not in self.facts and not self.code.changed(found.key, self.new):
-                self.unchanged.append(found.key)
-                continue
             yield Called(
                 found.key, "", found.constructor, None, found.arguments, found.positional, found.flags,
                 module=found.module, name=found.name, draw_constants=True,

@@ -198,3 +198,43 @@ class Whole(nn.Module):
     (line,) = [line for line in result.output.splitlines() if "`Net` is a Linen module" in line]
     assert "it moves with all that uses it, and there " in line
     assert "net.py:13" in line.partition("and there")[2]
+
+
+def test_what_is_left_in_other_formats(project: Path, run: Run) -> None:
+    (project / "a.py").write_text("from jax import *\n\ny = tree_map(f, x)\nz = tree_map(f, y)\n")
+    rows = json.loads(run("fix", "--statistics", "--output-format", "json", "-q").output)
+    assert [(row["reason"], row["count"]) for row in rows] == [("star-import", 2)]
+    assert "2  [ ] jax-tree (star-import)" in run("fix", "--statistics").output
+    findings = json.loads(run("fix", "--output-format", "json", "-q").output)
+    assert len(findings["findings"] if isinstance(findings, dict) else findings) == 2
+
+
+MOVED_AXIS = """\
+import jax.numpy as jnp
+from flax import linen as nn
+
+
+class Mixer(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(8)(jnp.moveaxis(x, 1, -1))
+
+
+class Net(nn.Module):
+    dim: int
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.dim)(Mixer()(x))
+"""
+
+
+def test_a_trace_tells_the_ranks_of_inputs(project: Path, run: Run) -> None:
+    (project / "net.py").write_text(MOVED_AXIS)
+    table = '[[tool.nnx-migrate.verify]]\nmodel = "net:{}"\nargs = "5"\ninputs = ["f32[2,3,4]"]\n'
+    (project / "pyproject.toml").write_text(table.format("Net") + table.format("Gone"))
+    assert "(unknown-size)" in run("fix").output
+    result = run("fix", "--trace")
+    assert "Traced 1 model(s), 2 class(es) in them." in result.output
+    assert "not traced: net:Gone: " in result.output
+    assert "self.dense = nnx.Linear(in_length, 8, rngs=rngs)" in (project / "net.py").read_text()

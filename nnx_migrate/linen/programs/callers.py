@@ -52,16 +52,12 @@ class Callers:
         self._open.add(cls)
         try:
             found: dict[Path, set[int]] = {}
-            for path, rank in [*self._stated(cls), *self._from_programs(cls), *self._from_modules(cls)]:
+            for path, rank in [*self.stated.ranks(cls), *self._from_programs(cls), *self._from_modules(cls)]:
                 found.setdefault(path, set()).add(rank)
         finally:
             self._open.discard(cls)
         self._known[cls] = {path: min(ranks) for path, ranks in found.items() if len(ranks) == 1}
         return self._known[cls]
-
-    def _stated(self, cls: LinenClass) -> Iterator[tuple[Path, int]]:
-        for name, shape in self.stated.shapes(cls):
-            yield (name,), len(shape)
 
     # ---- programs ---------------------------------------------------------------------------------------
 
