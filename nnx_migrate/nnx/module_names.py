@@ -65,3 +65,28 @@ def _format(template: ast.expr, values: list[ast.expr]) -> list[Part] | None:
     except ValueError:
         return None
     return found
+
+
+def counter(target: ast.expr, iterable: ast.expr) -> tuple[str, int, int] | None:
+    """The variable that counts a loop's rounds, its first value and its step, where the code states them."""
+    if not (isinstance(iterable, ast.Call) and isinstance(iterable.func, ast.Name)):
+        return None
+    if iterable.func.id == "range" and isinstance(target, ast.Name) and not iterable.keywords:
+        bounds = iterable.args
+        first = _number(bounds[0]) if len(bounds) > 1 else 0
+        step = _number(bounds[2]) if len(bounds) == 3 else 1
+        return (target.id, first, step) if first is not None and step is not None else None
+    if iterable.func.id == "enumerate" and isinstance(target, ast.Tuple) and len(target.elts) == 2:
+        start = [*iterable.args[1:], *(k.value for k in iterable.keywords if k.arg == "start")]
+        first = _number(start[0]) if start else 0
+        name = target.elts[0]
+        return (name.id, first, 1) if isinstance(name, ast.Name) and first is not None else None
+    return None
+
+
+def _number(node: ast.expr) -> int | None:
+    try:
+        value = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError):
+        return None
+    return value if type(value) is int else None

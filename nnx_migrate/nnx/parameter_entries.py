@@ -17,7 +17,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.values import ClassChoice, ClassRef, Either, FieldModule, Instance, Maybe, ModuleList
-from nnx_migrate.nnx.module_names import name_parts
+from nnx_migrate.nnx.module_names import counter, name_parts
 from nnx_migrate.numerics.map_patterns import PathPattern
 from nnx_migrate.numerics.map_sequences import Created, Repeated, SequenceEntry, Step
 from nnx_migrate.numerics.parameter_map import DYNAMIC, ClassMap, Entry, ModuleEntry, leaf, module
@@ -213,28 +213,32 @@ def _index_of(node: ast.expr, site: Site) -> str:
     names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
     mapping: dict[str, str] = {}
     for level, control in enumerate(site.loops):
-        counter = _loop_counter(control.node)
-        if counter is not None:
-            mapping[counter] = _INDICES[level]
+        counted = _counted(control.node)
+        if counted is not None:
+            name, first, step = counted
+            index = _INDICES[level] if step == 1 else f"{step} * {_INDICES[level]}"
+            mapping[name] = index if first == 0 else f"{index} + {first}"
     if not names or not names <= set(mapping):
         raise Refuse("unsupported-syntax", "a module name that depends on more than loop counters", site.call)
 
     class Rename(ast.NodeTransformer):
         def visit_Name(self, name: ast.Name) -> ast.AST:
-            return ast.Name(mapping[name.id])
+            return ast.parse(mapping[name.id], mode="eval").body
 
     import copy
 
     return ast.unparse(Rename().visit(copy.deepcopy(node)))
 
 
-def _loop_counter(loop: ast.AST) -> str | None:
-    from nnx_migrate.nnx.writer.access import loop_counter
-
+def _counted(loop: ast.AST) -> tuple[str, int, int] | None:
+    """The counter of a loop, unless its body gives it another value."""
     if isinstance(loop, ast.For):
-        return loop_counter(loop.target, loop.iter)
+        found = counter(loop.target, loop.iter)
+        stored = (n for s in loop.body for n in ast.walk(s) if isinstance(n, ast.Name))
+        changed = {n.id for n in stored if not isinstance(n.ctx, ast.Load)}
+        return found if found is not None and found[0] not in changed else None
     if isinstance(loop, ast.ListComp | ast.GeneratorExp):
-        return loop_counter(loop.generators[0].target, loop.generators[0].iter)
+        return counter(loop.generators[0].target, loop.generators[0].iter)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 
@@ -120,12 +121,18 @@ def _without_unused(header: str, body: Sequence[str]) -> str:
     """A loop header without counters that the body doesn't read."""
     text = "\n".join(body)
     enumerated = _ENUMERATE.match(header)
-    if enumerated and not _mentions(text, enumerated[1]):
+    if enumerated and not _mentions(text, enumerated[1]) and _is_one_argument(enumerated[3]):
         header = f"for {enumerated[2]} in {enumerated[3]}:"
     counted = _FOR.match(header)
     if counted and not _mentions(text, counted[1]):
         return f"for _ in {counted[2]}:"
     return header
+
+
+def _is_one_argument(text: str) -> bool:
+    """Whether what stands between a call's parentheses is one argument: no start of `enumerate` behind it."""
+    call = ast.parse(f"f({text})", mode="eval").body
+    return isinstance(call, ast.Call) and len(call.args) == 1 and not call.keywords
 
 
 def _mentions(text: str, name: str) -> bool:
