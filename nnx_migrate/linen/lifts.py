@@ -13,7 +13,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.values import ClassRef, Layer, Lifted
 
 _PREFIXES = {"remat": "Checkpoint", "checkpoint": "Checkpoint", "jit": "Jit", "vmap": "Vmap", "scan": "Scan"}
-_MAPPED = ("variable_axes", "split_rngs", "in_axes", "out_axes")
+_MAPPED = ("variable_axes", "split_rngs", "in_axes", "out_axes", "metadata_params")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "remat": ("static_argnums", "prevent_cse", "policy"),
     "checkpoint": ("static_argnums", "prevent_cse", "policy"),
@@ -55,6 +55,12 @@ class Lift:
         return self.in_axes[index] if index < len(self.in_axes) else None
 
     @property
+    def axis_name(self) -> ast.expr | None:
+        """What the axis of members is called in partition metadata."""
+        node = self.options.get("metadata_params")
+        return node.values[0] if isinstance(node, ast.Dict) and self.stacked else None
+
+    @property
     def maps(self) -> bool:
         """Whether it runs the module several times."""
         return self.name in ("vmap", "scan")
@@ -68,6 +74,7 @@ def read_lift(name: str, call: ast.Call | ast.expr, keywords: Mapping[str, ast.e
     if name not in ("vmap", "scan"):
         return Lift(name, call, keywords)
     axes = _variable_axes(name, keywords.get("variable_axes"))
+    _check_metadata(name, keywords.get("metadata_params"))
     broadcast = _collections(name, keywords.get("variable_broadcast"))
     stacked = 0 in axes.values()
     if len(set(axes.values())) > 1 or (stacked and broadcast) or (None in axes.values() and name == "scan"):
@@ -94,6 +101,20 @@ def _variable_axes(name: str, node: ast.expr | None) -> dict[str, int | None]:
     if not all(isinstance(collection, str) for collection in found):
         raise Refuse("unsupported-layer", f"`nn.{name}` with `variable_axes` by filters", node)
     return found
+
+
+def _check_metadata(name: str, node: ast.expr | None) -> None:
+    """The name of the axis of members is the one thing that NNX takes for partition metadata."""
+    key = (
+        ast.unparse(node.keys[0])
+        if isinstance(node, ast.Dict) and len(node.keys) == 1 and node.keys[0]
+        else ""
+    )
+    plain = isinstance(node, ast.Dict) and bool(key) and isinstance(node.values[0], ast.Constant)
+    if node is not None and not (plain and key.rpartition(".")[2] == "PARTITION_NAME"):
+        raise Refuse(
+            "unsupported-layer", f"`nn.{name}` with other `metadata_params` than a partition name", node
+        )
 
 
 def _collections(name: str, node: ast.expr | None) -> bool:

@@ -21,6 +21,7 @@ from nnx_migrate.nnx.writer.local_lists import LocalList
 from nnx_migrate.nnx.writer.module_calls import ModuleCalls
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import rng_attribute
+from nnx_migrate.nnx.writer.partitioning import annotated
 from nnx_migrate.nnx.writer.reached import by_node, inside_maker, makers
 from nnx_migrate.nnx.writer.state_edits import StateEditor
 from nnx_migrate.nnx.writer.text import replacements, rewritten, without_double_gaps
@@ -107,6 +108,8 @@ class BodyEditor:
             return self._tested_class(node) or self.names.replacement(node)
         if self.loops is not None and node in self.loops.headers:
             return self.loops.headers[node]
+        if isinstance(node, ast.Call):
+            return annotated(self.names, node, self.text)
         return None
 
     def _tested_class(self, node: ast.Name | ast.Attribute) -> str | None:

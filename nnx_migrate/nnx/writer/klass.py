@@ -23,6 +23,7 @@ from nnx_migrate.nnx.writer.local_lists import LocalList, find_local_lists
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import RESERVED, Names, name_sites
 from nnx_migrate.nnx.writer.nodes import Node
+from nnx_migrate.nnx.writer.partitioning import check_initializers
 from nnx_migrate.nnx.writer.reached import inside_maker
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.residual import Residual
@@ -89,6 +90,7 @@ class ClassWriter:
             if cls.method(name) is not None:
                 raise Refuse("unsupported-api", f"the class defines `{name}`", cls.node)
         check_post_init(cls, self.names.project)
+        check_initializers(self.names.project)
         for site in self.analysis.sites:
             if site.method == NAME:
                 raise Refuse("unsupported-api", f"a module is created in `{NAME}`", site.call)

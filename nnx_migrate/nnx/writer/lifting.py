@@ -46,7 +46,10 @@ def lifted_parts_text(
         raise Refuse("unsupported-layer", "a stack of modules without variables", site.call)
     number = writer.renderer.text(count, site.context)
     member = f"{callee}({', '.join(arguments)})"
-    return f"{writer.names.nnx()}.vmap(lambda rngs: {member})", [f"rngs.split({number})"]
+    own = ", ".join(
+        [f"lambda rngs: {member}", *_metadata(stacked[0], writer.names.nnx(), writer.renderer.text)]
+    )
+    return f"{writer.names.nnx()}.vmap({own})", [f"rngs.split({number})"]
 
 
 def lifted_call(editor: BodyEditor, call: ast.Call, site: Site) -> str:
@@ -71,6 +74,7 @@ def lifted_call(editor: BodyEditor, call: ast.Call, site: Site) -> str:
                 f"in_axes=({0 if one.stacked else None}, {axes})",
                 *_out(one),
                 *_options(one, ("axis_name",), text),
+                *_metadata(one, nnx, text),
             ]
             function = f"{nnx}.vmap({', '.join([function, *own])})"
         elif one.name == "scan":
@@ -98,7 +102,15 @@ def _scanned(function: str, arguments: list[str], one: Lift, nnx: str, text: Tex
     own += _options(
         one, ("length", "reverse", "unroll"), text, skip="length" if one.stacked or mapped else ""
     )
+    own += _metadata(one, nnx, text)
     return f"{nnx}.scan({', '.join([function, *own])})", [arguments[0], *(arguments[i] for i in mapped)]
+
+
+def _metadata(one: Lift, nnx: str, text: Text) -> list[str]:
+    """How the axis of members is called in the partition metadata of their variables."""
+    if one.axis_name is None:
+        return []
+    return [f"transform_metadata={{{nnx}.PARTITION_NAME: {text(one.axis_name)}}}"]
 
 
 def _options(one: Lift, names: tuple[str, ...], text: Text, skip: str = "") -> list[str]:

@@ -16,6 +16,8 @@ from nnx_migrate.names.scopes import BindingKind
 from nnx_migrate.nnx.helpers.placement import helper_import, helper_path
 from nnx_migrate.nnx.layers import Judge, function
 from nnx_migrate.nnx.layers.functions import Function
+from nnx_migrate.nnx.writer.partitioning import annotated
+from nnx_migrate.nnx.writer.text import rewritten
 
 NNX = ImportRequest("flax.nnx", "nnx", "flax")
 JNP = ImportRequest("jax.numpy", "jnp")
@@ -99,6 +101,8 @@ class FileNames:
         """The new text of a reference to Linen (`nn.relu` -> `nnx.relu`, `nn.Module` -> `nnx.Module`), or
         None.
         """
+        if isinstance(node, ast.Call):
+            return annotated(self, node, lambda part: rewritten(self.module.source, part, self.replacement))
         if not isinstance(node, ast.Name | ast.Attribute):
             return None
         name = self.qualified(node)
@@ -116,6 +120,10 @@ class FileNames:
                 return None
             inner = row.nnx.removeprefix("flax.nnx.")
             return f"{self.nnx()}.{inner}"
+        if not row.same_call:
+            raise Refuse(
+                "unsupported-layer", f"`{ast.unparse(node)}` that isn't called where it stands", node
+            )
         if row.keep:
             return None
         return self.helper(row.helper) if row.helper is not None else None

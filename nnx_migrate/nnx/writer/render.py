@@ -16,6 +16,7 @@ from nnx_migrate.linen.sites import Context
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import ClassRef, Expr, Instance, Layer, SelfValue
 from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.partitioning import annotated
 from nnx_migrate.nnx.writer.text import one_line, rewritten
 
 _VALUES = (
@@ -88,6 +89,13 @@ class InitRenderer:
             return f"rngs.{stream}()"
         if node in self.lambda_names:
             return None
+        marked = (
+            annotated(self.names, node, lambda n: self.text(n, context))
+            if isinstance(node, ast.Call)
+            else None
+        )
+        if marked is not None:
+            return marked
         value = facts.values.get((context, node))
         if isinstance(node, _VALUES) and not self._is_of_lambda(node) and self._is_dynamic(node, context):
             text = self._value_text(value)

@@ -15,8 +15,9 @@ from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.nodes import Assign, in_order
+from nnx_migrate.nnx.writer.partitioning import annotated
 from nnx_migrate.nnx.writer.render import InitRenderer
-from nnx_migrate.nnx.writer.text import call_text, indentation, one_line, replacements
+from nnx_migrate.nnx.writer.text import call_text, indentation, one_line, replacements, rewritten
 from nnx_migrate.nnx.writer.variables import variable_parts
 
 
@@ -158,6 +159,8 @@ class SetupWriter:
             return self._container(node)
         if isinstance(node, ast.Name | ast.Attribute):
             return self.names.replacement(node)
+        if isinstance(node, ast.Call):
+            return annotated(self.names, node, lambda n: rewritten(self.source, n, self._replace))
         return None
 
     def _is_inner_list(self, node: ast.List | ast.Tuple) -> bool:

@@ -1,0 +1,76 @@
+"""Partition metadata: `nn.with_partitioning(init, names)` becomes `nnx.with_partitioning(..., eager_sharding=False)`.
+
+Linen puts the arrays into boxes that name their axes, NNX keeps the names with the Variable. Programs that look
+into the boxes, or read specs from them, would find none.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.layers import Refusal, rewritten_arguments
+from nnx_migrate.nnx.layers.functions import function, rewrite_function_call
+
+if TYPE_CHECKING:
+    from nnx_migrate.nnx.writer.names import FileNames
+
+_READERS = re.compile(
+    r"\b(?:get_partition_spec|get_sharding|logical_to_mesh(?:_axes|_sharding)?|unbox|replace_boxed"
+    r"|Partitioned|LogicallyPartitioned|AxisMetadata)\b"
+)
+_ANNOTATING = re.compile(r"\bwith_(?:logical_)?partitioning\b")
+_READER_OF: WeakKeyDictionary[Project, str] = WeakKeyDictionary()
+_OUTSIDE: WeakKeyDictionary[Project, str] = WeakKeyDictionary()
+
+
+def annotated(names: FileNames, node: ast.Call, text: Callable[[ast.AST], str]) -> str | None:
+    """The NNX text of a call that annotates an initializer, None for other calls."""
+    name = names.qualified(node.func)
+    row = function(name) if name is not None else None
+    if row is None or row.nnx is None or row.same_call:
+        return None
+    given = [*row.params[: len(node.args)], *(k.arg for k in node.keywords)]
+    for option in ("mesh", "rules"):
+        if option in given:
+            raise Refuse("unsupported-layer", f"`{ast.unparse(node.func)}` with `{option}`", node)
+    reader = _reader(names.project)
+    if reader:
+        raise Refuse("unsupported-layer", f"partition metadata, which `{reader}` may read", node)
+    rewrite = rewrite_function_call(row, node, text)
+    if isinstance(rewrite, Refusal):
+        raise Refuse("unsupported-layer", rewrite.reason, node)
+    inner = row.nnx.removeprefix("flax.nnx.")
+    return f"{names.nnx()}.{inner}({', '.join(rewritten_arguments(node, rewrite, text))})"
+
+
+def _reader(project: Project) -> str:
+    """What in the project may look into boxes, "" where nothing does."""
+    if project not in _READER_OF:
+        found = [_READERS.search(module.source.text) for module in project.matching(_READERS)]
+        _READER_OF[project] = next((match.group() for match in found if match is not None), "")
+    return _READER_OF[project]
+
+
+def check_initializers(project: Project) -> None:
+    """Raises Refuse where code outside of classes annotates initializers: they may be any module's."""
+    if project not in _OUTSIDE:
+        _OUTSIDE[project] = next(
+            (
+                module.name
+                for module in project.matching(_ANNOTATING)
+                for node in ast.walk(module.tree)
+                if isinstance(node, ast.Name | ast.Attribute)
+                and _ANNOTATING.fullmatch(node.attr if isinstance(node, ast.Attribute) else node.id)
+                and module.enclosing(node, ast.ClassDef) is None
+            ),
+            "",
+        )
+    if _OUTSIDE[project]:
+        detail = f"initializers with partition metadata, made outside of classes in `{_OUTSIDE[project]}`"
+        raise Refuse("unsupported-layer", detail)
