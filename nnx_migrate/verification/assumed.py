@@ -19,6 +19,7 @@ from typing import Any
 
 from nnx_migrate.array_notation import ArraySpec, array_or_expression
 from nnx_migrate.linen.model import Field, LinenClass
+from nnx_migrate.linen.programs.closing import own_modules
 from nnx_migrate.linen.programs.models import EVAL_FLAGS, TRAIN_FLAGS, train_flags
 from nnx_migrate.linen.programs.shown import Shown
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
@@ -67,7 +68,10 @@ def assumed_case(cases: Cases, key: str, stated: StatedInputs, timeout: float) -
     if not tried:
         return Case(key, missing="no values can be made up for it", snippet=snippet(cls, None))
     module, _, name = key.partition(":")
-    called = Called(key, "", "", None, {}, 0, flags, module=module, name=name, draw_constants=True)
+    project = cases.code.project
+    modules = own_modules((text for way in tried for text in way.fields.values()), project)
+    setup = "\n".join(f"import {name}" for name in modules)
+    called = Called(key, setup, "", None, {}, 0, flags, module=module, name=name, draw_constants=True)
     inputs = [tuple(array_or_expression(text, i) for i, text in enumerate(way.inputs)) for way in tried]
     models = [f"{name}({way.arguments})" for way in tried]
     found = first_that_works(cases.source(called), list(zip(models, inputs, strict=True)), timeout)
@@ -76,15 +80,17 @@ def assumed_case(cases: Cases, key: str, stated: StatedInputs, timeout: float) -
         return Case(key, missing=missing, snippet=snippet(cls, None))
     named = dict(zip(required_inputs(cls), inputs[found], strict=True))
     called = replace(called, constructor=tried[found].arguments, inputs=named, positional=len(named))
-    return replace(cases.case(called), snippet=snippet(cls, tried[found]))
+    return replace(cases.case(called), snippet=snippet(cls, tried[found], setup))
 
 
-def snippet(cls: LinenClass, way: Way | None) -> str:
+def snippet(cls: LinenClass, way: Way | None, setup: str = "") -> str:
     """The class as `[[tool.nnx-migrate.verify]]` lists it; with `...` for what a person has to fill in."""
     if way is None:
         required = {item.name: "..." for item in cls.fields if item.default is None}
         way = Way(required, ["f32[...]" for _ in required_inputs(cls)])
     lines = ["[[tool.nnx-migrate.verify]]", f'model = "{class_key(cls)}"']
+    if setup:
+        lines.append(f"setup = {json.dumps(setup)}")
     if way.fields:
         lines.append(f"args = {json.dumps(way.arguments)}")
     if way.inputs:

@@ -19,7 +19,6 @@ from nnx_migrate.numerics.source import ModelSource
 from nnx_migrate.verification.listed import ListedModel
 from nnx_migrate.verification.old_code import Facts, OldCode
 
-
 IN_NOTEBOOK = "it is defined in a notebook, which can't be imported: move it to a module to have it compared"
 
 

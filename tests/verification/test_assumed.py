@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from nnx_migrate.array_notation import parse_array
+from nnx_migrate.linen.programs.closing import own_modules
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.numerics.inputs import Protocol
 from nnx_migrate.verification.assumed import ways
@@ -53,6 +54,23 @@ class Classifier(nn.Module):
         return nn.Dense(self.num_classes)(x.reshape(x.shape[0], -1))
 
 
+class Block(nn.Module):
+    width: int
+
+    @nn.compact
+    def __call__(self, x):
+        return x + nn.Dense(self.width)(x)
+
+
+class Stack(nn.Module):
+    block: Any
+    width: int
+
+    @nn.compact
+    def __call__(self, x):
+        return self.block(self.width)(nn.Dense(self.width)(x))
+
+
 class Wrapper(nn.Module):
     inner: nn.Module
 
@@ -60,10 +78,13 @@ class Wrapper(nn.Module):
         return self.inner(x)
 """
 TRAINING = """
+import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from models import Classifier, MLP
+from models import Block, Classifier, MLP, Stack
+
+SmallStack = functools.partial(Stack, block=Block, width=8)
 
 
 def create(config, env, key):
@@ -122,6 +143,13 @@ def test_stated_inputs_come_first(code: OldCode) -> None:
     assert way.inputs == ("i32[4,3]",)
 
 
+def test_a_partial_shows_values_and_names_of_the_project(code: OldCode) -> None:
+    way = first(code, "Stack")
+    assert way is not None
+    assert way.fields == {"block": "models.Block", "width": "8"}
+    assert own_modules(way.fields.values(), code.project) == ["models"]
+
+
 def test_nothing_is_made_up_for_a_module(code: OldCode) -> None:
     assert first(code, "Wrapper") is None
 
@@ -152,8 +180,10 @@ def test_values_are_tried_on_the_code_before_and_the_report_says_them(code: OldC
     new = MODELS.replace(
         "nn.Embed(self.vocabulary, 4)(input_ids)", "2 * nn.Embed(self.vocabulary, 4)(input_ids)"
     )
-    result = compare(code, new, "Tagger", "Wrapper").result
-    tagger, wrapper = sorted(result.verdicts, key=lambda v: v.case.model)
+    result = compare(code, new, "Tagger", "Stack", "Wrapper").result
+    stack, tagger, wrapper = sorted(result.verdicts, key=lambda v: v.case.model)
+    assert stack.word == "equal"
+    assert 'setup = "import models"' in stack.case.snippet
     assert tagger.word == "different"
     assert tagger.proof is not None
     assert any('args = "vocabulary=8", inputs = ["i32[2,8]"]' in note for note in tagger.proof.notes)

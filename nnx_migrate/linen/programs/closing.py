@@ -7,10 +7,11 @@ file that knows `jax`, `jnp`, `np`, `flax` and `nn`.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
-from nnx_migrate.names.scopes import BindingKind, Scope
+from nnx_migrate.names.scopes import BindingKind, Scope, dotted
 
 _LIBRARIES = {"jax": "jax", "jax.numpy": "jnp", "numpy": "np", "flax": "flax", "flax.linen": "nn"}
 _BUILTINS = ("range", "len", "int", "float", "tuple", "list", "dict", "True", "False")
@@ -18,13 +19,19 @@ _MAX_DEPTH = 8
 
 
 def closed(
-    node: ast.expr, module: Module, project: Project, unknown: str | None = None, depth: int = 0
+    node: ast.expr,
+    module: Module,
+    project: Project,
+    unknown: str | None = None,
+    own: bool = False,
+    depth: int = 0,
 ) -> str | None:
     """An expression with the program's names replaced, as text.
 
     A name that nothing is known of makes it None or, where `unknown` is given, is replaced by that, with the
     attributes, subscripts and calls that hang on it (`config.hidden[0]`). Whatever key random numbers are drawn
-    from, it becomes `jax.random.key(0)`.
+    from, it becomes `jax.random.key(0)`. With `own` the project's own classes and functions may remain, under their
+    qualified names (`pkg.blocks.Block`, see `own_modules`).
     """
     if depth > _MAX_DEPTH:
         return None
@@ -32,7 +39,7 @@ def closed(
     keys = _keys(node, module, project)
     in_keys = {part for key in keys for part in ast.walk(key)}
     for name in {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n not in in_keys}:
-        text = _name_text(name, node, module, project, unknown, depth)
+        text = _name_text(name, node, module, project, unknown, own, depth)
         if text is not None:
             replaced[name] = text
         elif unknown is None:
@@ -79,8 +86,20 @@ def _root(node: ast.AST) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
+def own_modules(texts: Iterable[str], project: Project) -> list[str]:
+    """The project's modules that closed expressions name, which have to be imported for them."""
+    found: dict[str, None] = {}
+    for node in (part for text in texts for part in ast.walk(ast.parse(text, mode="eval"))):
+        module, _, name = (
+            (dotted(node) or "").rpartition(".") if isinstance(node, ast.Attribute) else ("", "", "")
+        )
+        if name and project.has_package(module.partition(".")[0]):
+            found[module] = None
+    return [module for module in found if not any(other.startswith(f"{module}.") for other in found)]
+
+
 def _name_text(
-    name: str, at: ast.expr, module: Module, project: Project, unknown: str | None, depth: int
+    name: str, at: ast.expr, module: Module, project: Project, unknown: str | None, own: bool, depth: int
 ) -> str | None:
     scope = module.scope_at(at)
     bindings = scope.lookup(name)
@@ -94,13 +113,16 @@ def _name_text(
         value = binding.value
         if value is None and binding.kind is BindingKind.PARAMETER:
             value = _default(name, scope)
-        text = None if value is None else closed(value, module, project, unknown, depth + 1)
+        text = None if value is None else closed(value, module, project, unknown, own, depth + 1)
         if text is not None and text != unknown:
             return text
     definition = project.definition(target) if target else None
-    if definition is not None and definition.module is not module and definition.binding.value is not None:
-        return closed(definition.binding.value, definition.module, project, unknown, depth + 1)
-    return None
+    if definition is None:
+        return None
+    if definition.module is not module and definition.binding.value is not None:
+        return closed(definition.binding.value, definition.module, project, unknown, own, depth + 1)
+    is_own = isinstance(definition.node, ast.ClassDef | ast.FunctionDef) and "<locals>" not in target
+    return target if own and is_own else None
 
 
 def _default(name: str, scope: Scope) -> ast.expr | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.closing import closed
 from nnx_migrate.linen.programs.instances import InstanceFinder
+from nnx_migrate.linen.programs.references import Role
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.parameter_entries import class_key
@@ -29,17 +30,38 @@ class Shown:
 
 
 def shown_values(finder: InstanceFinder, project: Project) -> dict[str, Shown]:
-    """By class (key of the parameter map), for all that are built outside of modules."""
+    """By class (key of the parameter map), for all that are built outside of modules, or by a `partial`."""
     found: dict[str, Shown] = {}
     for instance in finder.known_instances:
         shown = found.setdefault(class_key(instance.cls), Shown())
-        module, call = instance.reference.module, instance.reference.call
-        for name, node in _bound(call.args, call.keywords, [f.name for f in instance.cls.fields]):
-            _add(shown.fields, name, closed(node, module, project))
+        call = instance.reference.call
+        _fields(shown, instance.cls, instance.reference.module, call.args, call.keywords, project)
         for where, init in instance.inits:
             for name, node in _bound(init.args[1:], init.keywords, _parameters(instance.cls)):
                 _add(shown.inputs, name, _input(node, where, project))
+    for reference in finder.references.outside:
+        outer = reference.module.parents[reference.node]
+        if (
+            reference.role is Role.VALUE
+            and isinstance(outer, ast.Call)
+            and outer.args[:1] == [reference.node]
+        ):
+            # `functools.partial(ResNet, stage_sizes=(2, 2))`
+            shown = found.setdefault(class_key(reference.cls), Shown())
+            _fields(shown, reference.cls, reference.module, [], outer.keywords, project)
     return found
+
+
+def _fields(
+    shown: Shown,
+    cls: LinenClass,
+    module: Module,
+    args: list[ast.expr],
+    keywords: list[ast.keyword],
+    project: Project,
+) -> None:
+    for name, node in _bound(args, keywords, [item.name for item in cls.fields]):
+        _add(shown.fields, name, closed(node, module, project, own=True))
 
 
 def _parameters(cls: LinenClass) -> list[str]:
@@ -56,9 +78,12 @@ def _bound(
 
 def _input(node: ast.expr, module: Module, project: Project) -> str | None:
     text = closed(node, module, project)
-    return closed(node, module, project, UNKNOWN) if text is None else text
+    if text is not None:
+        return text
+    text = closed(node, module, project, UNKNOWN)
+    return None if text == UNKNOWN else text
 
 
 def _add(texts: dict[str, list[str]], name: str, text: str | None) -> None:
-    if text is not None and text != UNKNOWN and text not in texts.setdefault(name, []):
+    if text is not None and text not in texts.setdefault(name, []):
         texts[name].append(text)
