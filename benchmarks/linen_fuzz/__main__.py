@@ -1,6 +1,7 @@
 """Random Linen classes, converted and held against their originals.
 
     python -m benchmarks.linen_fuzz --count 500 --seed 7     # classes drawn from a grammar
+    python -m benchmarks.linen_fuzz --fixtures --seed 7      # the classes of the fixtures, changed a little
     python -m benchmarks.linen_fuzz --only 113 --seed 7      # one of them again, with all there is to see
 
 Each program runs with Linen first (those that can't are dropped), is converted by `fix`, and is then compared: every
@@ -24,12 +25,13 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 from benchmarks.linen_fuzz.grammar.classes import program
 from benchmarks.linen_fuzz.judging import FAILURES, Verdict, judge
 from benchmarks.linen_fuzz.program import Program
+from benchmarks.linen_fuzz.recombination import recombined
 from benchmarks.linen_fuzz.shrinking import shrink
 
 
-def generated(seed: int, number: int) -> Program:
+def generated(seed: int, number: int, *, fixtures: bool = False) -> Program:
     """Program `number` of a seed."""
-    return program(random.Random(f"{seed}-{number}"))
+    return (recombined if fixtures else program)(random.Random(f"{seed}-{number}"))
 
 
 def show(number: int, program: Program, verdict: Verdict) -> None:
@@ -48,15 +50,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int)
     parser.add_argument("--reasons", action="store_true", help="list why programs were not converted")
+    parser.add_argument("--fixtures", action="store_true", help="change fixtures instead of drawing classes")
     options = parser.parse_args()
     numbers = [options.only] if options.only is not None else range(options.count)
     kinds, reasons, seen, computed = Counter[str](), Counter[str](), Counter[str](), 0
     start = time.monotonic()
     for number in numbers:
-        candidate = generated(options.seed, number)
+        candidate = generated(options.seed, number, fixtures=options.fixtures)
         verdict = judge(candidate)
         kinds[verdict.kind] += 1
         computed += verdict.run
+        if number % 20 == 19:
+            print(f"{number + 1} programs: {dict(kinds)}", file=sys.stderr, flush=True)
         reasons.update(set(verdict.reasons))
         if options.only is not None:
             print(candidate.text, verdict.kind, verdict.detail, verdict.reasons, verdict.after, sep="\n")

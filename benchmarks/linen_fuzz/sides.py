@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ Values = dict[Path, Value]
 class TracedLinen(LinenSide):
     """A Linen model that is never computed."""
 
-    initial: Values
+    initial_values: list[Value]
 
     def _init(self) -> Mapping[str, Any]:
         arrays, rebuild = split_arrays((self.init_args, dict(self.init_kwargs)))
@@ -41,6 +41,13 @@ class TracedLinen(LinenSide):
         self.initial_values = _initial(traced)
         return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)  # type: ignore[no-any-return]
 
+    def _trace(self, phase: Phase) -> None:
+        """Nothing: `trace` finds out which streams a call needs, and the map tells which leaf is which."""
+
+    def traced(self, phase: Phase, run: Callable[[], Any]) -> Any:
+        """What `run` returns, once the streams that it needs are known."""
+        return self._retry(phase, run)
+
     def initials(self) -> Values:
         """The initial variables."""
         return dict(zip(sorted(self.leaves), self.initial_values, strict=True))
@@ -48,6 +55,13 @@ class TracedLinen(LinenSide):
 
 class TracedNNX(NNXSide):
     """An NNX model that is never computed."""
+
+    def _trace(self, phase: Phase, reads: dict[Path, None]) -> None:
+        """Nothing, as above."""
+
+    def traced(self, phase: Phase, run: Callable[[], Any]) -> Any:
+        """What `run` returns."""
+        return run()
 
     @property
     def model(self) -> nnx.Module:
@@ -65,7 +79,8 @@ class TracedNNX(NNXSide):
             self._graphdef, self._state = structure[-1], jax.tree.map(_zeros, state)
             self._model = nnx.merge(self._graphdef, self._state)
             self.leaves = leaves_of(self._state)
-            values = _initial(traced)[-len(jax.tree.leaves(leaves)) :]
+            found = _initial(traced)
+            values = found[len(found) - len(leaves) :]
             self.initial_values = dict(zip(sorted(leaves), values, strict=True))
         return self._model
 
@@ -82,7 +97,7 @@ class Traced:
     state: Values
 
 
-def trace(side: Side, phase: Phase, leaves: Values) -> Traced:
+def trace(side: TracedLinen | TracedNNX, phase: Phase, leaves: Values) -> Traced:
     """Trace a call; `leaves` name the variables before it."""
     arrays, rebuild = split_arrays((side.inputs.args, dict(side.inputs.kwargs(phase))))
 
@@ -91,7 +106,8 @@ def trace(side: Side, phase: Phase, leaves: Values) -> Traced:
         outcome = side.call(before, jnp.uint32(0), args, kwargs, phase, IN_ORDER)
         return flatten_output(outcome.output)[0], {**outcome.leaves, **_sown(outcome.sown)}
 
-    traced, (output, state) = jax.make_jaxpr(call, return_shape=True)(side.leaves, arrays)
+    maker = jax.make_jaxpr(call, return_shape=True)
+    traced, (output, state) = side.traced(phase, lambda: maker(side.leaves, arrays))
     inputs = [leaves[path] for path in sorted(side.leaves)]
     shapes = [array.shape for array in jax.tree.leaves(arrays)]
     inputs += [Value(f"argument {number}", shape=shape) for number, shape in enumerate(shapes)]

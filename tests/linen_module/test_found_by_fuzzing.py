@@ -146,6 +146,43 @@ CASES: dict[str, tuple[str, str, str, str]] = {
                 return x
         """,
     ),
+    "branches of elif in a loop": (
+        "equal",
+        "Net(depth=1)",
+        "(2, 5)",
+        """
+        class Net(nn.Module):
+            depth: int = 2
+            wide: bool = True
+
+            @nn.compact
+            def __call__(self, x):
+                for i in range(1, self.depth + 1):
+                    if i % 2:
+                        x = nn.Dense(6)(x)
+                    elif self.wide:
+                        x = nn.Dense(7)(x)
+                    else:
+                        x = nn.Dense(8)(x)
+                    x = nn.Dense(3)(x)
+                return x
+        """,
+    ),
+    "a variable that a construction binds": (
+        "within the construction of a module",
+        "Net()",
+        "(2, 5)",
+        """
+        class Net(nn.Module):
+            features: int = 4
+
+            @nn.compact
+            def __call__(self, x):
+                x = nn.Dense(width := self.features * 2)(x)
+                width = width * 2
+                return nn.Dense(width)(x)
+        """,
+    ),
 }
 
 

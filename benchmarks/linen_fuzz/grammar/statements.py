@@ -9,7 +9,7 @@ from benchmarks.linen_fuzz.grammar.scope import BOOLEANS, OPTIONALS, SEQUENCES, 
 from benchmarks.linen_fuzz.grammar.widths import change_width, width
 
 _MAX_DEPTH = 3
-_MAX_LINES = 45
+_MAX_LINES = 28
 
 
 def body(scope: Scope, count: int) -> None:

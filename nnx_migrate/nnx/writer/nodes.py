@@ -114,11 +114,11 @@ def align(body: list[Node], orelse: list[Node]) -> None:
 
 
 def _appended(nodes: Sequence[Node]) -> list[str]:
-    """The `self.x.append(` of modules directly below a branch (nested conditions are aligned already)."""
+    """The `self.x.append(` of modules below a branch; the branches of a nested condition are aligned already."""
     found: list[str] = []
     for node in nodes:
         if isinstance(node, Line) and node.callee and node.text.endswith(".append("):
             found.append(node.text)
         elif isinstance(node, Block) and not node.is_loop:
-            found += [t for t in _appended(node.body) if t not in found]
+            found += [t for t in _appended([*node.body, *node.orelse]) if t not in found]
     return found
