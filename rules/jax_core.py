@@ -15,7 +15,7 @@ _ERRORS_OF_0_4_24 = (
 )  # fmt: skip
 _NO_EQUIVALENT = (
     "raise_to_shaped", "ConcreteArray", "unit", "unitvar", "axis_frame", "call_p", "cur_sublevel",
-    "new_base_main",
+    "new_base_main", "NamedShape",
     "new_main", "new_sublevel", "thread_local_state", "as_named_shape", "AxisSize", "MapPrimitive",
     "map_bind",
     "MainTrace", "Sublevel", "NameGen", "TypedJaxpr", "full_lower", "lattice_join", "join_effects",
@@ -72,6 +72,7 @@ class JaxCore(MovesRule):
             Move(f"jax.core.{name}", f"jax.extend.core.{name}", since="jax>=0.10.0")
             for name in _EXTENDED_SINCE_0_10
         ),
+        Move("jax.ShapedArray", "jax.core.ShapedArray", since="jax>=0.4.13", removed=UNKNOWN),
         Move("jax.core.get_aval", "jax.typeof", since="jax>=0.8.2", removed="0.10.0"),
         *(
             Move(f"jax.core.{name}", f"jax.errors.{name}", since="jax>=0.4.16", removed="0.4.24")

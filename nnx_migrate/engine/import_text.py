@@ -82,6 +82,26 @@ def drop_statement(module: Module, node: ast.stmt) -> Edit:
     return Edit(line_start, rest.end(), "")
 
 
+def close_up(module: Module, edits: list[Edit]) -> list[Edit]:
+    """The edits; what is removed with blank lines above and below takes the one above along."""
+    text = module.source.text
+    removed = sorted((e for e in edits if not e.new and e.start < e.end), key=lambda e: e.start)
+    blank_lines: list[Edit] = []
+    for index, edit in enumerate(removed):
+        if index and removed[index - 1].end == edit.start:
+            continue
+        end = edit.end
+        for following in removed[index + 1 :]:
+            end = following.end if following.start == end else end
+        above = re.search(r"(?:\r\n|\r|\n)(\r\n|\r|\n)$", text[: edit.start])
+        below = _LINE_END.match(text, end)
+        if above and below:
+            start = above.start(1)
+            if not any(e not in removed and start < e.end and e.start <= end for e in edits):
+                blank_lines.append(Edit(start, edit.start, ""))
+    return edits + blank_lines
+
+
 def comments_in(module: Module, node: ImportNode) -> bool:
     """True where comments stand between the names of a statement."""
     start, end = module.source.span(node)

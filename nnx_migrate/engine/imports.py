@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.engine.import_places import insertions
-from nnx_migrate.engine.import_text import add_names, drop_names, drop_statement, rename_module
+from nnx_migrate.engine.import_text import add_names, close_up, drop_names, drop_statement, rename_module
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import BindingKind, Guard, Scope, dotted
 from nnx_migrate.sources.text import Edit, SourceText
@@ -52,7 +52,7 @@ def edit_imports(
         elif gone:
             edits += _without(after, node, gone, scope)
     edits += insertions(after, left, first_use)
-    return after.source.with_edits(edits)
+    return after.source.with_edits(close_up(after, edits))
 
 
 def _without(module: Module, node: ImportNode, gone: list[ast.alias], scope: Scope) -> list[Edit]:
@@ -181,19 +181,23 @@ def _first_uses(module: Module, names: set[str]) -> dict[str, int]:
 def _statement_to_extend(
     module: Module, request: ImportRequest, first_use: int | None, unused: set[ast.alias]
 ) -> ast.ImportFrom | None:
-    """A `from X import ...` of the same module at module level, ahead of the first use."""
-    if request.from_module is None:
+    """A `from X import ...` of the same module at module level, ahead of the first use.
+
+    One that loses its names gives way; where each name has a statement of its own, so has the new one.
+    """
+    found = [
+        node
+        for node, scope, guard in module.scopes.imports
+        if isinstance(node, ast.ImportFrom)
+        and scope.is_module
+        and guard is Guard.NONE
+        and not node.level
+        and node.module == request.from_module
+        and (first_use is None or (node.end_lineno or node.lineno) < first_use)
+        and all(alias.name != "*" for alias in node.names)
+        and isinstance(module.parents.get(node), ast.Module)
+    ]
+    emptied = [node for node in found if all(alias in unused for alias in node.names)]
+    if not emptied and len(found) > 1 and all(len(node.names) == 1 for node in found):
         return None
-    for node, scope, guard in module.scopes.imports:
-        if (
-            isinstance(node, ast.ImportFrom)
-            and scope.is_module
-            and guard is Guard.NONE
-            and not node.level
-            and node.module == request.from_module
-            and (first_use is None or (node.end_lineno or node.lineno) < first_use)
-            and all(alias.name != "*" for alias in node.names)
-            and isinstance(module.parents.get(node), ast.Module)
-        ):
-            return node
-    return None
+    return next(iter(emptied or found), None)

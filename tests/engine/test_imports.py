@@ -135,6 +135,12 @@ ADDED = {
         (MESH, SPEC),
         "import jax\nfrom jax.sharding import Mesh, PartitionSpec as P\n",
     ),
+    "a statement for each name": (
+        "from jax.sharding import NamedSharding\nfrom jax.sharding import PartitionSpec\n",
+        (MESH,),
+        "from jax.sharding import NamedSharding\nfrom jax.sharding import PartitionSpec\n"
+        "from jax.sharding import Mesh\n",
+    ),
     "extends a statement, in order": (
         "from jax.sharding import NamedSharding, PartitionSpec\n",
         (MESH,),
@@ -253,6 +259,24 @@ def test_adding_twice_changes_nothing() -> None:
 # -- removing ---------------------------------------------------------------------------------------------
 
 REMOVED = {
+    "a group of its own: one blank line stays": (
+        "import a\n\nfrom b import old\n\nfrom c import d\n\nd(a, old)\n",
+        "old)",
+        "a)",
+        "import a\n\nfrom c import d\n\nd(a, a)\n",
+    ),
+    "a group of two, both gone": (
+        "import a\n\nfrom b import old\nfrom b import older\n\nimport c\n\nc(a, old, older)\n",
+        "old, older)",
+        "a)",
+        "import a\n\nimport c\n\nc(a, a)\n",
+    ),
+    "the last group: the code keeps its distance": (
+        "import a\n\nfrom b import old\n\n\ndef f():\n    old(a)\n",
+        "old(a)",
+        "a()",
+        "import a\n\n\ndef f():\n    a()\n",
+    ),
     "a statement": ("import jax\nfrom a import old\nold()\n", "old()", "new()", "import jax\nnew()\n"),
     "one of several names": ("from a import b, old, z\nold(b, z)\n", "old(", "f(", "from a import b, z\nf(b, z)\n"),
     "the last of several names": ("from a import b, old\nold(b)\n", "old(", "f(", "from a import b\nf(b)\n"),
