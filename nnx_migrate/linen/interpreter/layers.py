@@ -8,6 +8,7 @@ from typing import Any
 
 from nnx_migrate.linen.effects.layers import layer
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array
+from nnx_migrate.linen.interpreter.expressions.comparisons import same_shapes
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.paddings import by_padding
 from nnx_migrate.linen.interpreter.ranks import rank_needed
@@ -68,6 +69,10 @@ def sequential(
     from nnx_migrate.linen.interpreter.calls.apply import apply
 
     layers = site.kwargs.get("layers", site.args[0] if site.args else ())
+    if isinstance(layers, ModuleList) and len(args) == 1 and not kwargs:
+        repeated = _repeated(frame, site, layers, args[0])
+        if repeated is not None:
+            return repeated
     if isinstance(layers, ModuleList) or not isinstance(layers, tuple | list):
         raise Refuse(
             "unsupported-layer", "`nn.Sequential` of a list that isn't written out", node or site.call
@@ -83,6 +88,19 @@ def sequential(
         else:
             result = apply(frame, item, (result,), {}, None)
     return result
+
+
+def _repeated(frame: Frame, site: Site, layers: ModuleList, value: Any) -> Any:
+    """What layers of one kind return that keep the shape of what they get; None for others."""
+    from nnx_migrate.linen.interpreter.calls.apply import apply
+
+    element = layers.element
+    if not (isinstance(element, Instance) and (frame.foreign or element.site.parent_site is site)):
+        return None
+    result = apply(frame, element, (value,), {}, None)
+    arrays = [effect_value(frame.session, given) for given in (value, result)]
+    shapes = [array.shape for array in arrays if isinstance(array, Array)]
+    return result if len(shapes) == 2 and same_shapes(*shapes) is True else None
 
 
 def _infer_rank(frame: Frame, site: Site, args: tuple[Any, ...]) -> None:

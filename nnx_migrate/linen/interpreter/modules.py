@@ -124,6 +124,19 @@ def _hand_over(site: Site) -> None:
             if not any(isinstance(item, ast.Starred) for item in node.elts):
                 for index, (item, inner) in enumerate(zip(node.elts, value, strict=True)):
                     _give(site, ("layers", str(index)), item, inner)
+        elif isinstance(node, ast.ListComp) and isinstance(value, ModuleList):
+            _give_repeated(site, node, value)
+
+
+def _give_repeated(site: Site, node: ast.ListComp, modules: ModuleList) -> None:
+    """The layers of a sequence that a comprehension makes in place, one in each round."""
+    element = modules.element
+    if site.loops or modules.rounds is None or modules.rounds.loop is not node:
+        return
+    if isinstance(element, Instance) and element.site.call is node.elt and not element.site.partials:
+        around, inner = element.site.controls[:-1], element.site.controls[-1:]
+        if around == site.controls and [control.node for control in inner] == [node]:
+            element.site.parent_site, element.site.place = site, ("layers", "{i}")
 
 
 def _give(site: Site, place: tuple[str, ...], node: ast.expr, value: Any) -> None:

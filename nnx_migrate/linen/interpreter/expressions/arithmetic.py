@@ -94,7 +94,11 @@ def _integers(op: ast.operator, a: Dim, b: Dim) -> Any:
     if not a.known or not b.known:
         return Unknown("arithmetic on unknown sizes")
     symbol = _OPERATOR_TEXT.get(type(op))
-    return Expr(f"({a.text()}) {symbol} ({b.text()})", "float") if symbol else Unknown("arithmetic")
+    return (
+        Expr(f"{wrapped(a.text())} {symbol} {wrapped(b.text())}", "float")
+        if symbol
+        else Unknown("arithmetic")
+    )
 
 
 def _numbers(op: ast.operator, left: Any, right: Any) -> Any:

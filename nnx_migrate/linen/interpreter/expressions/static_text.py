@@ -9,6 +9,7 @@ from nnx_migrate.linen.interpreter.convert import text_of
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Expr, SelfValue
 
 
@@ -46,7 +47,8 @@ def static_text(frame: Frame, node: ast.expr) -> str | None:
 def wrapped(text: str) -> str:
     """A text in parentheses, where an operator next to it could tear it apart."""
     simple = (
-        text.replace("§", "_").replace(".", "_").replace("-", "_").isalnum()
+        text.replace(".", "", 1).isalnum()
         or text.replace(".", "").isidentifier()
+        or TOKEN.fullmatch(text) is not None
     )
     return text if simple else f"({text})"
