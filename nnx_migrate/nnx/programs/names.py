@@ -80,7 +80,10 @@ class NameChanges:
             found.obstacles.append(Obstacle("parameter-names", detail, module, node))
 
         parts = re.split(r"[/.]", text)
-        touched = [part for part in parts if renames.changes(part)]
+        subscript = isinstance(parent, ast.Subscript) and parent.slice is node
+        above = _key_above(parent) if subscript and len(parts) == 1 else None
+        known = renames.under(above)
+        touched = [p for p in parts if known.changes(p) or (renames.changes(p) and not known.keeps(p))]
         if not touched or isinstance(parent, ast.JoinedStr):
             start = re.sub(r"(\{\w*\}|%[ds]).*", "", text)
             if _builds_names(module, node) and any(
@@ -92,16 +95,11 @@ class NameChanges:
             ):
                 obstacle(f"names are compared with {text!r}")
             return
-        subscript = isinstance(parent, ast.Subscript) and parent.slice is node
         is_key = subscript or (isinstance(parent, ast.Dict) and node in parent.keys)
         if not is_key and not any(AUTOMATIC.fullmatch(p) or renames.counts(p) for p in touched):
             return  # an ordinary word that also names a submodule
-        above = _key_above(parent) if subscript and len(parts) == 1 else None
-        known = renames.under(above)
         if known is not renames and above is not None and not any(other.has(above) for other in others):
             others = ()  # only classes of this group have a submodule of that name
-        if known.keeps(text):
-            return
         new = [known.new(part) for part in touched]
         if any(other.may_mean(old, name) for old, name in zip(touched, new, strict=True) for other in others):
             obstacle(f"{text!r} may belong to several models")
