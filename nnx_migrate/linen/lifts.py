@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.values import ClassRef, Layer, Lifted
@@ -39,6 +39,7 @@ class Lift:
     stacked: bool = field(default=False, compare=False)
     in_axes: Axes = field(default=0, compare=False)
     out_axes: int = field(default=0, compare=False)
+    condition: str = ""  # the expression over fields that decides whether the class is transformed at all
 
     @property
     def prefix(self) -> str:
@@ -185,6 +186,18 @@ def _out_axes(name: str, keywords: Mapping[str, ast.expr]) -> int:
     if axis is None:
         raise Refuse("unsupported-layer", f"`nn.{name}` with outputs that aren't mapped", node)
     return axis
+
+
+def chosen(a: object, b: object, condition: str) -> Lifted | None:
+    """A class that is rematerialised where `condition` holds (`a`) and plain elsewhere (`b`), or the other way round.
+
+    None for everything else. Other transforms change what the class takes and returns.
+    """
+    for lifted, plain, text in ((a, b, condition), (b, a, f"not ({condition})")):
+        if isinstance(lifted, Lifted) and lifted.target == plain and is_class(plain):
+            if lifted.lift.name in ("remat", "checkpoint") and not lifted.lift.condition:
+                return Lifted(replace(lifted.lift, condition=text), plain)
+    return None
 
 
 def lifted_parts(value: object) -> tuple[tuple[Lift, ...], object]:

@@ -119,7 +119,7 @@ class Site:
     @property
     def linen_class(self) -> str:
         """The class name that Linen's automatic names start with."""
-        return "".join(lift.prefix for lift in self.lifts) + self.target_name
+        return "".join(lift.prefix for lift in self.lifts if not lift.condition) + self.target_name
 
     @property
     def carry_only(self) -> bool:

@@ -205,3 +205,17 @@ class Model(nn.Module):
     text = conversion(tmp_path, code)
     assert "x, _ = nnx.remat(Block.__call__)(block, x, None)" in text
     assert "self.blocks.append(Block(4, in_features=" in text or "[Block(4, in_features=" in text
+
+
+def test_a_class_that_is_mapped_by_its_decorator_stays(tmp_path: Path) -> None:
+    code = CODE.format(lines="x, _ = Block()(x)").replace(
+        "class Block",
+        "@partial(nn.vmap, variable_axes={'params': 0}, split_rngs={'params': True})\nclass Block",
+    )
+    assert conversion(tmp_path, code).startswith("unsupported-syntax: the class decorator `partial(nn.vmap")
+
+
+def test_a_class_that_only_a_call_decides_to_rematerialise_stays(tmp_path: Path) -> None:
+    lines = "block = nn.remat(Block) if x.mean() > 0 else Block\n        x, _ = block()(x)"
+    found = conversion(tmp_path, CODE.format(lines=lines))
+    assert found == "unsupported-layer: `linen.remat` is used in an unusual way"

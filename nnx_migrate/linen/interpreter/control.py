@@ -10,6 +10,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.lists.names import names_in
 from nnx_migrate.linen.interpreter.lists.shared import as_array_list, merged
+from nnx_migrate.linen.lifts import chosen
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, aligned
 from nnx_migrate.linen.sites import Context, Control, Phi
 from nnx_migrate.linen.symbols import TOKEN
@@ -53,12 +54,23 @@ def join_envs(frame: Frame, first: Env, second: Env, node: ast.AST, *, of_self: 
 def _join_slots(frame: Frame, name: str, a: Slot, b: Slot, node: ast.AST, of_self: bool) -> Slot:
     static = a.static and b.static and condition_is_static(frame, node)
     if static and a.value != b.value and not isinstance(a.value, Array):
-        merged = _optional(frame, a.value, b.value) or static_join(frame, name, a.value, b.value, node)
+        merged = rematerialised(frame, a.value, b.value, node) or _optional(frame, a.value, b.value)
+        merged = merged or static_join(frame, name, a.value, b.value, node)
         if of_self and isinstance(merged, Expr) and not frame.foreign:
             merged = Expr(f"self.{name}", merged.kind)
     else:
         merged = join(frame, a.value, b.value, node, name)
     return Slot(merged, static, a.maybe_unbound or b.maybe_unbound)
+
+
+def rematerialised(frame: Frame, a: Any, b: Any, node: ast.AST) -> Any:
+    """A class with and without `nn.remat`, told apart by a condition over fields; None for anything else."""
+    condition = frame.session.conditions.get((frame.context, node))
+    if condition is None or TOKEN.search(condition):
+        return None
+    if '"' not in condition:
+        condition = condition.replace("'", '"')
+    return chosen(a, b, condition)
 
 
 def condition_is_static(frame: Frame, node: ast.AST) -> bool:
@@ -93,7 +105,7 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     """What is known of a value that came by one path or the other."""
     if a == b:
         return a
-    optional = _optional(frame, a, b)
+    optional = rematerialised(frame, a, b, node) or _optional(frame, a, b)
     if optional is not None:
         return optional
     either = _either(frame, a, b, node)

@@ -105,6 +105,8 @@ class ClassWriter:
         for decorator in cls.node.decorator_list:
             function = decorator.func if isinstance(decorator, ast.Call) else decorator
             resolved = self.names.qualified(function)
+            if resolved == "functools.partial" and isinstance(decorator, ast.Call):
+                resolved = self.names.qualified(decorator.args[0]) if decorator.args else None
             if resolved is None or resolved.startswith("flax.") or resolved.rpartition(".")[2] == "dataclass":
                 raise Refuse(
                     "unsupported-syntax", f"the class decorator `{ast.unparse(decorator)}`", cls.node

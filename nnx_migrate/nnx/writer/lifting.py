@@ -66,7 +66,10 @@ def lifted_call(editor: BodyEditor, call: ast.Call, site: Site) -> str:
     function = _method_text(editor, call, site, [*arguments, *keywords])
     for one in reversed(site.lifts):
         if one.name in ("remat", "checkpoint"):
+            plain = function
             function = f"{nnx}.remat({', '.join([function, *_options(one, _KEPT, text)])})"
+            if one.condition:
+                function = f"({function} if {one.condition} else {plain})"
         elif one.name == "vmap":
             check_members(editor.writer.converted, site, one, call)
             axes = ", ".join(str(one.axis(i)) for i in range(len(arguments)))

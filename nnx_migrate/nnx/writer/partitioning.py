@@ -68,6 +68,7 @@ def check_initializers(project: Project) -> None:
                 if isinstance(node, ast.Name | ast.Attribute)
                 and _ANNOTATING.fullmatch(node.attr if isinstance(node, ast.Attribute) else node.id)
                 and module.enclosing(node, ast.ClassDef) is None
+                and not isinstance(module.parents.get(node), ast.Assign)  # another name for the function
             ),
             "",
         )

@@ -10,7 +10,7 @@ from nnx_migrate.linen.post_init import is_super_call
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Phi, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import Instance, Iterated, Layer, Maybe, ModuleList, Partial
+from nnx_migrate.linen.values import ClassRef, Instance, Iterated, Layer, Lifted, Maybe, ModuleList, Partial
 from nnx_migrate.nnx.writer.construction import ConstructionWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
@@ -115,6 +115,8 @@ class SetupWriter:
 
     def _only_constructs(self, statement: ast.stmt) -> bool:
         """Whether a statement names a layer or a partial of one that only constructions read."""
+        if isinstance(statement, ast.If) and not statement.orelse:
+            return all(self._only_constructs(inner) for inner in statement.body)
         if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
             return False
         value = self.analysis.facts.values.get(((), statement.value))
@@ -124,12 +126,26 @@ class SetupWriter:
             )
         while isinstance(value, Partial):
             value = value.func
+        if isinstance(value, Lifted | ClassRef):
+            return self._names_lifted_class(statement.targets[0].id)
         if not isinstance(value, Layer) or statement.value in self.writer.partials:
             return False
-        name = statement.targets[0].id
+        return self._feeds_constructions(statement.targets[0].id)
+
+    def _names_lifted_class(self, name: str) -> bool:
+        """Whether only constructions of modules with lifted transforms read a variable: they name the class itself."""
+        reading = [
+            site
+            for call, site in self.sites.items()
+            if any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(call))
+        ]
+        return bool(reading) and all(site.lifts for site in reading) and self._feeds_constructions(name)
+
+    def _feeds_constructions(self, name: str) -> bool:
+        """Whether only constructions read a variable."""
         made = {n for call in self.sites for n in ast.walk(call)}
-        loads = [n for n in ast.walk(self.setup.node) if isinstance(n, ast.Name) and n.id == name]
-        return all(n in made or n is statement.targets[0] for n in loads)
+        names = [n for n in ast.walk(self.setup.node) if isinstance(n, ast.Name) and n.id == name]
+        return all(n in made or isinstance(n.ctx, ast.Store) for n in names)
 
     def _first_line(self, statement: ast.stmt) -> int:
         """The first line of the body, comments above the first statement included."""

@@ -74,7 +74,7 @@ def call_text(
         return line
     inner = indent + "    "
     if callee.endswith(")") and "\n" not in line and len(indent) + len(prefix) + len(callee) + 1 > limit:
-        return _call_of_call(callee, arguments, indent, inner)
+        return _call_of_call(callee, arguments, indent, inner, limit)
     joined = ", ".join(arguments)
     if "\n" not in joined and len(inner) + len(joined) <= limit:
         return f"{callee}(\n{inner}{joined}\n{indent})"
@@ -115,9 +115,17 @@ def without_double_gaps(source: SourceText, edits: list[Edit]) -> list[Edit]:
     return result
 
 
-def _call_of_call(callee: str, arguments: list[str], indent: str, inner: str) -> str:
-    """`transform(function, option)(arguments)`, with each argument of the transform on a line of its own."""
+def _call_of_call(callee: str, arguments: list[str], indent: str, inner: str, limit: int) -> str:
+    """`transform(function, option)(arguments)`, with each argument of the transform on a line of its own.
+
+    So are the parts of a `(function if condition else other)` that is too long for one line.
+    """
     name, parts = _parts_of_call(callee)
+    if not name and len(inner) + len(parts[0]) > limit:
+        head, _, other = parts[0].rpartition(" else ")
+        function, _, condition = head.rpartition(" if ")
+        function = folded(function, inner, limit)
+        parts = [f"{function}\n{inner}if {condition}\n{inner}else {other}"]
     body = f"{inner}{parts[0]}\n" if len(parts) == 1 else "".join(f"{inner}{part},\n" for part in parts)
     return f"{name}(\n{body}{indent})({', '.join(arguments)})"
 

@@ -65,7 +65,7 @@ class Unused:
                 for n in ast.walk(s)
                 if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
             }
-            dead = [
+            dead: list[ast.stmt] = [
                 statement
                 for statement in (n for s in body for n in ast.walk(s) if isinstance(n, ast.stmt))
                 if statement not in self.deleted
@@ -75,9 +75,22 @@ class Unused:
                 and not names & reads
                 and names <= everything
             ]
+            dead += self._are_dead(body)
             if not dead:
                 return
             self.deleted.update(dead)
+
+    def _are_dead(self, body: Sequence[ast.stmt]) -> list[ast.stmt]:
+        """Conditions on fields under which everything is dead."""
+        return [
+            node
+            for statement in body
+            for node in ast.walk(statement)
+            if isinstance(node, ast.If)
+            and node not in self.deleted
+            and all(inner in self.deleted for inner in [*node.body, *node.orelse])
+            and _is_size(node.test)
+        ]
 
     def _is_removable(self, statement: ast.Assign | ast.AnnAssign | ast.AugAssign | ast.FunctionDef) -> bool:
         facts = self.analysis.facts

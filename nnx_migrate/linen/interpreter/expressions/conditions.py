@@ -81,6 +81,9 @@ def _conditional(frame: Frame, node: ast.IfExp) -> Any:
     frame.env = control.join_envs(frame, env_first, frame.env, node)
     if first == second:
         return first
+    lifted = control.rematerialised(frame, first, second, node)
+    if lifted is not None:
+        return lifted
     text = static_text(frame, node)
     if text is not None and not isinstance(first, Instance) and not isinstance(second, Instance):
         dims = as_dim(first) is not None and as_dim(second) is not None
