@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from nnx_migrate.rules._nnx_streams import resplit_layers
 from nnx_migrate.rules._nnx_types import NNX, Attributes
 
 from nnx_migrate.engine.context import FileContext
@@ -27,7 +28,8 @@ class NnxRngsV011(Rule):
 
     What it finds
     -------------
-    `rngs.fork(split=n)` on an `nnx.Rngs`; raw keys of a fork wrapped in `nnx.Rngs` again; the arguments
+    `rngs.fork(split=n)` on an `nnx.Rngs`; `@nnx.split_rngs` around calls of stacked layers, whose dropout has kept
+    streams of its own since 0.11, one per layer; raw keys of a fork wrapped in `nnx.Rngs` again; the arguments
     `split_rngs=`, `broadcast_rngs=`, `state_axes=`, `variable_axes=`, `in_axes_kwargs=` and `carry_argnum=` of
     `nnx.vmap`, `nnx.scan` and `nnx.pmap`.
 
@@ -46,7 +48,8 @@ class NnxRngsV011(Rule):
     Fix safety
     ----------
     Safe for a number or a tuple of numbers: the keys are the same. With a mapping of filters `split` treats the
-    unmatched streams differently, and the transforms' arguments need another structure: reported only.
+    unmatched streams differently, and the transforms' arguments need another structure: reported only. Layers that
+    keep their own streams draw other masks than before; splitting them once more raises.
 
     Since
     -----
@@ -75,6 +78,25 @@ class NnxRngsV011(Rule):
                     yield from self._fork(file, node, node.func)
         for use in file.uses(*_TRANSFORMS):
             yield from self._transform(file, use.node)
+        if file.targets.concerned("flax>=0.11"):
+            for use in file.uses(f"{NNX}.split_rngs"):
+                yield from self._resplit(file, attributes, use.node)
+
+    def _resplit(self, file: FileContext, attributes: Attributes, node: ast.expr) -> Iterator[Finding]:
+        decorator = file.call_of(node)
+        if decorator is None or not resplit_layers(file, attributes, decorator):
+            return
+        message = "these layers have streams of their own since flax 0.11: nothing is left to split"
+        start, end = file.source.span(decorator)
+        line = file.source.line_start(decorator.lineno)
+        below = file.source.line_start((decorator.end_lineno or decorator.lineno) + 1)
+        if file.source.text[line:start].strip() != "@" or file.source.text[end:below].strip():
+            help = "take the decorator away: something else stands in its line"
+            yield self.finding(file, decorator, message, reason="unclear-place", help=help)
+            return
+        fix = file.fix()
+        fix.delete(line, below)
+        yield self.finding(file, decorator, message, fix.build("take split_rngs away"))
 
     def _fork(self, file: FileContext, call: ast.Call, method: ast.Attribute) -> Iterator[Finding]:
         split = next((k for k in call.keywords if k.arg == "split"), None)
