@@ -95,12 +95,17 @@ def _repeated(frame: Frame, site: Site, layers: ModuleList, value: Any) -> Any:
     from nnx_migrate.linen.interpreter.calls.apply import apply
 
     element = layers.element
-    if not (isinstance(element, Instance) and (frame.foreign or element.site.parent_site is site)):
+    if not (isinstance(element, Instance) and (frame.foreign or _keeps(site, element.site))):
         return None
     result = apply(frame, element, (value,), {}, None)
     arrays = [effect_value(frame.session, given) for given in (value, result)]
     shapes = [array.shape for array in arrays if isinstance(array, Array)]
     return result if len(shapes) == 2 and same_shapes(*shapes) is True else None
+
+
+def _keeps(sequence: Site, member: Site) -> bool:
+    """Whether a sequence holds a layer where the constructor makes it: in its own arguments, or both in setup."""
+    return member.parent_site is sequence or (sequence.method == member.method == "setup")
 
 
 def _infer_rank(frame: Frame, site: Site, args: tuple[Any, ...]) -> None:

@@ -14,7 +14,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Shape
 from nnx_migrate.linen.sites import Context
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import ClassRef, Expr, Instance, Layer, SelfValue
+from nnx_migrate.linen.values import ClassRef, Expr, Instance, Layer, ModuleList, SelfValue
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.partitioning import annotated
 from nnx_migrate.nnx.writer.text import one_line, rewritten
@@ -128,6 +128,8 @@ class InitRenderer:
             return replaced
         if isinstance(value, Instance):
             return self.access(value)
+        if isinstance(value, ModuleList) and self._is_in_setup(node):
+            return None  # a list that the constructor fills as setup did
         if static:
             if node.id != "self":
                 self.needed.add(node.id)
@@ -139,6 +141,10 @@ class InitRenderer:
             simple = isinstance(expression, ast.Name | ast.Attribute | ast.Constant | ast.Call | ast.Tuple)
             return text if simple else f"({text})"
         raise Refuse("dynamic-construction", f"`{node.id}` is known only when the module is called", node)
+
+    def _is_in_setup(self, node: ast.AST) -> bool:
+        setup = self.analysis.cls.own_methods.get("setup")
+        return setup is not None and self.names.module.enclosing(node, ast.FunctionDef) is setup.node
 
     def _compared_shapes(self, node: ast.Compare, context: Context) -> str | None:
         """`x.shape != y.shape` as a comparison of the sizes that may differ; None for other comparisons."""
