@@ -38,7 +38,8 @@ from nnx_migrate.numerics.proof import prove
 from nnx_migrate.numerics.transplant import correspond
 from nnx_migrate.sources.files import load_source
 
-Kind = Literal["invalid", "refused", "equal", "WRONG", "BROKEN", "CRASH"]
+# "unused": there are parameters of modules that setup makes and no call reaches; Linen never makes these.
+Kind = Literal["invalid", "refused", "equal", "unused", "WRONG", "BROKEN", "CRASH"]
 FAILURES = ("WRONG", "BROKEN", "CRASH")
 PHASES: tuple[Phase, ...] = ("eval", "train")
 _FILE = "net.py"
@@ -125,6 +126,8 @@ def _compare(
                     ran = True
                     problem = _numbers_differ(side, make, given, parameter_map)
             except MapError as error:
+                if all(p.startswith("NNX leaf") and p.endswith("is not mapped") for p in error.problems):
+                    return Verdict("unused", f"parameters that Linen never makes: {error}", after)
                 return Verdict("WRONG", f"parameter map: {error}", after)
             except Exception as error:
                 return Verdict("BROKEN", f"{_short(error)}", after)
@@ -162,7 +165,11 @@ def _numbers_differ(before: TracedLinen, make: Maker, inputs: Inputs, parameter_
         parameter_map,
         Protocol(modes=("jit",), steps=0),
     )
-    wrong = [f"{c.name} {c.reason or c.worst}" for c in proof.checks if c.status in ("different", "error")]
+    wrong = [
+        f"{c.name} {c.reason or c.worst}"
+        for c in proof.checks
+        if c.status == "different" or (c.status == "error" and "no finite number" not in c.reason)
+    ]
     return "; ".join(wrong[:2])
 
 

@@ -183,6 +183,58 @@ CASES: dict[str, tuple[str, str, str, str]] = {
                 return nn.Dense(width)(x)
         """,
     ),
+    "a partial made with the old value of a width": (
+        "`linen.Dense` is used in an unusual way",
+        "Net()",
+        "(2, 5)",
+        """
+        class Net(nn.Module):
+            widths: tuple[int, ...] = (4, 6)
+
+            @nn.compact
+            def __call__(self, x):
+                for w in self.widths:
+                    make = partial(nn.Dense, w)
+                    w = w * 2
+                    x = make()(x)
+                return x
+        """,
+    ),
+    "a default made with the old value of a width": (
+        "`linen.Dense` is used in an unusual way",
+        "Net()",
+        "(2, 5)",
+        """
+        class Net(nn.Module):
+            features: int = 4
+
+            @nn.compact
+            def __call__(self, x):
+                w = self.features
+
+                def block(v, f=w):
+                    return nn.Dense(f)(v)
+
+                w = 7
+                return block(x) + nn.Dense(4)(x)
+        """,
+    ),
+    "a lambda in a loop that makes layers": (
+        "a list of modules that is filled or read in an unusual way",
+        "Net()",
+        "(2, 5)",
+        """
+        class Net(nn.Module):
+            widths: tuple[int, ...] = (4, 6)
+
+            @nn.compact
+            def __call__(self, x):
+                for w in self.widths:
+                    make = lambda: nn.Dense(w)
+                    x = make()(x)
+                return x
+        """,
+    ),
 }
 
 

@@ -6,14 +6,16 @@ hold the token become unknown at that moment.
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.values import Expr
+from nnx_migrate.linen.values import Closure, Expr, Partial
 
 _LOCAL = re.compile(r"([A-Za-z_]\w*)§[sl]\d+")
 
@@ -48,6 +50,30 @@ def forget(frame: Frame, name: str, token: str) -> None:
     for site in frame.session.facts.sites.values():  # what its calls return depends on its arguments
         site.args = tuple(without(value, name, token) for value in site.args)
         site.kwargs = {key: without(value, name, token) for key, value in site.kwargs.items()}
+
+
+def forget_functions(frame: Frame, name: str) -> None:
+    """What was bound to a function when a variable had its old value can't be written any more.
+
+    That is what `functools.partial` binds and defaults of arguments; the body of a function reads new values.
+    """
+    for env in (frame.env, frame.session.attributes):
+        for other, slot in env.items():
+            if any(isinstance(n, ast.Name) and n.id == name for n in _bound_to(slot.value)):
+                reason = f"`{other}` was made with another value of `{name}`"
+                env[other] = Slot(Unknown(reason), slot.static, slot.maybe_unbound)
+
+
+def _bound_to(value: Any) -> Iterator[ast.AST]:
+    """The code whose values a function got when it was made."""
+    if isinstance(value, Partial):
+        for argument in (*value.call.args, *(k.value for k in value.call.keywords)):
+            yield from ast.walk(argument)
+        yield from _bound_to(value.func)
+    elif isinstance(value, Closure):
+        args = value.node.args
+        for default in (*args.defaults, *(d for d in args.kw_defaults if d is not None)):
+            yield from ast.walk(default)
 
 
 def forget_in(env: Env, name: str, token: str) -> None:

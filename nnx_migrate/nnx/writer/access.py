@@ -39,8 +39,9 @@ class LoopAccess:
     def access(self, site: Site) -> str:
         """The expression for the module of the current round."""
         last = site.loops[-1].node
-        if isinstance(last, ast.For):
-            return self.elements[last, site.attribute]
+        found = self.elements.get((last, site.attribute))
+        if found is not None:
+            return found
         raise Refuse("unsupported-syntax", "a list of modules that is filled or read in an unusual way", last)
 
     def _loop(self, loop: ast.For, lists: list[tuple[Site, int]]) -> None:

@@ -12,7 +12,7 @@ from nnx_migrate.linen.interpreter.expressions.arithmetic import binary
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.steps import bound
 from nnx_migrate.linen.interpreter.loops import elements
-from nnx_migrate.linen.interpreter.stale import forget, mentions, token_of, without
+from nnx_migrate.linen.interpreter.stale import forget, forget_functions, mentions, token_of, without
 from nnx_migrate.linen.interpreter.statements.stores import store
 from nnx_migrate.linen.interpreter.statements.unpacking import unpacked
 from nnx_migrate.linen.interpreter.static import is_static
@@ -126,6 +126,8 @@ def _before(
 def _renewed(frame: Frame, name: str, value: Any, static: bool, node: ast.AST) -> Any:
     """The value of a variable that had one already, and was known by its name."""
     old = frame.env.get(name)
+    if old is not None and old.value != value:
+        forget_functions(frame, name)
     token = token_of(name, old.value) if old is not None else None
     if token is None or token_of(name, value) == token:
         return value
