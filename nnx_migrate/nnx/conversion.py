@@ -32,7 +32,7 @@ from nnx_migrate.nnx.helpers import bundle
 from nnx_migrate.nnx.helpers.placement import helper_path
 from nnx_migrate.nnx.parameter_entries import class_key, class_map
 from nnx_migrate.nnx.ranks import RankSearch
-from nnx_migrate.nnx.writer.derived import write_derived
+from nnx_migrate.nnx.writer.construction.derived import write_derived
 from nnx_migrate.nnx.writer.klass import ClassWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.symbols import SizeParameter

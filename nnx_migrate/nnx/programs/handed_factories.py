@@ -15,7 +15,7 @@ from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion, Conversions
-from nnx_migrate.nnx.writer.factories import factory_parts
+from nnx_migrate.nnx.writer.construction.factories import factory_parts
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.text import rewritten
 from nnx_migrate.sources.text import Edit

@@ -13,20 +13,20 @@ from nnx_migrate.linen.post_init import NAME, check_post_init
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.values import Either, Instance, Maybe
-from nnx_migrate.nnx.writer.array_lists import inlined
-from nnx_migrate.nnx.writer.body import BodyEditor
-from nnx_migrate.nnx.writer.construction import RNGS, ConstructionWriter
-from nnx_migrate.nnx.writer.constructor import ConstructorWriter, own_methods
-from nnx_migrate.nnx.writer.inheritance import Inheritance
-from nnx_migrate.nnx.writer.lifting import decorator_edits
-from nnx_migrate.nnx.writer.local_lists import LocalList, find_local_lists
+from nnx_migrate.nnx.writer.construction.lifting import decorator_edits
+from nnx_migrate.nnx.writer.construction.partitioning import check_initializers
+from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
+from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
+from nnx_migrate.nnx.writer.constructor.writer import ConstructorWriter, own_methods
+from nnx_migrate.nnx.writer.methods.body import BodyEditor
+from nnx_migrate.nnx.writer.methods.reached import inside_maker
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import RESERVED, Names, name_sites
-from nnx_migrate.nnx.writer.nodes import Node
-from nnx_migrate.nnx.writer.partitioning import check_initializers
-from nnx_migrate.nnx.writer.reached import inside_maker
 from nnx_migrate.nnx.writer.render import InitRenderer
-from nnx_migrate.nnx.writer.residual import Residual
+from nnx_migrate.nnx.writer.residual.array_lists import inlined
+from nnx_migrate.nnx.writer.residual.builder import Residual
+from nnx_migrate.nnx.writer.residual.local_lists import LocalList, find_local_lists
+from nnx_migrate.nnx.writer.residual.nodes import Node
 from nnx_migrate.nnx.writer.state import check_state
 from nnx_migrate.nnx.writer.written import WrittenClass
 from nnx_migrate.sources.text import Edit

@@ -16,7 +16,7 @@ from nnx_migrate.names.scopes import BindingKind
 from nnx_migrate.nnx.helpers.placement import helper_import, helper_path
 from nnx_migrate.nnx.layers import Judge, function
 from nnx_migrate.nnx.layers.functions import Function
-from nnx_migrate.nnx.writer.partitioning import annotated
+from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.text import rewritten
 
 NNX = ImportRequest("flax.nnx", "nnx", "flax")

@@ -12,7 +12,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.values import Instance
 from nnx_migrate.nnx.module_names import name_parts
-from nnx_migrate.nnx.writer.local_lists import LocalList
+from nnx_migrate.nnx.writer.residual.local_lists import LocalList
 
 _SHORT = {
     "MultiHeadDotProductAttention": "attention",

@@ -15,8 +15,8 @@ from nnx_migrate.linen.shapes import Shape
 from nnx_migrate.linen.sites import Context
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import ClassRef, Expr, Instance, Layer, ModuleList, SelfValue
+from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.names import FileNames
-from nnx_migrate.nnx.writer.partitioning import annotated
 from nnx_migrate.nnx.writer.text import one_line, rewritten
 
 _VALUES = (

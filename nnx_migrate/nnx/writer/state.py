@@ -15,7 +15,7 @@ from nnx_migrate.linen.programs.init_calls import InitCalls
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Write
 from nnx_migrate.linen.values import InitFlag, Input
-from nnx_migrate.nnx.writer.caches import checked_cache
+from nnx_migrate.nnx.writer.methods.caches import checked_cache
 
 
 def check_state(analysis: ClassAnalysis, taken: frozenset[str]) -> None:

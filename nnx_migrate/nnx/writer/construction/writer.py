@@ -17,14 +17,14 @@ from nnx_migrate.linen.sites import Context, LayerCall, Site
 from nnx_migrate.linen.values import ClassChoice, ClassRef, DerivedLayer, Layer, Partial
 from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
-from nnx_migrate.nnx.writer.derived import nnx_layer
-from nnx_migrate.nnx.writer.factories import check_plain, given_text, late_arguments, own_partial
-from nnx_migrate.nnx.writer.handed import check_handed, check_plain_call, is_in_sequence
-from nnx_migrate.nnx.writer.lifting import class_text, lifted_parts_text
+from nnx_migrate.nnx.writer.construction.derived import nnx_layer
+from nnx_migrate.nnx.writer.construction.factories import check_plain, given_text, late_arguments, own_partial
+from nnx_migrate.nnx.writer.construction.handed import check_handed, check_plain_call, is_in_sequence
+from nnx_migrate.nnx.writer.construction.lifting import class_text, lifted_parts_text
+from nnx_migrate.nnx.writer.construction.spread import display_behind
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
-from nnx_migrate.nnx.writer.spread import display_behind
 from nnx_migrate.nnx.writer.symbols import SizeParameter
 from nnx_migrate.nnx.writer.text import unwrapped
 

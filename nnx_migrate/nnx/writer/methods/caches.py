@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Lookup, VariableSite
-from nnx_migrate.nnx.writer.reached import by_node
+from nnx_migrate.nnx.writer.construction.variables import variable_parts
+from nnx_migrate.nnx.writer.methods.reached import by_node
 from nnx_migrate.nnx.writer.text import call_text, indentation, line_limit, one_line, rewritten
-from nnx_migrate.nnx.writer.variables import variable_parts
 from nnx_migrate.sources.text import Edit
 
 if TYPE_CHECKING:
-    from nnx_migrate.nnx.writer.body import BodyEditor
+    from nnx_migrate.nnx.writer.methods.body import BodyEditor
 
 _LOOSE = (
     ast.If,

@@ -13,11 +13,11 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Instance, Layer
 from nnx_migrate.nnx.layers import LAYERS
-from nnx_migrate.nnx.writer.factories import given_flags
+from nnx_migrate.nnx.writer.construction.factories import given_flags
 from nnx_migrate.nnx.writer.naming import holds_modules
 
 if TYPE_CHECKING:
-    from nnx_migrate.nnx.writer.construction import ConstructionWriter
+    from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 
 
 def check_handed(writer: ConstructionWriter, site: Site, node: ast.expr) -> None:

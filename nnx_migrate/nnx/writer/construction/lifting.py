@@ -22,8 +22,8 @@ from nnx_migrate.sources.text import Edit
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
-    from nnx_migrate.nnx.writer.body import BodyEditor
-    from nnx_migrate.nnx.writer.construction import ConstructionWriter
+    from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
+    from nnx_migrate.nnx.writer.methods.body import BodyEditor
     from nnx_migrate.nnx.writer.names import FileNames
 
 Text = Callable[[ast.AST], str]

@@ -11,14 +11,14 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Phi, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import ClassRef, Instance, Iterated, Layer, Lifted, Maybe, ModuleList, Partial
-from nnx_migrate.nnx.writer.construction import ConstructionWriter
+from nnx_migrate.nnx.writer.construction.partitioning import annotated
+from nnx_migrate.nnx.writer.construction.variables import variable_parts
+from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
-from nnx_migrate.nnx.writer.nodes import Assign, in_order
-from nnx_migrate.nnx.writer.partitioning import annotated
 from nnx_migrate.nnx.writer.render import InitRenderer
+from nnx_migrate.nnx.writer.residual.nodes import Assign, in_order
 from nnx_migrate.nnx.writer.text import call_text, indentation, one_line, replacements, rewritten
-from nnx_migrate.nnx.writer.variables import variable_parts
 
 
 class SetupWriter:

@@ -15,13 +15,13 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import VariableSite
 from nnx_migrate.linen.values import VariableValue
-from nnx_migrate.nnx.writer.caches import CacheEditor
-from nnx_migrate.nnx.writer.init_flags import InitFlags
+from nnx_migrate.nnx.writer.methods.caches import CacheEditor
+from nnx_migrate.nnx.writer.methods.init_flags import InitFlags
 from nnx_migrate.nnx.writer.text import call_text, indentation, line_limit, one_line
 from nnx_migrate.sources.text import Edit
 
 if TYPE_CHECKING:
-    from nnx_migrate.nnx.writer.body import BodyEditor
+    from nnx_migrate.nnx.writer.methods.body import BodyEditor
 
 _SIMPLE = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.Constant)
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.values import Layer
-from nnx_migrate.nnx.writer.assigned import assigned_names
-from nnx_migrate.nnx.writer.factories import given_flags
+from nnx_migrate.nnx.writer.construction.factories import given_flags
+from nnx_migrate.nnx.writer.residual.assigned import assigned_names
 
 if TYPE_CHECKING:
-    from nnx_migrate.nnx.writer.body import BodyEditor
+    from nnx_migrate.nnx.writer.methods.body import BodyEditor
 
 
 class Unused:

@@ -17,11 +17,11 @@ from nnx_migrate.linen.sites import ListStep
 from nnx_migrate.linen.symbols import TOKEN, token
 from nnx_migrate.linen.values import ArrayList
 from nnx_migrate.nnx.writer.naming import singular
-from nnx_migrate.nnx.writer.nodes import Assign, Block, Line, Node
+from nnx_migrate.nnx.writer.residual.nodes import Assign, Block, Line, Node
 from nnx_migrate.nnx.writer.text import rewritten
 
 if TYPE_CHECKING:
-    from nnx_migrate.nnx.writer.residual import Residual
+    from nnx_migrate.nnx.writer.residual.builder import Residual
 
 _MAX_RANK = 8
 

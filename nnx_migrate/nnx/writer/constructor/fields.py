@@ -10,7 +10,7 @@ from nnx_migrate.linen.factories import Factory
 from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.nnx.layers import LAYERS
-from nnx_migrate.nnx.writer.inheritance import inherited_field
+from nnx_migrate.nnx.writer.constructor.inheritance import inherited_field
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.text import one_line, rewritten
 

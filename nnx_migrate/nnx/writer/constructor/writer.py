@@ -12,17 +12,17 @@ from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.post_init import NAME
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.nnx.writer.allocation import NameAllocator, size_tokens
-from nnx_migrate.nnx.writer.caches import own_caches
-from nnx_migrate.nnx.writer.construction import RNGS, ConstructionWriter
-from nnx_migrate.nnx.writer.emit import Emitter
-from nnx_migrate.nnx.writer.fields import field_assignments, field_parameters, signature
-from nnx_migrate.nnx.writer.inheritance import Inheritance
+from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
+from nnx_migrate.nnx.writer.constructor.fields import field_assignments, field_parameters, signature
+from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
+from nnx_migrate.nnx.writer.constructor.placement import Placement
+from nnx_migrate.nnx.writer.constructor.setup import SetupWriter
+from nnx_migrate.nnx.writer.methods.caches import own_caches
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import rng_attribute
-from nnx_migrate.nnx.writer.nodes import Node
-from nnx_migrate.nnx.writer.placement import Placement
-from nnx_migrate.nnx.writer.setup import SetupWriter
+from nnx_migrate.nnx.writer.residual.allocation import NameAllocator, size_tokens
+from nnx_migrate.nnx.writer.residual.emit import Emitter
+from nnx_migrate.nnx.writer.residual.nodes import Node
 from nnx_migrate.nnx.writer.symbols import SizeNames, SizeParameter, input_paths
 from nnx_migrate.nnx.writer.text import indentation, line_limit
 from nnx_migrate.nnx.writer.written import WrittenClass

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.nnx.writer.nodes import Assign, Block, Line, Node
+from nnx_migrate.nnx.writer.residual.nodes import Assign, Block, Line, Node
 
 
 class NameAllocator:

@@ -15,17 +15,17 @@ from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.layers import LAYERS
-from nnx_migrate.nnx.writer.access import LoopAccess
-from nnx_migrate.nnx.writer.construction import ConstructionWriter
-from nnx_migrate.nnx.writer.local_lists import LocalList
-from nnx_migrate.nnx.writer.module_calls import ModuleCalls
+from nnx_migrate.nnx.writer.construction.partitioning import annotated
+from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
+from nnx_migrate.nnx.writer.methods.access import LoopAccess
+from nnx_migrate.nnx.writer.methods.module_calls import ModuleCalls
+from nnx_migrate.nnx.writer.methods.reached import by_node, inside_maker, makers
+from nnx_migrate.nnx.writer.methods.state_edits import StateEditor
+from nnx_migrate.nnx.writer.methods.unused import Unused
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import rng_attribute
-from nnx_migrate.nnx.writer.partitioning import annotated
-from nnx_migrate.nnx.writer.reached import by_node, inside_maker, makers
-from nnx_migrate.nnx.writer.state_edits import StateEditor
+from nnx_migrate.nnx.writer.residual.local_lists import LocalList
 from nnx_migrate.nnx.writer.text import replacements, rewritten, without_double_gaps
-from nnx_migrate.nnx.writer.unused import Unused
 from nnx_migrate.sources.text import Edit
 
 

@@ -11,14 +11,14 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.layers import LAYERS, Refusal, rewritten_arguments, write_call
-from nnx_migrate.nnx.writer.carries import detached_carry
-from nnx_migrate.nnx.writer.factories import given_flags
-from nnx_migrate.nnx.writer.lifting import lifted_call
-from nnx_migrate.nnx.writer.reached import reached_sites
+from nnx_migrate.nnx.writer.construction.factories import given_flags
+from nnx_migrate.nnx.writer.construction.lifting import lifted_call
+from nnx_migrate.nnx.writer.methods.carries import detached_carry
+from nnx_migrate.nnx.writer.methods.reached import reached_sites
 from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line
 
 if TYPE_CHECKING:
-    from nnx_migrate.nnx.writer.body import BodyEditor
+    from nnx_migrate.nnx.writer.methods.body import BodyEditor
 
 _LAYER_METHODS = frozenset({"attend", "initialize_carry"})
 

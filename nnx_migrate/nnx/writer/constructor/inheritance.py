@@ -20,7 +20,7 @@ from nnx_migrate.names.project import Project
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
-    from nnx_migrate.nnx.writer.construction import ConstructionWriter
+    from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
     from nnx_migrate.nnx.writer.symbols import SizeParameter
 
 _PHI = re.compile(r"§p\d+")

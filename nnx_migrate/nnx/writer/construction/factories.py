@@ -18,7 +18,7 @@ from nnx_migrate.nnx.layers import write_construction as write_layer
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
-    from nnx_migrate.nnx.writer.construction import ConstructionWriter
+    from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
     from nnx_migrate.nnx.writer.names import FileNames
 
 

@@ -20,16 +20,16 @@ from nnx_migrate.linen.sites import Context, Control, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.layers import LAYERS
-from nnx_migrate.nnx.writer.array_lists import ListMirror
-from nnx_migrate.nnx.writer.assigned import assigned_names
-from nnx_migrate.nnx.writer.carried_sizes import CarriedSizes
-from nnx_migrate.nnx.writer.construction import ConstructionWriter
-from nnx_migrate.nnx.writer.exits import needs_exit
-from nnx_migrate.nnx.writer.local_lists import LocalList
-from nnx_migrate.nnx.writer.nodes import Block, Line, Node, align, merged, sets_sizes
+from nnx_migrate.nnx.writer.construction.variables import variable_parts
+from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.render import InitRenderer
+from nnx_migrate.nnx.writer.residual.array_lists import ListMirror
+from nnx_migrate.nnx.writer.residual.assigned import assigned_names
+from nnx_migrate.nnx.writer.residual.carried_sizes import CarriedSizes
+from nnx_migrate.nnx.writer.residual.exits import needs_exit
+from nnx_migrate.nnx.writer.residual.local_lists import LocalList
+from nnx_migrate.nnx.writer.residual.nodes import Block, Line, Node, align, merged, sets_sizes
 from nnx_migrate.nnx.writer.text import unwrapped
-from nnx_migrate.nnx.writer.variables import variable_parts
 
 
 class Residual:

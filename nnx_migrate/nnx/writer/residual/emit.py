@@ -6,8 +6,8 @@ import ast
 import re
 from collections.abc import Sequence
 
-from nnx_migrate.nnx.writer.allocation import NameAllocator
-from nnx_migrate.nnx.writer.nodes import Assign, Block, Line, Node
+from nnx_migrate.nnx.writer.residual.allocation import NameAllocator
+from nnx_migrate.nnx.writer.residual.nodes import Assign, Block, Line, Node
 from nnx_migrate.nnx.writer.text import call_text, unwrapped
 
 _ENUMERATE = re.compile(r"for (\w+), (.+) in enumerate\((.+)\):$", re.DOTALL)

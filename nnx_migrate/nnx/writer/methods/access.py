@@ -12,7 +12,7 @@ from nnx_migrate.nnx.writer.naming import singular
 from nnx_migrate.nnx.writer.text import call_text, line_limit
 
 if TYPE_CHECKING:
-    from nnx_migrate.nnx.writer.body import BodyEditor
+    from nnx_migrate.nnx.writer.methods.body import BodyEditor
 
 
 class LoopAccess:

@@ -10,7 +10,7 @@ from nnx_migrate.linen.sites import Site
 from nnx_migrate.nnx.layers import Refusal, write_detached_carry
 
 if TYPE_CHECKING:
-    from nnx_migrate.nnx.writer.body import BodyEditor
+    from nnx_migrate.nnx.writer.methods.body import BodyEditor
 
 
 def detached_carry(editor: BodyEditor, call: ast.Call, site: Site) -> str:

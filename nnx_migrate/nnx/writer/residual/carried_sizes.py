@@ -9,9 +9,9 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Phi
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.nnx.writer.local_lists import LocalList
-from nnx_migrate.nnx.writer.nodes import Assign, Line, Node, assigned_phis, in_order
 from nnx_migrate.nnx.writer.render import InitRenderer
+from nnx_migrate.nnx.writer.residual.local_lists import LocalList
+from nnx_migrate.nnx.writer.residual.nodes import Assign, Line, Node, assigned_phis, in_order
 from nnx_migrate.nnx.writer.text import unwrapped
 
 

@@ -1,0 +1,1 @@
+"""Constructions of submodules and variables in NNX's form."""

@@ -1,0 +1,1 @@
+"""Methods of the NNX class: modules read from attributes, calls in NNX's form, nothing left over."""
