@@ -404,11 +404,9 @@ def test_carries_in_the_style_of_old_flax_are_refused():
     assert isinstance(result, Refusal)
 
 
-def test_decoding_is_pointed_out():
-    assert [note.code for note in written("nn.SelfAttention(2, decode=cfg.decode)").notes] == [
-        "needs-init-cache"
-    ]
-    assert written("nn.SelfAttention(2, decode=False)").notes == ()
+def test_attention_that_may_decode_makes_its_cache_as_linen_does():
+    assert written("nn.SelfAttention(2, decode=cfg.decode)").callee == "CachingAttention"
+    assert written("nn.SelfAttention(2, decode=False)").callee == "nnx.MultiHeadAttention"
 
 
 def test_variables_that_an_unknown_argument_decides_about_are_optional():

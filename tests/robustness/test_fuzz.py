@@ -31,7 +31,7 @@ def test_mutated_files(first: int, tmp_path: Path) -> None:
 
 def test_the_sample_holds_much_to_fix_and_much_that_is_not_python(tmp_path: Path) -> None:
     outcome = judge([mutated(fixtures(), SEED, n) for n in range(60)], tmp_path, unsafe=False)
-    assert outcome.fixes.total() > 20
+    assert outcome.fixes.total() > 10
     assert outcome.unreadable > 5
 
 
