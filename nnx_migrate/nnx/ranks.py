@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -137,9 +137,21 @@ class RankSearch:
         vectors = self._for_vectors(known)
         spread = vectors is not None and (not found or len(vectors.sizes) < len(found[0].sizes))
         chosen = vectors if spread else found[0] if found else None
-        if chosen is not None:
+        if chosen is not None and not self._holds_without(known, chosen, ranks):
             chosen.assumed = known
         return chosen
+
+    def _holds_without(self, known: Ranks, chosen: ClassConversion, ranks: Sequence[int]) -> bool:
+        """Whether what callers know made no difference: the class then holds for inputs of other ranks, too."""
+        if not known or _looks_at_ranks(self.cls):
+            return not known
+        same = 0
+        for rank in ranks:
+            with suppress(Refuse):
+                if self.attempt(self.cls, default_rank=rank).edits != chosen.edits:
+                    return False
+                same += 1
+        return same > 1
 
     def _for_vectors(self, known: Ranks) -> ClassConversion | None:
         """Convert for inputs with one axis only (times of a diffusion, labels), where no other rank works.
