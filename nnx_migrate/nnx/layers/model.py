@@ -249,7 +249,7 @@ class Argument:
 class Note:
     """Something the report should say about a construction that was converted."""
 
-    code: Literal["needs-init-cache", "unseen-arguments"]
+    code: Literal["unseen-arguments"]
     text: str
 
 
