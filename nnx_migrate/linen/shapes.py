@@ -10,7 +10,7 @@ Assumption, stated once: symbolic axes of arrays are at least 1 long. Constant s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from nnx_migrate.linen.dims import Dim, at_least, maximum, product, same
@@ -213,6 +213,14 @@ class Array:
     def with_shape(self, shape: Shape) -> Array:
         """The same dtype, another shape."""
         return Array(shape, self.dtype)
+
+    def or_else(self, other: Array, size: Callable[[Dim, Dim], Dim]) -> Array | None:
+        """This array or another one: `size` tells what sizes that differ are then; None for another rank."""
+        if len(self.shape.dims) != len(other.shape.dims) or self.shape.lead != other.shape.lead:
+            return None
+        pairs = zip(self.shape.dims, other.shape.dims, strict=True)
+        dims = tuple(a if same(a, b) else size(a, b) for a, b in pairs)
+        return Array(Shape(dims, self.shape.lead), self.dtype if self.dtype == other.dtype else None)
 
 
 def _either(a: Dim, b: Dim) -> Dim:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.calls.arguments import arguments
 from nnx_migrate.linen.interpreter.convert import effect_value
@@ -19,7 +19,7 @@ from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.lifts import Lift, lifted_parts
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.values import (
     ClassChoice,
@@ -218,13 +218,9 @@ def _chosen(frame: Frame, site: Site, choice: ClassChoice, args: Any, kwargs: An
 
 
 def _by_class(condition: str, first: Array, second: Array) -> Any:
-    if len(first.shape.dims) != len(second.shape.dims) or first.shape.lead != second.shape.lead:
-        return Unknown("arrays of different rank")
-    dims = tuple(
-        a if same(a, b) else Dim.opaque(f"({{0}} if {condition} else {{1}})", a, b)
-        for a, b in zip(first.shape.dims, second.shape.dims, strict=True)
-    )
-    return Array(Shape(dims, first.shape.lead), first.dtype if first.dtype == second.dtype else None)
+    choice = f"({{0}} if {condition} else {{1}})"
+    joined = first.or_else(second, lambda a, b: Dim.opaque(choice, a, b))
+    return Unknown("arrays of different rank") if joined is None else joined
 
 
 def _lifts(frame: Frame, site: Site, method: str, node: ast.Call | None) -> tuple[Lift, ...]:

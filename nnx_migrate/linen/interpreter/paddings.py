@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from nnx_migrate.linen.dim_terms import Opaque
-from nnx_migrate.linen.dims import Dim, same, single_atom
-from nnx_migrate.linen.shapes import Array, Shape
+from nnx_migrate.linen.dims import Dim, single_atom
+from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.values import Expr
 
 _CHOICE = "({0} if {2}.upper() == 'VALID' else {1})"
@@ -24,11 +24,8 @@ def by_padding(padding: Expr, inputs: list[Any], output: Callable[[str, list[Any
     kept = output("SAME", [_under(name, value, 1) for value in inputs])
     if not (isinstance(valid, Array) and isinstance(kept, Array)):
         return valid
-    dims = tuple(
-        a if same(a, b) else Dim.opaque(_CHOICE, a, b, name)
-        for a, b in zip(valid.shape.dims, kept.shape.dims, strict=True)
-    )
-    return Array(Shape(dims, valid.shape.lead), valid.dtype)
+    joined = valid.or_else(kept, lambda a, b: Dim.opaque(_CHOICE, a, b, name))
+    return Unknown("a padding that changes the rank") if joined is None else joined
 
 
 def _under(name: Dim, value: Any, index: int) -> Any:

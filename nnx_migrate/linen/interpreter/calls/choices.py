@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.dims import same
 from nnx_migrate.linen.interpreter.control import either_size
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.values import Either, Instance
 
 
@@ -40,16 +39,10 @@ def _joined(frame: Frame, either: Either, results: list[Any]) -> Any:
     for other in others:
         if first == other:
             continue
-        if not (isinstance(first, Array) and isinstance(other, Array)) or not _same_rank(first, other):
+        joined = None
+        if isinstance(first, Array) and isinstance(other, Array):
+            joined = first.or_else(other, lambda a, b: either_size(frame, either.branch, a, b))
+        if joined is None:
             return Unknown("what either of two modules or functions returns")
-        dims = tuple(
-            a if same(a, b) else either_size(frame, either.branch, a, b)
-            for a, b in zip(first.shape.dims, other.shape.dims, strict=True)
-        )
-        dtype = first.dtype if first.dtype == other.dtype else None
-        first = Array(Shape(dims, first.shape.lead), dtype)
+        first = joined
     return first
-
-
-def _same_rank(a: Array, b: Array) -> bool:
-    return len(a.shape.dims) == len(b.shape.dims) and a.shape.lead == b.shape.lead
