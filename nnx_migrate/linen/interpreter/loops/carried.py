@@ -39,7 +39,6 @@ def next_header(
     header: Env,
     back: Env,
     assigned: list[str],
-    invariant: set[tuple[str, int]],
 ) -> tuple[Env, bool]:
     """A better guess of the variables at the top of a round; True where it differs from the last one."""
     new = dict(header)

@@ -52,7 +52,6 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
     attributes_entry = dict(frame.session.attributes)
     header: Env = dict(entry)
     assigned = _assigned(statement)
-    invariant: set[tuple[str, int]] = set()
     recording = frame.session.recording
     controls = frame.controls
     for name in assigned:
@@ -66,7 +65,7 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
     for _round_number in range(_ROUNDS):
         frame.session.recording = False
         back = _round(frame, statement, header, bind, iterable, probing=True)
-        new_header, changed = next_header(frame, statement, entry, header, back, assigned, invariant)
+        new_header, changed = next_header(frame, statement, entry, header, back, assigned)
         header = new_header
         if not changed:
             break

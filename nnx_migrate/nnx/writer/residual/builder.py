@@ -299,7 +299,7 @@ class Residual:
         body = self._block(statement.body)
         before, after = self.sizes.of_loop(statement)
         own = self._own_of(statement.iter, statement)
-        if not body and not after and not (assigned_names(statement) & self._needed_after(statement)):
+        if not body and not after:
             return own
         if any(isinstance(n, ast.Break | ast.Continue | ast.Return) for n in ast.walk(statement)):
             raise Refuse(
@@ -328,10 +328,6 @@ class Residual:
                 if level + 1 < len(site.loops):
                     inside.append(Line(f"self.{site.attribute}{'[-1]' * level}.append({nnx}.List())"))
         return before, inside
-
-    def _needed_after(self, statement: ast.For) -> set[str]:
-        """Loop variables are only kept for what stands in the loop."""
-        return set()
 
     def _while(self, statement: ast.While) -> list[Node]:
         nodes = self._block(statement.body)
