@@ -36,6 +36,7 @@ from nnx_migrate.nnx.writer.construction.derived import write_derived
 from nnx_migrate.nnx.writer.klass import ClassWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.symbols import SizeParameter
+from nnx_migrate.nnx.writer.written import WrittenClass
 from nnx_migrate.nnx.written import check_written
 from nnx_migrate.numerics.parameter_map import ClassMap, ParameterMap
 from nnx_migrate.sources.text import Edit
@@ -198,24 +199,11 @@ class _Converter:
         factories = self.factories.of(cls)
         analysis = self.analyses.to_write(cls, known, default_rank)
         written = ClassWriter(analysis, names, self.convert, self.factories).write()
-        imported = {request.binding for request in names.requests}
-        check_written(cls, written.edits, imported, self.program.project)
         makes_caches = "CachingAttention" in names.helpers or any(v.by_calls for v in analysis.variables)
         makes_caches |= any(self.convert(c).makes_caches for site in analysis.sites for c in site.classes)
-        return ClassConversion(
-            cls,
-            written.sizes,
-            written.needs_rngs,
-            written.edits,
-            frozenset(names.requests),
-            frozenset(names.helpers),
-            analysis,
-            class_map(analysis),
-            written.constructions,
-            written.has_constructor,
-            factories,
-            makes_caches=makes_caches,
-        )
+        conversion = self._checked(cls, written, names, analysis, class_map(analysis))
+        conversion.factories, conversion.makes_caches = factories, makes_caches
+        return conversion
 
     def _derived(self, cls: LinenClass, override: ParamOverride, names: FileNames) -> ClassConversion:
         """A class that derives from a layer; only modules may construct it, as they know the layer's sizes."""
@@ -224,6 +212,18 @@ class _Converter:
                 detail = f"a subclass of `nn.{override.layer}` that is used outside of modules"
                 raise Refuse("unknown-base", detail, cls.node)
         written = write_derived(cls, override, names)
+        analysis = ClassAnalysis(cls, Facts(), Session(self.program, cls))
+        return self._checked(cls, written, names, analysis, ClassMap(()))
+
+    def _checked(
+        self,
+        cls: LinenClass,
+        written: WrittenClass,
+        names: FileNames,
+        analysis: ClassAnalysis,
+        entries: ClassMap,
+    ) -> ClassConversion:
+        """What was written, read once more. Raises Refuse."""
         imported = {request.binding for request in names.requests}
         check_written(cls, written.edits, imported, self.program.project)
         return ClassConversion(
@@ -233,8 +233,8 @@ class _Converter:
             written.edits,
             frozenset(names.requests),
             frozenset(names.helpers),
-            ClassAnalysis(cls, Facts(), Session(self.program, cls)),
-            ClassMap(()),
+            analysis,
+            entries,
             written.constructions,
             written.has_constructor,
         )
