@@ -106,7 +106,7 @@ def _trace(session: Session, quiet: bool) -> None:
     from nnx_migrate.cli.environment import require_packages
 
     require_packages()
-    from nnx_migrate.cli.verify import listed_models
+    from nnx_migrate.cli.listed import listed_models
     from nnx_migrate.verification.tracing import trace_project
 
     found = trace_project(session.config.root, listed_models(session.config))

@@ -12,12 +12,12 @@ import click
 
 from nnx_migrate.cli.common import Fatal, config_of
 from nnx_migrate.cli.environment import require_packages, without_traceback
+from nnx_migrate.cli.listed import listed_models
 from nnx_migrate.config import Config
 
 if TYPE_CHECKING:
     from nnx_migrate.verification.cases import Cases
     from nnx_migrate.verification.comparison import Comparison
-    from nnx_migrate.verification.listed import ListedModel
     from nnx_migrate.verification.verdicts import Result
 
 
@@ -135,20 +135,6 @@ def _recorded(path: Path, config: Config) -> tuple[Any, Mapping[str, Any]]:
         return parameter_map.load(file), json.loads(file.read_text(encoding="utf-8"))["modules"]
     except parameter_map.MapFormatError as error:
         raise Fatal(str(error)) from None
-
-
-def listed_models(config: Config) -> list[ListedModel]:
-    """The models of `[[tool.nnx-migrate.verify]]`. Raises Fatal for a table that can't be used."""
-    from nnx_migrate.verification.listed import ListedError, read_listed
-
-    models = []
-    for number, table in enumerate(config.verify, 1):
-        try:
-            models.append(read_listed(table))
-        except ListedError as error:
-            name = table.get("model") or f"number {number}"
-            raise Fatal(f"{config.file}: [[tool.nnx-migrate.verify]] {name}: {error}") from None
-    return models
 
 
 def _with_progress(comparison: Comparison) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.stated_inputs import names_of
 from nnx_migrate.numerics.processes import DEFAULT_TIMEOUT, ChildError
 from nnx_migrate.numerics.shapes_trace import trace_shapes
 from nnx_migrate.verification.cases import Cases
@@ -35,6 +36,10 @@ def trace_project(root: Path, listed: Sequence[ListedModel], timeout: float = DE
     Every call of every module in them is seen. The code is the user's own, and runs in a process for each model.
     """
     cases = Cases(root, root, {}, listed)
+    classes: dict[str, LinenClass] = {}
+    for cls in cases.code.classes.values():
+        for name in names_of(cls):
+            classes.setdefault(name, cls)
     seen: dict[str, dict[Place, set[int]]] = {}
     trace = Trace()
     for called in cases.called({row.model for row in listed if row.skip}):
@@ -45,31 +50,20 @@ def trace_project(root: Path, listed: Sequence[ListedModel], timeout: float = DE
             continue
         trace.models.append(called.model)
         for module in shapes["modules"].values():
-            cls = _class_of(module["class"], cases)
-            places = seen.setdefault(module["class"], {}) if cls is not None else {}
-            for call in module["calls"] if cls is not None else ():
-                for place, rank in _ranks_of_call(cls, call):
+            known = classes.get(module["class"].replace(":", "."))
+            if known is None:
+                continue  # a layer of Flax
+            places = seen.setdefault(module["class"], {})
+            for call in module["calls"]:
+                for place, rank in _ranks_of_call(known, call):
                     places.setdefault(place, set()).add(rank)
     for name, places in seen.items():
         trace.ranks[name] = {place: min(ranks) for place, ranks in places.items() if len(ranks) == 1}
     return trace
 
 
-def _class_of(name: str, cases: Cases) -> LinenClass | None:
-    """The project's class of a running module, None for layers of Flax."""
-    dotted = name.replace(":", ".")
-    return next(
-        (
-            c
-            for c in cases.code.classes.values()
-            if c.qualified == dotted or c.qualified.endswith(f".{dotted}")
-        ),
-        None,
-    )
-
-
-def _ranks_of_call(cls: LinenClass | None, call: dict[str, Any]) -> Iterator[tuple[Place, int]]:
-    method = cls.method(call["method"]) if cls is not None else None
+def _ranks_of_call(cls: LinenClass, call: dict[str, Any]) -> Iterator[tuple[Place, int]]:
+    method = cls.method(call["method"])
     if method is None:
         return
     given = {**dict(zip(method.parameters, call["args"], strict=False)), **call["kwargs"]}

@@ -29,14 +29,15 @@ class StatedInputs:
 
     def arrays(self, cls: LinenClass) -> Sequence[ArraySpec]:
         """What is stated of the arguments of `__call__`, in order."""
-        return next((self._inputs[name] for name in _names(cls) if name in self._inputs), ())
+        return next((self._inputs[name] for name in names_of(cls) if name in self._inputs), ())
 
     def ranks(self, cls: LinenClass) -> Iterator[tuple[tuple[str | int, ...], int]]:
         """The ranks of its inputs (or of arrays in them, by path), as stated and as seen."""
         yield from (((name,), len(shape)) for name, shape in self.shapes(cls))
-        yield from next((self._traced[name] for name in _names(cls) if name in self._traced), {}).items()
+        yield from next((self._traced[name] for name in names_of(cls) if name in self._traced), {}).items()
 
 
-def _names(cls: LinenClass) -> list[str]:
+def names_of(cls: LinenClass) -> list[str]:
+    """What a class may be called: its qualified name, and every end of that, the longest first."""
     parts = cls.qualified.split(".")
     return [".".join(parts[start:]) for start in range(len(parts))]
