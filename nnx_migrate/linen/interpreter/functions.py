@@ -77,11 +77,14 @@ def call_closure(
     if isinstance(node, ast.Call) and not inner.foreign:
         _remember(frame, closure, node, inner)
     inner.env.update(bind_arguments(frame, closure, args, kwargs, static_args))
+    given = dict(inner.env)
     session.depth += 1
     try:
         return _run(inner, closure.node)
     finally:
         session.depth -= 1
+        if isinstance(node, ast.Call):
+            _forget_changed(frame, closure, node, given, inner.env)
 
 
 def _remember(frame: Frame, closure: Closure, node: ast.Call, inner: Frame) -> None:
@@ -99,6 +102,41 @@ def _remember(frame: Frame, closure: Closure, node: ast.Call, inner: Frame) -> N
     for keyword in node.keywords:
         if keyword.arg is not None:
             facts.arguments[inner.context, keyword.arg] = (frame.context, keyword.value)
+
+
+def _forget_changed(frame: Frame, closure: Closure, node: ast.Call, before: Env, after: Env) -> None:
+    """Lists and dicts of the caller that a function has changed in place."""
+    spec = closure.node.args
+    names = [a.arg for a in [*spec.posonlyargs, *spec.args]]
+    if closure.env is None and closure.self_value is not None:
+        names = names[1:]
+    given = [*zip(names, node.args, strict=False), *((k.arg, k.value) for k in node.keywords if k.arg)]
+    for name, argument in given:
+        slot = before.get(name)
+        if slot is None or not isinstance(slot.value, list | dict) or not isinstance(argument, ast.Name):
+            continue
+        same = name in after and after[name].value == slot.value
+        if not same and (name in changed_names(closure.node) or not _is_rebound(closure.node, name)):
+            frame.bind(argument.id, Unknown(f"`{argument.id}` is changed by a function that gets it"))
+
+
+@cache
+def changed_names(function: ast.AST) -> frozenset[str]:
+    """The names whose items a function sets, or of which it calls methods."""
+    found: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            found.update(n.id for n in ast.walk(node.value) if isinstance(n, ast.Name))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            found.update(n.id for n in ast.walk(node.func.value) if isinstance(n, ast.Name))
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            found.add(node.target.id)
+    return frozenset(found)
+
+
+def _is_rebound(function: ast.AST, name: str) -> bool:
+    names = (n for n in ast.walk(function) if isinstance(n, ast.Name) and n.id == name)
+    return any(not isinstance(n.ctx, ast.Load) for n in names)
 
 
 def _run(inner: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Any:

@@ -17,6 +17,7 @@ from nnx_migrate.nnx.helpers.placement import helper_import, helper_path
 from nnx_migrate.nnx.layers import Judge, function
 from nnx_migrate.nnx.layers.functions import Function
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
+from nnx_migrate.nnx.writer.construction.spread_items import SpreadItem, behind
 from nnx_migrate.nnx.writer.text import rewritten
 
 NNX = ImportRequest("flax.nnx", "nnx", "flax")
@@ -73,7 +74,11 @@ class FileNames:
 
     def judge(self) -> Judge:
         """Answers the layer tables' questions about this file's expressions."""
-        return Judge(qualname=self.qualified)
+
+        def qualname(node: ast.expr) -> str | None:
+            return node.refers_to if isinstance(node, SpreadItem) else self.qualified(node)
+
+        return Judge(qualname=qualname, resolve=behind)
 
     def _is_looked_into(self, node: ast.AST) -> bool:
         """Whether `nn` stands in `getattr(nn, name)`: NNX has Linen's activations under the same names."""

@@ -14,7 +14,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, wrapped
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.values import Expr, Input, LostModule, Maybe, SizeTest, VariableValue
+from nnx_migrate.linen.values import Expr, Input, Iterated, LostModule, Maybe, SizeTest, VariableValue
 
 _LOOSE = re.compile(r"\b(?:or|and|not|if|else|in|is|lambda)\b|[<>=!]")  # binds no closer than a comparison
 _COMPARISONS: dict[type[ast.cmpop], str] = {
@@ -86,6 +86,8 @@ def compare(frame: Frame, op: ast.cmpop, left: Any, right: Any) -> Any:
         outcome = _identical(left, right)
         return None if outcome is None else outcome == isinstance(op, ast.Is)
     if isinstance(op, ast.In | ast.NotIn):
+        if isinstance(right, Iterated) and right.kind == "keys":
+            (right,) = right.args
         if isinstance(right, tuple | list | dict) and isinstance(left, str | int | None):
             return (left in right) == isinstance(op, ast.In)
         return None

@@ -10,6 +10,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
 from nnx_migrate.linen.interpreter.expressions.arithmetic import binary
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.functions import changed_names
 from nnx_migrate.linen.interpreter.lists.steps import bound
 from nnx_migrate.linen.interpreter.loops import elements
 from nnx_migrate.linen.interpreter.stale import forget, forget_functions, mentions, token_of, without
@@ -22,12 +23,24 @@ from nnx_migrate.linen.values import Expr
 
 @executes(ast.Assign)
 def _assign(frame: Frame, statement: ast.Assign) -> None:
-    value = evaluate(frame, statement.value)
+    value = _own(frame, statement, evaluate(frame, statement.value))
     static = _static_statement(frame, statement, statement.value)
     _name_variable(frame, statement)
     bound(frame, statement, value)
     for target in statement.targets:
         assign(frame, target, value, static, statement)
+
+
+def _own(frame: Frame, statement: ast.Assign, value: Any) -> Any:
+    """The value, unless it is a dict that has another name, too, and is changed under one of them."""
+    if not isinstance(value, dict) or not isinstance(statement.value, ast.Name):
+        return value
+    names = {n.id for n in (statement.value, *statement.targets) if isinstance(n, ast.Name)}
+    function = frame.module.enclosing(statement, ast.FunctionDef, ast.AsyncFunctionDef)
+    if function is None or not names & changed_names(function):
+        return value
+    frame.bind(statement.value.id, Unknown("a dict that is changed under another name"))
+    return Unknown("a dict that is changed under another name")
 
 
 @executes(ast.AnnAssign)

@@ -15,15 +15,9 @@ def display_behind(module: Module, node: ast.expr) -> dict[str, ast.expr] | None
     The variable is bound once, to a display, and only ever spread or read; the locals that its items read are
     bound once, too, so that they mean the same at the construction.
     """
-    if not isinstance(node, ast.Name):
-        return None
-    scope: ast.AST | None = module.enclosing(node, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-    while isinstance(scope, _Function) and not _bindings(scope, node.id):
-        scope = module.enclosing(scope, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-    whole = scope if scope is not None else module.tree
-    bound = _bindings(whole, node.id)
-    items = _items(module.parents.get(bound[0]), bound[0]) if len(bound) == 1 else None
-    if items is None or not all(_only_read(module, n) for n in _loads(whole, node.id)):
+    whole, value = _assigned(module, node)
+    items = _items(value)
+    if items is None:
         return None
     for name in (n.id for value in items.values() for n in ast.walk(value) if isinstance(n, ast.Name)):
         if isinstance(whole, _Function) and len(_bindings(whole, name)) > 1 and not _is_input(whole, name):
@@ -31,13 +25,35 @@ def display_behind(module: Module, node: ast.expr) -> dict[str, ast.expr] | None
     return items
 
 
-def _items(statement: ast.AST | None, target: ast.AST) -> dict[str, ast.expr] | None:
-    """The items of `target = dict(a=1)` or `target = {"a": 1}`."""
+def keys_behind(module: Module, node: ast.expr) -> frozenset[str] | None:
+    """All keys that a dict may have which a condition chooses: `{"use_bias": False} if plain else {}`."""
+    value = _assigned(module, node)[1] if isinstance(node, ast.Name) else node
+    if isinstance(value, ast.IfExp):
+        branches = [keys_behind(module, value.body), keys_behind(module, value.orelse)]
+        return None if None in branches else frozenset().union(*(keys for keys in branches if keys))
+    items = _items(value)
+    return None if items is None else frozenset(items)
+
+
+def _assigned(module: Module, node: ast.expr) -> tuple[ast.AST, ast.expr | None]:
+    """The scope of a variable, and what it holds; None unless it is bound once, and only spread or read."""
+    if not isinstance(node, ast.Name):
+        return module.tree, None
+    scope: ast.AST | None = module.enclosing(node, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    while isinstance(scope, _Function) and not _bindings(scope, node.id):
+        scope = module.enclosing(scope, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    whole = scope if scope is not None else module.tree
+    bound = _bindings(whole, node.id)
+    statement = module.parents.get(bound[0]) if len(bound) == 1 else None
     if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
-        return None
-    if isinstance(statement, ast.Assign) and statement.targets != [target]:
-        return None
-    value = statement.value
+        return whole, None
+    if isinstance(statement, ast.Assign) and statement.targets != bound:
+        return whole, None
+    return whole, statement.value if all(_only_read(module, n) for n in _loads(whole, node.id)) else None
+
+
+def _items(value: ast.expr | None) -> dict[str, ast.expr] | None:
+    """The items of `dict(a=1)` or `{"a": 1}`."""
     if isinstance(value, ast.Dict):
         keys = [key.value if isinstance(key, ast.Constant) else None for key in value.keys]
         if all(isinstance(key, str) for key in keys):

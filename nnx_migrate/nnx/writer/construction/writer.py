@@ -22,6 +22,7 @@ from nnx_migrate.nnx.writer.construction.factories import check_plain, given_tex
 from nnx_migrate.nnx.writer.construction.handed import check_handed, check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.construction.lifting import class_text, lifted_parts_text
 from nnx_migrate.nnx.writer.construction.spread import display_behind
+from nnx_migrate.nnx.writer.construction.spread_items import rejoined, spread_items
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
@@ -108,7 +109,12 @@ class ConstructionWriter:
         base: BoundArgs | None = None
         for partial in site.partials:
             base = _checked(bind_partial(spec, partial.call, expand=self._expand))
-        return spec, _checked(bind(spec, site.call, base=base, expand=self._expand))
+
+        def expand(node: ast.expr) -> dict[str, ast.expr] | None:
+            shown, value = self._expand(node), self.analysis.facts.values.get((site.context, node))
+            return shown or spread_items(self.names.module, spec.name, node, value)
+
+        return spec, _checked(bind(spec, site.call, base=base, expand=expand))
 
     def _expand(self, node: ast.expr) -> dict[str, ast.expr] | None:
         """What `**node` consists of, if the file shows it."""
@@ -150,7 +156,8 @@ class ConstructionWriter:
         callee = written.callee
         if isinstance(site.target, DerivedLayer):
             callee = self._derived(site, site.target, callee)
-        return callee, [str(argument) for argument in written.arguments]
+        arguments = rejoined(spec, bound, written.arguments, lambda n: self.renderer.text(n, site.context))
+        return callee, [str(argument) for argument in arguments]
 
     def _derived(self, site: Site, target: DerivedLayer, callee: str) -> str:
         """The class of the project that stands for the NNX layer `callee`, which it derives from."""
