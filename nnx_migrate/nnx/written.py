@@ -58,6 +58,9 @@ def check_written(
         raise Refuse(
             "unsupported-layer", f"`{path.removeprefix('flax.')}` is used in an unusual way", cls.node
         )
+    for name in _constructions(tree, scopes, outside, cls, project):
+        detail = f"`{name}` is created in a function that can't be followed"
+        raise Refuse("unsupported-syntax", detail, cls.node)
 
 
 def _free(scopes: Scopes) -> Iterator[tuple[str, ast.AST]]:
@@ -120,6 +123,24 @@ def _linen_paths(
             continue
         if function(name) is None and not _is_module_name(name):
             yield name
+
+
+def _constructions(
+    tree: ast.Module, scopes: Scopes, outside: Scope, cls: LinenClass, project: Project
+) -> Iterator[str]:
+    """Modules of the project that are still created elsewhere than in the constructor."""
+    free = {id(node) for _, node in _free(scopes)}
+    for method in (n for c in tree.body if isinstance(c, ast.ClassDef) for n in c.body):
+        if not isinstance(method, ast.FunctionDef) or method.name == "__init__":
+            continue
+        for call in (n for n in ast.walk(method) if isinstance(n, ast.Call)):
+            path, root = dotted(call.func), call.func
+            while isinstance(root, ast.Attribute):
+                root = root.value
+            if path is None or id(root) not in free:
+                continue
+            if project.resolve_name(path, outside, cls.module) in cls.known_classes:
+                yield path
 
 
 def _is_module_name(name: str) -> bool:

@@ -298,3 +298,54 @@ def test_modules_that_functions_of_jax_would_create_in_their_rounds(tmp_path: Pa
     (refusal,) = conversions.refused.values()
     assert refusal.reason == "unsupported-syntax"
     assert refusal.detail.startswith("a module is created within `jax.lax.")
+
+
+LIBRARIES = {
+    "from tensorflow_probability.substrates.jax import bijectors as lib": True,
+    "import distrax as lib": True,
+    "import jax.tree_util as lib": True,
+    "import e3x.nn as lib": False,
+    "import einops.layers.flax as lib": False,
+    "import somebodys_layers as lib": False,
+}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_a_class_of_a_library_makes_may_be_a_module_unless_the_library_knows_no_flax(
+    tmp_path: Path, library: str
+) -> None:
+    path = tmp_path / "model.py"
+    model = """
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return lib.Shift(nn.Dense(3)(x))(x)
+    """
+    path.write_text(f"{library}\n{HEADER}{dedent(model).lstrip()}")
+    _, conversions = convert(path)
+    assert ("model.Model" in conversions.converted) is LIBRARIES[library]
+    if not LIBRARIES[library]:
+        assert conversions.refused["model.Model"].reason == "unknown-module"
+
+
+def test_modules_of_the_project_are_not_left_in_functions_that_a_library_calls(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    models = """
+    class Update(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(3)(x)
+
+
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, graph, x):
+            def update(nodes, *rest):
+                return Update()(nodes)
+
+            return jraph.GraphNetwork(None, update)(graph), nn.Dense(3)(x)
+    """
+    path.write_text(f"import jraph\n{HEADER}{dedent(models).lstrip()}")
+    _, conversions = convert(path)
+    assert list(conversions.converted) == ["model.Update"]
+    assert conversions.refused["model.Model"].reason == "unsupported-syntax"
