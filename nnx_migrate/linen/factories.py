@@ -2,7 +2,8 @@
 
 Such a field can be converted where everything that the project ever gives it is known: the same Linen layer
 each time, bare or as a `functools.partial`, or classes of the project (`block_cls=ResNetBlock`). The class's
-own code is then analysed as if it named that layer, with placeholders for what a partial binds.
+own code is then analysed as if it named that layer, with placeholders for what a partial binds. Places that give
+it a layer that NNX lacks don't count: they can't move, whatever becomes of the class.
 """
 
 from __future__ import annotations
@@ -167,8 +168,11 @@ class Factories:
             default = default or use.arguments.get(name) is None
             found.append(given)
         field = cls.field(name)
-        if field is not None and field.default is not None and not default:
+        if field is None or field.default is None:
+            found = _usual(found)
+        else:
             by_default = self._follow(field.owner.module, None, field.default)
+            found = _usual(found, by_default)
             if by_default is None or by_default.layer != found[0].layer:
                 return None  # the constructor could not keep the default
         made = self._of_classes(name, found) if found[0].classes else self._of_layer(name, found)
@@ -229,9 +233,9 @@ class Factories:
         if len(layers) != 1 or any(g.classes for g in found):
             return None
         (layer,) = layers
-        spec = LAYERS.get(f"flax.linen.{layer}")
-        if spec is None or spec.nnx is None or spec.helper or spec.children or spec.refusal:
+        if not _is_stock(layer):
             return None
+        spec = LAYERS[f"flax.linen.{layer}"]
         flag = spec.call.flag if spec.call.flag in bound else None
         if not bound <= set(spec.fields) or any(flag in bound - g.bound for g in found):
             return None
@@ -250,6 +254,27 @@ class Factories:
         if not isinstance(node, ast.Name | ast.Attribute):
             return None
         return canonical(self.program.project.resolve(node, module.scope_at(node), module))
+
+
+def _usual(found: list[Given], default: Given | None = None) -> list[Given]:
+    """What a field is given but for layers that NNX lacks: the places that give it those stay behind.
+
+    Where they all do, the field's `default` is what is left.
+    """
+    if any(given.classes for given in found):
+        return found
+    others = [default] if default is not None and not default.classes else []
+    for chosen in (found, others):
+        usual = [given for given in chosen if _is_stock(given.layer)]
+        if usual:
+            return usual
+    return found
+
+
+def _is_stock(layer: str) -> bool:
+    """Whether NNX has a layer that a factory can make as it is."""
+    spec = LAYERS.get(f"flax.linen.{layer}")
+    return spec is not None and not (spec.nnx is None or spec.helper or spec.children or spec.refusal)
 
 
 def _inner(node: ast.expr) -> ast.expr:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.plan import make_plan
+from nnx_migrate.sources.files import load_source
 from tests.linen_module.fixture import convert
 
 CODE = """
@@ -106,3 +109,70 @@ def test_factories_that_differ_or_escape_leave_the_classes_alone(
     _, conversions = convert(path)
     assert "model.Model" in conversions.refused
     assert "model.Model" not in conversions.converted
+
+
+RESNET = """
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+
+
+class Block(nn.Module):
+    features: int
+    conv: Any
+
+    @nn.compact
+    def __call__(self, x):
+        return x + self.conv(self.features, (3, 3))(x)
+
+
+class Net(nn.Module):
+    conv: Any = nn.Conv
+
+    @nn.compact
+    def __call__(self, x):
+        conv = partial(self.conv, use_bias=False)
+        return Block(3, conv=conv)(x)
+"""
+
+
+def test_a_layer_that_nnx_lacks_keeps_the_places_that_give_it(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    local = """
+
+class Local(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return {}(x)
+"""
+    for made in ("Net(conv=nn.ConvLocal)", "Block(3, partial(nn.ConvLocal, use_bias=False))"):
+        path.write_text(RESNET + local.format(made))
+        text, conversions = convert(path)
+        assert set(conversions.converted) == {"model.Block", "model.Net"}
+        assert conversions.refused["model.Local"].detail == "`nn.ConvLocal` is given as `conv`"
+        assert "conv: Any = nnx.Conv" in text
+        (group,) = make_plan(Project([path], load_source))
+        assert not group.can_move
+
+
+PROGRAMS = {
+    "net = Net(conv=nn.ConvLocal)": "`nn.ConvLocal` is given as `conv`",
+    "LocalNet = partial(Net, conv=nn.ConvLocal)": "a factory of layers is given to `Net`, which is used as a value",
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_that_gives_a_layer_that_nnx_lacks_keeps_the_classes(tmp_path: Path, program: str) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(f"{RESNET}\n\n{program}\n")
+    (group,) = make_plan(Project([path], load_source))
+    assert len(group.conversions) == 2
+    assert PROGRAMS[program] in [obstacle.detail for _, obstacle in group.obstacles]
+
+
+def test_a_default_that_nnx_lacks_keeps_the_class(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(RESNET.replace("Any = nn.Conv", "Any = nn.ConvLocal") + "\n\nnet = Net(conv=nn.Conv)\n")
+    _, conversions = convert(path)
+    assert not conversions.converted

@@ -93,6 +93,8 @@ def given_text(writer: ConstructionWriter, site: Site, cls: LinenClass, field: s
 def factory_parts(giver: Giver, cls: LinenClass, factory: Factory, given: Given) -> list[str]:
     """What makes the layers (`nnx.Conv`), and the arguments that a partial binds. Raises Refuse."""
     field = factory.field
+    if given.layer != factory.layer:
+        raise Refuse("unsupported-layer", f"`nn.{given.layer}` is given as `{field}`", given.node)
     found: list[list[str]] = []
     for made in _made(giver, cls, factory):
         construction = _complete(giver, factory, given, made)
