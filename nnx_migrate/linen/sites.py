@@ -249,6 +249,8 @@ class Facts:
 
     values: dict[tuple[Context, ast.AST], Any] = field(default_factory=dict)
     static_names: dict[tuple[Context, ast.AST], bool] = field(default_factory=dict)
+    # variable that isn't static -> the statements that the constructor can repeat to have it, if any
+    origins: dict[tuple[Context, ast.AST], tuple[ast.stmt, ...]] = field(default_factory=dict)
     sites: dict[tuple[Context, ast.AST], Site] = field(default_factory=dict)
     variables: dict[tuple[Context, ast.AST], VariableSite] = field(default_factory=dict)
     calls: dict[tuple[Context, ast.AST], Site] = field(default_factory=dict)

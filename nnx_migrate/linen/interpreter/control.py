@@ -60,7 +60,8 @@ def _join_slots(frame: Frame, name: str, a: Slot, b: Slot, node: ast.AST, of_sel
             merged = Expr(f"self.{name}", merged.kind)
     else:
         merged = join(frame, a.value, b.value, node, name)
-    return Slot(merged, static, a.maybe_unbound or b.maybe_unbound)
+    origins = tuple(dict.fromkeys([*a.origins, *b.origins])) if a.origins and b.origins else ()
+    return Slot(merged, static, a.maybe_unbound or b.maybe_unbound, origins)
 
 
 def rematerialised(frame: Frame, a: Any, b: Any, node: ast.AST) -> Any:

@@ -22,11 +22,16 @@ _NUMBERS_PER_CLASS = 1_000_000
 
 @dataclass(frozen=True)
 class Slot:
-    """A variable's value, and whether the constructor can compute it by the same statements (`static`)."""
+    """A variable's value, and whether the constructor can compute it by the same statements (`static`).
+
+    `origins` are the statements one of which gave it its value, where the constructor may repeat them (see
+    `movable`).
+    """
 
     value: Any
     static: bool = False
     maybe_unbound: bool = False
+    origins: tuple[ast.stmt, ...] = ()
 
 
 Env = dict[str, Slot]

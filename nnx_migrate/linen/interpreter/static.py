@@ -32,9 +32,14 @@ def is_static(frame: Frame, node: ast.expr) -> bool:
     return _static(frame, node, frozenset())
 
 
-def _static(frame: Frame, node: ast.AST, bound: frozenset[str]) -> bool:
+def is_repeatable(frame: Frame, node: ast.AST, bound: frozenset[str] = frozenset()) -> bool:
+    """Whether `node` would be static if the constructor knew the variables that it reads; `bound` are its own."""
+    return _static(frame, node, bound, any_variable=True)
+
+
+def _static(frame: Frame, node: ast.AST, bound: frozenset[str], any_variable: bool = False) -> bool:
     if isinstance(node, ast.Name):
-        return _name(frame, node, bound)
+        return _name(frame, node, bound, any_variable)
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         slot = frame.lookup(node.value.id)
         if slot is not None and isinstance(slot.value, SelfValue):
@@ -48,14 +53,14 @@ def _static(frame: Frame, node: ast.AST, bound: frozenset[str]) -> bool:
     for name in child_fields(type(node)):
         value = getattr(node, name)
         if isinstance(value, list):
-            if not all(child is None or _static(frame, child, bound) for child in value):
+            if not all(child is None or _static(frame, child, bound, any_variable) for child in value):
                 return False
-        elif value is not None and not _static(frame, value, bound):
+        elif value is not None and not _static(frame, value, bound, any_variable):
             return False
     return True
 
 
-def _name(frame: Frame, node: ast.Name, bound: frozenset[str]) -> bool:
+def _name(frame: Frame, node: ast.Name, bound: frozenset[str], any_variable: bool) -> bool:
     if node.id in bound:
         return True
     slot = frame.lookup(node.id)
@@ -63,7 +68,7 @@ def _name(frame: Frame, node: ast.Name, bound: frozenset[str]) -> bool:
         return True  # a global or builtin
     if isinstance(slot.value, SelfValue):
         return True
-    return slot.static and not isinstance(slot.value, _MODULE_VALUES)
+    return (slot.static or any_variable) and not isinstance(slot.value, _MODULE_VALUES)
 
 
 def _self_attribute(frame: Frame, name: str) -> bool:

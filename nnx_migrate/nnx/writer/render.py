@@ -17,7 +17,7 @@ from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import ClassRef, Expr, Instance, Layer, ModuleList, SelfValue
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.names import FileNames
-from nnx_migrate.nnx.writer.text import one_line, rewritten
+from nnx_migrate.nnx.writer.text import dedented, indentation, one_line, rewritten
 
 _VALUES = (
     ast.Name,
@@ -39,6 +39,7 @@ class InitRenderer:
     ) -> None:
         self.analysis, self.names, self.access = analysis, names, access
         self.needed: set[str] = set()
+        self.moved: set[ast.stmt] = set()  # statements that aren't static, which the constructor repeats
         self.substitutes: dict[str, str] = {}
         self.lambda_names: frozenset[ast.AST] = frozenset()  # in the expression that is being written
         self.element: Callable[[ast.AST, Context], str | None] = lambda node, context: None
@@ -59,6 +60,12 @@ class InitRenderer:
             return one_line(rewritten(self.names.module.source, node, lambda n: self._replace(n, context)))
         finally:
             self.lambda_names = saved
+
+    def function(self, node: ast.FunctionDef) -> str:
+        """A local function, with sizes for what it reads of inputs; its lines start where its first one does."""
+        source = self.names.module.source
+        text = rewritten(source, node, lambda n: self._replace(n, ()))
+        return dedented(text, indentation(source, node.lineno), "")
 
     def mirrored(self, node: ast.AST, context: Context, mirror: Callable[[ast.AST], str | None]) -> str:
         """The expression with other texts for the parts that `mirror` knows."""
@@ -97,7 +104,8 @@ class InitRenderer:
         if marked is not None:
             return marked
         value = facts.values.get((context, node))
-        if isinstance(node, _VALUES) and not self._is_of_lambda(node) and self._is_dynamic(node, context):
+        is_known = isinstance(node, _VALUES) and (context, node) in facts.values
+        if is_known and not self._is_of_lambda(node) and self._is_dynamic(node, context):
             text = self._value_text(value)
             if text is not None:
                 self.see(text)
@@ -140,6 +148,11 @@ class InitRenderer:
             text = self.text(expression, outer)
             simple = isinstance(expression, ast.Name | ast.Attribute | ast.Constant | ast.Call | ast.Tuple)
             return text if simple else f"({text})"
+        origins = facts.origins.get((context, node))
+        if origins and not context:
+            self.needed.add(node.id)
+            self.moved.update(origins)
+            return None
         raise Refuse("dynamic-construction", f"`{node.id}` is known only when the module is called", node)
 
     def _is_in_setup(self, node: ast.AST) -> bool:

@@ -20,6 +20,8 @@ def _name(frame: Frame, node: ast.Name) -> Any:
         return attributes.global_value(frame, node)
     if not frame.foreign:
         frame.session.facts.static_names[frame.context, node] = slot.static
+        if not slot.static:
+            frame.session.facts.origins[frame.context, node] = slot.origins
     return slot.value
 
 

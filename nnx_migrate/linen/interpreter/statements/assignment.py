@@ -13,6 +13,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import changed_names
 from nnx_migrate.linen.interpreter.lists.steps import bound
 from nnx_migrate.linen.interpreter.loops import elements
+from nnx_migrate.linen.interpreter.movable import remember_assignment
 from nnx_migrate.linen.interpreter.stale import forget, forget_functions, mentions, token_of, without
 from nnx_migrate.linen.interpreter.statements.stores import store
 from nnx_migrate.linen.interpreter.statements.unpacking import unpacked
@@ -29,6 +30,7 @@ def _assign(frame: Frame, statement: ast.Assign) -> None:
     bound(frame, statement, value)
     for target in statement.targets:
         assign(frame, target, value, static, statement)
+    remember_assignment(frame, statement)
 
 
 def _own(frame: Frame, statement: ast.Assign, value: Any) -> Any:
@@ -51,6 +53,7 @@ def _annotated(frame: Frame, statement: ast.AnnAssign) -> None:
         assign(
             frame, statement.target, value, _static_statement(frame, statement, statement.value), statement
         )
+        remember_assignment(frame, statement)
 
 
 @executes(ast.AugAssign)

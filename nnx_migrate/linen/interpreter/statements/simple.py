@@ -7,6 +7,7 @@ import ast
 from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import decorated
+from nnx_migrate.linen.interpreter.movable import remember_function
 from nnx_migrate.linen.interpreter.ranks import ranks_required
 from nnx_migrate.linen.interpreter.statements.mutation import mutate
 from nnx_migrate.linen.values import Closure
@@ -31,6 +32,7 @@ def _assert(frame: Frame, statement: ast.Assert) -> None:
 def _function(frame: Frame, statement: ast.FunctionDef) -> None:
     closure = Closure(statement, frame.module, frame.env, frame.self_value, frame.owner)
     frame.bind(statement.name, decorated(frame, closure), False)
+    remember_function(frame, statement)
 
 
 @executes(ast.Pass, ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Delete)

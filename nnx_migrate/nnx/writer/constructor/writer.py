@@ -93,7 +93,9 @@ class ConstructorWriter:
         head = signature(fields, keyword_only, indent, unit, self.limit)
         done = frozenset(f.name for f in base.base.cls.fields) if base is not None else frozenset()
         done |= frozenset(self.factories)
-        body = [*field_assignments(self.cls, indent + unit, done), *first, *lines]
+        before = [*field_assignments(self.cls, indent + unit, done), *first]
+        gap = [""] if before and lines and lines[0].lstrip().startswith("def ") else []
+        body = [*before, *gap, *lines]
         if base is not None:
             call_text = base.call_text(lambda dim: TOKEN.sub(lambda m: parameters[m.group()], dim.text()))
             setup_text, placed = _place_super(setup_text, call_text)

@@ -191,7 +191,7 @@ class BodyEditor:
         line_end = len(text) if line_end < 0 else line_end + 1
         rest = text[end:line_end].strip()
         if text[line_start:start].strip() == "" and (not rest or rest.startswith("#")):
-            if self._leads(statement):
+            if self._leads(statement) or isinstance(statement, ast.FunctionDef):
                 while text[line_end:].partition("\n")[0].strip() == "" and line_end < len(text):
                     line_end = text.find("\n", line_end) + 1 or len(text)
             return Edit(line_start, line_end, "")

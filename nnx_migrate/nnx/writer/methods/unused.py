@@ -96,7 +96,7 @@ class Unused:
         facts = self.analysis.facts
         if isinstance(statement, ast.FunctionDef):
             return True
-        if isinstance(statement.value, ast.Lambda):
+        if isinstance(statement.value, ast.Lambda) or statement in self.writer.renderer.moved:
             return True
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         if not all(isinstance(n, ast.Name | ast.Tuple | ast.List) for t in targets for n in [t]):

@@ -57,12 +57,16 @@ class Residual:
             statement = self._statement(site)
             self.sites.setdefault(id(statement), []).append(site)
         while True:
-            before = (len(self.renderer.needed), len(self.sizes.phis), len(self.writer.partials))
+            before = self._progress()
             nodes = self._block(body)
             self._collect(nodes)
-            if (len(self.renderer.needed), len(self.sizes.phis), len(self.writer.partials)) == before:
+            if self._progress() == before:
                 self.sizes.resolve(nodes)
                 return nodes
+
+    def _progress(self) -> tuple[int, ...]:
+        renderer = self.renderer
+        return len(renderer.needed), len(renderer.moved), len(self.sizes.phis), len(self.writer.partials)
 
     def _statement(self, site: Site | VariableSite) -> ast.stmt:
         module = self.writer.names.module
@@ -120,7 +124,7 @@ class Residual:
             target, source = statement.targets[0], self.writer.names.module.source
             texts = self.writer.partials[value]
             nodes.append(Line(f"{source.segment(target)} = ", source.segment(value.func), texts))
-        elif names & self.renderer.needed and self._is_static(statement):
+        elif names & self.renderer.needed and self._is_repeated(statement):
             nodes.append(Line(self.renderer.text(statement, self.context), comment=self._comment(statement)))
         return nodes
 
@@ -151,8 +155,10 @@ class Residual:
             return f"{self.renderer.names.nnx()}.List([{items}])"
         return self.renderer.text(node, self.context)
 
-    def _is_static(self, statement: ast.stmt) -> bool:
-        """Whether the constructor can execute the statement as it stands."""
+    def _is_repeated(self, statement: ast.stmt) -> bool:
+        """Whether the constructor executes the statement as it stands, or with sizes for what it reads of inputs."""
+        if statement in self.renderer.moved:
+            return True
         value = getattr(statement, "value", None)
         if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign) or value is None:
             return False
@@ -336,12 +342,9 @@ class Residual:
         return []
 
     def _function(self, statement: ast.FunctionDef) -> list[Node]:
-        if statement.name in self.renderer.needed:
-            raise Refuse(
-                "unsupported-syntax",
-                f"a construction depends on the local function `{statement.name}`",
-                statement,
-            )
+        if statement in self.renderer.moved:
+            text = self.renderer.function(statement)
+            return [Line(text, follows_indent=True)]
         return []
 
 

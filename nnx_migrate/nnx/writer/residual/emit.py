@@ -32,7 +32,12 @@ class Emitter:
                 lines += built
                 index += 2
                 continue
+            is_function = isinstance(node, Line) and node.follows_indent
+            if is_function and lines and lines[-1]:
+                lines.append("")
             lines += self._node(node, indent)
+            if is_function and following is not None:
+                lines.append("")
             index += 1
         return lines
 
@@ -46,6 +51,8 @@ class Emitter:
 
     def _line(self, line: Line, indent: str) -> list[str]:
         name = self.allocator.text
+        if line.follows_indent:
+            return [f"{indent}{part}" if part else part for part in name(line.text).split("\n")]
         if not line.callee:
             return [
                 f"{indent}{part}" if i == 0 else part

@@ -21,6 +21,7 @@ class Line:
     closing: str = ""
     comment: str = ""
     is_list: bool = False  # `callee([arguments])`
+    follows_indent: bool = False  # lines after the first are as far to the right of it as they say
 
     @property
     def full(self) -> str:
