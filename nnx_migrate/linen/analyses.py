@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from nnx_migrate.linen.analysis import ClassAnalysis, analyse
 from nnx_migrate.linen.factories import Factories
+from nnx_migrate.linen.interpreter.frame import Meter
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
 
@@ -19,6 +20,7 @@ class Analyses:
 
     def __init__(self, program: LinenProgram, factories: Factories) -> None:
         self.program, self.factories = program, factories
+        self.meter = Meter()
         self._made: dict[_Key, ClassAnalysis | Refuse] = {}
         self._written: set[_Key] = set()
 
@@ -55,4 +57,4 @@ class Analyses:
         self, cls: LinenClass, known: frozenset[tuple[tuple[str | int, ...], int]], default_rank: int | None
     ) -> ClassAnalysis:
         fields = {name: factory.value for name, factory in self.factories.of(cls).items()}
-        return analyse(self.program, cls, default_rank, fields, dict(known))
+        return analyse(self.program, cls, default_rank, fields, dict(known), self.meter)

@@ -9,7 +9,7 @@ from typing import Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.dispatch import execute
-from nnx_migrate.linen.interpreter.frame import Frame, NeedRank, Session, Slot
+from nnx_migrate.linen.interpreter.frame import Frame, Meter, NeedRank, Session, Slot
 from nnx_migrate.linen.interpreter.functions import call_method
 from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.model import Field, LinenClass, LinenProgram, Method
@@ -57,10 +57,12 @@ def analyse(
     default_rank: int | None = None,
     fields: Mapping[str, Any] | None = None,
     known: Mapping[tuple[str | int, ...], int] | None = None,
+    meter: Meter | None = None,
 ) -> ClassAnalysis:
     """Interpret a class. Inputs whose rank the code doesn't show get `default_rank` (None: no rank).
 
-    `fields` are fields whose values are known, `known` the ranks of inputs. Raises Refuse.
+    `fields` are fields whose values are known, `known` the ranks of inputs; `meter` counts the steps that this
+    takes. Raises Refuse.
     """
     ranks = dict(known or {})
     usual: set[tuple[str | int, ...]] = set()
@@ -70,6 +72,7 @@ def analyse(
         session = Session(
             program,
             cls,
+            meter=meter or Meter(),
             input_ranks=ranks,
             usual_ranks=usual,
             input_tuples=tuples,

@@ -15,6 +15,7 @@ from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+_ALL_MUTABLE = re.compile(r"\bmutable\s*=\s*(?:True\b|\[[^\]]*['\"]params['\"])")
 _MODULE = f"{LINEN}.Module"
 # Bases that bring neither fields nor submodules.
 _HARMLESS_BASES = frozenset({"abc.ABC", "object", "typing.Generic", "Generic"})
@@ -261,6 +262,11 @@ class LinenProgram:
 
     def __iter__(self) -> Iterator[LinenClass]:
         return iter(self.classes.values())
+
+    @cached_property
+    def makes_all_mutable(self) -> bool:
+        """Whether a call of some model may change its parameters, as an initialisation does."""
+        return any(True for _ in self.project.matching(_ALL_MUTABLE))
 
     @cached_property
     def hands_on_gated_units(self) -> bool:

@@ -166,7 +166,7 @@ REASONS: dict[str, Reason] = {
         ),
         Reason(
             "budget",
-            "the class is too large to be analysed within the time limit",
+            "the class is too large to be analysed within the limit for one class",
             "a single class may not hold up the whole run",
             "split the class",
         ),

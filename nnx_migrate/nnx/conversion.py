@@ -182,7 +182,7 @@ class _Converter:
         return conversion
 
     def _convert(self, cls: LinenClass) -> ClassConversion:
-        return RankSearch(cls, self.callers, self._attempt, self.analyses.read).run()
+        return RankSearch(cls, self.callers, self._attempt, self.analyses.read, self.analyses.meter).run()
 
     def _attempt(
         self,

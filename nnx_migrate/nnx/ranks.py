@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.interpreter.frame import BUDGET_SECONDS
+from nnx_migrate.linen.interpreter.frame import BUDGET, Meter
 from nnx_migrate.linen.interpreter.ranks import reads_rank
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.callers import Callers, Ranks
@@ -41,9 +40,10 @@ class RankSearch:
         callers: Callable[[], Callers],
         attempt: Attempt,
         analyse: Callable[[LinenClass, Ranks], ClassAnalysis],
+        meter: Meter,
     ) -> None:
         self.cls, self.callers, self.attempt, self.analyse = cls, callers, attempt, analyse
-        self.deadline = time.process_time() + BUDGET_SECONDS
+        self.meter, self.limit = meter, meter.steps + BUDGET
 
     def run(self) -> ClassConversion:
         """The conversion. Raises the Refuse of the first attempt."""
@@ -61,8 +61,8 @@ class RankSearch:
 
     @property
     def _is_late(self) -> bool:
-        """Whether the time for one class is up."""
-        return time.process_time() > self.deadline
+        """Whether the budget for one class is used up."""
+        return self.meter.steps > self.limit
 
     def _with(self, known: Ranks) -> ClassConversion | None:
         """Convert for ranks that aren't evident from the code."""

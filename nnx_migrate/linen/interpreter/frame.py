@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,8 +14,9 @@ from nnx_migrate.linen.sites import Context, Control, Facts
 from nnx_migrate.linen.values import Expr, Rounds, SizeTest
 from nnx_migrate.names.modules import Module
 
-BUDGET_SECONDS = 2.0
+BUDGET = 60_000  # steps that one class may take: counted, so that a busy machine changes nothing
 MAX_DEPTH = 24
+MAX_RECURSION = 5  # how often a call may be met below itself
 _NUMBERS_PER_CLASS = 1_000_000
 
 
@@ -45,6 +45,13 @@ class NeedRank(Exception):
 
 
 @dataclass
+class Meter:
+    """How many expressions and statements have been interpreted."""
+
+    steps: int = 0
+
+
+@dataclass
 class Session:
     """What all frames of one analysis share: the program, the records, the budget, the module's
     attributes.
@@ -55,7 +62,8 @@ class Session:
     facts: Facts = field(default_factory=Facts)
     fields: dict[str, Any] = field(default_factory=dict)
     attributes: Env = field(default_factory=dict)
-    deadline: float = field(default_factory=lambda: time.process_time() + BUDGET_SECONDS)
+    meter: Meter = field(default_factory=lambda: Meter())
+    limit: int = 0  # what the meter may show
     recording: bool = True
     after_init: bool = False  # the code at hand isn't reached while the model is initialised
     depth: int = 0
@@ -83,6 +91,9 @@ class Session:
     caller: Session | None = None  # the analysis that asks what this module returns
     may_learn: bool = True  # whether the code runs whatever the ranks of the inputs are
 
+    def __post_init__(self) -> None:
+        self.limit = self.limit or self.meter.steps + BUDGET
+
     @property
     def root(self) -> Session:
         """The analysis of the class whose code is followed first: its inputs are those that sizes name."""
@@ -105,9 +116,10 @@ class Session:
         return self.known_numbers[key]
 
     def tick(self, node: ast.AST | None = None) -> None:
-        """Stop with a reason when the time is up."""
-        if time.process_time() > self.deadline:
-            raise Refuse("budget", f"`{self.cls.name}` takes more than {BUDGET_SECONDS:g} s", node)
+        """Count an expression or statement; stop with a reason when the budget is used up."""
+        self.meter.steps += 1
+        if self.meter.steps > self.limit:
+            raise Refuse("budget", f"`{self.root.cls.name}` takes more than {BUDGET} steps", node)
 
 
 @dataclass

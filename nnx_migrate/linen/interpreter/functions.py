@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute
-from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, Env, Frame, Slot
+from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, MAX_RECURSION, Env, Frame, Slot
 from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
@@ -58,8 +58,8 @@ def call_closure(
 ) -> Any:
     """The result of a function whose code is known; its effects are recorded in the context of the call."""
     session = frame.session
-    if session.depth >= MAX_DEPTH:
-        return Unknown("calls nested too deeply (or recursion)")
+    if session.depth >= MAX_DEPTH or frame.context.count(node) >= MAX_RECURSION:
+        return _too_deep(frame, node)
     local_function = closure.env is not None or closure.self_value is not None
     inner = Frame(
         session,
@@ -85,6 +85,13 @@ def call_closure(
         session.depth -= 1
         if isinstance(node, ast.Call):
             _forget_changed(frame, closure, node, given, inner.env)
+
+
+def _too_deep(frame: Frame, node: ast.expr | None) -> Unknown:
+    """Nothing is known of deeper calls; none of them may make modules as those around it do."""
+    if any(node in context for context, _ in frame.session.facts.sites):
+        raise Refuse("recursive-module", "a function that creates modules calls itself", node)
+    return Unknown("calls nested too deeply (or recursion)")
 
 
 def _remember(frame: Frame, closure: Closure, node: ast.Call, inner: Frame) -> None:

@@ -76,7 +76,15 @@ def _run(
 
     if cls.is_subclass_of_layer:
         return Unknown(f"`{cls.name}` changes a built-in layer")
-    inner = Session(session.program, cls, deadline=session.deadline, results=session.results, recording=False)
+    inner = Session(
+        session.program,
+        cls,
+        meter=session.meter,
+        limit=session.limit,
+        results=session.results,
+        list_names=session.list_names,
+        recording=False,
+    )
     inner.caller, inner.may_learn = session, learns
     inner.instances_of = (*session.instances_of, cls)
     inner.numbers = inner.first_number

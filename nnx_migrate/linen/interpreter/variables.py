@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
@@ -15,8 +14,6 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
 from nnx_migrate.linen.sites import Lookup, VariableSite
 from nnx_migrate.linen.values import Bound, Closure, InitFlag, SelfValue, VariableValue
-
-_EVERYTHING_MUTABLE = re.compile(r"\bmutable\s*=\s*(?:True\b|\[[^\]]*['\"]params['\"])")
 
 
 def module_api(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
@@ -166,9 +163,7 @@ def _make_rng(frame: Frame, args: Any, kwargs: Any, node: ast.Call | None) -> An
 def _is_mutable(frame: Frame, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
     """`self.is_mutable_collection("params")`: the old way to ask whether the model is being initialised."""
     collection = args[0] if args else kwargs.get("col")
-    if collection == "params" and not any(
-        True for _ in frame.session.program.project.matching(_EVERYTHING_MUTABLE)
-    ):
+    if collection == "params" and not frame.session.program.makes_all_mutable:
         return InitFlag(True, False)
     if frame.foreign:
         return Unknown("whether a collection is mutable")

@@ -1,0 +1,86 @@
+"""The analysis of one class ends, whatever the code around it does, and after the same steps on every machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from nnx_migrate.linen.interpreter import frame
+from nnx_migrate.nnx.conversion import Conversions
+from tests.linen_module.fixture import convert
+
+HEADER = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
+RECURSIVE_HELPER = """
+    def names_in(specs):
+        names = set()
+        for spec in specs:
+            if spec is None:
+                continue
+            elif isinstance(spec, str):
+                names.add(spec)
+            else:
+                names.update(names_in(spec))
+        return list(names)
+
+
+    def constrained(x, specs):
+        if names_in(specs):
+            x = jax.lax.stop_gradient(x)
+        return x
+
+
+    class Model(nn.Module):
+        specs: tuple
+
+        @nn.compact
+        def __call__(self, x):
+            for width in (4, 8):
+                x = constrained(nn.Dense(width)(x), self.specs)
+            return x
+"""
+
+
+def _convert(tmp_path: Path, code: str) -> Conversions:
+    path = tmp_path / "model.py"
+    path.write_text(HEADER + dedent(code))
+    return convert(path)[1]
+
+
+def test_a_helper_that_calls_itself_does_not_use_up_the_budget(tmp_path: Path) -> None:
+    conversions = _convert(tmp_path, RECURSIVE_HELPER)
+    assert not conversions.refused
+    assert list(conversions.converted) == ["model.Model"]
+
+
+def test_a_function_that_makes_modules_may_not_call_itself_without_end(tmp_path: Path) -> None:
+    code = """
+        class Model(nn.Module):
+            depth: int
+
+            @nn.compact
+            def __call__(self, x):
+                return self.level(x, self.depth)
+
+            def level(self, x, depth):
+                if depth == 0:
+                    return x
+                return self.level(nn.Dense(4)(x), depth - 1)
+    """
+    (refusal,) = _convert(tmp_path, code).refused.values()
+    assert refusal.reason == "recursive-module"
+
+
+def test_the_budget_counts_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                x = nn.Dense(8)(x)
+                return nn.Dense(4)(x)
+    """
+    assert not _convert(tmp_path, code).refused
+    monkeypatch.setattr(frame, "BUDGET", 10)
+    (refusal,) = _convert(tmp_path, code).refused.values()
+    assert (refusal.reason, refusal.detail) == ("budget", "`Model` takes more than 10 steps")
