@@ -19,6 +19,18 @@ Found = tuple[LinenClass, Obstacle]
 CONFIGURATIONS = (".yaml", ".yml", ".gin", ".json", ".toml", ".cfg", ".ini", ".jsonnet", ".libsonnet")
 #: What says nothing of the program: packaging, and this tool's own settings, map and baseline.
 _NOT_ITS_OWN = ("pyproject.toml", "nnx-migrate.toml", ".nnx-migrate")
+#: Documentation and the settings of services: these name classes for people, no program of the project reads them.
+_FOR_READERS = ("docs", "doc", "website", ".github", ".circleci", ".vscode", ".devcontainer")
+_FOR_READERS_NAMED = (
+    "mkdocs.",
+    "_toc.",
+    "_config.",
+    ".readthedocs",
+    ".pre-commit",
+    ".gitlab-ci",
+    "codecov",
+    "citation",
+)
 #: Larger files are data.
 LARGEST = 512 * 1024
 
@@ -34,12 +46,15 @@ def outside_uses(project: Project, classes: Iterable[LinenClass], root: Path) ->
     names = "|".join(map(re.escape, sorted(by_name)))
     code = re.compile(rf"\b({names})\b")
     dotted = re.compile(
-        rf"[\w.]*\w[.:/]({names})\b|@(?:[\w.]+/)?({names})\b|^\s*({names})\.\w+\s*=", re.MULTILINE
+        rf"[\w.]*\w[.:]({names})\b|@(?:[\w./]+/)?({names})\b|^\s*(?:[\w./]+/)?({names})\.\w+\s*=",
+        re.MULTILINE,
     )
     for path in sorted(files_below(root, (*SUFFIXES, *CONFIGURATIONS))):
         if path.absolute() in given or any(part.startswith(_NOT_ITS_OWN) for part in path.parts):
             continue
         is_code = path.suffix in SUFFIXES
+        if not is_code and _is_for_readers(path.absolute().relative_to(root)):
+            continue
         text = _text(path)
         for match in (code if is_code else dotted).finditer(text):
             name = next(filter(None, match.groups()))
@@ -52,6 +67,13 @@ def outside_uses(project: Project, classes: Iterable[LinenClass], root: Path) ->
                     detail = f"`{place}:{line}` {what}"
                     reason = "used-outside" if is_code else "hidden-use"
                     yield cls, Obstacle(reason, detail, cls.module, ast.Pass(lineno=cls.node.lineno))
+
+
+def _is_for_readers(path: Path) -> bool:
+    """Whether a file belongs to documentation or to a service around the repository."""
+    return any(part in _FOR_READERS for part in path.parts[:-1]) or path.name.lower().startswith(
+        _FOR_READERS_NAMED
+    )
 
 
 def _imports(text: str, cls: LinenClass) -> bool:
