@@ -76,6 +76,18 @@ def parameter_of(callee: Callee, call: ast.Call, passed: ast.expr | ast.keyword)
     return args.vararg.arg if args.vararg is not None else None
 
 
+def taken_by(callee: Callee, first: int, offset: int | None) -> list[str]:
+    """The parameters that `*values` at the position `first` may fill with its item `offset` (None: with any)."""
+    assert callee.function is not None
+    args = callee.function.args
+    names = [a.arg for a in [*args.posonlyargs, *args.args]]
+    start = first + callee.bound - callee.kept
+    taken = names[start:] if offset is None else names[start + offset :][:1]
+    if args.vararg is not None and (offset is None or not taken):
+        taken.append(args.vararg.arg)
+    return taken
+
+
 class Callees:
     """Finds out what is called."""
 
@@ -148,21 +160,22 @@ class Callees:
 
     def _of_method(self, module: Module, node: ast.Attribute, depth: int) -> list[Callee]:
         """`self.step` in a method; for other objects, every method of that name in the project."""
-        if not (isinstance(node.value, ast.Name) and node.value.id == self_name(node, module)):
+        receivers = self.index.receivers
+        owner = receivers.of(module, node.value)
+        is_super = isinstance(node.value, ast.Call)
+        is_self = isinstance(node.value, ast.Name) and node.value.id == self_name(node, module)
+        if owner is None or not (is_super or is_self):
             if self.project.resolve(node, module.scope_at(node), module) is not None:
                 return []
-            return [
-                Callee(m, f, 0 if has_decorator(f, "staticmethod") else 1)
-                for m, f in self.index.methods(node.attr)
-            ]
-        owner = module.enclosing(node, ast.ClassDef)
-        assert isinstance(owner, ast.ClassDef)
-        for statement in owner.body:
-            if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name == node.attr:
-                return [Callee(module, statement, 0 if has_decorator(statement, "staticmethod") else 1)]
+            return [Callee(m, f, _bound_by(f)) for m, f in self.index.methods(node.attr)]
+        found = [Callee(m, f, _bound_by(f)) for m, f in receivers.methods(owner, node.attr, is_super)]
+        if is_super and (not found or receivers.starts_outside(owner)):
+            found.append(Callee(module))
+        if found:
+            return found
         return [
             c
-            for where, value in self.index.attribute_values(node.attr)
+            for where, value in self.index.attribute_values(node.attr, owner)
             for c in self.of(where, value, depth + 1)
         ]
 
@@ -174,6 +187,11 @@ class Callees:
             s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
         )
         return Callee(module, fields=fields, klass=node)
+
+
+def _bound_by(method: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """How many arguments an instance gives to a method that is called on it."""
+    return 0 if has_decorator(method, "staticmethod") else 1
 
 
 def has_decorator(function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> bool:

@@ -17,6 +17,7 @@ from nnx_migrate.linen.programs.callees import (
     Callees,
     FunctionNode,
     parameter_of,
+    taken_by,
 )
 from nnx_migrate.linen.programs.containers import ANY, Within, elements, items_of_call, stored_under
 from nnx_migrate.linen.programs.index import ProjectIndex
@@ -131,8 +132,28 @@ class _Walk(Walk):
                 self.found(module, expression, rest)
             for target, rest in inner.targets:
                 self.target(module, target, rest)
+        elif isinstance(parent, ast.Starred) and isinstance(call := module.parents[parent], ast.Call):
+            self.spread(module, call, parent, within)
         elif not self.passed_on(module, node, parent, within):
             self.escape(module, node, "it is stored in a container")
+
+    def spread(self, module: Module, call: ast.Call, starred: ast.Starred, within: Within) -> None:
+        """`f(*values)`: the value becomes a positional argument."""
+        first = call.args.index(starred)
+        key = within[0] if not any(isinstance(a, ast.Starred) for a in call.args[:first]) else ANY
+        for callee in self.callees.of(module, call.func):
+            if callee.klass is not None and callee.klass in self.finder.holders:
+                self.end(module, call, End.HELD)
+            elif isinstance(key, str) or callee.qualified in _HARMLESS:
+                continue  # the keys of a dictionary
+            elif callee.function is not None:
+                for name in taken_by(callee, first, key):
+                    self.parameter(callee.module, callee.function, name, within[1:])
+            elif callee.fields is not None:
+                for name in callee.fields[first:] if key is ANY else callee.fields[first + key :][:1]:
+                    self.attribute_named(name, within[1:], callee.klass)
+            else:
+                self.escape(module, starred, f"it is passed to `{ast.unparse(call.func)}` by unpacking")
 
     def passed_on(self, module: Module, node: ast.expr, parent: ast.AST, within: Within) -> bool:
         """What happens to values and containers alike; False where that isn't known."""
@@ -217,7 +238,7 @@ class _Walk(Walk):
         elif callee.fields is not None:
             name = passed.arg if isinstance(passed, ast.keyword) else callee.field_at(call, node)
             if name:
-                self.attribute_named(name, within)
+                self.attribute_named(name, within, callee.klass)
         elif callee.qualified == "getattr" and place == 0 and len(call.args) >= 2:
             if not within:
                 self.end(module, call, End.LOOKED_UP)
@@ -265,7 +286,7 @@ class _Walk(Walk):
                 elif args.kwarg is not None:
                     self.parameter(callee.module, callee.function, args.kwarg.arg, within)
             elif callee.fields is not None:
-                self.attribute_named(key, within[1:])
+                self.attribute_named(key, within[1:], callee.klass)
             elif callee.qualified in ("dict", "builtins.dict"):
                 self.found(module, call, within)
             else:
@@ -301,7 +322,7 @@ class _Walk(Walk):
             return
         self.seen.add(("result", function, within))
         if isinstance(function, ast.FunctionDef) and _is_property(function):
-            self.attribute_named(function.name, within)
+            self.attribute_named(function.name, within, _class_around(module, function))
             return
         flow = self.finder.function(module, function)
         self.reads(flow.results, within)
@@ -317,7 +338,7 @@ class _Walk(Walk):
             self.decorated(module, function, decorator)
         scope = module.scope_at(function)
         if scope.is_class:
-            self.reads(self.index.attribute_reads(function.name), ())
+            self.reads(self.index.attribute_reads(function.name, _class_around(module, function)), ())
         else:
             self.name(module, scope, function.name, ())
 
@@ -349,7 +370,8 @@ class _Walk(Walk):
     def decorates(self, module: Module, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         """The value is a decorator: what it returns is bound to the function's name."""
         scope = module.scope_at(function)
-        reads: Iterable[tuple[Module, ast.expr]] = self.index.attribute_reads(function.name)
+        reads: Iterable[tuple[Module, ast.expr]]
+        reads = self.index.attribute_reads(function.name, _class_around(module, function))
         if not scope.is_class:
             reads = self.index.all_reads(module, scope, function.name)
         for where, read in reads:
@@ -373,6 +395,12 @@ def _needs_more(parent: ast.AST, node: ast.expr) -> bool:
     if isinstance(parent, ast.For | ast.comprehension):
         return parent.iter is node
     return isinstance(parent, ast.BinOp | ast.UnaryOp | ast.AugAssign | ast.Slice | ast.Starred)
+
+
+def _class_around(module: Module, function: ast.AST) -> ast.ClassDef | None:
+    """The class whose body a function stands in."""
+    owner = module.parents.get(function)
+    return owner if isinstance(owner, ast.ClassDef) else None
 
 
 def _is_property(function: ast.FunctionDef) -> bool:

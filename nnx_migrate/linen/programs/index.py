@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from nnx_migrate.linen.programs.receivers import Owner, Receivers
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind, Scope
@@ -21,6 +22,8 @@ class ProjectIndex:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.dynamic: Sequence[DynamicRead] = ()
+        self.receivers = Receivers(project)
+        self._reads: dict[tuple[str, Owner], list[tuple[Module, ast.Attribute]]] = {}
 
     @cached_property
     def _attributes(self) -> dict[str, list[tuple[Module, ast.Attribute]]]:
@@ -32,14 +35,14 @@ class ProjectIndex:
         return found
 
     @cached_property
-    def _stores(self) -> dict[str, list[tuple[Module, ast.expr]]]:
-        found: dict[str, list[tuple[Module, ast.expr]]] = {}
+    def _stores(self) -> dict[str, list[tuple[Module, ast.Attribute, ast.expr]]]:
+        found: dict[str, list[tuple[Module, ast.Attribute, ast.expr]]] = {}
         for module in self.project.modules():
             assigned = [(t, node.value) for node in module.nodes(ast.Assign) for t in node.targets]
             annotated = [(node.target, node.value) for node in module.nodes(ast.AnnAssign)]
             for target, value in (*assigned, *annotated):
                 if isinstance(target, ast.Attribute) and value is not None:
-                    found.setdefault(target.attr, []).append((module, value))
+                    found.setdefault(target.attr, []).append((module, target, value))
         return found
 
     @cached_property
@@ -65,13 +68,17 @@ class ProjectIndex:
                         found.setdefault(statement.name, []).append((module, statement))
         return found
 
-    def attribute_reads(self, name: str) -> list[tuple[Module, ast.Attribute]]:
-        """Every `<anything>.name`."""
-        return self._attributes.get(name, [])
+    def attribute_reads(self, name: str, owner: Owner = None) -> list[tuple[Module, ast.Attribute]]:
+        """Every `<anything>.name`, as far as it may belong to an instance of `owner`."""
+        if (name, owner) not in self._reads:
+            reads = self._attributes.get(name, [])
+            self._reads[name, owner] = [(m, n) for m, n in reads if self.receivers.reads(owner, m, n)]
+        return self._reads[name, owner]
 
-    def attribute_values(self, name: str) -> list[tuple[Module, ast.expr]]:
-        """What is assigned to `<anything>.name`."""
-        return self._stores.get(name, [])
+    def attribute_values(self, name: str, owner: Owner = None) -> list[tuple[Module, ast.expr]]:
+        """What is assigned to `<anything>.name`, as far as it may be an instance of `owner`."""
+        stores = self._stores.get(name, [])
+        return [(m, value) for m, target, value in stores if self.receivers.reads(owner, m, target)]
 
     def methods(self, name: str) -> list[tuple[Module, ast.FunctionDef]]:
         """Every method of that name."""
@@ -87,7 +94,7 @@ class ProjectIndex:
     def dotted_reads(self, module: Module, name: str) -> Iterator[tuple[Module, ast.expr]]:
         """Reads of a module-level name through its module: `models.CNN`, `getattr(models, name)`."""
         wanted = f"{module.name}.{name}"
-        for other, node in self.attribute_reads(name):
+        for other, node in self._attributes.get(name, []):
             if other is not module and self.project.resolve(node, other.scope_at(node), other) == wanted:
                 yield other, node
         for read in self.dynamic:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from nnx_migrate.linen.programs.callees import FunctionNode
 from nnx_migrate.linen.programs.containers import ANY, Within
 from nnx_migrate.linen.programs.index import ProjectIndex
+from nnx_migrate.linen.programs.receivers import Owner
 from nnx_migrate.linen.programs.uses import End, Flow, Use
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import BindingKind, Scope
@@ -42,7 +43,7 @@ class Walk:
             scope = module.scope_at(target)
             self.name(module, scope.binder(target.id) or scope, target.id, within)
         elif isinstance(target, ast.Attribute):
-            self.attribute_named(target.attr, within)
+            self.attribute_named(target.attr, within, self.index.receivers.of(module, target.value))
         elif isinstance(target, ast.Subscript):
             key = target.slice.value if isinstance(target.slice, ast.Constant) else ANY
             self.stored(module, target.value, (key if isinstance(key, int | str) else ANY, *within))
@@ -60,15 +61,17 @@ class Walk:
         if isinstance(holder, ast.Subscript):
             key = holder.slice.value if isinstance(holder.slice, ast.Constant) else ANY
             self.stored(module, holder.value, (key if isinstance(key, int | str) else ANY, *within))
-        elif isinstance(holder, ast.Attribute) and self._values_made_here(holder.attr):
-            self.attribute_named(holder.attr, within)
+        elif isinstance(holder, ast.Attribute) and self._values_made_here(
+            holder.attr, self.index.receivers.of(module, holder.value)
+        ):
+            self.attribute_named(holder.attr, within, self.index.receivers.of(module, holder.value))
         elif isinstance(holder, ast.Name) and self._is_made_here(module, holder):
             self.target(module, holder, within)
         else:
             self.escape(module, holder, "it is stored in a container")
 
-    def _values_made_here(self, attribute: str) -> bool:
-        values = self.index.attribute_values(attribute)
+    def _values_made_here(self, attribute: str, owner: Owner) -> bool:
+        values = self.index.attribute_values(attribute, owner)
         return bool(values) and all(_is_new(value) for _, value in values)
 
     @staticmethod
@@ -92,18 +95,18 @@ class Walk:
             for other, where, local in self.index.imports_of(module, name):
                 self.name(other, where, local, within)
             self.reads(self.index.dotted_reads(module, name), within)
-        elif scope.is_class:
-            self.attribute_named(name, within)
+        elif isinstance(scope.node, ast.ClassDef):
+            self.attribute_named(name, within, scope.node)
 
     def reads(self, reads: Iterable[tuple[Module, ast.expr]], within: Within) -> None:
         """All these expressions give the value."""
         self.pending += [(module, node, within) for module, node in reads]
 
-    def attribute_named(self, name: str, within: Within) -> None:
-        """The value is stored in an attribute: every read of an attribute of that name may give it."""
-        if ("attribute", name, within) not in self.seen:
-            self.seen.add(("attribute", name, within))
-            self.by_name += [(m, node, within) for m, node in self.index.attribute_reads(name)]
+    def attribute_named(self, name: str, within: Within, owner: Owner = None) -> None:
+        """The value is an attribute of an instance of `owner`: every read of that name may give it."""
+        if ("attribute", name, owner, within) not in self.seen:
+            self.seen.add(("attribute", name, owner, within))
+            self.by_name += [(m, node, within) for m, node in self.index.attribute_reads(name, owner)]
 
     def parameter(self, module: Module, function: FunctionNode, name: str, within: Within) -> None:
         """A function gets the value as an argument."""
