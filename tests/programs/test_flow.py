@@ -144,6 +144,67 @@ FOLLOWED = {
         for model in models():
             model.init(key, x)
     """,
+    "an attribute of an unrelated class": """
+        import zoo
+        class Trainer:
+            def __init__(self):
+                self.model = Net()
+            def start(self):
+                return self.model.init(key, x)
+        class Simulation:
+            def __init__(self, model):
+                self.model = model
+            def run(self):
+                return zoo.simulate(self.model)
+        Trainer().start()
+    """,
+    "an attribute that is called like a module of a library": """
+        import zoo
+        class Trainer:
+            def __init__(self):
+                self.random = Net()
+            def start(self):
+                return self.random.init(key, x)
+        zoo.draw(jax.random)
+        Trainer().start()
+    """,
+    "a method of the same name elsewhere": """
+        import zoo
+        class Trainer:
+            def create(self):
+                return Net()
+            def start(self):
+                return self.create().init(key, x)
+        class Other:
+            def create(self):
+                return 1
+            def start(self):
+                return zoo.run(self.create())
+        Trainer().start()
+    """,
+    "the constructor above": """
+        import zoo
+        class Base:
+            def __init__(self, model):
+                self.model = model
+        class Agent(Base):
+            def __init__(self):
+                super().__init__(Net())
+            def start(self):
+                return self.model.init(key, x)
+        class Other:
+            def __init__(self, model):
+                zoo.run(model)
+        Agent().start()
+    """,
+    "positional arguments from a tuple": """
+        import zoo
+        def start(model, x):
+            zoo.run(x)
+            return model.init(key, x)
+        arguments = (Net(), x)
+        start(*arguments)
+    """,
     "isinstance of something else": """
         def init(model):
             assert not isinstance(model, (int, str))
@@ -183,6 +244,81 @@ ESCAPES = {
     "an element is called": "nets = {'a': Net()}\nfor net in nets.values():\n    net(x)\n",
     "Linen's own API on an element": "nets = [Net()]\nnets[0].unbind()\n",
     "deep in an element": "nets = [[(Net(), 1)]]\nnets[0][0][0].unbind()\n",
+    "an attribute of a class below": """
+        import zoo
+        class Trainer:
+            def __init__(self):
+                self.model = Net()
+        class Mine(Trainer):
+            def run(self):
+                return zoo.run(self.model)
+    """,
+    "an attribute of a class that another one brings together": """
+        import zoo
+        class Maker:
+            def __init__(self):
+                self.model = Net()
+        class Runner:
+            def run(self):
+                return zoo.run(self.model)
+        class Both(Maker, Runner):
+            pass
+    """,
+    "an attribute, where a class derives from something unknown": """
+        import zoo
+        class Maker:
+            def __init__(self):
+                self.model = Net()
+        class Runner(zoo.base(Maker)):
+            def run(self):
+                return zoo.run(self.model)
+    """,
+    "an attribute that a borrowed method reads": """
+        import zoo
+        class Runner:
+            def run(self):
+                return zoo.run(self.model)
+        class Maker:
+            run = Runner.run
+            def __init__(self):
+                self.model = Net()
+    """,
+    "an attribute that a method of another class reads": """
+        import zoo
+        class Runner:
+            def run(self):
+                return zoo.run(self.model)
+        class Maker:
+            def __init__(self):
+                self.model = Net()
+            def start(self):
+                return Runner.run(self)
+    """,
+    "a method that a class below overrides": """
+        import zoo
+        class Base:
+            def fit(self, model):
+                return model.init(key, x)
+            def start(self):
+                return self.fit(Net())
+        class Mine(Base):
+            def fit(self, model):
+                return zoo.fit(model)
+    """,
+    "the constructor of a class from outside": """
+        import zoo
+        class Agent(zoo.Agent):
+            def __init__(self):
+                super().__init__(Net())
+    """,
+    "positional arguments from a list": """
+        import zoo
+        def start(x, model):
+            zoo.run(model)
+        arguments = [1, Net()]
+        start(*arguments)
+    """,
+    "a library gets positional arguments": "import zoo\narguments = [1, Net()]\nzoo.run(*arguments)\n",
     "a library maps a factory": "import zoo\ndef make(w):\n    return Net(w)\nzoo.sweep(make)\n",
 }
 

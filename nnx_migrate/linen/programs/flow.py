@@ -8,39 +8,22 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 
 from nnx_migrate.linen.programs.callees import (
     PARTIAL,
     TRANSPARENT,
-    Callee,
     Callees,
     FunctionNode,
-    parameter_of,
-    taken_by,
 )
-from nnx_migrate.linen.programs.containers import ANY, Within, elements, items_of_call, stored_under
+from nnx_migrate.linen.programs.containers import ANY, Within, elements, stored_under
 from nnx_migrate.linen.programs.index import ProjectIndex
-from nnx_migrate.linen.programs.uses import FLAX_ENDS, End, Flow
-from nnx_migrate.linen.programs.walk import Walk
+from nnx_migrate.linen.programs.passing import Passing
+from nnx_migrate.linen.programs.uses import End, Flow
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import BindingKind, dotted
 
 _MAX_STEPS = 5_000
 _MAX_NESTING = 4
-# Calls that take a value and keep nothing of it.
-_HARMLESS = frozenset(
-    {
-        "print", "repr", "str", "id", "type", "hash", "len", "hasattr", "pprint.pprint", "bool",
-        "dir", "sum", "callable", "functools.wraps", "inspect.signature",
-    }
-)  # fmt: skip
-# Libraries whose functions take arrays, numbers and text, never a module: what goes there is something else.
-_NEVER_MODULES = (
-    "jax.numpy.", "numpy.", "jax.lax.", "jax.nn.", "jax.random.", "jax.tree", "optax.", "tensorflow.",
-    "torch.", "os.", "logging.", "absl.logging.", "math.", "time.", "json.", "wandb.", "tqdm.", "matplotlib.",
-    "importlib.",
-)  # fmt: skip
 _HARMLESS_DECORATORS = (
     "pytest.", "absl.testing.", "typing.", "flax.linen.", "chex.", "jax.", "functools.", "abc.", "torch.",
 )  # fmt: skip
@@ -48,7 +31,6 @@ _BUILTIN_DECORATORS = frozenset({"staticmethod", "classmethod", "property"})
 _DISPLAYS = (
     ast.Tuple, ast.List, ast.Set, ast.Dict, ast.DictComp, ast.ListComp, ast.SetComp, ast.GeneratorExp,
 )  # fmt: skip
-_WRAPPERS = TRANSPARENT | PARTIAL | {"staticmethod"}
 
 
 class FlowFinder:
@@ -75,13 +57,12 @@ class FlowFinder:
         return self._functions[function]
 
 
-class _Walk(Walk):
-    """One value on its way. `within` says where it sits in what an expression gives: () is the value itself."""
+class _Walk(Passing):
+    """One value on its way: what the code around it does with it, and what becomes of functions that give it."""
 
     def __init__(self, finder: FlowFinder, is_object: bool = True) -> None:
-        super().__init__(finder.index)
-        self.is_object = is_object
-        self.finder, self.project, self.callees = finder, finder.project, finder.callees
+        super().__init__(finder.index, finder.callees, finder.holders)
+        self.is_object, self.finder = is_object, finder
 
     def run(self) -> Flow:
         steps = 0
@@ -137,24 +118,6 @@ class _Walk(Walk):
         elif not self.passed_on(module, node, parent, within):
             self.escape(module, node, "it is stored in a container")
 
-    def spread(self, module: Module, call: ast.Call, starred: ast.Starred, within: Within) -> None:
-        """`f(*values)`: the value becomes a positional argument."""
-        first = call.args.index(starred)
-        key = within[0] if not any(isinstance(a, ast.Starred) for a in call.args[:first]) else ANY
-        for callee in self.callees.of(module, call.func):
-            if callee.klass is not None and callee.klass in self.finder.holders:
-                self.end(module, call, End.HELD)
-            elif isinstance(key, str) or callee.qualified in _HARMLESS:
-                continue  # the keys of a dictionary
-            elif callee.function is not None:
-                for name in taken_by(callee, first, key):
-                    self.parameter(callee.module, callee.function, name, within[1:])
-            elif callee.fields is not None:
-                for name in callee.fields[first:] if key is ANY else callee.fields[first + key :][:1]:
-                    self.attribute_named(name, within[1:], callee.klass)
-            else:
-                self.escape(module, starred, f"it is passed to `{ast.unparse(call.func)}` by unpacking")
-
     def passed_on(self, module: Module, node: ast.expr, parent: ast.AST, within: Within) -> bool:
         """What happens to values and containers alike; False where that isn't known."""
         if isinstance(parent, ast.Assign | ast.AnnAssign | ast.NamedExpr) and parent.value is node:
@@ -193,120 +156,6 @@ class _Walk(Walk):
                 parent,
                 ast.Expr | ast.Compare | ast.FormattedValue | ast.IfExp | ast.If | ast.Assert | ast.Delete,
             )
-        return True
-
-    def argument(
-        self, module: Module, call: ast.Call, passed: ast.expr | ast.keyword, within: Within
-    ) -> None:
-        callees = self.callees.of(module, call.func)
-        inside = items_of_call(module, call, passed, within)
-        if inside is not None and not (inside.may_be_project and any(c.function for c in callees)):
-            # list(values), enumerate(values), values.append(value)
-            self.pending += [(module, expression, rest) for expression, rest in inside.expressions]
-            for holder, rest in inside.targets:
-                self.stored(module, holder, rest)
-            return
-        if self.project.resolve(call.func, module.scope_at(call.func), module) in PARTIAL and call.args:
-            if passed is call.args[0]:
-                self.found(module, call, within)
-                return
-            if all(callee.function is None for callee in callees):
-                callees = [replace(c, kept=True) for c in self.callees.of(module, call.args[0])]
-        for callee in callees:
-            self.to_callee(module, call, passed, callee, within)
-
-    def to_callee(
-        self,
-        module: Module,
-        call: ast.Call,
-        passed: ast.expr | ast.keyword,
-        callee: Callee,
-        within: Within,
-    ) -> None:
-        node = passed.value if isinstance(passed, ast.keyword) else passed
-        place = call.args.index(passed) if isinstance(passed, ast.expr) else -1
-        if callee.klass is not None and callee.klass in self.finder.holders:
-            self.end(module, call, End.HELD)
-        elif (callee.qualified, place) in FLAX_ENDS and not within:
-            self.end(module, call, FLAX_ENDS[callee.qualified or "", place])
-        elif callee.function is not None:
-            parameter = parameter_of(callee, call, passed)
-            if parameter is None:
-                self.escape(module, node, f"it is passed to `{ast.unparse(call.func)}` by unpacking")
-            else:
-                self.parameter(callee.module, callee.function, parameter, within)
-        elif callee.fields is not None:
-            name = passed.arg if isinstance(passed, ast.keyword) else callee.field_at(call, node)
-            if name:
-                self.attribute_named(name, within, callee.klass)
-        elif callee.qualified == "getattr" and place == 0 and len(call.args) >= 2:
-            if not within:
-                self.end(module, call, End.LOOKED_UP)
-        elif self._is_harmless(module, call, callee.qualified or ""):
-            return
-        elif callee.passes_on or (callee.qualified in _WRAPPERS and place == 0):
-            self.found(module, call, within)
-        elif callee.stores_keywords and isinstance(passed, ast.keyword) and passed.arg:
-            self.attribute_named(passed.arg, within)
-        elif not self._parametrised(module, call, passed, within):
-            self.escape(module, node, f"it is passed to `{ast.unparse(call.func)}`")
-
-    def _is_harmless(self, module: Module, call: ast.Call, qualified: str) -> bool:
-        if qualified == "isinstance":
-            return not self._asks_for_linen(module, call)
-        return qualified in _HARMLESS or qualified.startswith(_NEVER_MODULES)
-
-    def _asks_for_linen(self, module: Module, call: ast.Call) -> bool:
-        """Whether `isinstance` compares with Linen's classes, or with ones that can't be told."""
-        if len(call.args) != 2:
-            return True
-        kinds = call.args[1].elts if isinstance(call.args[1], ast.Tuple) else [call.args[1]]
-        for kind in kinds:
-            name = self.project.resolve(kind, module.scope_at(kind), module) or ""
-            builtin = isinstance(kind, ast.Name) and module.scope_at(kind).binder(kind.id) is None
-            definition = self.project.definition(name) if name else None
-            if definition is not None and definition.node in self.finder.holders:
-                return True
-            if not builtin and (not name or name.startswith("flax.")):
-                return True
-        return False
-
-    def unpacked(self, module: Module, call: ast.Call, within: Within) -> bool:
-        """`f(**values)`, the value being under a key that is known."""
-        key = within[0] if within else ANY
-        if not isinstance(key, str):
-            return False
-        for callee in self.callees.of(module, call.func):
-            if callee.klass is not None and callee.klass in self.finder.holders:
-                self.end(module, call, End.HELD)
-            elif callee.function is not None:
-                args = callee.function.args
-                if key in [a.arg for a in (*args.args, *args.kwonlyargs)]:
-                    self.parameter(callee.module, callee.function, key, within[1:])
-                elif args.kwarg is not None:
-                    self.parameter(callee.module, callee.function, args.kwarg.arg, within)
-            elif callee.fields is not None:
-                self.attribute_named(key, within[1:], callee.klass)
-            elif callee.qualified in ("dict", "builtins.dict"):
-                self.found(module, call, within)
-            else:
-                return False
-        return True
-
-    def _parametrised(
-        self, module: Module, call: ast.Call, passed: ast.expr | ast.keyword, within: Within
-    ) -> bool:
-        """`@parameterized.product(model=(A, B))`: the function's parameter of that name gets the values."""
-        function = module.parents[call]
-        name = passed.arg if isinstance(passed, ast.keyword) else None
-        if not (
-            isinstance(function, ast.FunctionDef) and call in function.decorator_list and name and within
-        ):
-            return False
-        args = function.args
-        if name not in [a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs)]:
-            return False
-        self.parameter(module, function, name, within[1:])
         return True
 
     # ---- functions --------------------------------------------------------------------------------------
