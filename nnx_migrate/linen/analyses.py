@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 
 from nnx_migrate.linen.analysis import ClassAnalysis, analyse
 from nnx_migrate.linen.factories import Factories
+from nnx_migrate.linen.given_modules import GivenModules
 from nnx_migrate.linen.interpreter.frame import Meter
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
@@ -21,6 +23,7 @@ class Analyses:
     def __init__(self, program: LinenProgram, factories: Factories) -> None:
         self.program, self.factories = program, factories
         self.meter = Meter()
+        self.given = GivenModules(factories.uses, self._aside)
         self._made: dict[_Key, ClassAnalysis | Refuse] = {}
         self._written: set[_Key] = set()
 
@@ -57,4 +60,13 @@ class Analyses:
         self, cls: LinenClass, known: frozenset[tuple[tuple[str | int, ...], int]], default_rank: int | None
     ) -> ClassAnalysis:
         fields = {name: factory.value for name, factory in self.factories.of(cls).items()}
-        return analyse(self.program, cls, default_rank, fields, dict(known), self.meter)
+        given = partial(self.given.of, cls)
+        return analyse(self.program, cls, default_rank, fields, dict(known), self.meter, given)
+
+    def _aside(self, cls: LinenClass) -> ClassAnalysis:
+        """An analysis in the middle of another one, which its steps don't count for. Raises Refuse."""
+        before = self.meter.steps
+        try:
+            return self.read(cls)
+        finally:
+            self.meter.steps = before

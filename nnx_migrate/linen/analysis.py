@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.dispatch import execute
@@ -17,6 +17,9 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Facts, Site, VariableSite
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Expr, FieldFactory, FieldModule, Input, SelfValue
+
+if TYPE_CHECKING:
+    from nnx_migrate.linen.given_modules import GivenModule
 
 _MAX_RESTARTS = 12
 _ELEMENTWISE_NAMES = ("act", "activation", "nonlinearity", "activate")
@@ -58,11 +61,12 @@ def analyse(
     fields: Mapping[str, Any] | None = None,
     known: Mapping[tuple[str | int, ...], int] | None = None,
     meter: Meter | None = None,
+    given: Callable[[str], tuple[GivenModule, ...] | None] = lambda name: None,
 ) -> ClassAnalysis:
     """Interpret a class. Inputs whose rank the code doesn't show get `default_rank` (None: no rank).
 
     `fields` are fields whose values are known, `known` the ranks of inputs; `meter` counts the steps that this
-    takes. Raises Refuse.
+    takes; `given` tells the modules that the project gives a field. Raises Refuse.
     """
     ranks = dict(known or {})
     usual: set[tuple[str | int, ...]] = set()
@@ -78,6 +82,7 @@ def analyse(
             input_tuples=tuples,
             default_rank=default_rank,
             results=results,
+            given=given,
         )
         try:
             return _run(session, fields or {})
@@ -187,7 +192,8 @@ def field_symbol(cls: LinenClass, item: Field) -> Any:
     if _is_factory(cls, item, text, default):
         return FieldFactory(item.name)
     if _is_module(cls, annotation, text):
-        return FieldModule(item.name)
+        nothing = isinstance(item.default, ast.Constant) and item.default.value is None
+        return FieldModule(item.name, optional=nothing)
     if text == "int":
         return Dim.symbol(reference, None if _may_be_negative(cls, item) else 0)
     for kind in ("int", "float", "bool", "str"):

@@ -261,9 +261,10 @@ class FieldFactory:
 
 @dataclass(frozen=True)
 class FieldModule:
-    """A module that is handed to the constructor as a field, where its class isn't known."""
+    """A module that is handed to the constructor as a field; `optional` if that may be None instead."""
 
     name: str
+    optional: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from nnx_migrate.linen.values import (
     ClassRef,
     Closure,
     DerivedLayer,
+    Either,
     Expr,
     FieldModule,
     Input,
@@ -35,6 +36,7 @@ from nnx_migrate.linen.values import (
 )
 from nnx_migrate.names.scopes import BindingKind
 
+_LAYER_METHODS = frozenset({"attend", "initialize_carry"})  # those of built-in layers
 _MODULE_METHODS = frozenset(
     {
         "param",
@@ -186,11 +188,25 @@ def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
         return Bound(value.value, name)
     if isinstance(value, tuple | list | dict | str | ModuleList | Layer | ClassRef | ClassChoice | Shape):
         return Bound(value, name)
-    if isinstance(value, FieldModule):
+    if isinstance(value, FieldModule) or (isinstance(value, Either) and _have_method(value, name)):
         return Bound(value, name)
     if isinstance(value, Unknown):
         return value
     return Unknown(f"attribute `{name}` can't be followed")
+
+
+def _have_method(either: Either, name: str) -> bool:
+    """Whether modules are all that it may be, with a method (no field) of that name."""
+    for one in either.values:
+        if isinstance(one, Instance) and isinstance(one.site.target, ClassRef):
+            if one.site.target.cls.method(name) is None:
+                return False
+        elif isinstance(one, Instance):
+            if name not in _LAYER_METHODS:
+                return False
+        elif not isinstance(one, FieldModule):
+            return False
+    return True
 
 
 def atomic(text: str) -> str:

@@ -19,6 +19,7 @@ from nnx_migrate.linen.values import (
     Closure,
     Either,
     Expr,
+    FieldModule,
     Input,
     Instance,
     Layer,
@@ -160,11 +161,22 @@ def holds_module(value: Any) -> bool:
     return isinstance(value, Instance | ModuleList | Either | LostModule)
 
 
+def _given_module(frame: Frame, value: Any) -> Any:
+    """A field that the project gives nothing but modules of its classes, as such a module."""
+    if isinstance(value, Expr) and not frame.foreign:
+        name = value.text.removeprefix("self.")
+        if name.isidentifier() and frame.session.fields.get(name) == value:
+            return FieldModule(name) if frame.session.given(name) is not None else value
+    return value
+
+
 def _either(frame: Frame, a: Any, b: Any, node: ast.AST) -> Either | Maybe | None:
     """A module on one path, another one or a function on the other; either may be missing in some configurations."""
     values: dict[Any, Any] = {}
     optional = False
-    kinds = (Instance, Closure, Global, Layer)
+    kinds = (Instance, FieldModule, Closure, Global, Layer)
+    if isinstance(a, Instance) or isinstance(b, Instance):
+        a, b = _given_module(frame, a), _given_module(frame, b)
     for value in (a, b):
         inner = value.value if isinstance(value, Maybe) else value
         if not (inner is None or isinstance(inner, (*kinds, Either))):

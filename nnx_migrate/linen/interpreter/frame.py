@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Control, Facts
 from nnx_migrate.linen.values import Expr, Rounds, SizeTest
 from nnx_migrate.names.modules import Module
+
+if TYPE_CHECKING:
+    from nnx_migrate.linen.given_modules import GivenModule
 
 BUDGET = 60_000  # steps that one class may take: counted, so that a busy machine changes nothing
 MAX_DEPTH = 24
@@ -90,6 +93,8 @@ class Session:
     equalities: dict[tuple[Context, ast.AST], Expr | SizeTest] = field(default_factory=dict)
     caller: Session | None = None  # the analysis that asks what this module returns
     may_learn: bool = True  # whether the code runs whatever the ranks of the inputs are
+    # the modules that the project gives a field of the class, None where that isn't known
+    given: Callable[[str], tuple[GivenModule, ...] | None] = lambda name: None
 
     def __post_init__(self) -> None:
         self.limit = self.limit or self.meter.steps + BUDGET

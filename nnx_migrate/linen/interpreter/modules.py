@@ -7,6 +7,7 @@ from typing import Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
+from nnx_migrate.linen.given_modules import GivenModule
 from nnx_migrate.linen.interpreter.calls.arguments import arguments
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate
@@ -254,10 +255,27 @@ _ONLY_LINEN = frozenset(
 def call_field_module(
     frame: Frame, module: FieldModule, method: str, args: Any, kwargs: Any, node: ast.Call | None
 ) -> Any:
-    """A module that was handed in: what it returns isn't known."""
+    """A module that was handed in: what those return that the project gives the field."""
     if method in _ONLY_LINEN:
         raise Refuse("unsupported-api", f"`self.{module.name}.{method}`", node)
+    results = [
+        _given_result(frame, given, method, args, kwargs) for given in frame.session.given(module.name) or ()
+    ]
+    if results and all(result == results[0] for result in results):
+        return results[0]
     return Unknown(f"the result of the module `self.{module.name}` isn't known")
+
+
+def _given_result(frame: Frame, given: GivenModule, method: str, args: Any, kwargs: Any) -> Any:
+    """What a module returns that another class gives this one."""
+    cls, call = frame.session.cls, ast.Call(ast.Name("given"), [], [])
+    site = Site(0, call, given.target, cls, frame.method, (), (), args=given.args, kwargs=dict(given.kwargs))
+    if isinstance(given.target, ClassRef):
+        return call_project_class(frame, site, given.target.cls, args, kwargs, method)
+    try:
+        return layer_output(frame, site, args, kwargs, None, method)
+    except Refuse as refusal:
+        return Unknown(refusal.detail)
 
 
 def call_project_class(frame: Frame, site: Site, cls: LinenClass, args: Any, kwargs: Any, method: str) -> Any:

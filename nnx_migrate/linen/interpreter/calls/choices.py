@@ -10,13 +10,21 @@ from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
-from nnx_migrate.linen.values import Either, Instance
+from nnx_migrate.linen.values import Bound, Either, FieldModule, Instance
 
 
 def call_either(
-    frame: Frame, either: Either, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
+    frame: Frame,
+    either: Either,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    node: ast.Call | None,
+    method: str = "__call__",
 ) -> Any:
-    """Call each of them in turn: the module is called the same way whichever it is, or refused by the writer."""
+    """Call each of them in turn: the module is called the same way whichever it is, or refused by the writer.
+
+    A field that the project never gives a module decides about nothing.
+    """
     from nnx_migrate.linen.interpreter.calls.apply import apply
 
     if node is None:
@@ -26,7 +34,10 @@ def call_either(
     for index, value in enumerate(either.values):
         marker = frame.session.round_markers.setdefault((node, index), ast.Pass())
         frame.context = (*outer, marker)
-        results.append(effect_value(frame.session, apply(frame, value, args, kwargs, node)))
+        target = value if method == "__call__" else Bound(value, method)
+        result = apply(frame, target, args, kwargs, node)
+        if not (isinstance(value, FieldModule) and frame.session.given(value.name) == ()):
+            results.append(effect_value(frame.session, result))
         if frame.session.recording and not isinstance(value, Instance):
             frame.session.facts.plain_calls.add(node)
     frame.context = outer

@@ -7,6 +7,7 @@ from typing import Any
 
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter import modules
+from nnx_migrate.linen.interpreter.calls.choices import call_either
 from nnx_migrate.linen.interpreter.convert import effect_value, input_array
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
@@ -17,6 +18,7 @@ from nnx_migrate.linen.interpreter.variables import module_api
 from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.values import (
     Bound,
+    Either,
     FieldModule,
     Input,
     Instance,
@@ -44,6 +46,8 @@ def call_bound(
         return None if name in ("setup", "__post_init__") else module_api(frame, name, args, kwargs, node)
     if isinstance(value, Instance):
         return modules.call_instance(frame, value, args, kwargs, node, name)
+    if isinstance(value, Either):
+        return call_either(frame, value, args, kwargs, node, name)
     if isinstance(value, FieldModule):
         return modules.call_field_module(frame, value, name, args, kwargs, node)
     if isinstance(value, Array | Input):

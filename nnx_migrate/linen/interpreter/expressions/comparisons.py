@@ -14,7 +14,16 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, wrapped
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.values import Expr, Input, Iterated, LostModule, Maybe, SizeTest, VariableValue
+from nnx_migrate.linen.values import (
+    Expr,
+    FieldModule,
+    Input,
+    Iterated,
+    LostModule,
+    Maybe,
+    SizeTest,
+    VariableValue,
+)
 
 _LOOSE = re.compile(r"\b(?:or|and|not|if|else|in|is|lambda)\b|[<>=!]")  # binds no closer than a comparison
 _COMPARISONS: dict[type[ast.cmpop], str] = {
@@ -158,4 +167,4 @@ def _identical(left: Any, right: Any) -> bool | None:
         return True
     if isinstance(other, Unknown | Input | VariableValue | Expr | Maybe | LostModule):
         return None
-    return False
+    return None if isinstance(other, FieldModule) and other.optional else False

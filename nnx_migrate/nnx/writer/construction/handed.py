@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.values import Instance, Layer
+from nnx_migrate.linen.values import Either, Instance, Layer, Maybe
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.factories import given_flags
 from nnx_migrate.nnx.writer.naming import holds_modules
@@ -29,8 +29,12 @@ def check_handed(writer: ConstructionWriter, site: Site, node: ast.expr) -> None
             detail = f"`{site.target_name}` gets modules in an expression that can't be followed"
             raise Refuse("unknown-module", detail, node)
     value = facts.values.get((site.context, node))
-    if isinstance(value, Instance):
-        check_plain_call(writer, value.site)
+    inside = value.value if isinstance(value, Maybe) else value
+    modules = inside.values if isinstance(inside, Either) else (inside,)
+    if any(isinstance(one, Instance) for one in modules):
+        for one in modules:
+            if isinstance(one, Instance):
+                check_plain_call(writer, one.site)
     elif holds_modules(value):
         raise Refuse("unknown-module", f"`{site.target_name}` gets a list of modules", node)
 
