@@ -205,6 +205,22 @@ FOLLOWED = {
         arguments = (Net(), x)
         start(*arguments)
     """,
+    "a name that is used again": """
+        import zoo
+        model = Net()
+        variables = model.init(key, x)
+        model = model.bind(variables)
+        print(model(x))
+        model = zoo.Model()
+        zoo.run(model)
+    """,
+    "a parameter that is replaced": """
+        import zoo
+        def run(model):
+            model = model.init(key, x)
+            return zoo.run(model)
+        run(Net())
+    """,
     "isinstance of something else": """
         def init(model):
             assert not isinstance(model, (int, str))
@@ -244,6 +260,23 @@ ESCAPES = {
     "an element is called": "nets = {'a': Net()}\nfor net in nets.values():\n    net(x)\n",
     "Linen's own API on an element": "nets = [Net()]\nnets[0].unbind()\n",
     "deep in an element": "nets = [[(Net(), 1)]]\nnets[0][0][0].unbind()\n",
+    "a global that a function sets": """
+        import zoo
+        model = None
+        def start():
+            global model
+            model = Net()
+        model = 1
+        start()
+        zoo.run(model)
+    """,
+    "a name that is only replaced in a branch": """
+        import zoo
+        model = Net()
+        if zoo.ready():
+            model = zoo.Model()
+        zoo.run(model)
+    """,
     "an attribute of a class below": """
         import zoo
         class Trainer:

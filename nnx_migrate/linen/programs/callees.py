@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.names.instances import self_name
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.reaching import reaching
 from nnx_migrate.names.scopes import Binding, BindingKind, Scope
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -104,7 +105,7 @@ class Callees:
             return self._of_call(module, node, depth)
         scope = module.scope_at(node)
         if isinstance(node, ast.Name):
-            found = self._of_name(module, scope, node.id, depth)
+            found = self._of_name(module, scope, node, depth)
             if found:
                 return found
         if isinstance(node, ast.Attribute):
@@ -141,9 +142,11 @@ class Callees:
             return [Callee(c.module, c.function, c.bound + bound) if c.function else c for c in inner]
         return [Callee(module)]
 
-    def _of_name(self, module: Module, scope: Scope, name: str, depth: int) -> list[Callee]:
+    def _of_name(self, module: Module, scope: Scope, node: ast.Name, depth: int) -> list[Callee]:
         found: list[Callee] = []
-        for binding in scope.lookup(name):
+        name, binder = node.id, scope.binder(node.id)
+        bindings = scope.lookup(name)
+        for binding in reaching(module, binder, name, bindings, node) if binder is not None else bindings:
             owner = _class_of_parameter(module, scope, binding)
             if owner is not None:
                 found.append(self._of_class(module, owner))

@@ -189,7 +189,7 @@ class _Walk(Passing):
         if scope.is_class:
             self.reads(self.index.attribute_reads(function.name, _class_around(module, function)), ())
         else:
-            self.name(module, scope, function.name, ())
+            self.name(module, scope, function.name, (), function)
 
     def decorated(
         self, module: Module, function: ast.FunctionDef | ast.AsyncFunctionDef, decorator: ast.expr

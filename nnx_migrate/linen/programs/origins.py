@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from nnx_migrate.linen.programs.callees import Callee, FunctionNode, parameter_of
 from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.reaching import reaches, reaching
 from nnx_migrate.names.scopes import Binding, BindingKind, Scope
 
 #: An expression with its file; None stands for a value that can't be followed.
@@ -64,16 +65,16 @@ class Origins:
                 yield None
 
     def _of_name(self, module: Module, scope: Scope, node: ast.Name, depth: int) -> Iterator[Origin]:
-        bindings = scope.lookup(node.id)
-        if not bindings:
+        binder = scope.binder(node.id)
+        if binder is None:
             yield None
-        for binding in bindings:
+            return
+        for binding in reaching(module, binder, node.id, scope.lookup(node.id), node):
             value = binding.value
-            if len(bindings) > 1 and _is_read_by(module, node, binding):
-                continue  # `name = f(name)`: the name stands for what it was before
             if value is not None:
-                same = any(isinstance(n, ast.Name) and n.id == node.id for n in ast.walk(value))
-                yield from [None] if same else self.of(module, value, depth + 1)
+                yield from (
+                    [None] if _reads_itself(module, binder, binding) else self.of(module, value, depth + 1)
+                )
             elif binding.kind is BindingKind.PARAMETER:
                 yield from self._of_parameter(module, scope, binding, depth)
             elif binding.kind is BindingKind.IMPORT:
@@ -190,18 +191,11 @@ def _default(function: ast.FunctionDef, name: str) -> ast.expr | None:
     return next((default for arg, default in pairs if arg.arg == name), None)
 
 
-def _is_read_by(module: Module, node: ast.Name, binding: Binding) -> bool:
-    """Whether a name is read by the one statement that binds it anew, outside of loops."""
-    value: ast.AST | None = node
-    while value is not None and value is not binding.value:
-        value = module.parents.get(value)
-    return value is not None and module.enclosing(node, ast.For, ast.While, ast.AsyncFor) is None
-
-
-def _is_plain(call: ast.expr) -> bool:
-    """Whether a call shows all its arguments."""
-    return (
-        isinstance(call, ast.Call)
-        and not any(isinstance(a, ast.Starred) for a in call.args)
-        and all(k.arg is not None for k in call.keywords)
+def _reads_itself(module: Module, scope: Scope, binding: Binding) -> bool:
+    """Whether a binding's value depends on the same binding, as in `name = f(name)` in a loop."""
+    return any(
+        isinstance(node, ast.Name)
+        and node.id == binding.name
+        and reaches(module, scope, binding.name, binding.node, node)
+        for node in ast.walk(binding.value or ast.Pass())
     )

@@ -11,6 +11,7 @@ from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.receivers import Owner
 from nnx_migrate.linen.programs.uses import End, Flow, Use
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.reaching import reaches
 from nnx_migrate.names.scopes import BindingKind, Scope
 
 
@@ -41,7 +42,7 @@ class Walk:
         """The value is assigned."""
         if isinstance(target, ast.Name):
             scope = module.scope_at(target)
-            self.name(module, scope.binder(target.id) or scope, target.id, within)
+            self.name(module, scope.binder(target.id) or scope, target.id, within, target)
         elif isinstance(target, ast.Attribute):
             self.attribute_named(target.attr, within, self.index.receivers.of(module, target.value))
         elif isinstance(target, ast.Subscript):
@@ -85,12 +86,15 @@ class Walk:
             for b in bindings
         )
 
-    def name(self, module: Module, scope: Scope, name: str, within: Within) -> None:
-        """The value is bound to a name."""
-        if (scope, name, within) in self.seen:
+    def name(
+        self, module: Module, scope: Scope, name: str, within: Within, at: ast.AST | None = None
+    ) -> None:
+        """The value is bound to a name, by `at` if that is known."""
+        if (scope, name, within, at) in self.seen:
             return
-        self.seen.add((scope, name, within))
-        self.reads(self.index.name_reads(module, scope, name), within)
+        self.seen.add((scope, name, within, at))
+        reads = self.index.name_reads(module, scope, name)
+        self.reads(((m, n) for m, n in reads if at is None or reaches(m, scope, name, at, n)), within)
         if scope.is_module:
             for other, where, local in self.index.imports_of(module, name):
                 self.name(other, where, local, within)
@@ -115,7 +119,9 @@ class Walk:
             within = (ANY,)
         if args.vararg is not None and args.vararg.arg == name:
             within = (ANY, *within)
-        self.name(module, module.scopes.of_node[function], name, within)
+        every = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
+        at = next((arg for arg in every if arg is not None and arg.arg == name), None)
+        self.name(module, module.scopes.of_node[function], name, within, at)
 
     def default(self, module: Module, arguments: ast.arguments, node: ast.expr, within: Within) -> None:
         """The value is a parameter's default."""

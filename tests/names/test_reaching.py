@@ -1,0 +1,48 @@
+"""Which bindings of a name a read may see: each read is marked by the call `use(name)`."""
+
+import ast
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.reaching import reaching
+from nnx_migrate.sources.text import SourceText
+
+CASES = {
+    "the last one": ("m = 1\nm = 2\nuse(m)\n", [{2}]),
+    "each its own": ("m = 1\nuse(m)\nm = 2\nuse(m)\n", [{1}, {3}]),
+    "its own value": ("m = 1\nm = use(m)\nuse(m)\n", [{1}, {2}]),
+    "a branch": ("m = 1\nif flag:\n    m = 2\nuse(m)\n", [{1, 3}]),
+    "both branches": ("if flag:\n    m = 2\nelse:\n    m = 3\nuse(m)\n", [{2, 4}]),
+    "inside of a branch": ("m = 1\nif flag:\n    m = 2\n    use(m)\n", [{3}]),
+    "a loop": ("m = 1\nfor i in x:\n    use(m)\n    m = 2\n", [{1, 4}]),
+    "anew in a loop": ("m = 1\nfor i in x:\n    m = 2\n    use(m)\n", [{3}]),
+    "after a loop": ("m = 1\nfor i in x:\n    m = 2\nuse(m)\n", [{1, 3}]),
+    "its own value in a loop": ("m = 1\nwhile x:\n    m = use(m)\n", [{1, 3}]),
+    "an attempt": ("m = 1\ntry:\n    m = 2\nexcept E:\n    use(m)\nuse(m)\n", [{1, 3}, {1, 3}]),
+    "within an attempt": ("m = 1\ntry:\n    m = 2\n    use(m)\nfinally:\n    pass\n", [{3}]),
+    "a tuple": ("m = 1\nm, n = f(m)\nuse(m)\n", [{2}]),
+    "functions": ("def m(): pass\nuse(m)\ndef m(): pass\nuse(m)\n", [{1}, {3}]),
+    "a parameter": ("def f(m):\n    m = use(m)\n    use(m)\n", [{1}, {2}]),
+    "a function that is called later": ("m = 1\ndef f():\n    use(m)\nm = 2\n", [{1, 4}]),
+    "a list that is made at once": ("m = 1\nx = [use(m) for _ in y]\nm = 2\n", [{1}]),
+    "a generator that runs later": ("m = 1\nx = (use(m) for _ in y)\nm = 2\n", [{1, 3}]),
+    "a lambda that runs later": ("m = 1\nx = lambda: use(m)\nm = 2\n", [{1, 3}]),
+    "with": ("m = 1\nwith use(m) as m:\n    use(m)\n", [{1, 2}, {1, 2}]),
+    "declared only": ("m = 1\nm: int\nuse(m)\n", [{1, 2}]),
+}
+
+
+@pytest.mark.parametrize(("code", "expected"), CASES.values(), ids=CASES.keys())
+def test_reaching_bindings(code: str, expected: list[set[int]]) -> None:
+    module = Module(Path("/m.py"), "m", SourceText(dedent(code)))
+    found = []
+    for call in module.nodes(ast.Call):
+        if isinstance(call.func, ast.Name) and call.func.id == "use" and isinstance(call.args[0], ast.Name):
+            scope = module.scope_at(call.args[0]).binder("m")
+            assert scope is not None
+            bindings = reaching(module, scope, "m", scope.bindings["m"], call.args[0])
+            found.append((call.lineno, {getattr(b.node, "lineno", 0) for b in bindings}))
+    assert [lines for _, lines in sorted(found, key=lambda item: item[0])] == expected
