@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
@@ -20,8 +20,14 @@ _Key = tuple[LinenClass, frozenset[tuple[tuple[str | int, ...], int]], int | Non
 class Analyses:
     """Analyses by class, known ranks of its inputs, and the rank that all others are taken to have."""
 
-    def __init__(self, program: LinenProgram, factories: Factories) -> None:
-        self.program, self.factories = program, factories
+    def __init__(
+        self,
+        program: LinenProgram,
+        factories: Factories,
+        kinds: Callable[[LinenClass], Mapping[tuple[str | int, ...], str]] = lambda cls: {},
+    ) -> None:
+        """`kinds` tells what a class's inputs hold: it is only called where that matters."""
+        self.program, self.factories, self.kinds = program, factories, kinds
         self.meter = Meter()
         self.given = GivenModules(factories.uses, self._aside)
         self._made: dict[_Key, ClassAnalysis | Refuse] = {}
@@ -61,7 +67,21 @@ class Analyses:
     ) -> ClassAnalysis:
         fields = {name: factory.value for name, factory in self.factories.of(cls).items()}
         given = partial(self.given.of, cls)
-        return analyse(self.program, cls, default_rank, fields, dict(known), self.meter, given)
+        return analyse(
+            self.program, cls, default_rank, fields, dict(known), self.meter, given, self._kinds_of(cls)
+        )
+
+    def _kinds_of(self, cls: LinenClass) -> Callable[[], Mapping[tuple[str | int, ...], str]]:
+        """The inputs that are known to hold integers, when somebody asks."""
+
+        def ask() -> Mapping[tuple[str | int, ...], str]:
+            before = self.meter.steps
+            try:
+                return {path: kind for path, kind in self.kinds(cls).items() if kind == "int"}
+            finally:
+                self.meter.steps = before
+
+        return ask
 
     def _aside(self, cls: LinenClass) -> ClassAnalysis:
         """An analysis in the middle of another one, which its steps don't count for. Raises Refuse."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.dispatch import execute
-from nnx_migrate.linen.interpreter.frame import Frame, Meter, NeedRank, Session, Slot
+from nnx_migrate.linen.interpreter.frame import Frame, Meter, NeedKinds, NeedRank, Session, Slot
 from nnx_migrate.linen.interpreter.functions import call_method
 from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.model import Field, LinenClass, LinenProgram, Method
@@ -62,16 +62,18 @@ def analyse(
     known: Mapping[tuple[str | int, ...], int] | None = None,
     meter: Meter | None = None,
     given: Callable[[str], tuple[GivenModule, ...] | None] = lambda name: None,
+    kinds: Callable[[], Mapping[tuple[str | int, ...], str]] = dict,
 ) -> ClassAnalysis:
     """Interpret a class. Inputs whose rank the code doesn't show get `default_rank` (None: no rank).
 
     `fields` are fields whose values are known, `known` the ranks of inputs; `meter` counts the steps that this
-    takes; `given` tells the modules that the project gives a field. Raises Refuse.
+    takes; `given` tells the modules that the project gives a field, `kinds` what inputs hold. Raises Refuse.
     """
     ranks = dict(known or {})
     usual: set[tuple[str | int, ...]] = set()
     tuples: set[tuple[str | int, ...]] = set()
     results: dict[Any, Any] = {}
+    input_kinds: Mapping[tuple[str | int, ...], str] | None = None
     for _ in range(_MAX_RESTARTS):
         session = Session(
             program,
@@ -83,9 +85,13 @@ def analyse(
             default_rank=default_rank,
             results=results,
             given=given,
+            input_kinds=input_kinds,
         )
         try:
             return _run(session, fields or {})
+        except NeedKinds:
+            input_kinds = kinds()
+            results = {}
         except NeedRank as need:
             ranks[need.path] = need.rank
             if need.usual:

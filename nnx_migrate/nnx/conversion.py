@@ -130,7 +130,7 @@ class _Converter:
     def __init__(self, program: LinenProgram, stated: StatedInputs) -> None:
         self.program, self.stated = program, stated
         self.factories = Factories(program, lambda: self.references)
-        self.analyses = Analyses(program, self.factories)
+        self.analyses = Analyses(program, self.factories, lambda cls: self._callers.kinds(cls))
         self.result = Conversions(program, self.factories)
         self.names: dict[Path, FileNames] = {}
         self.open: list[LinenClass] = []

@@ -155,6 +155,11 @@ def kind(dtype: str) -> str | None:
     return match[match.lastindex or 0] if match else None
 
 
+def is_integer(array: Array) -> bool:
+    """Whether an array is known to hold integers."""
+    return array.dtype is not None and kind(array.dtype) == "int"
+
+
 def dtype_of(value: Value, default: str | None = None) -> str | None:
     """The dtype that a `dtype` argument names, `default` for None, None if it can't be told."""
     if value is None:

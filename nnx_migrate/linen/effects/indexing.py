@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from nnx_migrate.linen.dims import Dim, at_least, ceil_div, maximum, minimum
-from nnx_migrate.linen.effects.arguments import array_from, dim_of, kind, unmodelled
+from nnx_migrate.linen.effects.arguments import array_from, dim_of, is_integer, unmodelled
 from nnx_migrate.linen.shapes import NO_RANK, Array, Global, Shape, Unmodelled, Value, broadcast
 
 
@@ -31,7 +31,7 @@ def _as_item(item: Value) -> Value:
         return Dim.of(item)
     if isinstance(item, Array | list | Shape):
         found = array_from(item, "an index")
-        if found.dtype is None or kind(found.dtype) != "int":
+        if not is_integer(found):
             raise Unmodelled("an index array that may be boolean")
         return found
     raise unmodelled(item, "an index of unknown kind")

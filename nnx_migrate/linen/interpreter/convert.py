@@ -30,7 +30,8 @@ def input_array(session: Session, value: Input) -> Array:
     rank = session.input_ranks.get(value.path, session.default_rank)
     count = rank if rank is not None else 1
     dims = tuple(Dim.size(token(value.text, "a", axis)) for axis in range(-count, 0))
-    return Array(Shape(dims, None if rank is not None else f"{value.text}[:-{count}]"))
+    dtype = (session.input_kinds or {}).get(value.path)
+    return Array(Shape(dims, None if rank is not None else f"{value.text}[:-{count}]"), dtype)
 
 
 def effect_value(session: Session, value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,10 @@ class NeedRank(Exception):
         self.path, self.rank, self.usual = path, rank, usual
 
 
+class NeedKinds(Exception):
+    """It matters whether an input holds integers or booleans: start again with what callers say about that."""
+
+
 @dataclass
 class Meter:
     """How many expressions and statements have been interpreted."""
@@ -81,6 +85,8 @@ class Session:
     usual_ranks: set[tuple[str | int, ...]] = field(
         default_factory=set
     )  # those with one batch axis as a rule
+    # what inputs hold ("int", "bool" ...), as callers say; None before that is asked
+    input_kinds: Mapping[tuple[str | int, ...], str] | None = None
     unbatched: set[tuple[str | int, ...]] = field(default_factory=set)  # those that lack even that
     default_rank: int | None = None  # what to try for inputs whose rank the code doesn't show
     list_names: dict[ast.AST, frozenset[str]] = field(default_factory=dict)  # see `lists.names`

@@ -11,7 +11,7 @@ from nnx_migrate.linen.interpreter import caches
 from nnx_migrate.linen.interpreter.attributes import atomic, seen
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array, text_of
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
-from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.frame import Frame, NeedKinds
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.values import (
     Bound,
@@ -62,7 +62,10 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
         transfer = registry.effect("getitem") or registry.method("__getitem__")
         if transfer is None:
             return Unknown("indexing")
-        return transfer(value, effect_value(frame.session, index))
+        place = effect_value(frame.session, index)
+        if frame.session.root.input_kinds is None and _may_be_boolean(place):
+            raise NeedKinds
+        return transfer(value, place)
     if isinstance(value, Expr):
         return _expression_item(frame, value, index)
     if isinstance(value, ModuleList):
@@ -72,6 +75,12 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
     if isinstance(value, Unknown):
         return value
     return Unknown("a subscript that can't be followed")
+
+
+def _may_be_boolean(index: Any) -> bool:
+    """Whether an index holds an array of unknown kind."""
+    items = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(one, Array) and one.dtype is None for one in items)
 
 
 def _shape_item(frame: Frame, shape: Shape, index: Any, constant: int | None) -> Any:

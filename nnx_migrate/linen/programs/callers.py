@@ -1,4 +1,4 @@
-"""What a class's callers know of its inputs: the rank of every argument that all known calls agree on.
+"""What a class's callers know of its inputs: rank and kind of every argument that all known calls agree on.
 
 Callers are the project's other modules (analysed with what their own callers know), the samples that programs
 hand to `init` and `apply`, and the shapes that the configuration states.
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.effects.arguments import kind
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.programs.entry_calls import argument_of, method_of
@@ -25,6 +26,8 @@ from nnx_migrate.linen.values import ClassRef
 
 Path = tuple[str | int, ...]
 Ranks = dict[Path, int]
+Kinds = dict[Path, str]
+_Known = tuple[int | None, str | None]
 
 
 class Callers:
@@ -38,43 +41,58 @@ class Callers:
     ) -> None:
         self.finder, self.stated, self.analyse = finder, stated, analyse
         self.samples = SampleInputs(finder.program.project)
-        self._known: dict[LinenClass, Ranks] = {}
+        self._known: dict[LinenClass, tuple[Ranks, Kinds]] = {}
         self._analyses: dict[LinenClass, ClassAnalysis | None] = {}
         self._open: set[LinenClass] = set()
         self._owners: dict[LinenClass, list[LinenClass]] | None = None
 
     def ranks(self, cls: LinenClass) -> Ranks:
         """The ranks of the class's inputs, as far as every caller that says something says the same."""
+        return self._ask(cls)[0]
+
+    def kinds(self, cls: LinenClass) -> Kinds:
+        """What the class's inputs are arrays of ("int", "float", "bool"), as far as callers agree."""
+        return self._ask(cls)[1]
+
+    def _ask(self, cls: LinenClass) -> tuple[Ranks, Kinds]:
         if cls in self._known:
             return self._known[cls]
         if cls in self._open:
-            return {}
+            return {}, {}
         self._open.add(cls)
         try:
-            found: dict[Path, set[int]] = {}
-            for path, rank in [*self.stated.ranks(cls), *self._from_programs(cls), *self._from_modules(cls)]:
-                found.setdefault(path, set()).add(rank)
+            ranks: dict[Path, set[int]] = {}
+            kinds: dict[Path, set[str]] = {}
+            for path, rank in self.stated.ranks(cls):
+                ranks.setdefault(path, set()).add(rank)
+            for path, (known_rank, known_kind) in [*self._from_programs(cls), *self._from_modules(cls)]:
+                if known_rank is not None:
+                    ranks.setdefault(path, set()).add(known_rank)
+                if known_kind is not None:
+                    kinds.setdefault(path, set()).add(known_kind)
         finally:
             self._open.discard(cls)
-        self._known[cls] = {path: min(ranks) for path, ranks in found.items() if len(ranks) == 1}
+        self._known[cls] = (
+            {path: min(found) for path, found in ranks.items() if len(found) == 1},
+            {path: min(names) for path, names in kinds.items() if len(names) == 1},
+        )
         return self._known[cls]
 
     # ---- programs ---------------------------------------------------------------------------------------
 
-    def _from_programs(self, cls: LinenClass) -> Iterator[tuple[Path, int]]:
+    def _from_programs(self, cls: LinenClass) -> Iterator[tuple[Path, _Known]]:
         for instance in self.finder.known_instances:
             if cls in instance.cls.mro:
                 for module, call in [*instance.inits, *instance.applies]:
                     method = _inherited(instance.cls, cls, method_of(call))
                     for name in method.parameters if method else ():
                         node = argument_of(call, method, name) if method else None
-                        rank = self.samples.rank(module, node) if node is not None else None
-                        if rank is not None:
-                            yield (name,), rank
+                        if node is not None:
+                            yield (name,), (self.samples.rank(module, node), self.samples.kind(module, node))
 
     # ---- modules ----------------------------------------------------------------------------------------
 
-    def _from_modules(self, cls: LinenClass) -> Iterator[tuple[Path, int]]:
+    def _from_modules(self, cls: LinenClass) -> Iterator[tuple[Path, _Known]]:
         for owner in self._owners_of(cls):
             analysis = self._analysis(owner)
             for site in analysis.sites if analysis is not None else ():
@@ -82,7 +100,7 @@ class Callers:
                     for call in site.deciding_calls:
                         method = _inherited(site.target.cls, cls, call.method)
                         if method is not None and analysis is not None:
-                            yield from _ranks_of_call(analysis, method, call)
+                            yield from _known_of_call(analysis, method, call)
 
     def _analysis(self, owner: LinenClass) -> ClassAnalysis | None:
         if owner not in self._analyses:
@@ -120,19 +138,19 @@ def _inherited(actual: LinenClass, cls: LinenClass, name: str) -> Method | None:
     return method if method is not None and method is cls.method(name) else None
 
 
-def _ranks_of_call(analysis: ClassAnalysis, method: Method, call: LayerCall) -> Iterator[tuple[Path, int]]:
+def _known_of_call(analysis: ClassAnalysis, method: Method, call: LayerCall) -> Iterator[tuple[Path, _Known]]:
     given = {**dict(zip(method.parameters, call.args, strict=False)), **call.kwargs}
     for name, value in given.items():
-        yield from _ranks_of_value(analysis, (name,), value)
+        yield from _known_of_value(analysis, (name,), value)
 
 
-def _ranks_of_value(analysis: ClassAnalysis, path: Path, value: object) -> Iterator[tuple[Path, int]]:
+def _known_of_value(analysis: ClassAnalysis, path: Path, value: object) -> Iterator[tuple[Path, _Known]]:
     value = effect_value(analysis.session, value)
-    if isinstance(value, Array) and value.shape.rank is not None:
-        yield path, value.shape.rank
+    if isinstance(value, Array):
+        yield path, (value.shape.rank, kind(value.dtype) if value.dtype is not None else None)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _ranks_of_value(analysis, (*path, key), item)
+            yield from _known_of_value(analysis, (*path, key), item)
     elif isinstance(value, tuple | list):
         for index, item in enumerate(value):
-            yield from _ranks_of_value(analysis, (*path, index), item)
+            yield from _known_of_value(analysis, (*path, index), item)

@@ -9,6 +9,7 @@ import ast
 from dataclasses import dataclass
 from math import prod
 
+from nnx_migrate.linen.programs.sample_kinds import kind_of_call
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind, Scope
@@ -70,6 +71,17 @@ class SampleInputs:
         if dims is None or any(isinstance(item, _Star) for item in dims[1]):
             return None
         return len(dims[1])
+
+    def kind(self, module: Module, node: ast.expr) -> str | None:
+        """What an array expression holds: "int", "float" or "bool"; None where the code doesn't state it."""
+        for _ in range(_MAX_DEPTH):
+            if isinstance(node, ast.Call):
+                return kind_of_call(self.project, module, node)
+            value = self._value(module, node) if isinstance(node, ast.Name | ast.Attribute) else None
+            if value is None:
+                return None
+            module, node = value
+        return None
 
     def elements(
         self, module: Module, node: ast.expr, path: tuple[str | int, ...], start: int

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.effects.arguments import is_integer
 from nnx_migrate.linen.factories import Factories, placeholder
 from nnx_migrate.linen.interpreter.convert import effect_value, text_of
 from nnx_migrate.linen.model import LinenClass
@@ -195,6 +196,23 @@ class ConstructionWriter:
                 detail = f"`{describe(site)}` works for inputs of rank {rank}, and the rank here isn't known"
                 raise Refuse("unknown-size", detail, site.call)
 
+    def _check_kinds(self, site: Site, conversion: ClassConversion) -> None:
+        """A class that is converted for integers, as other callers give it, gets integers."""
+        analysis = conversion.analysis
+        kinds = analysis.session.input_kinds if analysis is not None else None
+        for path in kinds or ():
+            for call in site.deciding_calls:
+                method, name = conversion.cls.method(call.method), str(path[0])
+                given = method.parameters[: len(call.args)] if method is not None else []
+                if name not in [*given, *call.kwargs]:
+                    continue
+                value = _at_path(_bound_argument(conversion.cls, call, name), path[1:])
+                array = effect_value(self.analysis.session, value)
+                if isinstance(array, Array) and is_integer(array):
+                    continue
+                detail = f"`{describe(site)}` works for integers, and what it gets here isn't known"
+                raise Refuse("unknown-size", detail, site.call)
+
     def _elements(self, value: Any, start: int) -> Dim:
         array = effect_value(self.analysis.session, value)
         return array.shape.elements(start) if isinstance(array, Array) else self._dim(value, start)
@@ -225,6 +243,7 @@ class ConstructionWriter:
         own = {k.arg for k in site.call.keywords}
         arguments = [a for a in arguments if a.partition("=")[0] not in own]
         arguments += self._arguments(site.call.args, site.call.keywords, site, conversion, given)
+        self._check_kinds(site, conversion)
         for path, rank in conversion.assumed.items():
             self._check_rank(site, cls, path, rank)
         for size in conversion.sizes:
