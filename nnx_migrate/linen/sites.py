@@ -86,6 +86,7 @@ class Site:
     place: tuple[str, ...] = ()  # where `parent_site`, or an element of `container`, holds it
     called_by_others: bool = False  # by the module that it was handed to
     foreign: bool = False  # constructed by code outside of the class
+    elements: dict[Site, None] = field(default_factory=dict)  # of a sequence whose list loops fill
     lifts: tuple[Lift, ...] = ()  # lifted transforms around its class, outermost first
 
     def __repr__(self) -> str:
@@ -143,6 +144,19 @@ class Site:
     def loops(self) -> tuple[Control, ...]:
         """The loops around it, outermost first."""
         return tuple(control for control in self.controls if control.is_loop)
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """A local list of layers: the statement that begins it, the `body` up to the `call` of `nn.Sequential` that
+    gets it, and the statements (`fills`) in that body which extend it.
+    """
+
+    name: str
+    definition: ast.Assign
+    body: tuple[ast.stmt, ...]
+    fills: tuple[ast.AST, ...]
+    call: ast.Call
 
 
 @dataclass(eq=False)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nnx_migrate.linen.interpreter.frame import Env
     from nnx_migrate.linen.lifts import Lift
     from nnx_migrate.linen.model import LinenClass
-    from nnx_migrate.linen.sites import Site
+    from nnx_migrate.linen.sites import Recipe, Site
     from nnx_migrate.names.modules import Module
 
 
@@ -231,6 +231,14 @@ class ModuleList:
 
     element: Any
     rounds: Rounds | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class BuiltList:
+    """A list of layers that loops and conditions fill for `nn.Sequential`; `start` is the frame in which it began."""
+
+    recipe: Recipe
+    start: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,17 @@ from typing import Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Site, VariableSite
-from nnx_migrate.linen.values import ClassChoice, ClassRef, Either, FieldModule, Instance, Maybe, ModuleList
+from nnx_migrate.linen.sites import Control, Site, VariableSite
+from nnx_migrate.linen.values import (
+    BuiltList,
+    ClassChoice,
+    ClassRef,
+    Either,
+    FieldModule,
+    Instance,
+    Maybe,
+    ModuleList,
+)
 from nnx_migrate.nnx.module_names import counter, name_parts
 from nnx_migrate.numerics.map_patterns import PathPattern
 from nnx_migrate.numerics.map_sequences import Created, Repeated, SequenceEntry, Step
@@ -125,6 +134,11 @@ def _handed_on(site: Site, linen: str, path: list[str], depth: int) -> Iterable[
     It does so for those that setup has not assigned to an attribute before.
     """
     given = {**site.kwargs, **dict(zip(_fields(site), site.args, strict=False))}
+    if isinstance(given.get("layers"), BuiltList):
+        index = "{" + _INDICES[depth] + "}"
+        for element in site.elements:
+            yield f"{linen}/layers_{index}", [*path, "layers", index], element
+        return
     for name, value in given.items():
         yield from _held(value, f"{linen}/{name}", [*path, name], depth)
 
@@ -160,7 +174,7 @@ def _compact_entries(sites: Sequence[Site]) -> list[Entry]:
         if site not in automatic:
             entries += _site_entries(site, _template(site), _path(site))
     chosen = any(isinstance(site.target, ClassChoice) for site in automatic)
-    if chosen or any(site.controls for site in automatic):
+    if chosen or any(site.controls or _sequence_of(site) for site in automatic):
         if any(site.carry_only for site in automatic):
             raise Refuse(
                 "unsupported-syntax", "a cell for an initial carry among modules in loops", sites[0].call
@@ -181,12 +195,25 @@ def _path(site: Site) -> list[str]:
     return min([own, *([*_path(other), *place] for other, place in site.lent.items())])
 
 
+def _sequence_of(site: Site) -> Site | None:
+    """The sequence whose list a loop fills with the module, among others."""
+    sequence = site.parent_site
+    return sequence if sequence is not None and site in sequence.elements else None
+
+
+def _loop_of(site: Site, depth: int) -> Control | None:
+    return site.loops[depth] if len(site.loops) > depth else None
+
+
 def _steps(sites: Sequence[Site], depth: int) -> tuple[Step, ...]:
     """The constructions in order, with the loops around them from loop level `depth` on."""
     steps: list[Step] = []
-    for loop, group in itertools.groupby(sites, lambda s: s.loops[depth] if len(s.loops) > depth else None):
+    for loop, group in itertools.groupby(sites, lambda s: _sequence_of(s) or _loop_of(s, depth)):
         members = list(group)
-        if loop is None:
+        if isinstance(loop, Site):  # its list has them in order, with functions between them
+            path = PathPattern.of([*_path(loop), "layers", "{" + _INDICES[depth] + "}"])
+            steps.append(Repeated(_INDICES[depth], (Created(DYNAMIC, path, DYNAMIC, True),)))
+        elif loop is None:
             for site in members:
                 path = PathPattern.of(_path(site))
                 conditional = any(not control.is_loop for control in site.controls)

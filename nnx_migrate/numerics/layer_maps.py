@@ -81,6 +81,9 @@ LAYER_MAPS: Mapping[str, ClassMap] = {
     }.items()
 }
 
+#: What Linen calls the layers that have another name in NNX.
+LINEN_NAMES: Mapping[str, str] = {"Linear": "Dense", "LinearGeneral": "DenseGeneral"}
+
 
 def canonical_class(module_name: str, qualified_name: str) -> str:
     """The key of a class, ``module:qualname``, with Flax's private modules folded into the public ones.

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nnx_migrate.numerics.layer_maps import LAYER_MAPS
+from nnx_migrate.numerics.layer_maps import LAYER_MAPS, LINEN_NAMES
 from nnx_migrate.numerics.leaf_transforms import IDENTITY, Shape, Transform, TransformError
 from nnx_migrate.numerics.map_patterns import ORDINAL, Path, PathPattern, PatternError, Value
 from nnx_migrate.numerics.map_sequences import SequenceEntry, replay
@@ -195,9 +195,11 @@ class _Expander:
         return self.maps.get(class_name)
 
     def _name_of(self, path: Path) -> str:
-        """The bare name of the class of the NNX submodule at a path."""
-        name = next((name for name in self.class_of(path) if name in self.maps), DYNAMIC)
-        return name.rpartition(":")[2].rpartition(".")[2]
+        """The bare Linen name of the class of the NNX submodule at a path."""
+        classes = self.class_of(path)
+        name = next((name for name in classes if name in self.maps or name.startswith("flax.nnx:")), DYNAMIC)
+        bare = name.rpartition(":")[2].rpartition(".")[2]
+        return LINEN_NAMES.get(bare, bare) if name.startswith("flax.nnx:") else bare
 
     def _same_paths(self, scope: Path, path: Path) -> list[LeafPair]:
         """Same paths on both sides, each spelled its library's way (``layers_0`` = ``layers/0``)."""

@@ -16,6 +16,7 @@ from nnx_migrate.linen.sites import Context, Control, Phi
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import (
     ArrayList,
+    BuiltList,
     Closure,
     Either,
     Expr,
@@ -158,7 +159,7 @@ def holds_module(value: Any) -> bool:
     """Whether a value is a submodule, or may be one."""
     if isinstance(value, Maybe):
         return holds_module(value.value)
-    return isinstance(value, Instance | ModuleList | Either | LostModule)
+    return isinstance(value, Instance | ModuleList | BuiltList | Either | LostModule)
 
 
 def _given_module(frame: Frame, value: Any) -> Any:

@@ -16,6 +16,7 @@ from nnx_migrate.names.modules import Module
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.given_modules import GivenModule
+    from nnx_migrate.linen.interpreter.lists.sequences import Thread
 
 BUDGET = 60_000  # steps that one class may take: counted, so that a busy machine changes nothing
 MAX_DEPTH = 24
@@ -152,6 +153,7 @@ class Frame:
     ended: bool = False
     rounds: tuple[Rounds, ...] = ()  # the loops around the statement at hand
     jumps: list[tuple[ast.stmt, Env]] = field(default_factory=list)
+    thread: Thread | None = None  # the list of layers whose elements are called as they are added
 
     def __post_init__(self) -> None:
         self.outer_controls = len(self.controls)  # those around the call of the function

@@ -10,12 +10,13 @@ from nnx_migrate.linen.effects.layers import layer
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array
 from nnx_migrate.linen.interpreter.expressions.comparisons import same_shapes
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.lists.sequences import sequence_output
 from nnx_migrate.linen.interpreter.paddings import by_padding
 from nnx_migrate.linen.interpreter.ranks import rank_needed
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.values import Expr, Input, Instance, ModuleList
+from nnx_migrate.linen.values import BuiltList, Expr, Input, Instance, ModuleList
 from nnx_migrate.nnx.layers import LAYERS
 
 _FROM_LEFT = re.compile(r"§a\d")  # a size of an input, by an axis counted from the left
@@ -69,6 +70,8 @@ def sequential(
     from nnx_migrate.linen.interpreter.calls.apply import apply
 
     layers = site.kwargs.get("layers", site.args[0] if site.args else ())
+    if isinstance(layers, BuiltList) and not kwargs:
+        return sequence_output(frame, site, layers, args, node or site.call)
     if isinstance(layers, ModuleList) and len(args) == 1 and not kwargs:
         repeated = _repeated(frame, site, layers, args[0])
         if repeated is not None:

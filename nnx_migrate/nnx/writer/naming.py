@@ -149,7 +149,7 @@ def _variable_name(variable: VariableSite, names: Names) -> str:
 
 def holds_modules(value: object) -> bool:
     """Whether a value is or contains a submodule."""
-    from nnx_migrate.linen.values import Maybe, ModuleList
+    from nnx_migrate.linen.values import BuiltList, Maybe, ModuleList
 
     if isinstance(value, Maybe):
         return isinstance(value.value, ModuleList)
@@ -157,4 +157,4 @@ def holds_modules(value: object) -> bool:
         return any(holds_modules(item) for item in value)
     if isinstance(value, dict):
         return any(holds_modules(item) for item in value.values())
-    return isinstance(value, Instance | ModuleList)
+    return isinstance(value, Instance | ModuleList | BuiltList)

@@ -14,7 +14,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Shape
 from nnx_migrate.linen.sites import Context
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import ClassRef, Expr, Instance, Layer, ModuleList, SelfValue
+from nnx_migrate.linen.values import BuiltList, ClassRef, Expr, Instance, Layer, ModuleList, SelfValue
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.text import dedented, indentation, one_line, rewritten
@@ -134,6 +134,8 @@ class InitRenderer:
             if replaced is None and isinstance(value, Layer | ClassRef):
                 raise Refuse("unknown-module", f"the class `{node.id}` is used as a value", node)
             return replaced
+        if isinstance(value, BuiltList):
+            return None  # the constructor fills it, too
         if isinstance(value, Instance):
             return self.access(value)
         if isinstance(value, ModuleList) and self._is_in_setup(node):

@@ -11,6 +11,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
 from nnx_migrate.linen.interpreter.expressions.arithmetic import binary
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import changed_names
+from nnx_migrate.linen.interpreter.lists.sequences import begun, filled
 from nnx_migrate.linen.interpreter.lists.steps import bound
 from nnx_migrate.linen.interpreter.loops import elements
 from nnx_migrate.linen.interpreter.movable import remember_assignment
@@ -24,6 +25,8 @@ from nnx_migrate.linen.values import Expr
 
 @executes(ast.Assign)
 def _assign(frame: Frame, statement: ast.Assign) -> None:
+    if begun(frame, statement):
+        return
     value = _own(frame, statement, evaluate(frame, statement.value))
     static = _static_statement(frame, statement, statement.value)
     _name_variable(frame, statement)
@@ -58,6 +61,8 @@ def _annotated(frame: Frame, statement: ast.AnnAssign) -> None:
 
 @executes(ast.AugAssign)
 def _augmented(frame: Frame, statement: ast.AugAssign) -> None:
+    if filled(frame, statement):
+        return
     load = ast.copy_location(_as_load(statement.target), statement.target)
     old = evaluate(frame, load)
     new = binary(frame, statement.op, old, evaluate(frame, statement.value))

@@ -7,6 +7,7 @@ import ast
 from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import decorated
+from nnx_migrate.linen.interpreter.lists.sequences import filled
 from nnx_migrate.linen.interpreter.movable import remember_function
 from nnx_migrate.linen.interpreter.ranks import ranks_required
 from nnx_migrate.linen.interpreter.statements.mutation import mutate
@@ -15,6 +16,8 @@ from nnx_migrate.linen.values import Closure
 
 @executes(ast.Expr)
 def _expression(frame: Frame, statement: ast.Expr) -> None:
+    if filled(frame, statement):
+        return
     value = statement.value
     evaluate(frame, value)
     # list.append / list.extend / dict.update of a local or attribute

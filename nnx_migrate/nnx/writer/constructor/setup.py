@@ -11,6 +11,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Phi, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import ClassRef, Instance, Iterated, Layer, Lifted, Maybe, ModuleList, Partial
+from nnx_migrate.nnx.writer.construction.handed import check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
@@ -62,7 +63,8 @@ class SetupWriter:
             phi = self.analysis.facts.phis.get(int(match["id"])) if match["kind"] == "p" else None
             if phi is None or not isinstance(phi.node, ast.For):
                 continue
-            loop = self._creating_loop(phi.node)
+            own = any(node is phi.node for node in ast.walk(self.setup.node))
+            loop = phi.node if own else self._creating_loop(phi.node)
             if loop is None:
                 raise Refuse("unknown-size", f"a loop changes the size `{phi.name}`", phi.node)
             known = self.loop_sizes.setdefault(loop, [])
@@ -200,6 +202,8 @@ class SetupWriter:
         return f"{callee}([{text[len(callee) + 1 : -1]}])"
 
     def _construction(self, node: ast.Call, site: Site) -> str:
+        if is_in_sequence(site):
+            check_plain_call(self.writer, site)
         return self._wrapped(node, *self.writer.parts(site))
 
     def _wrapped(self, node: ast.Call, callee: str, arguments: list[str]) -> str:

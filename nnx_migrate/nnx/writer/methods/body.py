@@ -24,6 +24,7 @@ from nnx_migrate.nnx.writer.methods.state_edits import StateEditor
 from nnx_migrate.nnx.writer.methods.unused import Unused
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import rng_attribute
+from nnx_migrate.nnx.writer.residual.built_lists import emptied, recipes
 from nnx_migrate.nnx.writer.residual.local_lists import LocalList
 from nnx_migrate.nnx.writer.text import replacements, rewritten, without_double_gaps
 from nnx_migrate.sources.text import Edit
@@ -60,10 +61,16 @@ class BodyEditor:
     def edits(self) -> list[Edit]:
         """All edits of the body."""
         body = self.method.node.body
+        built = recipes(self.analysis) if self.method.name != "setup" else []
+        fills = {s for recipe in built for s in recipe.fills if isinstance(s, ast.stmt)}
+        self.deleted.update(fills, (recipe.definition for recipe in built))
         self.unused.find_aliases(body)
         self.deleted.update(self.state.definitions(body))
         self.deleted.update(s for made in self.lists for s in (made.definition, made.fill))
         self.unused.find_dead(body)
+        while not (gone := emptied(body, self.deleted, fills)) <= self.deleted:
+            self.deleted.update(gone)
+            self.unused.find_dead(body)
         for loop in (made.creating for made in self.lists):
             if isinstance(loop, ast.For) and all(s in self.deleted for s in loop.body):
                 self.deleted.add(loop)

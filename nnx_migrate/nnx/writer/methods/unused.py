@@ -30,7 +30,7 @@ class Unused:
         """
         stores: dict[str, list[ast.stmt]] = {}
         for statement in (n for s in body for n in ast.walk(s) if isinstance(n, ast.stmt)):
-            if self.editor.state.written_by(statement) is None:
+            if self.editor.state.written_by(statement) is None and statement not in self.deleted:
                 for name in assigned_names(statement):
                     stores.setdefault(name, []).append(statement)
         for name, statements in stores.items():
@@ -58,7 +58,7 @@ class Unused:
     def find_dead(self, body: Sequence[ast.stmt]) -> None:
         """Assignments of static locals that only constructions read."""
         while True:
-            reads = self.remaining_reads(body)
+            reads = self.remaining_reads(body) - self._only_renewed(body)
             everything = {
                 n.id
                 for s in body
@@ -79,6 +79,20 @@ class Unused:
             if not dead:
                 return
             self.deleted.update(dead)
+
+    def _only_renewed(self, body: Sequence[ast.stmt]) -> set[str]:
+        """Names that nothing reads but statements like `width *= 2`, all of which may go."""
+        statements = [
+            n for s in body for n in ast.walk(s) if isinstance(n, ast.stmt) and n not in self.deleted
+        ]
+        renewing = [s for s in statements if isinstance(s, ast.AugAssign) and isinstance(s.target, ast.Name)]
+        found = {s.target.id for s in renewing if isinstance(s.target, ast.Name)}
+        found -= self.remaining_reads(body, renewed=False)
+        for statement in statements:
+            binds = isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign)
+            if not (binds and self._is_removable(statement)):  # type: ignore[arg-type]
+                found -= assigned_names(statement)
+        return found
 
     def _are_dead(self, body: Sequence[ast.stmt]) -> list[ast.stmt]:
         """Conditions on fields under which everything is dead."""
@@ -108,8 +122,11 @@ class Unused:
         is_partial = isinstance(value, ast.Call) and self.names.qualified(value.func) == "functools.partial"
         return is_shape or is_partial
 
-    def remaining_reads(self, body: Sequence[ast.stmt]) -> set[str]:
-        """Names that the body still reads after constructions and deleted statements are gone."""
+    def remaining_reads(self, body: Sequence[ast.stmt], *, renewed: bool = True) -> set[str]:
+        """Names that the body still reads after constructions and deleted statements are gone.
+
+        With `renewed`, `width *= 2` reads `width`, too.
+        """
         reads: set[str] = set()
         stack: list[ast.AST] = list(body)
         while stack:
@@ -120,7 +137,7 @@ class Unused:
                 continue
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in self.aliases:
                 reads.add(node.id)
-            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            if renewed and isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
                 reads.add(node.target.id)
             stack.extend(ast.iter_child_nodes(node))
         return reads

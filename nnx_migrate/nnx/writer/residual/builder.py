@@ -25,6 +25,7 @@ from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.residual.array_lists import ListMirror
 from nnx_migrate.nnx.writer.residual.assigned import assigned_names
+from nnx_migrate.nnx.writer.residual.built_lists import BuiltLists
 from nnx_migrate.nnx.writer.residual.carried_sizes import CarriedSizes
 from nnx_migrate.nnx.writer.residual.exits import needs_exit
 from nnx_migrate.nnx.writer.residual.local_lists import LocalList
@@ -49,6 +50,7 @@ class Residual:
         self.emitted_loops: set[int] = set()
         self.lists = lists
         self.array_lists = ListMirror(self)
+        self.built = BuiltLists(writer)
 
     def build(self, body: Sequence[ast.stmt], sites: Sequence[Site | VariableSite]) -> list[Node]:
         """The nodes for a method body. Repeated until no further local or size turns out to be needed."""
@@ -116,6 +118,8 @@ class Residual:
         filled = next((item for item in self.lists if statement in (item.definition, item.fill)), None)
         if filled is not None:
             return self._filling(filled, statement)
+        if statement in self.built.statements:
+            return [self.built.line(statement)]
         created = self._created(statement)
         nodes = [*self.array_lists.reads(statement), *created, *self.array_lists.changes(statement)]
         names = assigned_names(statement)
@@ -233,8 +237,8 @@ class Residual:
             align(body, orelse)
         sites = self._sites_below(statement)
         test = self._condition(statement.test, False, sites)
-        if test is None and sets_sizes([*body, *orelse]):
-            detail = "a condition of the call decides about sizes"
+        if test is None and (sets_sizes([*body, *orelse]) or self.built.below(statement)):
+            detail = "a condition of the call decides about sizes or lists"
             raise Refuse("dynamic-construction", detail, statement.test)
         if test is None:  # only modules without parameters below: they may exist in any case
             return [*body, *orelse]

@@ -53,6 +53,8 @@ class Emitter:
         name = self.allocator.text
         if line.follows_indent:
             return [f"{indent}{part}" if part else part for part in name(line.text).split("\n")]
+        if line.is_display:
+            return self._display(line, indent).split("\n")
         if not line.callee:
             return [
                 f"{indent}{part}" if i == 0 else part
@@ -75,6 +77,14 @@ class Emitter:
             return call_text(callee, arguments, indent, prefix, self.limit, closing)
         text = call_text(callee, arguments, indent, prefix, self.limit, f"[]{closing}")
         return f"{callee}([{text[len(callee) + 1 : -1]}])"
+
+    def _display(self, line: Line, indent: str) -> str:
+        """A list display, broken like the arguments of a call."""
+        prefix = self.allocator.text(line.text)
+        text = call_text(
+            "", [self.allocator.text(a) for a in line.arguments], indent, prefix, self.limit, line.closing
+        )
+        return f"{indent}{prefix}[{text[1:-1]}]{line.closing}"
 
     def _block(self, block: Block, indent: str) -> list[str]:
         body = self.lines(block.body, indent + self.unit)

@@ -22,10 +22,13 @@ class Line:
     comment: str = ""
     is_list: bool = False  # `callee([arguments])`
     follows_indent: bool = False  # lines after the first are as far to the right of it as they say
+    is_display: bool = False  # `[arguments]`
 
     @property
     def full(self) -> str:
         """Everything on one line, tokens and all."""
+        if self.is_display:
+            return f"{self.text}[{', '.join(self.arguments)}]{self.closing}"
         if not self.callee:
             return self.text
         opening, closing = ("([", "])") if self.is_list else ("(", ")")
@@ -118,7 +121,12 @@ def _appended(nodes: Sequence[Node]) -> list[str]:
     """The `self.x.append(` of modules below a branch; the branches of a nested condition are aligned already."""
     found: list[str] = []
     for node in nodes:
-        if isinstance(node, Line) and node.callee and node.text.endswith(".append("):
+        if (
+            isinstance(node, Line)
+            and node.callee
+            and node.text.startswith("self.")
+            and node.text.endswith(".append(")
+        ):
             found.append(node.text)
         elif isinstance(node, Block) and not node.is_loop:
             found += [t for t in _appended([*node.body, *node.orelse]) if t not in found]
