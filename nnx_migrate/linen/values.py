@@ -72,6 +72,19 @@ class SizeTest(Unknown):
 
 
 @dataclass(frozen=True)
+class NoneTest(Unknown):
+    """`argument is None` (else `argument is not None`) of the argument that `path` names."""
+
+    path: tuple[str | int, ...] = ()
+    is_none: bool = True
+
+    @property
+    def negated(self) -> NoneTest:
+        """The opposite."""
+        return NoneTest(self.reason, self.path, not self.is_none)
+
+
+@dataclass(frozen=True)
 class Input:
     """An argument of the method under analysis, or a part of one: `path` is `("batch", "image")` or
     `("carry", 0)`.

@@ -198,7 +198,7 @@ def _find_factories(group: Group, conversions: Conversions) -> None:
 def _find_sizes(group: Group, finder: SizeFinder) -> None:
     conversions = {c.qualified: c for c in group.conversions}
     for value in group.values:
-        if any(size.method != "__call__" for size in conversions[value.cls.qualified].sizes):
+        if any(s.method != "__call__" or s.optional for s in conversions[value.cls.qualified].sizes):
             where = value.reference
             detail = f"sizes of `{value.cls.name}` that only a method shows"
             group.obstacles.append((value.cls, Obstacle("unknown-size", detail, where.module, where.node)))

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
+from nnx_migrate.linen.interpreter.fallbacks import given_or_fallback, remember_test
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.lists.names import names_in
 from nnx_migrate.linen.interpreter.lists.shared import as_array_list, merged
@@ -108,6 +109,9 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     """What is known of a value that came by one path or the other."""
     if a == b:
         return a
+    given = given_or_fallback(frame, a, b, node)
+    if given is not None:
+        return given
     optional = rematerialised(frame, a, b, node) or _optional(frame, a, b)
     if optional is not None:
         return optional
@@ -319,6 +323,7 @@ def _choice(frame: Frame, branch: tuple[Context, ast.AST], first: Dim, second: D
 
 def remember_condition(frame: Frame, node: ast.AST, value: Any) -> None:
     """Remember the condition of a branch, where the constructor can compute it."""
+    remember_test(frame, node, value)
     frame.session.equalities.pop((frame.context, node), None)
     if isinstance(value, Expr | SizeTest):
         frame.session.equalities[frame.context, node] = value

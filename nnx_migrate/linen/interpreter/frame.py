@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Control, Facts
-from nnx_migrate.linen.values import Expr, Rounds, SizeTest
+from nnx_migrate.linen.values import Expr, NoneTest, Rounds, SizeTest
 from nnx_migrate.names.modules import Module
 
 if TYPE_CHECKING:
@@ -98,6 +99,10 @@ class Session:
     conditions: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)
     # the same conditions with the sizes that are equal on either branch
     equalities: dict[tuple[Context, ast.AST], Expr | SizeTest] = field(default_factory=dict)
+    none_tests: dict[tuple[Context, ast.AST], NoneTest] = field(default_factory=dict)  # see `fallbacks`
+    fallbacks: dict[str, Dim] = field(
+        default_factory=dict
+    )  # size of an argument -> that of what stands in for it
     caller: Session | None = None  # the analysis that asks what this module returns
     may_learn: bool = True  # whether the code runs whatever the ranks of the inputs are
     # the modules that the project gives a field of the class, None where that isn't known

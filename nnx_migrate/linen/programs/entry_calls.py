@@ -32,3 +32,13 @@ def argument_of(call: ast.Call, method: Method, name: str) -> ast.expr | None:
     ):
         return None
     return own[names.index(name)]
+
+
+def is_left_out(call: ast.Call, method: Method | None, name: str) -> bool:
+    """Whether a call surely gives a parameter of the method no value but None, its default."""
+    if method is None or any(isinstance(a, ast.Starred) for a in call.args):
+        return False
+    if any(keyword.arg is None for keyword in call.keywords):
+        return False
+    given = argument_of(call, method, name)
+    return given is None or (isinstance(given, ast.Constant) and given.value is None)

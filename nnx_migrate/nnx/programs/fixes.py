@@ -115,6 +115,7 @@ def _records(group: Group) -> dict[str, Any]:
                 "axis": s.axis,
                 "index": _position(conversion, str(s.path[0])),
                 **({"flat": True} if s.flat else {}),
+                **({"optional": True} if s.optional else {}),
             }
             for s in conversion.sizes
             if s.method == "__call__"

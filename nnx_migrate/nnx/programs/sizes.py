@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass, field
 from math import prod
 
-from nnx_migrate.linen.programs.entry_calls import argument_of, method_of
+from nnx_migrate.linen.programs.entry_calls import argument_of, is_left_out, method_of
 from nnx_migrate.linen.programs.handed_modules import above, method_is_called
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs, Size, visible_at
@@ -50,10 +50,15 @@ class SizeFinder:
         """All sizes of one construction."""
         sizes = Sizes()
         for parameter in conversion.sizes:
+            if parameter.optional and self._is_never_given(instance, parameter):
+                continue
             stated = self._stated(instance, parameter)
             if stated is not None:
                 sizes.arguments[parameter.name] = stated
                 continue
+            if parameter.optional:
+                detail = f"whether `{instance.cls.name}` gets `{parameter.path[0]}` isn't clear"
+                raise Refuse("unknown-size", detail, instance.reference.node)
             try:
                 self._late(sizes, instance, parameter)
             except Refuse:
@@ -62,6 +67,17 @@ class SizeFinder:
                     raise
                 sizes.arguments[parameter.name] = str(configured)
         return sizes
+
+    @staticmethod
+    def _is_never_given(instance: Instance, parameter: SizeParameter) -> bool:
+        """Whether no call that creates the parameters gives the argument a value."""
+        if not instance.inits or instance.indirect:
+            return False
+        method = instance.cls.method(parameter.method)
+        return all(
+            method_of(call) == parameter.method and is_left_out(call, method, str(parameter.path[0]))
+            for _, call in instance.inits
+        )
 
     def _configured(self, instance: Instance, parameter: SizeParameter) -> int | None:
         """The size by the shapes that the configuration states for the class."""

@@ -18,7 +18,8 @@ _AXES = {
 class SizeParameter:
     """A constructor parameter for a size of an input: which argument of which method, and which axis of it.
 
-    With `flat`, it is the product of all sizes from that axis on.
+    With `flat`, it is the product of all sizes from that axis on. An `optional` one isn't given where the argument
+    isn't, either.
     """
 
     name: str
@@ -26,6 +27,7 @@ class SizeParameter:
     path: tuple[str | int, ...]
     axis: int
     flat: bool = False
+    optional: bool = False
 
     @property
     def token(self) -> str:
@@ -52,6 +54,7 @@ class SizeNames:
     flat: set[str] = field(default_factory=set)  # tokens of products of sizes
     fixed: dict[str, str] = field(default_factory=dict)
     unbatched: frozenset[tuple[str | int, ...]] = frozenset()
+    optional: frozenset[str] = frozenset()  # tokens
     paths: dict[str, tuple[str | int, ...]] = field(default_factory=dict)  # text of an input -> its path
 
     def use(self, text: str) -> None:

@@ -14,7 +14,7 @@ from nnx_migrate.linen.interpreter.expressions.static_text import wrapped
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.initialisation import negated
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
-from nnx_migrate.linen.values import Expr, InitFlag
+from nnx_migrate.linen.values import Expr, InitFlag, NoneTest
 
 _ARRAY_OPERATORS: dict[type[ast.operator], str] = {
     ast.Add: "add",
@@ -142,6 +142,8 @@ def _unary(frame: Frame, node: ast.UnaryOp) -> Any:
     if isinstance(node.op, ast.Not):
         if isinstance(value, InitFlag):
             return negated(value)
+        if isinstance(value, NoneTest):
+            return value.negated
         decided = truth(value)
         if decided is not None:
             return not decided

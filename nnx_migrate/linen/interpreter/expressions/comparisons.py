@@ -12,6 +12,7 @@ from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.convert import as_dim, as_shape, effect_value, text_of
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, wrapped
+from nnx_migrate.linen.interpreter.fallbacks import none_test
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.values import (
@@ -54,6 +55,9 @@ def _compare(frame: Frame, node: ast.Compare) -> Any:
         left = right
     if isinstance(result, bool | Array):
         return result
+    test = none_test(node.ops[0], evaluate(frame, node.left), left) if len(node.ops) == 1 else None
+    if test is not None:
+        return test
     if frame.foreign and len(node.ops) == 1:
         found = _compared(node.ops[0], evaluate(frame, node.left), left)
     else:

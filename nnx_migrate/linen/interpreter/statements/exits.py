@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.interpreter import fallbacks
 from nnx_migrate.linen.interpreter.control import join, remember_return
 from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
@@ -19,6 +20,7 @@ def _return(frame: Frame, statement: ast.Return) -> None:
     value = without_lists(value)
     frame.returns.append((value, statement))
     remember_return(frame, statement)
+    fallbacks.remember_return(frame, statement)
     frame.ended = True
 
 
@@ -37,6 +39,9 @@ def returned(frame: Frame) -> Any:
 
 
 def _join_returns(frame: Frame, a: Any, b: Any, node: ast.AST) -> Any:
+    given = fallbacks.given_or_fallback(frame, a, b, node)
+    if given is not None:
+        return given
     if isinstance(a, Input):
         a = input_array(frame.session, a)
     if isinstance(b, Input):

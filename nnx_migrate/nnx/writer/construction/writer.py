@@ -15,7 +15,7 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.sites import Context, LayerCall, Site
-from nnx_migrate.linen.values import ClassChoice, ClassRef, DerivedLayer, Layer, Partial
+from nnx_migrate.linen.values import ClassChoice, ClassRef, DerivedLayer, Input, Layer, Partial
 from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
 from nnx_migrate.nnx.writer.construction.derived import nnx_layer
@@ -51,6 +51,9 @@ class ConstructionWriter:
         self.known_factories = factories
         own = factories.of(analysis.cls).values()
         self.factories = {f.value.call: f for f in own if isinstance(f.value, Partial)}
+        self.passed_on: set[str] = (
+            set()
+        )  # `context_features=...` with the size of an argument that may be None
         self.partials: dict[ast.Call, list[str]] = {}  # those given to submodules: callee and arguments
 
     def text_of(self, node: ast.AST) -> str:
@@ -190,7 +193,7 @@ class ConstructionWriter:
     def _check_rank(self, site: Site, cls: LinenClass, path: tuple[str | int, ...], rank: int) -> None:
         """A class that is converted for one rank, which other callers showed, gets inputs of that rank."""
         for call in site.deciding_calls:
-            value = _at_path(_bound_argument(cls, call, str(path[0])), path[1:])
+            value = _at_path(_bound_argument(cls, call, str(path[0]), optional=True), path[1:])
             array = effect_value(self.analysis.session, value)
             if value is not None and not (isinstance(array, Array) and array.shape.rank == rank):
                 detail = f"`{describe(site)}` works for inputs of rank {rank}, and the rank here isn't known"
@@ -247,7 +250,8 @@ class ConstructionWriter:
         for path, rank in conversion.assumed.items():
             self._check_rank(site, cls, path, rank)
         for size in conversion.sizes:
-            arguments.append(f"{size.name}={self._child_size(site, cls, size)}")
+            text = self._child_size(site, cls, size)
+            arguments += [f"{size.name}={text}"] if text is not None else []
         if conversion.needs_rngs:
             arguments.append(f"{RNGS}={RNGS}")
         return callee, arguments
@@ -295,31 +299,42 @@ class ConstructionWriter:
             raise Refuse("unknown-module", f"`{site.target_name}` gets modules from `**`", site.call)
         return f"**{self.renderer.text(node, site.context)}"
 
-    def _child_size(self, site: Site, cls: LinenClass, size: SizeParameter) -> str:
+    def _child_size(self, site: Site, cls: LinenClass, size: SizeParameter) -> str | None:
+        calls = [call for call in site.deciding_calls if call.method == size.method]
+        if size.optional and calls:
+            given = [_bound_argument(cls, call, str(size.path[0]), optional=True) for call in calls]
+            if all(value is None for value in given):
+                return None
+            if any(value is None for value in given):
+                detail = f"`{describe(site)}` gets `{size.path[0]}` in some of its calls only"
+                raise Refuse("sizes-differ", detail, site.call)
+            if all(
+                value == given[0] and isinstance(value, Input) and len(value.path) == 1 for value in given
+            ):
+                self.passed_on.add(f"{size.name}={Input(given[0].path).text}§a{size.axis}")
         dims: list[Dim] = []
-        for call in site.deciding_calls:
-            if call.method == size.method:
-                value = _at_path(_bound_argument(cls, call, str(size.path[0])), size.path[1:])
-                dims.append(self._elements(value, size.axis) if size.flat else self._dim(value, size.axis))
+        for call in calls:
+            value = _at_path(_bound_argument(cls, call, str(size.path[0])), size.path[1:])
+            dims.append(self._elements(value, size.axis) if size.flat else self._dim(value, size.axis))
         if not dims:
             raise Refuse("unknown-size", f"`{describe(site)}` is never called in the class", site.call)
         return self._one(site, dims)
 
 
-def _bound_argument(cls: LinenClass, call: LayerCall, name: str) -> Any:
+def _bound_argument(cls: LinenClass, call: LayerCall, name: str, optional: bool = False) -> Any:
     method = cls.method(call.method)
     assert method is not None
     parameters = method.parameters
     if name in call.kwargs:
         return call.kwargs[name]
     index = parameters.index(name) if name in parameters else len(call.args)
-    return call.args[index] if index < len(call.args) else Unknown(f"argument `{name}` isn't given")
+    if index < len(call.args):
+        return call.args[index]
+    return None if optional else Unknown(f"argument `{name}` isn't given")
 
 
 def _at_path(value: Any, path: tuple[str | int, ...]) -> Any:
     """A part of an argument: an item, key or attribute."""
-    from nnx_migrate.linen.values import Input
-
     for part in path:
         if isinstance(value, dict) and part in value:  # noqa: SIM114
             value = value[part]

@@ -47,6 +47,9 @@ class Inheritance:
             raise Refuse(
                 "unknown-base", f"only some of the modules of `{base.cls.name}` are used", analysis.cls.node
             )
+        if self.calls_super and any(size.optional for size in base.sizes):
+            detail = f"`{base.cls.name}` takes a size that need not be given"
+            raise Refuse("unknown-base", detail, analysis.cls.node)
         if any(call in inherited and inherited[call].context != theirs[call].context for call in theirs):
             pass  # a method of the base that is reached by another way: the same module
         for call, site in inherited.items():

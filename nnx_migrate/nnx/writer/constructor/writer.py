@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim
@@ -20,7 +20,7 @@ from nnx_migrate.nnx.writer.constructor.setup import SetupWriter
 from nnx_migrate.nnx.writer.methods.caches import own_caches
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import rng_attribute
-from nnx_migrate.nnx.writer.residual.allocation import NameAllocator, size_tokens
+from nnx_migrate.nnx.writer.residual.allocation import NameAllocator, size_tokens, texts
 from nnx_migrate.nnx.writer.residual.emit import Emitter
 from nnx_migrate.nnx.writer.residual.nodes import Node
 from nnx_migrate.nnx.writer.symbols import SizeNames, SizeParameter, input_paths
@@ -47,6 +47,7 @@ class ConstructorWriter:
         self.limit = line_limit(self.source)
         self.placement = Placement(self.cls, self.source)
         self.carried: set[str] = set()
+        self.optional: set[str] = set()  # tokens of sizes that need not be given
 
     def edits(self, nodes: list[Node], written: WrittenClass) -> list[Edit]:
         """The constructor for the nodes of the compact methods; says in `written` what it takes."""
@@ -75,7 +76,11 @@ class ConstructorWriter:
         uses_rngs = any(RNGS in line for line in lines) or RNGS in setup_text
         uses_rngs = uses_rngs or (self._super is not None and self._super.base.needs_rngs)
         written.needs_rngs = uses_rngs
-        keyword_only = [f"{name}: int" for name in dict.fromkeys(parameters.values())]
+        optional = {size.name for size in written.sizes if size.optional}
+        keyword_only = [
+            f"{name}: int | None = None" if name in optional else f"{name}: int"
+            for name in dict.fromkeys(parameters.values())
+        ]
         if uses_rngs:
             keyword_only.append(f"{RNGS}: {self.names.nnx()}.Rngs")
         fields = field_parameters(self.cls, self.names, self.factories)
@@ -94,6 +99,7 @@ class ConstructorWriter:
         done = frozenset(f.name for f in base.base.cls.fields) if base is not None else frozenset()
         done |= frozenset(self.factories)
         before = [*field_assignments(self.cls, indent + unit, done), *first]
+        before += self._stand_ins(parameters, indent + unit, unit)
         gap = [""] if before and lines and lines[0].lstrip().startswith("def ") else []
         body = [*before, *gap, *lines]
         if base is not None:
@@ -185,6 +191,7 @@ class ConstructorWriter:
         for token in size_tokens(nodes):
             found.use(token)
         found.use(setup_text)
+        self.optional = self._optional(found, [*texts(nodes), setup_text])
         if self._super is not None:
             for size in self._super.base.sizes:
                 if size.name not in self._super.given:
@@ -197,10 +204,50 @@ class ConstructorWriter:
         names = found.names()
         for token, (path, axis) in found.used.items():
             written.sizes.append(
-                SizeParameter(names[token], self._method_of(path), path, axis, token in found.flat)
+                SizeParameter(
+                    names[token],
+                    self._method_of(path),
+                    path,
+                    axis,
+                    token in found.flat,
+                    token in self.optional,
+                )
             )
         written.sizes.sort(key=lambda s: list(names.values()).index(s.name))
         return names
+
+    def _optional(self, found: SizeNames, texts: Sequence[str]) -> set[str]:
+        """The sizes of arguments that something stands in for, or that are only handed on to where that happens."""
+        fallbacks = self.analysis.session.fallbacks
+        handed_on = {argument.partition("=")[2]: argument for argument in self.constructions.passed_on}
+        optional: set[str] = set()
+        for token in list(found.used):
+            argument = handed_on.get(token)
+            if argument is not None and token in fallbacks:
+                detail = (
+                    f"what stands in for `{found.used[token][0][0]}` is not what a submodule takes instead"
+                )
+                raise Refuse("unknown-size", detail, self.cls.node)
+            if token in fallbacks:
+                found.use(fallbacks[token].text())
+                optional.add(token)
+            elif argument is not None and not any(
+                match.group() == token
+                for text in texts
+                for match in TOKEN.finditer(text.replace(argument, ""))
+            ):
+                optional.add(token)
+        return optional
+
+    def _stand_ins(self, parameters: Mapping[str, str], indent: str, unit: str) -> list[str]:
+        """`if context_features is None: context_features = in_features`."""
+        lines: list[str] = []
+        for token, dim in self.analysis.session.fallbacks.items():
+            if token in self.optional:
+                name = parameters[token]
+                text = TOKEN.sub(lambda m: parameters[m.group()], self.renderer.dim(dim, self.cls.node))
+                lines += [f"{indent}if {name} is None:", f"{indent}{unit}{name} = {text}"]
+        return lines
 
     def _check_input_sizes(self, size: Dim) -> None:
         """What the base's constructor gets has to be an expression over the inputs alone."""

@@ -7,7 +7,7 @@ time; that is decided by liveness over the constructor's statements.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.nnx.writer.residual.nodes import Assign, Block, Line, Node
@@ -98,19 +98,17 @@ def _sizes(text: str) -> set[str]:
     return {m.group() for m in TOKEN.finditer(text) if m["kind"] in "afp"}
 
 
+def texts(nodes: Sequence[Node]) -> Iterator[str]:
+    """Everything that nodes say, in order."""
+    for node in nodes:
+        if isinstance(node, Block):
+            yield node.header
+            yield from texts([*node.body, *node.orelse])
+        else:
+            yield node.full if isinstance(node, Line) else node.text
+
+
 def size_tokens(nodes: Sequence[Node]) -> list[str]:
     """Every token of an input size, in order."""
-    found: dict[str, None] = {}
-    for node in nodes:
-        texts = (
-            [node.full]
-            if isinstance(node, Line)
-            else [node.text]
-            if isinstance(node, Assign)
-            else [node.header]
-        )
-        for text in texts:
-            found.update(dict.fromkeys(m.group() for m in TOKEN.finditer(text) if m["kind"] in "af"))
-        if isinstance(node, Block):
-            found.update(dict.fromkeys([*size_tokens(node.body), *size_tokens(node.orelse)]))
-    return list(found)
+    matches = (match for text in texts(nodes) for match in TOKEN.finditer(text))
+    return list(dict.fromkeys(m.group() for m in matches if m["kind"] in "af"))

@@ -1,0 +1,77 @@
+"""Arguments that something else stands in for where they are None: `context = x if context is None else context`.
+
+Behind such code the argument counts as given. A size of it that the constructor needs is the size of the stand-in
+where the module's user gives none.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter.convert import effect_value, input_array
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.shapes import Array
+from nnx_migrate.linen.symbols import TOKEN, token
+from nnx_migrate.linen.values import Input, NoneTest
+
+
+def none_test(op: ast.cmpop, left: Any, right: Any) -> NoneTest | None:
+    """`argument is None` or `argument is not None`."""
+    value = right if left is None else left if right is None else None
+    if isinstance(op, ast.Is | ast.IsNot) and isinstance(value, Input) and len(value.path) == 1:
+        return NoneTest("whether an argument is given", value.path, isinstance(op, ast.Is))
+    return None
+
+
+def remember_test(frame: Frame, node: ast.AST, value: Any) -> None:
+    """Remember that a branch asks whether an argument is None."""
+    if isinstance(value, NoneTest):
+        frame.session.none_tests[frame.context, node] = value
+    else:
+        frame.session.none_tests.pop((frame.context, node), None)
+
+
+def remember_return(frame: Frame, statement: ast.Return) -> None:
+    """Remember that whether an argument is None alone decides about a `return`."""
+    controls = [c for c in frame.controls[frame.outer_controls :] if c.branch != "after"]
+    test = frame.session.none_tests.get((frame.context, controls[0].node)) if len(controls) == 1 else None
+    if test is not None and controls[0].branch in ("body", "orelse"):
+        remember_test(frame, statement, test if controls[0].branch == "body" else test.negated)
+    else:
+        remember_test(frame, statement, None)
+
+
+def given_or_fallback(frame: Frame, a: Any, b: Any, node: ast.AST) -> Array | None:
+    """The value after two paths have met, `a` where the condition of `node` held, if one is a given argument.
+
+    None where it is anything else.
+    """
+    test = frame.session.none_tests.get((frame.context, node))
+    if test is None:
+        return None
+    given, other = (b, a) if test.is_none else (a, b)
+    if not (isinstance(given, Input) and given.path == test.path):
+        return None
+    array, instead = input_array(frame.session, given), effect_value(frame.session, other)
+    if not isinstance(instead, Array):
+        return None
+    ours, theirs = array.shape, instead.shape
+    if ours.exact and theirs.exact and len(ours.dims) != len(theirs.dims):
+        return None
+    found = {
+        token(given.text, "a", axis): theirs.dims[axis]
+        for axis in range(-min(len(ours.dims), len(theirs.dims)), 0)
+    }
+    if not found or any(
+        not _is_plain(dim) or frame.session.fallbacks.get(name, dim) != dim for name, dim in found.items()
+    ):
+        return None
+    frame.session.fallbacks.update(found)
+    return array
+
+
+def _is_plain(dim: Dim) -> bool:
+    """Whether the constructor can compute a size from its parameters before it does anything else."""
+    return dim.known and all(m["kind"] == "a" for m in TOKEN.finditer(dim.text()))
