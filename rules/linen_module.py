@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from nnx_migrate.nnx.plan import Group
 
 
-#: Obstacles that another class's obstacle causes.
-_FOLLOWING = frozenset({"base-not-converted", "uses-not-converted"})
-
-
 class LinenModule(ProjectRule):
     """Linen modules and the programs around them become NNX.
 
@@ -61,8 +57,9 @@ class LinenModule(ProjectRule):
 
     Fix safety
     ----------
-    Safe: a class and all its uses are converted together or not at all. Where the analysis isn't certain the
-    finding says why, and the code stays as it is. Initial values are drawn from other random streams than
+    Safe: a class and its uses are converted together or not at all. Where the analysis isn't certain the
+    finding says why, and the code stays as it is; of the classes that it is built on and that move for others it
+    gets copies in their Linen form. Initial values are drawn from other random streams than
     Linen's.
 
     Since
@@ -123,15 +120,12 @@ class LinenModule(ProjectRule):
             if fix is not None:
                 yield self.finding(project.file(cls.module), head, message, fix)
                 continue
-            own = [obstacle for owner, obstacle in group.obstacles if owner is cls]
-            obstacle = (
-                own[0] if own else next((o for _, o in group.obstacles if o.reason not in _FOLLOWING), None)
-            )
-            reason = obstacle.reason if own and obstacle else "uses-not-converted"
+            owner, obstacle = group.causes.get(cls, (cls, None))
+            reason = obstacle.reason if obstacle and owner is cls else "uses-not-converted"
             if obstacle is not None:
                 line = getattr(obstacle.node, "lineno", 0)
                 what = obstacle.detail or REASONS[obstacle.reason].what
-                message += ": " if own else ": it moves with all that uses it, and there "
+                message += ": " if owner is cls else f": it moves with `{owner.name}`, and there "
                 message += f"{what} ({obstacle.module.path.name}:{line})"
             yield self.finding(
                 project.file(cls.module), head, message, reason=reason, help=REASONS[reason].advice

@@ -89,6 +89,24 @@ class LinenClass:
         return self.node.name
 
     @cached_property
+    def scope_name(self) -> str:
+        """The name after which Linen names its instances: `__name__`, which a file may set."""
+        return next((name for name in self.set_names() if name), self.name)
+
+    def set_names(self) -> Iterator[str | None]:
+        """What the file assigns to `__name__` of the class; None where that is computed."""
+        if ".__name__" in self.module.source.text:
+            for node in self.module.nodes(ast.Attribute):
+                holder = node.value.id if isinstance(node.value, ast.Name) else None
+                if node.attr == "__name__" and isinstance(node.ctx, ast.Store) and holder == self.name:
+                    value = getattr(self.module.parents[node], "value", None)
+                    yield (
+                        value.value
+                        if isinstance(value, ast.Constant) and isinstance(value.value, str)
+                        else None
+                    )
+
+    @cached_property
     def own_fields(self) -> list[Field]:
         """Dataclass fields that this class declares (annotated names that are no ClassVar), in order."""
         found: list[Field] = []
@@ -285,6 +303,8 @@ class LinenProgram:
             cls = LinenClass(place.qualified, module, node)
             cls.program_project, cls.known_classes = self.project, self.classes
             self.classes[place.qualified] = cls
+            if any(name is None for name in cls.set_names()):
+                cls.problem = "its `__name__` is computed"
         for place in found:
             cls = self.classes[place.qualified]
             for base, name in zip(cls.node.bases, place.bases, strict=True):

@@ -161,7 +161,7 @@ REASONS: dict[str, Reason] = {
         Reason(
             "uses-not-converted",
             "the program around this class, or a class that shares modules with it, can't be converted",
-            "a class and all its uses move together or not at all",
+            "a class moves with what it is built on, and with what programs make of it",
             "see the finding of that place",
         ),
         Reason(

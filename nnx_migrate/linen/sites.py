@@ -96,12 +96,12 @@ class Site:
     def target_name(self) -> str:
         """The class name, from which Linen makes auto-names."""
         if isinstance(self.target, DerivedLayer):
-            return self.target.cls.name
+            return self.target.cls.scope_name
         if isinstance(self.target, Layer):
             return self.target.name
         if isinstance(self.target, ClassChoice):
             return re.sub(r"_(?:cls|class|type|fn|factory|def)$", "", self.target.field)
-        return self.target.cls.name if isinstance(self.target, ClassRef) else self.target.name
+        return self.target.cls.scope_name if isinstance(self.target, ClassRef) else self.target.name
 
     @property
     def layer_name(self) -> str:

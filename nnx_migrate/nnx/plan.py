@@ -1,9 +1,9 @@
-"""The plan of a migration: classes with all their uses, in groups that move together or not at all."""
+"""The plan of a migration: which classes move, in groups with all their uses, and what keeps the others."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.hidden_uses import hidden_uses, neighbours
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
-from nnx_migrate.linen.programs.instances import InstanceFinder
 from nnx_migrate.linen.programs.outside_uses import outside_uses
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
@@ -20,7 +19,9 @@ from nnx_migrate.linen.values import FieldModule
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion, Conversions, convert_project
+from nnx_migrate.nnx.forms import Dependencies, Forms
 from nnx_migrate.nnx.helpers.placement import imported_helpers
+from nnx_migrate.nnx.linen_copies import Copies, CopyWriter
 from nnx_migrate.nnx.programs.constructions import CACHING_HELPER, HELPER
 from nnx_migrate.nnx.programs.handed_factories import HandedFactories, handed_factories, layers_given_to
 from nnx_migrate.nnx.programs.names import NameChanges
@@ -28,24 +29,30 @@ from nnx_migrate.nnx.programs.renames import Other
 from nnx_migrate.nnx.programs.sizes import SizeFinder, Sizes
 from nnx_migrate.sources.text import Edit
 
+Blocked = tuple[LinenClass, Obstacle]
+#: Obstacles that another class's obstacle causes.
+_FOLLOWING = frozenset({"base-not-converted", "uses-not-converted"})
+
 
 @dataclass
 class Group:
-    """Classes that depend on each other, and the modules that programs make of them."""
+    """Connected classes that move together, with the modules that programs make of them; or such as stay.
+
+    `obstacles` are all that stand in the way of classes that stay, each with its class; `causes` has for each of
+    these classes the one that a person should look at: its own, or that of the nearest class that it moves with.
+    """
 
     classes: list[LinenClass]
+    can_move: bool
     conversions: list[ClassConversion] = field(default_factory=list)
     instances: list[Instance] = field(default_factory=list)
     values: list[ClassValue] = field(default_factory=list)
     sizes: dict[Instance, Sizes] = field(default_factory=dict)
-    obstacles: list[tuple[LinenClass, Obstacle]] = field(default_factory=list)
+    obstacles: list[Blocked] = field(default_factory=list)
+    causes: dict[LinenClass, Blocked] = field(default_factory=dict)
     names: list[tuple[Module, Edit]] = field(default_factory=list)
     handed: list[HandedFactories] = field(default_factory=list)
-
-    @property
-    def can_move(self) -> bool:
-        """Whether everything in the group can be converted."""
-        return not self.obstacles
+    copies: Copies = field(default_factory=Copies)
 
     def helper(self, cls: LinenClass) -> str:
         """The helper that programs use a class by: one that makes caches is called in its initialisation, too."""
@@ -62,119 +69,131 @@ class Group:
 
 
 def make_plan(project: Project, root: Path | None = None, stated: StatedInputs | None = None) -> list[Group]:
-    """Every group of Linen classes of a project, judged; `root` is the folder that may hold further users.
+    """Every Linen class of a project in a group, judged; `root` is the folder that may hold further users.
 
     `stated` are the shapes of inputs that the configuration gives.
     """
     stated = stated or StatedInputs()
     conversions = convert_project(project, stated=stated)
-    finder = conversions.finder
-    instances = finder.known_instances
-    groups = _groups(conversions, finder, instances)
-    unseen = list(hidden_uses(project, finder.program, finder.dynamic))
-    if root is not None:
-        unseen += outside_uses(project, finder.program, root.absolute())
-    used = {reference.cls for reference in (*finder.references.inside, *finder.references.outside)}
-    unseen += neighbours(unseen, finder.program, used)
-    _judge(conversions, finder, instances, groups, unseen)
-    sizes = SizeFinder(SampleInputs(project), stated)
-    for group in groups:
-        if group.can_move:
-            _find_sizes(group, sizes)
-            _find_factories(group, conversions)
-    _find_names(groups, NameChanges(project, finder.references))
-    return groups
+    return _Planner(project, conversions, SizeFinder(SampleInputs(project), stated)).run(root)
 
 
-def _find_names(groups: Sequence[Group], names: NameChanges) -> None:
-    """What becomes of names of parameters; once more for all where one group has to stay after all."""
-    while True:
-        moving = [group for group in groups if group.can_move]
+class _Planner:
+    """Decides which classes move: what stands in the way of some may only show once others are chosen."""
+
+    def __init__(self, project: Project, conversions: Conversions, sizes: SizeFinder) -> None:
+        self.project, self.conversions, self.sizes = project, conversions, sizes
+        self.finder = conversions.finder
+        self.instances = self.finder.known_instances
+        self.values = self.finder.class_values()
+        self.dependencies = Dependencies(conversions, self.finder, self.instances)
+        self.copies = CopyWriter(project, self.finder.references)
+        inits: dict[ast.AST, LinenClass] = {
+            call: instance.cls for instance in self.instances for _, call in instance.inits
+        }
+        self.names = NameChanges(project, self.finder.references, inits)
+
+    def run(self, root: Path | None) -> list[Group]:
+        blocked = [*self._of_classes(), *self._of_uses(), *self._of_unseen_uses(root)]
+        unshared: dict[LinenClass, Obstacle] = {}
+        while True:
+            forms = self.dependencies.forms({cls for cls, _ in blocked}, unshared)
+            moving = [self._group(part, True) for part in self.dependencies.components(forms.moving)]
+            more = {c: o for c in forms.copied if (o := self.copies.obstacle(c, forms.copied)) is not None}
+            unshared |= more
+            if more:
+                continue
+            for group in moving:
+                _find_sizes(group, self.sizes, self.project)
+                _find_factories(group, self.conversions)
+            blocked += (found := [item for group in moving for item in group.obstacles])
+            if found:
+                continue
+            staying = self._staying(forms, [*blocked, *unshared.items()])
+            others = [Other(cls, None) for cls in forms.copied]
+            if not (found := self._find_names(moving, staying, others)):
+                for group in moving:
+                    group.copies = self.copies.copies(group.classes, forms.copied)
+                return [*moving, *staying]
+            blocked += found
+
+    def _group(self, classes: list[LinenClass], can_move: bool) -> Group:
+        group = Group(classes, can_move)
+        converted = self.conversions.converted
+        group.conversions = [converted[c.qualified] for c in classes if c.qualified in converted]
+        group.instances = [i for i in self.instances if i.cls in classes]
+        group.values = [v for v in self.values if v.cls in classes]
+        return group
+
+    def _staying(self, forms: Forms, blocked: list[Blocked]) -> list[Group]:
+        """The classes that stay, with what stands in their way."""
+        rest = [cls for cls in self.finder.program if cls not in forms.moving]
+        groups = [self._group(part, False) for part in self.dependencies.components(rest)]
+        of_class = {cls: group for group in groups for cls in group.classes}
+        for cls, obstacle in blocked:
+            if cls in of_class:
+                of_class[cls].obstacles.append((cls, obstacle))
+        for cls, group in of_class.items():
+            if (cause := self._cause(cls, group)) is not None:
+                group.causes[cls] = cause
+        return groups
+
+    def _cause(self, cls: LinenClass, group: Group) -> Blocked | None:
+        """The first obstacle of a class, else of the nearest class that it needs or that needs it."""
+        own = dict(reversed(group.obstacles))
+        if cls in own:
+            return cls, own[cls]
+        own = {c: o for c, o in own.items() if o.reason not in _FOLLOWING}
+        for step in (self.dependencies.needs.__getitem__, self.dependencies.neighbours):
+            near, seen = [cls], {cls}
+            for other in near:  # grows: breadth first
+                if other in own:
+                    return other, own[other]
+                near += (new := [c for c in group.classes if c in step(other) and c not in seen])
+                seen.update(new)
+        return None
+
+    def _of_classes(self) -> Iterator[Blocked]:
+        """Classes that were not converted."""
+        for cls in self.finder.program:
+            if cls.qualified not in self.conversions.converted:
+                refusal = self.conversions.refused.get(cls.qualified)
+                reason = refusal.reason if refusal else "base-not-converted"
+                place = ast.Pass(lineno=refusal.line) if refusal and refusal.line else cls.node
+                yield cls, Obstacle(reason, refusal.detail if refusal else "", cls.module, place)
+
+    def _of_uses(self) -> Iterator[Blocked]:
+        """Uses in programs that can't be rewritten."""
+        yield from self.finder.other_obstacles()
+        for value in self.values:
+            if value.problem:
+                where = value.reference
+                yield value.cls, Obstacle("class-as-value", value.problem, where.module, where.node)
+            for result in self.finder.results(value):
+                yield from ((result.cls, obstacle) for obstacle in result.obstacles)
+        for instance in self.instances:
+            yield from ((instance.cls, obstacle) for obstacle in instance.obstacles)
+
+    def _of_unseen_uses(self, root: Path | None) -> list[Blocked]:
+        """Uses that nothing can rewrite: by text, by `getattr`, in files that were not given."""
+        program, references = self.finder.program, self.finder.references
+        unseen = list(hidden_uses(self.project, program, self.finder.dynamic))
+        if root is not None:
+            unseen += outside_uses(self.project, program, root.absolute())
+        used = {reference.cls for reference in (*references.inside, *references.outside)}
+        return [*unseen, *neighbours(unseen, program, used)]
+
+    def _find_names(
+        self, moving: Sequence[Group], staying: Sequence[Group], copied: Sequence[Other]
+    ) -> list[Blocked]:
+        """What becomes of names of parameters; the classes for which that can't be told."""
+        found: list[Blocked] = []
         for group in moving:
-            found = names.of(group.conversions, [o for g in groups if g is not group for o in g.as_others()])
-            group.names = found.edits
-            group.obstacles += [(group.classes[0], obstacle) for obstacle in found.obstacles]
-        if all(group.can_move for group in moving):
-            return
-
-
-def _groups(conversions: Conversions, finder: InstanceFinder, instances: Iterable[Instance]) -> list[Group]:
-    """Classes connected by inheritance, by construction, or by being handed to each other."""
-    parent: dict[LinenClass, LinenClass] = {cls: cls for cls in finder.program}
-
-    def root(cls: LinenClass) -> LinenClass:
-        while parent[cls] is not cls:
-            cls = parent[cls]
-        return cls
-
-    def join(a: LinenClass, b: LinenClass) -> None:
-        if a in parent and b in parent:
-            parent[root(a)] = root(b)
-
-    bodies = {cls.node: cls for cls in finder.program}
-    for cls in finder.program:
-        for base in cls.mro[1:]:
-            join(cls, base)
-        for made in conversions.factories.classes_made_by(cls):
-            join(cls, made)
-    for reference in [*finder.references.inside, *finder.references.outside]:
-        owner = reference.module.parents.get(reference.node)
-        while owner is not None:
-            if isinstance(owner, ast.ClassDef) and owner in bodies:
-                join(bodies[owner], reference.cls)
-                break
-            if isinstance(owner, ast.Call):  # Wrapper(backbone=ResNet())
-                called = finder.references.class_called(reference.module, owner)
-                if called is not None:
-                    join(called, reference.cls)
-            owner = reference.module.parents.get(owner)
-    for instance in instances:
-        for holder in finder.holders(instance):
-            join(holder, instance.cls)
-    for value in finder.handed_classes():
-        for module, call in value.calls:
-            maker = finder.references.enclosing_class(module, call)
-            if maker is not None:
-                join(maker, value.cls)
-    by_root: dict[LinenClass, list[LinenClass]] = {}
-    for cls in finder.program:
-        by_root.setdefault(root(cls), []).append(cls)
-    return [Group(classes) for classes in by_root.values()]
-
-
-def _judge(
-    conversions: Conversions,
-    finder: InstanceFinder,
-    instances: Iterable[Instance],
-    groups: Iterable[Group],
-    unseen: Iterable[tuple[LinenClass, Obstacle]],
-) -> None:
-    of_class = {cls: group for group in groups for cls in group.classes}
-    for cls, group in of_class.items():
-        if cls.qualified in conversions.converted:
-            group.conversions.append(conversions.converted[cls.qualified])
-        else:
-            refusal = conversions.refused.get(cls.qualified)
-            reason = refusal.reason if refusal else "base-not-converted"
-            place = ast.Pass(lineno=refusal.line) if refusal and refusal.line else cls.node
-            detail = refusal.detail if refusal else ""
-            group.obstacles.append((cls, Obstacle(reason, detail, cls.module, place)))
-    for cls, obstacle in [*finder.other_obstacles(), *unseen]:
-        of_class[cls].obstacles.append((cls, obstacle))
-    for value in finder.class_values():
-        group = of_class[value.cls]
-        group.values.append(value)
-        if value.problem:
-            where = value.reference
-            group.obstacles.append(
-                (value.cls, Obstacle("class-as-value", value.problem, where.module, where.node))
-            )
-        for result in finder.results(value):
-            group.obstacles += [(result.cls, obstacle) for obstacle in result.obstacles]
-    for instance in instances:
-        group = of_class[instance.cls]
-        group.instances.append(instance)
-        group.obstacles += [(instance.cls, obstacle) for obstacle in instance.obstacles]
+            others = [o for g in (*moving, *staying) if g is not group for o in g.as_others()]
+            names = self.names.of(group.conversions, [*others, *copied])
+            group.names = names.edits
+            found += [(cls, obstacle) for cls in group.classes for obstacle in names.obstacles]
+        return found
 
 
 def _find_factories(group: Group, conversions: Conversions) -> None:
@@ -195,7 +214,7 @@ def _find_factories(group: Group, conversions: Conversions) -> None:
             group.obstacles.append((instance.cls, place))
 
 
-def _find_sizes(group: Group, finder: SizeFinder) -> None:
+def _find_sizes(group: Group, finder: SizeFinder, project: Project) -> None:
     conversions = {c.qualified: c for c in group.conversions}
     for value in group.values:
         if any(s.method != "__call__" or s.optional for s in conversions[value.cls.qualified].sizes):
@@ -204,7 +223,9 @@ def _find_sizes(group: Group, finder: SizeFinder) -> None:
             group.obstacles.append((value.cls, Obstacle("unknown-size", detail, where.module, where.node)))
     for reference in [*(i.reference for i in group.instances), *(v.reference for v in group.values)]:
         file, helper = reference.module, group.helper(reference.cls)
-        if helper in file.scopes.module.bindings and helper not in imported_helpers(file):
+        if helper in file.scopes.module.bindings and all(
+            name != helper for _, name in imported_helpers(file, project)
+        ):
             detail = f"the file has a `{helper}` of its own"
             group.obstacles.append((reference.cls, Obstacle("name-clash", detail, file, reference.node)))
     for instance in group.instances:

@@ -196,7 +196,7 @@ class Whole(nn.Module):
     (project / "net.py").write_text(LINEN + whole)
     result = run("fix", "--no-cache", "--select", "linen-module", ".")
     (line,) = [line for line in result.output.splitlines() if "`Net` is a Linen module" in line]
-    assert "it moves with all that uses it, and there " in line
+    assert "it moves with `Whole`, and there " in line
     assert "net.py:13" in line.partition("and there")[2]
 
 

@@ -64,8 +64,6 @@ def reasons(code: str) -> set[str]:
             "model = Net()\nv = model.init(key, x)\nmodel.apply(v, x, capture_intermediates=True)\n",
             "module-use",
         ),
-        # sizes that nothing shows
-        ("model = Net()\n", "unknown-size"),
         ("args = (4,)\nNet(*args).init(key, x)\n", "unsupported-syntax"),
         # names of parameters
         ("p = Net().init(key, x)['params']\nq = [p[f'Dense_{i}'] for i in range(2)]\n", "parameter-names"),
@@ -160,14 +158,15 @@ class Odd(nn.Module):
 
 
 """
+SHOW = "def show(p):\n    print(p['Dense_0'])\n\n"
 
 
 @pytest.mark.parametrize(
     "code",
     [
         # `Dense_0` becomes `dense_0` in one class, `dense` in the other, and stays in the third
-        "p = Net().init(key, x)['params']\nq = Second().init(key, x)['params']\nprint(p['Dense_0'], q['Dense_0'])",
-        "p = Net().init(key, x)['params']\nprint(p['Dense_0'])\nOdd().init(key, x)",
+        f"{SHOW}show(Net().init(key, x)['params'])\nshow(Second().init(key, x)['params'])",
+        f"{SHOW}show(Net().init(key, x)['params'])\nOdd().init(key, x)",
     ],
 )
 def test_a_name_that_may_belong_to_another_model_keeps_the_program(code: str) -> None:
@@ -175,6 +174,17 @@ def test_a_name_that_may_belong_to_another_model_keeps_the_program(code: str) ->
     after = fix_files(files, resolve_rules(["linen-module"]))[0][PATH]
     assert "class Net(nn.Module)" in after
     assert "['Dense_0']" in after
+
+
+def test_a_name_belongs_to_the_model_whose_init_made_the_tree() -> None:
+    code = (
+        "p = Net().init(key, x)['params']\nprint(p['Dense_0'], Second().init(key, x)['params']['Dense_0'])\n"
+        "q = Odd().init(key, x)\nprint(q['params']['Dense_0']['kernel'])"
+    )
+    after = fix_files({PATH: MODEL + SECOND + code}, resolve_rules(["linen-module"]))[0][PATH]
+    assert "p['dense_0']" in after
+    assert "['params']['dense'])" in after
+    assert "q['params']['Dense_0']['kernel']" in after
 
 
 ORDERED = """

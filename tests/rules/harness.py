@@ -44,7 +44,7 @@ from nnx_migrate.sources.text import SourceText
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 SETTINGS = {
     "rules", "unsafe", "era", "tolerance", "reason", "drops_comments", "warns", "static", "targets",
-    "needs",
+    "needs", "stays",
 }  # fmt: skip
 _MARK = re.compile(r"# finding(?::\s*(?P<text>.*?))?\s*$")
 

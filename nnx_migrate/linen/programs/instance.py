@@ -39,6 +39,11 @@ class Instance:
     holders: list[Instance] = field(default_factory=list)  # the modules that get it as an argument
 
     @property
+    def is_used(self) -> bool:
+        """Whether the project itself initialises or applies it."""
+        return bool(self.inits or self.applies or self.indirect or self.holders)
+
+    @property
     def cls(self) -> LinenClass:
         """The class."""
         return self.reference.cls

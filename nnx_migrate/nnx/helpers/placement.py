@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
+from nnx_migrate.names.scopes import absolute_module
 from nnx_migrate.nnx.helpers.bundle import helper_names
 
 HELPER_MODULE = "nnx_compat"
@@ -42,11 +44,33 @@ def _imports_neighbours_relatively(module: Module) -> bool:
     return any(isinstance(node, ast.ImportFrom) and node.level for node, _, _ in module.scopes.imports)
 
 
-def imported_helpers(module: Module) -> set[str]:
-    """The helpers that a file already imports."""
-    return {
-        alias.name
-        for node, _, _ in module.scopes.imports
-        if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] == HELPER_MODULE
-        for alias in node.names
-    } & helper_names()
+def helper_home(module: Module, defining: Module, project: Project) -> Module:
+    """The file whose helpers a user of a class takes: a test or script shares those of the package it imports."""
+    if helper_path(module) == helper_path(defining):
+        return module
+    package = helper_path(defining).parent
+    if not (package / "__init__.py").is_file():
+        return module
+    for name in _imported_modules(module):
+        found = project.find_module(name, module)
+        if found is not None and found.path.is_relative_to(package):
+            return defining
+    return module
+
+
+def _imported_modules(module: Module) -> Iterator[str]:
+    """The absolute names of what a file imports, packages and their modules."""
+    for node, _, _ in module.scopes.imports:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif not node.level and node.module:
+            yield node.module
+
+
+def imported_helpers(module: Module, project: Project) -> Iterator[tuple[Path, str]]:
+    """The helpers that a file already imports, each with the file that holds it."""
+    for node, _, _ in module.scopes.imports:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] == HELPER_MODULE:
+            found = project.find_module(absolute_module(node, module.package), module)
+            path = found.path if found is not None else helper_path(module)
+            yield from ((path, alias.name) for alias in node.names if alias.name in helper_names())

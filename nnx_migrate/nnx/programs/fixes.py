@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,12 @@ from nnx_migrate.engine.findings import FileChange, Fix, ImportRequest, Safety
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.helpers import bundle
-from nnx_migrate.nnx.helpers.placement import helper_import, helper_path, imported_helpers
+from nnx_migrate.nnx.helpers.placement import (
+    helper_home,
+    helper_import,
+    helper_path,
+    imported_helpers,
+)
 from nnx_migrate.nnx.parameter_entries import class_key
 from nnx_migrate.nnx.plan import Group
 from nnx_migrate.nnx.programs.constructions import (
@@ -33,11 +38,11 @@ class FixWriter:
         self.groups = [group for group in groups if group.can_move]
         self._helpers: dict[Path, set[str]] = {}
         for module in context.project.modules():  # what an earlier run or pass has written stays
-            for name in imported_helpers(module):
-                self._helpers.setdefault(helper_path(module), set()).add(name)
+            for path, name in imported_helpers(module, context.project):
+                self._helpers.setdefault(path, set()).add(name)
         for group in self.groups:
-            for module, name in self._needed(group):
-                self._helpers.setdefault(helper_path(module), set()).add(name)
+            for _, name, home in self._needed(group):
+                self._helpers.setdefault(helper_path(home), set()).add(name)
 
     def fix(self, group: Group) -> Fix:
         """The fix of one group."""
@@ -71,10 +76,14 @@ class FixWriter:
             edits.setdefault(path, []).append(edit)
         for module, edit in group.names:
             edits.setdefault(module.path, []).append(edit)
+        for module, edit in group.copies.edits:
+            edits.setdefault(module.path, []).append(edit)
+        for module, request in group.copies.imports:
+            imports.setdefault(module.path, []).append(request)
         creates: dict[Path, str] = {}
-        for module, name in self._needed(group):
-            imports.setdefault(module.path, []).append(helper_import(module, name, self.context.project))
-            self._provide(helper_path(module), edits, creates)
+        for module, name, home in self._needed(group):
+            imports.setdefault(module.path, []).append(helper_import(home, name, self.context.project))
+            self._provide(helper_path(home), edits, creates)
         changes = {
             path: FileChange(tuple(edits.get(path, ())), tuple(dict.fromkeys(imports.get(path, ()))))
             for path in {**edits, **imports}
@@ -91,12 +100,14 @@ class FixWriter:
         if module is not None and not defined(text) <= defined(module.source.text) and path not in edits:
             edits[path] = [Edit(0, len(module.source.text), text)]
 
-    @staticmethod
-    def _needed(group: Group) -> list[tuple[Module, str]]:
-        """Which file needs which helper."""
-        found = [(c.cls.module, name) for c in group.conversions for name in sorted(c.helpers)]
+    def _needed(self, group: Group) -> Iterator[tuple[Module, str, Module]]:
+        """Which file needs which helper, and a file whose helpers it shares."""
+        for conversion in group.conversions:
+            yield from ((conversion.cls.module, n, conversion.cls.module) for n in sorted(conversion.helpers))
         uses = [i.reference for i in group.instances] + [v.reference for v in group.values]
-        return found + [(use.module, group.helper(use.cls)) for use in uses]
+        for use in uses:
+            home = helper_home(use.module, use.cls.module, self.context.project)
+            yield use.module, group.helper(use.cls), home
 
 
 def defined(text: str) -> set[str]:

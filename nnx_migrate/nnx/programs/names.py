@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
+from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.instance import Obstacle
 from nnx_migrate.linen.programs.references import References
 from nnx_migrate.names.modules import Module
@@ -41,19 +43,30 @@ class NamesFound:
 class NameChanges:
     """Finds strings of a program that name parameters."""
 
-    def __init__(self, project: Project, references: References) -> None:
-        self.project, self.references = project, references
+    def __init__(
+        self,
+        project: Project,
+        references: References,
+        inits: Mapping[ast.AST, LinenClass] = MappingProxyType({}),
+    ) -> None:
+        """`inits` are the calls of `init` whose model is known."""
+        self.project, self.references, self.inits = project, references, inits
 
     def of(self, conversions: Sequence[ClassConversion], others: Sequence[Other] = ()) -> NamesFound:
         """What a group's new names mean for the project's strings; `others` are classes of other groups."""
         found = NamesFound()
         renames = Renames.of(conversions)
+        classes = {conversion.cls for conversion in conversions}
         if any(changes_order(names_of(conversion)) for conversion in conversions):
             found.obstacles += order_obstacles(self.project)
         for module in self.project.modules():
             if any(word in module.source.text for word in renames.words):
                 for node in self._strings(module):
-                    self._string(module, node, renames, others, found)
+                    model = self._model(module, module.parents[node])
+                    if model is None:
+                        self._string(module, node, renames, others, found)
+                    elif model in classes:
+                        self._string(module, node, renames, (), found)
         return found
 
     def _strings(self, module: Module) -> Iterator[ast.Constant]:
@@ -69,6 +82,18 @@ class NameChanges:
                 and not self.references.in_linen_class(module, node)
             ):
                 yield node
+
+    def _model(self, module: Module, node: ast.AST) -> LinenClass | None:
+        """The class of the model whose parameters a subscript reads: `model.init(...)["params"]["Dense_0"]`."""
+        while isinstance(node, ast.Subscript):
+            node = node.value
+            if isinstance(node, ast.Name):
+                bindings = module.scope_at(node).lookup(node.id)
+                if len(bindings) == 1 and bindings[0].value is not None:
+                    node = bindings[0].value
+                    if node in self.inits:
+                        break
+        return self.inits.get(node)
 
     @staticmethod
     def _string(

@@ -59,13 +59,15 @@ class SizeFinder:
             if parameter.optional:
                 detail = f"whether `{instance.cls.name}` gets `{parameter.path[0]}` isn't clear"
                 raise Refuse("unknown-size", detail, instance.reference.node)
+            configured = self._configured(instance, parameter)
             try:
-                self._late(sizes, instance, parameter)
+                if configured is None or instance.is_used:
+                    self._late(sizes, instance, parameter)
+                    continue
             except Refuse:
-                configured = self._configured(instance, parameter)
                 if configured is None:
                     raise
-                sizes.arguments[parameter.name] = str(configured)
+            sizes.arguments[parameter.name] = str(configured)
         return sizes
 
     @staticmethod
@@ -117,8 +119,7 @@ class SizeFinder:
 
     @staticmethod
     def _late(sizes: Sizes, instance: Instance, parameter: SizeParameter) -> None:
-        is_used = instance.inits or instance.applies or instance.indirect or instance.holders
-        if parameter.method != "__call__" or not is_used:
+        if parameter.method != "__call__":
             detail = f"`{parameter.name}` of `{instance.cls.name}`: no call of `init` shows it"
             raise Refuse("unknown-size", detail, instance.reference.node)
         by_method = any(method_of(call) != "__call__" for _, call in instance.inits)

@@ -1,0 +1,165 @@
+"""Which form every class takes: NNX, Linen, or both where classes that stay Linen share it with ones that move.
+
+A class can move if it converts, nothing stands in the way of its uses, and all classes that it needs move, too.
+It does move if something would use its NNX form: a program, another class that moves, or whoever imports it where
+the project itself has no use for it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.instance import Instance
+from nnx_migrate.linen.programs.instances import InstanceFinder
+from nnx_migrate.linen.programs.references import ClassReference, Role
+from nnx_migrate.names.parents import Parents
+from nnx_migrate.nnx.conversion import Conversions
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The classes that move to NNX, and those of them whose Linen form is needed besides, each with its users."""
+
+    moving: frozenset[LinenClass]
+    copied: dict[LinenClass, list[LinenClass]] = field(default_factory=dict)
+
+
+class Dependencies:
+    """Which classes need which others in their own form.
+
+    `needs` maps a class to its bases and to what it creates. Classes between which programs hand modules or
+    factories need each other: what is handed has one form.
+    """
+
+    def __init__(
+        self, conversions: Conversions, finder: InstanceFinder, instances: Iterable[Instance]
+    ) -> None:
+        self.needs: dict[LinenClass, set[LinenClass]] = {cls: set() for cls in finder.program}
+        self._users: dict[LinenClass, set[LinenClass]] = {cls: set() for cls in finder.program}
+        self._find_own(conversions, finder)
+        self._find_handed(finder, instances)
+        self._in_programs = {r.cls for r in finder.references.outside if not _is_mention(r)}
+
+    def _find_own(self, conversions: Conversions, finder: InstanceFinder) -> None:
+        for cls in finder.program:
+            for other in (*cls.mro[1:], *conversions.factories.classes_made_by(cls)):
+                self._need(cls, other)
+        references = finder.references
+        for reference in (*references.inside, *references.outside):
+            for owner in _around(reference.module.parents, reference.node):
+                if isinstance(owner, ast.ClassDef):
+                    within = references.enclosing_class(reference.module, reference.node)
+                    if within is not None:
+                        self._need(within, reference.cls)
+                        break
+                elif isinstance(owner, ast.Call):  # Wrapper(backbone=ResNet())
+                    called = references.class_called(reference.module, owner)
+                    if called is not None and not references.in_linen_class(reference.module, owner):
+                        self._join(called, reference.cls)
+
+    def _find_handed(self, finder: InstanceFinder, instances: Iterable[Instance]) -> None:
+        for instance in instances:
+            for holder in finder.holders(instance):
+                self._join(holder, instance.cls)
+        for value in finder.handed_classes():
+            for module, call in value.calls:
+                maker = finder.references.enclosing_class(module, call)
+                if maker is not None:
+                    self._join(maker, value.cls)
+
+    def _need(self, cls: LinenClass, other: LinenClass) -> None:
+        if cls is not other and cls in self.needs and other in self.needs:
+            self.needs[cls].add(other)
+            self._users[other].add(cls)
+
+    def _join(self, a: LinenClass, b: LinenClass) -> None:
+        self._need(a, b)
+        self._need(b, a)
+
+    def neighbours(self, cls: LinenClass) -> set[LinenClass]:
+        """The classes that need a class and those that it needs."""
+        return self.needs[cls] | self._users[cls]
+
+    def users(self, cls: LinenClass) -> set[LinenClass]:
+        """The classes that need a class."""
+        return self._users[cls]
+
+    def forms(self, stuck: Collection[LinenClass], unshared: Collection[LinenClass] = ()) -> Forms:
+        """The forms of all classes if those in `stuck` stay Linen and those in `unshared` can't have two forms."""
+        able = {cls for cls in self.needs if cls not in stuck}
+        while True:
+            self._drop(able, {cls for cls in able if not self.needs[cls] <= able})
+            moving = self._wanted(able)
+            copied = self._copied(moving)
+            if not (blocked := {cls for cls in copied if cls in unshared}):
+                return Forms(frozenset(moving), copied)
+            self._drop(able, blocked)
+
+    def _drop(self, able: set[LinenClass], classes: Iterable[LinenClass]) -> None:
+        """Take classes out, with all that need them."""
+        waiting = list(classes)
+        while waiting:
+            cls = waiting.pop()
+            if cls in able:
+                able.remove(cls)
+                waiting += self._users[cls]
+
+    def _wanted(self, able: Collection[LinenClass]) -> set[LinenClass]:
+        """The classes that something would use in their NNX form."""
+        first = (c for c in able if not self._users[c] or c in self._in_programs)
+        return self._closure(first) & set(able)
+
+    def _copied(self, moving: Collection[LinenClass]) -> dict[LinenClass, list[LinenClass]]:
+        """The classes that are needed in their Linen form although they move, with the classes that stay."""
+        found: dict[LinenClass, list[LinenClass]] = {}
+        for cls in self.needs:
+            if cls not in moving:
+                for other in self._closure([cls]) - {cls}:
+                    if other in moving:
+                        found.setdefault(other, []).append(cls)
+        return found
+
+    def _closure(self, classes: Iterable[LinenClass]) -> set[LinenClass]:
+        """Classes with all that they need."""
+        found: set[LinenClass] = set()
+        waiting = list(classes)
+        while waiting:
+            cls = waiting.pop()
+            if cls not in found:
+                found.add(cls)
+                waiting += self.needs[cls]
+        return found
+
+    def components(self, classes: Collection[LinenClass]) -> list[list[LinenClass]]:
+        """The connected parts of some classes, in the order of the program."""
+        parts: list[list[LinenClass]] = []
+        seen: set[LinenClass] = set()
+        order = {cls: index for index, cls in enumerate(self.needs)}
+        for cls in self.needs:
+            if cls in classes and cls not in seen:
+                part, waiting = set(), [cls]
+                while waiting:
+                    other = waiting.pop()
+                    if other not in part:
+                        part.add(other)
+                        waiting += [c for c in self.neighbours(other) if c in classes]
+                seen |= part
+                parts.append(sorted(part, key=order.__getitem__))
+        return parts
+
+
+def _is_mention(reference: ClassReference) -> bool:
+    """An annotation, or `Block.__name__ = ...`."""
+    parent = reference.module.parents[reference.node]
+    renames = isinstance(parent, ast.Attribute) and isinstance(parent.ctx, ast.Store)
+    return reference.role is Role.ANNOTATION or renames
+
+
+def _around(parents: Parents, node: ast.AST) -> Iterator[ast.AST]:
+    parent = parents.get(node)
+    while parent is not None:
+        yield parent
+        parent = parents.get(parent)

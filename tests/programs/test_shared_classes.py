@@ -1,0 +1,105 @@
+"""Classes that move although classes that stay Linen use them, too: these keep a Linen copy."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.rules.harness import fix_files, resolve_rules
+
+RULES = resolve_rules(["linen-module"])
+BLOCK = """\
+import flax.linen as nn
+
+
+class Block(nn.Module):
+    features: int
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.features)(x)
+"""
+USERS = """
+
+class Moves(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(Block(4)(x))
+
+
+class Stays(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return Block(4)(x) * len(self.scope.path)
+"""
+LAYERS, NETS = Path("/project/layers.py"), Path("/project/nets.py")
+
+
+def fixed(layers: str, nets: str) -> dict[Path, str]:
+    texts, _ = fix_files({LAYERS: layers, NETS: nets}, RULES)
+    return texts
+
+
+@pytest.mark.parametrize(
+    ("imports", "expected"),
+    [
+        ("from layers import Block\n", ("from layers import Block, LinenBlock", "LinenBlock(4)(x) * len")),
+        ("from layers import *\n", ("from layers import LinenBlock", "LinenBlock(4)(x) * len")),
+        (
+            "from layers import Block as B\n",
+            ("from layers import Block as B, LinenBlock", "LinenBlock(4)(x) *"),
+        ),
+        ("import layers\n", ("import layers\n", "layers.LinenBlock(4)(x) * len")),
+    ],
+)
+def test_the_class_that_stays_imports_the_copy(imports: str, expected: tuple[str, ...]) -> None:
+    name = {"import layers\n": "layers.Block", "from layers import Block as B\n": "B"}.get(imports, "Block")
+    texts = fixed(BLOCK, f"import flax.linen as nn\n{imports}{USERS.replace('Block', name)}")
+    assert "class Moves(nnx.Module)" in texts[NETS]
+    assert "class Stays(nn.Module)" in texts[NETS]
+    assert f"self.block = {name}(4, in_features=in_features, rngs=rngs)" in texts[NETS]
+    for text in expected:
+        assert text in texts[NETS]
+    assert "class Block(nnx.Module)" in texts[LAYERS]
+    assert "class LinenBlock(nn.Module)" in texts[LAYERS]
+    assert 'LinenBlock.__name__ = "Block"' in texts[LAYERS]
+
+
+def test_one_that_only_moving_classes_use_has_no_copy() -> None:
+    texts = fixed(
+        BLOCK, f"import flax.linen as nn\nfrom layers import Block{USERS.replace('Block(4)(x) * len', 'len')}"
+    )
+    assert "class Stays(nn.Module)" in texts[NETS]
+    assert "Linen" not in texts[LAYERS]
+
+
+def test_one_that_only_staying_classes_use_stays() -> None:
+    nets = f"import flax.linen as nn\nfrom layers import Block\n\n\n{USERS[USERS.index('class Stays') :]}"
+    assert fixed(BLOCK, nets) == {LAYERS: BLOCK, NETS: nets}
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        BLOCK.replace("\n\nclass", "\nfrom registry import register\n\n\n@register('block')\nclass"),
+        BLOCK + "\n\nLinenBlock = None\n",
+        "import flax.linen as nn\nimport jax\n\nif jax.__version__ > '0.1':\n    "
+        + BLOCK.partition("\n\n\n")[2].replace("\n", "\n    ").rstrip()
+        + "\n",
+    ],
+)
+def test_what_can_not_be_copied_stays_with_all_its_users(layers: str) -> None:
+    nets = f"import flax.linen as nn\nfrom layers import Block{USERS}"
+    assert fixed(layers, nets) == {LAYERS: layers, NETS: nets}
+
+
+def test_a_second_run_changes_nothing() -> None:
+    texts = fixed(BLOCK, f"import flax.linen as nn\nfrom layers import Block{USERS}")
+    assert fix_files(texts, RULES)[0] == texts
+
+
+def test_copies_move_once_their_users_do_and_parameters_keep_their_place() -> None:
+    texts = fixed(BLOCK, f"import flax.linen as nn\nfrom layers import Block{USERS}")
+    texts[NETS] = texts[NETS].replace(" * len(self.scope.path)", "")
+    again, _ = fix_files(texts, RULES)
+    assert "class Stays(nnx.Module)" in again[NETS]
+    assert "self.block = LinenBlock(4, in_features=in_features, rngs=rngs)" in again[NETS]
