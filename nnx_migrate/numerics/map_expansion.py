@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import keyword
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nnx_migrate.numerics.layer_maps import LAYER_MAPS, LINEN_NAMES
@@ -176,12 +176,25 @@ class _Expander:
         if class_map is None:
             return self._same_paths(scope, path)
         pairs: list[LeafPair] = []
-        for entry in class_map.entries:
+        for entry in self._there(class_map.entries, path):
             try:
                 pairs += self._entry(entry, scope, path)
             except PatternError as error:
                 self.problems.append(f"{class_name} at {show(path) or 'the model'}: {error}")
         return pairs
+
+    def _there(self, entries: Sequence[Entry], path: Path) -> Iterator[Entry]:
+        """The entries, without those for what this model has not made.
+
+        Branches of a condition may call layers by one name; NNX then has an attribute for each, and makes one.
+        """
+        claims = Counter(entry.linen for entry in entries if isinstance(entry, PathEntry))
+        for entry in entries:
+            if isinstance(entry, PathEntry) and claims[entry.linen] > 1 and entry.nnx.binds:
+                made = self.modules_below if isinstance(entry, ModuleEntry) else self.nnx_leaves
+                if not any(entry.nnx.match(place) is not None for place in made.relative(path)):
+                    continue
+            yield entry
 
     def _class_map(self, class_name: str | None, path: Path) -> ClassMap | None:
         if class_name == DYNAMIC:

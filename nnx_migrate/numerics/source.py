@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 from nnx_migrate.numerics.bare_packages import without_broken_packages
@@ -20,7 +22,8 @@ class ModelSource:
     flag. `output` is an expression for a function that picks what to compare. `streams` are random streams to
     offer beside those that the model is found to need; modules below `stubs` are replaced where they are not
     installed. With `draw_constants` arrays of one number (`jnp.ones((1, 28, 28, 1))`, which a program needs for the
-    shape alone) become random ones. The code is the user's own and runs with the user's rights.
+    shape alone) become random ones. `modules` are the texts of modules that can't be imported (out of notebooks), by
+    their names. The code is the user's own and runs with the user's rights.
     """
 
     kind: Literal["linen", "nnx"]
@@ -41,6 +44,7 @@ class ModelSource:
     streams: tuple[str, ...] = ()
     stubs: tuple[str, ...] = ()
     draw_constants: bool = False
+    modules: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def import_roots(self) -> list[str]:
@@ -80,7 +84,13 @@ class SourceNamespace:
         libraries = {"jax": jax, "jnp": jnp, "np": np, "flax": flax, "nn": linen, "nnx": nnx}
         self.names: dict[str, Any] = {"__name__": "__nnx_migrate_source__", **libraries}
         setup = compile(source.setup, "<setup>", "exec")
-        self.notes = without_broken_packages(lambda: exec(setup, self.names), source.import_roots)
+
+        def run() -> None:
+            for name, text in source.modules.items():
+                _run_as_module(name, text, source.root)
+            exec(setup, self.names)
+
+        self.notes = without_broken_packages(run, source.import_roots)
 
     def evaluate(self, expression: str, **names: Any) -> Any:
         """The value of one expression."""
@@ -93,3 +103,11 @@ class SourceNamespace:
     def keywords(self, expressions: Mapping[str, str]) -> dict[str, Any]:
         """The values of keyword arguments."""
         return {name: self.evaluate(expression) for name, expression in expressions.items()}
+
+
+def _run_as_module(name: str, text: str, root: str) -> None:
+    """Makes a module of a text; in messages it stands in a file of its name in the folder `root`."""
+    module = ModuleType(name)
+    module.__file__ = str(Path(root) / f"{name}.ipynb")
+    sys.modules[name] = module  # dataclasses look up their module by name while classes are created
+    exec(compile(text, module.__file__, "exec"), vars(module))

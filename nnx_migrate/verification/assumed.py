@@ -25,16 +25,19 @@ from nnx_migrate.linen.programs.shown import Shown
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.nnx.parameter_entries import class_key
 from nnx_migrate.numerics.trial import first_that_works
-from nnx_migrate.verification.cases import IN_NOTEBOOK, Called, Case, Cases
+from nnx_migrate.verification.cases import Called, Case, Cases
 
 _MAX_WAYS = 80
 #: Small values by what the name of a number says; the rest gets 8.
 _NUMBERS = (
+    (r"num_(patches|tokens|positions)|^max_|_len$|length", "16"),
     (r"layer|depth|block|stage|repeat", "2"),
     (r"head|group", "2"),
     (r"kernel|stride|patch|window|factor|rate|ratio", "2"),
     (r"embed|hidden|latent|width|dim|features|channels", "16"),
 )
+_WIDTHS = re.compile(r"embed|hidden|latent|width|dim|features|channels|size")
+_WIDEST = 1024
 _INTEGER_INPUTS = re.compile(r"token|ids?$|idx|index|indices|label|atomic|species|categor|input_ids")
 _IMAGES = re.compile(r"im(age|g)s?|pixel|picture|frame")
 _TIMES = re.compile(r"^(t|time|times|timesteps?|sigma|noise_level|log_snr)$")
@@ -61,8 +64,6 @@ def assumed_case(cases: Cases, key: str, stated: StatedInputs, timeout: float) -
     cls = cases.code.classes.get(key)
     if cls is None or "<locals>" in cls.qualified:
         return Case(key, missing="the code before has no such class at the top of a module")
-    if cases.code.in_notebook(key):
-        return Case(key, missing=IN_NOTEBOOK)
     flags = train_flags(cls)
     tried = ways(cls, cases.code.shown(key), stated.arrays(cls), cases.facts.get(key, {}))
     if not tried:
@@ -74,7 +75,8 @@ def assumed_case(cases: Cases, key: str, stated: StatedInputs, timeout: float) -
     called = Called(key, setup, "", None, {}, 0, flags, module=module, name=name, draw_constants=True)
     inputs = [tuple(array_or_expression(text, i) for i, text in enumerate(way.inputs)) for way in tried]
     models = [f"{name}({way.arguments})" for way in tried]
-    found = first_that_works(cases.source(called), list(zip(models, inputs, strict=True)), timeout)
+    source = cases.source(replace(called, constructor=", ".join(models)))  # which names a notebook is to have
+    found = first_that_works(source, list(zip(models, inputs, strict=True)), timeout)
     if isinstance(found, str):
         missing = f"none of the values that were made up for it work: {found}"
         return Case(key, missing=missing, snippet=snippet(cls, None))
@@ -105,8 +107,9 @@ def ways(cls: LinenClass, shown: Shown, stated: Sequence[ArraySpec], facts: Mapp
     `stated` are the inputs of `[tool.nnx-migrate.inputs]`; `facts` what `fix` recorded, for the ranks.
     """
     fields = [_field_values(item, shown) for item in cls.fields]
+    widths = _default_widths(cls)
     inputs = [
-        [str(stated[place])] if place < len(stated) else _input_values(name, shown, facts)
+        [str(stated[place])] if place < len(stated) else [*_input_values(name, shown, facts), *widths]
         for place, name in enumerate(required_inputs(cls))
     ]
     needed = [(item.name, values) for item, values in zip(cls.fields, fields, strict=True) if values]
@@ -118,6 +121,16 @@ def ways(cls: LinenClass, shown: Shown, stated: Sequence[ArraySpec], facts: Mapp
         Way(dict(zip(names, values, strict=False)), values[len(names) :])
         for values in itertools.islice(combinations, _MAX_WAYS)
     ]
+
+
+def _default_widths(cls: LinenClass) -> list[str]:
+    """Arrays whose last axis is what a default says: a block of `channels: int = 64` may take no other."""
+    found: dict[str, None] = {}
+    for item in cls.fields:
+        value = item.default.value if isinstance(item.default, ast.Constant) else None
+        if type(value) is int and _WIDTHS.search(item.name.lower()) and 1 < value <= _WIDEST:
+            found |= dict.fromkeys(f"f32[{shape},{value}]" for shape in ("2,8,8", "2,8", "2"))
+    return list(found)
 
 
 def required_inputs(cls: LinenClass) -> list[str]:

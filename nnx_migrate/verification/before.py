@@ -29,7 +29,7 @@ def code_before(path: Path, folder: Path | None, revision: str) -> Iterator[Path
         raise RevisionError(f"{path} is in no git repository: name the code before with --before FOLDER")
     root = Path(top.stdout.strip())
     temporary = Path(tempfile.mkdtemp(prefix="nnx-migrate-before-"))
-    tree = temporary / "tree"
+    tree = temporary / root.name  # classes of a package that the folder is are named after it
     try:
         made = _git(root, "worktree", "add", "--detach", str(tree), revision)
         if made.returncode:

@@ -7,6 +7,7 @@ it can be compared with values that are made up (`assumed`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +17,10 @@ from nnx_migrate.linen.programs.models import find_models
 from nnx_migrate.names.layout import importable_name
 from nnx_migrate.numerics.compare import EXACT, Tolerance
 from nnx_migrate.numerics.source import ModelSource
+from nnx_migrate.sources.text import SourceError
 from nnx_migrate.verification.listed import ListedModel
+from nnx_migrate.verification.notebooks import SUFFIX, excerpt
 from nnx_migrate.verification.old_code import Facts, OldCode
-
-IN_NOTEBOOK = "it is defined in a notebook, which can't be imported: move it to a module to have it compared"
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,6 @@ class Cases:
 
     def case(self, called: Called) -> Case:
         """The comparison of a model that is built and called like that."""
-        if self.code.in_notebook(called.model):
-            return Case(called.model, missing=IN_NOTEBOOK)
         facts = self.facts.get(called.model)
         converted = facts is not None
         arguments = called.constructor
@@ -147,18 +146,29 @@ class Cases:
                 return Case(called.model, missing=sizes)
             extra = [*sizes, "rngs=rngs"] if facts.get("rngs", True) else sizes
             arguments = ", ".join([*([called.constructor] if called.constructor else []), *extra])
-        before = self.source(called)
+        try:
+            before = self.source(called)
+            modules = self._modules(called, self.new)
+        except (OSError, SourceError) as error:
+            return Case(called.model, missing=f"its notebook can't be read: {error}")
         after = replace(
             before,
             kind="nnx" if converted else "linen",
             root=str(self.new),
             model=f"{called.name}({arguments})",
+            modules=modules,
         )
         return Case(called.model, before, after, called.tolerance)
 
     def source(self, called: Called) -> ModelSource:
-        """The model before."""
+        """The model before. Raises OSError or SourceError for a notebook that can't be read."""
         module, folder = import_root(self.old, called.module)
+        modules = self._modules(called, self.old)
+        top = called.name.partition(".")[0]
+        imported = f"from {module} import {top}"
+        if modules or not all(map(str.isidentifier, module.split("."))):  # a name that no statement can say
+            name = called.module if modules else module
+            imported = f"import importlib\n{top} = importlib.import_module({name!r}).{top}"
         names = list(called.inputs)
         keywords = {name: called.inputs[name] for name in names[called.positional :]}
         training = {name: str(value) for name, value in called.flags.items()}
@@ -167,7 +177,7 @@ class Cases:
             "linen",
             str(self.old),
             f"{called.name}({called.constructor})",
-            setup=f"{called.setup}\nfrom {module} import {called.name.partition('.')[0]}".strip(),
+            setup=f"{called.setup}\n{imported}".strip(),
             args=tuple(called.inputs[name] for name in names[: called.positional]),
             eval_kwargs=keywords | evaluating,
             train_kwargs=keywords | training if training else None,
@@ -176,7 +186,17 @@ class Cases:
             stubs=self.stubs,
             sys_path=(".", folder),
             draw_constants=called.draw_constants,
+            modules=modules,
         )
+
+    def _modules(self, called: Called, root: Path) -> dict[str, str]:
+        """What stands in for the module of a class in a notebook, of the code below `root`."""
+        path = self.code.notebook(called.model)
+        if path is None:
+            return {}
+        own = re.compile(rf"\b{re.escape(called.module)}\.(\w+)")
+        names = [called.name.partition(".")[0], *own.findall(called.constructor)]
+        return {called.module: excerpt(root / path, names)}
 
 
 def _sizes(facts: Mapping[str, Any], called: Called) -> list[str] | str:
@@ -209,7 +229,7 @@ def import_root(root: Path, module: str) -> tuple[str, str]:
     import statement need be able to say.
     """
     tail = Path(*module.split("."))
-    for candidate in (tail.with_suffix(".py"), tail / "__init__.py"):
+    for candidate in (tail.with_suffix(".py"), tail / "__init__.py", tail.with_suffix(SUFFIX)):
         found = sorted(root.rglob(str(candidate)), key=lambda p: len(p.parts))
         if found:
             name = module if all(map(str.isidentifier, module.split("."))) else importable_name(found[0])

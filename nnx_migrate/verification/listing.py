@@ -10,6 +10,7 @@ from pathlib import Path
 from nnx_migrate.sources.files import load_source
 from nnx_migrate.sources.text import SourceError
 from nnx_migrate.verification.cases import import_root
+from nnx_migrate.verification.notebooks import SUFFIX
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def class_lines(key: str, root: Path) -> list[str] | None:
     module, _, qualified = key.partition(":")
     name, folder = import_root(root, module)
     path = root / folder / Path(*name.split("."))
-    file = next((f for f in (path.with_suffix(".py"), path / "__init__.py") if f.is_file()), None)
+    candidates = (path.with_suffix(".py"), path / "__init__.py", path.with_suffix(SUFFIX))
+    file = next((f for f in candidates if f.is_file()), None)
     if file is None:
         return None
     try:

@@ -15,6 +15,7 @@ from nnx_migrate.nnx.parameter_entries import class_key
 from nnx_migrate.sources.discovery import discover
 from nnx_migrate.sources.files import load_source
 from nnx_migrate.verification.imports import imported_by
+from nnx_migrate.verification.notebooks import SUFFIX
 
 #: What `fix` recorded about a class: its `sizes` and whether it takes `rngs`.
 Facts = Mapping[str, Mapping[str, Any]]
@@ -57,10 +58,11 @@ class OldCode:
             not after.is_file() or before.read_bytes() != after.read_bytes() for before, after in pairs
         )
 
-    def in_notebook(self, key: str) -> bool:
-        """Whether a class is defined in a notebook."""
+    def notebook(self, key: str) -> Path | None:
+        """The notebook that defines a class, relative to the project's folder; None for one in a module."""
         cls = self.classes.get(key)
-        return cls is not None and cls.module.path.suffix == ".ipynb"
+        path = cls.module.path if cls is not None else None
+        return path.relative_to(self.root) if path is not None and path.suffix == SUFFIX else None
 
     def missing_packages(self, key: str) -> list[str]:
         """The packages that the module of a class imports and that aren't installed here."""

@@ -323,3 +323,28 @@ def test_dtypes_have_to_agree() -> None:
     nnx = {("w",): LeafSpec((1,), "bfloat16", "params")}
     with pytest.raises(MapError, match="dtype float32 in Linen, bfloat16 in NNX"):
         expand(ParameterMap(), None, linen, nnx)
+
+
+@pytest.mark.parametrize("made", ["norm", "norm_1"])
+def test_branches_that_call_layers_by_one_name(made: str) -> None:
+    """Linen has one place for both, NNX an attribute for each, of which it makes one."""
+    linen = {"params/norm/scale": (4,), "params/norm/bias": (4,), "params/gain": (1,)}
+    nnx = {f"{made}/scale": (4,), f"{made}/bias": (4,), f"{made.replace('norm', 'gain')}": (1,)}
+    entries = [
+        module(["norm"], ["norm"], "flax.linen:LayerNorm"),
+        module(["norm"], ["norm_1"], "flax.linen:LayerNorm"),
+        leaf(["params", "gain"], ["gain"]),
+        leaf(["params", "gain"], ["gain_1"]),
+    ]
+    assert set(pairs(linen, nnx, *entries)) == set(nnx)
+    (problem, *_) = problems(linen, {}, *entries)
+    assert problem == "Linen leaf params/norm/scale is not mapped"
+
+
+def test_one_place_for_two_layers_that_are_both_there_is_an_error() -> None:
+    linen = {"params/norm/scale": (4,)}
+    nnx = {"norm/scale": (4,), "norm_1/scale": (4,)}
+    entries = [
+        module(["norm"], [name], "flax.linen:LayerNorm") for name in ("norm", "norm_1")
+    ]
+    assert "Linen leaf params/norm/scale is mapped 2 times" in problems(linen, nnx, *entries)

@@ -71,6 +71,15 @@ class Stack(nn.Module):
         return self.block(self.width)(nn.Dense(self.width)(x))
 
 
+class Attention(nn.Module):
+    channels: int = 12
+
+    @nn.compact
+    def __call__(self, x):
+        batch, height, width, _ = x.shape
+        return x + nn.Dense(self.channels)(x.reshape(batch, -1, self.channels)).reshape(x.shape)
+
+
 class Wrapper(nn.Module):
     inner: nn.Module
 
@@ -84,7 +93,11 @@ import jax.numpy as jnp
 import numpy as np
 from models import Block, Classifier, MLP, Stack
 
-SmallStack = functools.partial(Stack, block=Block, width=8)
+class Config:
+    WIDTH = 8
+
+
+SmallStack = functools.partial(Stack, block=Block, width=Config.WIDTH)
 
 
 def create(config, env, key):
@@ -146,8 +159,13 @@ def test_stated_inputs_come_first(code: OldCode) -> None:
 def test_a_partial_shows_values_and_names_of_the_project(code: OldCode) -> None:
     way = first(code, "Stack")
     assert way is not None
-    assert way.fields == {"block": "models.Block", "width": "8"}
-    assert own_modules(way.fields.values(), code.project) == ["models"]
+    assert way.fields == {"block": "models.Block", "width": "training.Config.WIDTH"}
+    assert own_modules(way.fields.values(), code.project) == ["models", "training"]
+
+
+def test_widths_that_are_defaults_are_tried_for_inputs(code: OldCode) -> None:
+    found = ways(code.classes["models:Attention"], code.shown("models:Attention"), [], {})
+    assert "f32[2,8,8,12]" in {way.inputs[0] for way in found}
 
 
 def test_nothing_is_made_up_for_a_module(code: OldCode) -> None:
@@ -159,6 +177,7 @@ def compare(code: OldCode, new: str, *names: str) -> Comparison:
     after = code.root.parent / "new"
     after.mkdir()
     (after / "models.py").write_text(new)
+    (after / "training.py").write_text(TRAINING)
     cases = Cases(code.root, after, {f"models:{name}": {} for name in names}, [])
     cases.case = lambda called: _linen_after(Cases.case(cases, called))
     comparison = Comparison(
@@ -183,7 +202,7 @@ def test_values_are_tried_on_the_code_before_and_the_report_says_them(code: OldC
     result = compare(code, new, "Tagger", "Stack", "Wrapper").result
     stack, tagger, wrapper = sorted(result.verdicts, key=lambda v: v.case.model)
     assert stack.word == "equal"
-    assert 'setup = "import models"' in stack.case.snippet
+    assert 'setup = "import models\\nimport training"' in stack.case.snippet
     assert tagger.word == "different"
     assert tagger.proof is not None
     assert any('args = "vocabulary=8", inputs = ["i32[2,8]"]' in note for note in tagger.proof.notes)

@@ -54,19 +54,6 @@ def test_a_model_is_left_out_where_nothing_that_it_imports_was_changed(project, 
     assert [c.model for c in Cases(project, new, {}, [])][:1] == ["models:Net"]
 
 
-def test_a_model_in_a_notebook_is_named(project):
-    import json
-
-    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
-    lines = (project / "models.py").read_text().splitlines(keepends=True)
-    notebook = {"cells": [{**cell, "source": lines}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    (project / "models.py").unlink()
-    (project / "training.ipynb").write_text(json.dumps(notebook))
-    (case,) = cases(project).values()
-    assert case.before is None
-    assert "defined in a notebook" in case.missing
-
-
 def test_constant_inputs_of_the_code_become_random_and_listed_ones_stay(project):
     table = {"model": "models:Net", "args": "4", "inputs": ["jnp.ones((2, 3))"]}
     assert cases(project)["models:Net"].before.draw_constants
@@ -127,6 +114,12 @@ def test_listed_arguments_for_the_converted_class(project):
     found = cases(project, {"models:Net": {}}, [table])
     assert list(found) == ["models:Net"]
     assert found["models:Net"].after.model == "Net(4, in_features=5, rngs=rngs)"
+
+
+def test_a_script_whose_name_no_statement_can_say(project):
+    (project / "models.py").rename(project / "flax-net.py")
+    before = cases(project)["flax-net:Net"].before
+    assert before.setup.endswith("Net = importlib.import_module('flax-net').Net")
 
 
 def test_scripts_of_one_name_in_folders_that_no_import_can_name(project):

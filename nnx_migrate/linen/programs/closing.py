@@ -93,7 +93,8 @@ def own_modules(texts: Iterable[str], project: Project) -> list[str]:
         module, _, name = (
             (dotted(node) or "").rpartition(".") if isinstance(node, ast.Attribute) else ("", "", "")
         )
-        if name and project.has_package(module.partition(".")[0]):
+        is_own = bool(name) and project.has_package(module.partition(".")[0])
+        if is_own and project.definition(module) is None:  # `Config.WIDTH` hangs on a class of the module
             found[module] = None
     return [module for module in found if not any(other.startswith(f"{module}.") for other in found)]
 
@@ -122,7 +123,8 @@ def _name_text(
     if definition.module is not module and definition.binding.value is not None:
         return closed(definition.binding.value, definition.module, project, unknown, own, depth + 1)
     is_own = isinstance(definition.node, ast.ClassDef | ast.FunctionDef) and "<locals>" not in target
-    return target if own and is_own else None
+    can_be_said = all(map(str.isidentifier, target.split(".")))  # a notebook's name need not be
+    return target if own and is_own and can_be_said else None
 
 
 def _default(name: str, scope: Scope) -> ast.expr | None:
