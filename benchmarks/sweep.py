@@ -1,4 +1,5 @@
-"""Converts Linen trees and says what became of them: classes by rung and by reason, and models compared on JAX.
+"""Converts Linen trees and says what became of them: classes by rung and by reason, the places where programs use
+modules (`init`, `apply` and their like, see sites.py), and models compared on JAX.
 
     python benchmarks/sweep.py TREE...                        # convert copies of these folders
     python benchmarks/sweep.py --drivers drivers.json TREE... # and compare the models that it lists
@@ -21,6 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from sites import Sites, count_sites
 
 from nnx_migrate.config import Config
 from nnx_migrate.engine.context import ProjectContext
@@ -45,6 +48,7 @@ class Outcome:
     reasons: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    sites: Sites = field(default_factory=Sites)
     records: dict[str, Any] = field(default_factory=dict)
     compared: Counter[str] = field(default_factory=Counter)
 
@@ -70,6 +74,7 @@ def convert(source: Path, target: Path) -> Outcome:
         f"{p}: {e.message}" for p, e in result.remaining.errors.items() if "failed" in e.message
     ]
     outcome.records = {k: v for f in result.fixed if f.fix for k, v in f.fix.records.items()}
+    outcome.sites = count_sites(Project(discover([source]), load_source), outcome.records.keys())
     return outcome
 
 
@@ -155,14 +160,15 @@ def main() -> None:
     parser.add_argument("--drivers", type=Path)
     options = parser.parse_args()
     drivers = json.loads(options.drivers.read_text())["drivers"] if options.drivers else []
-    total, reasons, verdicts = Counter[str](), Counter[str](), Counter[str]()
+    total, reasons, verdicts, sites = Counter[str](), Counter[str](), Counter[str](), Sites()
     for tree in options.trees:
         with tempfile.TemporaryDirectory() as folder:
             after = Path(folder) / tree.name
             outcome = convert(tree, after)
             left = sum(outcome.reasons.values())
             print(
-                f"{tree.name}: {outcome.converted} of {outcome.converted + left} classes, {outcome.seconds:.1f} s"
+                f"{tree.name}: {outcome.converted} of {outcome.converted + left} classes, "
+                f"{outcome.sites.converted} of {outcome.sites.total} sites, {outcome.seconds:.1f} s"
             )
             for error in outcome.errors:
                 print(f"  CRASH {error}")
@@ -173,7 +179,12 @@ def main() -> None:
                     print(f"  {driver['name']}: {verdict}", flush=True)
             total.update(converted=outcome.converted, left=left, crashes=len(outcome.errors))
             reasons.update(outcome.reasons)
-    print(f"\nclasses converted {total['converted']}, left {total['left']}; crashes {total['crashes']}")
+            sites.add(outcome.sites)
+    print(
+        f"\nsites of init and apply: {sites.converted} of {sites.total} converted "
+        f"({sites.converted / max(sites.total, 1):.0%}); of {sites.unknown} the module isn't known"
+    )
+    print(f"classes converted {total['converted']}, left {total['left']}; crashes {total['crashes']}")
     for reason, count in reasons.most_common():
         print(f"  {count:5d} {reason}")
     if verdicts:

@@ -177,7 +177,7 @@ class _Planner:
     def _of_unseen_uses(self, root: Path | None) -> list[Blocked]:
         """Uses that nothing can rewrite: by text, by `getattr`, in files that were not given."""
         program, references = self.finder.program, self.finder.references
-        unseen = list(hidden_uses(self.project, program, self.finder.dynamic))
+        unseen = list(hidden_uses(self.finder.finder, program, self.finder.dynamic))
         if root is not None:
             unseen += outside_uses(self.project, program, root.absolute())
         used = {reference.cls for reference in (*references.inside, *references.outside)}
@@ -200,10 +200,10 @@ def _find_factories(group: Group, conversions: Conversions) -> None:
     """What programs give as factories of layers, as edits."""
     known = {c.cls: c for c in group.conversions}
     for value in group.values:
-        call = layers_given_to(value, known[value.cls])
-        if call is not None:
+        found = layers_given_to(value, known[value.cls], conversions.finder.finder)
+        if found is not None:
             detail = f"a factory of layers is given to `{value.cls.name}`, which is used as a value"
-            place = Obstacle("class-as-value", detail, value.reference.module, call)
+            place = Obstacle("class-as-value", detail, *found)
             group.obstacles.append((value.cls, place))
     for instance in group.instances:
         module = instance.reference.module

@@ -352,6 +352,54 @@ def test_texts_and_imports_that_mean_something_else(code: str) -> None:
     assert reasons(code) == {""}
 
 
+SIZED = """
+from config import name
+import main
+class Sized(nn.Module):
+    width: int
+    kind: str = "a"
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.width)(x)
+
+
+Small = partial(Sized, width=3)
+made = getattr(main, name)
+"""
+BUILD = "def run():\n    def build(cls, **more):\n        return cls(**more)\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("made(kind='b').init(key, x)\n", ""),
+        ("made().init(key, x)\n", ""),
+        ("made(depth=3).init(key, x)\n", ""),
+        (BUILD + "    build(made, kind='b').init(key, x)\n", ""),
+        ("made(3).init(key, x)\n", "hidden-use"),
+        ("made(width=3, kind='b').init(key, x)\n", "hidden-use"),
+        ("made(*name).init(key, x)\n", "hidden-use"),
+        ("made(**name).init(key, x)\n", "hidden-use"),
+        ("partial(made, width=4)().init(key, x)\n", "hidden-use"),
+        ("made().init(key, x)\nprint(made.__name__)\n", "hidden-use"),
+        (BUILD + "    build(made, width=3).init(key, x)\n", "hidden-use"),
+        (BUILD + "    build(made, **name).init(key, x)\n", "hidden-use"),
+        (
+            BUILD.replace("return", "more.update(width=1)\n        return")
+            + "    build(made).init(key, x)\n",
+            "hidden-use",
+        ),
+    ],
+)
+def test_a_name_that_is_looked_up_means_what_its_calls_fit(code: str, reason: str) -> None:
+    """`Net` has a default for its width; here it is another one that needs its own."""
+    model = MODEL.replace("width: int = 4", "width: int")
+    scanner = scanner_for({PATH: model + SIZED + code}, resolve_rules(["linen-module"]))
+    found = {f.reason for f in scanner.whole_project(plan=True).findings if "`Sized`" in f.message}
+    assert found == {reason}
+
+
 def test_a_function_that_is_found_by_its_name_hands_on_what_it_makes() -> None:
     code = (
         "import importlib\nfrom config import path\ndef build():\n    return Net()\n"

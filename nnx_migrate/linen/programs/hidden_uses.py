@@ -11,6 +11,8 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.dynamic_reads import DynamicRead
+from nnx_migrate.linen.programs.fitting import may_construct
+from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.instance import Obstacle
 from nnx_migrate.linen.programs.texts import ANYTHING
 from nnx_migrate.names.modules import Module
@@ -20,15 +22,18 @@ Found = tuple[LinenClass, Obstacle]
 
 
 def hidden_uses(
-    project: Project, classes: Iterable[LinenClass], reads: Sequence[DynamicRead]
+    finder: FlowFinder, classes: Iterable[LinenClass], reads: Sequence[DynamicRead]
 ) -> Iterator[Found]:
     """Every use of that kind, with the class that it may reach; `reads` are the computed ones of the project."""
+    project = finder.project
     known = list(classes)
     if not known:
         return
     yield from _texts(project, known)
     for read in reads:
         for cls in _reached(project, known, read):
+            if _is_lookup(read.cause) and not may_construct(cls, finder, read.module, read.node):
+                continue
             what = "name it" if _is_lookup(read.cause) else "import its module"
             detail = f"`{ast.unparse(read.cause)[:80]}` may {what}"
             yield cls, Obstacle("hidden-use", detail, read.module, read.cause)

@@ -57,6 +57,7 @@ class Passing(Walk):
             return
         if self.project.resolve(call.func, module.scope_at(call.func), module) in PARTIAL and call.args:
             if passed is call.args[0]:
+                self.flow.is_bound = True
                 self.found(module, call, within)
                 return
             if all(callee.function is None for callee in callees):

@@ -41,9 +41,10 @@ class Use:
 
 @dataclass
 class Flow:
-    """All uses of a value."""
+    """All uses of a value; `is_bound` where `functools.partial` gives it arguments on the way."""
 
     uses: list[Use] = field(default_factory=list)
+    is_bound: bool = False
 
     @property
     def escapes(self) -> list[Use]:

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 
 from nnx_migrate.engine.context import PREFERRED_IMPORTS
 from nnx_migrate.engine.findings import ImportRequest
-from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.names.modules import Module
-from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.programs.sizes import Sizes
 from nnx_migrate.nnx.writer.text import indentation, line_limit
 from nnx_migrate.sources.text import Edit, SourceText
@@ -116,21 +114,6 @@ def _sized(source: SourceText, call: ast.Call, sizes: Sizes, longer: int) -> str
         return text
     indent = indentation(source, call.end_lineno or call.lineno)
     return f".sized(\n{indent}{INDENT}{sizes.function}\n{indent})"
-
-
-def functional_value(value: ClassValue, conversion: ClassConversion, helper: str = HELPER) -> Edit:
-    """The edit of a class used as a value: what stands there afterwards makes `Functional`s when called."""
-    source, node = value.reference.module.source, value.reference.node
-    sizes = Sizes()
-    for parameter in conversion.sizes:
-        sizes.add_late(parameter)
-    arguments = [source.segment(node), *([sizes.function] if sizes.late else [])]
-    text = f"{helper}.maker({', '.join(arguments)})"
-    growth = len(text) - len(arguments[0])
-    if len(source.line_text(node.lineno)) + growth > line_limit(source):
-        indent = indentation(source, node.lineno)
-        text = f"{helper}.maker(\n{indent}{INDENT}{', '.join(arguments)}\n{indent})"
-    return Edit(*source.span(node), text)
 
 
 def _opening(source: SourceText, call: ast.Call) -> int:

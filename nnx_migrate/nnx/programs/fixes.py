@@ -23,9 +23,9 @@ from nnx_migrate.nnx.plan import Group
 from nnx_migrate.nnx.programs.constructions import (
     applied_function,
     functional_construction,
-    functional_value,
     tabulated,
 )
+from nnx_migrate.nnx.programs.makers import functional_values
 from nnx_migrate.numerics.parameter_map import ParameterMap, to_json
 from nnx_migrate.sources.text import Edit
 
@@ -70,10 +70,9 @@ class FixWriter:
                 sorted(handed.imports, key=lambda r: r.qualified)
             )
         conversions = {c.qualified: c for c in group.conversions}
-        for value in group.values:
-            path = value.reference.module.path
-            edit = functional_value(value, conversions[value.cls.qualified], group.helper(value.cls))
-            edits.setdefault(path, []).append(edit)
+        helpers = {c.qualified: group.helper(c.cls) for c in group.conversions}
+        for module, edit in functional_values(group.values, conversions, helpers):
+            edits.setdefault(module.path, []).append(edit)
         for module, edit in group.names:
             edits.setdefault(module.path, []).append(edit)
         for module, edit in group.copies.edits:

@@ -11,6 +11,8 @@ from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.factory_uses import given_arguments
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.class_values import ClassValue
+from nnx_migrate.linen.programs.fitting import given_by
+from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.modules import Module
@@ -82,14 +84,19 @@ class _Program:
             yield Edit(*module.source.span(given.node), text)
 
 
-def layers_given_to(value: ClassValue, conversion: ClassConversion) -> ast.Call | None:
+def layers_given_to(
+    value: ClassValue, conversion: ClassConversion, finder: FlowFinder
+) -> tuple[Module, ast.Call] | None:
     """A call (or partial) of a class that is a value, if it gives a factory of layers."""
     fields = {name for name, factory in conversion.factories.items() if not factory.classes}
-    outer = value.reference.module.parents.get(value.reference.node)
-    partial = isinstance(outer, ast.Call) and outer.args[:1] == [value.reference.node]
-    for call in [*([outer] if partial else []), *(call for _, call in value.calls)]:
-        assert isinstance(call, ast.Call)
-        given = given_arguments(value.cls, call, skip=1 if call is outer else 0)
+    module = value.reference.module
+    outer = module.parents.get(value.reference.node)
+    if isinstance(outer, ast.Call) and outer.args[:1] == [value.reference.node]:
+        given = given_arguments(value.cls, outer, skip=1)
         if fields and (given is None or fields & given.keys()):
-            return call
+            return module, outer
+    for where, call in value.calls:
+        known = given_by(finder, where, call)
+        if fields and (known is None or fields & known.fields(value.cls)):
+            return where, call
     return None

@@ -1,0 +1,65 @@
+"""How classes that are used as values are laid out."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.rules.harness import fix_files, resolve_rules
+
+MODEL = """\
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class Net(nn.Module):
+    width: int = 4
+    depth: int = 2
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.width)(x)
+
+
+"""
+LATE = 'Functional.maker(Net, lambda x: {"in_features": x.shape[-1]})'
+CASES = {
+    "short": ("Make = partial(Net, width=2)\n", f"Make = partial({LATE}, width=2)\n"),
+    "a line below": (
+        "MakeALargeOne = partial(Net, width=200)\n",
+        f"MakeALargeOne = partial(\n    {LATE}, width=200\n)\n",
+    ),
+    "each on its own": (
+        "MakeALargeOne = partial(Net, width=200_000, depth=300_000)\n",
+        f"MakeALargeOne = partial(\n    {LATE},\n    width=200_000,\n    depth=300_000,\n)\n",
+    ),
+    "on a line of its own": (
+        "Make = partial(\n    Net,\n    width=2,\n)\n",
+        f"Make = partial(\n    {LATE},\n    width=2,\n)\n",
+    ),
+    "beside others on a line": (
+        "Make = partial(\n    Net, width=200_000, depth=300_000\n)\n",
+        f"Make = partial(\n    {LATE},\n    width=200_000, depth=300_000\n)\n",
+    ),
+    "a dictionary": (
+        'MAKERS = {"net": Net, "other": Net}\nMake = MAKERS["net"]\n',
+        f'MAKERS = {{\n    "net": {LATE},\n    "other": {LATE},\n}}\nMake = MAKERS["net"]\n',
+    ),
+    "in parentheses": (
+        "MakeALargeOne = partial((Net), width=200_000)\n",
+        "MakeALargeOne = partial((Functional.maker(\n"
+        '    Net, lambda x: {"in_features": x.shape[-1]}\n'
+        ")), width=200_000)\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "expected"), CASES.values(), ids=CASES.keys())
+def test_layout(code: str, expected: str) -> None:
+    path = Path("/project/main.py")
+    name = code.partition(" ")[0] if not code.startswith("MAKERS") else "Make"
+    text = MODEL + code + f"{name}().init(jax.random.key(0), jnp.ones((1, 3)))\n"
+    after = fix_files({path: text}, resolve_rules(["linen-module"]))[0][path]
+    assert expected in after
