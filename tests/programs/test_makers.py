@@ -48,10 +48,10 @@ CASES = {
         f'MAKERS = {{\n    "net": {LATE},\n    "other": {LATE},\n}}\nMake = MAKERS["net"]\n',
     ),
     "in parentheses": (
-        "MakeALargeOne = partial((Net), width=200_000)\n",
+        "MakeALargeOne = partial((Net), width=200_000_000)\n",
         "MakeALargeOne = partial((Functional.maker(\n"
         '    Net, lambda x: {"in_features": x.shape[-1]}\n'
-        ")), width=200_000)\n",
+        ")), width=200_000_000)\n",
     ),
 }
 

@@ -382,7 +382,7 @@ BUILD = "def run():\n    def build(cls, **more):\n        return cls(**more)\n"
         ("made(*name).init(key, x)\n", "hidden-use"),
         ("made(**name).init(key, x)\n", "hidden-use"),
         ("partial(made, width=4)().init(key, x)\n", "hidden-use"),
-        ("made().init(key, x)\nprint(made.__name__)\n", "hidden-use"),
+        ("made().init(key, x)\nprint(made.__name__)\n", "class-as-value"),
         (BUILD + "    build(made, width=3).init(key, x)\n", "hidden-use"),
         (BUILD + "    build(made, **name).init(key, x)\n", "hidden-use"),
         (
