@@ -62,17 +62,15 @@ def _placed(source: SourceText, around: ast.AST, texts: _Texts) -> Iterator[Edit
         yield from _unfolded(source, around, items, texts)
         return
     for node, text in texts.items():
-        indent = indentation(source, node.lineno)
-        if len(indent) + len(text) + 1 > limit:
+        indent, line = indentation(source, node.lineno), source.line_text(node.lineno)
+        starts_line = not line[: node.col_offset].strip()
+        length = len(indent) + len(text) + 1 if starts_line else len(line) + growth[node.lineno]
+        if length > limit:
             text = text.replace("(", f"(\n{indent}{INDENT}", 1)[:-1] + f"\n{indent})"
         yield Edit(*source.span(node), text)
         end = source.span(node)[1]
         behind = next((start for start, _ in items if start > end), None)
-        if (
-            behind is not None
-            and "\n" not in source.text[end:behind]
-            and not source.line_text(node.lineno)[: node.col_offset].strip()
-        ):
+        if starts_line and behind is not None and "\n" not in source.text[end:behind]:
             yield Edit(end, behind, f",\n{indent}")
 
 
