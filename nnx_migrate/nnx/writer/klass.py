@@ -19,6 +19,7 @@ from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
 from nnx_migrate.nnx.writer.constructor.writer import ConstructorWriter, own_methods
 from nnx_migrate.nnx.writer.methods.body import BodyEditor
+from nnx_migrate.nnx.writer.methods.layer_functions import function_calls
 from nnx_migrate.nnx.writer.methods.reached import inside_maker
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import RESERVED, Names, name_sites
@@ -91,10 +92,11 @@ class ClassWriter:
                 raise Refuse("unsupported-api", f"the class defines `{name}`", cls.node)
         check_post_init(cls, self.names.project)
         check_initializers(self.names.project)
+        called = {passed.site for passed in function_calls(self.analysis).values()}
         for site in self.analysis.sites:
             if site.method == NAME:
                 raise Refuse("unsupported-api", f"a module is created in `{NAME}`", site.call)
-            if site.foreign and not inside_maker(self.analysis, site):
+            if site.foreign and site not in called and not inside_maker(self.analysis, site):
                 raise Refuse(
                     "unsupported-syntax", "a module is created in a function outside of the class", site.call
                 )

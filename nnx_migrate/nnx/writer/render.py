@@ -112,9 +112,9 @@ class InitRenderer:
                 return text
         if isinstance(node, ast.Compare):
             return self._compared_shapes(node, context)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            return self._name(node, context, value)
-        if isinstance(node, ast.Attribute | ast.Name):
+        if isinstance(node, ast.Name):
+            return self._name(node, context, value) if isinstance(node.ctx, ast.Load) else None
+        if isinstance(node, ast.Attribute):
             return self.names.replacement(node)
         return None
 

@@ -183,7 +183,7 @@ class ConstructorWriter:
     def _size_names(self, nodes: list[Node], setup_text: str, written: WrittenClass) -> dict[str, str]:
         session = self.analysis.session
         found = SizeNames(
-            frozenset(f.name for f in self.cls.fields),
+            frozenset({f.name for f in self.cls.fields} | self.renderer.needed),
             session.input_ranks,
             unbatched=frozenset(session.unbatched),
             paths=input_paths(list(session.inputs_seen)),

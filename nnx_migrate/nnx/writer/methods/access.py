@@ -29,7 +29,8 @@ class LoopAccess:
         self.elements: dict[tuple[ast.AST, str], str] = {}
         self.reads = editor.unused.remaining_reads(body)
         self.used = {n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name)}
-        sites = [s for s in editor.sites.values() if s.loops and not s.is_held]
+        made = [*editor.sites.values(), *editor.makers.values(), *(f.site for f in editor.functions.values())]
+        sites = [s for s in made if s.loops and not s.is_held]
         sites = [s for s in sites if s.method == editor.method.name]
         for loop in (n for s in body for n in ast.walk(s) if isinstance(n, ast.For)):
             lists = [(s, k) for s in sites for k, c in enumerate(s.loops) if c.node is loop]

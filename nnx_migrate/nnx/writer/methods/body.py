@@ -18,6 +18,7 @@ from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.methods.access import LoopAccess
+from nnx_migrate.nnx.writer.methods.layer_functions import function_calls
 from nnx_migrate.nnx.writer.methods.module_calls import ModuleCalls
 from nnx_migrate.nnx.writer.methods.reached import by_node, inside_maker, makers
 from nnx_migrate.nnx.writer.methods.state_edits import StateEditor
@@ -43,7 +44,11 @@ class BodyEditor:
     ) -> None:
         self.analysis, self.names, self.writer, self.method = analysis, names, writer, method
         self.source = names.module.source
-        self.sites = by_node({k: v for k, v in analysis.facts.sites.items() if not inside_maker(analysis, v)})
+        self.functions = function_calls(analysis)
+        self.parameters: dict[str, str] = {}  # of the function whose code is written in place of its call
+        elsewhere = {passed.site for passed in self.functions.values()}
+        elsewhere.update(s for s in analysis.sites if inside_maker(analysis, s))
+        self.sites = by_node({k: v for k, v in analysis.facts.sites.items() if v not in elsewhere})
         self.variables = by_node({k: v for k, v in analysis.facts.variables.items() if not v.by_calls})
         self.makers = makers(analysis)
         self.streams = {node: stream for (_, node), stream in analysis.facts.rng_calls.items()}
@@ -84,6 +89,8 @@ class BodyEditor:
 
     def replace(self, node: ast.AST) -> str | None:
         """The new text of an expression, None where it stays as it is."""
+        if isinstance(node, ast.Name) and node.id in self.parameters:
+            return self.parameters[node.id]
         site = self.sites.get(node)
         if site is not None:
             return self.access(site)
@@ -97,6 +104,8 @@ class BodyEditor:
         made = self.makers.get(node)
         if made is not None:
             return self.access(made)
+        if isinstance(node, ast.Call) and node in self.functions:
+            return self.calls.of_function(node, self.functions[node])
         variable = self.variables.get(node)
         if variable is not None:
             return f"self.{variable.attribute}[...]"

@@ -14,12 +14,15 @@ from nnx_migrate.nnx.layers import LAYERS, Refusal, rewritten_arguments, write_c
 from nnx_migrate.nnx.writer.construction.factories import given_flags
 from nnx_migrate.nnx.writer.construction.lifting import lifted_call
 from nnx_migrate.nnx.writer.methods.carries import detached_carry
+from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall
 from nnx_migrate.nnx.writer.methods.reached import reached_sites
 from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.methods.body import BodyEditor
 
+_SIMPLE = (ast.Name, ast.Attribute, ast.Constant)
+_ATOMS = (*_SIMPLE, ast.Call, ast.Subscript)
 _LAYER_METHODS = frozenset({"attend", "initialize_carry"})
 
 
@@ -29,7 +32,11 @@ class ModuleCalls:
     def __init__(self, analysis: ClassAnalysis, editor: BodyEditor) -> None:
         self.editor, self.writer, self.names = editor, editor.writer, editor.names
         self.source, self.method = editor.source, editor.method
-        self.sites, self.calls, self.text = editor.sites, reached_sites(analysis), editor.text
+        elsewhere = {passed.site for passed in editor.functions.values()}
+        self.sites, self.calls, self.text = editor.sites, reached_sites(analysis, elsewhere), editor.text
+        self.place: tuple[ast.Call, str] | None = (
+            None  # where a call stands that a function makes, and on what
+        )
         self.plain = analysis.facts.plain_calls
 
     def replacement(self, call: ast.Call) -> str | None:
@@ -42,6 +49,49 @@ class ModuleCalls:
                 "unsupported-syntax", "one call of several submodules that NNX calls differently", call
             )
         return texts.pop() or self._joined_call(call)
+
+    def of_function(self, call: ast.Call, passed: FunctionCall) -> str:
+        """The call of a layer, for the call of a function that does nothing else. Raises Refuse."""
+        read = self.parameters_read(passed)
+        for name, argument in passed.arguments.items():
+            if name in read and read[name] > 1 and not isinstance(argument, _SIMPLE):
+                detail = f"`{name}`, which a function reads more than once, is an expression"
+                raise Refuse("unsupported-syntax", detail, call)
+            if name not in read and any(n in self.sites or n in self.calls for n in ast.walk(argument)):
+                detail = f"`{name}`, which only a construction reads, is made by a submodule"
+                raise Refuse("unsupported-syntax", detail, call)
+        inner = passed.call
+        whole = {n.id for n in [*inner.args, *(k.value for k in inner.keywords)] if isinstance(n, ast.Name)}
+        texts = {name: self.text(passed.arguments[name]) for name in read}
+        for name, argument in passed.arguments.items():
+            if name in read and name not in whole and not isinstance(argument, _ATOMS):
+                texts[name] = f"({texts[name]})"
+        self.editor.parameters, self.place = texts, (call, self.editor.access(passed.site))
+        try:
+            text = self._special_call(inner, passed.site)
+            if text is None:
+                arguments = [self.text(a) for a in inner.args]
+                arguments += [f"{k.arg}={self.text(k.value)}" for k in inner.keywords]
+                text = self.call_text(inner, [one_line(argument) for argument in arguments])
+        finally:
+            self.editor.parameters, self.place = {}, None
+        return text
+
+    def parameters_read(self, passed: FunctionCall) -> dict[str, int]:
+        """The parameters of a function that the call of its layer reads, and how often. Raises Refuse."""
+        inner = passed.call
+        nodes: list[ast.expr] = [*inner.args, *(k.value for k in inner.keywords)]
+        if isinstance(passed.site.target, Layer):
+            spec, bound = self.writer.bound(passed.site)
+            flag = bound.values.get(spec.call.flag or "")
+            nodes += [flag] if flag is not None else []
+        else:
+            nodes += given_flags(self.writer, passed.site).values()
+        names = {n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)}
+        if names & passed.own_names:
+            detail = f"`{min(names & passed.own_names)}`, a variable of a function, decides about a call"
+            raise Refuse("unsupported-syntax", detail, inner)
+        return passed.read(nodes)
 
     def _special_call(self, call: ast.Call, site: Site) -> str | None:
         """The call of a submodule where NNX calls it in another way, None where only parts inside it change."""
@@ -99,7 +149,7 @@ class ModuleCalls:
 
     def _check_flag(self, flag: ast.expr | None, call: ast.Call) -> None:
         """Refuse to move a mode flag behind a statement that gives one of its variables another value."""
-        if flag is None or placeholder(flag):
+        if flag is None or placeholder(flag) or self.place is not None:
             return
         names = {n.id for n in ast.walk(flag) if isinstance(n, ast.Name)}
         for node in ast.walk(self.method.node):
@@ -134,6 +184,8 @@ class ModuleCalls:
 
     def call_text(self, call: ast.Call, arguments: list[str], callee: str = "") -> str:
         """The call (of `callee`, if given), broken where the line would become too long."""
+        if self.place is not None:
+            call, callee = self.place
         start, end = self.source.span(call)
         line = self.source.text[self.source.line_start(call.lineno) : start]
         rest = self.source.text[end:].partition("\n")[0]

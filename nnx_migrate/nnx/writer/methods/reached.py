@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TypeVar
 
 from nnx_migrate.linen.analysis import ClassAnalysis
@@ -26,11 +26,15 @@ def by_node(table: Mapping[tuple[Context, ast.AST], _Record]) -> dict[ast.AST, _
     return found
 
 
-def reached_sites(analysis: ClassAnalysis) -> dict[ast.AST, tuple[Site, ...]]:
-    """The submodules that each call reaches: several only where a loop takes one after the other."""
+def reached_sites(analysis: ClassAnalysis, others: Collection[Site] = ()) -> dict[ast.AST, tuple[Site, ...]]:
+    """The submodules that each call reaches: several only where a loop takes one after the other.
+
+    `others` are submodules that are called outside of the class.
+    """
     found: dict[ast.AST, dict[Context, Site]] = {}
     for (context, node), site in analysis.facts.calls.items():
-        found.setdefault(node, {})[context] = site
+        if site not in others:
+            found.setdefault(node, {})[context] = site
     rounds = set(analysis.session.round_markers.values())
     for node, sites in found.items():
         paths = {tuple(step for step in context if step not in rounds) for context in sites}
@@ -42,18 +46,44 @@ def reached_sites(analysis: ClassAnalysis) -> dict[ast.AST, tuple[Site, ...]]:
 
 
 def makers(analysis: ClassAnalysis) -> dict[ast.AST, Site]:
-    """Calls of local functions that do nothing but create and return a module."""
+    """Calls, in the class, of functions that do nothing but create and return a module."""
     found: dict[ast.AST, Site] = {}
     for (context, call), closure in analysis.facts.functions.items():
         value = analysis.facts.values.get((context, call))
-        if isinstance(value, Instance) and value.site.context == (*context, call) and not _is_method(closure):
+        if not isinstance(value, Instance) or _is_method(closure):
+            continue
+        if is_created_in(analysis, value.site, (*context, call)) and not any(
+            is_outside(outer) for outer in closures(analysis, context)
+        ):
             found[call] = value.site
     return found
 
 
+def is_created_in(analysis: ClassAnalysis, site: Site, context: Context) -> bool:
+    """Whether a call creates a module, by calling functions that return it, if not by itself."""
+    inner = range(len(context), len(site.context))
+    values = (analysis.facts.values.get((site.context[:i], site.context[i])) for i in inner)
+    handed_on = all(isinstance(value, Instance) and value.site is site for value in values)
+    return site.context[: len(context)] == context and handed_on
+
+
 def inside_maker(analysis: ClassAnalysis, site: Site) -> bool:
     """Whether a construction stands in a function of which only the result matters."""
-    return bool(site.context) and site.context[-1] in makers(analysis)
+    made = makers(analysis)
+    return any(made.get(step) is site for step in site.context)
+
+
+def is_outside(closure: Closure) -> bool:
+    """Whether a function stands outside of the class, so that the class's conversion can't change it."""
+    return closure.env is None and closure.self_value is None
+
+
+def closures(analysis: ClassAnalysis, context: Context) -> Iterator[Closure]:
+    """The functions through whose calls the interpreter came to a context."""
+    for level, step in enumerate(context):
+        closure = analysis.facts.functions.get((context[:level], step))
+        if closure is not None:
+            yield closure
 
 
 def _is_method(closure: Closure) -> bool:

@@ -135,6 +135,10 @@ class Unused:
                 if isinstance(node, ast.Call) and node in self.sites:
                     reads |= self._flag_reads(self.sites[node])
                 continue
+            if node in self.editor.functions:
+                passed = self.editor.functions[node]
+                stack.extend(passed.arguments[name] for name in self.editor.calls.parameters_read(passed))
+                continue
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in self.aliases:
                 reads.add(node.id)
             if renewed and isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import itertools
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
@@ -281,6 +282,7 @@ class Residual:
             nodes = [node for site in sites for node in self._creation(site)]
         else:
             nodes = inner._block(closure.node.body)
+            self._check_names(closure.node, call)
         controls = sites[0].controls
         for control in reversed([c for c in controls if self._within(c, statement)]):
             if not isinstance(control.node, ast.IfExp):
@@ -290,6 +292,15 @@ class Residual:
             header = self._condition(control.node.test, control.branch == "orelse", sites)
             nodes = [Block(f"if {header}:", nodes)] if header else nodes
         return nodes
+
+    def _check_names(self, function: ast.FunctionDef | ast.AsyncFunctionDef, call: ast.AST) -> None:
+        """Refuse a helper whose variables would take the place of those of the class's own code."""
+        own = {n.id for n in ast.walk(function) if _is_stored(n)} & self.renderer.needed
+        parts = set(ast.walk(function))
+        for node in ast.walk(self.analysis.cls.node):
+            if _is_stored(node) and node not in parts and node.id in own:
+                detail = f"`{node.id}` is a variable of a helper function and of its caller"
+                raise Refuse("name-clash", detail, call)
 
     def _condition(self, test: ast.expr, negate: bool, sites: Sequence[Site | VariableSite]) -> str | None:
         """A condition's text; None where a call decides it but nothing below has parameters."""
@@ -350,6 +361,10 @@ class Residual:
             text = self.renderer.function(statement)
             return [Line(text, follows_indent=True)]
         return []
+
+
+def _is_stored(node: ast.AST) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
 def _is_param_free(site: Site | VariableSite) -> bool:

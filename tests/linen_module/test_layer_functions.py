@@ -1,0 +1,136 @@
+"""Functions outside of a class that create its modules: converted where they do nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.linen_module.fixture import convert
+
+HEADER = "import flax.linen as nn\nimport jax.numpy as jnp\n\n\n"
+MODEL = """
+
+class Model(nn.Module):
+    n: int
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        {body}
+"""
+
+
+def converted(tmp_path: Path, functions: str, body: str) -> tuple[str, str]:
+    """The new text, and the reason for which the class isn't converted."""
+    path = tmp_path / "model.py"
+    path.write_text(HEADER + dedent(functions).lstrip("\n") + MODEL.format(body=body))
+    text, conversions = convert(path)
+    refusal = conversions.refused.get("model.Model")
+    return text, refusal.reason if refusal else ""
+
+
+WRITTEN = {
+    "the layer is called with the arguments that it gets": (
+        "def dense(x, n, bias=False):\n    return nn.Dense(n, use_bias=bias)(x)\n",
+        "return dense(nn.relu(x), n=self.n)",
+        [
+            "self.dense = nnx.Linear(in_features, self.n, use_bias=False, rngs=rngs)",
+            "self.dense(nnx.relu(x))",
+        ],
+    ),
+    "a function that another one calls": (
+        "def dense(n):\n    return nn.Dense(n)\n\n\ndef layer(x, n):\n    return dense(2 * n)(x)\n",
+        "return layer(x, self.n)",
+        ["self.dense = nnx.Linear(in_features, 2 * self.n, rngs=rngs)", "return self.dense(x)"],
+    ),
+    "a function that returns what another one creates": (
+        "def dense(n):\n    return nn.Dense(n)\n\n\ndef wide(n):\n    return dense(2 * n)\n",
+        "return wide(self.n)(x)",
+        ["self.dense = nnx.Linear(in_features, 2 * self.n, rngs=rngs)", "return self.dense(x)"],
+    ),
+    "mode flags at the call": (
+        "def norm(x, train):\n    return nn.BatchNorm(use_running_average=not train)(x)\n",
+        "return norm(x, train and self.n > 1)",
+        ["return self.batch_norm(x, use_running_average=not (train and self.n > 1))"],
+    ),
+    "one layer for each round of a loop": (
+        "def dense(x, n):\n    return nn.Dense(n)(x)\n",
+        "for i in range(self.n):\n            x = dense(x, 3 + i)\n        return x",
+        ["self.dense_layers.append(nnx.Linear(in_features, 3 + i, rngs=rngs))"],
+    ),
+    "a variable of the function that is called like an input size": (
+        "def dense(x):\n    in_features = 3\n    return nn.Dense(in_features)(x)\n",
+        "return dense(x)",
+        ["nnx.Linear(input_in_features, in_features, rngs=rngs)"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("functions", "body", "parts"), WRITTEN.values(), ids=WRITTEN)
+def test_the_constructor_creates_the_layer(
+    tmp_path: Path, functions: str, body: str, parts: list[str]
+) -> None:
+    text, reason = converted(tmp_path, functions, body)
+    assert reason == ""
+    assert functions in text
+    for part in parts:
+        assert part in text
+
+
+LEFT = {
+    "more than one layer": (
+        "unsupported-syntax",
+        "def block(x, n):\n    return nn.Dense(n)(nn.LayerNorm()(x))\n",
+        "return block(x, self.n)",
+    ),
+    "what becomes of the result": (
+        "unsupported-syntax",
+        "def block(x, n):\n    x = nn.Dense(n)(x)\n    return nn.relu(x)\n",
+        "return block(x, self.n)",
+    ),
+    "an input that the function changes": (
+        "unsupported-syntax",
+        "def block(x, n):\n    x = x * 2\n    return nn.Dense(n)(x)\n",
+        "return block(x, self.n)",
+    ),
+    "a test of the input": (
+        "unsupported-syntax",
+        "def block(x, n):\n    assert x.ndim == 2\n    return nn.Dense(n)(x)\n",
+        "return block(x, self.n)",
+    ),
+    "a function in a function that stays": (
+        "unsupported-syntax",
+        "def dense(n):\n    return nn.Dense(n)\n\n\ndef block(x, n):\n    return dense(n)(x) + 1\n",
+        "return block(x, self.n)",
+    ),
+    "a variable that the caller has, too": (
+        "name-clash",
+        "def dense(x):\n    width = 8\n    return nn.Dense(width)(x)\n",
+        "width = 2 + self.n\n        x = dense(x)\n        return nn.Dense(width)(x)",
+    ),
+    "a layer that is made with a variable that the caller has, too": (
+        "name-clash",
+        "def dense():\n    width = 8\n    return nn.Dense(width)\n",
+        "width = 2 + self.n\n        x = dense()(x)\n        return nn.Dense(width)(x)",
+    ),
+    "an expression that would be evaluated twice": (
+        "unsupported-syntax",
+        "def attend(x):\n    return nn.MultiHeadDotProductAttention(2)(x, x)\n",
+        "return attend(jnp.sin(x))",
+    ),
+    "a mode that the function computes": (
+        "unsupported-syntax",
+        "def norm(x, train):\n    mode = not train\n    return nn.BatchNorm(use_running_average=mode)(x)\n",
+        "return norm(x, train)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("expected", "functions", "body"), LEFT.values(), ids=LEFT)
+def test_functions_that_do_more_keep_their_callers(
+    tmp_path: Path, expected: str, functions: str, body: str
+) -> None:
+    text, reason = converted(tmp_path, functions, body)
+    assert reason == expected
+    assert "nnx" not in text
