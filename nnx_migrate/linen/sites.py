@@ -59,6 +59,7 @@ class LayerCall:
     within: str = ""  # the method of the class under analysis that makes the call
     context: Context = ()
     entry: str = ""  # the method by which the interpreter came here
+    controls: tuple[Control, ...] = ()
 
 
 @dataclass(eq=False)

@@ -143,6 +143,8 @@ def arange(
     if any(isinstance(value, float) for value in (start, stop, step)):
         return Array(Shape((Dim.unknown("arange over floats"),)), dtype_of(dtype, "float"))
     low, high = (Dim.of(0), dim_of(start)) if stop is None else (dim_of(start), dim_of(stop))
+    if step is not None and dim_of(step).const is None:
+        return Array(Shape((Dim.unknown("arange with a computed step"),)), dtype_of(dtype, "int"))
     stride = 1 if step is None else int_of(step, "the step of arange")
     if stride == 0:
         raise Unmodelled("arange with step 0")

@@ -170,7 +170,8 @@ def call_instance(
         raise Refuse("unsupported-layer", "a mapped module is called with keyword arguments", node)
     _record_inner(frame.session, site, args, kwargs, method)
     if frame.session.recording:
-        call = LayerCall(node, args, dict(kwargs), method, frame.method, frame.context, frame.session.entry)
+        within = frame.method, frame.context, frame.session.entry, frame.controls
+        call = LayerCall(node, args, dict(kwargs), method, *within)
         site.calls = [
             c for c in site.calls if not (c.node is node and node is not None and c.context == frame.context)
         ]

@@ -117,12 +117,19 @@ def _numbers(op: ast.operator, left: Any, right: Any) -> Any:
     return Expr(f"{wrapped(a)} {symbol} {wrapped(b)}", "float")
 
 
+def _sizes(value: Any) -> Shape | None:
+    """A sequence next to a shape: what isn't known in it is a size that isn't known."""
+    if isinstance(value, tuple | list):
+        value = type(value)(Dim.unknown(v.reason) if isinstance(v, Unknown) else v for v in value)
+    return as_shape(value)
+
+
 def _sequences(op: ast.operator, left: Any, right: Any) -> Any:
     if isinstance(op, ast.Add):
         for kind in (tuple, list):
             if isinstance(left, kind) and isinstance(right, kind):
                 return kind([*left, *right])
-        shapes = [v if isinstance(v, Shape) else as_shape(v) for v in (left, right)]
+        shapes = [v if isinstance(v, Shape) else _sizes(v) for v in (left, right)]
         if shapes[0] is not None and shapes[1] is not None:
             return shapes[0].concat(shapes[1])
         texts = [text_of(left), text_of(right)]

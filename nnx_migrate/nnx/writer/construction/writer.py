@@ -15,13 +15,14 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.sites import Context, LayerCall, Site
-from nnx_migrate.linen.values import ClassChoice, ClassRef, DerivedLayer, Input, Layer, Partial
+from nnx_migrate.linen.values import ClassChoice, ClassRef, DerivedLayer, Layer, Partial
 from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
 from nnx_migrate.nnx.writer.construction.derived import nnx_layer
 from nnx_migrate.nnx.writer.construction.factories import check_plain, given_text, late_arguments, own_partial
 from nnx_migrate.nnx.writer.construction.handed import check_handed, check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.construction.lifting import class_text, lifted_parts_text
+from nnx_migrate.nnx.writer.construction.optional_sizes import given_under, same_argument
 from nnx_migrate.nnx.writer.construction.spread import display_behind
 from nnx_migrate.nnx.writer.construction.spread_items import rejoined, spread_items
 from nnx_migrate.nnx.writer.names import FileNames
@@ -51,9 +52,8 @@ class ConstructionWriter:
         self.known_factories = factories
         own = factories.of(analysis.cls).values()
         self.factories = {f.value.call: f for f in own if isinstance(f.value, Partial)}
-        self.passed_on: set[str] = (
-            set()
-        )  # `context_features=...` with the size of an argument that may be None
+        # (size of an argument that may be None, `context_features=...` with that size)
+        self.passed_on: set[tuple[str, str]] = set()
         self.partials: dict[ast.Call, list[str]] = {}  # those given to submodules: callee and arguments
 
     def text_of(self, node: ast.AST) -> str:
@@ -300,25 +300,30 @@ class ConstructionWriter:
         return f"**{self.renderer.text(node, site.context)}"
 
     def _child_size(self, site: Site, cls: LinenClass, size: SizeParameter) -> str | None:
-        calls = [call for call in site.deciding_calls if call.method == size.method]
+        calls, written = [call for call in site.deciding_calls if call.method == size.method], "{}"
         if size.optional and calls:
             given = [_bound_argument(cls, call, str(size.path[0]), optional=True) for call in calls]
             if all(value is None for value in given):
                 return None
             if any(value is None for value in given):
-                detail = f"`{describe(site)}` gets `{size.path[0]}` in some of its calls only"
-                raise Refuse("sizes-differ", detail, site.call)
-            if all(
-                value == given[0] and isinstance(value, Input) and len(value.path) == 1 for value in given
-            ):
-                self.passed_on.add(f"{size.name}={Input(given[0].path).text}§a{size.axis}")
+                choice = given_under(self, calls, given)
+                if choice is None:
+                    detail = f"`{describe(site)}` gets `{size.path[0]}` in some of its calls only"
+                    raise Refuse("sizes-differ", detail, site.call)
+                written = choice
+                calls = [call for call, value in zip(calls, given, strict=True) if value is not None]
+                given = [value for value in given if value is not None]
+            handed_on = same_argument(given)
+            if handed_on is not None:
+                text = written.format(f"{handed_on.text}§a{size.axis}")
+                self.passed_on.add((f"{handed_on.text}§a{size.axis}", f"{size.name}={text}"))
         dims: list[Dim] = []
         for call in calls:
             value = _at_path(_bound_argument(cls, call, str(size.path[0])), size.path[1:])
             dims.append(self._elements(value, size.axis) if size.flat else self._dim(value, size.axis))
         if not dims:
             raise Refuse("unknown-size", f"`{describe(site)}` is never called in the class", site.call)
-        return self._one(site, dims)
+        return written.format(self._one(site, dims))
 
 
 def _bound_argument(cls: LinenClass, call: LayerCall, name: str, optional: bool = False) -> Any:
@@ -335,6 +340,8 @@ def _bound_argument(cls: LinenClass, call: LayerCall, name: str, optional: bool 
 
 def _at_path(value: Any, path: tuple[str | int, ...]) -> Any:
     """A part of an argument: an item, key or attribute."""
+    from nnx_migrate.linen.values import Input
+
     for part in path:
         if isinstance(value, dict) and part in value:  # noqa: SIM114
             value = value[part]

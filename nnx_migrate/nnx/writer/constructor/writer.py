@@ -219,11 +219,10 @@ class ConstructorWriter:
     def _optional(self, found: SizeNames, texts: Sequence[str]) -> set[str]:
         """The sizes of arguments that something stands in for, or that are only handed on to where that happens."""
         fallbacks = self.analysis.session.fallbacks
-        handed_on = {argument.partition("=")[2]: argument for argument in self.constructions.passed_on}
         optional: set[str] = set()
         for token in list(found.used):
-            argument = handed_on.get(token)
-            if argument is not None and token in fallbacks:
+            arguments = [text for size, text in self.constructions.passed_on if size == token]
+            if arguments and token in fallbacks:
                 detail = (
                     f"what stands in for `{found.used[token][0][0]}` is not what a submodule takes instead"
                 )
@@ -231,11 +230,7 @@ class ConstructorWriter:
             if token in fallbacks:
                 found.use(fallbacks[token].text())
                 optional.add(token)
-            elif argument is not None and not any(
-                match.group() == token
-                for text in texts
-                for match in TOKEN.finditer(text.replace(argument, ""))
-            ):
+            elif arguments and not any(_names(_without(text, arguments), token) for text in texts):
                 optional.add(token)
         return optional
 
@@ -278,6 +273,16 @@ class ConstructorWriter:
             if len(inner) > len(indent):
                 return inner[len(indent) :]
         return "    "
+
+
+def _without(text: str, parts: Sequence[str]) -> str:
+    for part in sorted(parts, key=len, reverse=True):
+        text = text.replace(part, "")
+    return text
+
+
+def _names(text: str, token: str) -> bool:
+    return any(match.group() == token for match in TOKEN.finditer(text))
 
 
 def _place_super(setup_text: str, call: str) -> tuple[str, bool]:
