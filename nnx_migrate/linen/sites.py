@@ -281,7 +281,9 @@ class Facts:
     )  # call -> the Closure it reaches
     arguments: dict[tuple[Context, str], tuple[Context, ast.expr]] = field(default_factory=dict)
     methods_reached: set[str] = field(default_factory=set)
-    rng_calls: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # make_rng call -> stream
+    rng_calls: dict[tuple[Context, ast.AST], str] = field(
+        default_factory=dict
+    )  # make_rng call -> stream, or `self.field`
     init_rngs: dict[tuple[Context, ast.AST], str] = field(
         default_factory=dict
     )  # those in variables' initializers

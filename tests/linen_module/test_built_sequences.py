@@ -52,6 +52,8 @@ FOLLOWED = {
     "the name of the list for the sequence": START + "layers = nn.Sequential(layers)\nreturn layers(x)",
     "inputs that change in between": START
     + "x = jnp.concatenate([x, x], axis=-1)\nreturn nn.Sequential(layers)(x)",
+    "another module behind the last element": START
+    + "head = nn.Dense(2)\nreturn head(nn.Sequential(layers)(x))",
     "a dropout whose mode is known": START
     + "    layers.append(nn.Dropout(0.5, deterministic=True))\nreturn nn.Sequential(layers)(x)",
 }

@@ -13,7 +13,7 @@ from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
 from nnx_migrate.linen.sites import Lookup, VariableSite
-from nnx_migrate.linen.values import Bound, Closure, InitFlag, SelfValue, VariableValue
+from nnx_migrate.linen.values import Bound, Closure, Expr, InitFlag, SelfValue, VariableValue
 
 
 def module_api(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
@@ -154,8 +154,11 @@ def _shaped(shape: Any) -> Any:
 def _make_rng(frame: Frame, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
     stream = args[0] if args else kwargs.get("name", "params")
     if not frame.foreign:
-        if not isinstance(stream, str) or not stream.isidentifier() or node is None:
+        if isinstance(stream, Expr) and stream.text.removeprefix("self.") in frame.session.fields:
+            stream = stream.text  # a field names the stream
+        elif not isinstance(stream, str) or not stream.isidentifier():
             raise Refuse("unsupported-api", "`make_rng` with a name that isn't a literal", node)
+        assert node is not None
         frame.session.facts.rng_calls[frame.context, node] = stream
     return Unknown("a random key")
 

@@ -35,8 +35,15 @@ RESERVED = frozenset(
 
 
 def rng_attribute(stream: str) -> str:
-    """The attribute that holds a random stream."""
-    return f"{stream}_rng"
+    """The attribute that holds a random stream, or the one that a field (`self.rng_collection`) names."""
+    if stream.startswith("self."):
+        stream = re.sub(r"_(?:collection|name|stream)$", "", stream.removeprefix("self."))
+    return stream if stream == "rng" or stream.endswith("_rng") else f"{stream}_rng"
+
+
+def stream_of(stream: str) -> str:
+    """How the constructor reads a random stream off its `rngs`."""
+    return f"rngs[{stream}]" if stream.startswith("self.") else f"rngs.{stream}"
 
 
 def snake_case(name: str) -> str:

@@ -17,6 +17,7 @@ from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import BuiltList, ClassRef, Expr, Instance, Layer, ModuleList, SelfValue
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.naming import stream_of
 from nnx_migrate.nnx.writer.text import dedented, indentation, one_line, rewritten
 
 _VALUES = (
@@ -93,7 +94,7 @@ class InitRenderer:
             return element
         stream = facts.init_rngs.get((context, node))
         if stream is not None:
-            return f"rngs.{stream}()"
+            return f"{stream_of(stream)}()"
         if node in self.lambda_names:
             return None
         marked = (

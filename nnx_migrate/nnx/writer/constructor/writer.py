@@ -19,7 +19,7 @@ from nnx_migrate.nnx.writer.constructor.placement import Placement
 from nnx_migrate.nnx.writer.constructor.setup import SetupWriter
 from nnx_migrate.nnx.writer.methods.caches import own_caches
 from nnx_migrate.nnx.writer.names import FileNames
-from nnx_migrate.nnx.writer.naming import rng_attribute
+from nnx_migrate.nnx.writer.naming import rng_attribute, stream_of
 from nnx_migrate.nnx.writer.residual.allocation import NameAllocator, size_tokens, texts
 from nnx_migrate.nnx.writer.residual.emit import Emitter
 from nnx_migrate.nnx.writer.residual.nodes import Node
@@ -69,7 +69,7 @@ class ConstructorWriter:
         setup_text = TOKEN.sub(lambda m: parameters.get(m.group()) or m["name"], setup_text)
         streams = self._streams()
         lines = [
-            *(f"{indent}{unit}self.{name} = {RNGS}.{stream}.fork()" for stream, name in streams.items()),
+            *(f"{indent}{unit}self.{name} = {stream_of(stream)}.fork()" for stream, name in streams.items()),
             *(f"{indent}{unit}{line}" for line in self._caches()),
             *lines,
         ]
@@ -167,11 +167,19 @@ class ConstructorWriter:
         """The random streams that the class's own methods draw from, with the attributes that hold them."""
         calls = self.analysis.facts.rng_calls
         own = {node for method in own_methods(self.cls) for node in ast.walk(method.node)}
-        return {
+        found = {
             stream: rng_attribute(stream)
             for (_, node), stream in sorted(calls.items(), key=lambda c: c[1])
             if node in own
         }
+        taken = {f.name for f in self.cls.fields} | self.analysis.session.attributes.keys()
+        taken.update(*(owner.own_methods for owner in self.cls.mro))
+        taken.update(site.attribute for site in self.analysis.sites)
+        taken.update(variable.attribute for variable in self.analysis.variables)
+        for stream, name in found.items():
+            if name in taken or list(found.values()).count(name) > 1:
+                raise Refuse("name-clash", f"the random stream `{stream}` would be `{name}`", self.cls.node)
+        return found
 
     def _caches(self) -> list[str]:
         """The attributes of caches, which calls fill."""

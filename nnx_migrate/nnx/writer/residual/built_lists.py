@@ -44,8 +44,13 @@ def recipes(analysis: ClassAnalysis) -> list[Recipe]:
 def _check_elements(analysis: ClassAnalysis, sequence: Site, recipe: Recipe) -> None:
     """Each module that the statements around the list create is an element, so that Linen counts them in order."""
     inside = {n for statement in (recipe.definition, *recipe.body) for n in ast.walk(statement)}
+    loops = [node for node in inside if isinstance(node, ast.For)]
+    filling = {loop for loop in loops if any(node in recipe.fills for node in ast.walk(loop))}
+    numbers = [site.number for site in sequence.elements]
     for site in analysis.facts.sites.values():
-        if site.call in inside and site.parent_site is not sequence and site.method != "setup":
+        between = bool(numbers) and min(numbers) < site.number < max(numbers)
+        between |= any(loop.node in filling for loop in site.loops)
+        if between and site.parent_site is not sequence and site.method != "setup":
             raise Refuse(
                 "unsupported-syntax", "other modules are made where a list of layers is filled", site.call
             )
@@ -54,12 +59,9 @@ def _check_elements(analysis: ClassAnalysis, sequence: Site, recipe: Recipe) -> 
         derived = isinstance(site.target, DerivedLayer)
         if site.parent_site is sequence and (derived or site.lifts or site.layer_name == "Sequential"):
             raise Refuse("unsupported-syntax", f"`{site.target_name}` in a list of layers", site.call)
-    for node in inside:
-        if (node if isinstance(node, ast.Call) else None) is not None and (
-            (),
-            node,
-        ) in analysis.facts.variables:
-            raise Refuse("unsupported-syntax", "variables are made where a list of layers is filled", node)
+    made = next((v.call for v in analysis.facts.variables.values() if v.call in inside), None)
+    if made is not None:
+        raise Refuse("unsupported-syntax", "variables are made where a list of layers is filled", made)
 
 
 class BuiltLists:
