@@ -7,7 +7,7 @@ The nearest `pyproject.toml` with that table, or the nearest `nnx-migrate.toml` 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from nnx_migrate.array_notation import ArraySpec, NotationError, parse_array
 
 NUMERICS = ("exact", "native")
+PROGRAMS = ("idiomatic", "functional")
 
 
 class ConfigError(Exception):
@@ -40,6 +41,7 @@ class Config:
     baseline: Path | None = None
     target_flax: str = ""
     numerics: str = "exact"
+    programs: str = "idiomatic"
     inputs: Mapping[str, tuple[ArraySpec, ...]] = field(default_factory=dict)
     verify: tuple[Mapping[str, Any], ...] = ()
 
@@ -122,7 +124,8 @@ class _Reader:
             "per-file-ignores": self._strings_by_key,
             "baseline": self._path,
             "target-flax": self._string,
-            "numerics": self._numerics,
+            "numerics": self._choice(NUMERICS),
+            "programs": self._choice(PROGRAMS),
             "inputs": self._arrays_by_key,
             "verify": self._tables,
         }
@@ -170,10 +173,13 @@ class _Reader:
     def _paths(self, key: str, value: Any) -> tuple[Path, ...]:
         return tuple(self.path.absolute().parent / v for v in self._strings(key, value))
 
-    def _numerics(self, key: str, value: Any) -> str:
-        if value not in NUMERICS:
-            raise self._error(key, f"numerics must be one of {', '.join(NUMERICS)}, not {value!r}")
-        return str(value)
+    def _choice(self, known: tuple[str, ...]) -> Callable[[str, Any], str]:
+        def read(key: str, value: Any) -> str:
+            if value not in known:
+                raise self._error(key, f"{key} must be one of {', '.join(known)}, not {value!r}")
+            return str(value)
+
+        return read
 
     def _tables(self, key: str, value: Any) -> tuple[dict[str, Any], ...]:
         if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):

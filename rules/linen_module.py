@@ -36,8 +36,18 @@ class LinenModule(ProjectRule):
         def __call__(self, x):
             return nn.Dense(self.features)(x)
 
-    model = CNN(10)
-    params = model.init(jax.random.key(0), jnp.ones((1, 784)))["params"]
+    def create(key):
+        model = CNN(10)
+        params = model.init(key, jnp.ones((1, 784)))["params"]
+        return TrainState.create(apply_fn=model.apply, params=params, tx=optax.adam(1e-3))
+
+    @jax.jit
+    def train_step(state, x, y):
+        def loss_fn(params):
+            return cross_entropy(state.apply_fn({"params": params}, x), y)
+
+        loss, grads = jax.value_and_grad(loss_fn)(state.params)
+        return state.apply_gradients(grads=grads), loss
     ```
     becomes
     ```python
@@ -49,11 +59,23 @@ class LinenModule(ProjectRule):
         def __call__(self, x):
             return self.dense(x)
 
-    model = Functional(CNN, 10, in_features=784)
-    params = model.init(jax.random.key(0), jnp.ones((1, 784)))["params"]
+    def create(key):
+        model = CNN(10, in_features=784, rngs=nnx.Rngs(key))
+        return model, nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+
+    @nnx.jit
+    def train_step(model, optimizer, x, y):
+        def loss_fn(model):
+            return cross_entropy(model(x), y)
+
+        loss, grads = nnx.value_and_grad(loss_fn)(model)
+        optimizer.update(model, grads)
+        return loss
     ```
-    `Functional` is written into the project once. It calls an NNX module as a function of its variables, as
-    `jax.jit`, `jax.vmap`, `jax.lax.scan`, `TrainState` and checkpoints of parameter trees need it.
+    Programs that are built otherwise keep their structure: `model = Functional(CNN, 10, in_features=784)`, and
+    the rest stays. `Functional` is written into the project once. It calls an NNX module as a function of its
+    variables, as `jax.vmap`, `jax.lax.scan` and checkpoints of parameter trees need it. With
+    `programs = "functional"` in the configuration all programs do so.
 
     Fix safety
     ----------

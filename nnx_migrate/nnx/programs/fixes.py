@@ -9,6 +9,7 @@ from typing import Any
 
 from nnx_migrate.engine.context import ProjectContext
 from nnx_migrate.engine.findings import FileChange, Fix, ImportRequest, Safety
+from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.helpers import bundle
@@ -25,6 +26,7 @@ from nnx_migrate.nnx.programs.constructions import (
     functional_construction,
     tabulated,
 )
+from nnx_migrate.nnx.programs.idiomatic.program import Program, idiomatic_programs
 from nnx_migrate.nnx.programs.makers import functional_values
 from nnx_migrate.numerics.parameter_map import ParameterMap, to_json
 from nnx_migrate.sources.text import Edit
@@ -36,6 +38,7 @@ class FixWriter:
     def __init__(self, context: ProjectContext, groups: Iterable[Group]) -> None:
         self.context = context
         self.groups = [group for group in groups if group.can_move]
+        self._programs = {id(group): self._idiomatic(group) for group in self.groups}
         self._helpers: dict[Path, set[str]] = {}
         for module in context.project.modules():  # what an earlier run or pass has written stays
             for path, name in imported_helpers(module, context.project):
@@ -53,7 +56,12 @@ class FixWriter:
             imports.setdefault(conversion.path, []).extend(
                 sorted(conversion.imports, key=lambda r: r.qualified)
             )
-        for instance in group.instances:
+        for program in self._programs[id(group)]:
+            for module, edit in program.edits:
+                edits.setdefault(module.path, []).append(edit)
+            for module, request in program.imports:
+                imports.setdefault(module.path, []).append(request)
+        for instance in self._functional(group):
             path = instance.reference.module.path
             edits.setdefault(path, []).extend(
                 functional_construction(instance, group.sizes[instance], group.helper(instance.cls))
@@ -99,11 +107,28 @@ class FixWriter:
         if module is not None and not defined(text) <= defined(module.source.text) and path not in edits:
             edits[path] = [Edit(0, len(module.source.text), text)]
 
+    def _idiomatic(self, group: Group) -> list[Program]:
+        """The programs that don't stay programs of functions."""
+        if self.context.config.programs == "functional":
+            return []
+        others = [
+            *((c.cls.module, edit) for c in group.conversions for edit in c.edits),
+            *((handed.module, edit) for handed in group.handed for edit in handed.edits),
+            *group.names,
+            *group.copies.edits,
+        ]
+        return idiomatic_programs(self.context.project, group, others)
+
+    def _functional(self, group: Group) -> list[Instance]:
+        """The modules that programs go on to use by functions of their variables."""
+        taken = {id(i) for program in self._programs[id(group)] for i in program.instances}
+        return [instance for instance in group.instances if id(instance) not in taken]
+
     def _needed(self, group: Group) -> Iterator[tuple[Module, str, Module]]:
         """Which file needs which helper, and a file whose helpers it shares."""
         for conversion in group.conversions:
             yield from ((conversion.cls.module, n, conversion.cls.module) for n in sorted(conversion.helpers))
-        uses = [i.reference for i in group.instances] + [v.reference for v in group.values]
+        uses = [i.reference for i in self._functional(group)] + [v.reference for v in group.values]
         for use in uses:
             home = helper_home(use.module, use.cls.module, self.context.project)
             yield use.module, group.helper(use.cls), home

@@ -1,0 +1,1 @@
+"""Training programs with `nnx.Optimizer` and `nnx.jit`, in place of `TrainState` and `apply`."""

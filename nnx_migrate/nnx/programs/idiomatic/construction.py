@@ -1,0 +1,175 @@
+"""`model = CNN()` and its `init` become `model = CNN(in_features=3, rngs=nnx.Rngs(key))`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nnx_migrate.linen.programs.entry_calls import argument_of, method_of
+from nnx_migrate.linen.programs.instance import Instance
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.scopes import Scope
+from nnx_migrate.nnx.conversion import ClassConversion
+from nnx_migrate.nnx.programs.idiomatic.expressions import Expressions
+from nnx_migrate.nnx.programs.idiomatic.kinds import NotIdiomatic
+from nnx_migrate.nnx.programs.sizes import Sizes
+from nnx_migrate.nnx.writer.text import indentation
+
+_LINEN_ONLY = ("name", "parent")
+_KEYS = frozenset({"jax.random.key", "jax.random.PRNGKey"})
+
+
+@dataclass(frozen=True)
+class Constructed:
+    """A construction in its new form: its `text` replaces the old one, or the statement that calls `init`."""
+
+    text: str
+    at: ast.stmt | None  # the statement of `init`, where the construction moves there
+
+
+class Constructions:
+    """Writes constructions. `has_keys`: calls of the model get keys for dropout."""
+
+    def __init__(self, expressions: Expressions, has_keys: bool) -> None:
+        self.expressions, self.has_keys = expressions, has_keys
+
+    def write(self, instance: Instance, conversion: ClassConversion, sizes: Sizes) -> Constructed:
+        """One construction. Raises NotIdiomatic where its key or its sizes aren't known in time."""
+        module, call = instance.reference.module, instance.reference.call
+        if len(instance.inits) != 1 or instance.inits[0][0] is not module:
+            raise NotIdiomatic("a model without one `init`", module, call)
+        init = instance.inits[0][1]
+        if not init.args or method_of(init) != "__call__" or any(k.arg == "mutable" for k in init.keywords):
+            raise NotIdiomatic("the arguments of `init`", module, init)
+        here, there = module.statement_of(call), module.statement_of(init)
+        scope = module.scope_at(call)
+        if not isinstance(here, ast.Assign) or here.value is not call or module.scope_at(init) is not scope:
+            raise NotIdiomatic("a model that is made elsewhere", module, call)
+        late = self._late(instance, init, sizes)
+        needed = [*([init.args[0]] if conversion.needs_rngs else []), *late.values()]
+        in_place = all(_known_before(module, scope, node, here) for node in needed)
+        if not in_place:
+            self._check_move(module, scope, call, here, there)
+        added = [f"{name}={text}" for name, text in sizes.arguments.items()]
+        added += [f"{name}={text}" for name, text in self._texts(module, sizes, late).items()]
+        if conversion.needs_rngs:
+            added.append(f"rngs={self._rngs(module, init.args[0])}")
+        kept: list[ast.expr | ast.keyword] = [*call.args]
+        kept += [k for k in call.keywords if k.arg not in _LINEN_ONLY]
+        if in_place and module.source.line_text(call.end_lineno or 0).lstrip().startswith(")") and kept:
+            return Constructed(self._with_lines(module, call, kept, added), None)
+        arguments = [*(self.expressions.text(module, item) for item in kept), *added]
+        place = call if in_place else init
+        text = self.expressions.built(module, place, module.source.segment(call.func), arguments)
+        if in_place:
+            return Constructed(text, None)
+        return Constructed(f"{module.source.segment(here.targets[0])} = {text}", there)
+
+    @staticmethod
+    def _with_lines(
+        module: Module, call: ast.Call, kept: Sequence[ast.expr | ast.keyword], added: Sequence[str]
+    ) -> str:
+        """A call with an argument per line gets more of them; its comments stay where they are."""
+        if len(kept) < len(call.args) + len(call.keywords):
+            raise NotIdiomatic("a name of the module", module, call)
+        source = module.source
+        start, end = source.span(call)
+        last = max(source.span(node)[1] for node in kept)
+        closing = source.line_start(call.end_lineno or 0)
+        between = source.text[last:closing]
+        comma = "" if between.lstrip().startswith(",") else ","
+        indent = indentation(source, max(node.lineno for node in kept))
+        lines = "".join(f"{indent}{text},\n" for text in added)
+        return f"{source.text[start:last]}{comma}{between}{lines}{source.text[closing:end]}"
+
+    def _late(self, instance: Instance, init: ast.Call, sizes: Sizes) -> dict[str, ast.expr]:
+        """The inputs of `init` that sizes are read from, by argument."""
+        found: dict[str, ast.expr] = {}
+        method = instance.cls.method("__call__")
+        for name in sizes.inputs:
+            node = argument_of(init, method, name) if method is not None else None
+            if not isinstance(node, ast.Name | ast.Attribute):
+                raise NotIdiomatic(f"the size of `{name}`", instance.reference.module, init)
+            found[name] = node
+        return found
+
+    def _texts(self, module: Module, sizes: Sizes, late: dict[str, ast.expr]) -> dict[str, str]:
+        """The late sizes, read from what the program gives to `init`."""
+        texts = {}
+        for name, expression in sizes.late.items():
+            tree = ast.parse(expression, mode="eval").body
+            for node in sorted(
+                (n for n in ast.walk(tree) if isinstance(n, ast.Name)), key=lambda n: -n.col_offset
+            ):
+                if node.id not in late:
+                    raise NotIdiomatic(f"the size `{name}`", module, next(iter(late.values())))
+                new = module.source.segment(late[node.id])
+                expression = expression[: node.col_offset] + new + expression[node.end_col_offset :]
+            texts[name] = expression
+        return texts
+
+    def _check_move(
+        self, module: Module, scope: Scope, call: ast.Call, here: ast.Assign, there: ast.stmt
+    ) -> None:
+        """The construction may stand where `init` is called: nothing needs it before, its arguments stay."""
+        body = _block(module, here)
+        if there not in body or not isinstance(there, ast.Assign) or body.index(there) < body.index(here):
+            raise NotIdiomatic("`init` stands elsewhere", module, there)
+        name = here.targets[0]
+        assert isinstance(name, ast.Name)
+        between = body[body.index(here) + 1 : body.index(there)]
+        inner = {node for statement in between for node in ast.walk(statement)}
+        used = {n.id for n in ast.walk(call) if isinstance(n, ast.Name)}
+        if any(isinstance(n, ast.Name) and n.id == name.id for n in inner):
+            raise NotIdiomatic("the model is used before `init`", module, here)
+        for other in used:
+            binder = scope.binder(other)
+            if binder is not None and any(b.node in inner for b in binder.bindings[other]):
+                raise NotIdiomatic(f"`{other}` changes before `init`", module, here)
+
+    def _rngs(self, module: Module, key: ast.expr) -> str:
+        """`nnx.Rngs(key)`; the stream for dropout has a key of its own, which calls then replace."""
+        nnx = self.expressions.nnx(module)
+        if isinstance(key, ast.Dict):
+            names = [str(k.value) if isinstance(k, ast.Constant) else "" for k in key.keys]
+            if not all(name.isidentifier() for name in names) or "params" not in names:
+                raise NotIdiomatic("the keys of `init`", module, key)
+            given = [f"{n}={module.source.segment(v)}" for n, v in zip(names, key.values, strict=True)]
+            if self.has_keys and "dropout" not in names:
+                given.append("dropout=0")
+            return f"{nnx}.Rngs({', '.join(given)})"
+        if isinstance(key, ast.Name):
+            bindings = module.scope_at(key).lookup(key.id)
+            if any(isinstance(b.value, ast.Dict | ast.DictComp) for b in bindings):
+                raise NotIdiomatic("the keys of `init`", module, key)
+        text = module.source.segment(key)
+        if isinstance(key, ast.Call) and len(key.args) == 1 and not key.keywords:
+            seed = key.args[0]
+            literal = isinstance(seed, ast.Constant) and type(seed.value) is int
+            if literal and self.expressions.qualified(module, key.func) in _KEYS:
+                text = module.source.segment(seed)
+        return f"{nnx}.Rngs({text}{', dropout=0' if self.has_keys else ''})"
+
+
+def _block(module: Module, node: ast.stmt) -> list[ast.stmt]:
+    parent = module.parents[node]
+    for name in ("body", "orelse", "finalbody"):
+        body = getattr(parent, name, None)
+        if isinstance(body, list) and node in body:
+            return body
+    return [node]
+
+
+def _known_before(module: Module, scope: Scope, node: ast.expr, place: ast.stmt) -> bool:
+    """Whether every name in an expression has its value, for good, before a statement."""
+    for name in (n for n in ast.walk(node) if isinstance(n, ast.Name)):
+        binder = scope.binder(name.id)
+        if binder is None or (binder is not scope and binder.is_module):
+            continue
+        if binder is not scope:
+            return False
+        lines = [getattr(b.node, "lineno", 0) for b in binder.bindings[name.id]]
+        if any(line >= place.lineno for line in lines):
+            return False
+    return True

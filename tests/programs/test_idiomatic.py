@@ -1,0 +1,250 @@
+"""Training programs with a `TrainState`: which become `nnx.Optimizer` and `nnx.jit`, and which stay as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nnx_migrate.cli import group
+from tests.rules.harness import fix_files, fix_text, resolve_rules
+
+PROGRAM = """\
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax.training import train_state
+
+
+class MLP(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.relu(nn.Dense(8)(x))
+        x = nn.Dropout(0.5, deterministic=not train)(x)
+        return nn.Dense(2)(x)
+
+
+def create_train_state(key, learning_rate):
+    model = MLP()
+    params = model.init(key, jnp.ones((1, 4)))["params"]
+    tx = optax.adam(learning_rate)
+    return train_state.TrainState.create(apply_fn=model.apply, params=params, tx=tx)
+
+
+@jax.jit
+def train_step(state, batch, key):
+    def loss_fn(params):
+        logits = state.apply_fn({"params": params}, batch["x"], train=True, rngs={"dropout": key})
+        return ((logits - batch["y"]) ** 2).mean()
+
+    loss, grads = jax.value_and_grad(loss_fn)(state.params)
+    state = state.apply_gradients(grads=grads)
+    return state, loss
+
+
+@jax.jit
+def eval_step(state, batch):
+    return state.apply_fn({"params": state.params}, batch["x"])
+
+
+def train(batches, key):
+    state = create_train_state(key, 1e-3)
+    for batch in batches:
+        state, loss = train_step(state, batch, key)
+        print(loss)
+    return eval_step(state, batches[0])
+"""
+
+
+def changed(*changes: tuple[str, str]) -> str:
+    """The program with pieces replaced."""
+    text = PROGRAM
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+def is_idiomatic(text: str) -> bool:
+    """Whether `fix` writes an optimizer; a program that it leaves to functions calls `Functional`."""
+    fixed = fix_text(text, "linen-module")
+    assert ("nnx.Optimizer(" in fixed) != ("Functional(" in fixed), fixed
+    return "nnx.Optimizer(" in fixed
+
+
+STEP = "    state = state.apply_gradients(grads=grads)\n    return state, loss\n"
+LOOP = "        state, loss = train_step(state, batch, key)\n"
+APPLY = '{"params": params}, batch["x"], train=True, rngs={"dropout": key}'
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param([], id="usual"),
+        pytest.param([(STEP, "    return state.apply_gradients(grads=grads), loss\n")], id="returned-at-once"),
+        pytest.param(
+            [(STEP, "    new_state = state.apply_gradients(grads=grads)\n    return new_state, loss\n")],
+            id="new-name",
+        ),
+        pytest.param([(LOOP, "        state, loss = train_step(state=state, key=key, batch=batch)\n")], id="keywords"),
+        pytest.param(
+            [("jax.value_and_grad(loss_fn)(state.params)", "jax.value_and_grad(lambda p: loss_fn(p))(state.params)")],
+            id="lambda",
+        ),
+        pytest.param(
+            [("@jax.jit\ndef eval_step", "def eval_step"), (LOOP, LOOP + "        print(eval_step(state, batch))\n")],
+            id="evaluated-on-the-way",
+        ),
+        pytest.param(
+            [("    print(loss)\n", "    print(loss)\n        if loss < 0.1:\n            return eval_step(state, batch)\n")],
+            id="early-stop",
+        ),
+        pytest.param(
+            [("    params = model.init", "    model.init\n    variables = model.init"), (')["params"]\n', ")\n"),
+             ("params=params, tx", 'params=variables["params"], tx'), ("    model.init\n", "")],
+            id="variables",
+        ),
+        pytest.param(
+            [("params=params, tx", 'params=params["params"], tx'), (')["params"]\n', ")\n")], id="named-params"
+        ),
+        pytest.param(
+            [(')["params"]\n', ")\n"), (APPLY, APPLY.replace('{"params": params}', "params")),
+             ('{"params": state.params}', "state.params")],
+            id="all-variables-as-parameters",
+        ),
+    ],
+)  # fmt: skip
+def test_programs_of_the_usual_shape_get_an_optimizer(changes: list[tuple[str, str]]) -> None:
+    assert is_idiomatic(changed(*changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param([(LOOP, "        before = state\n" + LOOP), ("eval_step(state, batches", "eval_step(before, batches")],
+                     id="an-older-state"),
+        pytest.param([(LOOP, "        _, loss = train_step(state, batch, key)\n")], id="a-step-that-is-dropped"),
+        pytest.param([(STEP, STEP.replace("state = ", "new = ").replace("return state", "return new, state.params"))],
+                     id="old-and-new"),
+        pytest.param([(STEP, STEP.replace("return state, loss", "return loss"))], id="a-step-kept-inside"),
+        pytest.param([("    for batch in", "    params = state.params\n    for batch in"),
+                      ("print(loss)", "print(loss, MLP().apply({'params': params}, batch['x']))")],
+                     id="older-parameters"),
+        pytest.param([(LOOP, LOOP + "        history.append(state)\n"), ("    state = create", "    history = []\n    state = create")],
+                     id="stored"),
+        pytest.param([(LOOP, LOOP + "        ema = jax.tree.map(lambda e, p: e + p, ema, state.params)\n"),
+                      ("    for batch", "    ema = state.params\n    for batch")], id="averaged-parameters"),
+        pytest.param([("print(loss)", "print(loss, state.step)")], id="step-as-a-number"),
+        pytest.param([("print(loss)", "print(loss, state.opt_state)")], id="optimizer-state"),
+        pytest.param([("grads=grads", 'grads={"Dense_0": grads["Dense_0"], "Dense_1": grads["Dense_1"]}')],
+                     id="gradients-by-name"),
+        pytest.param([("optax.adam(learning_rate)", "optax.adamw(learning_rate, mask=lambda p: p)")], id="mask"),
+        pytest.param([("def eval_step(state, batch)", "def eval_step(state=None, batch=None)")], id="default"),
+        pytest.param([("@jax.jit\ndef eval", "@jax.vmap\ndef eval")], id="vmap"),
+        pytest.param([("    return eval_step(state, batches[0])",
+                       "    return jax.lax.scan(lambda s, b: train_step(s, b, key), state, batches)")], id="scan"),
+        pytest.param([("    return eval_step(state, batches[0])",
+                       "    predict = jax.jit(lambda x: state.apply_fn({'params': state.params}, x))\n"
+                       "    return predict(batches[0]['x'])")], id="compiled-closure"),
+        pytest.param([("    return eval_step(state, batches[0])",
+                       "    twice = [train_step(state, b, key)[1] for b in batches]\n    return twice")], id="comprehension"),
+        pytest.param([('rngs={"dropout": key}', "rngs=key")], id="unnamed-key"),
+        pytest.param([("        x = nn.relu", "        self.sow('intermediates', 'x', x)\n        x = nn.relu")], id="sown"),
+        pytest.param([(LOOP, "        if loss_is_small(batch):\n            other, loss = train_step(state, batch, key)\n"
+                             "        else:\n            other, loss = state, 0\n        state = other\n")], id="two-names"),
+        pytest.param([("    loss, grads", "    state = state.replace(step=0)\n    loss, grads")], id="replaced-step"),
+        pytest.param([("def train(batches, key):\n    state = create", "def train(batches, key, make=create_train_state):\n    state = create")],
+                     id="handed-on"),
+    ],
+)  # fmt: skip
+def test_programs_that_need_older_values_stay_functions(changes: list[tuple[str, str]]) -> None:
+    assert not is_idiomatic(changed(*changes))
+
+
+STATISTICS = changed(
+    ("        x = nn.Dropout(0.5, deterministic=not train)(x)", "        x = nn.BatchNorm(use_running_average=not train)(x)"),
+    ("from flax.training import train_state\n", "from flax.training import train_state\n\n\nclass State(train_state.TrainState):\n    stats: dict\n"),
+    ('    params = model.init(key, jnp.ones((1, 4)))["params"]', "    variables = model.init(key, jnp.ones((1, 4)))"),
+    ("train_state.TrainState.create(apply_fn=model.apply, params=params, tx=tx)",
+     'State.create(apply_fn=model.apply, params=variables["params"], tx=tx, stats=variables["batch_stats"])'),
+    ("logits = state.apply_fn(" + APPLY, 'logits, updates = state.apply_fn({"params": params, "batch_stats": state.stats}, batch["x"], train=True, mutable=["batch_stats"]'),
+    ("return ((logits - batch[\"y\"]) ** 2).mean()", "return ((logits - batch[\"y\"]) ** 2).mean(), updates"),
+    ("    loss, grads = jax.value_and_grad(loss_fn)", "    (loss, updates), grads = jax.value_and_grad(loss_fn, has_aux=True)"),
+    ("apply_gradients(grads=grads)", 'apply_gradients(grads=grads, stats=updates["batch_stats"])'),
+    ('{"params": state.params}', '{"params": state.params, "batch_stats": state.stats}'),
+)  # fmt: skip
+
+
+def test_nothing_is_left_of_updates_that_the_model_keeps_itself() -> None:
+    fixed = fix_text(STATISTICS, "linen-module")
+    assert (
+        "    loss, grads = nnx.value_and_grad(loss_fn)(model)\n    optimizer.update(model, grads)\n" in fixed
+    )
+    assert '        return ((logits - batch["y"]) ** 2).mean()\n' in fixed
+    assert "updates" not in fixed and "class State" not in fixed and "batch_stats" not in fixed
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param(', stats=updates["batch_stats"])', ")", id="dropped"),
+        pytest.param(', stats=updates["batch_stats"])', ', stats=state.stats)', id="kept-as-they-were"),
+        pytest.param("    (loss, updates), grads =",
+                     "    for _ in range(2):\n        (loss, updates), grads =", id="several-times"),
+        pytest.param('    return state, loss\n', '    return state, (loss, state.apply_fn({"params": state.params, '
+                     '"batch_stats": state.stats}, batch["x"]))\n', id="another-call-in-the-step"),
+        pytest.param("    stats: dict\n", "    stats: dict\n\n    def reset(self):\n        return self\n", id="methods"),
+        pytest.param("    stats: dict\n", "    stats: dict\n    # which are averages\n    other: int = 0\n", id="comments"),
+    ],
+)  # fmt: skip
+def test_statistics_that_are_treated_otherwise_stay_a_matter_of_functions(old: str, new: str) -> None:
+    assert STATISTICS.count(old) == 1
+    assert "Functional(" in fix_text(STATISTICS.replace(old, new), "linen-module")
+
+
+def test_other_files_get_the_model_and_the_optimizer() -> None:
+    head, loop = PROGRAM.split("def train(")
+    files = {
+        Path("/project/steps.py"): head,
+        Path("/project/main.py"): f"import jax\nimport steps\nfrom steps import eval_step\n\n\ndef train({loop}"
+        .replace("create_train_state", "steps.create_train_state")
+        .replace(" train_step(", " steps.train_step("),
+    }  # fmt: skip
+    fixed, _ = fix_files(files, resolve_rules(["linen-module"]))
+    main = fixed[Path("/project/main.py")]
+    assert "    model, optimizer = steps.create_train_state(key, 1e-3)\n" in main
+    assert "        loss = steps.train_step(model, optimizer, batch, key)\n" in main
+    assert "    return eval_step(model, batches[0])\n" in main
+    assert len(fixed) == 2, "no helper module is needed"
+
+
+def test_a_state_that_another_file_reads_stays_a_state() -> None:
+    text = PROGRAM + "\n\nstate = create_train_state(jax.random.key(0), 1.0)\n"
+    other = "from steps import state\n\nprint(state)\n"
+    files = {Path("/project/steps.py"): text, Path("/project/other.py"): other}
+    fixed, _ = fix_files(files, resolve_rules(["linen-module"]))
+    assert fixed[Path("/project/other.py")] == other
+    assert "Functional(" in fixed[Path("/project/steps.py")]
+
+
+def test_the_configuration_may_keep_programs_of_functions(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(PROGRAM)
+    (tmp_path / "nnx-migrate.toml").write_text('programs = "functional"\n')
+    result = CliRunner().invoke(group, ["fix", str(tmp_path), "--target-flax", "0.12"])
+    assert result.exit_code == 0, result.output
+    assert "Functional(MLP" in (tmp_path / "train.py").read_text()
+
+
+def test_names_that_are_taken_are_left_alone() -> None:
+    text = changed(
+        (
+            "def train(batches, key):\n",
+            "def train(batches, key, model=None, optimizer='adam'):\n    print(model, optimizer)\n",
+        )
+    )
+    fixed = fix_text(text, "linen-module")
+    assert "    net, opt = create_train_state(key, 1e-3)\n" in fixed
+    assert "        loss = train_step(net, opt, batch, key)\n" in fixed
+    assert "    print(model, optimizer)\n" in fixed
