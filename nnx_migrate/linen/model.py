@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 from nnx_migrate.linen.class_finder import find_linen_classes
 from nnx_migrate.linen.derived_layers import ParamOverride, param_override
@@ -292,6 +292,22 @@ class LinenProgram:
         is called like an activation may hold one.
         """
         return any(True for _ in self.project.matching(re.compile(r"\b(?:glu|crelu)\b(?!\s*\()")))
+
+    @cached_property
+    def is_real(self) -> bool:
+        """Whether all arrays are real ones of at most 32 bits: nothing enables others, or makes complex numbers."""
+        longer = r"[\"']jax_enable_x64[\"']|jax_enable_x64\s*=|JAX_ENABLE_X64|enable_x64\("
+        other = r"\b(?:jnp|numpy|lax)\.(?:complex|fft\b)|(?<![\w.])\d+(?:\.\d*)?[jJ]\b"
+        return not self._says(f"{longer}|{other}")
+
+    @cache  # noqa: B019 (a program lives as long as the run)
+    def gets_none(self, name: str) -> bool:
+        """Whether an argument of this name is None somewhere in the project."""
+        return self._says(rf"\b{name}\s*=\s*None\b")
+
+    def _says(self, pattern: str) -> bool:
+        wanted = re.compile(pattern)
+        return any(True for _ in self.project.files_where(lambda text: wanted.search(text) is not None))
 
     def _find(self) -> None:
         found = find_linen_classes(self.project)

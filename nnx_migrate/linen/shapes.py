@@ -195,8 +195,16 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class InitialDtype(Unknown):
+    """The dtype that an array has while the model is initialised, as an expression of the constructor: `text`."""
+
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Array:
-    """An array. `dtype` is an exact name (`"float32"`), a kind (bool, int, float, complex) or None.
+    """An array. `dtype` is an exact name (`"float32"`), a kind (bool, int, float, complex), what the module
+    `effects.initial_dtypes` knows, or None.
 
     `weak` marks Python scalars, whose dtype gives way to that of the other operand.
     """

@@ -7,6 +7,7 @@ expression. The sign can't occur in Python names, so tokens never collide with t
 - `x§a-1`: the last dimension of the method argument `x` (`a0`: the first, `batch['image']§a-1`: of a part of
 it)
 - `x§f1`: the number of elements of the argument `x` behind its first axis (`f0`: all)
+- `x§t0`: the dtype of the argument `x`
 - `f§l3`: the loop variable `f` of the loop with number 3
 - `x§p4`: a size that control flow changes (a phi, number 4)
 - `cfg§s5`: a local variable that the constructor can compute (number 5)
@@ -19,7 +20,7 @@ import re
 from nnx_migrate.nnx.layers.aliases import canonical as canonical_symbol
 
 LINEN = "flax.linen"
-TOKEN = re.compile(r"(?P<name>[A-Za-z_][\w.]*(?:\[[^\[\]]*\])*)§(?P<kind>[aflps])(?P<id>-?\d+)")
+TOKEN = re.compile(r"(?P<name>[A-Za-z_][\w.]*(?:\[[^\[\]]*\])*)§(?P<kind>[aflpst])(?P<id>-?\d+)")
 
 
 def canonical(qualified: str | None) -> str | None:

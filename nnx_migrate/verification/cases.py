@@ -218,6 +218,8 @@ def _sizes(facts: Mapping[str, Any], called: Called) -> list[str] | str:
         shape = f"({text}){part}.shape"
         axis = size["axis"]
         value = f"int(np.prod({shape}[{axis}:]))" if size.get("flat") else f"{shape}[{axis}]"
+        if size.get("dtype"):
+            value = f"({text}){part}.dtype"
         arguments.append(f"{size['name']}={value}")
     return arguments
 

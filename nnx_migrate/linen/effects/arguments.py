@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled, Value
+from nnx_migrate.linen.effects import initial_dtypes
+from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape, Unknown, Unmodelled, Value
 
 # Library constants that are Python floats, and numbers that describe a dtype (`jnp.finfo(x.dtype).min`).
 _CONSTANTS = re.compile(r"(jax\.numpy|numpy|math)\.(inf|nan|pi|e|euler_gamma)")
@@ -151,6 +152,8 @@ def kind(dtype: str) -> str | None:
     """The kind of a dtype name: one of KINDS."""
     if dtype in KINDS:
         return dtype
+    if dtype == initial_dtypes.FLOAT32:
+        return "float"
     match = re.match(r"u?(int)|b?(float)|(complex)", dtype)
     return match[match.lastindex or 0] if match else None
 
@@ -164,6 +167,8 @@ def dtype_of(value: Value, default: str | None = None) -> str | None:
     """The dtype that a `dtype` argument names, `default` for None, None if it can't be told."""
     if value is None:
         return default
+    if isinstance(value, InitialDtype):
+        return f"={value.text}"
     name = value.name.rpartition(".")[2] if isinstance(value, Global) else value
     if not isinstance(name, str):
         return None
@@ -179,6 +184,9 @@ def promote(*arrays: Array) -> str | None:
     if not arrays:
         raise Unmodelled("an operation on no operands")
     strong = {array.dtype for array in arrays if not array.weak}
+    if any(initial_dtypes.is_initial(dtype) for dtype in strong):
+        complex_number = any(array.weak and array.dtype in (None, "complex") for array in arrays)
+        return None if complex_number else initial_dtypes.promoted(strong, any(a.weak for a in arrays))
     kinds = [None if array.dtype is None else kind(array.dtype) for array in arrays]
     ranks = [KINDS.index(k) for k in kinds if k is not None]
     if len(ranks) < len(kinds):
@@ -195,6 +203,8 @@ def floating(array: Array) -> str | None:
     """The dtype of a function that turns integers into floats."""
     if array.dtype is None:
         return None
+    if initial_dtypes.is_initial(array.dtype) and kind(array.dtype) is None:
+        return initial_dtypes.REAL
     return array.dtype if kind(array.dtype) in ("float", "complex") else "float"
 
 

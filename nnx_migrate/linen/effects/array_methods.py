@@ -5,6 +5,7 @@ from __future__ import annotations
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import KINDS, array_from, array_of, dtype_of
 from nnx_migrate.linen.effects.elementwise import combine
+from nnx_migrate.linen.effects.initial_dtypes import is_initial
 from nnx_migrate.linen.effects.registry import models, models_attribute, models_method
 from nnx_migrate.linen.shapes import NO_RANK, Array, Global, Shape, Unmodelled, Value
 
@@ -34,7 +35,7 @@ def size(a: Value) -> Dim:
 def dtype(a: Value) -> str:
     """`x.dtype`, where it is known exactly."""
     name = array_of(a).dtype
-    if name is None or name in KINDS:
+    if name is None or name in KINDS or is_initial(name):
         raise Unmodelled("the dtype of the array is not known")
     return name
 

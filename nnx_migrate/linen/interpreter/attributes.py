@@ -13,7 +13,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
+from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape, Unknown
 from nnx_migrate.linen.symbols import canonical, linen_name
 from nnx_migrate.linen.values import (
     Bound,
@@ -279,6 +279,8 @@ def array_attribute(frame: Frame, array: Array, name: str, of: Any = None) -> An
         return Dim.of(rank) if rank is not None else Dim.unknown("the rank of the array is not known")
     if name == "at":
         return Bound(array, "at")
+    if name == "dtype" and array.dtype is not None and array.dtype.startswith("="):
+        return InitialDtype("the dtype of the array is not known", array.dtype[1:])
     transfer = registry.attribute(name)
     if transfer is not None:
         return transfer(array)

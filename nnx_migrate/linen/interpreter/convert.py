@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.effects.initial_dtypes import REAL
 from nnx_migrate.linen.interpreter.frame import Session
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.shapes import Array, InitialDtype, Shape, Unknown
 from nnx_migrate.linen.symbols import token
 from nnx_migrate.linen.values import Expr, Input, VariableValue
 
 # Words for tuples of numbers that are at least 1.
 _COUNTS = ("stride", "kernel", "patch", "window", "size", "dilation", "pool", "shape", "scale")
+
+
+_DTYPE_FIELD = re.compile(r"self\.(\w*dtype\w*)")
 
 
 def as_dim(value: Any) -> Dim | None:
@@ -31,6 +37,8 @@ def input_array(session: Session, value: Input) -> Array:
     count = rank if rank is not None else 1
     dims = tuple(Dim.size(token(value.text, "a", axis)) for axis in range(-count, 0))
     dtype = (session.input_kinds or {}).get(value.path)
+    if dtype in (None, "float") and session.program.is_real:
+        dtype = f"={token(value.text, 't', 0)}"
     return Array(Shape(dims, None if rank is not None else f"{value.text}[:-{count}]"), dtype)
 
 
@@ -41,7 +49,10 @@ def effect_value(session: Session, value: Any) -> Any:
     if isinstance(value, VariableValue):
         return effect_value(session, value.value)
     if isinstance(value, Expr):
-        return _expression(value)
+        return _field_dtype(session, value) or _expression(value)
+    is_vague = isinstance(value, Array) and value.dtype in (None, "float") and not value.weak
+    if is_vague and session.program.is_real:
+        return Array(value.shape, REAL)
     if isinstance(value, tuple):
         return tuple(effect_value(session, item) for item in value)
     if isinstance(value, list):
@@ -49,6 +60,19 @@ def effect_value(session: Session, value: Any) -> Any:
     if isinstance(value, dict):
         return {key: effect_value(session, item) for key, item in value.items()}
     return value
+
+
+def _field_dtype(session: Session, value: Expr) -> InitialDtype | None:
+    """A field that holds a dtype (not None, so not whatever the arrays have): known by its name."""
+    match = _DTYPE_FIELD.fullmatch(value.text)
+    item = session.root.cls.field(match[1]) if match is not None else None
+    if match is None or item is None or item.default is None or not session.program.is_real:
+        return None
+    if isinstance(item.default, ast.Constant) and item.default.value is None:
+        return None
+    if session.program.gets_none(match[1]):
+        return None
+    return InitialDtype(f"`{value.text}` isn't known here", value.text)
 
 
 def _expression(value: Expr) -> Any:

@@ -11,7 +11,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
+from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape, Unknown
 from nnx_migrate.linen.sites import Lookup, VariableSite
 from nnx_migrate.linen.values import Bound, Closure, Expr, InitFlag, SelfValue, VariableValue
 
@@ -50,7 +50,13 @@ def _param(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
         found = _initial(frame, init, (Unknown("a random key"), *rest), keywords)
         if not isinstance(found, Unknown):
             return found
-    return _shaped(rest[0] if rest else keywords.get("shape"))
+    made = _shaped(rest[0] if rest else keywords.get("shape"))
+    dtype = rest[1] if len(rest) > 1 else keywords.get("dtype")
+    return (
+        Array(made.shape, f"={dtype.text}")
+        if isinstance(dtype, InitialDtype) and isinstance(made, Array)
+        else made
+    )
 
 
 def _variable(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:

@@ -151,6 +151,7 @@ def _records(group: Group) -> dict[str, Any]:
                 "index": _position(conversion, str(s.path[0])),
                 **({"flat": True} if s.flat else {}),
                 **({"optional": True} if s.optional else {}),
+                **({"dtype": True} if s.is_dtype else {}),
             }
             for s in conversion.sizes
             if s.method == "__call__"

@@ -83,7 +83,7 @@ class SizeFinder:
 
     def _configured(self, instance: Instance, parameter: SizeParameter) -> int | None:
         """The size by the shapes that the configuration states for the class."""
-        for name, shape in self.stated.shapes(instance.cls):
+        for name, shape in self.stated.shapes(instance.cls) if not parameter.is_dtype else ():
             if (parameter.method, parameter.path) == ("__call__", (name,)):
                 if parameter.flat:
                     return prod(shape[parameter.axis :])
@@ -107,6 +107,8 @@ class SizeFinder:
     def _at(
         self, where: tuple[Module, ast.Call], instance: Instance, parameter: SizeParameter
     ) -> Size | None:
+        if parameter.is_dtype:
+            return None  # the call knows it
         module, call = where
         method = instance.cls.method(method_of(call))
         if method is None or method.name != parameter.method:

@@ -9,9 +9,10 @@ from typing import Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim, ceil_div, same
+from nnx_migrate.linen.effects.initial_dtypes import FLOAT32
 from nnx_migrate.linen.interpreter.convert import text_of
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Shape
+from nnx_migrate.linen.shapes import InitialDtype, Shape
 from nnx_migrate.linen.sites import Context
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import BuiltList, ClassRef, Expr, Instance, Layer, ModuleList, SelfValue
@@ -43,7 +44,17 @@ class InitRenderer:
         self.moved: set[ast.stmt] = set()  # statements that aren't static, which the constructor repeats
         self.substitutes: dict[str, str] = {}
         self.lambda_names: frozenset[ast.AST] = frozenset()  # in the expression that is being written
+        self.may_name_dtypes = False  # only variables get the dtypes that arrays have at first
         self.element: Callable[[ast.AST, Context], str | None] = lambda node, context: None
+
+    @contextmanager
+    def writing_variable(self) -> Iterator[None]:
+        """Write an expression for a variable."""
+        self.may_name_dtypes = True
+        try:
+            yield
+        finally:
+            self.may_name_dtypes = False
 
     @contextmanager
     def substituting(self, texts: dict[str, str]) -> Iterator[None]:
@@ -78,6 +89,14 @@ class InitRenderer:
         if not value.known:
             raise Refuse("unknown-size", value.reason or "", node)
         text = value.text()
+        self.see(text)
+        return text
+
+    def dtype(self, name: str | None) -> str | None:
+        """The expression of a dtype that arrays have at first; None where it isn't known."""
+        if name is None or not name.startswith("="):
+            return None
+        text = f"{self.names.jnp()}.float32" if name == FLOAT32 else name[1:]
         self.see(text)
         return text
 
@@ -195,6 +214,8 @@ class InitRenderer:
         return any(isinstance(n, ast.Name) and static.get((context, n)) is False for n in ast.walk(node))
 
     def _value_text(self, value: Any) -> str | None:
+        if isinstance(value, InitialDtype) and self.may_name_dtypes:
+            return self.dtype(f"={value.text}")
         if isinstance(value, Shape) and value.exact:
             value = value.items()
         if isinstance(value, Expr):

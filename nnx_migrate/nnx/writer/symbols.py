@@ -19,7 +19,7 @@ class SizeParameter:
     """A constructor parameter for a size of an input: which argument of which method, and which axis of it.
 
     With `flat`, it is the product of all sizes from that axis on. An `optional` one isn't given where the argument
-    isn't, either.
+    isn't, either. With `is_dtype`, it isn't a size but the dtype.
     """
 
     name: str
@@ -28,14 +28,19 @@ class SizeParameter:
     axis: int
     flat: bool = False
     optional: bool = False
+    is_dtype: bool = False
 
     @property
     def token(self) -> str:
         """The symbol that stands for it."""
+        if self.is_dtype:
+            return f"{Input(self.path).text}§t0"
         return f"{Input(self.path).text}§{'f' if self.flat else 'a'}{self.axis}"
 
     def expression(self, array: str) -> str:
         """The size, read from an array given as an expression."""
+        if self.is_dtype:
+            return f"{array}.dtype"
         if not self.flat:
             return f"{array}.shape[{self.axis}]"
         front = " * ".join(f"{array}.shape[{axis}]" for axis in range(self.axis))
@@ -52,6 +57,7 @@ class SizeNames:
     ranks: dict[tuple[str | int, ...], int]
     used: dict[str, tuple[tuple[str | int, ...], int]] = field(default_factory=dict)  # token -> (path, axis)
     flat: set[str] = field(default_factory=set)  # tokens of products of sizes
+    dtypes: set[str] = field(default_factory=set)  # tokens of dtypes
     fixed: dict[str, str] = field(default_factory=dict)
     unbatched: frozenset[tuple[str | int, ...]] = frozenset()
     optional: frozenset[str] = frozenset()  # tokens
@@ -60,9 +66,11 @@ class SizeNames:
     def use(self, text: str) -> None:
         """Remember every input size in a text."""
         for match in TOKEN.finditer(text):
-            if match["kind"] in "af":
+            if match["kind"] in "aft":
                 path = self.paths.get(match["name"], (match["name"],))
                 self.used[match.group()] = (path, int(match["id"]))
+                if match["kind"] == "t":
+                    self.dtypes.add(match.group())
                 if match["kind"] == "f":
                     self.flat.add(match.group())
 
@@ -77,6 +85,8 @@ class SizeNames:
         self.used.setdefault(token, (size.path, size.axis))
         if size.flat:
             self.flat.add(token)
+        if size.is_dtype:
+            self.dtypes.add(token)
         self.fixed[token] = size.name
 
     def names(self) -> dict[str, str]:
@@ -86,6 +96,8 @@ class SizeNames:
         for token, (path, axis) in sorted(self.used.items(), key=_order):
             prefix = _prefix(path) if several else "in"
             kind = "features" if token in self.flat else self._kind(path, axis)
+            if token in self.dtypes:
+                kind = "dtype"
             name = f"{prefix}_{kind}"
             while name in self.taken or name in found.values():
                 name = f"input_{name}" if not name.startswith("input_") else name + "_"

@@ -9,6 +9,7 @@ from typing import ClassVar, TypeVar
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import dtype_of, kind
+from nnx_migrate.linen.effects.initial_dtypes import is_initial, promoted
 from nnx_migrate.linen.effects.registry import load
 from nnx_migrate.linen.shapes import Array, Global, Unknown, Unmodelled, Value
 
@@ -109,6 +110,8 @@ def layer_dtype(dtype: Value, param_dtype: Value, *inputs: Value) -> str | None:
         return dtype_of(dtype)
     found = [dtype_of(param_dtype, "float32")]
     found += [value.dtype if isinstance(value, Array) else None for value in inputs]
+    if any(is_initial(name) for name in found):
+        return promoted(found, has_numbers=False)
     kinds = {None if name is None else kind(name) for name in found}
     return None if kinds & {None, "complex"} else "float"
 

@@ -47,9 +47,14 @@ def _kernel(kernel_size: Value) -> tuple[Dim, ...]:
 def _convolved(
     inputs: Value, kernel_size: Value, sizes: Callable[[], Sequence[Dim]], features: Value, dtype: str | None
 ) -> Value:
-    """The output; where its spatial sizes can't be told, at least its rank and channels."""
+    """The output; where its spatial sizes can't be told, at least its channels, and its rank (the input's)."""
     try:
-        count, size = len(_kernel(kernel_size)), dim_of(features, "features")
+        size = dim_of(features, "features")
+        if isinstance(kernel_size, Unknown):
+            rank = inputs.shape.rank if isinstance(inputs, Array) else None
+            others = (Dim.unknown(kernel_size.reason),) * ((rank or 1) - 1)
+            return Array(Shape((*others, size), None if rank else ""), dtype)
+        count = len(_kernel(kernel_size))
         shape = inputs.shape.before(count + 1) if isinstance(inputs, Array) else Shape((), "")
     except Unmodelled as unmodelled_:
         return Unknown(str(unmodelled_))

@@ -5,23 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nnx_migrate.linen.effects.arguments import array_of, axes_of, dtype_of, kind
+from nnx_migrate.linen.effects.initial_dtypes import is_initial
 from nnx_migrate.linen.effects.layers.base import (
     FLOAT32,
     Applied,
     Layer,
     guarded_output,
     last_dim,
+    layer_dtype,
     models_layer,
 )
 from nnx_migrate.linen.shapes import Array, Unknown, Value
 
 
-def _same_shape(x: Value, dtype: Value = None) -> Value:
-    """The input, in the layer's dtype or some float."""
+def _same_shape(x: Value, dtype: Value = None, affine: Value = None) -> Value:
+    """The input, in the layer's dtype or some float; `affine` is the dtype of its parameters, None without."""
     if not isinstance(x, Array):
         return x if isinstance(x, Unknown) else guarded_output(lambda: array_of(x))
+    if dtype is None and affine is not None and is_initial(x.dtype):
+        return Array(x.shape, layer_dtype(None, affine, x))
     inherits = x.dtype is not None and kind(x.dtype) in ("float", "int", "bool")
     return Array(x.shape, dtype_of(dtype, "float" if inherits else None))
+
+
+def _affine(param_dtype: Value, *uses: Value) -> Value:
+    """The dtype of a layer's parameters, None where it may have none."""
+    return param_dtype if True in uses else None
 
 
 def _features(x: Value, axis: Value) -> Value:
@@ -58,7 +67,10 @@ class BatchNorm(Layer):
     def call(self, x: Value, use_running_average: Value = None, *, mask: Value = None) -> Applied:
         """Sizes: num_features."""
         features = guarded_output(lambda: _features(x, self.axis))
-        return Applied(_same_shape(x, self.dtype), {"num_features": features})
+        return Applied(
+            _same_shape(x, self.dtype, _affine(self.param_dtype, self.use_scale, self.use_bias)),
+            {"num_features": features},
+        )
 
 
 @models_layer("flax.linen.LayerNorm")
@@ -83,7 +95,10 @@ class LayerNorm(Layer):
     def call(self, x: Value, *, mask: Value = None) -> Applied:
         """Sizes: num_features."""
         features = guarded_output(lambda: _features(x, self.feature_axes))
-        return Applied(_same_shape(x, self.dtype), {"num_features": features})
+        return Applied(
+            _same_shape(x, self.dtype, _affine(self.param_dtype, self.use_scale, self.use_bias)),
+            {"num_features": features},
+        )
 
 
 @models_layer("flax.linen.RMSNorm")
@@ -106,7 +121,9 @@ class RMSNorm(Layer):
     def call(self, x: Value, *, mask: Value = None) -> Applied:
         """Sizes: num_features."""
         features = guarded_output(lambda: _features(x, self.feature_axes))
-        return Applied(_same_shape(x, self.dtype), {"num_features": features})
+        return Applied(
+            _same_shape(x, self.dtype, _affine(self.param_dtype, self.use_scale)), {"num_features": features}
+        )
 
 
 @models_layer("flax.linen.GroupNorm")
@@ -131,7 +148,10 @@ class GroupNorm(Layer):
 
     def call(self, x: Value, *, mask: Value = None) -> Applied:
         """Sizes: num_features."""
-        return Applied(_same_shape(x, self.dtype), {"num_features": last_dim(x)})
+        return Applied(
+            _same_shape(x, self.dtype, _affine(self.param_dtype, self.use_scale, self.use_bias)),
+            {"num_features": last_dim(x)},
+        )
 
 
 @models_layer("flax.linen.InstanceNorm")
@@ -155,7 +175,10 @@ class InstanceNorm(Layer):
     def call(self, x: Value, *, mask: Value = None) -> Applied:
         """Sizes: num_features."""
         features = guarded_output(lambda: _features(x, self.feature_axes))
-        return Applied(_same_shape(x, self.dtype), {"num_features": features})
+        return Applied(
+            _same_shape(x, self.dtype, _affine(self.param_dtype, self.use_scale, self.use_bias)),
+            {"num_features": features},
+        )
 
 
 @models_layer("flax.linen.Dropout")

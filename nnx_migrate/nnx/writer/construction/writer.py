@@ -299,7 +299,25 @@ class ConstructionWriter:
             raise Refuse("unknown-module", f"`{site.target_name}` gets modules from `**`", site.call)
         return f"**{self.renderer.text(node, site.context)}"
 
+    def _child_dtype(self, site: Site, cls: LinenClass, size: SizeParameter) -> str:
+        """The dtype that a submodule's inputs have while the model is initialised."""
+        found: set[str] = set()
+        for call in site.deciding_calls:
+            if call.method == size.method:
+                value = _at_path(_bound_argument(cls, call, str(size.path[0])), size.path[1:])
+                array = effect_value(self.analysis.session, value)
+                text = self.renderer.dtype(array.dtype) if isinstance(array, Array) else None
+                if text is None:
+                    detail = f"an input of `{describe(site)}`: the dtype of the array is not known"
+                    raise Refuse("unknown-size", detail, site.call)
+                found.add(text)
+        if len(found) != 1:
+            raise Refuse("sizes-differ", f"`{describe(site)}` gets inputs of several dtypes", site.call)
+        return found.pop()
+
     def _child_size(self, site: Site, cls: LinenClass, size: SizeParameter) -> str | None:
+        if size.is_dtype:
+            return self._child_dtype(site, cls, size)
         calls, written = [call for call in site.deciding_calls if call.method == size.method], "{}"
         if size.optional and calls:
             given = [_bound_argument(cls, call, str(size.path[0]), optional=True) for call in calls]

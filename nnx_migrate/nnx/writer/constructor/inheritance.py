@@ -81,7 +81,12 @@ class Inheritance:
         node = given.get(str(size.path[0]))
         value = self.analysis.facts.values.get((context, node)) if node is not None else None
         array = effect_value(self.analysis.session, value)
-        if len(size.path) != 1 or isinstance(node, ast.Starred) or not isinstance(array, Array):
+        if (
+            size.is_dtype
+            or len(size.path) != 1
+            or isinstance(node, ast.Starred)
+            or not isinstance(array, Array)
+        ):
             return Dim.unknown("an argument that can't be followed")
         rank = self.base.assumed.get(size.path)
         if rank is not None and array.shape.rank != rank:

@@ -76,10 +76,10 @@ class ConstructorWriter:
         uses_rngs = any(RNGS in line for line in lines) or RNGS in setup_text
         uses_rngs = uses_rngs or (self._super is not None and self._super.base.needs_rngs)
         written.needs_rngs = uses_rngs
-        optional = {size.name for size in written.sizes if size.optional}
+        annotations = {size.name: f"{self.names.jnp()}.dtype" for size in written.sizes if size.is_dtype}
+        annotations |= {size.name: "int | None = None" for size in written.sizes if size.optional}
         keyword_only = [
-            f"{name}: int | None = None" if name in optional else f"{name}: int"
-            for name in dict.fromkeys(parameters.values())
+            f"{name}: {annotations.get(name, 'int')}" for name in dict.fromkeys(parameters.values())
         ]
         if uses_rngs:
             keyword_only.append(f"{RNGS}: {self.names.nnx()}.Rngs")
@@ -219,6 +219,7 @@ class ConstructorWriter:
                     axis,
                     token in found.flat,
                     token in self.optional,
+                    token in found.dtypes,
                 )
             )
         written.sizes.sort(key=lambda s: list(names.values()).index(s.name))

@@ -208,7 +208,8 @@ class Residual:
     def _creation(self, site: Site | VariableSite) -> list[Node]:
         depth = len([c for c in site.controls if c.is_loop])
         if isinstance(site, VariableSite):
-            kind, value = variable_parts(self.renderer, site)
+            with self.renderer.writing_variable():
+                kind, value = variable_parts(self.renderer, site)
             return [Line(f"self.{site.attribute} = ", kind, [value])]
         callee, arguments = self.writer.parts(site)
         if depth:

@@ -1,0 +1,110 @@
+"""Parameters that get the dtype of an array: it has to be known for the moment when the model is initialised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent, indent
+
+import pytest
+
+from tests.linen_module.fixture import convert
+
+HEADER = """\
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class Model(nn.Module):
+    width: int = 4
+    dtype: Any = jnp.float32
+    maybe_dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x):
+"""
+PARAM = "\nreturn x + self.param('w', nn.initializers.ones, (x.shape[-1],), x.dtype)\n"
+
+KNOWN = {
+    "an input's": ("pass", "in_dtype)"),
+    "an input's, moved around": ("x = x.reshape(-1, x.shape[-1])", "in_dtype)"),
+    "a layer's": ("x = nn.Dense(self.width)(x)", "jnp.float32)"),
+    "a layer's behind much that isn't followed": (
+        "x = nn.LayerNorm()(jnp.exp(x) * x.mean())",
+        "jnp.float32)",
+    ),
+    "a layer's with a dtype": ("x = nn.Dense(self.width, dtype=self.dtype)(x)", "self.dtype)"),
+    "one that an array is given": ("x = x.astype(self.dtype)", "self.dtype)"),
+}
+
+
+def model(tmp_path: Path, body: str, more: str = "") -> Path:
+    path = tmp_path / "model.py"
+    path.write_text(HEADER + indent(dedent(body), " " * 8) + more)
+    return path
+
+
+@pytest.mark.parametrize("case", KNOWN)
+def test_dtypes_that_are_known(tmp_path: Path, case: str) -> None:
+    before, expected = KNOWN[case]
+    text, conversions = convert(model(tmp_path, before + PARAM))
+    assert conversions.refused == {}
+    parameter = text.partition("nnx.Param(")[2].partition("def __call__")[0]
+    assert expected in parameter
+
+
+UNKNOWN = {
+    "numbers may make it another one": "x = x * 0.5",
+    "a field that may be None": "x = nn.Dense(self.width, dtype=self.maybe_dtype)(x)",
+    "parameters of another dtype": "x = nn.Dense(self.width, param_dtype=self.maybe_dtype)(x)",
+    "a norm without parameters": "x = nn.LayerNorm(use_bias=False, use_scale=False)(x * 2.0)",
+    "a function that can't be followed": "x = jax.lax.while_loop(lambda v: False, lambda v: v, x)",
+}
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_dtypes_that_are_not_known(tmp_path: Path, case: str) -> None:
+    _, conversions = convert(model(tmp_path, UNKNOWN[case] + PARAM))
+    assert conversions.refused["model.Model"].reason == "dynamic-construction"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        'jax.config.update("jax_enable_x64", True)\n',
+        "def spectrum(x):\n    return jnp.fft.rfft(x)\n",
+        "def rotated(x):\n    return x * 1j\n",
+        "model = Model(dtype=None)\n",
+    ],
+)
+def test_projects_in_which_a_layer_may_return_something_else(tmp_path: Path, more: str) -> None:
+    body = "x = nn.Dense(self.width, dtype=self.dtype)(x)" + PARAM
+    _, conversions = convert(model(tmp_path, body, "\n\n" + more))
+    assert conversions.refused["model.Model"].reason == "dynamic-construction"
+
+
+def test_a_layer_does_not_get_the_dtype_of_the_first_call(tmp_path: Path) -> None:
+    _, conversions = convert(model(tmp_path, "return nn.Dense(self.width, dtype=x.dtype)(x)\n"))
+    assert conversions.refused["model.Model"].reason == "dynamic-construction"
+
+
+def test_a_module_hands_on_what_its_callers_know(tmp_path: Path) -> None:
+    more = dedent("""
+
+        class Outer(nn.Module):
+            @nn.compact
+            def __call__(self, tokens):
+                return Model()(tokens) + Model()(nn.Dense(4)(tokens))
+
+
+        class Lost(nn.Module):
+            @nn.compact
+            def __call__(self, tokens):
+                return Model()(tokens * 0.5)
+        """)
+    text, conversions = convert(model(tmp_path, PARAM.strip() + "\n", more))
+    assert "Model(in_features=in_features, in_dtype=in_dtype)" in text.replace(", rngs=rngs", "")
+    assert "Model(in_features=4, in_dtype=jnp.float32" in text
+    assert list(conversions.refused) == ["model.Lost"]
