@@ -7,6 +7,7 @@ from typing import Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
+from nnx_migrate.linen.effects.initial_dtypes import is_initial
 from nnx_migrate.linen.interpreter import caches
 from nnx_migrate.linen.interpreter.attributes import atomic, seen
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array, text_of
@@ -80,7 +81,7 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
 def _may_be_boolean(index: Any) -> bool:
     """Whether an index holds an array of unknown kind."""
     items = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(one, Array) and one.dtype is None for one in items)
+    return any(isinstance(one, Array) and (one.dtype is None or is_initial(one.dtype)) for one in items)
 
 
 def _shape_item(frame: Frame, shape: Shape, index: Any, constant: int | None) -> Any:
