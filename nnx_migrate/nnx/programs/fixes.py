@@ -9,6 +9,7 @@ from typing import Any
 
 from nnx_migrate.engine.context import ProjectContext
 from nnx_migrate.engine.findings import FileChange, Fix, ImportRequest, Safety
+from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
@@ -38,6 +39,7 @@ class FixWriter:
     def __init__(self, context: ProjectContext, groups: Iterable[Group]) -> None:
         self.context = context
         self.groups = [group for group in groups if group.can_move]
+        self._index = ProjectIndex(context.project)
         self._programs = {id(group): self._idiomatic(group) for group in self.groups}
         self._helpers: dict[Path, set[str]] = {}
         for module in context.project.modules():  # what an earlier run or pass has written stays
@@ -117,7 +119,7 @@ class FixWriter:
             *group.names,
             *group.copies.edits,
         ]
-        return idiomatic_programs(self.context.project, group, others)
+        return idiomatic_programs(self._index, group, others)
 
     def _functional(self, group: Group) -> list[Instance]:
         """The modules that programs go on to use by functions of their variables."""

@@ -127,11 +127,13 @@ class Checker:
 
     def _function(self, function: Function) -> None:
         module, node = function.module, function.node
-        own = [kind for kind in function.params.values() if kind in OF_MODEL]
+        own = [k for k in function.params.values() if k in OF_MODEL]
+        if function.has_model and own.count(Kind.MODULE) == 1:  # it has nothing to add
+            own.remove(Kind.MODULE)
         separate = sorted(k.name for k in own) in (["PARAMS", "STATE"], ["STATE", "VARIABLES"])
         if len(own) > 1 and not separate:
             raise NotIdiomatic("a function of several models", module, node)
-        if any(kind is Kind.MODULE for kind in own):
+        if function.gets_module and (len(function.calls) != 1 or function.jits or function.grads):
             raise NotIdiomatic("a function of a module", module, node)
         if any(kind is Kind.UPDATES or kind is Kind.NEW_STATS for kind in function.params.values()):
             raise NotIdiomatic("a function of updates", module, node)
@@ -151,6 +153,8 @@ class Checker:
             raise NotIdiomatic(f"`{function.name}` keeps the new state to itself", module, node)
         if any(kind is Kind.STATE for _, kind in function.results) and function.grads:
             raise NotIdiomatic("a gradient of a step", module, node)
+        if function.jits and places and not own:
+            raise NotIdiomatic("a state that is made in a compiled function", module, node)
         if function.jits and function.grads:
             raise NotIdiomatic("a loss that is compiled", module, node)
         if function.jits or isinstance(node, ast.Lambda):

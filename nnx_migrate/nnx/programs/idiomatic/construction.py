@@ -22,10 +22,14 @@ _KEYS = frozenset({"jax.random.key", "jax.random.PRNGKey"})
 
 @dataclass(frozen=True)
 class Constructed:
-    """A construction in its new form: its `text` replaces the old one, or the statement that calls `init`."""
+    """A construction in its new form: its `text` replaces the old one, or it is a statement at another place.
+
+    That is in place of the statement `at`, which calls `init`, or in front of it where it calls a function that does.
+    """
 
     text: str
-    at: ast.stmt | None  # the statement of `init`, where the construction moves there
+    at: ast.stmt | None = None
+    in_front: bool = False
 
 
 class Constructions:
@@ -42,29 +46,54 @@ class Constructions:
         init = instance.inits[0][1]
         if not init.args or method_of(init) != "__call__" or any(k.arg == "mutable" for k in init.keywords):
             raise NotIdiomatic("the arguments of `init`", module, init)
-        here, there = module.statement_of(call), module.statement_of(init)
-        scope = module.scope_at(call)
-        if not isinstance(here, ast.Assign) or here.value is not call or module.scope_at(init) is not scope:
+        here, scope = module.statement_of(call), module.scope_at(call)
+        if not isinstance(here, ast.Assign) or here.value is not call:
             raise NotIdiomatic("a model that is made elsewhere", module, call)
+        key, place = init.args[0], init
+        is_handed = module.scope_at(init) is not scope
+        if is_handed:
+            key, place = self._handed(module, scope, init)
+            if sizes.inputs:
+                raise NotIdiomatic("sizes that a function knows", module, init)
+        there = module.statement_of(place)
         late = self._late(instance, init, sizes)
-        needed = [*([init.args[0]] if conversion.needs_rngs else []), *late.values()]
+        needed = [*([key] if conversion.needs_rngs else []), *late.values()]
         in_place = all(_known_before(module, scope, node, here) for node in needed)
         if not in_place:
             self._check_move(module, scope, call, here, there)
         added = [f"{name}={text}" for name, text in sizes.arguments.items()]
         added += [f"{name}={text}" for name, text in self._texts(module, sizes, late).items()]
         if conversion.needs_rngs:
-            added.append(f"rngs={self._rngs(module, init.args[0])}")
+            added.append(f"rngs={self._rngs(module, key)}")
         kept: list[ast.expr | ast.keyword] = [*call.args]
         kept += [k for k in call.keywords if k.arg not in _LINEN_ONLY]
         if in_place and module.source.line_text(call.end_lineno or 0).lstrip().startswith(")") and kept:
-            return Constructed(self._with_lines(module, call, kept, added), None)
+            return Constructed(self._with_lines(module, call, kept, added))
         arguments = [*(self.expressions.text(module, item) for item in kept), *added]
-        place = call if in_place else init
-        text = self.expressions.built(module, place, module.source.segment(call.func), arguments)
+        text = self.expressions.built(module, call, module.source.segment(call.func), arguments)
         if in_place:
-            return Constructed(text, None)
-        return Constructed(f"{module.source.segment(here.targets[0])} = {text}", there)
+            return Constructed(text)
+        return Constructed(f"{module.source.segment(here.targets[0])} = {text}", there, is_handed)
+
+    def _handed(self, module: Module, scope: Scope, init: ast.Call) -> tuple[ast.expr, ast.Call]:
+        """The key and the call of the function that initialises a module which it gets."""
+        function = self.expressions.facts.function_at(module, init)
+        if function is None or not function.gets_module or module.scope_at(init) is not function.scope:
+            raise NotIdiomatic("a model that is made elsewhere", module, init)
+        (called,) = function.calls
+        key = init.args[0]
+        if (
+            called.module is not module
+            or module.scope_at(called.call) is not scope
+            or called.grad is not None
+        ):
+            raise NotIdiomatic("a model that is made elsewhere", module, init)
+        if not isinstance(key, ast.Name) or len(function.scope.bindings.get(key.id, ())) != 1:
+            raise NotIdiomatic("a key that a function makes", module, init)
+        given = function.argument(called.call, key.id)
+        if given is None or key.id not in function.positional:
+            raise NotIdiomatic("a key that a function makes", module, init)
+        return given, called.call
 
     @staticmethod
     def _with_lines(
@@ -114,7 +143,7 @@ class Constructions:
     ) -> None:
         """The construction may stand where `init` is called: nothing needs it before, its arguments stay."""
         body = _block(module, here)
-        if there not in body or not isinstance(there, ast.Assign) or body.index(there) < body.index(here):
+        if there not in body or body.index(there) < body.index(here):
             raise NotIdiomatic("`init` stands elsewhere", module, there)
         name = here.targets[0]
         assert isinstance(name, ast.Name)

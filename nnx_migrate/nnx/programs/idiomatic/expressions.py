@@ -121,11 +121,24 @@ class Expressions:
             return []
         if self.facts.kind(node) is Kind.STATE:
             if isinstance(node, ast.Name):
-                return [self.naming.model(module, node), self.naming.optimizer(module, node)]
+                return self.made_names(module, node)
             if isinstance(node, ast.Call) and node in self._creations:
+                if not self.gives_model(self.facts.function_at(module, node)):
+                    return [self.optimizer_text(module, self._creations[node])]
                 return [self.naming.model(module, node), self.optimizer_text(module, self._creations[node])]
             raise NotIdiomatic("a new state in a tuple", module, node)
         return [self.text(module, node)]
+
+    def made_names(self, module: Module, node: ast.AST) -> list[str]:
+        """What a function returns that has made a state: its caller has the model already if it gave one."""
+        optimizer = self.naming.optimizer(module, node)
+        gives = self.gives_model(self.facts.function_at(module, node))
+        return [self.naming.model(module, node), optimizer] if gives else [optimizer]
+
+    @staticmethod
+    def gives_model(function: Function | None) -> bool:
+        """Whether the model is new to those who call a function that makes a state."""
+        return function is None or not function.gets_module
 
     # ---- calls -------------------------------------------------------------------------------------------
 

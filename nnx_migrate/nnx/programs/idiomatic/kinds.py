@@ -86,6 +86,16 @@ class Function:
         """Its parameters that may be given by position."""
         return [a.arg for a in [*self.node.args.posonlyargs, *self.node.args.args]]
 
+    @property
+    def has_model(self) -> bool:
+        """Whether a parameter holds parameters, so that a module beside it has nothing to add."""
+        return bool({Kind.PARAMS, Kind.VARIABLES, Kind.STATE} & set(self.params.values()))
+
+    @property
+    def gets_module(self) -> bool:
+        """Whether it gets a module that it initialises itself."""
+        return Kind.MODULE in self.params.values() and not self.has_model
+
     def parameter(self, kind: Kind) -> str | None:
         """Its parameter of a kind."""
         return next((name for name, found in self.params.items() if found is kind), None)
@@ -167,6 +177,10 @@ class Facts:
     def function_of(self, node: ast.AST | None) -> Function | None:
         """The tracked function that a node defines."""
         return self.functions.get(node) if isinstance(node, FunctionNode) else None
+
+    def function_called(self, node: ast.AST) -> Function | None:
+        """The tracked function that a call calls."""
+        return next((f for f in self.functions.values() for c in f.calls if c.call is node), None)
 
     def function_at(self, module: Module, node: ast.AST) -> Function | None:
         """The tracked function in whose body a node stands, the innermost one of all functions."""

@@ -33,6 +33,8 @@ class Naming:
             if not needs and not self._has_separate_model(function):
                 return [MODEL]
             return [part for part in (MODEL, OPTIMIZER) if part in needs]
+        if kind is Kind.MODULE:
+            return [] if function.has_model else [MODEL]
         return [parameter] if kind is Kind.GRADS else []
 
     def model(self, module: Module, node: ast.AST) -> str:
@@ -66,7 +68,7 @@ class Naming:
         made = [
             name
             for where, name in self._names_in(scope)
-            if self.facts.names[where, name].get(()) is Kind.MODULE
+            if self.facts.names[where, name].get(()) is Kind.MODULE and not self._is_gone(scope, name)
         ]
         if part == MODEL and made:
             if len(made) > 1:
@@ -87,14 +89,20 @@ class Naming:
                 if not self._holds_model(inner):
                     return False
         return not any(
-            _is_within(reference.scope, scope) and not _is_within(reference.scope.binder(name), scope)
+            _is_within(reference.scope, scope)
+            and not _is_within(reference.scope.binder(name), scope)
+            and self.facts.kind(reference.node) not in OF_MODEL
             for reference in module.scopes.names.get(name, ())
         )
 
     def _is_gone(self, scope: Scope, name: str) -> bool:
         """Whether a name is one of those that the model or the optimizer replaces."""
         kinds = self.facts.names.get((scope, name), {})
-        return set(kinds) == {()} and kinds[()] not in (Kind.GRADS, Kind.MODULE)
+        if set(kinds) != {()} or kinds[()] is Kind.GRADS:
+            return False
+        function = self.facts.function_of(scope.node)
+        needless = function is not None and function.has_model and name in function.params
+        return needless or kinds[()] is not Kind.MODULE
 
     def _names_in(self, scope: Scope) -> list[tuple[Scope, str]]:
         return [key for key in self.facts.names if key[0] is scope]

@@ -16,7 +16,6 @@ from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind
 from nnx_migrate.nnx.plan import Group
 from nnx_migrate.nnx.programs.idiomatic.checker import Checker
@@ -49,7 +48,7 @@ class Program:
 
 
 def idiomatic_programs(
-    project: Project,
+    index: ProjectIndex,
     group: Group,
     others: Sequence[tuple[Module, Edit]],
     why: list[NotIdiomatic] | None = None,
@@ -58,7 +57,6 @@ def idiomatic_programs(
 
     `others` are edits of the group that stay, `why` collects the reasons for what isn't taken.
     """
-    index = ProjectIndex(project)
     found: list[Program] = []
     for instance in group.instances:
         try:
@@ -96,8 +94,12 @@ class _Writer:
             module, call = instance.reference.module, instance.reference.call
             if made.at is None:
                 expressions.constructed[call] = made.text
+                continue
+            statements.moved[module.statement_of(call)] = []
+            if made.in_front:
+                statements.before[made.at] = made.text
             else:
-                statements.moved |= {module.statement_of(call): [], made.at: [made.text]}
+                statements.moved[made.at] = [made.text]
         edits = [*statements.edits(), *self._state_classes(facts)]
         by_module: dict[Module, list[Edit]] = {}
         for module, edit in edits:

@@ -20,6 +20,7 @@ class Statements:
     def __init__(self, facts: Facts, expressions: Expressions) -> None:
         self.facts, self.expressions = facts, expressions
         self.moved: dict[ast.stmt, list[str]] = {}  # statements that others take the place of
+        self.before: dict[ast.stmt, str] = {}  # statements that are added in front of others
         self._removed: set[ast.stmt] = set()
         self._updates = {update.call: update for update in facts.updates}
 
@@ -58,7 +59,7 @@ class Statements:
                         yield Edit(start, end, text)
         else:
             lines = self.moved[node] if node in self.moved else self._lines(module, node)
-            yield self._replaced(module, node, [*self._reseeds(module, node), *lines])
+            yield self._replaced(module, node, [*self._added(module, node), *lines])
 
     # ---- simple statements ---------------------------------------------------------------------------------
 
@@ -110,15 +111,12 @@ class Statements:
         )
 
     def _made(self, module: Module, value: ast.expr, target: ast.expr) -> str:
-        if (
-            isinstance(target, ast.Name)
-            and target.id == "_"
-            and isinstance(module.parents[target], ast.Tuple)
-        ):
-            return "_, _"
+        gives_model = self.expressions.gives_model(self.facts.function_called(value))
+        if isinstance(target, ast.Name) and target.id == "_":
+            return "_, _" if gives_model else "_"
         scope = module.scope_at(target)
         optimizer = self.expressions.naming.name(module, scope, "optimizer")
-        if any(creation.call is value for creation in self.facts.creations):
+        if not gives_model or any(creation.call is value for creation in self.facts.creations):
             return optimizer
         return f"{self.expressions.naming.name(module, scope, 'model')}, {optimizer}"
 
@@ -182,10 +180,7 @@ class Statements:
         for element in elements:
             if element in self._updates:
                 if expressions.is_made(module, node):
-                    texts += [
-                        expressions.naming.model(module, node),
-                        expressions.naming.optimizer(module, node),
-                    ]
+                    texts += expressions.made_names(module, node)
             elif self.facts.kind(element) is Kind.STATE and isinstance(element, ast.Call):
                 texts += self._returned_call(module, element, len(elements))
             else:
@@ -218,8 +213,8 @@ class Statements:
 
     # ---- around them ---------------------------------------------------------------------------------------
 
-    def _reseeds(self, module: Module, node: ast.stmt) -> list[str]:
-        """The keys for dropout that calls in a statement get, set beforehand."""
+    def _added(self, module: Module, node: ast.stmt) -> list[str]:
+        """What is done before a statement: the keys for dropout that calls in it get are set."""
         lines: list[str] = []
         for apply in self.facts.applies:
             if (
@@ -234,7 +229,7 @@ class Statements:
             nnx, model = self.expressions.nnx(module), self.expressions.naming.model(module, apply.call)
             key = self.expressions.text(module, apply.keys)
             lines.append(f"{nnx}.reseed({model}, dropout={key})")
-        return lines
+        return [*([self.before[node]] if node in self.before else []), *lines]
 
     def _replaced(self, module: Module, node: ast.stmt, lines: list[str]) -> Edit:
         source = module.source
@@ -297,9 +292,11 @@ class Statements:
         nnx = self.expressions.nnx(module)
         made = function.parameter(Kind.STATE) is None
         pair = [f"{nnx}.Module", f"{nnx}.Optimizer"] if made else []
+        if not self.expressions.gives_model(function):
+            pair = pair[1:]
         places = {within for within, kind in function.results if kind is not Kind.GRADS}
         if places == {()}:
-            return f"tuple[{', '.join(pair)}]" if pair else "None"
+            return f"tuple[{', '.join(pair)}]" if len(pair) > 1 else "".join(pair) or "None"
         is_tuple = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple)
         if not is_tuple or any(len(place) > 1 for place in places):
             raise NotIdiomatic("the annotation of a result", module, node)
