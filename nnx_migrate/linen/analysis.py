@@ -198,9 +198,8 @@ def field_symbol(cls: LinenClass, item: Field) -> Any:
     if _is_factory(cls, item, text, default):
         return FieldFactory(item.name)
     if _is_module(cls, annotation, text):
-        nothing = isinstance(item.default, ast.Constant) and item.default.value is None
-        return FieldModule(item.name, optional=nothing)
-    if text == "int":
+        return FieldModule(item.name, optional=_is_none(item.default))
+    if text == "int" and not _is_none(item.default):
         return Dim.symbol(reference, None if _may_be_negative(cls, item) else 0)
     for kind in ("int", "float", "bool", "str"):
         if text in (kind, f"Optional[{kind}]", f"{kind} | None", f"typing.Optional[{kind}]"):
@@ -213,6 +212,11 @@ def field_symbol(cls: LinenClass, item: Field) -> Any:
     if _is_elementwise(item, default):
         return Expr(reference, "elementwise")
     return Expr(reference)
+
+
+def _is_none(node: ast.expr | None) -> bool:
+    """Whether a default is `None`, whatever the annotation says."""
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _length(annotation: ast.expr) -> int | None:

@@ -162,3 +162,19 @@ def test_names_are_taken_apart(name: str, parts: list[str] | None) -> None:
     found = name_parts(ast.parse(name, mode="eval").body)
     texts = None if found is None else [p if isinstance(p, str) else ast.unparse(p) for p in found]
     assert texts == parts
+
+
+def test_a_size_whose_default_is_none_may_be_none(tmp_path: Path) -> None:
+    code = """
+    class Model(nn.Module):
+        classes: int = None
+
+        @nn.compact
+        def __call__(self, x):
+            x = nn.Dense(3)(x)
+            head = nn.Dense(self.classes) if self.classes is not None else nn.relu
+            return head(x)
+    """
+    text, reasons = converted(tmp_path, code)
+    assert reasons == []
+    assert "if self.classes is not None:\n            self.dense_1 = nnx.Linear(3, self.classes" in text

@@ -8,7 +8,7 @@ from typing import Any
 from nnx_migrate.linen.interpreter import modules
 from nnx_migrate.linen.interpreter.calls.apply import MADE_BY, apply
 from nnx_migrate.linen.interpreter.calls.arguments import arguments
-from nnx_migrate.linen.interpreter.calls.packages import is_free_of_flax
+from nnx_migrate.linen.interpreter.calls.packages import comes_from_libraries, is_free_of_flax
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
@@ -80,6 +80,8 @@ def _refuse_unknown_module(frame: Frame, node: ast.Call, target: Any) -> None:
         and inner.name.rpartition(".")[2][:1].isupper()
         and not _is_of_library(frame, inner.name)
     )
+    if isinstance(node.func, ast.Call) and _is_of_libraries(frame, node.func.func):
+        return
     if by_text or by_field or by_class:
         raise Refuse(
             "unknown-module", f"what `{ast.unparse(node.func)[:80]}` is isn't known; it may be a module", node
@@ -89,6 +91,15 @@ def _refuse_unknown_module(frame: Frame, node: ast.Call, target: Any) -> None:
 def _is_of_library(frame: Frame, qualified: str) -> bool:
     """Whether a class comes from a package that can't define Linen modules."""
     return is_free_of_flax(qualified) and frame.session.program.project.definition(qualified) is None
+
+
+def _is_of_libraries(frame: Frame, node: ast.expr) -> bool:
+    """Whether a dotted name of the module comes from such packages."""
+    root = node
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    is_global = isinstance(root, ast.Name) and frame.lookup(root.id) is None
+    return is_global and isinstance(node, ast.Attribute) and comes_from_libraries(frame.module, node)
 
 
 def _uncertain(

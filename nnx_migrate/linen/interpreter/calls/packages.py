@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import sys
+
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.scopes import BindingKind
 
 # None of them requires Flax, nor defines a Linen module anywhere but in the parts of `_WITH_FLAX`.
 _FREE_OF_FLAX = frozenset(
@@ -41,3 +45,32 @@ def is_free_of_flax(qualified: str) -> bool:
     if qualified.startswith(_WITH_FLAX):
         return False
     return package in _FREE_OF_FLAX or package in sys.stdlib_module_names
+
+
+def comes_from_libraries(module: Module, node: ast.expr, depth: int = 4) -> bool:
+    """Whether a dotted name starts at such a package, whichever of several bindings of its variables counts.
+
+    `import tensorflow_probability as tfp; tfp = tfp.substrates.jax; tfb = tfp.bijectors`
+    """
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    bindings = module.scopes.module.lookup(node.id) if isinstance(node, ast.Name) and depth else []
+    name = node.id if isinstance(node, ast.Name) else ""
+    others = [b for b in bindings if b.kind is not BindingKind.IMPORT]
+    imports = [b.target for b in bindings if b.kind is BindingKind.IMPORT]
+    if not imports and not others or not all(map(is_free_of_flax, imports)):
+        return False
+    for binding in others:
+        if binding.kind is not BindingKind.ASSIGNMENT or not isinstance(binding.value, ast.Attribute):
+            return False
+        if _root(binding.value) == name and imports:
+            continue  # a part of what it was before
+        if not comes_from_libraries(module, binding.value, depth - 1):
+            return False
+    return True
+
+
+def _root(node: ast.expr) -> str:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
