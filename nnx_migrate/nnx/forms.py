@@ -15,6 +15,7 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.instances import InstanceFinder
 from nnx_migrate.linen.programs.references import ClassReference, Role
+from nnx_migrate.linen.programs.vmapped_classes import shared_places
 from nnx_migrate.names.parents import Parents
 from nnx_migrate.nnx.conversion import Conversions
 
@@ -64,6 +65,9 @@ class Dependencies:
         for instance in instances:
             for holder in finder.holders(instance):
                 self._join(holder, instance.cls)
+        for values in shared_places(finder.class_values()).values():
+            for value in values:
+                self._join(values[0].cls, value.cls)
         for value in finder.handed_classes():
             for module, call in value.calls:
                 maker = finder.references.enclosing_class(module, call)

@@ -14,6 +14,7 @@ from nnx_migrate.linen.programs.instance import Instance, Obstacle
 from nnx_migrate.linen.programs.outside_uses import outside_uses
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
+from nnx_migrate.linen.programs.vmapped_classes import misuse, problem, shared_places
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.values import FieldModule
 from nnx_migrate.names.modules import Module
@@ -22,7 +23,7 @@ from nnx_migrate.nnx.conversion import ClassConversion, Conversions, convert_pro
 from nnx_migrate.nnx.forms import Dependencies, Forms
 from nnx_migrate.nnx.helpers.placement import imported_helpers
 from nnx_migrate.nnx.linen_copies import Copies, CopyWriter
-from nnx_migrate.nnx.programs.constructions import CACHING_HELPER, HELPER
+from nnx_migrate.nnx.programs.constructions import CACHING_HELPER, HELPER, VMAPPED
 from nnx_migrate.nnx.programs.handed_factories import HandedFactories, handed_factories, layers_given_to
 from nnx_migrate.nnx.programs.names import NameChanges
 from nnx_migrate.nnx.programs.renames import Other
@@ -171,8 +172,22 @@ class _Planner:
                 yield value.cls, Obstacle("class-as-value", value.problem, where.module, where.node)
             for result in self.finder.results(value):
                 yield from ((result.cls, obstacle) for obstacle in result.obstacles)
+                if value.flow.vmapped and (what := misuse(result)):
+                    where = value.reference
+                    yield value.cls, Obstacle("module-use", what, where.module, where.node)
+        yield from self._of_vmapped()
         for instance in self.instances:
             yield from ((instance.cls, obstacle) for obstacle in instance.obstacles)
+
+    def _of_vmapped(self) -> Iterator[Blocked]:
+        """Calls of `nn.vmap` that can't be rewritten."""
+        for (module, call), values in shared_places([*self.values, *self.finder.handed_classes()]).items():
+            what = problem(self.finder.finder, (module, call), values)
+            if VMAPPED in module.scopes.module.bindings and not what:
+                known = [name for _, name in imported_helpers(module, self.project)]
+                what = "" if VMAPPED in known else "the file has a `vmapped` of its own"
+            if what:
+                yield from ((v.cls, Obstacle("class-as-value", what, module, call)) for v in values)
 
     def _of_unseen_uses(self, root: Path | None) -> list[Blocked]:
         """Uses that nothing can rewrite: by text, by `getattr`, in files that were not given."""

@@ -344,7 +344,5 @@ def test_branches_that_call_layers_by_one_name(made: str) -> None:
 def test_one_place_for_two_layers_that_are_both_there_is_an_error() -> None:
     linen = {"params/norm/scale": (4,)}
     nnx = {"norm/scale": (4,), "norm_1/scale": (4,)}
-    entries = [
-        module(["norm"], [name], "flax.linen:LayerNorm") for name in ("norm", "norm_1")
-    ]
+    entries = [module(["norm"], [name], "flax.linen:LayerNorm") for name in ("norm", "norm_1")]
     assert "Linen leaf params/norm/scale is mapped 2 times" in problems(linen, nnx, *entries)

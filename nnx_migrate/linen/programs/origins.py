@@ -7,7 +7,7 @@ of the project return. Attributes and everything else are where it ends.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from nnx_migrate.linen.programs.callees import Callee, FunctionNode, parameter_of
 from nnx_migrate.linen.programs.flow import FlowFinder
@@ -21,17 +21,19 @@ _MAX_DEPTH = 8
 
 
 class Origins:
-    """Follows values backwards."""
+    """Follows values backwards, up to `ends`: expressions that are known."""
 
-    def __init__(self, finder: FlowFinder) -> None:
-        self.finder = finder
+    def __init__(self, finder: FlowFinder, ends: Container[ast.AST] = ()) -> None:
+        self.finder, self.ends = finder, ends
 
     def of(self, module: Module, node: ast.expr, depth: int = 0) -> list[Origin]:
         """Every expression that the value may be."""
         return list(self._of(module, node, depth)) if depth <= _MAX_DEPTH else [None]
 
     def _of(self, module: Module, node: ast.expr, depth: int) -> Iterator[Origin]:
-        if isinstance(node, ast.IfExp):
+        if node in self.ends:
+            yield module, node
+        elif isinstance(node, ast.IfExp):
             yield from self.of(module, node.body, depth + 1)
             yield from self.of(module, node.orelse, depth + 1)
         elif isinstance(node, ast.Name):

@@ -16,7 +16,7 @@ from nnx_migrate.linen.programs.callees import (
 )
 from nnx_migrate.linen.programs.containers import ANY, Within, items_of_call
 from nnx_migrate.linen.programs.index import ProjectIndex
-from nnx_migrate.linen.programs.uses import FLAX_ENDS, End
+from nnx_migrate.linen.programs.uses import FLAX_ENDS, VMAP, End
 from nnx_migrate.linen.programs.walk import Walk
 from nnx_migrate.names.modules import Module
 
@@ -37,7 +37,12 @@ _WRAPPERS = TRANSPARENT | PARTIAL | {"staticmethod"}
 
 
 class Passing(Walk):
-    """A walk that knows what calls do with their arguments. `holders` are classes that keep what they get."""
+    """A walk that knows what calls do with their arguments. `holders` are classes that keep what they get.
+
+    It follows an object, or else a class.
+    """
+
+    is_object: bool
 
     def __init__(self, index: ProjectIndex, callees: Callees, holders: Collection[ast.ClassDef]) -> None:
         super().__init__(index)
@@ -80,6 +85,9 @@ class Passing(Walk):
             self.end(module, call, End.HELD)
         elif (callee.qualified, place) in FLAX_ENDS and not within:
             self.end(module, call, FLAX_ENDS[callee.qualified or "", place])
+        elif callee.qualified in VMAP and place == 0 and not within and not self.is_object:
+            self.flow.vmapped.append((module, call))
+            self.found(module, call)
         elif callee.function is not None:
             parameter = parameter_of(callee, call, passed)
             if parameter is None:

@@ -21,6 +21,7 @@ class End(Enum):
     ESCAPE = auto()  # it goes where nothing can be seen: `node` is the occurrence
 
 
+VMAP = frozenset({"flax.linen.vmap", "flax.linen.transforms.vmap"})
 FLAX_ENDS = {
     ("flax.linen.apply", 1): End.APPLIED,
     ("flax.linen.tabulate", 0): End.TABULATED,
@@ -41,10 +42,14 @@ class Use:
 
 @dataclass
 class Flow:
-    """All uses of a value; `is_bound` where `functools.partial` gives it arguments on the way."""
+    """All uses of a value; `is_bound` where `functools.partial` gives it arguments on the way.
+
+    `vmapped` are the calls of `nn.vmap` that it goes through, if it is a class.
+    """
 
     uses: list[Use] = field(default_factory=list)
     is_bound: bool = False
+    vmapped: list[tuple[Module, ast.Call]] = field(default_factory=list)
 
     @property
     def escapes(self) -> list[Use]:

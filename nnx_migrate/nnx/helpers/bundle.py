@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_SOURCES = ("functions", "attention", "normalization", "recurrent", "linear", "functional", "caching")
+_SOURCES = (
+    "functions",
+    "attention",
+    "normalization",
+    "recurrent",
+    "linear",
+    "functional",
+    "caching",
+    "vmapped",
+)
 _HEADER = '''"""Keeps what flax.linen computed where flax.nnx computes otherwise. Written by nnx-migrate."""
 
 from __future__ import annotations

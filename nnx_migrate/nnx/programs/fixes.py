@@ -11,6 +11,7 @@ from nnx_migrate.engine.context import ProjectContext
 from nnx_migrate.engine.findings import FileChange, Fix, ImportRequest, Safety
 from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.instance import Instance
+from nnx_migrate.linen.programs.vmapped_classes import shared_places
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.helpers import bundle
@@ -23,6 +24,7 @@ from nnx_migrate.nnx.helpers.placement import (
 from nnx_migrate.nnx.parameter_entries import class_key
 from nnx_migrate.nnx.plan import Group
 from nnx_migrate.nnx.programs.constructions import (
+    VMAPPED,
     applied_function,
     functional_construction,
     tabulated,
@@ -83,6 +85,8 @@ class FixWriter:
         helpers = {c.qualified: group.helper(c.cls) for c in group.conversions}
         for module, edit in functional_values(group.values, conversions, helpers):
             edits.setdefault(module.path, []).append(edit)
+        for module, call in shared_places(group.values):
+            edits.setdefault(module.path, []).append(Edit(*module.source.span(call.func), VMAPPED))
         for module, edit in group.names:
             edits.setdefault(module.path, []).append(edit)
         for module, edit in group.copies.edits:
@@ -130,6 +134,8 @@ class FixWriter:
         """Which file needs which helper, and a file whose helpers it shares."""
         for conversion in group.conversions:
             yield from ((conversion.cls.module, n, conversion.cls.module) for n in sorted(conversion.helpers))
+        for (module, _), values in shared_places(group.values).items():
+            yield module, VMAPPED, helper_home(module, values[0].cls.module, self.context.project)
         uses = [i.reference for i in self._functional(group)] + [v.reference for v in group.values]
         for use in uses:
             home = helper_home(use.module, use.cls.module, self.context.project)
