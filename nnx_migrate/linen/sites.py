@@ -178,11 +178,24 @@ class VariableSite:
     value: Any = None
     is_reference: bool = False  # made by `self.variable`: the code reads and writes its `.value`
     by_calls: bool = False  # a cache: not the constructor makes it, but the first call that comes to it
+    name_node: ast.expr | None = (
+        None  # a name that counts the rounds of the loops around it; then `name` is empty
+    )
 
     @property
     def is_param(self) -> bool:
         """Whether it is a trainable parameter."""
         return self.collection == "params"
+
+    @property
+    def loops(self) -> tuple[Control, ...]:
+        """The loops around it, outermost first."""
+        return tuple(control for control in self.controls if control.is_loop)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether something else than an attribute of the module holds it: never."""
+        return False
 
 
 @dataclass(eq=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -43,7 +44,8 @@ def class_map(analysis: ClassAnalysis) -> ClassMap:
     """The entries of one class. Raises Refuse where Linen's names can't be told."""
     entries: list[Entry] = []
     for variable in analysis.variables:
-        entries.append(leaf([variable.collection, variable.name], [variable.attribute]))
+        indices = ["{" + index + "}" for index in _INDICES[: len(variable.loops)]]
+        entries.append(leaf([variable.collection, _variable_name(variable)], [variable.attribute, *indices]))
     for name, value in analysis.session.fields.items():
         if isinstance(value, FieldModule):  # adopted under the field's name if nothing else has named it
             entries.append(module([name], [name], DYNAMIC))
@@ -235,7 +237,21 @@ def _template(site: Site) -> str:
     raise Refuse("unsupported-syntax", "a module name that isn't a literal", site.call)
 
 
-def _index_of(node: ast.expr, site: Site) -> str:
+def _variable_name(variable: VariableSite) -> str:
+    """A variable's name; one that is made in loops has their counters in it."""
+    if variable.name_node is None:
+        return variable.name
+    pieces = name_parts(variable.name_node) or []
+    name = "".join(p if isinstance(p, str) else "{" + _index_of(p, variable) + "}" for p in pieces)
+    counters = re.findall(r"\b[a-z]\b", " ".join(re.findall(r"\{(.*?)\}", name)))
+    if set(counters) != set(_INDICES[: len(variable.loops)]):
+        raise Refuse(
+            "unsupported-syntax", "a name that doesn't tell the rounds of a loop apart", variable.call
+        )
+    return name
+
+
+def _index_of(node: ast.expr, site: Site | VariableSite) -> str:
     """The index expression for a counter in an f-string name."""
     names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
     mapping: dict[str, str] = {}

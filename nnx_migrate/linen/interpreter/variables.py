@@ -14,6 +14,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape, Unknown
 from nnx_migrate.linen.sites import Lookup, VariableSite
 from nnx_migrate.linen.values import Bound, Closure, Expr, InitFlag, SelfValue, VariableValue
+from nnx_migrate.nnx.module_names import name_parts
 
 
 def module_api(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
@@ -83,8 +84,13 @@ def _variable(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
 def _declare(frame: Frame, node: ast.Call, collection: str, name: Any, what: str) -> Any:
     if frame.foreign:
         return None
+    name_node = None
     if not isinstance(name, str):
-        raise Refuse("unsupported-api", f"`self.{what}` with a name that isn't a literal", node)
+        name_node = next(iter([*node.args, *(k.value for k in node.keywords if k.arg == "name")]), None)
+        in_loop = any(control.is_loop for control in frame.controls) and frame.session.entry != "setup"
+        if what != "param" or not in_loop or name_parts(name_node) is None:
+            raise Refuse("unsupported-api", f"`self.{what}` with a name that isn't a literal", node)
+        name = ""
     key = (frame.context, node)
     variables = frame.session.facts.variables
     if key not in variables:
@@ -98,6 +104,7 @@ def _declare(frame: Frame, node: ast.Call, collection: str, name: Any, what: str
             frame.context,
             frame.controls,
             entry=frame.session.entry,
+            name_node=name_node,
         )
     return variables[key]
 

@@ -149,7 +149,11 @@ def _own_name(site: Site) -> str:
 
 
 def _variable_name(variable: VariableSite, names: Names) -> str:
-    if variable.controls and any(c.is_loop for c in variable.controls):
+    pieces = name_parts(variable.name_node)
+    if pieces is not None and variable.loops:
+        literal = "".join(piece for piece in pieces if isinstance(piece, str)).rstrip("_0123456789")
+        return names.fresh(plural(identifier(literal)) if literal.strip("_") else "params")
+    if variable.loops:
         raise Refuse("unsupported-syntax", "a variable created in a loop", variable.call)
     return names.fresh(identifier(variable.name))
 

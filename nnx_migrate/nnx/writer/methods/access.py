@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Site
+from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.nnx.writer.naming import singular
 from nnx_migrate.nnx.writer.text import call_text, line_limit
 
@@ -29,7 +29,8 @@ class LoopAccess:
         self.elements: dict[tuple[ast.AST, str], str] = {}
         self.reads = editor.unused.remaining_reads(body)
         self.used = {n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name)}
-        made = [*editor.sites.values(), *editor.makers.values(), *(f.site for f in editor.functions.values())]
+        made: list[Site | VariableSite] = [*editor.sites.values(), *editor.makers.values()]
+        made += [*(f.site for f in editor.functions.values()), *editor.variables.values()]
         sites = [s for s in made if s.loops and not s.is_held]
         sites = [s for s in sites if s.method == editor.method.name]
         for loop in (n for s in body for n in ast.walk(s) if isinstance(n, ast.For)):
@@ -37,15 +38,15 @@ class LoopAccess:
             if lists:
                 self._loop(loop, lists)
 
-    def access(self, site: Site) -> str:
-        """The expression for the module of the current round."""
+    def access(self, site: Site | VariableSite) -> str:
+        """The expression for the module, or variable, of the current round."""
         last = site.loops[-1].node
         found = self.elements.get((last, site.attribute))
         if found is not None:
             return found
         raise Refuse("unsupported-syntax", "a list of modules that is filled or read in an unusual way", last)
 
-    def _loop(self, loop: ast.For, lists: list[tuple[Site, int]]) -> None:
+    def _loop(self, loop: ast.For, lists: list[tuple[Site | VariableSite, int]]) -> None:
         bases: dict[str, str] = {}
         for site, level in lists:
             outer = site.loops[level - 1].node if level else None

@@ -108,13 +108,13 @@ class BodyEditor:
             return self.calls.of_function(node, self.functions[node])
         variable = self.variables.get(node)
         if variable is not None:
-            return f"self.{variable.attribute}[...]"
+            return f"{self.access(variable)}[...]"
         if isinstance(node, ast.Call) and node in self.calls.calls:
             return self.calls.replacement(node)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in self.aliases:
             alias = self.aliases[node.id]
             if isinstance(alias, VariableSite):
-                return f"self.{alias.attribute}[...]"
+                return f"{self.access(alias)}[...]"
             if isinstance(alias, LocalList):
                 return f"self.{alias.attribute}"
             return self.access(alias)
@@ -154,8 +154,8 @@ class BodyEditor:
             and node.attr in self.setup_variables
         )
 
-    def access(self, site: Site) -> str:
-        """The expression that reads a submodule."""
+    def access(self, site: Site | VariableSite) -> str:
+        """The expression that reads a submodule or variable."""
         if self.loops is None or not site.loops:
             return f"self.{site.attribute}"
         return self.loops.access(site)

@@ -209,9 +209,10 @@ class Residual:
         depth = len([c for c in site.controls if c.is_loop])
         if isinstance(site, VariableSite):
             with self.renderer.writing_variable():
-                kind, value = variable_parts(self.renderer, site)
-            return [Line(f"self.{site.attribute} = ", kind, [value])]
-        callee, arguments = self.writer.parts(site)
+                callee, value = variable_parts(self.renderer, site)
+            arguments = [value]
+        else:
+            callee, arguments = self.writer.parts(site)
         if depth:
             last = "[-1]" * (depth - 1)
             return [Line(f"self.{site.attribute}{last}.append(", callee, arguments, ")")]
@@ -341,7 +342,7 @@ class Residual:
         nnx = self.renderer.names.nnx()
         before: list[Node] = []
         inside: list[Node] = []
-        for site in (s for group in self.sites.values() for s in group if isinstance(s, Site)):
+        for site in (s for group in self.sites.values() for s in group):
             for level, control in enumerate(site.loops):
                 if control.node is not loop:
                     continue
