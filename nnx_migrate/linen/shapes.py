@@ -10,7 +10,7 @@ Assumption, stated once: symbolic axes of arrays are at least 1 long. Constant s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from nnx_migrate.linen.dims import Dim, at_least, maximum, product, same
@@ -229,6 +229,18 @@ class Array:
         pairs = zip(self.shape.dims, other.shape.dims, strict=True)
         dims = tuple(a if same(a, b) else size(a, b) for a, b in pairs)
         return Array(Shape(dims, self.shape.lead), self.dtype if self.dtype == other.dtype else None)
+
+
+@dataclass(frozen=True)
+class NumberArray(Array):
+    """A NumPy array of known integers, with one axis. What is computed from it is an array like any other."""
+
+    numbers: tuple[int, ...] = ()
+
+    @staticmethod
+    def holding(numbers: Sequence[int]) -> NumberArray:
+        """The array of these numbers."""
+        return NumberArray(Shape.of(len(numbers)), "int", numbers=tuple(numbers))
 
 
 def _either(a: Dim, b: Dim) -> Dim:

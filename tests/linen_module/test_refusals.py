@@ -13,6 +13,34 @@ from tests.linen_module.fixture import convert
 HEADER = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
 
 CASES = {
+    "an order of axes that is computed from another one": (
+        "unknown-size",
+        """
+        import numpy as np
+
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                assert x.ndim == 3
+                order = np.delete((1, 0, 2), 0) - 1
+                return nn.Dense(3)(x.transpose((1, *order)))
+        """,
+    ),
+    "an order of axes that is changed in place": (
+        "unknown-size",
+        """
+        import numpy as np
+
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                assert x.ndim == 3
+                order = np.argsort((0, 1, 2))
+                order[0] = 2
+                order[2] = 0
+                return nn.Dense(3)(x.transpose(order))
+        """,
+    ),
     "inputs that a loop exchanges": (
         "unknown-size",
         """

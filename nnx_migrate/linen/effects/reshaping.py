@@ -16,7 +16,7 @@ from nnx_migrate.linen.effects.arguments import (
     shape_of,
 )
 from nnx_migrate.linen.effects.registry import models, models_attribute, models_method
-from nnx_migrate.linen.shapes import NO_RANK, Array, Shape, Unmodelled, Value, aligned, axis_size
+from nnx_migrate.linen.shapes import NO_RANK, Array, NumberArray, Shape, Unmodelled, Value, aligned, axis_size
 
 
 def reshaped(shape: Shape, target: Shape) -> Shape:
@@ -149,6 +149,8 @@ def transposed(shape: Shape, axes: Value) -> Shape:
     """Axes permuted, all of them reversed for None."""
     if axes is None:
         return Shape(shape.items()[::-1])
+    if isinstance(axes, NumberArray):
+        axes = axes.numbers
     if not shape.exact and isinstance(axes, tuple | list):
         # All axes are listed, so their number is the rank.
         shape = Shape(shape.with_last(len(axes)).dims)
@@ -175,7 +177,7 @@ def lax_transpose(operand: Value, permutation: Value) -> Array:
 @models_method("transpose")
 def transpose_method(a: Value, *args: Value) -> Array:
     """`x.transpose()`, `x.transpose(1, 0)` or `x.transpose((1, 0))`."""
-    if len(args) == 1 and (args[0] is None or isinstance(args[0], tuple | list)):
+    if len(args) == 1 and (args[0] is None or isinstance(args[0], tuple | list | NumberArray)):
         return transpose(a, args[0])
     return transpose(a, args or None)
 

@@ -11,8 +11,9 @@ from nnx_migrate.linen.effects.initial_dtypes import REAL
 from nnx_migrate.linen.interpreter.frame import Session
 from nnx_migrate.linen.shapes import Array, InitialDtype, Shape, Unknown
 from nnx_migrate.linen.symbols import token
-from nnx_migrate.linen.values import Expr, Input, VariableValue
+from nnx_migrate.linen.values import Expr, Input, Iterated, VariableValue
 
+_MAX_RANGE = 64
 # Words for tuples of numbers that are at least 1.
 _COUNTS = ("stride", "kernel", "patch", "window", "size", "dilation", "pool", "shape", "scale")
 
@@ -59,6 +60,9 @@ def effect_value(session: Session, value: Any) -> Any:
         return [effect_value(session, item) for item in value]
     if isinstance(value, dict):
         return {key: effect_value(session, item) for key, item in value.items()}
+    if isinstance(value, Iterated) and value.kind == "range":
+        counts = known_range(value)
+        return value if counts is None else tuple(counts)
     return value
 
 
@@ -73,6 +77,14 @@ def _field_dtype(session: Session, value: Expr) -> InitialDtype | None:
     if session.program.gets_none(match[1]):
         return None
     return InitialDtype(f"`{value.text}` isn't known here", value.text)
+
+
+def known_range(value: Iterated) -> range | None:
+    """`range(...)` of known numbers, if there are not too many."""
+    bounds = [as_dim(bound) for bound in value.args]
+    numbers = [bound.const for bound in bounds if bound is not None and bound.const is not None]
+    counts = range(*numbers) if numbers and len(numbers) == len(bounds) else None
+    return counts if counts is not None and len(counts) <= _MAX_RANGE else None
 
 
 def _expression(value: Expr) -> Any:

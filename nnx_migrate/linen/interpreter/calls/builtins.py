@@ -16,7 +16,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.elements import known_items
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
+from nnx_migrate.linen.shapes import Array, Global, NumberArray, Shape, Unknown
 from nnx_migrate.linen.values import (
     ArrayList,
     ClassRef,
@@ -155,6 +155,8 @@ def _container(frame: Frame, name: str, args: tuple[Any, ...], node: ast.Call | 
     value = args[0]
     if isinstance(value, tuple | list | dict):
         return kind(value)
+    if isinstance(value, NumberArray):
+        return kind(value.numbers)
     if isinstance(value, Shape):
         return value
     if isinstance(value, ModuleList | ArrayList):

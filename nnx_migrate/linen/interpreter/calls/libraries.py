@@ -14,6 +14,7 @@ from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unkn
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.mapped import vmap
 from nnx_migrate.linen.interpreter.modules import constructs
+from nnx_migrate.linen.interpreter.number_sequences import SEQUENCES
 from nnx_migrate.linen.interpreter.ranks import learn_from_call
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.interpreter.structured import control_flow
@@ -46,6 +47,10 @@ def call_global(
         return call_builtin(frame, name[9:], args, kwargs, node)
     if name.startswith("flax.linen.initializers"):
         return static_or_unknown(frame, node) if node is not None else Unknown("an initializer")
+    if name in SEQUENCES and not kwargs:
+        numbers = SEQUENCES[name](*(effect_value(frame.session, a) for a in args))
+        if numbers is not None:
+            return numbers
     transfer = registry.effect(name)
     if transfer is not None and not escapes(args) and not escapes(tuple(kwargs.values())):
         values = tuple(effect_value(frame.session, a) for a in args)

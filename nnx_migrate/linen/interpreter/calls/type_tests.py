@@ -12,6 +12,14 @@ from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Array, Global, Unknown
 from nnx_migrate.linen.values import ClassRef, Closure, DerivedLayer, Instance, Layer
 
+# Abstract classes of Python's own, with the types known here that are instances of them.
+_ABSTRACT: dict[str, tuple[type, ...]] = {
+    "Iterable": (tuple, list, dict, str),
+    "Collection": (tuple, list, dict, str),
+    "Sequence": (tuple, list, str),
+    "Mapping": (dict,),
+}
+_MODULES = ("collections.abc.", "collections.", "typing.")
 _CHECKS = {"int": int, "str": str, "float": float, "bool": bool, "tuple": tuple, "list": list, "dict": dict}
 
 
@@ -36,9 +44,22 @@ def is_instance(frame: Frame, value: Any, kinds: Any, node: ast.Call | None) -> 
             return int in types
         if isinstance(value, Array):
             return False
+    abstract = [_abstract(k) for k in wanted]
+    if None not in abstract and isinstance(
+        value, bool | int | str | float | tuple | list | dict | None | Dim
+    ):
+        return any(isinstance(value, types) for types in abstract if types is not None)
     if node is not None and is_static(frame, node):
         return static_or_unknown(frame, node, "bool")
     return Unknown("a type test that can't be decided")
+
+
+def _abstract(kind: Any) -> tuple[type, ...] | None:
+    """The types that are instances of an abstract class, None where that isn't known."""
+    if not isinstance(kind, Global):
+        return None
+    prefix, dot, name = kind.name.rpartition(".")
+    return _ABSTRACT.get(name) if prefix + dot in _MODULES else None
 
 
 def _is_module_of(value: Instance, kinds: tuple[Any, ...]) -> bool | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.control import join
-from nnx_migrate.linen.interpreter.convert import as_dim, input_array
+from nnx_migrate.linen.interpreter.convert import as_dim, input_array, known_range
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.steps import differing_arrays, iterated
 from nnx_migrate.linen.interpreter.loops.results import loop_variable
@@ -53,12 +53,8 @@ def known_items(iterable: Any) -> list[Any] | None:
     if not isinstance(iterable, Iterated):
         return None
     if iterable.kind == "range":
-        bounds = [as_dim(arg) for arg in iterable.args]
-        numbers = [b.const for b in bounds if b is not None]
-        if len(numbers) < len(bounds) or None in numbers:
-            return None
-        counts = range(*(n for n in numbers if n is not None))
-        return list(counts) if len(counts) <= MAX_UNROLL else None
+        counts = known_range(iterable)
+        return None if counts is None else list(counts)
     if iterable.kind in ("items", "keys", "values") and isinstance(iterable.args[0], dict):
         return list(getattr(iterable.args[0], iterable.kind)())
     columns = [known_items(arg) for arg in iterable.args]

@@ -32,7 +32,7 @@ def for_loop(frame: Frame, statement: ast.For) -> None:
     """`for target in iterable: body`."""
     iterable = evaluate(frame, statement.iter)
     static = is_static(frame, statement.iter)
-    items = unrollable(frame, iterable)
+    items = unrollable(frame, statement, iterable)
     if items is not None:
         unroll(frame, statement, items)
         return

@@ -15,16 +15,23 @@ from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Instance
 
 
-def unrollable(frame: Frame, iterable: Any) -> list[Any] | None:
+def unrollable(frame: Frame, statement: ast.For, iterable: Any) -> list[Any] | None:
     """The elements of an iterable where each round can be interpreted on its own.
 
     That is so in code of other modules, of which only the result matters, where the rounds take one submodule
-    each of several, and where there is no round at all.
+    each of several, where a helper function fills a list by index, and where there is no round at all.
     """
     items = known_items(iterable)
     if items is None or len(items) > MAX_UNROLL:
         return None
-    return items if frame.foreign or not items or _takes_modules(items) else None
+    each = frame.foreign or _takes_modules(items) or (frame.outside and _stores_items(statement))
+    return items if each or not items else None
+
+
+def _stores_items(statement: ast.For) -> bool:
+    """Whether a loop stores items of containers: `inverse[j] = i`."""
+    stored = (n for n in ast.walk(statement) if isinstance(n, ast.Subscript))
+    return any(isinstance(node.ctx, ast.Store) for node in stored)
 
 
 def _takes_modules(items: list[Any]) -> bool:

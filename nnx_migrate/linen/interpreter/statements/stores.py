@@ -11,7 +11,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.expressions.comparisons import same_shapes
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.lists.names import can_be_followed
-from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
+from nnx_migrate.linen.shapes import Array, NumberArray, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.sites import Write
 from nnx_migrate.linen.values import ArrayList, Expr, Input, Instance, ModuleList, SelfValue, VariableValue
 
@@ -80,6 +80,8 @@ def _store_item(frame: Frame, target: ast.Subscript, value: Any, static: bool) -
         new[key] = value
     elif isinstance(container, Shape) and isinstance(key, int):
         new = _shape_with(container, key, value)
+    elif isinstance(container, NumberArray):
+        new = Array(container.shape, container.dtype)
     elif isinstance(container, Input | Array | VariableValue | ModuleList | Instance):
         return
     else:
