@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BUDGET = 60_000  # steps that one class may take: counted, so that a busy machine changes nothing
 MAX_DEPTH = 24
-MAX_RECURSION = 5  # how often a call may be met below itself
+MAX_RECURSION = 3  # how often a call may be met below itself
 _NUMBERS_PER_CLASS = 1_000_000
 
 
