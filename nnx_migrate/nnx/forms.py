@@ -8,7 +8,7 @@ the project itself has no use for it.
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from nnx_migrate.linen.model import LinenClass
@@ -42,7 +42,12 @@ class Dependencies:
         self._users: dict[LinenClass, set[LinenClass]] = {cls: set() for cls in finder.program}
         self._find_own(conversions, finder)
         self._find_handed(finder, instances)
-        self._in_programs = {r.cls for r in finder.references.outside if not _is_mention(r)}
+        self._in_programs = [r for r in finder.references.outside if not _is_mention(r)]
+        self._named = {cls: set(cls.mro[1:]) for cls in finder.program}
+        for reference in finder.references.inside:
+            within = finder.references.enclosing_class(reference.module, reference.node)
+            if within is not None:
+                self._named[within].add(reference.cls)
 
     def _find_own(self, conversions: Conversions, finder: InstanceFinder) -> None:
         for cls in finder.program:
@@ -91,13 +96,21 @@ class Dependencies:
         """The classes that need a class."""
         return self._users[cls]
 
-    def forms(self, stuck: Collection[LinenClass], unshared: Collection[LinenClass] = ()) -> Forms:
-        """The forms of all classes if those in `stuck` stay Linen and those in `unshared` can't have two forms."""
+    def forms(
+        self,
+        stuck: Collection[LinenClass],
+        unshared: Collection[LinenClass] = (),
+        kept: Collection[ClassReference] = (),
+    ) -> Forms:
+        """The forms of all classes if those in `stuck` stay Linen and those in `unshared` can't have two forms.
+
+        `kept` are the references of programs that go on with the Linen form.
+        """
         able = {cls for cls in self.needs if cls not in stuck}
         while True:
             self._drop(able, {cls for cls in able if not self.needs[cls] <= able})
-            moving = self._wanted(able)
-            copied = self._copied(moving)
+            moving = self._wanted(able, kept)
+            copied = self._copied(moving, kept)
             if not (blocked := {cls for cls in copied if cls in unshared}):
                 return Forms(frozenset(moving), copied)
             self._drop(able, blocked)
@@ -111,14 +124,21 @@ class Dependencies:
                 able.remove(cls)
                 waiting += self._users[cls]
 
-    def _wanted(self, able: Collection[LinenClass]) -> set[LinenClass]:
+    def _wanted(self, able: Collection[LinenClass], kept: Collection[ClassReference]) -> set[LinenClass]:
         """The classes that something would use in their NNX form."""
-        first = (c for c in able if not self._users[c] or c in self._in_programs)
+        used = {r.cls for r in self._in_programs if r not in kept}
+        only_kept = {r.cls for r in kept} - used
+        first = (c for c in able if c in used or not (self._users[c] or c in only_kept))
         return self._closure(first) & set(able)
 
-    def _copied(self, moving: Collection[LinenClass]) -> dict[LinenClass, list[LinenClass]]:
+    def _copied(
+        self, moving: Collection[LinenClass], kept: Collection[ClassReference]
+    ) -> dict[LinenClass, list[LinenClass]]:
         """The classes that are needed in their Linen form although they move, with the classes that stay."""
         found: dict[LinenClass, list[LinenClass]] = {}
+        for cls in _closed((r.cls for r in kept), self._named):
+            if cls in moving:
+                found[cls] = []
         for cls in self.needs:
             if cls not in moving:
                 for other in self._closure([cls]) - {cls}:
@@ -128,14 +148,7 @@ class Dependencies:
 
     def _closure(self, classes: Iterable[LinenClass]) -> set[LinenClass]:
         """Classes with all that they need."""
-        found: set[LinenClass] = set()
-        waiting = list(classes)
-        while waiting:
-            cls = waiting.pop()
-            if cls not in found:
-                found.add(cls)
-                waiting += self.needs[cls]
-        return found
+        return set(_closed(classes, self.needs))
 
     def components(self, classes: Collection[LinenClass]) -> list[list[LinenClass]]:
         """The connected parts of some classes, in the order of the program."""
@@ -153,6 +166,20 @@ class Dependencies:
                 seen |= part
                 parts.append(sorted(part, key=order.__getitem__))
         return parts
+
+
+def _closed(
+    classes: Iterable[LinenClass], needs: Mapping[LinenClass, Collection[LinenClass]]
+) -> list[LinenClass]:
+    """Classes with all that they need, each once."""
+    found: dict[LinenClass, None] = {}
+    waiting = list(classes)
+    while waiting:
+        cls = waiting.pop()
+        if cls not in found:
+            found[cls] = None
+            waiting += needs.get(cls, ())
+    return list(found)
 
 
 def _is_mention(reference: ClassReference) -> bool:

@@ -18,6 +18,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import absolute_module
+from nnx_migrate.nnx.programs.kept_values import KeptValue
 from nnx_migrate.sources.text import Edit, SourceText
 
 _PREFIX = "Linen"
@@ -39,6 +40,7 @@ class CopyWriter:
 
     def __init__(self, project: Project, references: References) -> None:
         self.project = project
+        self.kept: list[KeptValue] = []  # what programs go on to make of Linen forms
         self._inside: dict[LinenClass, list[ClassReference]] = {}
         for reference in references.inside:
             within = references.enclosing_class(reference.module, reference.node)
@@ -58,6 +60,8 @@ class CopyWriter:
                 for reference in self._inside.get(owner, ()):
                     if reference.cls is cls:
                         self._renamed(reference)
+            for reference in self._in_kept(cls):
+                self._renamed(reference)
         except Refuse as refusal:
             node = refusal.node or cls.node
             return Obstacle(refusal.reason, refusal.detail, cls.module, node)
@@ -71,13 +75,12 @@ class CopyWriter:
         wanted = [cls for cls in copied if cls in group]
         for cls in wanted:
             found.edits.append((cls.module, self._copy(cls, copied)))
-            for owner in copied[cls]:
-                for reference in self._inside.get(owner, ()):
-                    if reference.cls is cls:
-                        edit, request = self._renamed(reference)
-                        found.edits.append((reference.module, edit))
-                        if request is not None:
-                            found.imports.append((reference.module, request))
+            inside = [r for owner in copied[cls] for r in self._inside.get(owner, ()) if r.cls is cls]
+            for reference in [*inside, *self._in_kept(cls)]:
+                edit, request = self._renamed(reference)
+                found.edits.append((reference.module, edit))
+                if request is not None:
+                    found.imports.append((reference.module, request))
         for cls in wanted:  # copies read other copies
             for reference in self._inside.get(cls, ()):
                 if reference.cls in copied:
@@ -85,6 +88,9 @@ class CopyWriter:
                     if request is not None:
                         found.imports.append((reference.module, request))
         return found
+
+    def _in_kept(self, cls: LinenClass) -> list[ClassReference]:
+        return [reference for kept in self.kept for reference in kept.references if reference.cls is cls]
 
     def _readers(
         self, cls: LinenClass, copied: Mapping[LinenClass, Sequence[LinenClass]]
@@ -130,6 +136,7 @@ class CopyWriter:
         name = _PREFIX + cls.name
         users = list(dict.fromkeys(user.name for user in copied[cls] if self._reads(user, cls)))
         users += [_PREFIX + c.name for c in copied if c is not cls and self._reads(c, cls)]
+        users += [kept.name for kept in self.kept if any(r.cls is cls for r in kept.references)]
         more = ", ..." if len(users) > _NAMED_USERS else ""
         comment = f"# The Linen form of `{cls.name}`, for {', '.join(users[:_NAMED_USERS])}{more}\n"
         naming = f'{name}.__name__ = "{cls.name}"  # Linen names parameters after it\n'

@@ -25,6 +25,7 @@ from nnx_migrate.nnx.helpers.placement import imported_helpers
 from nnx_migrate.nnx.linen_copies import Copies, CopyWriter
 from nnx_migrate.nnx.programs.constructions import CACHING_HELPER, HELPER, VMAPPED
 from nnx_migrate.nnx.programs.handed_factories import HandedFactories, handed_factories, layers_given_to
+from nnx_migrate.nnx.programs.kept_values import KeptValue, kept_value
 from nnx_migrate.nnx.programs.names import NameChanges
 from nnx_migrate.nnx.programs.renames import Other
 from nnx_migrate.nnx.programs.sizes import SizeFinder, Sizes
@@ -89,6 +90,7 @@ class _Planner:
         self.values = self.finder.class_values()
         self.dependencies = Dependencies(conversions, self.finder, self.instances)
         self.copies = CopyWriter(project, self.finder.references)
+        self.kept: dict[KeptValue, Blocked] = {}
         inits: dict[ast.AST, LinenClass] = {
             call: instance.cls for instance in self.instances for _, call in instance.inits
         }
@@ -98,7 +100,8 @@ class _Planner:
         blocked = [*self._of_classes(), *self._of_uses(), *self._of_unseen_uses(root)]
         unshared: dict[LinenClass, Obstacle] = {}
         while True:
-            forms = self.dependencies.forms({cls for cls, _ in blocked}, unshared)
+            kept = [reference for value in self.kept for reference in value.references]
+            forms = self.dependencies.forms({cls for cls, _ in blocked}, unshared, kept)
             moving = [self._group(part, True) for part in self.dependencies.components(forms.moving)]
             more = {c: o for c in forms.copied if (o := self.copies.obstacle(c, forms.copied)) is not None}
             unshared |= more
@@ -106,11 +109,13 @@ class _Planner:
                 continue
             for group in moving:
                 _find_sizes(group, self.sizes, self.project)
-                _find_factories(group, self.conversions)
+                self._find_factories(group)
+            if len(kept) < sum(len(value.references) for value in self.kept):
+                continue
             blocked += (found := [item for group in moving for item in group.obstacles])
             if found:
                 continue
-            staying = self._staying(forms, [*blocked, *unshared.items()])
+            staying = self._staying(forms, [*blocked, *unshared.items(), *self.kept.values()])
             others = [Other(cls, None) for cls in forms.copied]
             if not (found := self._find_names(moving, staying, others)):
                 for group in moving:
@@ -123,7 +128,8 @@ class _Planner:
         converted = self.conversions.converted
         group.conversions = [converted[c.qualified] for c in classes if c.qualified in converted]
         group.instances = [i for i in self.instances if i.cls in classes]
-        group.values = [v for v in self.values if v.cls in classes]
+        kept = {value.value for value in self.kept}
+        group.values = [v for v in self.values if v.cls in classes and v not in kept]
         return group
 
     def _staying(self, forms: Forms, blocked: list[Blocked]) -> list[Group]:
@@ -198,6 +204,31 @@ class _Planner:
         used = {reference.cls for reference in (*references.inside, *references.outside)}
         return [*unseen, *neighbours(unseen, program, used)]
 
+    def _find_factories(self, group: Group) -> None:
+        """What programs give as factories of layers, as edits; what gives one that NNX lacks keeps the Linen form."""
+        known = {c.cls: c for c in group.conversions}
+        for value in group.values:
+            found = layers_given_to(value, known[value.cls], self.finder.finder)
+            if found is None:
+                continue
+            detail = f"a factory of layers is given to `{value.cls.name}`, which is used as a value"
+            place = Obstacle("class-as-value", detail, *found)
+            is_own = found[1] is value.reference.module.parents[value.reference.node]
+            kept = kept_value(value, self.finder) if is_own else None
+            if kept is not None:
+                self.kept[kept] = (value.cls, place)
+                self.copies.kept.append(kept)
+            else:
+                group.obstacles.append((value.cls, place))
+        for instance in group.instances:
+            module = instance.reference.module
+            try:
+                group.handed.append(handed_factories(instance, known, self.conversions))
+            except Refuse as refusal:
+                node = refusal.node or instance.reference.node
+                obstacle = Obstacle(refusal.reason, refusal.detail, module, node)
+                group.obstacles.append((instance.cls, obstacle))
+
     def _find_names(
         self, moving: Sequence[Group], staying: Sequence[Group], copied: Sequence[Other]
     ) -> list[Blocked]:
@@ -209,24 +240,6 @@ class _Planner:
             group.names = names.edits
             found += [(cls, obstacle) for cls in group.classes for obstacle in names.obstacles]
         return found
-
-
-def _find_factories(group: Group, conversions: Conversions) -> None:
-    """What programs give as factories of layers, as edits."""
-    known = {c.cls: c for c in group.conversions}
-    for value in group.values:
-        found = layers_given_to(value, known[value.cls], conversions.finder.finder)
-        if found is not None:
-            detail = f"a factory of layers is given to `{value.cls.name}`, which is used as a value"
-            place = Obstacle("class-as-value", detail, *found)
-            group.obstacles.append((value.cls, place))
-    for instance in group.instances:
-        module = instance.reference.module
-        try:
-            group.handed.append(handed_factories(instance, known, conversions))
-        except Refuse as refusal:
-            place = Obstacle(refusal.reason, refusal.detail, module, refusal.node or instance.reference.node)
-            group.obstacles.append((instance.cls, place))
 
 
 def _find_sizes(group: Group, finder: SizeFinder, project: Project) -> None:
