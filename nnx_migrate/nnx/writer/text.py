@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from io import StringIO
+from itertools import pairwise
+from keyword import iskeyword
+from token import DEDENT, ENDMARKER, INDENT, NAME, NEWLINE, NL
+from tokenize import TokenError, TokenInfo, generate_tokens
 
 from nnx_migrate.sources.text import Edit, SourceText
 
@@ -40,13 +45,45 @@ def replacements(source: SourceText, node: ast.AST, replace: Replace) -> list[tu
     return found
 
 
+_BLANK = frozenset({NL, NEWLINE, INDENT, DEDENT, ENDMARKER})
+_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
+
+
 def one_line(text: str) -> str:
     """Text of an expression on one line; left alone where a comment or a long string forbids it."""
     if "\n" not in text or "#" in text or '"""' in text or "'''" in text or "\\\n" in text:
         return text
-    joined = " ".join(line.strip() for line in text.splitlines())
-    joined = re.sub(r"([(\[{]) ", r"\1", joined)
-    return re.sub(r",? ([)\]}])", lambda m: m.group(1), joined)
+    try:
+        tokens = [t for t in generate_tokens(StringIO(f"({text}\n)").readline) if t.type not in _BLANK]
+    except (TokenError, SyntaxError):
+        return text
+    pieces: list[str] = []
+    for token, following in pairwise(tokens[1:-1]):
+        if token.string == "," and following.string in _CLOSING and _may_go(tokens, token):
+            continue
+        pieces.append(token.string)
+        if token.end[0] == following.start[0]:
+            pieces.append(token.line[token.end[1] : following.start[1]])
+        elif token.string not in _OPENING and following.string not in _CLOSING:
+            pieces.append(" ")
+    return "".join([*pieces, tokens[-2].string])
+
+
+def _may_go(tokens: Sequence[TokenInfo], comma: TokenInfo) -> bool:
+    """Whether a comma behind the last element says nothing: it does in a tuple of one element."""
+    depth, inner = 0, 0
+    before = tokens[: tokens.index(comma)]
+    for index in range(len(before) - 1, -1, -1):
+        text = before[index].string
+        depth += (text in _CLOSING) - (text in _OPENING)
+        inner += text == "," and depth == 0
+        if depth < 0:
+            previous = before[index - 1] if index else None
+            called = previous is not None and (
+                previous.string in _CLOSING or (previous.type == NAME and not iskeyword(previous.string))
+            )
+            return inner > 0 or called and text == "(" or text in "{[" and not (called and text == "[")
+    return False
 
 
 def unwrapped(text: str) -> str:

@@ -1,0 +1,36 @@
+"""Expressions over several lines, joined to one."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from nnx_migrate.nnx.writer.text import one_line
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("f(\n    a,\n    b=1,\n)", "f(a, b=1)"),
+        ("f(\n    a,\n    b=1,)", "f(a, b=1)"),
+        ("(\n    3,\n)", "(3,)"),
+        ("nn.Conv(8, (\n    3,\n))", "nn.Conv(8, (3,))"),
+        ("x[\n    0,\n]", "x[0,]"),
+        ("[\n    0,\n]", "[0]"),
+        ("f(a)(\n    b,\n)", "f(a)(b)"),
+        ("x if y in (\n    1,\n) else z", "x if y in (1,) else z"),
+        ('f(\n    "a, )",\n    "( b",\n)', 'f("a, )", "( b")'),
+        ("a +\n    b", "a + b"),
+        ("{\n    'a': 1,\n}", "{'a': 1}"),
+        ("lambda x:\n    x", "lambda x: x"),
+    ],
+)
+def test_joined(text: str, expected: str) -> None:
+    assert one_line(text) == expected
+    wrapped = [ast.dump(ast.parse(f"({t})", mode="eval")) for t in (text, expected)]
+    assert wrapped[0] == wrapped[1]
+
+
+def test_comments_keep_their_lines() -> None:
+    assert one_line("f(\n    a,  # first\n    b,\n)") == "f(\n    a,  # first\n    b,\n)"
