@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from nnx_migrate.linen.analysis import ClassAnalysis, analyse
 from nnx_migrate.linen.factories import Factories
+from nnx_migrate.linen.function_fields import default_functions
 from nnx_migrate.linen.given_modules import GivenModules
 from nnx_migrate.linen.interpreter.frame import Meter
 from nnx_migrate.linen.model import LinenClass, LinenProgram
@@ -66,6 +67,7 @@ class Analyses:
         self, cls: LinenClass, known: frozenset[tuple[tuple[str | int, ...], int]], default_rank: int | None
     ) -> ClassAnalysis:
         fields = {name: factory.value for name, factory in self.factories.of(cls).items()}
+        fields |= default_functions(cls, self.factories.uses)
         given = partial(self.given.of, cls)
         return analyse(
             self.program, cls, default_rank, fields, dict(known), self.meter, given, self._kinds_of(cls)

@@ -20,7 +20,7 @@ import re
 from nnx_migrate.nnx.layers.aliases import canonical as canonical_symbol
 
 LINEN = "flax.linen"
-TOKEN = re.compile(r"(?P<name>[A-Za-z_][\w.]*(?:\[[^\[\]]*\])*)§(?P<kind>[aflpst])(?P<id>-?\d+)")
+TOKEN = re.compile(r"(?P<name>[A-Za-z_][\w.]*(?:\[[^\[\]]*\][\w.]*)*)§(?P<kind>[aflpst])(?P<id>-?\d+)")
 
 
 def canonical(qualified: str | None) -> str | None:

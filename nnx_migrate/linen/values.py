@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -39,13 +40,14 @@ class Expr:
     """A value that the constructor can compute, known by its expression only (`self.act`, `self.config.dim`).
 
     `kind` is what annotations tell: "int", "float", "bool", "str", "sequence", "mapping" or "" (not known);
-    `length` is that of a tuple of ints whose annotation tells it. Sizes in `when_true` (`when_false`) are pairwise
-    equal where a condition holds (doesn't hold).
+    `length` is that of a tuple of ints whose annotation tells it, `element` what all items of a list are.
+    Sizes in `when_true` (`when_false`) are pairwise equal where a condition holds (doesn't hold).
     """
 
     text: str
     kind: str = ""
     length: int | None = None
+    element: Dim | None = None
     when_true: tuple[tuple[Dim, Dim], ...] = field(default=(), compare=False)
     when_false: tuple[tuple[Dim, Dim], ...] = field(default=(), compare=False)
 
@@ -84,6 +86,12 @@ class NoneTest(Unknown):
         return NoneTest(self.reason, self.path, not self.is_none)
 
 
+class Attribute(str):
+    """The name of a part of an argument that the code reads as an attribute, not as an item."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Input:
     """An argument of the method under analysis, or a part of one: `path` is `("batch", "image")` or
@@ -101,7 +109,47 @@ class Input:
     def text(self) -> str:
         """The expression by which the method's code reads it."""
         head, *rest = self.path
-        return str(head) + "".join(f"[{part!r}]" for part in rest)
+        return str(head) + part_text(rest)
+
+
+def part_text(path: Iterable[str | int], quote: str = "'") -> str:
+    """The code that reads a part of something: `.nodes`, `['image']`, `[0]`."""
+    texts = [
+        f".{p}" if isinstance(p, Attribute) else f"[{quote}{p}{quote}]" if isinstance(p, str) else f"[{p}]"
+        for p in path
+    ]
+    return "".join(texts)
+
+
+_PART = re.compile(r"\.(?P<name>\w+)|\['(?P<key>[^']*)'\]|\[(?P<index>-?\d+)\]")
+
+
+def path_of(text: str) -> tuple[str | int, ...]:
+    """The path of an argument, or of a part of one, from the expression that reads it."""
+    head = re.match(r"\w*", text)
+    path: list[str | int] = [head.group() if head is not None else ""]
+    for found in _PART.finditer(text):
+        if found["name"] is not None:
+            path.append(Attribute(found["name"]))
+        else:
+            path.append(found["key"] if found["key"] is not None else int(found["index"]))
+    return tuple(path)
+
+
+@dataclass(frozen=True)
+class Record:
+    """An object with named parts: `items` are those that are known; the others are those of the argument `base`."""
+
+    base: Input | None
+    items: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class GraphFunction:
+    """What a function of jraph makes from functions or submodules: its qualified name, and what it is given."""
+
+    name: str
+    given: tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -204,9 +252,15 @@ class FunctionChoice:
 
 @dataclass(frozen=True)
 class Maybe:
-    """A submodule, or a function, that an attribute or variable holds only in some configurations, else None."""
+    """A submodule, or a function, that an attribute or variable holds only in some configurations, else None.
+
+    `branch` is the condition that decides, and where it was met; `holds` says whether there is something where it
+    holds.
+    """
 
     value: Any
+    branch: tuple[tuple[ast.AST, ...], ast.AST] | None = field(default=None, compare=False)
+    holds: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True)

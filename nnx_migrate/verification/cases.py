@@ -214,7 +214,7 @@ def _sizes(facts: Mapping[str, Any], called: Called) -> list[str] | str:
             text = texts[0]
         if text is None:
             return f"no input tells the size {size['name']!r}: list the model in [[tool.nnx-migrate.verify]]"
-        part = "".join(f"[{key!r}]" for key in rest)
+        part = "".join(key if str(key).startswith(".") else f"[{key!r}]" for key in rest)
         shape = f"({text}){part}.shape"
         axis = size["axis"]
         value = f"int(np.prod({shape}[{axis}:]))" if size.get("flat") else f"{shape}[{axis}]"

@@ -201,7 +201,7 @@ def at_get(
 
 
 @models(*names("segment_sum segment_max segment_min segment_prod", "jax.ops."))
-@models(*names("segment_sum segment_max segment_min segment_prod", "jraph."))
+@models(*names("segment_sum segment_mean segment_max segment_min segment_prod", "jraph."))
 def segment_sum(
     data: Value,
     segment_ids: Value,
@@ -218,6 +218,8 @@ def segment_sum(
         raise Unmodelled("the number of segments depends on values")
     if ids.shape.rank != 1:
         raise Unmodelled("segment ids that are no vector")
+    if not array.shape.exact and len(array.shape.dims) > 1:
+        return array.with_shape(Shape(array.shape.dims[1:], ""))
     dims = array.shape.items()
     return array.with_shape(Shape((dim_of(num_segments), *dims[1:])))
 

@@ -11,6 +11,7 @@ from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.records import REPLACING, part
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape, Unknown
@@ -30,6 +31,7 @@ from nnx_migrate.linen.values import (
     Maybe,
     ModuleList,
     OwnVariables,
+    Record,
     SelfValue,
     SuperValue,
     VariableValue,
@@ -172,6 +174,8 @@ def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
         return Bound(value, name)
     if isinstance(value, Input):
         return _input_attribute(frame, value, name)
+    if isinstance(value, Record):
+        return Bound(value, name) if name in REPLACING else part(frame, value, name)
     if isinstance(value, VariableValue):
         if name == "value":
             return value.value
@@ -261,7 +265,7 @@ def _input_attribute(frame: Frame, value: Input, name: str) -> Any:
         ):
             return Bound(value, name)
         return array_attribute(frame, input_array(frame.session, value), name, value)
-    return seen(frame, Input((*value.path, name)))
+    return Bound(value, name) if name in REPLACING else part(frame, value, name)
 
 
 def seen(frame: Frame, value: Input) -> Input:

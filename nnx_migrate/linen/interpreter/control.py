@@ -11,6 +11,7 @@ from nnx_migrate.linen.interpreter.fallbacks import given_or_fallback, remember_
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.lists.names import names_in
 from nnx_migrate.linen.interpreter.lists.shared import as_array_list, merged
+from nnx_migrate.linen.interpreter.records import changed, parts_of_both
 from nnx_migrate.linen.lifts import chosen
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, aligned
 from nnx_migrate.linen.sites import Context, Control, Phi
@@ -22,6 +23,7 @@ from nnx_migrate.linen.values import (
     Either,
     Expr,
     FieldModule,
+    GraphFunction,
     Input,
     Instance,
     Layer,
@@ -57,7 +59,7 @@ def join_envs(frame: Frame, first: Env, second: Env, node: ast.AST, *, of_self: 
 def _join_slots(frame: Frame, name: str, a: Slot, b: Slot, node: ast.AST, of_self: bool) -> Slot:
     static = a.static and b.static and condition_is_static(frame, node)
     if static and a.value != b.value and not isinstance(a.value, Array):
-        merged = rematerialised(frame, a.value, b.value, node) or _optional(frame, a.value, b.value)
+        merged = rematerialised(frame, a.value, b.value, node) or _optional(frame, a.value, b.value, node)
         merged = merged or static_join(frame, name, a.value, b.value, node)
         if of_self and isinstance(merged, Expr) and not frame.foreign:
             merged = Expr(f"self.{name}", merged.kind)
@@ -112,7 +114,7 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     given = given_or_fallback(frame, a, b, node)
     if given is not None:
         return given
-    optional = rematerialised(frame, a, b, node) or _optional(frame, a, b)
+    optional = rematerialised(frame, a, b, node) or _optional(frame, a, b, node)
     if optional is not None:
         return optional
     either = _either(frame, a, b, node)
@@ -126,6 +128,10 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
         return b
     if isinstance(a, VariableValue) or isinstance(b, VariableValue):
         return Unknown("different variables on different paths")
+    both = parts_of_both(frame, a, b)
+    if both is not None:
+        parts = {key: join(frame, x, y, node, f"{name}_{key}") for key, (x, y) in both.items()}
+        return changed(a, parts)
     if isinstance(a, Input) and isinstance(b, Array):
         a = input_array(frame.session, a)
     if isinstance(b, Input) and isinstance(a, Array):
@@ -199,7 +205,7 @@ def _either(frame: Frame, a: Any, b: Any, node: ast.AST) -> Either | Maybe | Non
     return Maybe(either) if optional else either
 
 
-def _optional(frame: Frame, a: Any, b: Any) -> Maybe | None:
+def _optional(frame: Frame, a: Any, b: Any, node: ast.AST) -> Maybe | None:
     """A module or function on one path, None (or perhaps the same) on the other."""
     inner = [value.value if isinstance(value, Maybe) else value for value in (a, b)]
     if any(isinstance(value, ModuleList) for value in inner):
@@ -212,8 +218,9 @@ def _optional(frame: Frame, a: Any, b: Any) -> Maybe | None:
         return None
     if not there or any(value != there[0] for value in there):
         return None
-    held = isinstance(there[0], Instance | ModuleList | Closure | Global | Layer)
-    return Maybe(there[0]) if held else None
+    held = isinstance(there[0], Instance | ModuleList | Closure | Global | GraphFunction | Layer)
+    branch = (frame.context, node) if len(there) == 1 else None
+    return Maybe(there[0], branch, holds=b is None) if held else None
 
 
 def _alike(values: list[Any]) -> Instance | None:

@@ -16,6 +16,7 @@ from nnx_migrate.linen.interpreter.frame import Frame, Session, Slot
 from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
 from nnx_migrate.linen.interpreter.lifting import joined_result, lift, member_arguments, method_lifts
 from nnx_migrate.linen.interpreter.ranks import learn_from_call, may_learn
+from nnx_migrate.linen.interpreter.records import objects_among
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.lifts import Lift, lifted_parts
 from nnx_migrate.linen.model import LinenClass
@@ -283,8 +284,15 @@ def call_project_class(frame: Frame, site: Site, cls: LinenClass, args: Any, kwa
     """What a method of another module returns for these constructor and call arguments."""
     from nnx_migrate.linen.interpreter.summaries import run_class
 
-    values = tuple(effect_value(frame.session, a) for a in args)
-    keywords = {k: effect_value(frame.session, v) for k, v in kwargs.items()}
+    found = cls.method(method)
+    objects = objects_among(found) if found is not None else frozenset()
+    names = [*(found.parameters if found is not None else ()), *("" for _ in args)]
+
+    def handed(name: str, value: Any) -> Any:
+        return value if name in objects and isinstance(value, Input) else effect_value(frame.session, value)
+
+    values = tuple(handed(name, value) for name, value in zip(names, args, strict=False))
+    keywords = {name: handed(name, value) for name, value in kwargs.items()}
     fields = bind_fields(frame, site, cls)
     return run_class(frame.session, cls, fields, method, values, keywords, may_learn(frame))
 

@@ -11,7 +11,7 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import Expr, Instance, ModuleList
+from nnx_migrate.linen.values import Expr, Instance, ModuleList, Record
 
 _MAX_NESTING = 12
 
@@ -120,6 +120,8 @@ def without_inner(value: Any, first: int) -> Any:
         return value.with_shape(without_inner(value.shape, first))
     if isinstance(value, Expr) and _names_inner(value.text, first):
         return Unknown("a value that only another module knows")
+    if isinstance(value, Record):
+        return Record(value.base, without_inner(value.items, first))
     if isinstance(value, tuple | list):
         return type(value)(without_inner(item, first) for item in value)
     if isinstance(value, dict):

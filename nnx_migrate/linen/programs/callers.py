@@ -22,7 +22,7 @@ from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import LayerCall
-from nnx_migrate.linen.values import ClassRef
+from nnx_migrate.linen.values import Attribute, ClassRef, Record
 
 Path = tuple[str | int, ...]
 Ranks = dict[Path, int]
@@ -151,6 +151,9 @@ def _known_of_value(analysis: ClassAnalysis, path: Path, value: object) -> Itera
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _known_of_value(analysis, (*path, key), item)
+    elif isinstance(value, Record):
+        for name, item in value.items:
+            yield from _known_of_value(analysis, (*path, Attribute(name)), item)
     elif isinstance(value, tuple | list):
         for index, item in enumerate(value):
             yield from _known_of_value(analysis, (*path, index), item)

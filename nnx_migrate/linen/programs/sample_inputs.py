@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import prod
 
 from nnx_migrate.linen.programs.sample_kinds import kind_of_call
+from nnx_migrate.linen.values import Attribute, part_text
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind, Scope
@@ -278,10 +279,14 @@ class SampleInputs:
         return definition.module, definition.binding.value
 
     def _part(self, module: Module, node: ast.expr, key: str | int) -> tuple[Module, ast.expr] | None:
-        """The element of a dict or tuple display."""
+        """The element of a dict or tuple display, or what a constructor is given by name."""
         if isinstance(node, ast.Name):
             value = self._value(module, node)
             return self._part(*value, key) if value else None
+        if isinstance(key, Attribute):
+            named = node.keywords if isinstance(node, ast.Call) and not node.args else []
+            plain = all(k.arg is not None for k in named)
+            return next(((module, k.value) for k in named if plain and k.arg == key), None)
         if isinstance(node, ast.Dict):
             for name, value_node in zip(node.keys, node.values, strict=True):
                 if isinstance(name, ast.Constant) and name.value == key:
@@ -295,8 +300,8 @@ class SampleInputs:
         """`x["image"].shape[-1]` for an array that comes from elsewhere."""
         if not _is_plain(node) or not hasattr(node, "lineno"):
             return None
-        keys = "".join(f'["{key}"]' if isinstance(key, str) else f"[{key}]" for key in path)
-        return Size(f"{module.source.segment(node)}{keys}.shape[{axis}]", module, node)
+        part = part_text(path, '"')
+        return Size(f"{module.source.segment(node)}{part}.shape[{axis}]", module, node)
 
 
 def visible_at(size: Size, module: Module, place: ast.AST) -> bool:

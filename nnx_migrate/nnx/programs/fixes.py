@@ -12,6 +12,7 @@ from nnx_migrate.engine.findings import FileChange, Fix, ImportRequest, Safety
 from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.vmapped_classes import shared_places
+from nnx_migrate.linen.values import Attribute
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.helpers import bundle
@@ -154,7 +155,7 @@ def _records(group: Group) -> dict[str, Any]:
         sizes = [
             {
                 "name": s.name,
-                "path": list(s.path),
+                "path": [f".{p}" if isinstance(p, Attribute) else p for p in s.path],
                 "axis": s.axis,
                 "index": _position(conversion, str(s.path[0])),
                 **({"flat": True} if s.flat else {}),

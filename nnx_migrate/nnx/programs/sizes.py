@@ -12,6 +12,7 @@ from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs, Size, visible_at
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.values import part_text
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.writer.symbols import SizeParameter
@@ -30,8 +31,8 @@ class Sizes:
         head = str(parameter.path[0])
         if head not in self.inputs:
             self.inputs.append(head)
-        keys = "".join(f'["{key}"]' if isinstance(key, str) else f"[{key}]" for key in parameter.path[1:])
-        self.late[parameter.name] = parameter.expression(f"{head}{keys}")
+        array = head + part_text(parameter.path[1:], '"')
+        self.late[parameter.name] = parameter.expression(array)
 
     @property
     def function(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import Input
+from nnx_migrate.linen.values import Input, path_of
 
 _AXES = {
     3: {-1: "features", -2: "length"},
@@ -67,7 +67,7 @@ class SizeNames:
         """Remember every input size in a text."""
         for match in TOKEN.finditer(text):
             if match["kind"] in "aft":
-                path = self.paths.get(match["name"], (match["name"],))
+                path = self.paths.get(match["name"]) or path_of(match["name"])
                 self.used[match.group()] = (path, int(match["id"]))
                 if match["kind"] == "t":
                     self.dtypes.add(match.group())

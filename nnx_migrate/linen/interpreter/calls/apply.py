@@ -8,6 +8,7 @@ from typing import Any
 from nnx_migrate.linen.interpreter import modules
 from nnx_migrate.linen.interpreter.calls.arguments import escapes
 from nnx_migrate.linen.interpreter.calls.choices import call_either
+from nnx_migrate.linen.interpreter.calls.graphs import call_graph_function
 from nnx_migrate.linen.interpreter.calls.libraries import call_global
 from nnx_migrate.linen.interpreter.calls.methods import call_bound
 from nnx_migrate.linen.interpreter.convert import effect_value
@@ -25,6 +26,7 @@ from nnx_migrate.linen.values import (
     Expr,
     FieldModule,
     FunctionChoice,
+    GraphFunction,
     Instance,
     Layer,
     LostModule,
@@ -48,6 +50,8 @@ def apply(
         return apply(frame, target.func, (*target.args, *args), {**dict(target.kwargs), **kwargs}, node)
     if isinstance(target, Closure):
         return call_closure(frame, target, args, kwargs, node)
+    if isinstance(target, GraphFunction):
+        return call_graph_function(frame, target, args, kwargs)
     if isinstance(target, Mapped):
         return call_mapped(frame, target, args, kwargs, node)
     if isinstance(target, Bound):

@@ -8,7 +8,16 @@ from typing import Any
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Shape
-from nnx_migrate.linen.values import BuiltList, Either, Instance, LostModule, Maybe, ModuleList, SelfValue
+from nnx_migrate.linen.values import (
+    BuiltList,
+    Either,
+    GraphFunction,
+    Instance,
+    LostModule,
+    Maybe,
+    ModuleList,
+    SelfValue,
+)
 
 
 def arguments(frame: Frame, node: ast.Call) -> tuple[tuple[Any, ...], dict[str, Any], bool]:
@@ -46,4 +55,6 @@ def escapes(values: Any) -> bool:
         return any(escapes(value) for value in values.values())
     if isinstance(values, Maybe):
         return escapes(values.value)
+    if isinstance(values, GraphFunction):
+        return escapes(tuple(value for _, value in values.given))
     return isinstance(values, (Instance | ModuleList | BuiltList | Either | LostModule, SelfValue))

@@ -7,6 +7,7 @@ from typing import Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
+from nnx_migrate.linen.interpreter.calls import graphs
 from nnx_migrate.linen.interpreter.calls.arguments import escapes
 from nnx_migrate.linen.interpreter.calls.builtins import call_builtin
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value
@@ -20,6 +21,7 @@ from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.interpreter.structured import control_flow
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.values import Record
 
 _FUNCTIONS_OF_FUNCTIONS = frozenset(
     {"jax.vmap", "jax.jit", "jax.grad", "jax.value_and_grad", "jax.checkpoint", "jax.remat", "jax.pmap"}
@@ -60,6 +62,11 @@ def call_global(
         if isinstance(result, Unknown) and node is not None and is_static(frame, node):
             return static_or_unknown(frame, node, why=result.reason)
         return result
+    function = graphs.made(name, args, kwargs) if name in graphs.MAKERS else None
+    if function is not None:
+        return function
+    if name == "jraph.GraphsTuple" and not args and not escapes(tuple(kwargs.values())):
+        return Record(None, tuple(kwargs.items()))
     mapped = vmap(args, kwargs) if name == "jax.vmap" else None
     if mapped is not None:
         return mapped
@@ -105,6 +112,8 @@ def _mapped(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], node: A
     function, tree, *rest = args
     if kwargs:
         return Unknown("`tree.map` with options")
+    if isinstance(tree, Record):
+        return Unknown("`tree.map` over an object")
     if isinstance(tree, dict):
         return {k: _mapped(frame, (function, v, *(r[k] for r in rest)), {}, node) for k, v in tree.items()}
     if isinstance(tree, tuple | list):

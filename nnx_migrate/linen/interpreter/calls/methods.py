@@ -13,6 +13,7 @@ from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unkn
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import call_method
 from nnx_migrate.linen.interpreter.ranks import learn_from_call
+from nnx_migrate.linen.interpreter.records import REPLACING, changed
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.interpreter.variables import module_api
 from nnx_migrate.linen.shapes import Array, Unknown
@@ -24,6 +25,7 @@ from nnx_migrate.linen.values import (
     Instance,
     Iterated,
     ModuleList,
+    Record,
     SelfValue,
     SuperValue,
 )
@@ -50,6 +52,8 @@ def call_bound(
         return call_either(frame, value, args, kwargs, node, name)
     if isinstance(value, FieldModule):
         return modules.call_field_module(frame, value, name, args, kwargs, node)
+    if isinstance(value, Input | Record) and name in REPLACING and not args:
+        return changed(value, kwargs)
     if isinstance(value, Array | Input):
         return _array_method(frame, value, name, args, kwargs, node)
     if isinstance(value, dict):

@@ -140,6 +140,10 @@ def _sequences(op: ast.operator, left: Any, right: Any) -> Any:
         number = as_dim(count)
         if isinstance(sequence, tuple | list) and number is not None and number.const is not None:
             return sequence * number.const
+        item = as_dim(sequence[0]) if isinstance(sequence, tuple | list) and len(sequence) == 1 else None
+        texts = [text_of(left), text_of(right)]
+        if item is not None and item.known and number is not None and None not in texts:
+            return Expr(" * ".join(wrapped(str(t)) for t in texts), "sequence", element=item)
     return Unknown("an operation on sequences")
 
 

@@ -10,23 +10,31 @@ from nnx_migrate.linen.interpreter.control import join, size_name, static_join
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.loops.results import LastRound
+from nnx_migrate.linen.interpreter.records import changed, parts_of_both, replaces_parts
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Phi
 from nnx_migrate.linen.symbols import token
-from nnx_migrate.linen.values import ArrayList, Input, Maybe, ModuleList, VariableValue
+from nnx_migrate.linen.values import ArrayList, Input, Maybe, ModuleList, Record, VariableValue
 
 
 def carried_slot(frame: Frame, name: str, slot: Slot, statement: ast.AST) -> Slot:
     """The value at the top of a round, before anything is known: each size a symbol of its own."""
     value = slot.value
     if isinstance(value, Input):
-        value = input_array(frame.session, value)
+        is_record = replaces_parts(statement, name)
+        value = Record(value, ()) if is_record else input_array(frame.session, value)
     if isinstance(value, Array):
         dims = tuple(
             Dim.size(_carried_symbol(frame, statement, name, size_name(name, i), i))
             for i in range(-len(value.shape.dims), 0)
         )
         return Slot(Array(Shape(dims, value.shape.lead), value.dtype), slot.static)
+    if isinstance(value, Record):
+        parts = {
+            key: carried_slot(frame, f"{name}_{key}", Slot(item), statement).value
+            for key, item in value.items
+        }
+        return Slot(changed(value, parts), slot.static)
     if isinstance(value, Dim | int) and not isinstance(value, bool):
         return Slot(Dim.symbol(_carried_symbol(frame, statement, name, name, 0)), slot.static)
     return slot
@@ -52,7 +60,7 @@ def next_header(
     # sizes that turned out not to change take their value from before the loop
     carried: dict[str, tuple[Dim, Dim]] = {}
     for name in assigned:
-        if name not in new or not isinstance(back.get(name, Slot(None)).value, Array | Dim | Input):
+        if name not in new or not isinstance(back.get(name, Slot(None)).value, Array | Dim | Input | Record):
             continue
         carried.update(_carried_sizes(frame, statement, name, entry[name].value, back[name].value))
     settled = _settled(carried)
@@ -63,6 +71,21 @@ def next_header(
 
 def _next_slot(frame: Frame, statement: ast.AST, name: str, first: Slot, old: Slot, end: Slot) -> Slot:
     start, last = old.value, end.value
+    both = parts_of_both(frame, start, last)
+    if both is not None:
+        origins = parts_of_both(frame, first.value, Record(start.base, ())) or {}
+        parts = {
+            key: _next_slot(
+                frame,
+                statement,
+                f"{name}_{key}",
+                Slot(origins.get(key, pair)[0]),
+                Slot(pair[0]),
+                Slot(pair[1]),
+            ).value
+            for key, pair in both.items()
+        }
+        return Slot(changed(start, parts), old.static and end.static)
     if isinstance(last, Input):
         last = input_array(frame.session, last)
     if isinstance(start, Array) and isinstance(last, Array):
@@ -119,6 +142,12 @@ def _carried_sizes(
     frame: Frame, statement: ast.AST, name: str, first: Any, last: Any
 ) -> dict[str, tuple[Dim, Dim]]:
     """The symbols of a variable, with its sizes before the loop and at the end of a round."""
+    both = parts_of_both(frame, first, last)
+    if both is not None:
+        found: dict[str, tuple[Dim, Dim]] = {}
+        for key, (before, after) in both.items():
+            found.update(_carried_sizes(frame, statement, f"{name}_{key}", before, after))
+        return found
     if isinstance(first, Input):
         first = input_array(frame.session, first)
     if isinstance(last, Input):
@@ -155,8 +184,7 @@ def close(
     results: dict[str, Dim] = {}
     last_round = LastRound(frame, statement, iterable)
     for name, slot in header.items():
-        for index, label, first, last in _pairs(frame, statement, name, entry, slot, back):
-            number = _phi_number(frame, statement, name, index)
+        for number, label, first, last in _pairs(frame, statement, name, entry, slot, back):
             result = last_round.result(first, last)
             results[token(label, "p", number)] = result
             if not frame.foreign:
@@ -168,7 +196,16 @@ def close(
 def _pairs(frame: Frame, statement: ast.AST, name: str, entry: Env, slot: Slot, back: Env) -> Any:
     if name not in entry or name not in back:
         return
-    first, top, last = entry[name].value, slot.value, back[name].value
+    yield from _pairs_of(frame, statement, name, entry[name].value, slot.value, back[name].value)
+
+
+def _pairs_of(frame: Frame, statement: ast.AST, name: str, first: Any, top: Any, last: Any) -> Any:
+    if isinstance(top, Record):
+        for key, item in top.items:
+            pair = (parts_of_both(frame, first, last) or {}).get(key)
+            if pair is not None:
+                yield from _pairs_of(frame, statement, f"{name}_{key}", pair[0], item, pair[1])
+        return
     if isinstance(first, Input):
         first = input_array(frame.session, first)
     if isinstance(last, Input):
@@ -182,8 +219,9 @@ def _pairs(frame: Frame, statement: ast.AST, name: str, entry: Env, slot: Slot, 
         return
     for index, here, before, after in rows:
         label = size_name(name, index) if isinstance(top, Array) else name
-        if here == Dim.symbol(token(label, "p", _phi_number(frame, statement, name, index))):
-            yield index, label, before, after
+        number = _phi_number(frame, statement, name, index)
+        if here == Dim.symbol(token(label, "p", number)):
+            yield number, label, before, after
 
 
 def _alike_slots(a: Slot, b: Slot) -> bool:
@@ -202,6 +240,8 @@ def alike(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(alike(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, ArrayList) and isinstance(b, ArrayList):
         return a.varying == b.varying and alike(a.element, b.element)
+    if isinstance(a, Record) and isinstance(b, Record):
+        return a.base == b.base and alike(dict(a.items), dict(b.items))
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
     return bool(a == b) or (isinstance(a, Unknown) and isinstance(b, Unknown))
@@ -220,6 +260,8 @@ def substitute(value: Any, replacements: dict[str, Dim]) -> Any:
         return type(value)(substitute(item, replacements) for item in value)
     if isinstance(value, dict):
         return {key: substitute(item, replacements) for key, item in value.items()}
+    if isinstance(value, Record):
+        return Record(value.base, substitute(value.items, replacements))
     if isinstance(value, VariableValue):
         return VariableValue(value.site, substitute(value.value, replacements))
     return value

@@ -39,7 +39,7 @@ class LastRound:
         if same(first, last):
             return first
         found = self.closed(last)
-        if not found.known or self.condition == "":
+        if not found.known or self.condition == "" or same(first, found):
             return found
         if self.condition is None or not first.known:
             return _UNKNOWN
@@ -62,7 +62,8 @@ class LastRound:
     def _see(self, loop: ast.AST, target: ast.expr, iterable: Any) -> None:
         if isinstance(iterable, Expr):
             self.condition = iterable.text
-            self._bind(loop, target, Expr(f"{atomic(iterable.text)}[-1]"))
+            last = iterable.element
+            self._bind(loop, target, Expr(f"{atomic(iterable.text)}[-1]") if last is None else last)
         elif isinstance(iterable, tuple | list):
             self.condition = "" if iterable else None
             self._bind(loop, target, iterable[-1] if iterable else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.interpreter.control import local
@@ -107,9 +108,16 @@ def assign(frame: Frame, target: ast.expr, value: Any, static: bool, node: ast.A
         target = target.value
     if static and isinstance(target, ast.Name) and isinstance(value, Unknown) and not frame.foreign:
         value = local(frame, target.id, (id(node), target.id))
+    elif static and isinstance(target, ast.Name) and _repeats(value) and not frame.foreign:
+        value = replace(local(frame, target.id, (id(node), target.id), "sequence"), element=value.element)
     if isinstance(target, ast.Name):
         value = _renewed(frame, target.id, value, static, node)
     store(frame, target, value, static)
+
+
+def _repeats(value: Any) -> bool:
+    """Whether a value is a list of unknown length whose items are all the same size."""
+    return isinstance(value, Expr) and value.element is not None
 
 
 def bind_target(frame: Frame, target: ast.expr, iterable: Any, static: bool, node: ast.AST) -> None:

@@ -15,7 +15,16 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.sites import Context, LayerCall, Site
-from nnx_migrate.linen.values import ClassChoice, ClassRef, DerivedLayer, Layer, Partial
+from nnx_migrate.linen.values import (
+    Attribute,
+    ClassChoice,
+    ClassRef,
+    DerivedLayer,
+    Input,
+    Layer,
+    Partial,
+    Record,
+)
 from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
 from nnx_migrate.nnx.writer.construction.derived import nnx_layer
@@ -63,6 +72,8 @@ class ConstructionWriter:
     def parts(self, site: Site) -> tuple[str, list[str]]:
         """Callee and argument texts. Raises Refuse."""
         self._check_walrus(site)
+        if site.called_by_others:
+            check_plain_call(self, site)
         return lifted_parts_text(self, site, *self.member(site))
 
     def _check_walrus(self, site: Site) -> None:
@@ -365,6 +376,8 @@ def _at_path(value: Any, path: tuple[str | int, ...]) -> Any:
             value = value[part]
         elif isinstance(value, tuple | list) and isinstance(part, int) and part < len(value):
             value = value[part]
+        elif isinstance(value, Record) and isinstance(part, Attribute):
+            value = dict(value.items).get(part, Input((*value.base.path, part)) if value.base else None)
         elif isinstance(value, Input):
             value = Input((*value.path, part))
         elif isinstance(value, Array) and isinstance(part, int):
