@@ -58,7 +58,7 @@ def comes_from_libraries(module: Module, node: ast.expr, depth: int = 4) -> bool
     name = node.id if isinstance(node, ast.Name) else ""
     others = [b for b in bindings if b.kind is not BindingKind.IMPORT]
     imports = [b.target for b in bindings if b.kind is BindingKind.IMPORT]
-    if not imports and not others or not all(map(is_free_of_flax, imports)):
+    if (not imports and not others) or not all(map(is_free_of_flax, imports)):
         return False
     for binding in others:
         if binding.kind is not BindingKind.ASSIGNMENT or not isinstance(binding.value, ast.Attribute):

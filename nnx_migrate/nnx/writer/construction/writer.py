@@ -13,20 +13,18 @@ from nnx_migrate.linen.factories import Factories, placeholder
 from nnx_migrate.linen.interpreter.convert import effect_value, text_of
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
-from nnx_migrate.linen.sites import Context, LayerCall, Site
+from nnx_migrate.linen.shapes import Array, Unknown, Unmodelled
+from nnx_migrate.linen.sites import Context, Site
 from nnx_migrate.linen.values import (
-    Attribute,
     ClassChoice,
     ClassRef,
     DerivedLayer,
-    Input,
     Layer,
     Partial,
-    Record,
 )
 from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
+from nnx_migrate.nnx.writer.construction.call_arguments import argument_at, at_path, bound_argument
 from nnx_migrate.nnx.writer.construction.derived import nnx_layer
 from nnx_migrate.nnx.writer.construction.factories import check_plain, given_text, late_arguments, own_partial
 from nnx_migrate.nnx.writer.construction.handed import check_handed, check_plain_call, is_in_sequence
@@ -185,7 +183,7 @@ class ConstructionWriter:
         name = spec.call.params[argument] if argument < len(spec.call.params) else ""
         found: list[Dim] = []
         for call in site.deciding_calls:
-            value = _argument(call, argument, name)
+            value = argument_at(call, argument, name)
             if value is None and optional:
                 continue
             found.append(self._dim(value, axis))
@@ -204,7 +202,7 @@ class ConstructionWriter:
     def _check_rank(self, site: Site, cls: LinenClass, path: tuple[str | int, ...], rank: int) -> None:
         """A class that is converted for one rank, which other callers showed, gets inputs of that rank."""
         for call in site.deciding_calls:
-            value = _at_path(_bound_argument(cls, call, str(path[0]), optional=True), path[1:])
+            value = at_path(bound_argument(cls, call, str(path[0]), optional=True), path[1:])
             array = effect_value(self.analysis.session, value)
             if value is not None and not (isinstance(array, Array) and array.shape.rank == rank):
                 detail = f"`{describe(site)}` works for inputs of rank {rank}, and the rank here isn't known"
@@ -220,7 +218,7 @@ class ConstructionWriter:
                 given = method.parameters[: len(call.args)] if method is not None else []
                 if name not in [*given, *call.kwargs]:
                     continue
-                value = _at_path(_bound_argument(conversion.cls, call, name), path[1:])
+                value = at_path(bound_argument(conversion.cls, call, name), path[1:])
                 array = effect_value(self.analysis.session, value)
                 if isinstance(array, Array) and is_integer(array):
                     continue
@@ -315,7 +313,7 @@ class ConstructionWriter:
         found: set[str] = set()
         for call in site.deciding_calls:
             if call.method == size.method:
-                value = _at_path(_bound_argument(cls, call, str(size.path[0])), size.path[1:])
+                value = at_path(bound_argument(cls, call, str(size.path[0])), size.path[1:])
                 array = effect_value(self.analysis.session, value)
                 text = self.renderer.dtype(array.dtype) if isinstance(array, Array) else None
                 if text is None:
@@ -331,7 +329,7 @@ class ConstructionWriter:
             return self._child_dtype(site, cls, size)
         calls, written = [call for call in site.deciding_calls if call.method == size.method], "{}"
         if size.optional and calls:
-            given = [_bound_argument(cls, call, str(size.path[0]), optional=True) for call in calls]
+            given = [bound_argument(cls, call, str(size.path[0]), optional=True) for call in calls]
             if all(value is None for value in given):
                 return None
             if any(value is None for value in given):
@@ -348,49 +346,11 @@ class ConstructionWriter:
                 self.passed_on.add((f"{handed_on.text}§a{size.axis}", f"{size.name}={text}"))
         dims: list[Dim] = []
         for call in calls:
-            value = _at_path(_bound_argument(cls, call, str(size.path[0])), size.path[1:])
+            value = at_path(bound_argument(cls, call, str(size.path[0])), size.path[1:])
             dims.append(self._elements(value, size.axis) if size.flat else self._dim(value, size.axis))
         if not dims:
             raise Refuse("unknown-size", f"`{describe(site)}` is never called in the class", site.call)
         return written.format(self._one(site, dims))
-
-
-def _bound_argument(cls: LinenClass, call: LayerCall, name: str, optional: bool = False) -> Any:
-    method = cls.method(call.method)
-    assert method is not None
-    parameters = method.parameters
-    if name in call.kwargs:
-        return call.kwargs[name]
-    index = parameters.index(name) if name in parameters else len(call.args)
-    if index < len(call.args):
-        return call.args[index]
-    return None if optional else Unknown(f"argument `{name}` isn't given")
-
-
-def _at_path(value: Any, path: tuple[str | int, ...]) -> Any:
-    """A part of an argument: an item, key or attribute."""
-    from nnx_migrate.linen.values import Input
-
-    for part in path:
-        if isinstance(value, dict) and part in value:  # noqa: SIM114
-            value = value[part]
-        elif isinstance(value, tuple | list) and isinstance(part, int) and part < len(value):
-            value = value[part]
-        elif isinstance(value, Record) and isinstance(part, Attribute):
-            value = dict(value.items).get(part, Input((*value.base.path, part)) if value.base else None)
-        elif isinstance(value, Input):
-            value = Input((*value.path, part))
-        elif isinstance(value, Array) and isinstance(part, int):
-            value = Array(Shape(value.shape.dims[1:], value.shape.lead))
-        else:
-            return Unknown("a part of an argument")
-    return value
-
-
-def _argument(call: LayerCall, index: int, name: str) -> Any:
-    if index < len(call.args):
-        return call.args[index]
-    return call.kwargs.get(name)
 
 
 def _checked(found: Any) -> Any:
