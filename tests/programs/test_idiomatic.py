@@ -136,6 +136,13 @@ def test_programs_of_the_usual_shape_get_an_optimizer(changes: list[tuple[str, s
                      id="stored"),
         pytest.param([(LOOP, LOOP + "        ema = jax.tree.map(lambda e, p: e + p, ema, state.params)\n"),
                       ("    for batch", "    ema = state.params\n    for batch")], id="averaged-parameters"),
+        pytest.param([("        print(loss)\n", "        if loss < 1:\n            best = state.params\n"),
+                      ("return eval_step(state, batches[0])", "return MLP().apply({'params': best}, batches[0]['x'])")],
+                     id="best-parameters"),
+        pytest.param([("        print(loss)\n", "        best = state.params if loss < 1 else state.params\n"),
+                      ("return eval_step(state, batches[0])", "return best")], id="chosen-parameters"),
+        pytest.param([("    for batch in", "    def warm_up():\n        train_step(state, batches[0], key)\n\n    warm_up()\n    for batch in")],
+                     id="a-step-inside"),
         pytest.param([("print(loss)", "print(loss, state.step)")], id="step-as-a-number"),
         pytest.param([("print(loss)", "print(loss, state.opt_state)")], id="optimizer-state"),
         pytest.param([("grads=grads", 'grads={"Dense_0": grads["Dense_0"], "Dense_1": grads["Dense_1"]}')],
@@ -202,6 +209,91 @@ def test_nothing_is_left_of_updates_that_the_model_keeps_itself() -> None:
 def test_statistics_that_are_treated_otherwise_stay_a_matter_of_functions(old: str, new: str) -> None:
     assert STATISTICS.count(old) == 1
     assert "Functional(" in fix_text(STATISTICS.replace(old, new), "linen-module")
+
+
+OPTAX = """\
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+
+class MLP(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(nn.relu(nn.Dense(8)(x)))
+
+
+tx = optax.adam(1e-3)
+
+
+def train(batches, key):
+    model = MLP()
+    params = model.init(key, jnp.ones((1, 4)))["params"]
+    opt_state = tx.init(params)
+
+    def loss_fn(params, x):
+        return (model.apply({"params": params}, x) ** 2).mean()
+
+    @jax.jit
+    def step(params, opt_state, x):
+        loss, grads = jax.value_and_grad(loss_fn)(params, x)
+        updates, opt_state = tx.update(grads, opt_state, params)
+        params = optax.apply_updates(params, updates)
+        return params, opt_state, loss
+
+    for x in batches:
+        params, opt_state, loss = step(params, opt_state, x)
+        print(loss)
+    return model.apply({"params": params}, batches[0])
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("train", "train", id="usual"),
+        pytest.param("        params = optax.apply_updates(params, updates)\n        return params, opt",
+                     "        return optax.apply_updates(params, updates), opt", id="returned-at-once"),
+        pytest.param("        updates, opt_state = tx.update(grads, opt_state, params)\n"
+                     "        params = optax.apply_updates(params, updates)\n        return params, opt_state, loss",
+                     "        updates, new_opt_state = tx.update(grads, opt_state)\n"
+                     "        new_params = optax.apply_updates(params, updates)\n        return new_params, new_opt_state, loss",
+                     id="new-names"),
+    ],
+)  # fmt: skip
+def test_optax_by_hand_becomes_an_optimizer(old: str, new: str) -> None:
+    fixed = fix_text(OPTAX.replace(old, new), "linen-module")
+    assert "    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)\n" in fixed
+    assert "        optimizer.update(model, grads)\n        return loss\n" in fixed
+    assert "        loss = step(model, optimizer, x)\n" in fixed
+    assert "Functional" not in fixed
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("        print(loss)\n", "        print(loss, optax.global_norm(params))\n", id="norm-of-parameters"),
+        pytest.param("        params = optax.apply", "        updates = jax.tree.map(jnp.sign, updates)\n"
+                     "        params = optax.apply", id="other-updates"),
+        pytest.param("tx.update(grads, opt_state, params)", "tx.update(jax.tree.leaves(grads), opt_state, params)",
+                     id="other-gradients"),
+        pytest.param("        params, opt_state, loss = step", "        params, _, loss = step", id="a-state-that-is-dropped"),
+        pytest.param("        print(loss)\n", "        if loss < 1:\n            best = params\n", id="kept"),
+        pytest.param("    opt_state = tx.init(params)\n", "    opt_state = optax.sgd(0.1).init(params)\n", id="another-optimizer"),
+        pytest.param("        return params, opt_state, loss", "        return params, opt_state, loss, optax.tree.norm(updates)",
+                     id="looked-at"),
+        pytest.param("    for x in batches:\n        params, opt_state, loss = step(params, opt_state, x)\n        print(loss)\n",
+                     "    (params, opt_state), losses = jax.lax.scan(lambda c, x: (step(*c, x)[:2], 0), (params, opt_state), batches)\n",
+                     id="scan"),
+    ],
+)  # fmt: skip
+def test_optax_that_is_used_otherwise_stays(old: str, new: str) -> None:
+    text = OPTAX.replace(old, new)
+    if "best" in new:
+        text = text.replace('{"params": params}, batches[0]', '{"params": best}, batches[0]')
+    assert text != OPTAX
+    assert "Functional(MLP" in fix_text(text, "linen-module")
 
 
 def test_other_files_get_the_model_and_the_optimizer() -> None:

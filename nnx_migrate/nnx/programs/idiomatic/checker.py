@@ -16,9 +16,10 @@ from nnx_migrate.nnx.programs.idiomatic.kinds import (
     NotIdiomatic,
     Update,
 )
-from nnx_migrate.nnx.programs.idiomatic.order import happens_after, is_conditional, places_in
+from nnx_migrate.nnx.programs.idiomatic.order import follows, happens_after, is_conditional, places_in
 
 _OLD = (Kind.PARAMS, Kind.STATS, Kind.VARIABLES)  # trees that stay as they were, while a model goes on
+_OF_OPTAX = (Kind.PARAMS, Kind.VARIABLES, Kind.OPT_STATE)
 _STEP_READERS = frozenset({"jax.random.fold_in"})
 
 
@@ -36,8 +37,12 @@ class Checker:
         self._creations()
         for function in self.facts.functions.values():
             self._function(function)
-        for scope in self.facts.modules:
-            self._scope(scope)
+        scopes = dict(self.facts.modules)
+        for module, call, _ in self._all_changes():
+            scopes.setdefault(module.scope_at(call), module)
+        for scope, module in scopes.items():
+            self._scope(module, scope)
+        self._optax()
         for apply in self.facts.applies:
             self._apply(apply)
 
@@ -100,21 +105,50 @@ class Checker:
             if not (isinstance(call, ast.Call) and (name in _STEP_READERS or _is_int(call))):
                 raise NotIdiomatic("`.step` of a state", module, node)
 
+    def _optax(self) -> None:
+        """Each step is taken whole, by the optimizer that made the state."""
+        facts = self.facts
+        if facts.optimizers and (self.has_stats or facts.creations):
+            raise NotIdiomatic("statistics beside an optimizer", *facts.optimizers[0])
+        makers = [*facts.optimizers, *((step.module, step.call) for step in facts.optax_steps)]
+        names = {self._transformation(module, call) for module, call in makers}
+        if len(names) > 1:
+            raise NotIdiomatic("several optimizers", *makers[-1])
+        added = list(facts.additions)
+        for step in facts.optax_steps:
+            module = step.module
+            found = next(
+                (call for m, call in added if m is module and follows(module, step.call, call)), None
+            )
+            if found is None or facts.kind(step.grads) is not Kind.GRADS:
+                raise NotIdiomatic("a step that isn't taken at once", module, step.call)
+            added.remove((module, found))
+            given = [*step.call.args[2:], *(k.value for k in step.call.keywords)]
+            texts = {ast.unparse(node) for node in (*given, found.args[0])}
+            if len(texts) != 1 or not isinstance(found.args[0], ast.Name):
+                raise NotIdiomatic("a step from other parameters", module, step.call)
+        if added:
+            raise NotIdiomatic("other updates", *added[0])
+
+    @staticmethod
+    def _transformation(module: Module, call: ast.Call) -> tuple[Scope | None, str]:
+        assert isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)
+        name = call.func.value.id
+        return module.scope_at(call).binder(name), name
+
     # ---- functions -----------------------------------------------------------------------------------------
 
     def _updating(self) -> set[Function]:
         """The functions that change their parameter's model."""
-        found: set[Function] = set()
-        for update in self.facts.updates:
-            function = self.facts.function_at(update.module, update.call)
-            if function is not None:
-                found.add(function)
+        places = [(p.module, p.call) for p in self.facts.updates]
+        places += [(p.module, p.call) for p in self.facts.optax_steps]
+        found = {f for module, call in places if (f := self.facts.function_at(module, call)) is not None}
         while True:
             more = {
                 caller
                 for function in found
                 for called in function.calls
-                if function.parameter(Kind.STATE)
+                if function.carries
                 and (caller := self.facts.function_at(called.module, called.call)) is not None
             } - found
             if not more:
@@ -123,7 +157,7 @@ class Checker:
 
     def changes(self, function: Function) -> bool:
         """Whether it changes the state that it gets."""
-        return function in self.updating and function.parameter(Kind.STATE) is not None
+        return function in self.updating and bool(function.carries)
 
     def _function(self, function: Function) -> None:
         module, node = function.module, function.node
@@ -148,15 +182,16 @@ class Checker:
             given = self.facts.kinds.get(place, {}) if place is not None else {}
             if {w for w, k in given.items() if k is not Kind.GRADS} != places:
                 raise NotIdiomatic("it returns different things", module, node)
-        states = [within for within, kind in function.results if kind is Kind.STATE]
-        if len(states) > 1 or (self.changes(function) and (not states or not _always_returns(node))):
+        found = [kind for _, kind in function.results]
+        wanted = set(function.carries.values()) if self.changes(function) else set()
+        if any(found.count(kind) != 1 for kind in wanted) or (wanted and not _always_returns(node)):
             raise NotIdiomatic(f"`{function.name}` keeps the new state to itself", module, node)
-        if any(kind is Kind.STATE for _, kind in function.results) and function.grads:
+        if found.count(Kind.STATE) > 1 or any(k in _OF_OPTAX and k not in wanted for k in found):
+            raise NotIdiomatic(f"`{function.name}` returns parts of a state", module, node)
+        if {Kind.STATE, Kind.OPT_STATE} & set(found) and function.grads:
             raise NotIdiomatic("a gradient of a step", module, node)
         if function.jits and places and not own:
             raise NotIdiomatic("a state that is made in a compiled function", module, node)
-        if function.jits and function.grads:
-            raise NotIdiomatic("a loss that is compiled", module, node)
         if function.jits or isinstance(node, ast.Lambda):
             outer = self._reads_outside(function)
             if function.jits and outer is not None:
@@ -164,8 +199,10 @@ class Checker:
 
     def _reads_outside(self, function: Function) -> ast.AST | None:
         """A read, inside of the function, of a value that another scope holds."""
-        for (scope, name), _ in self.facts.names.items():
+        for (scope, name), kinds in self.facts.names.items():
             module = self.facts.modules[scope]
+            if set(kinds.values()) <= {Kind.MODULE, Kind.APPLY}:
+                continue  # it has no variables
             if module is not function.module or _inside(module, scope.node, function.node):
                 continue
             for reference in module.scopes.names.get(name, ()):
@@ -175,49 +212,51 @@ class Checker:
 
     # ---- one scope -----------------------------------------------------------------------------------------
 
-    def _scope(self, scope: Scope) -> None:
-        module = self.facts.modules[scope]
+    def _scope(self, module: Module, scope: Scope) -> None:
         changes = list(self._changes_in(module, scope))
-        for call, state in changes:
-            self._change(module, scope, call, state)
+        followed: set[str] = set()  # names that hold the newest parameters all the time
+        for call, states in changes:
+            for state, kind in states:
+                followed |= self._change(module, scope, call, state, kind)
         for (where, name), kinds in self.facts.names.items():
-            if where is not scope or kinds.get(()) not in _OLD:
+            if where is not scope or kinds.get(()) not in _OLD or name in followed:
                 continue
             for binding in scope.bindings.get(name, ()):
                 self._old_tree(module, scope, name, binding.node, [call for call, _ in changes])
         made = list(self._made_in(module, scope))
-        if len(made) > 1 or (made and self._has_state_parameter(scope)):
+        function = self.facts.function_of(scope.node)
+        if len(made) > 1 or (made and function is not None and function.carries):
             raise NotIdiomatic("several states in one place", module, made[-1])
 
-    def _has_state_parameter(self, scope: Scope) -> bool:
-        function = self.facts.function_of(scope.node)
-        return function is not None and function.parameter(Kind.STATE) is not None
-
     def _made_in(self, module: Module, scope: Scope) -> Iterator[ast.Call]:
-        """New states: of `create` or of functions that return one without having got one."""
-        for creation in self.facts.creations:
-            if creation.module is module and module.scope_at(creation.call) is scope:
-                yield creation.call
+        """New states: of `create`, `tx.init`, or of functions that return one without having got one."""
+        made = [(c.module, c.call) for c in self.facts.creations] + self.facts.optimizers
         for function in self.facts.functions.values():
-            if function.parameter(Kind.STATE) is None and any(k is Kind.STATE for _, k in function.results):
-                for called in function.calls:
-                    if called.module is module and module.scope_at(called.call) is scope:
-                        yield called.call
+            if not function.carries and any(k is Kind.STATE for _, k in function.results):
+                made += [(called.module, called.call) for called in function.calls]
+        yield from (call for where, call in made if where is module and module.scope_at(call) is scope)
 
-    def _changes_in(self, module: Module, scope: Scope) -> Iterator[tuple[ast.Call, ast.expr]]:
-        """Calls in a scope that change a state, with the expression of that state."""
+    def _changes_in(
+        self, module: Module, scope: Scope
+    ) -> Iterator[tuple[ast.Call, list[tuple[ast.expr, Kind]]]]:
+        """Calls in a scope that change a state, with the expressions of that state."""
+        for place, call, states in self._all_changes():
+            if place is module and module.scope_at(call) is scope:
+                yield call, states
+
+    def _all_changes(self) -> Iterator[tuple[Module, ast.Call, list[tuple[ast.expr, Kind]]]]:
         for update in self.facts.updates:
-            if update.module is module and module.scope_at(update.call) is scope:
-                yield update.call, self._first_state(update)
+            yield update.module, update.call, [(self._first_state(update), Kind.STATE)]
+        for step in self.facts.optax_steps:
+            yield step.module, step.call, [(step.opt_state, Kind.OPT_STATE)]
+        for module, call in self.facts.additions:
+            kind = self.facts.kind(call)
+            assert kind is not None
+            yield module, call, [(call.args[0], kind)]
         for function in self.facts.functions.values():
-            name = function.parameter(Kind.STATE)
-            if name is None or not self.changes(function):
-                continue
-            for called in function.calls:
-                if called.module is module and module.scope_at(called.call) is scope:
-                    argument = function.argument(called.call, name)
-                    assert argument is not None
-                    yield called.call, argument
+            for called in function.calls if self.changes(function) else ():
+                given = [(function.argument(called.call, n), k) for n, k in function.carries.items()]
+                yield called.module, called.call, [(node, k) for node, k in given if node is not None]
 
     def _first_state(self, update: Update) -> ast.expr:
         """`state` of `state.apply_gradients(...).replace(...)`."""
@@ -226,20 +265,23 @@ class Checker:
             node = node.func.value
         return node
 
-    def _change(self, module: Module, scope: Scope, call: ast.Call, state: ast.expr) -> None:
-        """The new state replaces the old one: under its name, or under another one if nobody asks for it."""
+    def _change(self, module: Module, scope: Scope, call: ast.Call, state: ast.expr, kind: Kind) -> set[str]:
+        """The new state replaces the old one: under its name, or under another one if nobody asks for it.
+
+        The names of both.
+        """
         if not isinstance(state, ast.Name) or scope.binder(state.id) is not scope:
             raise NotIdiomatic("a state that isn't a variable of this place", module, call)
         statement = module.statement_of(call)
         if isinstance(statement, ast.Return):
-            return
+            return {state.id}
         targets = statement.targets if isinstance(statement, ast.Assign) else []
         names = [n for t in targets for n in ast.walk(t) if isinstance(n, ast.Name) and n in self.facts.bound]
-        new = [n for n in names if Kind.STATE in self.facts.names.get((scope, n.id), {}).values()]
+        new = [n for n in names if kind in self.facts.names.get((scope, n.id), {}).values()]
         if len(new) != 1:
             raise NotIdiomatic("a new state is dropped", module, call)
         if new[0].id == state.id:
-            return
+            return {state.id}
         for reference in module.scopes.names.get(state.id, ()):
             if reference.scope.binder(state.id) is not scope or reference.node is state:
                 continue
@@ -248,6 +290,7 @@ class Checker:
                     raise NotIdiomatic(f"the older `{state.id}` is used later", module, reference.node)
         if is_conditional(module, call, scope):
             raise NotIdiomatic("a new state beside the old one", module, call)
+        return {state.id, new[0].id}
 
     def _old_tree(
         self, module: Module, scope: Scope, name: str, since: ast.AST, changes: list[ast.Call]

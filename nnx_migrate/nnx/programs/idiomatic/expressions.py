@@ -21,7 +21,7 @@ from nnx_migrate.nnx.writer.text import call_text, indentation, line_limit, one_
 
 _PARTS = (MODEL, OPTIMIZER)
 #: What a tuple loses where the model is changed in place.
-_GONE = frozenset({Kind.UPDATES, Kind.NEW_STATS, Kind.PARAMS, Kind.STATS, Kind.VARIABLES, Kind.APPLY})
+_GONE = frozenset(set(Kind) - {Kind.MODULE, Kind.GRADS, Kind.STATE})
 
 
 class Expressions:
@@ -37,6 +37,7 @@ class Expressions:
         self.facts, self.naming, self.nnx, self.qualified = facts, naming, nnx, qualified
         self.constructed: dict[ast.Call, str] = {}
         self._applies = {apply.call: apply for apply in facts.applies}
+        self._optimizers = {call for _, call in facts.optimizers}
         self._creations = {creation.call: creation for creation in facts.creations}
         self._calls: dict[ast.Call, tuple[Function, Called]] = {
             called.call: (function, called)
@@ -149,6 +150,8 @@ class Expressions:
             return self._apply(module, self._applies[call])
         if call in self._creations:
             return self.optimizer_text(module, self._creations[call])
+        if call in self._optimizers and isinstance(call.func, ast.Attribute):
+            return self.new_optimizer(module, call, call.func.value)
         if call in self._grads:
             return self._grad(module, call, self._grads[call])
         if call in self._calls:
@@ -162,10 +165,14 @@ class Expressions:
 
     def optimizer_text(self, module: Module, creation: Creation) -> str:
         """`nnx.Optimizer(model, tx, wrt=nnx.Param)`."""
-        nnx = self.nnx(module)
-        model = self.naming.model(module, creation.call)
-        tx = self.text(module, creation.tx)
-        return self.built(module, creation.call, f"{nnx}.Optimizer", [model, tx, f"wrt={nnx}.Param"])
+        return self.new_optimizer(module, creation.call, creation.tx)
+
+    def new_optimizer(self, module: Module, call: ast.Call, tx: ast.expr) -> str:
+        """What takes the place of a call that makes the state of an optimizer."""
+        nnx, model = self.nnx(module), self.naming.model(module, call)
+        return self.built(
+            module, call, f"{nnx}.Optimizer", [model, self.text(module, tx), f"wrt={nnx}.Param"]
+        )
 
     def built(self, module: Module, call: ast.Call, callee: str, arguments: list[str]) -> str:
         """A call that is laid out anew. Raises NotIdiomatic where a comment would be lost."""

@@ -26,6 +26,8 @@ class Kind(Enum):
     NEW_STATS = auto()  # the batch statistics among them
     GRADS = auto()
     STATE = auto()  # a TrainState
+    OPT_STATE = auto()  # of optax
+    STEPS = auto()  # what optax adds to the parameters
 
 
 #: Kinds that the model stands for.
@@ -92,6 +94,16 @@ class Function:
         return bool({Kind.PARAMS, Kind.VARIABLES, Kind.STATE} & set(self.params.values()))
 
     @property
+    def carries(self) -> dict[str, Kind]:
+        """Its parameters that hold what training changes, with their kinds."""
+        states = (Kind.STATE, Kind.OPT_STATE)
+        found: dict[str, Kind] = {name: kind for name, kind in self.params.items() if kind in states}
+        if Kind.OPT_STATE in found.values():
+            trees = (Kind.PARAMS, Kind.VARIABLES)
+            found |= {name: kind for name, kind in self.params.items() if kind in trees}
+        return found
+
+    @property
     def gets_module(self) -> bool:
         """Whether it gets a module that it initialises itself."""
         return Kind.MODULE in self.params.values() and not self.has_model
@@ -153,6 +165,16 @@ class Update:
     stats: ast.expr | None
 
 
+@dataclass(frozen=True, eq=False)
+class OptaxStep:
+    """`updates, opt_state = tx.update(grads, opt_state, params)` (`call`)."""
+
+    module: Module
+    call: ast.Call
+    grads: ast.expr
+    opt_state: ast.expr
+
+
 @dataclass
 class Facts:
     """All that is known of the values of a program."""
@@ -166,6 +188,9 @@ class Facts:
     applies: list[Apply] = field(default_factory=list)
     creations: list[Creation] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
+    optimizers: list[tuple[Module, ast.Call]] = field(default_factory=list)  # tx.init(params)
+    optax_steps: list[OptaxStep] = field(default_factory=list)
+    additions: list[tuple[Module, ast.Call]] = field(default_factory=list)  # optax.apply_updates
     inits: list[tuple[Module, ast.Call]] = field(default_factory=list)
     steps: list[tuple[Module, ast.Attribute]] = field(default_factory=list)  # state.step
     applied: list[tuple[Module, ast.Call]] = field(default_factory=list)  # calls that get VARIABLES first

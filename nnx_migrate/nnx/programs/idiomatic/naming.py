@@ -7,6 +7,7 @@ import ast
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import Scope
 from nnx_migrate.nnx.programs.idiomatic.kinds import OF_MODEL, Facts, Function, Kind, NotIdiomatic
+from nnx_migrate.nnx.programs.idiomatic.order import loops_around
 
 MODEL, OPTIMIZER = "model", "optimizer"
 _CANDIDATES = {
@@ -35,6 +36,8 @@ class Naming:
             return [part for part in (MODEL, OPTIMIZER) if part in needs]
         if kind is Kind.MODULE:
             return [] if function.has_model else [MODEL]
+        if kind is Kind.OPT_STATE:
+            return [OPTIMIZER]
         return [parameter] if kind is Kind.GRADS else []
 
     def model(self, module: Module, node: ast.AST) -> str:
@@ -50,9 +53,8 @@ class Naming:
         """The name of the optimizer where a node stands."""
         scope: Scope | None = module.scope_at(node)
         while scope is not None:
-            if any(
-                k is Kind.STATE for s, _ in self._names_in(scope) for k in self.facts.names[s, _].values()
-            ):
+            kinds = {k for key in self._names_in(scope) for k in self.facts.names[key].values()}
+            if kinds & {Kind.STATE, Kind.OPT_STATE}:
                 return self.name(module, scope, OPTIMIZER)
             scope = scope.parent
         raise NotIdiomatic("no optimizer is known here", module, node)
@@ -83,7 +85,7 @@ class Naming:
     def _is_free(self, module: Module, scope: Scope, name: str) -> bool:
         """Whether a scope and those in it have no other meaning for a name."""
         if name in scope.bindings:
-            return self._is_gone(scope, name)
+            return self._is_gone(scope, name) or self._is_transformation(module, scope, name)
         for inner in module.scopes.all_scopes():
             if inner is not scope and _is_within(inner, scope) and name in inner.bindings:
                 if not self._holds_model(inner):
@@ -103,6 +105,27 @@ class Naming:
         function = self.facts.function_of(scope.node)
         needless = function is not None and function.has_model and name in function.params
         return needless or kinds[()] is not Kind.MODULE
+
+    def _is_transformation(self, module: Module, scope: Scope, name: str) -> bool:
+        """Whether a name is that of the optax optimizer, which nothing but the new optimizer asks for."""
+        made = [(c.call, c.tx) for c in self.facts.creations if c.module is module]
+        made += [
+            (call, call.func.value)
+            for where, call in self.facts.optimizers
+            if where is module and isinstance(call.func, ast.Attribute)
+        ]
+        own = [
+            (call, tx)
+            for call, tx in made
+            if isinstance(tx, ast.Name) and tx.id == name and module.scope_at(call) is scope
+        ]
+        (binding, *others) = scope.bindings[name]
+        if len(own) != 1 or others or not isinstance(binding.value, ast.Call):
+            return False
+        used: set[ast.expr] = {own[0][1]}
+        used |= {s.call.func.value for s in self.facts.optax_steps if isinstance(s.call.func, ast.Attribute)}
+        reads = {r.node for r in module.scopes.names.get(name, ()) if r.scope.binder(name) is scope}
+        return reads <= used and not loops_around(module, own[0][0], scope)
 
     def _names_in(self, scope: Scope) -> list[tuple[Scope, str]]:
         return [key for key in self.facts.names if key[0] is scope]

@@ -59,10 +59,33 @@ def happens_after(module: Module, first: ast.AST, then: ast.AST, since: ast.AST,
     """Whether `then` may happen after `first`, `since` not having happened again in between."""
     if _position(since) < _position(first) < _position(then):
         return True
-    around = loops_around(module, first, scope)
-    fresh = loops_around(module, since, scope)
-    return any(loop in around and loop not in fresh for loop in loops_around(module, then, scope))
+    around, fresh = loops_around(module, first, scope), loops_around(module, since, scope)
+    inside = loops_around(module, then, scope)
+    if any(loop in around and loop not in fresh for loop in inside):
+        return True
+    shared = [loop for loop in fresh if loop in around]  # `first` may come again before `since` does
+    if not shared:
+        return False
+    renewed = shared[0] in inside and _position(since) < _position(then)
+    return not renewed or _may_be_skipped(module, since, shared[0])
+
+
+def _may_be_skipped(module: Module, node: ast.AST, loop: ast.AST) -> bool:
+    """Whether a loop may go on without a part of its body."""
+    current = module.parents.get(node)
+    while current is not None and current is not loop:
+        if isinstance(current, (*LOOPS, *COMPREHENSIONS, ast.If, ast.IfExp, ast.Try, ast.BoolOp, ast.Match)):
+            return True
+        current = module.parents.get(current)
+    return False
 
 
 def _position(node: ast.AST) -> tuple[int, int]:
     return (getattr(node, "end_lineno", 0), getattr(node, "end_col_offset", 0))
+
+
+def follows(module: Module, first: ast.AST, then: ast.AST) -> bool:
+    """Whether the statement of one node stands right behind that of another."""
+    before, after = module.statement_of(first), module.statement_of(then)
+    body = getattr(module.parents[before], "body", [])
+    return before in body and body[body.index(before) + 1 :][:1] == [after]

@@ -127,8 +127,8 @@ class _Writer:
         """The program trains with a state, and its optimizer doesn't ask for names."""
         (first, *_) = self.instances
         place = first.reference.module, first.reference.call
-        if not facts.creations or not facts.applies:
-            raise NotIdiomatic("no `TrainState`", *place)
+        if not (facts.creations or facts.optimizers) or not facts.applies:
+            raise NotIdiomatic("no optimizer", *place)
         for module in self.index.project.mentioning("optax"):
             for call in module.nodes(ast.Call):
                 name = self.index.project.resolve(call.func, module.scope_at(call), module) or ""

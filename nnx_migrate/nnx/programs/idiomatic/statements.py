@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.programs.idiomatic.expressions import Expressions, has_comment
 from nnx_migrate.nnx.programs.idiomatic.kinds import Facts, Function, Kind, NotIdiomatic
+from nnx_migrate.nnx.programs.idiomatic.order import follows
 from nnx_migrate.nnx.writer.text import indentation, replacements
 from nnx_migrate.sources.text import Edit
 
@@ -23,6 +24,8 @@ class Statements:
         self.before: dict[ast.stmt, str] = {}  # statements that are added in front of others
         self._removed: set[ast.stmt] = set()
         self._updates = {update.call: update for update in facts.updates}
+        self._additions = {call for _, call in facts.additions}
+        self._optimizers = {call for _, call in facts.optimizers}
 
     def edits(self) -> Iterator[tuple[Module, Edit]]:
         """All edits."""
@@ -68,8 +71,11 @@ class Statements:
         if isinstance(node, ast.Return):
             return self._return(module, node)
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
-            if node.value in self._updates:
+            if node.value in self._updates or node.value in self._additions:
                 return self._updated(module, node.value)
+            if node.value in self._optimizers:
+                optimizer = self.expressions.naming.optimizer(module, node)
+                return [f"{optimizer} = {self.expressions.text(module, node.value)}"]
             text = self._assign(module, node, node.targets[0])
             return [text] if text else []
         return [self.expressions.text(module, node)]
@@ -146,17 +152,25 @@ class Statements:
     def _updated(self, module: Module, value: ast.expr) -> list[str]:
         """`state.apply_gradients(grads=grads)` as `optimizer.update(model, grads)`; statistics are kept anyway."""
         lines: list[str] = []
+        if value in self._additions:
+            step = next(
+                s for s in self.facts.optax_steps if s.module is module and follows(module, s.call, value)
+            )
+            return [self._update_text(module, value, step.grads)]
         while isinstance(value, ast.Call) and value in self._updates:
             update = self._updates[value]
             if update.grads is not None:
-                naming = self.expressions.naming
-                arguments = [naming.model(module, value), self.expressions.text(module, update.grads)]
-                callee = f"{naming.optimizer(module, value)}.update"
-                lines.insert(0, self.expressions.built(module, value, callee, arguments))
+                lines.insert(0, self._update_text(module, value, update.grads))
             value = update.state
         if not isinstance(value, ast.Name):
             raise NotIdiomatic("an update of an unnamed state", module, value)
         return lines
+
+    def _update_text(self, module: Module, call: ast.Call | ast.expr, grads: ast.expr) -> str:
+        naming = self.expressions.naming
+        arguments = [naming.model(module, call), self.expressions.text(module, grads)]
+        assert isinstance(call, ast.Call)
+        return self.expressions.built(module, call, f"{naming.optimizer(module, call)}.update", arguments)
 
     def _return(self, module: Module, node: ast.Return) -> list[str]:
         value = node.value
@@ -166,10 +180,10 @@ class Statements:
         expressions = self.expressions
         elements = value.elts if isinstance(value, ast.Tuple) else [value]
         for element in elements:
-            if element in self._updates:
+            if element in self._updates or element in self._additions:
                 lines += self._updated(module, element)
                 if any(
-                    inner in self.facts.kinds and self.facts.kind(inner) is not Kind.GRADS
+                    self.facts.kind(inner) not in (None, Kind.GRADS, Kind.OPT_STATE)
                     for other in elements
                     if other is not element
                     for inner in ast.walk(other)
@@ -178,6 +192,8 @@ class Statements:
                     raise NotIdiomatic("a returned tuple reads the older state", module, node)
         texts: list[str] = []
         for element in elements:
+            if element in self._additions:
+                continue
             if element in self._updates:
                 if expressions.is_made(module, node):
                     texts += expressions.made_names(module, node)
@@ -191,7 +207,8 @@ class Statements:
         last = isinstance(function, ast.FunctionDef) and function.body[-1] is node
         if texts:
             text = ", ".join(texts)
-            left = [e for e in elements if e not in self._updates and not expressions.is_gone(module, e)]
+            gone = {*self._updates, *self._additions}
+            left = [e for e in elements if e not in gone and not expressions.is_gone(module, e)]
             alone = len(left) == len(texts) == 1 and isinstance(left[0], ast.Tuple) and text.startswith("(")
             lines.append(f"return {text[1:-1] if alone else text}")
         elif not last:
@@ -309,8 +326,8 @@ class Statements:
                 texts += pair
             elif kind in (None, Kind.GRADS):
                 texts.append(module.source.segment(element))
-        if len(texts) == 1:
-            return texts[0]
+        if len(texts) <= 1:
+            return "".join(texts) or "None"
         return f"{module.source.segment(node.value)}[{', '.join(texts)}]"
 
 

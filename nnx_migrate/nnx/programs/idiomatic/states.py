@@ -27,6 +27,17 @@ class StateClasses:
         name = self._name(module, call)
         return name == TRAIN_STATE or self._definition(name) is not None
 
+    def is_optax(self, module: Module, node: ast.expr) -> bool:
+        """Whether a variable is an optimizer of optax, for good."""
+        if not isinstance(node, ast.Name):
+            return False
+        bindings = module.scope_at(node).lookup(node.id)
+        values = [b.value for b in bindings]
+        if len(values) != 1 or not isinstance(values[0], ast.Call):
+            return False
+        where = module.scope_at(values[0])
+        return (self.project.resolve(values[0].func, where, module) or "").startswith("optax.")
+
     def klass(self, module: Module, call: ast.Call) -> ast.ClassDef | None:
         """The project's own class of states, if it is one. Raises NotIdiomatic where it has methods."""
         found = self._definition(self._name(module, call))

@@ -19,6 +19,7 @@ from nnx_migrate.nnx.programs.idiomatic.kinds import (
     FunctionNode,
     Kind,
     NotIdiomatic,
+    OptaxStep,
     Update,
     Within,
 )
@@ -27,6 +28,7 @@ from nnx_migrate.nnx.programs.idiomatic.states import STATE_FIELDS, StateClasses
 COLLECTIONS = {"params": Kind.PARAMS, "batch_stats": Kind.STATS}
 _READING_GRADS = frozenset({"optax.global_norm", "jax.tree.leaves", "jax.tree_util.tree_leaves"})
 _MAPPING_GRADS = frozenset({"jax.tree.map", "jax.tree_util.tree_map", "jax.tree_map"})
+_RETURNED = frozenset({Kind.STATE, Kind.UPDATES, Kind.GRADS, Kind.OPT_STATE, Kind.PARAMS, Kind.VARIABLES})
 _MAX_FACTS = 4_000
 
 
@@ -144,6 +146,8 @@ class Tracker:
             return  # of `replace` or `apply_gradients`: seen with the state
         if kind is Kind.GRADS and isinstance(call.func, ast.Attribute) and name == "grads":
             return
+        if within == () and self._optax(module, call, node, name, kind):
+            return
         if within == () and self.states.is_create(module, call):
             self._created(module, call, node, name, kind)
             return
@@ -167,6 +171,31 @@ class Tracker:
         elif not (kind is Kind.GRADS and qualified in _READING_GRADS):
             raise NotIdiomatic(f"{kind.name.lower()} is given to `{ast.unparse(call.func)}`", module, node)
 
+    def _optax(self, module: Module, call: ast.Call, node: ast.expr, name: str | None, kind: Kind) -> bool:
+        """Whether a call is one of optax: `tx.init(params)`, `tx.update(...)`, `optax.apply_updates(...)`."""
+        if self.functions.qualified(module, call.func) == "optax.apply_updates" and len(call.args) == 2:
+            if kind in (Kind.PARAMS, Kind.VARIABLES) and node is call.args[0]:
+                self.facts.additions.append((module, call))
+                self.give(module, call, kind)
+                return True
+            return kind is Kind.STEPS and node is call.args[1]
+        if not isinstance(call.func, ast.Attribute) or not self.states.is_optax(module, call.func.value):
+            return False
+        if call.func.attr == "init" and kind in (Kind.PARAMS, Kind.VARIABLES) and call.args == [node]:
+            self.facts.optimizers.append((module, call))
+            self.give(module, call, Kind.OPT_STATE)
+            return True
+        if call.func.attr != "update" or len(call.args) < 2 or any(k.arg != "params" for k in call.keywords):
+            return False
+        if kind is Kind.OPT_STATE and node is call.args[1]:
+            self.facts.optax_steps.append(OptaxStep(module, call, call.args[0], node))
+            self.give(module, call, Kind.STEPS, (0,))
+            self.give(module, call, Kind.OPT_STATE, (1,))
+            return True
+        if kind is Kind.GRADS:
+            return node is call.args[0]
+        return kind in (Kind.PARAMS, Kind.VARIABLES) and (name == "params" or node in call.args[2:3])
+
     def _called(self, function: Function, called: Called) -> None:
         """A call of a tracked function has come to light."""
         for within, kind in list(function.results):
@@ -183,7 +212,7 @@ class Tracker:
         )
         if not isinstance(node, FunctionNode):
             raise NotIdiomatic("it is returned in an unusual way", module, place)
-        if kind not in (Kind.STATE, Kind.UPDATES, Kind.GRADS):
+        if kind not in _RETURNED:
             raise NotIdiomatic(f"{kind.name.lower()} is returned", module, place)
         function = self.functions.tracked(module, node)
         if (within, kind) not in function.results:
