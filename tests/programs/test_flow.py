@@ -221,6 +221,37 @@ FOLLOWED = {
             return zoo.run(model)
         run(Net())
     """,
+    "values of a parametrised test": """
+        import pytest
+        @pytest.mark.parametrize("model", [Net(), Net(3)])
+        def test_shape(model):
+            model.init(key, x)
+        @pytest.mark.parametrize("width, model", [(1, Net(1)), pytest.param(2, Net(2), id="two")])
+        def test_width(width, model):
+            model.init(key, x)
+        @pytest.mark.parametrize(("kind", "name"), [(Net, "net")])
+        def test_kind(kind, name):
+            kind(2).init(key, x)
+        @pytest.mark.parametrize("kind", [pytest.param(Net, id="net")])
+        def test_one(kind):
+            kind(2).init(key, x)
+    """,
+    "values of absl's tests": """
+        from absl.testing import parameterized
+        class ShapeTest(parameterized.TestCase):
+            @parameterized.named_parameters(("small", Net, 2), dict(testcase_name="large", kind=Net, width=3))
+            def test_named(self, kind, width):
+                kind(width).init(key, x)
+            @parameterized.parameters((2, Net()), (3, Net()))
+            def test_pairs(self, width, model):
+                model.init(key, x)
+            @parameterized.parameters(Net, Net)
+            def test_each(self, kind):
+                kind(2).init(key, x)
+            @parameterized.parameters([{"kind": Net}])
+            def test_list(self, kind):
+                kind(2).init(key, x)
+    """,
     "isinstance of something else": """
         def init(model):
             assert not isinstance(model, (int, str))
@@ -260,6 +291,28 @@ ESCAPES = {
     "an element is called": "nets = {'a': Net()}\nfor net in nets.values():\n    net(x)\n",
     "Linen's own API on an element": "nets = [Net()]\nnets[0].unbind()\n",
     "deep in an element": "nets = [[(Net(), 1)]]\nnets[0][0][0].unbind()\n",
+    "a parametrised test that escapes": """
+        import pytest
+        import zoo
+        @pytest.mark.parametrize("width, model", [(1, Net(1))])
+        def test_width(width, model):
+            zoo.run(model)
+    """,
+    "a parametrised test by names that aren't known": """
+        import pytest
+        from names import NAMES
+        @pytest.mark.parametrize(NAMES, [Net()])
+        def test_width(model):
+            model.init(key, x)
+    """,
+    "a named test that escapes": """
+        from absl.testing import parameterized
+        import zoo
+        class ShapeTest(parameterized.TestCase):
+            @parameterized.named_parameters(("small", Net, 2))
+            def test_named(self, kind, width):
+                zoo.run(kind)
+    """,
     "a global that a function sets": """
         import zoo
         model = None

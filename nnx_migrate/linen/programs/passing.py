@@ -16,6 +16,7 @@ from nnx_migrate.linen.programs.callees import (
 )
 from nnx_migrate.linen.programs.containers import ANY, Within, items_of_call
 from nnx_migrate.linen.programs.index import ProjectIndex
+from nnx_migrate.linen.programs.parametrised import PARAM, parameters_for
 from nnx_migrate.linen.programs.uses import FLAX_ENDS, VMAP, End
 from nnx_migrate.linen.programs.walk import Walk
 from nnx_migrate.names.modules import Module
@@ -107,7 +108,7 @@ class Passing(Walk):
             self.found(module, call, within)
         elif callee.stores_keywords and isinstance(passed, ast.keyword) and passed.arg:
             self.attribute_named(passed.arg, within)
-        elif not self._parametrised(module, call, passed, within):
+        elif not self._parametrised(module, call, passed, within, callee.qualified or ""):
             self.escape(module, node, f"it is passed to `{ast.unparse(call.func)}`")
 
     def _is_harmless(self, module: Module, call: ast.Call, qualified: str) -> bool:
@@ -153,20 +154,19 @@ class Passing(Walk):
         return True
 
     def _parametrised(
-        self, module: Module, call: ast.Call, passed: ast.expr | ast.keyword, within: Within
+        self, module: Module, call: ast.Call, passed: ast.expr | ast.keyword, within: Within, qualified: str
     ) -> bool:
         """`@parameterized.product(model=(A, B))`: the function's parameter of that name gets the values."""
+        if qualified == PARAM and isinstance(passed, ast.expr):
+            self.found(module, call, (call.args.index(passed), *within))
+            return True
         function = module.parents[call]
-        name = passed.arg if isinstance(passed, ast.keyword) else None
-        if not (
-            isinstance(function, ast.FunctionDef) and call in function.decorator_list and name and within
-        ):
+        if not (isinstance(function, ast.FunctionDef) and call in function.decorator_list):
             return False
-        args = function.args
-        if name not in [a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs)]:
-            return False
-        self.parameter(module, function, name, within[1:])
-        return True
+        found = parameters_for(qualified, function, call, passed, within)
+        for name, rest in found or ():
+            self.parameter(module, function, name, rest)
+        return found is not None
 
     def spread(self, module: Module, call: ast.Call, starred: ast.Starred, within: Within) -> None:
         """`f(*values)`: the value becomes a positional argument."""
