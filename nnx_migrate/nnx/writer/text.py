@@ -82,7 +82,7 @@ def _may_go(tokens: Sequence[TokenInfo], comma: TokenInfo) -> bool:
             called = previous is not None and (
                 previous.string in _CLOSING or (previous.type == NAME and not iskeyword(previous.string))
             )
-            return inner > 0 or called and text == "(" or text in "{[" and not (called and text == "[")
+            return inner > 0 or text == "{" or (called if text == "(" else not called)
     return False
 
 

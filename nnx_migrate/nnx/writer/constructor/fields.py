@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from nnx_migrate.linen.factories import Factory
 from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.constructor.inheritance import inherited_field
 from nnx_migrate.nnx.writer.names import FileNames
@@ -39,6 +40,7 @@ def field_parameters(cls: LinenClass, names: FileNames, factories: Mapping[str, 
             text += ": " + one_line(
                 rewritten(source, item.annotation, names.replacement_in(item.owner.module))
             )
+            text += " | None" if default_factory(item) is not None and _is_builtin(item.annotation) else ""
         if not defaulted:
             raise Refuse(
                 "unknown-base", f"the default of the inherited field `{item.name}` isn't known here", cls.node
@@ -81,14 +83,57 @@ def default_text(item: Field, names: FileNames) -> str | None:
         keywords = {k.arg: k.value for k in node.keywords}
         if "default" in keywords:
             node = keywords["default"]
-        elif "default_factory" in keywords:
-            raise Refuse("unsupported-syntax", f"field `{item.name}` has a default factory", item.node)
         else:
-            return None
+            return "None" if default_factory(item) is not None else None
     if isinstance(node, ast.List | ast.Dict | ast.Set):
         raise Refuse("unsupported-syntax", f"field `{item.name}` has a mutable default", item.node)
     text = one_line(rewritten(item.owner.module.source, node, names.replacement_in(item.owner.module)))
     return f"({text})" if isinstance(node, ast.Tuple) and not text.startswith("(") else text
+
+
+def default_factory(item: Field) -> ast.expr | None:
+    """The function that makes a field's default (`field(default_factory=list)`)."""
+    node = item.default
+    if not isinstance(node, ast.Call) or item.owner.resolve_in_class(node.func) != "dataclasses.field":
+        return None
+    return next((k.value for k in node.keywords if k.arg == "default_factory"), None)
+
+
+def made_by_default(item: Field, cls: LinenClass, names: FileNames) -> str | None:
+    """What the default factory of a field makes, as an expression; None where there is no such factory.
+
+    The parameter is None by default then. Raises Refuse where somebody may give None.
+    """
+    factory = default_factory(item)
+    if factory is None:
+        return None
+    annotation = ast.unparse(item.annotation)
+    if any(word in annotation for word in ("None", "Optional", "Any", "object")):
+        detail = f"field `{item.name}` has a default factory, and may be None"
+        raise Refuse("unsupported-syntax", detail, item.node)
+    if item.owner.module is not cls.module:
+        raise Refuse("unsupported-syntax", f"field `{item.name}` has a default factory elsewhere", cls.node)
+    for node in ast.walk(factory):
+        name = cls.resolve_in_class(node) if isinstance(node, ast.Name | ast.Attribute) else None
+        if name is not None and (name in cls.known_classes or (linen_name(name) or "")[:1].isupper()):
+            raise Refuse("unknown-module", f"the default of field `{item.name}` makes a module", item.node)
+    if isinstance(factory, ast.Name) and factory.id in _EMPTY:
+        return _EMPTY[factory.id]
+    body = factory.body if isinstance(factory, ast.Lambda) else factory
+    text = one_line(rewritten(item.owner.module.source, body, names.replacement_in(item.owner.module)))
+    if isinstance(body, ast.Lambda | ast.IfExp | ast.NamedExpr):
+        text = f"({text})"
+    return text if isinstance(factory, ast.Lambda) else f"{text}()"
+
+
+_EMPTY = {"list": "[]", "dict": "{}", "tuple": "()"}
+_BUILTIN = frozenset({"list", "dict", "tuple", "set", "str", "int", "float", "bool"})
+
+
+def _is_builtin(annotation: ast.expr) -> bool:
+    """Whether `annotation | None` can be evaluated."""
+    node = annotation.value if isinstance(annotation, ast.Subscript) else annotation
+    return isinstance(node, ast.Name) and node.id in _BUILTIN
 
 
 def factory_default(item: Field, names: FileNames, factory: Factory) -> str:
@@ -138,7 +183,9 @@ def signature(
     return [*lines, f"{indent}):"]
 
 
-def field_assignments(cls: LinenClass, indent: str, done: frozenset[str] = frozenset()) -> list[str]:
+def field_assignments(
+    cls: LinenClass, names: FileNames, indent: str, done: frozenset[str] = frozenset()
+) -> list[str]:
     """`self.field = field` for the fields that the base class hasn't `done`.
 
     Lists become tuples, as Linen's dataclass freezes them.
@@ -150,7 +197,10 @@ def field_assignments(cls: LinenClass, indent: str, done: frozenset[str] = froze
         annotation = ast.unparse(item.annotation).removeprefix("typing.")
         is_list = annotation.startswith(_FREEZABLE) and not _may_be_none(item)
         value = item.name
-        if is_list and _is_sequence(cls, item):
+        made = made_by_default(item, cls, names)
+        if made is not None:
+            value = f"{made} if {value} is None else {value}"
+        if is_list and (_is_sequence(cls, item) or made is not None):
             value = f"tuple({value})"
         elif is_list:  # annotated as one, but nothing shows that no number is given
             value = f"tuple({value}) if isinstance({value}, list) else {value}"

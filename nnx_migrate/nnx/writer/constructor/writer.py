@@ -98,7 +98,7 @@ class ConstructorWriter:
         head = signature(fields, keyword_only, indent, unit, self.limit)
         done = frozenset(f.name for f in base.base.cls.fields) if base is not None else frozenset()
         done |= frozenset(self.factories)
-        before = [*field_assignments(self.cls, indent + unit, done), *first]
+        before = [*field_assignments(self.cls, self.names, indent + unit, done), *first]
         before += self._stand_ins(parameters, indent + unit, unit)
         gap = [""] if before and lines and lines[0].lstrip().startswith("def ") else []
         body = [*before, *gap, *lines]
