@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     "--assume/--no-assume", default=True, show_default=True,
     help="Make up values for converted classes that no known model contains.",
 )  # fmt: skip
+@click.option("--full-size", is_flag=True, help="Don't compare large models in smaller sizes.")
 @click.option("--optimize", is_flag=True, help="Let XLA optimise as it does in earnest; takes longer.")
 @click.option(
     "--stub", "stubs", multiple=True, metavar="MODULE", help="Replace this import where it is not installed."
@@ -70,6 +71,7 @@ def command(
     steps: int,
     eager: bool,
     assume: bool,
+    full_size: bool,
     optimize: bool,
     stubs: tuple[str, ...],
     max_memory: float,
@@ -107,7 +109,7 @@ def command(
                 _refuse_converted(before or before_rev, cases)
                 missing = cases.code.missing_packages
                 runner = Runner(recorded, protocol, timeout, optimize, (old, path), missing)
-                comparison = Comparison(cases, runner, StatedInputs(config.inputs), models, assume)
+                comparison = Comparison(cases, runner, StatedInputs(config.inputs), models, assume, full_size)
                 _with_progress(comparison)
                 _report(comparison.result, old, path, output_format, html, verbose)
         except RevisionError as error:

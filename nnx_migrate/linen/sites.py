@@ -124,6 +124,12 @@ class Site:
         return "".join(lift.prefix for lift in self.lifts if not lift.condition) + self.target_name
 
     @property
+    def lifted_class(self) -> str:
+        """What they start with where conditions put transforms around the class; empty where none does."""
+        lifted = "".join(lift.prefix for lift in self.lifts) + self.target_name
+        return lifted if lifted != self.linen_class else ""
+
+    @property
     def carry_only(self) -> bool:
         """Whether it is made for nothing but a recurrent cell's initial carry: it has no parameters then."""
         return bool(self.calls) and all(call.method == "initialize_carry" for call in self.calls)

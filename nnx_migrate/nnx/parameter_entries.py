@@ -176,7 +176,7 @@ def _compact_entries(sites: Sequence[Site]) -> list[Entry]:
         if site not in automatic:
             entries += _site_entries(site, _template(site), _path(site))
     chosen = any(isinstance(site.target, ClassChoice) for site in automatic)
-    if chosen or any(site.controls or _sequence_of(site) for site in automatic):
+    if chosen or any(site.controls or _sequence_of(site) or site.lifted_class for site in automatic):
         if any(site.carry_only for site in automatic):
             raise Refuse(
                 "unsupported-syntax", "a cell for an initial carry among modules in loops", sites[0].call
@@ -220,7 +220,7 @@ def _steps(sites: Sequence[Site], depth: int) -> tuple[Step, ...]:
                 path = PathPattern.of(_path(site))
                 conditional = any(not control.is_loop for control in site.controls)
                 prefix = DYNAMIC if isinstance(site.target, ClassChoice) else site.linen_class
-                steps.append(Created(prefix, path, module_name(site), conditional))
+                steps.append(Created(prefix, path, module_name(site), conditional, site.lifted_class))
         else:
             steps.append(Repeated(_INDICES[depth], _steps(members, depth + 1)))
     return tuple(steps)

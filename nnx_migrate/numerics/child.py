@@ -6,6 +6,7 @@ A job is a JSON object with an ``action``:
 - ``before``: builds the first side, perturbs its variables, runs the protocol, writes the report to
   ``output``;
 - ``after``: builds the second side, takes the first one's variables over from ``report``, and does the same;
+- ``shrink``: smaller sizes for a large model (`shrinking.smaller_sizes`);
 - ``try``: says which of the ``ways`` to build and call a model works (`trial.first_that_works`).
 
 The answer is a JSON object; an exception becomes ``{"error": ...}``.
@@ -63,6 +64,12 @@ def _after(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
     return process_proof.run_after(source, job)
 
 
+def _shrink(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
+    from nnx_migrate.numerics.shrinking import shrink
+
+    return shrink(source, job)
+
+
 def _try(source: ModelSource, job: Mapping[str, Any]) -> dict[str, Any]:
     from nnx_migrate.numerics.trial import try_ways
 
@@ -73,6 +80,7 @@ _ACTIONS: Mapping[str, Action] = {
     "trace": _trace,
     "before": _before,
     "after": _after,
+    "shrink": _shrink,
     "try": _try,
 }
 

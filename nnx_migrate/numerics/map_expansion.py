@@ -239,7 +239,12 @@ class _Expander:
             ]
         pairs: list[LeafPair] = []
         if isinstance(entry, SequenceEntry):
-            for placed in replay(entry, self.modules_below.relative(path), lambda p: self._name_of(path + p)):
+            for placed in replay(
+                entry,
+                self.modules_below.relative(path),
+                lambda p: self._name_of(path + p),
+                lambda name: (*scope, name) in self.linen_scopes,
+            ):
                 inner = (*scope, placed.linen)
                 if inner in self.linen_scopes:
                     pairs += self.module(placed.module, inner, path + placed.nnx)

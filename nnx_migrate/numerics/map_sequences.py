@@ -21,13 +21,15 @@ class Created:
     """One construction: the class name that Linen counts under, and where NNX keeps the module.
 
     A `conditional` one is counted only where the NNX model has something at its path. The prefix ``"*"`` stands
-    for the name of the class that the NNX model has there.
+    for the name of the class that the NNX model has there. `lifted` is what Linen counts under instead where a
+    configuration puts a transform around the class (`CheckpointBlock`).
     """
 
     prefix: str
     nnx: PathPattern
     module: str | None
     conditional: bool = False
+    lifted: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,34 +60,42 @@ class Placed:
 
 
 def replay(
-    entry: SequenceEntry, modules: Sequence[Path], class_at: Callable[[Path], str] = lambda path: "*"
+    entry: SequenceEntry,
+    modules: Sequence[Path],
+    class_at: Callable[[Path], str] = lambda path: "*",
+    in_linen: Callable[[str], bool] = lambda name: False,
 ) -> list[Placed]:
     """The concrete submodules, given the paths (relative to the class's module) at which NNX has modules.
 
-    `class_at` names the class of the NNX module at such a path.
+    `class_at` names the class of the NNX module at such a path; `in_linen` tells whether Linen has a submodule of a
+    name.
     """
-    counters: Counter[str] = Counter()
-    return list(_replay(entry.steps, set(modules), {}, counters, class_at))
+    return list(_Replay(set(modules), class_at, in_linen).steps(entry.steps, {}))
 
 
-def _replay(
-    steps: Sequence[Step],
-    modules: set[Path],
-    binding: dict[str, int],
-    counters: Counter[str],
-    class_at: Callable[[Path], str],
-) -> Iterator[Placed]:
-    for step in steps:
-        if isinstance(step, Repeated):
-            for index in range(_rounds(step, modules, binding)):
-                yield from _replay(step.body, modules, {**binding, step.index: index}, counters, class_at)
-            continue
-        path = step.nnx.render(binding)
-        if step.conditional and path not in modules:
-            continue
-        prefix = class_at(path) if step.prefix == "*" else step.prefix
-        yield Placed(f"{prefix}_{counters[prefix]}", path, step.module)
-        counters[prefix] += 1
+class _Replay:
+    def __init__(
+        self, modules: set[Path], class_at: Callable[[Path], str], in_linen: Callable[[str], bool]
+    ) -> None:
+        self.modules, self.class_at, self.in_linen = modules, class_at, in_linen
+        self.counters: Counter[str] = Counter()
+
+    def steps(self, steps: Sequence[Step], binding: dict[str, int]) -> Iterator[Placed]:
+        for step in steps:
+            if isinstance(step, Repeated):
+                for index in range(_rounds(step, self.modules, binding)):
+                    yield from self.steps(step.body, {**binding, step.index: index})
+                continue
+            path = step.nnx.render(binding)
+            if not step.conditional or path in self.modules:
+                prefix = self._prefix(step, path)
+                yield Placed(f"{prefix}_{self.counters[prefix]}", path, step.module)
+                self.counters[prefix] += 1
+
+    def _prefix(self, step: Created, path: Path) -> str:
+        if step.lifted and self.in_linen(f"{step.lifted}_{self.counters[step.lifted]}"):
+            return step.lifted
+        return self.class_at(path) if step.prefix == "*" else step.prefix
 
 
 def _rounds(loop: Repeated, modules: set[Path], binding: Mapping[str, int]) -> int:
@@ -127,6 +137,8 @@ def _step_to_json(step: Step) -> dict[str, Any]:
     document: dict[str, Any] = {"prefix": step.prefix, "nnx": list(step.nnx.elements), "module": step.module}
     if step.conditional:
         document["conditional"] = True
+    if step.lifted:
+        document["lifted"] = step.lifted
     return document
 
 
@@ -134,5 +146,9 @@ def _step_from_json(raw: Mapping[str, Any]) -> Step:
     if "loop" in raw:
         return Repeated(raw["loop"], tuple(_step_from_json(inner) for inner in raw["body"]))
     return Created(
-        raw["prefix"], PathPattern.of(raw["nnx"]), raw["module"], bool(raw.get("conditional", False))
+        raw["prefix"],
+        PathPattern.of(raw["nnx"]),
+        raw["module"],
+        bool(raw.get("conditional", False)),
+        str(raw.get("lifted", "")),
     )

@@ -28,7 +28,7 @@ class Case:
     """One comparison. `missing` says why there is nothing to compare; `variant` is "" or "bfloat16".
 
     `snippet` lists the model as the configuration would, where its values are made up or have to be; `skip` says why
-    it is not to be compared.
+    it is not to be compared. `called` is how the model was found; `smaller` says which sizes stand for larger ones.
     """
 
     model: str
@@ -39,6 +39,8 @@ class Case:
     missing: str = ""
     snippet: str = ""
     skip: str = ""
+    called: Called | None = None
+    smaller: str = ""
 
     @property
     def values(self) -> str:
@@ -158,7 +160,7 @@ class Cases:
             model=f"{called.name}({arguments})",
             modules=modules,
         )
-        return Case(called.model, before, after, called.tolerance)
+        return Case(called.model, before, after, called.tolerance, called=called)
 
     def source(self, called: Called) -> ModelSource:
         """The model before. Raises OSError or SourceError for a notebook that can't be read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
@@ -9,6 +10,7 @@ from nnx_migrate.numerics.processes import ChildError
 from nnx_migrate.verification.assumed import assumed_case
 from nnx_migrate.verification.cases import Case, Cases
 from nnx_migrate.verification.running import Runner
+from nnx_migrate.verification.scaling import in_small
 from nnx_migrate.verification.verdicts import Result, Verdict
 
 
@@ -21,13 +23,20 @@ class Comparison:
         stated: inputs that the configuration states.
         chosen: only models whose title contains one of these; all where there are none.
         assume: whether classes that no known model contains are compared with made up values.
+        full_size: whether large models that the code builds are compared in the sizes that it has.
     """
 
     def __init__(
-        self, cases: Cases, runner: Runner, stated: StatedInputs, chosen: Sequence[str], assume: bool
+        self,
+        cases: Cases,
+        runner: Runner,
+        stated: StatedInputs,
+        chosen: Sequence[str],
+        assume: bool,
+        full_size: bool = False,
     ) -> None:
         self.cases, self.runner, self.stated = cases, runner, stated
-        self.chosen, self.assume = chosen, assume
+        self.chosen, self.assume, self.full_size = chosen, assume, full_size
         self.result = Result()
 
     def run(self) -> Iterator[tuple[str, int]]:
@@ -36,7 +45,7 @@ class Comparison:
         self.result.unchanged = self.cases.unchanged
         for number, case in enumerate(known):
             yield case.title, len(known) - number - 1
-            self.result.verdicts.append(self.runner.run(case))
+            self.result.verdicts.append(self._compared(case))
         tried = {case.model for case in known}
         left = self._uncovered()
         while self.assume and (waiting := [key for key in left if key not in tried and self._is_chosen(key)]):
@@ -47,9 +56,16 @@ class Comparison:
         if not self.chosen:
             self.result.uncovered = left
 
+    def _compared(self, case: Case) -> Verdict:
+        start = time.perf_counter()
+        small = case if self.full_size else in_small(self.cases, case, self.runner.timeout)
+        verdict = self.runner.run(small)
+        verdict.seconds = time.perf_counter() - start
+        return verdict
+
     def _assumed(self, key: str) -> Verdict:
         try:
-            return self.runner.run(assumed_case(self.cases, key, self.stated, self.runner.timeout))
+            return self._compared(assumed_case(self.cases, key, self.stated, self.runner.timeout))
         except ChildError as error:
             return self.runner.not_run(Case(key), error)
 

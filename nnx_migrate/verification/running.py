@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from nnx_migrate.numerics.inputs import Protocol
-from nnx_migrate.numerics.judging import NOT_FINITE
+from nnx_migrate.numerics.judging import NOT_FINITE, Tolerances
 from nnx_migrate.numerics.parameter_map import ParameterMap
-from nnx_migrate.numerics.process_proof import ROUNDING, prove_in_processes
+from nnx_migrate.numerics.process_proof import COMPILED, ROUNDING, prove_in_processes
 from nnx_migrate.numerics.processes import DEFAULT_TIMEOUT, ChildError
-from nnx_migrate.numerics.results import Proof
+from nnx_migrate.numerics.results import Check, Proof
 from nnx_migrate.numerics.source import ModelSource
 from nnx_migrate.verification.cases import Case
 from nnx_migrate.verification.verdicts import Verdict
@@ -78,6 +78,8 @@ class Runner:
                 platform = "cpu"
                 proof = _confirmed(proof, self._prove(case, case.after, platform))
             if proof.verdict == "different":
+                proof = self._without_jit(case, proof, platform)
+            if proof.verdict == "different":
                 again = self._prove(case, case.before, platform)
                 if again.verdict == "different":
                     return Verdict(case, reason=_UNSTEADY)
@@ -85,17 +87,40 @@ class Runner:
             return self.not_run(case, error)
         if case.snippet:
             proof.notes.append("the code has its values from elsewhere; these were made up: " + case.values)
+        if case.smaller:
+            proof.notes.append(
+                f"a large model in smaller sizes ({case.smaller}); --full-size has the code's own"
+            )
         not_finite = any(check.reason == NOT_FINITE for check in proof.checks)
         return Verdict(case, proof, reason=_NOT_FINITE if not_finite else "")
 
-    def _prove(self, case: Case, after: ModelSource, platform: str | None = None) -> Proof:
+    def _without_jit(self, case: Case, proof: Proof, platform: str | None) -> Proof:
+        """The result with what XLA may round granted, where all that differs does so under jit, not without it."""
+        assert case.after is not None
+        if not case.tolerance.exact or not all(_is_compiled(c) for c in proof.checks if _is_off(c)):
+            return proof
+        both = replace(self.protocol, modes=("jit", "eager"))
+        granted = self._prove(case, case.after, platform, COMPILED, both)
+        shown = {
+            c.name.rpartition("/")[2] for c in granted.checks if c.status == "equal" and "/eager" in c.name
+        }
+        return granted if granted.proven and "output" in shown else proof
+
+    def _prove(
+        self,
+        case: Case,
+        after: ModelSource,
+        platform: str | None = None,
+        tolerances: Tolerances | None = None,
+        protocol: Protocol | None = None,
+    ) -> Proof:
         assert case.before is not None
         return prove_in_processes(
             case.before,
             after,
             self.recorded,
-            self.protocol,
-            {} if case.tolerance.exact else {"*": case.tolerance},
+            protocol or self.protocol,
+            tolerances or ({} if case.tolerance.exact else {"*": case.tolerance}),
             self.timeout,
             self.optimize,
             platform,
@@ -122,6 +147,15 @@ class Runner:
         for root in self.roots:
             text = text.replace(f"{root.resolve()}/", "")
         return text
+
+
+def _is_off(check: Check) -> bool:
+    return check.status not in ("equal", "skipped")
+
+
+def _is_compiled(check: Check) -> bool:
+    """Whether it is a difference (no error) of a run under jit."""
+    return check.status == "different" and "/jit" in check.name
 
 
 def _rounded(proof: Proof) -> bool:

@@ -4,6 +4,8 @@ import pytest
 
 from nnx_migrate.numerics.leaf_transforms import Transform
 from nnx_migrate.numerics.map_expansion import LeafSpec, MapError, expand
+from nnx_migrate.numerics.map_patterns import PathPattern
+from nnx_migrate.numerics.map_sequences import Created, SequenceEntry, sequence_from_json, sequence_to_json
 from nnx_migrate.numerics.parameter_map import ClassMap, Entry, ParameterMap, leaf, module
 
 Shapes = dict[str, tuple[int, ...]]
@@ -346,3 +348,17 @@ def test_one_place_for_two_layers_that_are_both_there_is_an_error() -> None:
     nnx = {"norm/scale": (4,), "norm_1/scale": (4,)}
     entries = [module(["norm"], [name], "flax.linen:LayerNorm") for name in ("norm", "norm_1")]
     assert "Linen leaf params/norm/scale is mapped 2 times" in problems(linen, nnx, *entries)
+
+
+@pytest.mark.parametrize("prefix", ["Block", "CheckpointBlock"])
+def test_blocks_that_a_configuration_rematerialises(prefix: str) -> None:
+    """Linen counts them by the transformed class's name, and plain ones of the class by its own."""
+    linen = {"params/Block_0/w": (1,), f"params/{prefix}_{int(prefix == 'Block')}/w": (2,)}
+    nnx = {"block_0/w": (1,), "block_1/w": (2,)}
+    steps = (
+        Created("Block", PathPattern.of(["block_0"]), None),
+        Created("Block", PathPattern.of(["block_1"]), None, lifted="CheckpointBlock"),
+    )
+    entry = SequenceEntry(steps)
+    assert sequence_from_json(sequence_to_json(entry)) == entry
+    assert list(pairs(linen, nnx, entry)) == ["block_0/w", "block_1/w"]

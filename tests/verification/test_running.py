@@ -53,7 +53,7 @@ def test_equal_and_different(tmp_path):
 
 
 def test_code_that_differs_from_itself_proves_nothing(tmp_path):
-    unseeded = source("import numpy as np", "x + np.random.standard_normal((2, 3))")
+    unseeded = source("import numpy as np", "x + np.random.default_rng().standard_normal((2, 3))")
     verdict = verify(tmp_path, unseeded)
     assert verdict.failed
     assert verdict.proof is None
@@ -107,6 +107,32 @@ def test_a_stated_tolerance_counts_and_is_shown(tmp_path):
     verdict = verify(tmp_path, source(), source(result="1.00001 * nn.Dense(self.width)(x)"), table=table)
     assert (verdict.word, verdict.failed) == ("close", False)
     assert {c.reason for c in verdict.differing} == {"a rounder constant"}
+
+
+TABLE = "jnp.arange(64.0) / 3.0 * 1.7 + 0.3"
+
+
+def test_tables_that_are_made_before_the_call_are_rounded_otherwise_under_jit(tmp_path):
+    """XLA's constants differ in the last place from what its operations compute one by one."""
+    old = source(result=f"nn.Dense(64)(x) * ({TABLE})")
+    new = source(f"TABLE = {TABLE}", "nn.Dense(64)(x) * TABLE")
+    verdict = verify(tmp_path, old, new)
+    assert (verdict.word, verdict.failed) == ("close", False)
+    assert all("equal without jit" in c.reason and "/jit/" in c.name for c in verdict.differing)
+    assert {"eval/eager/output", "train/eager/output"} <= {c.name for c in verdict.proof.checks}
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        "nn.Dense(64)(x) * 1.000001 * TABLE",  # not by rounding: it differs without jit, too
+        "nn.Dense(64)(x) * (TABLE * 2 if isinstance(x, jax.core.Tracer) else TABLE)",  # by far, under jit alone
+    ],
+)
+def test_more_than_rounding_stays_different(tmp_path, result):
+    old = source(result=f"nn.Dense(64)(x) * ({TABLE})")
+    verdict = verify(tmp_path, old, source(f"import jax\nTABLE = {TABLE}", result))
+    assert (verdict.word, verdict.failed) == ("different", True)
 
 
 @pytest.mark.parametrize(
