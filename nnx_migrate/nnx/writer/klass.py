@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.decorators import keeps_method
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.post_init import NAME, check_post_init
@@ -206,7 +207,9 @@ class ClassWriter:
                 lifted := decorator_edits(self.names, self.converted, self.analysis.sites, method, decorator)
             ) is not None:
                 edits += lifted
-            elif decorator in method.transforms and name not in ("abc.abstractmethod", "typing.override"):
+            elif decorator in method.transforms and name != "abc.abstractmethod":
+                if keeps_method(decorator, self.names.module, self.names.project):
+                    continue
                 raise Refuse("unsupported-layer", f"the decorator `{ast.unparse(decorator)}`", decorator)
         return edits
 
