@@ -16,7 +16,17 @@ from nnx_migrate.linen.effects.arguments import (
     shape_of,
 )
 from nnx_migrate.linen.effects.registry import models, models_attribute, models_method
-from nnx_migrate.linen.shapes import NO_RANK, Array, NumberArray, Shape, Unmodelled, Value, aligned, axis_size
+from nnx_migrate.linen.shapes import (
+    NO_RANK,
+    Array,
+    NumberArray,
+    Shape,
+    Unknown,
+    Unmodelled,
+    Value,
+    aligned,
+    axis_size,
+)
 
 
 def reshaped(shape: Shape, target: Shape) -> Shape:
@@ -40,6 +50,13 @@ def reshaped(shape: Shape, target: Shape) -> Shape:
         return target
     at = wild[0]
     return Shape((*target.dims[:at], _missing(total, shape, target, at), *target.dims[at + 1 :]), target.lead)
+
+
+def _told_by(target: Shape, array: Unknown) -> Array:
+    """What an array of which nothing is known becomes where the code gives all sizes, none of them -1."""
+    if not target.exact or any(dim == -1 for dim in target.dims):
+        raise Unmodelled(array.reason)
+    return Array(Shape(tuple(_not_negative(dim, Shape()) for dim in target.dims)))
 
 
 def _flattened(shape: Shape, target: Shape, at: int) -> Dim | None:
@@ -90,8 +107,11 @@ def reshape(
     newshape: Value = None,
 ) -> Array:
     """`newshape` is the name of older releases. The order of elements does not change sizes."""
+    target = shape_of(newshape if shape is None else shape)
+    if isinstance(a, Unknown):
+        return _told_by(target, a)
     array = array_of(a)
-    return array.with_shape(reshaped(array.shape, shape_of(newshape if shape is None else shape)))
+    return array.with_shape(reshaped(array.shape, target))
 
 
 @models_method("reshape")
@@ -99,6 +119,8 @@ def reshape_method(
     a: Value, *args: Value, order: Value = "C", copy: Value = None, out_sharding: Value = None
 ) -> Array:
     """`x.reshape(2, 3)` or `x.reshape((2, 3))`; a `Shape` among several arguments is a starred one."""
+    if isinstance(a, Unknown):
+        return _told_by(shape_of_varargs(args), a)
     array = array_of(a)
     return array.with_shape(reshaped(array.shape, shape_of_varargs(args)))
 
@@ -329,7 +351,10 @@ def broadcast_to(
     array: Value, shape: Value = None, *, out_sharding: Value = None, arr: Value = None
 ) -> Array:
     """The given shape."""
-    found, target = array_of(array), shape_of(shape)
+    target = shape_of(shape)
+    if isinstance(array, Unknown) and target.exact:
+        return Array(target)
+    found = array_of(array)
     if found.shape.exact and target.exact and len(target.dims) < len(found.shape.dims):
         raise Unmodelled("broadcast_to fewer axes")
     return found.with_shape(target)

@@ -195,7 +195,7 @@ def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
     if isinstance(value, FieldModule) or (isinstance(value, Either) and _have_method(value, name)):
         return Bound(value, name)
     if isinstance(value, Unknown):
-        return value
+        return Bound(value, name) if name == "reshape" else value
     return Unknown(f"attribute `{name}` can't be followed")
 
 

@@ -133,7 +133,9 @@ def folded(text: str, indent: str, limit: int) -> str:
         return text
     parts: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
     arguments = [text[start + p.col_offset : start + (p.end_col_offset or 0)] for p in parts]
-    callee = text[start : start + (call.func.end_col_offset or 0)]
+    callee = text[
+        start : text.index("(", start + (call.func.end_col_offset or 0))
+    ]  # `(lambda: x)` as a whole
     return text[:start] + call_text(callee, arguments, indent, text[:start], limit, ",")
 
 

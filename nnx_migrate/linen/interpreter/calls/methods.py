@@ -77,6 +77,8 @@ def call_bound(
         return None
     if node is not None and is_static(frame, node):
         return static_or_unknown(frame, node)
+    if isinstance(value, Unknown) and name == "reshape":  # the sizes that it gives may be all that is needed
+        return _array_method(frame, value, name, args, kwargs, node)
     return Unknown(f"`{name}` can't be followed")
 
 
