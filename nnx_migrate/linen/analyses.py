@@ -15,7 +15,13 @@ from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
 
 Ranks = Mapping[tuple[str | int, ...], int]
-_Key = tuple[LinenClass, frozenset[tuple[tuple[str | int, ...], int]], int | None]
+Fixed = Mapping[str, int | tuple[int, ...]]
+_Key = tuple[
+    LinenClass,
+    frozenset[tuple[tuple[str | int, ...], int]],
+    int | None,
+    tuple[tuple[str, int | tuple[int, ...]], ...],
+]
 
 
 class Analyses:
@@ -35,10 +41,14 @@ class Analyses:
         self._written: set[_Key] = set()
 
     def read(
-        self, cls: LinenClass, known: Ranks = MappingProxyType({}), default_rank: int | None = None
+        self,
+        cls: LinenClass,
+        known: Ranks = MappingProxyType({}),
+        default_rank: int | None = None,
+        fixed: Fixed = MappingProxyType({}),
     ) -> ClassAnalysis:
         """An analysis to look at. Raises Refuse."""
-        key = (cls, frozenset(known.items()), default_rank)
+        key = (cls, frozenset(known.items()), default_rank, tuple(fixed.items()))
         if key not in self._made:
             try:
                 self._made[key] = self._analyse(*key)
@@ -50,28 +60,39 @@ class Analyses:
         return found
 
     def to_write(
-        self, cls: LinenClass, known: Ranks = MappingProxyType({}), default_rank: int | None = None
+        self,
+        cls: LinenClass,
+        known: Ranks = MappingProxyType({}),
+        default_rank: int | None = None,
+        fixed: Fixed = MappingProxyType({}),
     ) -> ClassAnalysis:
         """An analysis for the class writer, which adds to it: nobody else writes from the same one.
 
         Raises Refuse.
         """
-        key = (cls, frozenset(known.items()), default_rank)
+        key = (cls, frozenset(known.items()), default_rank, tuple(fixed.items()))
         if key in self._written:
             return self._analyse(*key)
-        found = self.read(cls, known, default_rank)
+        found = self.read(cls, known, default_rank, fixed)
         self._written.add(key)
         return found
 
     def _analyse(
-        self, cls: LinenClass, known: frozenset[tuple[tuple[str | int, ...], int]], default_rank: int | None
+        self,
+        cls: LinenClass,
+        known: frozenset[tuple[tuple[str | int, ...], int]],
+        default_rank: int | None,
+        fixed: tuple[tuple[str, int | tuple[int, ...]], ...],
     ) -> ClassAnalysis:
         fields = {name: factory.value for name, factory in self.factories.of(cls).items()}
         fields |= default_functions(cls, self.factories.uses)
+        fields |= dict(fixed)
         given = partial(self.given.of, cls)
-        return analyse(
+        analysis = analyse(
             self.program, cls, default_rank, fields, dict(known), self.meter, given, self._kinds_of(cls)
         )
+        analysis.fixed = dict(fixed)
+        return analysis
 
     def _kinds_of(self, cls: LinenClass) -> Callable[[], Mapping[tuple[str | int, ...], str]]:
         """The inputs that are known to hold integers, when somebody asks."""

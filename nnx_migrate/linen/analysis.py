@@ -36,6 +36,9 @@ class ClassAnalysis:
     session: Session
     methods: list[Method] = field(default_factory=list)
     results: dict[str, Any] = field(default_factory=dict)
+    fixed: dict[str, int | tuple[int, ...]] = field(
+        default_factory=dict
+    )  # fields that are taken to have a value
 
     @property
     def sites(self) -> list[Site]:

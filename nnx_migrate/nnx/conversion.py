@@ -15,13 +15,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from nnx_migrate.engine.findings import ImportRequest
-from nnx_migrate.linen.analyses import Analyses
+from nnx_migrate.linen.analyses import Analyses, Fixed
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.derived_layers import ParamOverride
 from nnx_migrate.linen.factories import Factories, Factory
 from nnx_migrate.linen.interpreter.frame import Session
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.callers import Callers
+from nnx_migrate.linen.programs.fixed_fields import fixed_fields
 from nnx_migrate.linen.programs.instances import InstanceFinder
 from nnx_migrate.linen.programs.references import References, Role
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
@@ -182,7 +183,13 @@ class _Converter:
         return conversion
 
     def _convert(self, cls: LinenClass) -> ClassConversion:
-        return RankSearch(cls, self.callers, self._attempt, self.analyses.read, self.analyses.meter).run()
+        analyses = self.analyses
+        return RankSearch(
+            cls, self.callers, self._attempt, analyses.read, analyses.meter, self._fixed_fields
+        ).run()
+
+    def _fixed_fields(self, cls: LinenClass) -> Fixed:
+        return fixed_fields(cls, self.program, self.references)
 
     def _attempt(
         self,
@@ -190,6 +197,7 @@ class _Converter:
         *,
         default_rank: int | None = None,
         known: Mapping[tuple[str | int, ...], int] = MappingProxyType({}),
+        fixed: Fixed = MappingProxyType({}),
     ) -> ClassConversion:
         names = FileNames(cls.module, self.program.project)
         if cls.param_override is not None:
@@ -197,7 +205,7 @@ class _Converter:
         if cls.is_subclass_of_layer:
             raise Refuse("unknown-base", f"a subclass of `nn.{cls.is_subclass_of_layer}`", cls.node)
         factories = self.factories.of(cls)
-        analysis = self.analyses.to_write(cls, known, default_rank)
+        analysis = self.analyses.to_write(cls, known, default_rank, fixed)
         written = ClassWriter(analysis, names, self.convert, self.factories).write()
         makes_caches = "CachingAttention" in names.helpers or any(v.by_calls for v in analysis.variables)
         makes_caches |= any(self.convert(c).makes_caches for site in analysis.sites for c in site.classes)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from nnx_migrate.linen.analyses import Fixed
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.interpreter.frame import BUDGET, Meter
 from nnx_migrate.linen.interpreter.ranks import reads_rank
@@ -26,9 +28,16 @@ class Attempt(Protocol):
     """A function that converts a class with the given knowledge, or raises Refuse."""
 
     def __call__(
-        self, cls: LinenClass, *, default_rank: int | None = None, known: Ranks = ...
+        self, cls: LinenClass, *, default_rank: int | None = None, known: Ranks = ..., fixed: Fixed = ...
     ) -> ClassConversion:
-        """`default_rank` is that of inputs of which nothing is known."""
+        """`default_rank` is that of inputs of which nothing is known, `fixed` are the values of fields."""
+
+
+class Analyse(Protocol):
+    """A function that interprets a class with the given knowledge, or raises Refuse."""
+
+    def __call__(self, cls: LinenClass, known: Ranks, /, *, fixed: Fixed = ...) -> ClassAnalysis:
+        """For `known` and `fixed` see Attempt."""
 
 
 class RankSearch:
@@ -39,9 +48,11 @@ class RankSearch:
         cls: LinenClass,
         callers: Callable[[], Callers],
         attempt: Attempt,
-        analyse: Callable[[LinenClass, Ranks], ClassAnalysis],
+        analyse: Analyse,
         meter: Meter,
+        fixed: Callable[[LinenClass], Fixed] = lambda cls: {},
     ) -> None:
+        self.fixed = fixed
         self.cls, self.callers, self.attempt, self.analyse = cls, callers, attempt, analyse
         self.meter, self.limit = meter, meter.steps + BUDGET
 
@@ -54,10 +65,22 @@ class RankSearch:
                 raise
             known = self.callers().ranks(self.cls)
             found = self._with(known) or self._by_rank(known) or self._without_batch(known)
+            found = found or self._with_fixed_fields()
             if found is None:
                 raise
             return found
         return self._checked(conversion)
+
+    def _with_fixed_fields(self) -> ClassConversion | None:
+        """Convert for the axes that every construction in the project means."""
+        fixed = self.fixed(self.cls)
+        if not fixed:
+            return None
+        attempt, analyse = partial(self.attempt, fixed=fixed), partial(self.analyse, fixed=fixed)
+        try:
+            return RankSearch(self.cls, self.callers, attempt, analyse, self.meter).run()
+        except Refuse:
+            return None
 
     @property
     def _is_late(self) -> bool:

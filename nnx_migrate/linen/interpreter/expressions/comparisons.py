@@ -101,9 +101,14 @@ def compare(frame: Frame, op: ast.cmpop, left: Any, right: Any) -> Any:
     if isinstance(op, ast.In | ast.NotIn):
         if isinstance(right, Iterated) and right.kind == "keys":
             (right,) = right.args
-        if isinstance(right, tuple | list | dict) and isinstance(left, str | int | None):
+        plain = isinstance(right, dict) or (
+            isinstance(right, tuple | list)
+            and not any(isinstance(item, Dim | Expr | Unknown) for item in right)
+        )
+        if plain and isinstance(left, str | int | None):
             return (left in right) == isinstance(op, ast.In)
-        return None
+        found = _is_among(left, right)
+        return None if found is None else found == isinstance(op, ast.In)
     a, b = as_dim(left), as_dim(right)
     if isinstance(op, ast.Eq | ast.NotEq):
         outcome = None
@@ -130,6 +135,18 @@ def compare(frame: Frame, op: ast.cmpop, left: Any, right: Any) -> Any:
     if isinstance(left, Array | Input) or isinstance(right, Array | Input):
         return _array_comparison(frame, left, right)
     return None
+
+
+def _is_among(value: Any, items: Any) -> bool | None:
+    """Whether a number is one of several, None where that can't be told."""
+    number = as_dim(value)
+    if number is None or not isinstance(items, tuple | list):
+        return None
+    others = [as_dim(item) for item in items]
+    outcomes = [same(number, other) if other is not None else None for other in others]
+    if True in outcomes:
+        return True
+    return None if None in outcomes else False
 
 
 def _array_comparison(frame: Frame, left: Any, right: Any) -> Any:

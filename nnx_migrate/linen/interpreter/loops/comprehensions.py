@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.control import branch
+from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
+from nnx_migrate.linen.interpreter.expressions.conditions import truth
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.elements import MAX_UNROLL, ManyOf, known_items
 from nnx_migrate.linen.interpreter.loops.unrolling import round_marker
 from nnx_migrate.linen.interpreter.statements.assignment import assign, bind_target
-from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.interpreter.static import is_repeatable, is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.values import Instance, ModuleList, Rounds
@@ -48,6 +51,9 @@ def comprehension(frame: Frame, node: ast.ListComp | ast.GeneratorExp | ast.Dict
         return ModuleList(value, _rounds(frame, node, iterables))
     if is_static(frame, node):
         return static_or_unknown(frame, node, "sequence")
+    numbers = _numbers(inner, node, iterables)
+    if numbers is not None:
+        return numbers
     if isinstance(node, ast.DictComp):
         return Unknown("a dict comprehension over arrays")
     return ManyOf(value) if isinstance(value, Array) else Unknown("a comprehension over values of a call")
@@ -78,6 +84,34 @@ def _unrolled_comprehension(inner: Frame, node: Any) -> Any:
         keys = [key for key, _ in results]
         return dict(results) if all(isinstance(key, str | int) for key in keys) else None
     return results
+
+
+def _numbers(inner: Frame, node: Any, iterables: list[Any]) -> list[Any] | None:
+    """The elements of a list of sizes, as in `[d for i, d in enumerate(x.shape) if i != axis]`; None for others."""
+    items = known_items(iterables[0]) if len(iterables) == 1 else None
+    if items is None or len(items) > MAX_UNROLL or not isinstance(node, ast.ListComp | ast.GeneratorExp):
+        return None
+    if not is_repeatable(inner, node):
+        return None
+    results: list[Any] = []
+    outer = inner.context
+    try:
+        for index, item in enumerate(items):
+            inner.context = (*outer, round_marker(inner, node, index))
+            assign(inner, node.generators[0].target, item, False, node)
+            tests = [truth(evaluate(inner, test)) for test in node.generators[0].ifs]
+            if None in tests:
+                return None
+            if all(tests):
+                results.append(evaluate(inner, node.elt))
+    finally:
+        inner.context = outer
+    return results if all(_is_plain(as_dim(value)) for value in results) else None
+
+
+def _is_plain(dim: Dim | None) -> bool:
+    """Whether a value is a size that no condition decides, if it is known: nobody could read such a list."""
+    return dim is not None and not (dim.known and " if " in dim.text())
 
 
 def _holds_module(value: Any) -> bool:

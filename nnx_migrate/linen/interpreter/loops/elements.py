@@ -50,6 +50,8 @@ def known_items(iterable: Any) -> list[Any] | None:
         return list(iterable)
     if isinstance(iterable, dict):
         return list(iterable)
+    if isinstance(iterable, Shape) and iterable.exact:
+        return list(iterable.items())
     if not isinstance(iterable, Iterated):
         return None
     if iterable.kind == "range":

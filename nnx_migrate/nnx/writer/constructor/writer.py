@@ -98,7 +98,11 @@ class ConstructorWriter:
         head = signature(fields, keyword_only, indent, unit, self.limit)
         done = frozenset(f.name for f in base.base.cls.fields) if base is not None else frozenset()
         done |= frozenset(self.factories)
-        before = [*field_assignments(self.cls, self.names, indent + unit, done), *first]
+        before = [
+            *field_assignments(self.cls, self.names, indent + unit, done),
+            *self._guards(indent + unit, unit),
+            *first,
+        ]
         before += self._stand_ins(parameters, indent + unit, unit)
         gap = [""] if before and lines and lines[0].lstrip().startswith("def ") else []
         body = [*before, *gap, *lines]
@@ -113,6 +117,14 @@ class ConstructorWriter:
         removed = self.cls.own_methods.get(NAME)
         gone = [self.placement.removed_method(removed)] if removed is not None else []
         return [*self.placement.place(text, setup), *gone]
+
+    def _guards(self, indent: str, unit: str) -> list[str]:
+        """The lines that refuse axes other than those that sizes were derived for."""
+        lines: list[str] = []
+        for name, value in self.analysis.fixed.items():
+            lines.append(f"{indent}if self.{name} != {value}:")
+            lines.append(f'{indent}{unit}raise NotImplementedError("sizes are those for {name}={value}")')
+        return lines
 
     def _post_init(self, sizes: set[str]) -> list[str]:
         """The lines of the class's own `__post_init__`, which the constructor runs before all that creates modules."""
