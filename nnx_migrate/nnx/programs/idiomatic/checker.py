@@ -98,6 +98,9 @@ class Checker:
                     raise NotIdiomatic(f"`{keyword.arg}` of a state", creation.module, keyword.value)
             if self.facts.kind(creation.params) is Kind.VARIABLES and self.has_stats:
                 raise NotIdiomatic("statistics among the parameters", creation.module, creation.call)
+        for node in self.facts.leaves:
+            if self.facts.kind(node) is Kind.VARIABLES and self.has_stats:
+                raise NotIdiomatic("statistics among the parameters", self.facts.places[node], node)
         for module, node in self.facts.steps:
             parent = module.parents[node]
             call = module.parents[parent] if isinstance(parent, ast.keyword) else parent

@@ -77,6 +77,9 @@ class Expressions:
         if isinstance(node, ast.keyword) and node in self._options:
             return self._option(module, node, self._options[node])
         if isinstance(node, ast.expr):
+            if node in self.facts.leaves:
+                nnx = self.nnx(module)
+                return f"{nnx}.state({self.naming.model(module, node)}, {nnx}.Param)"
             if node in self._jits:
                 return f"{self.nnx(module)}.jit"
             if isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and self._shrinks(module, node):

@@ -191,6 +191,7 @@ class Facts:
     optimizers: list[tuple[Module, ast.Call]] = field(default_factory=list)  # tx.init(params)
     optax_steps: list[OptaxStep] = field(default_factory=list)
     additions: list[tuple[Module, ast.Call]] = field(default_factory=list)  # optax.apply_updates
+    leaves: set[ast.expr] = field(default_factory=set)  # trees of which only the leaves are asked for
     inits: list[tuple[Module, ast.Call]] = field(default_factory=list)
     steps: list[tuple[Module, ast.Attribute]] = field(default_factory=list)  # state.step
     applied: list[tuple[Module, ast.Call]] = field(default_factory=list)  # calls that get VARIABLES first

@@ -21,7 +21,7 @@ from nnx_migrate.nnx.plan import Group
 from nnx_migrate.nnx.programs.idiomatic.checker import Checker
 from nnx_migrate.nnx.programs.idiomatic.construction import Constructions
 from nnx_migrate.nnx.programs.idiomatic.expressions import Expressions
-from nnx_migrate.nnx.programs.idiomatic.kinds import Facts, NotIdiomatic
+from nnx_migrate.nnx.programs.idiomatic.kinds import Facts, Kind, NotIdiomatic
 from nnx_migrate.nnx.programs.idiomatic.naming import Naming
 from nnx_migrate.nnx.programs.idiomatic.statements import Statements
 from nnx_migrate.nnx.programs.idiomatic.tracker import Tracker
@@ -82,8 +82,7 @@ class _Writer:
         tracker = Tracker(self.index)
         facts = tracker.run((i.reference.module, i.reference.call) for i in self.instances)
         self._check_shape(facts)
-        has_stats = any(_STATISTICS.search(m.source.text) for m in self.index.project.modules())
-        Checker(facts, tracker.functions.qualified, has_stats).check()
+        Checker(facts, tracker.functions.qualified, self._has_statistics(facts)).check()
         expressions = Expressions(facts, Naming(facts), self._nnx, tracker.functions.qualified)
         statements = Statements(facts, expressions)
         has_keys = any(apply.keys is not None for apply in facts.applies)
@@ -108,6 +107,13 @@ class _Writer:
             self._check_overlaps(module, own, [e for m, e in others if m is module])
             self.result.edits += [(module, e) for e in without_double_gaps(module.source, own)]
         return self.result
+
+    def _has_statistics(self, facts: Facts) -> bool:
+        """Whether the model may have batch statistics: they show where it is, and where it is trained."""
+        files = {c.cls.module for c in self.group.conversions} | set(facts.places.values())
+        if any(kind is Kind.VARIABLES for kinds in facts.names.values() for kind in kinds.values()):
+            files |= set(self.index.project.modules())
+        return any(_STATISTICS.search(module.source.text) for module in files)
 
     def _check_instance(self, instance: Instance) -> None:
         module, call = instance.reference.module, instance.reference.call

@@ -26,7 +26,8 @@ from nnx_migrate.nnx.programs.idiomatic.kinds import (
 from nnx_migrate.nnx.programs.idiomatic.states import STATE_FIELDS, StateClasses
 
 COLLECTIONS = {"params": Kind.PARAMS, "batch_stats": Kind.STATS}
-_READING_GRADS = frozenset({"optax.global_norm", "jax.tree.leaves", "jax.tree_util.tree_leaves"})
+_LEAVES = frozenset({"jax.tree.leaves", "jax.tree_util.tree_leaves", "jax.tree_leaves"})
+_READING_GRADS = _LEAVES | {"optax.global_norm"}
 _MAPPING_GRADS = frozenset({"jax.tree.map", "jax.tree_util.tree_map", "jax.tree_map"})
 _RETURNED = frozenset({Kind.STATE, Kind.UPDATES, Kind.GRADS, Kind.OPT_STATE, Kind.PARAMS, Kind.VARIABLES})
 _MAX_FACTS = 4_000
@@ -168,6 +169,8 @@ class Tracker:
         qualified = self.functions.qualified(module, call.func)
         if kind is Kind.GRADS and qualified in _MAPPING_GRADS and node in call.args[1:]:
             self.give(module, call, Kind.GRADS)
+        elif kind in (Kind.PARAMS, Kind.VARIABLES) and qualified in _LEAVES and call.args == [node]:
+            self.facts.leaves.add(node)
         elif not (kind is Kind.GRADS and qualified in _READING_GRADS):
             raise NotIdiomatic(f"{kind.name.lower()} is given to `{ast.unparse(call.func)}`", module, node)
 
