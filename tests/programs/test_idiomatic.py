@@ -296,6 +296,17 @@ def test_optax_that_is_used_otherwise_stays(old: str, new: str) -> None:
     assert "Functional(MLP" in fix_text(text, "linen-module")
 
 
+def test_two_programs_that_share_a_statement_are_not_written_over_each_other() -> None:
+    second = OPTAX[OPTAX.index("def train") :].replace("def train", "def train_again")
+    both = "\n\ndef both(b, k):\n    return train(b, k), train_again(b, k)\n"
+    fixed = fix_text(OPTAX + "\n\n" + second + both, "linen-module")
+    assert fixed.count("nnx.Optimizer(model, tx, wrt=nnx.Param)") == 2
+    shared = second.replace("return model.apply", "return MLP().init(key, batches[0]), model.apply")
+    fixed = fix_text(OPTAX + "\n\n" + shared, "linen-module")
+    assert fixed.count("nnx.Optimizer(model, tx, wrt=nnx.Param)") == 1
+    assert fixed.count("Functional(") == 2
+
+
 def test_other_files_get_the_model_and_the_optimizer() -> None:
     head, loop = PROGRAM.split("def train(")
     files = {

@@ -59,12 +59,24 @@ def idiomatic_programs(
     """
     found: list[Program] = []
     for instance in group.instances:
+        taken = [*others, *_rewritten(group, instance), *(e for program in found for e in program.edits)]
         try:
-            found.append(_Writer(index, group, [instance]).write(others))
+            found.append(_Writer(index, group, [instance]).write(taken))
         except NotIdiomatic as reason:
             if why is not None:
                 why.append(reason)
     return found
+
+
+def _rewritten(group: Group, instance: Instance) -> Iterator[tuple[Module, Edit]]:
+    """What the group's other modules and classes change in programs; the new text doesn't matter."""
+    places: list[tuple[Module, ast.AST]] = [(v.reference.module, v.reference.node) for v in group.values]
+    for other in group.instances:
+        if other is not instance:
+            places.append((other.reference.module, other.reference.call))
+            places += [*other.applied, *other.tabulated]
+    for module, node in places:
+        yield module, Edit(*module.source.span(node), "")
 
 
 class _Writer:
