@@ -29,6 +29,7 @@ from nnx_migrate.nnx.writer.residual.assigned import assigned_names
 from nnx_migrate.nnx.writer.residual.built_lists import BuiltLists
 from nnx_migrate.nnx.writer.residual.carried_sizes import CarriedSizes
 from nnx_migrate.nnx.writer.residual.exits import needs_exit
+from nnx_migrate.nnx.writer.residual.imports import needed_imports
 from nnx_migrate.nnx.writer.residual.local_lists import LocalList
 from nnx_migrate.nnx.writer.residual.nodes import Block, Line, Node, align, merged, sets_sizes
 from nnx_migrate.nnx.writer.text import unwrapped
@@ -52,6 +53,7 @@ class Residual:
         self.lists = lists
         self.array_lists = ListMirror(self)
         self.built = BuiltLists(writer)
+        self.imports: set[ast.stmt] = set()  # local ones that the constructor needs, too
 
     def build(self, body: Sequence[ast.stmt], sites: Sequence[Site | VariableSite]) -> list[Node]:
         """The nodes for a method body. Repeated until no further local or size turns out to be needed."""
@@ -63,13 +65,15 @@ class Residual:
             before = self._progress()
             nodes = self._block(body)
             self._collect(nodes)
+            self.imports |= needed_imports(body, nodes)
             if self._progress() == before:
                 self.sizes.resolve(nodes)
                 return nodes
 
     def _progress(self) -> tuple[int, ...]:
         renderer = self.renderer
-        return len(renderer.needed), len(renderer.moved), len(self.sizes.phis), len(self.writer.partials)
+        sizes = len(self.sizes.phis), len(self.writer.partials), len(self.imports)
+        return len(renderer.needed), len(renderer.moved), *sizes
 
     def _statement(self, site: Site | VariableSite) -> ast.stmt:
         module = self.writer.names.module
@@ -121,6 +125,8 @@ class Residual:
             return self._filling(filled, statement)
         if statement in self.built.statements:
             return [self.built.line(statement)]
+        if statement in self.imports:
+            return [Line(self.writer.names.module.source.segment(statement))]
         created = self._created(statement)
         nodes = [*self.array_lists.reads(statement), *created, *self.array_lists.changes(statement)]
         names = assigned_names(statement)
