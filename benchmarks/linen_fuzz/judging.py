@@ -121,7 +121,10 @@ def _compare(
         makers = _makers(module, after, inputs)
         for model, (side, traces), given, make in zip(program.models, sides, inputs, makers, strict=True):
             try:
-                problem = _traces_differ(side, traces, make, given, parameter_map)
+                try:
+                    problem = _traces_differ(side, traces, make, given, parameter_map)
+                except jax.errors.TracerArrayConversionError:  # an array of a constructor within another trace
+                    problem = "traces: a constant that is traced itself"
                 if problem.startswith("traces") and numbers:
                     ran = True
                     problem = _numbers_differ(side, make, given, parameter_map)

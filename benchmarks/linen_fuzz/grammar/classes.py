@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from benchmarks.linen_fuzz.grammar import layers, setups
+from benchmarks.linen_fuzz.grammar import forms, layers, setups
 from benchmarks.linen_fuzz.grammar.scope import FIELDS, FieldSpec, Scope
 from benchmarks.linen_fuzz.grammar.statements import body, early_return
 from benchmarks.linen_fuzz.grammar.widths import change_width, width
@@ -34,7 +34,7 @@ FLAGS = (
 def program(choice: random.Random) -> Program:
     """A random program; most, not all, of them run."""
     blocks: dict[str, tuple[int, bool]] = {}
-    texts = [HEADER]
+    texts = [HEADER, forms.FUNCTIONS]
     for name in ("Block", "MLP", "Head")[: choice.choice((0, 0, 1, 1, 2))]:
         rank = choice.choice((2, 3, 4))
         with_flag = choice.random() < 0.3
@@ -44,14 +44,18 @@ def program(choice: random.Random) -> Program:
     flag = choice.choice(FLAGS) if choice.random() < 0.6 else ("", "")
     fields: dict[str, FieldSpec] = {}
     make = setups.methods if choice.random() < 0.3 else _compact
-    text = make(choice, fields, blocks, rank, flag)
+    optional = make is _compact and choice.random() < 0.2
+    if optional:
+        text = _compact(choice, fields, blocks, rank, flag, optional=True)
+    else:
+        text = make(choice, fields, blocks, rank, flag)
     texts.append(_class("Net", "nn.Module", fields, text))
     if choice.random() < 0.12 and make is _compact:
         texts.append(_subclass(choice, fields))
         name = "Sub"
     else:
         name = "Net"
-    models = tuple(_model(choice, name, fields, rank, flag[0]) for _ in range(2))
+    models = tuple(_model(choice, name, fields, rank, flag[0], optional) for _ in range(2))
     return Program("\n\n".join(texts), models)
 
 
@@ -68,8 +72,9 @@ def _compact(
     rank: int,
     flag: tuple[str, str],
     length: int = 7,
+    optional: bool = False,
 ) -> str:
-    scope = Scope(choice, fields, blocks, {"x": rank}, flag[1])
+    scope = Scope(choice, fields, blocks, {"x": rank}, flag[1], has_optional=optional)
     helper = ""
     if choice.random() < 0.2:
         helper = _helper_method(choice, fields, rank)
@@ -92,7 +97,8 @@ def _compact(
             f"return nn.Dense({scope.field('num_classes')})(x)",
         )
     )
-    signature = f"self, x{', ' + flag[0] if flag[0] else ''}"
+    more = f", {forms.OPTIONAL_INPUT}=None" if optional else ""
+    signature = f"self, x{more}{', ' + flag[0] if flag[0] else ''}"
     head = ["    @nn.compact", f"    def __call__({signature}):"]
     return "\n".join([*([helper] if helper else []), *head, *scope.lines])
 
@@ -122,7 +128,9 @@ def _class(name: str, base: str, fields: dict[str, FieldSpec], methods: str) -> 
     return "\n".join([f"class {name}({base}):", *declared, *([""] if declared else []), methods, ""])
 
 
-def _model(choice: random.Random, name: str, fields: dict[str, FieldSpec], rank: int, flag: str) -> Model:
+def _model(
+    choice: random.Random, name: str, fields: dict[str, FieldSpec], rank: int, flag: str, optional: bool
+) -> Model:
     given = [
         f"{field}={choice.choice(spec.values)}" for field, spec in fields.items() if choice.random() < 0.35
     ]
@@ -133,4 +141,7 @@ def _model(choice: random.Random, name: str, fields: dict[str, FieldSpec], rank:
         parameter = flag.removeprefix("*, ").split(":")[0].split("=")[0].strip()
         on = parameter != "deterministic"
         keywords, train = {parameter: str(not on)}, {parameter: str(on)}
+    if optional and choice.random() < 0.5:
+        given_input = {forms.OPTIONAL_INPUT: f"jnp.ones({shape[: shape.rindex(',')]}, 7))"}
+        keywords, train = {**given_input, **keywords}, train if train is None else {**given_input, **train}
     return Model(f"{name}({', '.join(given)})", (f"jnp.ones({shape})",), keywords, train)

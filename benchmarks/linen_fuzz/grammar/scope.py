@@ -62,6 +62,7 @@ class Scope:
     arrays: dict[str, int]
     flag: str = ""  # an expression that is true while training
     uses_self: bool = True
+    has_optional: bool = False  # whether the method has an input that callers may leave out
     widths: list[str] = field(default_factory=list)
     counters: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.linen_fuzz.grammar import layers
+from benchmarks.linen_fuzz.grammar import forms, layers
 from benchmarks.linen_fuzz.grammar.scope import BOOLEANS, OPTIONALS, SEQUENCES, Scope
 from benchmarks.linen_fuzz.grammar.widths import change_width, width
 
@@ -36,6 +36,11 @@ def _statement(scope: Scope) -> Callable[[Scope], None]:
         (0.7, helper_function),
         (0.5, sequential),
         (0.6, chosen_callee),
+        (0.8, forms.layer_function),
+        (1.5 if scope.has_optional else 0, forms.optional_input),
+        (0.5, forms.filled_sequential),
+        (0.5, forms.chosen_transform),
+        (0.4, forms.own_dtype),
     ]
     if scope.depth < _MAX_DEPTH:
         table += [(2.5, loop), (2.2, condition), (0.7, layer_list)]
