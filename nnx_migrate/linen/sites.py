@@ -156,7 +156,7 @@ class Site:
 @dataclass(frozen=True, eq=False)
 class Recipe:
     """A local list of layers: the statement that begins it, the `body` up to the `call` of `nn.Sequential` that
-    gets it, and the statements (`fills`) in that body which extend it.
+    gets it, and the statements (`fills`) in that body which extend it. The call may add elements (`tail`).
     """
 
     name: str
@@ -164,6 +164,7 @@ class Recipe:
     body: tuple[ast.stmt, ...]
     fills: tuple[ast.AST, ...]
     call: ast.Call
+    tail: tuple[ast.expr, ...] = ()
 
 
 @dataclass(eq=False)

@@ -40,6 +40,9 @@ REFUSED = {
     "        return self.inner(y) + y\n\n"
     + START.replace("nn.Dense(width)", "Twice(nn.Dense(3))")
     + "return nn.Sequential(layers)(x)",
+    "a choice as an element": START
+    + "layers.append(nn.LayerNorm() if len(self.widths) > 2 else nn.relu)\nreturn nn.Sequential(layers)(x)",
+    "a list behind the list": START + "return nn.Sequential([*layers, *layers])(x)",
     "batch norms without a mode": START
     + "    layers.append(nn.BatchNorm())\nreturn nn.Sequential(layers)(x)",
     "two arguments": START + "return nn.Sequential(layers)(x, x)",

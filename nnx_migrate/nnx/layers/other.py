@@ -28,6 +28,12 @@ def _unpacked(draft: Draft) -> None:
             f"layers[{index}]": Argument(None, draft.segment(item), f"layers[{index}]", "field", "layers")
             for index, item in enumerate(node.elts)
         }
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and isinstance(node.right, ast.List):
+        texts = [f"*{_operand(node.left, draft.segment(node.left))}", *map(draft.segment, node.right.elts)]
+        draft.arguments = {
+            f"layers[{index}]": Argument(None, text, f"layers[{index}]", "field", "layers")
+            for index, text in enumerate(texts)
+        }
     else:
         text = f"*{_operand(node, draft.segment(node))}"
         draft.arguments["layers"] = Argument(None, text, "layers", "field", "layers")

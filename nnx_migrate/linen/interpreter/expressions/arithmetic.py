@@ -14,7 +14,7 @@ from nnx_migrate.linen.interpreter.expressions.static_text import wrapped
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.initialisation import negated
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
-from nnx_migrate.linen.values import Expr, InitFlag, NoneTest
+from nnx_migrate.linen.values import BuiltList, Expr, InitFlag, NoneTest
 
 _ARRAY_OPERATORS: dict[type[ast.operator], str] = {
     ast.Add: "add",
@@ -50,6 +50,8 @@ def _binary(frame: Frame, node: ast.BinOp) -> Any:
 
 def binary(frame: Frame, op: ast.operator, left: Any, right: Any) -> Any:
     """An operator applied to two values."""
+    if isinstance(left, BuiltList):
+        return left  # with what is added to it
     if isinstance(left, str) and isinstance(op, ast.Mod):
         return Unknown("string formatting")
     a, b = as_dim(left), as_dim(right)

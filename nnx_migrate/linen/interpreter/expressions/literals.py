@@ -11,7 +11,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, static_text
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Shape, Unknown
-from nnx_migrate.linen.values import Expr
+from nnx_migrate.linen.values import BuiltList, Expr
 
 
 @evaluates(ast.Constant)
@@ -27,6 +27,10 @@ def _tuple(frame: Frame, node: ast.Tuple | ast.List) -> Any:
             inner = evaluate(frame, element.value)
             if isinstance(inner, Shape) and inner.exact:
                 inner = inner.items()
+            if isinstance(inner, BuiltList) and element is node.elts[0]:
+                for rest in node.elts[1:]:
+                    evaluate(frame, rest)
+                return inner  # with what is added to it
             if not isinstance(inner, tuple | list):
                 if isinstance(inner, Shape):
                     return _starred_shape(frame, node)

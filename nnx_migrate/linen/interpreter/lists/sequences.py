@@ -86,9 +86,11 @@ def sequence_output(frame: Frame, site: Site, built: BuiltList, args: Sequence[A
     inner = replace(start, env=dict(start.env), returns=[], jumps=[], thread=thread)
     attributes = dict(session.attributes)
     execute(inner, [built.recipe.definition, *built.recipe.body])
-    session.attributes = attributes
     if inner.ended:
         raise Refuse("unsupported-syntax", "a function that ends while it fills a list of layers", node)
+    for element in built.recipe.tail:
+        _thread(inner, thread, element)
+    session.attributes = attributes
     return inner.env[built.recipe.name].value
 
 
@@ -184,7 +186,7 @@ def _recipe(function: _Function, block: Sequence[ast.stmt], index: int) -> Recip
     known = {n for s in (*fills, call) for n in ast.walk(s)} | {target}
     if not _is_only_filled(function, target.id, known, definition, block[end]):
         return None
-    return Recipe(target.id, definition, body, tuple(fills), call)
+    return Recipe(target.id, definition, body, tuple(fills), call, _tail(call, target.id) or ())
 
 
 def _sequences(statement: ast.stmt, name: str) -> list[ast.Call]:
@@ -197,10 +199,25 @@ def _sequences(statement: ast.stmt, name: str) -> list[ast.Call]:
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name | ast.Attribute)
         and ast.unparse(node.func).rpartition(".")[2] == "Sequential"
-        and [a for a in (*node.args, *(k.value for k in node.keywords)) if _names(a, name)]
-        and len(node.args) + len(node.keywords) == 1
-        and isinstance([*node.args, *(k.value for k in node.keywords)][0], ast.Name)
+        and _tail(node, name) is not None
     ]
+
+
+def _tail(call: ast.Call, name: str) -> tuple[ast.expr, ...] | None:
+    """What a call adds to the list that it gets: `Sequential(layers + [last])`, `Sequential([*layers, last])`."""
+    given = [*call.args, *(k.value for k in call.keywords)]
+    if len(given) != 1:
+        return None
+    (value,) = given
+    tail: list[ast.expr] = []
+    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add) and isinstance(value.right, ast.List):
+        value, tail = value.left, value.right.elts
+    elif isinstance(value, ast.List) and value.elts and isinstance(value.elts[0], ast.Starred):
+        value, tail = value.elts[0].value, value.elts[1:]
+    if not (isinstance(value, ast.Name) and value.id == name):
+        return None
+    plain = not any(isinstance(n, ast.Starred) or _names(n, name) for n in tail)
+    return tuple(tail) if plain else None
 
 
 def fill(statement: ast.AST) -> tuple[str, ast.expr] | None:

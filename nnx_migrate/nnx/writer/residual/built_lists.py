@@ -46,6 +46,7 @@ def _check_elements(analysis: ClassAnalysis, sequence: Site, recipe: Recipe) -> 
     inside = {n for statement in (recipe.definition, *recipe.body) for n in ast.walk(statement)}
     loops = [node for node in inside if isinstance(node, ast.For)]
     filling = {loop for loop in loops if any(node in recipe.fills for node in ast.walk(loop))}
+    filling_nodes = {n for part in (recipe.definition, *recipe.fills, *recipe.tail) for n in ast.walk(part)}
     numbers = [site.number for site in sequence.elements]
     for site in analysis.facts.sites.values():
         between = bool(numbers) and min(numbers) < site.number < max(numbers)
@@ -54,7 +55,7 @@ def _check_elements(analysis: ClassAnalysis, sequence: Site, recipe: Recipe) -> 
             raise Refuse(
                 "unsupported-syntax", "other modules are made where a list of layers is filled", site.call
             )
-        if site.parent_site is not None and site.parent_site.parent_site is sequence and site.call in inside:
+        if site.call in filling_nodes and site.parent_site is not sequence:
             raise Refuse("unsupported-syntax", "modules within the elements of a list of layers", site.call)
         derived = isinstance(site.target, DerivedLayer)
         if site.parent_site is sequence and (derived or site.lifts or site.layer_name == "Sequential"):
