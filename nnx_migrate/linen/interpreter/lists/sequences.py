@@ -208,12 +208,12 @@ def _tail(call: ast.Call, name: str) -> tuple[ast.expr, ...] | None:
     given = [*call.args, *(k.value for k in call.keywords)]
     if len(given) != 1:
         return None
-    (value,) = given
+    whole = value = given[0]
     tail: list[ast.expr] = []
-    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add) and isinstance(value.right, ast.List):
-        value, tail = value.left, value.right.elts
-    elif isinstance(value, ast.List) and value.elts and isinstance(value.elts[0], ast.Starred):
-        value, tail = value.elts[0].value, value.elts[1:]
+    if isinstance(whole, ast.BinOp) and isinstance(whole.op, ast.Add) and isinstance(whole.right, ast.List):
+        value, tail = whole.left, whole.right.elts
+    elif isinstance(whole, ast.List) and whole.elts and isinstance(whole.elts[0], ast.Starred):
+        value, tail = whole.elts[0].value, whole.elts[1:]
     if not (isinstance(value, ast.Name) and value.id == name):
         return None
     plain = not any(isinstance(n, ast.Starred) or _names(n, name) for n in tail)
