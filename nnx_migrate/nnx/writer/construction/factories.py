@@ -15,6 +15,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.nnx.layers import LAYERS, Construction, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
+from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
@@ -36,8 +37,8 @@ class Giver(Protocol):
 
 
 def given_flags(writer: ConstructionWriter, site: Site) -> dict[str, ast.expr]:
-    """What the factories given to a submodule bind as its mode flags. Raises Refuse."""
-    found: dict[str, ast.expr] = {}
+    """What the factories given to a submodule bind as its mode flags, and those that its call merges. Raises Refuse."""
+    found: dict[str, ast.expr] = merged_flags(writer, site)
     flags = [
         {f.flag: _flag(writer, site, cls, f) for f in writer.converted(cls).factories.values() if f.flag}
         for cls in site.classes

@@ -29,6 +29,7 @@ from nnx_migrate.nnx.writer.construction.derived import nnx_layer
 from nnx_migrate.nnx.writer.construction.factories import check_plain, given_text, late_arguments, own_partial
 from nnx_migrate.nnx.writer.construction.handed import check_handed, check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.construction.lifting import class_text, lifted_parts_text
+from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags
 from nnx_migrate.nnx.writer.construction.optional_sizes import given_under, same_argument
 from nnx_migrate.nnx.writer.construction.spread import display_behind
 from nnx_migrate.nnx.writer.construction.spread_items import rejoined, spread_items
@@ -290,8 +291,9 @@ class ConstructionWriter:
 
         fields = [*conversion.parameters, *("" for _ in args)]
         found = [text(name, node) for name, node in zip(fields, args, strict=False)]
+        late = merged_flags(self, site)
         for keyword in keywords:
-            if keyword.arg in ("name", "parent"):
+            if keyword.arg in ("name", "parent") or late.get(keyword.arg or "") is keyword.value:
                 continue
             if keyword.arg is None:
                 found.append(self._spread(keyword.value, site))

@@ -1,0 +1,75 @@
+"""Mode flags that a module takes where it is made or where it is called: `nn.merge_param` takes the one that is given.
+
+`BatchNorm(use_running_average=not train)(x)` is `BatchNorm()(x, use_running_average=not train)` then: the constructor
+of the class around doesn't know `train`, its call does.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Site
+from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.linen.values import ClassRef
+
+if TYPE_CHECKING:
+    from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
+
+
+def merged_flags(writer: ConstructionWriter, site: Site) -> dict[str, ast.expr]:
+    """The flags of a construction that only the call knows, and that the submodule takes there. Raises Refuse."""
+    if not isinstance(site.target, ClassRef) or site.context:
+        return {}
+    static = writer.analysis.facts.static_names
+    found = {
+        keyword.arg: keyword.value
+        for keyword in site.call.keywords
+        if keyword.arg is not None
+        and any(static.get((site.context, n)) is False for n in ast.walk(keyword.value))
+        and _is_merged(site.target.cls, keyword.arg)
+    }
+    for call in site.calls if found else ():
+        again = call.node is None or any(k.arg is None or k.arg in found for k in call.node.keywords)
+        if again or call.method != "__call__" or len(call.args) > 1:
+            raise Refuse("mode-flag", f"`{site.target_name}` may get its mode twice", site.call)
+    return found
+
+
+def _is_merged(cls: LinenClass, name: str) -> bool:
+    """Whether `__call__` reads a field in `name = nn.merge_param("name", self.name, name)`, and nothing else does."""
+    method = cls.method("__call__")
+    item = cls.field(name)
+    if method is None or item is None or name not in _keywords(method.node):
+        return False
+    reads = [
+        node
+        for owner in cls.mro
+        for node in ast.walk(owner.node)
+        if isinstance(node, ast.Attribute) and node.attr == name
+    ]
+    merges = [
+        call
+        for call in ast.walk(method.node)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name | ast.Attribute)
+        and (linen_name(cls.resolve_in_class(call.func)) or "").rpartition(".")[2] == "merge_param"
+        and len(call.args) == 3
+    ]
+    return len(reads) == 1 and any(
+        call.args[1] is reads[0] and isinstance(call.args[2], ast.Name) and call.args[2].id == name
+        for call in merges
+    )
+
+
+def _keywords(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """The parameters of a function with the default None."""
+    args = function.args
+    positional = [*args.posonlyargs, *args.args]
+    pairs = [
+        *zip(positional[len(positional) - len(args.defaults) :], args.defaults, strict=True),
+        *zip(args.kwonlyargs, args.kw_defaults, strict=True),
+    ]
+    return {a.arg for a, default in pairs if isinstance(default, ast.Constant) and default.value is None}
