@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.shapes import Array, Unknown
 
 if TYPE_CHECKING:
-    from nnx_migrate.linen.interpreter.frame import Env
+    from nnx_migrate.linen.interpreter.frame import Slot
     from nnx_migrate.linen.lifts import Lift
     from nnx_migrate.linen.model import LinenClass
     from nnx_migrate.linen.sites import Recipe, Site
@@ -204,7 +204,7 @@ class Closure:
 
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
     module: Module
-    env: Env | None = None
+    env: MutableMapping[str, Slot] | None = None
     self_value: Any = None
     owner: LinenClass | None = None
 

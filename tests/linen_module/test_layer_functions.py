@@ -1,4 +1,4 @@
-"""Functions outside of a class that create its modules: converted where they do nothing else."""
+"""Functions that create the modules of a class: converted where they do nothing else."""
 
 from __future__ import annotations
 
@@ -134,3 +134,55 @@ def test_functions_that_do_more_keep_their_callers(
     text, reason = converted(tmp_path, functions, body)
     assert reason == expected
     assert "nnx" not in text
+
+
+SETUPS = {
+    "a method that makes a layer": """
+        def make(self, n):
+            return nn.Dense(n)
+
+        def setup(self):
+            self.layer = self.make(3)
+    """,
+    "a method that sets attributes": """
+        def build(self):
+            self.layer = nn.Dense(3)
+
+        def setup(self):
+            self.build()
+    """,
+    "a function that makes two": """
+        def setup(self):
+            def pair(n):
+                return nn.Dense(n), nn.LayerNorm()
+
+            self.layer, self.norm = pair(3)
+    """,
+    "a function with a variable of its own": """
+        def setup(self):
+            def make():
+                width = 3
+                return nn.Dense(width)
+
+            self.layer = make()
+    """,
+    "a function that is kept": """
+        def setup(self):
+            make = lambda n: nn.Dense(n)
+            self.layer = make(3)
+            self.make = make
+    """,
+}
+
+
+@pytest.mark.parametrize("setup", SETUPS.values(), ids=SETUPS)
+def test_what_else_setup_calls_keeps_the_class(tmp_path: Path, setup: str) -> None:
+    path = tmp_path / "model.py"
+    call = "\n    def __call__(self, x):\n        return self.layer(x)\n"
+    code = (
+        f"{HEADER}class Model(nn.Module):{dedent(setup).rstrip().replace(chr(10), chr(10) + '    ')}\n{call}"
+    )
+    path.write_text(code)
+    text, conversions = convert(path)
+    assert list(conversions.refused) == ["model.Model"]
+    assert text == code

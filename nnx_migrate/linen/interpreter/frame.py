@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -152,7 +152,7 @@ class Frame:
     context: Context = ()
     controls: tuple[Control, ...] = ()
     returns: list[Any] = field(default_factory=list)
-    outer: Env | None = None
+    outer: MutableMapping[str, Slot] | None = None
     foreign: bool = False  # code of another class: its names mean nothing in the class under analysis
     outside: bool = False  # a function of the same file, but not of the class
     ended: bool = False

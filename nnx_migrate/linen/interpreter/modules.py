@@ -144,7 +144,8 @@ def _give_repeated(site: Site, node: ast.ListComp, modules: ModuleList) -> None:
 def _give(site: Site, place: tuple[str, ...], node: ast.expr, value: Any) -> None:
     if not isinstance(value, Instance):
         return
-    if value.site.call is node and value.site.controls == site.controls:
+    in_place = value.site.call is node or value.site.context[: len(site.context) + 1] == (*site.context, node)
+    if in_place and value.site.controls == site.controls:
         value.site.parent_site, value.site.place = site, place
     else:
         value.site.lent[site] = place

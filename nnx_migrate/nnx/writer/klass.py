@@ -101,6 +101,11 @@ class ClassWriter:
                 raise Refuse(
                     "unsupported-syntax", "a module is created in a function outside of the class", site.call
                 )
+        created: list[Site | VariableSite] = [*self.analysis.sites, *self.analysis.variables]
+        for made in created:
+            if made.entry == "setup" and made.method not in ("setup", NAME):
+                detail = f"`{made.method}`, which `setup` calls, creates modules or variables"
+                raise Refuse("unsupported-syntax", detail, made.call)
         if cls.field(RNGS) is not None:
             raise Refuse("name-clash", f"the class has a field `{RNGS}`", cls.node)
         if any(keyword.arg != "metaclass" for keyword in cls.node.keywords):

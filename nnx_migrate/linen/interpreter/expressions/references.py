@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import ChainMap
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
@@ -59,7 +60,8 @@ def _index(frame: Frame, node: ast.expr) -> Any:
 
 @evaluates(ast.Lambda)
 def _lambda(frame: Frame, node: ast.Lambda) -> Any:
-    outer = {**(frame.outer or {}), **frame.env}
+    # variables are read when it is called; those of functions further out don't change any more
+    outer = frame.env if not frame.outer else ChainMap(frame.env, frame.outer)
     return Closure(node, frame.module, outer, frame.self_value, frame.owner)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
@@ -33,6 +34,7 @@ from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags
 from nnx_migrate.nnx.writer.construction.optional_sizes import given_under, same_argument
 from nnx_migrate.nnx.writer.construction.spread import display_behind
 from nnx_migrate.nnx.writer.construction.spread_items import rejoined, spread_items
+from nnx_migrate.nnx.writer.methods.reached import makers
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
@@ -63,6 +65,11 @@ class ConstructionWriter:
         # (size of an argument that may be None, `context_features=...` with that size)
         self.passed_on: set[tuple[str, str]] = set()
         self.partials: dict[ast.Call, list[str]] = {}  # those given to submodules: callee and arguments
+
+    @cached_property
+    def _makers(self) -> dict[ast.AST, Site]:
+        """Calls of functions that do nothing but create a module."""
+        return makers(self.analysis)
 
     def text_of(self, node: ast.AST) -> str:
         """An expression of the class as the constructor writes it. Raises Refuse."""
@@ -105,7 +112,7 @@ class ConstructionWriter:
 
     def element(self, node: ast.AST, context: Context) -> str | None:
         """The construction of a module that is an argument of another one, or an element of a list."""
-        site = self.analysis.facts.sites.get((context, node))
+        site = self.analysis.facts.sites.get((context, node)) or self._makers.get(node)
         if site is None or not site.is_held:
             return None
         if is_in_sequence(site):

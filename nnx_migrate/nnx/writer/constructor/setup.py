@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.model import Method
@@ -15,6 +16,7 @@ from nnx_migrate.nnx.writer.construction.handed import check_plain_call, is_in_s
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
+from nnx_migrate.nnx.writer.methods.reached import by_node, closures, inside_maker, makers
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
@@ -37,9 +39,14 @@ class SetupWriter:
         self.writer, self.setup = writer, setup
         self.source = names.module.source
         self.limit = 100
-        self.sites = {
-            node: site for (_, node), site in analysis.facts.sites.items() if site.method == "setup"
-        }
+        made = {key: s for key, s in analysis.facts.sites.items() if s.method == "setup"}
+        direct = {key: site for key, site in made.items() if not inside_maker(analysis, site)}
+        own = set(ast.walk(setup.node))
+        for context, node in direct:
+            if context and node in own:
+                raise Refuse("unsupported-syntax", "a module is created in a function of `setup`", node)
+        self.makers = {call: site for call, site in makers(analysis).items() if site.method == "setup"}
+        self.sites = {**by_node(direct), **self.makers}
         self.loop_sizes: dict[ast.AST, list[Phi]] = {}
         self.variables = {n: v for (_, n), v in analysis.facts.variables.items() if v.method == "setup"}
 
@@ -107,7 +114,7 @@ class SetupWriter:
             pieces += (self.source.text[position:first_offset], text)
             position = last
         pieces.append(self.source.text[position:end])
-        return "".join(pieces)
+        return re.sub(r"\A(?:[ \t]*\n)+", "", "".join(pieces))  # what stood there first may be gone
 
     def _edits(self, statement: ast.stmt) -> list[tuple[int, int, str]]:
         if not is_super_call(statement) and not self._only_constructs(statement):
@@ -116,7 +123,12 @@ class SetupWriter:
         return [(start, self.source.line_start((statement.end_lineno or 0) + 1), "")]
 
     def _only_constructs(self, statement: ast.stmt) -> bool:
-        """Whether a statement names a layer or a partial of one that only constructions read."""
+        """Whether a statement names a layer, a partial or a function of one that only constructions read."""
+        if isinstance(statement, ast.FunctionDef):
+            return self._is_maker(statement.name, statement)
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Lambda):
+            target = statement.targets[0]
+            return isinstance(target, ast.Name) and self._is_maker(target.id, statement.value)
         if isinstance(statement, ast.If) and not statement.orelse:
             return all(self._only_constructs(inner) for inner in statement.body)
         if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
@@ -142,6 +154,12 @@ class SetupWriter:
             if any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(call))
         ]
         return bool(reading) and all(site.lifts for site in reading) and self._feeds_constructions(name)
+
+    def _is_maker(self, name: str, function: ast.FunctionDef | ast.Lambda) -> bool:
+        """Whether a local function only makes modules, which the constructor makes where it is called."""
+        functions = self.analysis.facts.functions.items()
+        calls = {call for (_, call), closure in functions if closure.node is function}
+        return bool(calls) and calls <= self.makers.keys() and self._feeds_constructions(name)
 
     def _feeds_constructions(self, name: str) -> bool:
         """Whether only constructions read a variable."""
@@ -204,7 +222,12 @@ class SetupWriter:
     def _construction(self, node: ast.Call, site: Site) -> str:
         if is_in_sequence(site):
             check_plain_call(self.writer, site)
-        return self._wrapped(node, *self.writer.parts(site))
+        parts = self.writer.parts(site)
+        for closure in closures(self.analysis, site.context) if node in self.makers else ():
+            if _stored_names(closure.node) & self.renderer.needed:
+                detail = "a construction depends on a variable of the function that makes it"
+                raise Refuse("unsupported-syntax", detail, node)
+        return self._wrapped(node, *parts)
 
     def _wrapped(self, node: ast.Call, callee: str, arguments: list[str]) -> str:
         """The call that replaces another one, broken where the line becomes too long."""
@@ -324,3 +347,7 @@ class SetupWriter:
                     return f"{targets}{nnx}.List([\n{items}{indent}])"
             return line
         raise Refuse("unsupported-syntax", "a container of modules that isn't written out", node)
+
+
+def _stored_names(function: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
