@@ -61,6 +61,20 @@ def test_one_helper_module_per_package(tmp_path: Path) -> None:
     assert helper_import(script, "Functional", project).statement == "from nnx_compat import Functional"
 
 
+def test_a_repository_that_is_no_package_though_marked_as_one(tmp_path: Path) -> None:
+    inner = tmp_path / "my-models" / "nets"
+    inner.mkdir(parents=True)
+    for folder in (inner, inner.parent):
+        (folder / "__init__.py").touch()
+    deep = Module(inner / "models.py", "nets.models", SourceText(""))
+    script = Module(inner.parent / "train.py", "train", SourceText(""))
+    project = Project([deep.path, script.path], lambda path: SourceText(""))
+    assert helper_path(deep) == inner / "nnx_compat.py"
+    assert helper_import(deep, "Functional", project).statement == "from nets.nnx_compat import Functional"
+    assert helper_path(script) == inner.parent / "nnx_compat.py"
+    assert helper_import(script, "Functional", project).statement == "from nnx_compat import Functional"
+
+
 def test_a_folder_that_is_imported_as_a_package_without_being_marked_as_one(tmp_path: Path) -> None:
     model, train = tmp_path / "lib" / "nets" / "model.py", tmp_path / "train.py"
     files = {

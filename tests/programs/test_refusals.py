@@ -320,6 +320,22 @@ def test_a_module_that_gets_modules_from_somewhere_stays() -> None:
         'import importlib\nOther = Net\nmade = importlib.import_module("main").Other()\n',
         'import importlib, inspect\ninspect.getmembers(importlib.import_module("main"))\n',
         'import main\nfrom config import kind\nmade = getattr(main, f"N{kind}")()\n',
+        'made = globals()["Net"]()\n',
+        "from config import name\nmade = globals().get(name)()\n",
+        "from config import name\nmade = locals()[name]()\n",
+        "found = [c() for c in globals().values() if issubclass(c, nn.Module)]\n",
+        'import sys\nmade = getattr(sys.modules[__name__], "Net")()\n',
+        "import sys\nfrom config import name\nmade = getattr(sys.modules[name], name)()\n",
+        'import main\nmade = vars(main)["Net"]()\n',
+        'import main\nmade = main.__dict__["Net"]()\n',
+        "import inspect, main\nmade = [c() for _, c in inspect.getmembers(main, inspect.isclass)]\n",
+        "import main\nfrom config import name\nZOOS = {'main': main}\nmade = ZOOS[name].Net()\n",
+        "import main\nfrom config import name\nZOOS = {'main': main}\nmade = getattr(ZOOS[name], name)()\n",
+        "from config import name\nmade = eval(name)()\n",
+        "from config import name\nmade = eval(f'{name}()')\n",
+        "made = eval('Net(width=3)')\n",
+        "exec('made = Net()')\n",
+        "exec(open('settings.py').read())\n",
     ],
 )
 def test_uses_that_nothing_shows(code: str) -> None:
@@ -346,6 +362,18 @@ def test_uses_that_nothing_shows(code: str) -> None:
         "    place, name = TABLE[key]\n    place = importlib.import_module(place)\n"
         "    name = getattr(place, name)\n    return name()\n",
         'import importlib\ndef check(name):\n    return importlib.import_module(name)\ncheck("numpy").array(1)\n',
+        'size = globals()["width"]\n',
+        'globals()["width"] = 3\n',
+        'if "Net" in globals():\n    pass\n',
+        "def show(width):\n    print(dict(locals()))\n",
+        "keys = [k for k, v in globals().items() if k[0] != '_' and isinstance(v, (int, str))]\n"
+        "import wandb\nwandb.init(config={k: globals()[k] for k in keys})\n",
+        "from config import name\nactivation = eval(f'nn.{name}')\n",
+        "from config import text\nvalue = eval(text, {})\n",
+        "value = eval('1 + 2')\n",
+        "import main\nfrom unittest import mock\nmock.patch.object(main, 'WIDTH', 3)\n",
+        "import main, importlib\nimportlib.reload(main)\n",
+        "import main\nfrom config import name\nZOOS = {'main': main}\nwidth = ZOOS[name].WIDTH\n",
     ],
 )
 def test_texts_and_imports_that_mean_something_else(code: str) -> None:

@@ -1,4 +1,6 @@
-"""Reads of module-level names that no import shows: `importlib.import_module(path).build`, `getattr(zoo, name)`."""
+"""Reads of module-level names that no import shows: `importlib.import_module(path).build`, `getattr(zoo, name)`,
+and those of namespaces.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,10 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from nnx_migrate.linen.programs.flow import FlowFinder
+from nnx_migrate.linen.programs.namespaces import Namespaces
 from nnx_migrate.linen.programs.texts import ANYTHING, Texts
 from nnx_migrate.linen.programs.uses import End
 from nnx_migrate.names.modules import Module
@@ -15,20 +19,25 @@ from nnx_migrate.names.project import Project
 
 _IMPORTERS = ("importlib.import_module", "builtins.__import__", "__import__")
 _MENTION = re.compile(r"\b(?:getattr|import_module|__import__)\(")
+_NAMESPACE = re.compile(
+    r"\b(?:globals|locals|vars|eval|exec)\(|\bsys\.modules\b|\bmodules\[|__dict__|\bimport\b"
+)
 
 
 @dataclass(frozen=True, eq=False)
 class DynamicRead:
     """`node` gives what a module whose name matches one of `places` calls by a name that matches one of `names`.
 
-    `cause` is the call that imports the module or looks the name up.
+    `cause` is what imports the module or looks the name up; `is_lookup` where the value of `node` is what is read,
+    and nothing but looking up is done to get at it.
     """
 
     places: frozenset[str]
     names: frozenset[str]
     module: Module
     node: ast.expr
-    cause: ast.Call
+    cause: ast.expr
+    is_lookup: bool = False
 
     def may_give(self, place: str, name: str) -> bool:
         """Whether it may read `name` of the module `place`."""
@@ -50,7 +59,20 @@ def find_dynamic_reads(finder: FlowFinder) -> list[DynamicRead]:
         for call in module.nodes(ast.Call):
             found += _looked_up(project, texts, module, call)
             found += _imported(project, finder, texts, module, call)
+    namespaces = Namespaces(finder, texts)
+    for module in project.matching(_NAMESPACE):
+        if _is_sphinx_configuration(module.path):
+            continue
+        for read in namespaces.reads(module):
+            found.append(
+                DynamicRead(read.places, read.names, read.module, read.node, read.node, read.is_lookup)
+            )
     return found
+
+
+def _is_sphinx_configuration(path: Path) -> bool:
+    """Whether a file is the settings of Sphinx, which look for the places of definitions to link them."""
+    return path.name == "conf.py" and bool({"docs", "doc", "documentation"} & set(path.parts))
 
 
 def _looked_up(project: Project, texts: Texts, module: Module, call: ast.Call) -> Iterator[DynamicRead]:
@@ -60,7 +82,7 @@ def _looked_up(project: Project, texts: Texts, module: Module, call: ast.Call) -
     target = project.resolve(call.args[0], module.scope_at(call), module)
     if target is not None and isinstance(call.args[0], ast.Name | ast.Attribute):
         names = frozenset(texts.patterns(module, call.args[1]))
-        yield DynamicRead(frozenset({re.escape(target)}), names, module, call, call)
+        yield DynamicRead(frozenset({re.escape(target)}), names, module, call, call, True)
 
 
 def _imported(

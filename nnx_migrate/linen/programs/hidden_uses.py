@@ -32,9 +32,9 @@ def hidden_uses(
     yield from _texts(project, known)
     for read in reads:
         for cls in _reached(project, known, read):
-            if _is_lookup(read.cause) and not may_construct(cls, finder, read.module, read.node):
+            if read.is_lookup and not may_construct(cls, finder, read.module, read.node):
                 continue
-            what = "name it" if _is_lookup(read.cause) else "import its module"
+            what = "import its module" if _imports(read.cause) else "name it"
             detail = f"`{ast.unparse(read.cause)[:80]}` may {what}"
             yield cls, Obstacle("hidden-use", detail, read.module, read.cause)
 
@@ -81,8 +81,9 @@ def _reached(project: Project, classes: list[LinenClass], read: DynamicRead) -> 
     yield from (cls for cls in classes if cls in found)
 
 
-def _is_lookup(call: ast.Call) -> bool:
-    return isinstance(call.func, ast.Name) and call.func.id == "getattr"
+def _imports(cause: ast.expr) -> bool:
+    name = ast.unparse(cause.func) if isinstance(cause, ast.Call) else ""
+    return name.rpartition(".")[2] in ("import_module", "__import__")
 
 
 def _same_place(place: str, cls: LinenClass) -> bool:

@@ -18,22 +18,27 @@ HELPER_MODULE = "nnx_compat"
 def helper_path(module: Module) -> Path:
     """The file that holds the helpers for a module: in its topmost package, else in its own folder."""
     folder = module.path.parent
-    if not (folder / "__init__.py").is_file():
+    if not _is_package(folder):
         return folder / f"{HELPER_MODULE}.py"
-    while (folder.parent / "__init__.py").is_file():
+    while _is_package(folder.parent):
         folder = folder.parent
     return folder / f"{HELPER_MODULE}.py"
+
+
+def _is_package(folder: Path) -> bool:
+    """Whether code can import a folder: a repository's own folder (`my-models`) may hold an `__init__.py` in vain."""
+    return folder.name.isidentifier() and (folder / "__init__.py").is_file()
 
 
 def helper_import(module: Module, name: str, project: Project) -> ImportRequest:
     """The import of a helper in a module, as the project's own imports name the folder of the helpers."""
     folder = helper_path(module).parent
     prefix = project.import_prefixes.of(folder)
-    if prefix is None and (folder / "__init__.py").is_file():
+    if prefix is None and _is_package(folder):
         prefix = (folder.name,)
     if prefix is not None:
         base = ".".join((*prefix, HELPER_MODULE))
-    elif not module.package and _imports_neighbours_relatively(module):
+    elif not (module.package and _is_package(folder)) and _imports_neighbours_relatively(module):
         base = f".{HELPER_MODULE}"
     else:
         base = HELPER_MODULE
@@ -49,7 +54,7 @@ def helper_home(module: Module, defining: Module, project: Project) -> Module:
     if helper_path(module) == helper_path(defining):
         return module
     package = helper_path(defining).parent
-    if not (package / "__init__.py").is_file():
+    if not _is_package(package):
         return module
     for name in _imported_modules(module):
         found = project.find_module(name, module)
