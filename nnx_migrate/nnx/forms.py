@@ -51,7 +51,8 @@ class Dependencies:
 
     def _find_own(self, conversions: Conversions, finder: InstanceFinder) -> None:
         for cls in finder.program:
-            for other in (*cls.mro[1:], *conversions.factories.classes_made_by(cls)):
+            made = conversions.factories.classes_made_by(cls)
+            for other in (*cls.mro[1:], *made, *_constructed(conversions, cls)):
                 self._need(cls, other)
         references = finder.references
         for reference in (*references.inside, *references.outside):
@@ -166,6 +167,14 @@ class Dependencies:
                 seen |= part
                 parts.append(sorted(part, key=order.__getitem__))
         return parts
+
+
+def _constructed(conversions: Conversions, cls: LinenClass) -> Iterator[LinenClass]:
+    """The classes whose modules the constructor of a class makes, those that functions make for it too."""
+    conversion = conversions.converted.get(cls.qualified)
+    if conversion is not None and conversion.analysis is not None:
+        for site in conversion.analysis.sites:
+            yield from site.classes
 
 
 def _closed(

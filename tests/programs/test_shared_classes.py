@@ -103,3 +103,48 @@ def test_copies_move_once_their_users_do_and_parameters_keep_their_place() -> No
     again, _ = fix_files(texts, RULES)
     assert "class Stays(nnx.Module)" in again[NETS]
     assert "self.block = LinenBlock(4, in_features=in_features, rngs=rngs)" in again[NETS]
+
+
+FUNCTION = BLOCK + "\n\ndef block(x, features):\n    return Block(features)(x)\n"
+CALLERS = USERS.replace("Block(4)(x)", "block(x, 4)")
+
+
+MADE_BY_A_FUNCTION = """\
+import flax.linen as nn
+import jax.numpy as jnp
+
+
+def head(x, classes, rate=0.1, deterministic=True):
+    return Head(classes, rate)(x, deterministic=deterministic)
+
+
+class Head(nn.Module):
+    classes: int
+    rate: float
+
+    @nn.compact
+    def __call__(self, x, deterministic):
+        y = nn.Dropout(self.rate)(x, deterministic=deterministic)
+
+
+class Encoder(nn.Module):
+    classes: int = 3
+
+    @nn.compact
+    def __call__(self, x, train: bool = False):
+        return head(nn.Dense(5)(x), self.classes, deterministic=not train)
+
+
+def run(key):
+    return Encoder().init(key, jnp.ones((2, 6)), train=False)
+"""
+
+
+def test_what_a_function_makes_for_a_class_is_needed_by_it() -> None:
+    """The reference stands in no class: it is the analysis that knows whose constructor would make the module."""
+    assert fixed(MADE_BY_A_FUNCTION, "")[LAYERS] == MADE_BY_A_FUNCTION
+
+
+def test_a_function_whose_other_callers_stay_keeps_what_it_makes() -> None:
+    nets = "import flax.linen as nn\nfrom layers import block" + CALLERS
+    assert fixed(FUNCTION, nets) == {LAYERS: FUNCTION, NETS: nets}
