@@ -123,7 +123,7 @@ def folded(text: str, indent: str, limit: int) -> str:
     """An argument that is a call, broken in the same way where its line would be longer than `limit`."""
     if "\n" in text or len(indent) + len(text) + 1 <= limit:
         return text
-    name = re.match(r"\w+=(?!=)", text)
+    name = re.match(r"\w+=(?!=)|\*\*?", text)
     start = name.end() if name else 0
     try:
         call = ast.parse(text[start:], mode="eval").body
