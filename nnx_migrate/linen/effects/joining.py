@@ -14,9 +14,9 @@ from nnx_migrate.linen.effects.arguments import (
     promote,
     unmodelled,
 )
+from nnx_migrate.linen.effects.axes import atleast_1d, atleast_2d, atleast_3d
 from nnx_migrate.linen.effects.indexing import slice_size
 from nnx_migrate.linen.effects.registry import models
-from nnx_migrate.linen.effects.reshaping import atleast_1d, atleast_2d, atleast_3d
 from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value
 
 # ---- joining -----------------------------------------------------------------------------------------------
