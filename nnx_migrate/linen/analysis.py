@@ -167,8 +167,10 @@ def _enter(session: Session, method: Method) -> Any:
     defaults.update(
         {a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None}
     )
+    annotations = {a.arg: a.annotation for a in [*args.posonlyargs, *args.args, *args.kwonlyargs]}
     for name in [*names[1:], *(a.arg for a in args.kwonlyargs)]:
-        value = Input((name,), _literal(defaults.get(name)), name in defaults)
+        default = _literal(defaults.get(name))
+        value = Input((name,), default, name in defaults, _number(annotations.get(name), default))
         session.inputs_seen.setdefault(value.path)
         frame.env[name] = Slot(value, False)
     if args.vararg is not None:
@@ -178,6 +180,12 @@ def _enter(session: Session, method: Method) -> Any:
         frame.env[args.kwarg.arg] = Slot(Input((args.kwarg.arg,)), False)
     execute(frame, method.node.body)
     return returned(frame)
+
+
+def _number(annotation: ast.expr | None, default: Any) -> str:
+    """The kind of number that an argument is declared to be, and is unless a call gives another one."""
+    name = annotation.id if isinstance(annotation, ast.Name) else ""
+    return name if name in ("int", "float") and type(default) in (int, float) else ""
 
 
 def _literal(node: ast.expr | None) -> Any:

@@ -10,7 +10,7 @@ from math import ceil
 from types import EllipsisType
 
 from nnx_migrate.linen import dims
-from nnx_migrate.linen.dim_terms import ONE, Atom, FloorDiv, Max, Min, Mod, Monomial, Symbol
+from nnx_migrate.linen.dim_terms import ONE, Atom, FloorDiv, Max, Min, Mod, Monomial, Opaque, Symbol
 
 Poly = dict[Monomial, int | Fraction]  # fractions come from floor divisions alone
 _MOST_STEPS = 64
@@ -32,7 +32,7 @@ def _lower_bound(dim: dims.Dim) -> int | None:
 
 def _atom_bound(atom: Atom) -> int | None:
     """The constant lower bound of one atom."""
-    if isinstance(atom, Symbol):
+    if isinstance(atom, Symbol | Opaque):
         return atom.minimum
     if isinstance(atom, FloorDiv):
         low, divisor = lower_bound(atom.numerator), atom.denominator.const

@@ -51,11 +51,13 @@ class Min:
 class Opaque:
     """Any other integer expression; `template` holds `{0}`, ... for its arguments: `int({0} * {1})`.
 
-    Whatever may be renamed or substituted has to be an argument; a float may be a `Dim.symbol` there.
+    Whatever may be renamed or substituted has to be an argument; a float may be a `Dim.symbol` there. `minimum` is
+    its least value, if known.
     """
 
     template: str
     args: tuple[Dim | float, ...]
+    minimum: int | None = field(default=None, compare=False)
 
 
 Atom = Symbol | FloorDiv | Mod | Max | Min | Opaque

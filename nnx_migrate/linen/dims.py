@@ -11,6 +11,7 @@ raise; a division by something that may be zero is therefore still cancelled.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache, reduce
 from math import gcd
 from operator import mul
@@ -108,6 +109,16 @@ class Dim:
     def text(self, rename: Callable[[str], str] | None = None) -> str:
         """Python source of this expression; `rename` maps a symbol's text to the text to write."""
         return dim_text.render(self, rename)
+
+    def as_size(self) -> Dim:
+        """The same size, of an axis of an array that exists: it can't be negative."""
+        ((monomial, number),) = self.terms.items() if len(self.terms) == 1 else ((ONE, 0),)
+        if number != 1 or len(monomial.factors) != 1:
+            return self
+        atom, power = monomial.factors[0]
+        if power != 1 or not isinstance(atom, Symbol | Opaque) or atom.minimum is not None:
+            return self
+        return dim_of_atom(replace(atom, minimum=0))
 
     # ---- arithmetic ---------------------------------------------------------------------------------------
 
@@ -303,7 +314,8 @@ def _substitute_atom(atom: Atom, value: Callable[[str], Dim | float | None]) -> 
             return dim_of_atom(atom)
         return Dim.of(new) if isinstance(new, int) else new
     if isinstance(atom, Opaque):
-        return Dim.opaque(atom.template, *(_substitute_argument(arg, value) for arg in atom.args))
+        new = Dim.opaque(atom.template, *(_substitute_argument(arg, value) for arg in atom.args))
+        return new if atom.minimum is None else new.as_size()
     if isinstance(atom, FloorDiv):
         return atom.numerator.substitute(value) // atom.denominator.substitute(value)
     if isinstance(atom, Mod):

@@ -147,6 +147,10 @@ class Shape:
 
     # ---- as the tuple that `x.shape` is -------------------------------------------------------------------
 
+    def of_array(self) -> Shape:
+        """With sizes that are known not to be negative, as those of an array that exists."""
+        return replace(self, dims=tuple(dim.as_size() for dim in self.dims))
+
     def concat(self, other: Shape) -> Shape:
         """`self + other`, as tuples."""
         if other.lead is None:

@@ -98,12 +98,13 @@ class Input:
     `("carry", 0)`.
 
     What it is (array, flag, dict) shows only in its use. `has_default` and `default` are those of the
-    argument.
+    argument; `number` is "int" or "float" for one that is declared as such and has a number as default.
     """
 
     path: tuple[str | int, ...]
     default: Any = field(default=None, compare=False)
     has_default: bool = field(default=False, compare=False)
+    number: str = field(default="", compare=False)
 
     @property
     def text(self) -> str:

@@ -15,7 +15,7 @@ from nnx_migrate.linen.shapes import NO_RANK, Array, Global, Shape, Unmodelled, 
 @models_attribute("shape")
 def shape(a: Value) -> Shape:
     """`x.shape`."""
-    return array_of(a).shape
+    return array_of(a).shape.of_array()
 
 
 @models_attribute("ndim")

@@ -42,7 +42,8 @@ def reshaped(shape: Shape, target: Shape) -> Shape:
         flat = _flattened(shape, target, wild[0])
         if flat is not None:
             return Shape((*target.dims[: wild[0]], flat, *target.dims[wild[0] + 1 :]))
-    target = Shape(tuple(dim if dim == -1 else _not_negative(dim, shape) for dim in target.dims), target.lead)
+    if not wild:  # else a second -1 among the sizes would be an error
+        target = Shape(tuple(_not_negative(dim, shape) for dim in target.dims), target.lead)
     if not wild:
         if same(total, product(target.dims)) is False:
             raise Unmodelled(f"reshape of {shape} to {target}")
@@ -232,4 +233,4 @@ def rot90(m: Value, k: Value = 1, axes: Value = (0, 1)) -> Array:
 @models("jax.numpy.shape", "numpy.shape")
 def shape_function(a: Value) -> Shape:
     """`jnp.shape(x)`."""
-    return array_from(a).shape
+    return array_from(a).shape.of_array()

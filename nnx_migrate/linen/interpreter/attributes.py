@@ -277,7 +277,7 @@ def seen(frame: Frame, value: Input) -> Input:
 def array_attribute(frame: Frame, array: Array, name: str, of: Any = None) -> Any:
     """An attribute or method of an array."""
     if name == "shape":
-        return array.shape
+        return array.shape.of_array()
     if name == "ndim":
         rank = array.shape.rank
         return Dim.of(rank) if rank is not None else Dim.unknown("the rank of the array is not known")

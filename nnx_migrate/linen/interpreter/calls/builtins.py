@@ -17,6 +17,7 @@ from nnx_migrate.linen.interpreter.loops.elements import known_items
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, NumberArray, Shape, Unknown
+from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import (
     ArrayList,
     ClassRef,
@@ -131,8 +132,21 @@ def _integer(frame: Frame, value: Any, node: ast.Call | None) -> Any:
     if isinstance(value, Dim):
         return value
     if isinstance(value, Expr):
-        return Dim.symbol(f"int({value.text})")
+        return Dim.symbol(f"int({value.text})", 0 if _is_root(value.text) else None)
     return Unknown("an int that only a run can tell")
+
+
+def _is_root(text: str) -> bool:
+    """Whether an expression is a square root, which is no real number below zero (and `int` takes no others)."""
+    try:
+        node = ast.parse(TOKEN.sub("x", text), mode="eval").body
+    except SyntaxError:
+        return False
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+        return isinstance(node.right, ast.Constant) and node.right.value == 0.5
+    function = node.func if isinstance(node, ast.Call) else None
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    return name == "sqrt"
 
 
 def _length(frame: Frame, value: Any) -> Any:
