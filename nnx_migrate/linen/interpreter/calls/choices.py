@@ -27,6 +27,9 @@ def call_either(
     """
     from nnx_migrate.linen.interpreter.calls.apply import apply
 
+    decided = _decided(frame, either)
+    if decided is not None:
+        return apply(frame, decided, args, kwargs, node)
     if node is None:
         raise Refuse("unknown-call", "what is called indirectly is a submodule on one path only")
     outer = frame.context
@@ -42,6 +45,18 @@ def call_either(
             frame.session.facts.plain_calls.add(node)
     frame.context = outer
     return _joined(frame, either, results)
+
+
+def _decided(frame: Frame, either: Either) -> Any:
+    """The one of two that is there, where the same condition over fields stands around the call; None for others."""
+    known = frame.session.conditions
+    condition = known.get(either.branch) if either.branch is not None else None
+    if condition is None or len(either.values) != 2:
+        return None
+    for control in frame.controls:
+        if known.get((frame.context, control.node)) == condition and control.branch in ("body", "orelse"):
+            return either.values[control.branch == "orelse"]
+    return None
 
 
 def _joined(frame: Frame, either: Either, results: list[Any]) -> Any:
