@@ -25,6 +25,23 @@ CASES: dict[str, tuple[str, str, str, str]] = {
                 return self.dense(3)(x)
         """,
     ),
+    "a loop whose target has one name twice": (
+        "a loop that gives `size` two values in a round",
+        "Net()",
+        "(2, 5)",
+        """
+        class Net(nn.Module):
+            sizes: Sequence[int] = (1, 1)
+            width: int = 4
+
+            @nn.compact
+            def __call__(self, x):
+                for size, size in enumerate(self.sizes):
+                    for _ in range(size):
+                        x = nn.Dense(self.width * 2**size)(x)
+                return nn.Dense(3)(x)
+        """,
+    ),
     "a width renewed in setup": (
         "`width` has got another value meanwhile",
         "Net()",

@@ -8,6 +8,7 @@ loop.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
@@ -21,6 +22,7 @@ from nnx_migrate.linen.interpreter.loops.unrolling import unroll, unrollable
 from nnx_migrate.linen.interpreter.stale import forget_in, token_of
 from nnx_migrate.linen.interpreter.statements.assignment import bind_target
 from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.values import Maybe, ModuleList, Rounds
 
@@ -36,9 +38,19 @@ def for_loop(frame: Frame, statement: ast.For) -> None:
     if items is not None:
         unroll(frame, statement, items)
         return
+    _check_target(statement)
     _loop(
         frame, statement, lambda: bind_target(frame, statement.target, iterable, static, statement), iterable
     )
+
+
+def _check_target(loop: ast.For) -> None:
+    """Refuses `for size, size in enumerate(sizes)`: what is known of each name is one value in a round."""
+    bound = Counter(node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name))
+    twice = {name for name, count in bound.items() if count > 1}
+    for node in (part for statement in loop.body for part in ast.walk(statement)) if twice else ():
+        if isinstance(node, ast.Name) and node.id in twice and isinstance(node.ctx, ast.Load):
+            raise Refuse("unsupported-syntax", f"a loop that gives `{node.id}` two values in a round", loop)
 
 
 @executes(ast.While)
