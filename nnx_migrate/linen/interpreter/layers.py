@@ -13,6 +13,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.sequences import sequence_output
 from nnx_migrate.linen.interpreter.paddings import by_padding
 from nnx_migrate.linen.interpreter.ranks import rank_needed
+from nnx_migrate.linen.interpreter.recurrent import PARTS, recurrent_output
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.sites import Site
@@ -41,6 +42,8 @@ def layer_output(
     name = site.layer_name
     if name == "Sequential":
         return sequential(frame, site, args, kwargs, node)
+    if name in PARTS:
+        return recurrent_output(frame, site, args, kwargs, node, method)
     if any(_holds_module(value) for value in (*site.args, *site.kwargs.values())):
         raise Refuse("unsupported-layer", f"`nn.{name}` around another module", node or site.call)
     model = layer(f"flax.linen.{name}")

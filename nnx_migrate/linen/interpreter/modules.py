@@ -17,6 +17,7 @@ from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
 from nnx_migrate.linen.interpreter.lifting import joined_result, lift, member_arguments, method_lifts
 from nnx_migrate.linen.interpreter.ranks import learn_from_call, may_learn
 from nnx_migrate.linen.interpreter.records import objects_among
+from nnx_migrate.linen.interpreter.recurrent import PARTS
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.lifts import Lift, lifted_parts
 from nnx_migrate.linen.model import LinenClass
@@ -117,6 +118,12 @@ def _hand_over(site: Site) -> None:
         names = [item.name for item in site.target.cls.fields]
         given += zip(names, site.call.args, site.args, strict=False)
         given += [(k.arg, k.value, site.kwargs.get(k.arg)) for k in site.call.keywords if k.arg]
+        for name, node, value in given:
+            _give(site, (name,), node, value)
+    elif isinstance(site.target, Layer) and site.target.name in PARTS:
+        names = list(PARTS[site.target.name])
+        given += zip(names, site.call.args, site.args, strict=False)
+        given += [(k.arg, k.value, site.kwargs.get(k.arg)) for k in site.call.keywords if k.arg in names]
         for name, node, value in given:
             _give(site, (name,), node, value)
     elif site.target == Layer("Sequential"):
