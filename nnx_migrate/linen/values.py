@@ -335,6 +335,10 @@ class FieldFactory:
     name: str
 
 
+#: How the reason begins why the result of a `FieldModule` isn't known.
+MADE_BY_MODULE = "the result of the module"
+
+
 @dataclass(frozen=True)
 class FieldModule:
     """A module that is handed to the constructor as a field; `optional` if that may be None instead."""

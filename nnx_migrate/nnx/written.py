@@ -45,7 +45,7 @@ def check_written(
         raise Refuse("unsupported-syntax", f"the new class can't be read: {error}", cls.node) from None
     outside = cls.module.scope_at(cls.node)
     scopes = build_scopes(tree)
-    before = {name for name, _ in _free(build_scopes(ast.parse(textwrap.dedent(old.text))))}
+    before = {name for name, _ in _free(build_scopes(_parsed(old)))}
     known = {*_IMPLICIT, *imported, *before}
     for name, _ in _free(scopes):
         if name not in known and outside.binder(name) is None:
@@ -58,9 +58,42 @@ def check_written(
         raise Refuse(
             "unsupported-layer", f"`{path.removeprefix('flax.')}` is used in an unusual way", cls.node
         )
+    if not cls.bases:
+        for name in sorted(_read_attributes(tree) - _made_attributes(tree) - _read_attributes(_parsed(old))):
+            detail = f"`{name}` would be called, but the constructor makes none"
+            raise Refuse("unsupported-syntax", detail, cls.node)
     for name in _constructions(tree, scopes, outside, cls, project):
         detail = f"`{name}` is created in a function that can't be followed"
         raise Refuse("unsupported-syntax", detail, cls.node)
+
+
+def _parsed(text: SourceText) -> ast.Module:
+    return ast.parse(textwrap.dedent(text.text))
+
+
+def _read_attributes(tree: ast.Module) -> set[str]:
+    """The `self.name` that methods read."""
+    return {node.attr for node in _of_self(tree) if isinstance(node.ctx, ast.Load)}
+
+
+def _made_attributes(tree: ast.Module) -> set[str]:
+    """What a class defines or assigns: methods, class attributes, `self.name = ...`."""
+    made = {node.attr for node in _of_self(tree) if isinstance(node.ctx, ast.Store)}
+    for statement in (s for c in tree.body if isinstance(c, ast.ClassDef) for s in c.body):
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            made.add(statement.name)
+        targets = list(statement.targets) if isinstance(statement, ast.Assign) else []
+        targets += [statement.target] if isinstance(statement, ast.AnnAssign) else []
+        made.update(target.id for target in targets if isinstance(target, ast.Name))
+    if any(isinstance(n, ast.Name) and n.id == "setattr" for n in ast.walk(tree)):
+        made |= _read_attributes(tree)  # whose names may be computed
+    return made
+
+
+def _of_self(tree: ast.Module) -> Iterator[ast.Attribute]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+            yield node
 
 
 def _free(scopes: Scopes) -> Iterator[tuple[str, ast.AST]]:

@@ -13,6 +13,50 @@ from tests.linen_module.fixture import convert
 HEADER = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
 
 CASES = {
+    "a module of a field that is called as a class, in setup": (
+        "unknown-module",
+        """
+        class Model(nn.Module):
+            cell: nn.Module
+
+            def setup(self):
+                self.cells = [self.cell(features=3) for _ in range(2)]
+
+            def __call__(self, state, x):
+                for cell in self.cells:
+                    state, x = cell(state, x)
+                return x
+        """,
+    ),
+    "a module of a field that is called as a class, in the call": (
+        "unknown-module",
+        """
+        class Model(nn.Module):
+            cell: nn.Module
+
+            @nn.compact
+            def __call__(self, state, x):
+                cell = self.cell(features=3)
+                return cell(state, x)
+        """,
+    ),
+    "elements of a list that an unknown function or class made": (
+        "unknown-module",
+        """
+        from typing import Any
+
+
+        class Model(nn.Module):
+            cell: Any
+
+            @nn.compact
+            def __call__(self, state, x):
+                cells = [self.cell(features=3) for _ in range(2)]
+                for cell in cells:
+                    state, x = cell(state, x)
+                return x
+        """,
+    ),
     "an order of axes that is computed from another one": (
         "unknown-size",
         """

@@ -14,28 +14,6 @@ from tests.linen_module.fixture import convert
 HEADER = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
 
 REFUSED = {
-    "options that change before they are used": (
-        "unsupported-syntax",
-        """
-        class Model(nn.Module):
-            @nn.compact
-            def __call__(self, x):
-                options = {"use_bias": False}
-                options["use_bias"] = True
-                return nn.Dense(4, **options)(x)
-        """,
-    ),
-    "options that something else gets": (
-        "unsupported-syntax",
-        """
-        class Model(nn.Module):
-            @nn.compact
-            def __call__(self, x):
-                options = {"use_bias": False}
-                jax.tree.map(print, options)
-                return nn.Dense(4, **options)(x)
-        """,
-    ),
     "a layer by a name that the configuration tells": (
         "unknown-module",
         """

@@ -25,6 +25,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.values import (
+    MADE_BY_MODULE,
     ClassChoice,
     ClassRef,
     FieldFactory,
@@ -268,12 +269,14 @@ def call_field_module(
     """A module that was handed in: what those return that the project gives the field."""
     if method in _ONLY_LINEN:
         raise Refuse("unsupported-api", f"`self.{module.name}.{method}`", node)
+    if frame.session.entry == "setup" and method == "__call__":  # as a class: modules are called later
+        raise Refuse("unknown-module", f"`self.{module.name}` is called in setup; it may hold a class", node)
     results = [
         _given_result(frame, given, method, args, kwargs) for given in frame.session.given(module.name) or ()
     ]
     if results and all(result == results[0] for result in results):
         return results[0]
-    return Unknown(f"the result of the module `self.{module.name}` isn't known")
+    return Unknown(f"{MADE_BY_MODULE} `self.{module.name}` isn't known")
 
 
 def _given_result(frame: Frame, given: GivenModule, method: str, args: Any, kwargs: Any) -> Any:

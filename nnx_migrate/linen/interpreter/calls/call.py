@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import Any
 
 from nnx_migrate.linen.interpreter import modules
@@ -82,10 +83,45 @@ def _refuse_unknown_module(frame: Frame, node: ast.Call, target: Any) -> None:
     )
     if isinstance(node.func, ast.Call) and _is_of_libraries(frame, node.func.func):
         return
-    if by_text or by_field or by_class:
+    by_element = isinstance(target, Expr) and isinstance(node.func, ast.Name) and _was_made(frame, node.func)
+    if by_text or by_field or by_class or by_element:
         raise Refuse(
             "unknown-module", f"what `{ast.unparse(node.func)[:80]}` is isn't known; it may be a module", node
         )
+
+
+def _was_made(frame: Frame, name: ast.Name) -> bool:
+    """Whether a name stands for the elements of a list whose elements calls have made: `[cell(8) for _ in sizes]`."""
+    for loop in _loops_around(frame, name):
+        if name.id in {n.id for n in ast.walk(loop.target) if isinstance(n, ast.Name)}:
+            return any(_holds_calls(part) for part in _parts(frame, loop.iter))
+    return False
+
+
+def _loops_around(frame: Frame, node: ast.AST) -> Iterator[ast.For | ast.comprehension]:
+    parent = frame.module.parents.get(node)
+    while parent is not None and not isinstance(parent, ast.FunctionDef):
+        if isinstance(parent, ast.For):
+            yield parent
+        yield from getattr(parent, "generators", ())
+        parent = frame.module.parents.get(parent)
+
+
+def _parts(frame: Frame, iterable: ast.expr) -> Iterator[ast.expr]:
+    """What a loop goes through, and what `zip` and `enumerate` take; names by what has been assigned to them."""
+    arguments = iterable.args if isinstance(iterable, ast.Call) else ()
+    for node in (iterable, *arguments):
+        if not isinstance(node, ast.Name):
+            yield node
+            continue
+        for binding in frame.module.scope_at(node).lookup(node.id):
+            if binding.value is not None:
+                yield binding.value
+
+
+def _holds_calls(node: ast.expr) -> bool:
+    elements = node.elts if isinstance(node, ast.List | ast.Tuple) else [getattr(node, "elt", None)]
+    return any(isinstance(element, ast.Call) for element in elements)
 
 
 def _is_of_library(frame: Frame, qualified: str) -> bool:

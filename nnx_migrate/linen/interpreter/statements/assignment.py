@@ -21,7 +21,7 @@ from nnx_migrate.linen.interpreter.statements.stores import store
 from nnx_migrate.linen.interpreter.statements.unpacking import unpacked
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Unknown
-from nnx_migrate.linen.values import Expr
+from nnx_migrate.linen.values import MADE_BY_MODULE, Expr
 
 
 @executes(ast.Assign)
@@ -106,6 +106,8 @@ def assign(frame: Frame, target: ast.expr, value: Any, static: bool, node: ast.A
         return
     if isinstance(target, ast.Starred):
         target = target.value
+    if isinstance(value, Unknown) and value.reason.startswith(MADE_BY_MODULE):
+        static = False  # the constructor calls no modules
     if static and isinstance(target, ast.Name) and isinstance(value, Unknown) and not frame.foreign:
         value = local(frame, target.id, (id(node), target.id))
     elif static and isinstance(target, ast.Name) and _repeats(value) and not frame.foreign:
