@@ -237,7 +237,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         """,
     ),
     "a lambda in a loop that makes layers": (
-        "a list of modules that is filled or read in an unusual way",
+        "equal",
         "Net()",
         "(2, 5)",
         """

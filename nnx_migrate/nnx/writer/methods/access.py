@@ -80,7 +80,7 @@ class LoopAccess:
         targets, iterables = list(variables.values()), list(bases.values())
         if still:
             target, iterable = loop.target, loop.iter
-            if is_enumerate(loop.target, loop.iter):
+            if is_enumerate(loop.target, loop.iter) and loop_counter(loop.target, loop.iter) not in still:
                 assert isinstance(loop.target, ast.Tuple) and isinstance(loop.iter, ast.Call)
                 target, iterable = loop.target.elts[1], loop.iter.args[0]
             segment = self.editor.source.segment
