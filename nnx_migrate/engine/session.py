@@ -114,8 +114,10 @@ class Session:
     def _scan(self, paths: list[Path]) -> Iterable[tuple[Path, Scan, set[Path]]]:
         if not paths:
             return
-        # workers inherit the compiled rules by fork; where there is none, one process does it all
-        jobs = self.jobs or min(os.cpu_count() or 1, 8) if hasattr(os, "fork") else 1
+        # workers inherit the compiled rules by fork; where that doesn't exist, or may hang since JAX's threads run in
+        # this process, one process does it all
+        can_fork = hasattr(os, "fork") and "jax" not in sys.modules
+        jobs = self.jobs or min(os.cpu_count() or 1, 8) if can_fork else 1
         if jobs == 1 or len(paths) < _PARALLEL_FROM or self.stdin:
             yield from _scan_files(self.scanner, paths)
             return
