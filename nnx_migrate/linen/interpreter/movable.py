@@ -10,11 +10,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.static import is_repeatable
 from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.names.nodes import nodes_below
 from nnx_migrate.names.scopes import dotted
 
 # Expressions whose values nothing changes in place, as far as `_is_changed` doesn't see it.
@@ -71,8 +73,13 @@ def _is_container(value: ast.expr) -> bool:
 def _is_changed(frame: Frame, target: ast.Name) -> bool:
     """Whether code of the function may change in place what a variable holds."""
     function = frame.module.enclosing(target, ast.FunctionDef)
-    nodes = ast.walk(function) if function is not None else ()
-    return any(target.id in _changed_by(node) for node in nodes)
+    return function is not None and target.id in _changed_in(function)
+
+
+@lru_cache(maxsize=1024)
+def _changed_in(function: ast.AST) -> frozenset[str]:
+    """The variables whose values a function's code changes in place."""
+    return frozenset(name for node in nodes_below(function) for name in _changed_by(node))
 
 
 def _changed_by(node: ast.AST) -> list[str]:

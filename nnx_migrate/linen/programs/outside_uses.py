@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from nnx_migrate.linen.model import LinenClass
@@ -43,12 +43,6 @@ def outside_uses(project: Project, classes: Iterable[LinenClass], root: Path) ->
     given = {path.absolute() for path in project.paths}
     if not by_name or not all(path.is_relative_to(root) and path.exists() for path in given):
         return
-    names = "|".join(map(re.escape, sorted(by_name)))
-    code = re.compile(rf"\b({names})\b")
-    dotted = re.compile(
-        rf"[\w.]*\w[.:]({names})\b|@(?:[\w./]+/)?({names})\b|^\s*(?:[\w./]+/)?({names})\.\w+\s*=",
-        re.MULTILINE,
-    )
     for path in sorted(files_below(root, (*SUFFIXES, *CONFIGURATIONS))):
         if path.absolute() in given or any(part.startswith(_NOT_ITS_OWN) for part in path.parts):
             continue
@@ -56,7 +50,7 @@ def outside_uses(project: Project, classes: Iterable[LinenClass], root: Path) ->
         if not is_code and _is_for_readers(path.absolute().relative_to(root)):
             continue
         text = _text(path)
-        for match in (code if is_code else dotted).finditer(text):
+        for match in _named(text, [name for name in by_name if name in text], is_code):
             name = next(filter(None, match.groups()))
             line = text.count("\n", 0, match.start()) + 1
             for cls in list(by_name[name]):
@@ -67,6 +61,19 @@ def outside_uses(project: Project, classes: Iterable[LinenClass], root: Path) ->
                     detail = f"`{place}:{line}` {what}"
                     reason = "used-outside" if is_code else "hidden-use"
                     yield cls, Obstacle(reason, detail, cls.module, ast.Pass(lineno=cls.node.lineno))
+
+
+def _named(text: str, names: Sequence[str], is_code: bool) -> Iterator[re.Match[str]]:
+    """Where a file names one of these classes: as a word of Python, or by a path in a configuration."""
+    if not names:
+        return iter(())
+    either = "|".join(map(re.escape, sorted(names)))
+    if is_code:
+        return re.finditer(rf"\b({either})\b", text)
+    path = r"(?:[\w./]+/)?"
+    return re.finditer(
+        rf"(?<=\w[.:])({either})\b|@{path}({either})\b|^[ \t]*{path}({either})\.\w+\s*=", text, re.MULTILINE
+    )
 
 
 def _is_for_readers(path: Path) -> bool:
