@@ -10,6 +10,7 @@ from functools import cache, cached_property
 
 from nnx_migrate.linen.class_finder import find_linen_classes
 from nnx_migrate.linen.derived_layers import ParamOverride, param_override
+from nnx_migrate.linen.layer_fields import CELL, has_own_code, kept_fields, layer_node, layers
 from nnx_migrate.linen.symbols import LINEN, canonical, linen_name
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
@@ -22,7 +23,6 @@ _ALL_MUTABLE = re.compile(r"\bmutable\s*=\s*(?:True\b|\[[^\]]*['\"]params['\"])"
 _MODULE = f"{LINEN}.Module"
 # Bases that bring neither fields nor submodules.
 _HARMLESS_BASES = frozenset({"abc.ABC", "object", "typing.Generic", "Generic"})
-_BUILTIN_LAYERS_WITHOUT_PARAMS = frozenset({"Module"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +219,7 @@ class LinenClass:
         """
         merged: dict[str, Field] = {}
         for cls in reversed(self.mro):
-            for item in cls.own_fields:
+            for item in (*cls.layer_fields, *cls.own_fields):
                 merged[item.name] = item
         return list(merged.values())
 
@@ -254,10 +254,20 @@ class LinenClass:
         """How it changes the parameters of a built-in layer, if it does nothing else."""
         return param_override(self)
 
+    @cached_property
+    def layer_fields(self) -> list[Field]:
+        """The fields of the layer that it derives from, if nothing else of that layer matters."""
+        node = layer_node(self.layer_base)
+        if node is None or not has_own_code(self):
+            return []
+        owner = LinenClass(f"{LINEN}.{node.name}", layers(), node)
+        owner.program_project, owner.known_classes = self.program_project, self.known_classes
+        return [Field(name, kept, owner) for name, kept in kept_fields(node, self.program_project)]
+
     @property
     def is_subclass_of_layer(self) -> str | None:
-        """The built-in layer at the root of the inheritance (`Dense`), None for plain modules."""
-        return next((c.layer_base for c in self.mro if c.layer_base), None)
+        """The built-in layer whose code its instances run (`Dense`), None for plain modules."""
+        return next((c.layer_base for c in self.mro if c.layer_base and not c.layer_fields), None)
 
 
 def _is_no_argument(default: ast.expr | None) -> bool:
@@ -332,7 +342,7 @@ class LinenProgram:
     def _link(self, cls: LinenClass, base: ast.expr, name: str | None) -> None:
         if name is None:
             cls.problem = cls.problem or f"base `{ast.unparse(base)}` can't be resolved"
-        elif name == _MODULE or name in _HARMLESS_BASES:
+        elif name in (_MODULE, CELL) or name in _HARMLESS_BASES:
             return
         elif name in self.classes:
             cls.bases.append(self.classes[name])

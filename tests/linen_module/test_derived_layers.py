@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 from pathlib import Path
 from textwrap import dedent, indent
 
+import jax
 import pytest
+from flax import linen
 
+from nnx_migrate.linen.layer_fields import layer_node
+from nnx_migrate.nnx.conversion import Conversions
 from tests.linen_module.fixture import convert
 
 HEADER = "import flax.linen as nn\nimport jax.numpy as jnp\n\n\nclass MyDense(nn.Dense):\n"
@@ -86,3 +92,72 @@ class Block(nn.Module):
     path.write_text(HEADER + indent(PLAIN.strip("\n"), "    ") + "\n" + model)
     _, conversions = convert(path)
     assert "model.Block" in conversions.refused
+
+
+OWN = """
+@nn.compact
+def __call__(self, x):
+    kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+    return x @ jnp.exp(kernel)
+"""
+
+
+def _own(tmp_path: Path, body: str, more: str = USER) -> tuple[str, Conversions]:
+    path = tmp_path / "model.py"
+    path.write_text(HEADER + indent(dedent(body).strip("\n"), "    ") + "\n" + more)
+    return convert(path)
+
+
+def test_a_class_with_all_code_of_its_own_has_the_fields_of_the_layer(tmp_path: Path) -> None:
+    text, conversions = _own(tmp_path, OWN)
+    assert set(conversions.converted) == {"model.MyDense", "model.Model"}
+    names = ["features", "use_bias", "dtype", "param_dtype", "precision", "kernel_init", "bias_init"]
+    assert conversions.converted["model.MyDense"].parameters == names
+    assert "class MyDense(nnx.Module):" in text
+
+
+def test_fields_that_a_project_names_are_kept(tmp_path: Path) -> None:
+    user = USER.replace("MyDense(4)", "MyDense(4, dot_general=None)")
+    _, conversions = _own(tmp_path, OWN, user)
+    assert conversions.converted["model.MyDense"].parameters[-2:] == ["promote_dtype", "dot_general"]
+
+
+RUNS_CODE_OF_THE_LAYER = {
+    "super": OWN + "\ndef plain(self, x):\n    return super().__call__(x)\n",
+    "by the name of the class": OWN.replace("x @ jnp.exp(kernel)", "nn.Dense.__call__(self, x)"),
+    "no call of its own": "def twice(self, x):\n    return 2 * x\n",
+    "another default without an annotation": "use_bias = False\n" + OWN,
+    "what the layer shares": OWN.replace("x @ jnp.exp(kernel)", "x if self.shared_weights else x @ kernel"),
+}
+
+
+@pytest.mark.parametrize("case", RUNS_CODE_OF_THE_LAYER)
+def test_code_of_the_layer_keeps_it(tmp_path: Path, case: str) -> None:
+    _, conversions = _own(tmp_path, RUNS_CODE_OF_THE_LAYER[case])
+    assert conversions.refused["model.MyDense"].reason == "unknown-base"
+
+
+def test_a_question_for_the_layer_keeps_it(tmp_path: Path) -> None:
+    question = "\n\ndef is_dense(module):\n    return isinstance(module, (nn.Conv, nn.Dense))\n"
+    _, conversions = _own(tmp_path, OWN, USER + question)
+    assert conversions.refused["model.MyDense"].reason == "unknown-base"
+
+
+@pytest.mark.parametrize("layer", ["Dense", "Conv", "ConvTranspose"])
+def test_the_fields_are_those_of_flax(layer: str) -> None:
+    node = layer_node(layer)
+    assert node is not None
+    fields = [f for f in dataclasses.fields(getattr(linen, layer)) if f.name not in ("name", "parent")]
+    statements = [s for s in node.body if isinstance(s, ast.AnnAssign)]
+    assert [ast.unparse(s.target) for s in statements] == [f.name for f in fields]
+    names = {"nn": linen, "jnp": jax.numpy}
+    for statement, field in zip(statements, fields, strict=True):
+        if statement.value is None:
+            assert field.default is dataclasses.MISSING
+            continue
+        value = eval(ast.unparse(statement.value), names)
+        if field.name.endswith("_init"):  # initializers are closures: compare what they make
+            key, shape = jax.random.key(0), (3, 4)
+            assert (value(key, shape) == field.default(key, shape)).all()
+        else:
+            assert value == field.default

@@ -175,7 +175,7 @@ class ClassWriter:
     def _bases(self) -> list[Edit]:
         edits: list[Edit] = []
         for base in self.cls.node.bases:
-            text = self.names.replacement(base)
+            text = f"{self.names.nnx()}.Module" if self.cls.layer_fields else self.names.replacement(base)
             if text is not None:
                 edits.append(Edit(*self.source.span(base), text))
         return edits

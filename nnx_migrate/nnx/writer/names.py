@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nnx_migrate.engine.findings import ImportRequest
+from nnx_migrate.linen.layer_fields import CELL
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import LINEN, canonical
 from nnx_migrate.names.modules import Module
@@ -113,8 +114,8 @@ class FileNames:
         name = self.qualified(node)
         if name is None or not name.startswith(LINEN):
             return None
-        if name == f"{LINEN}.Module":
-            return f"{self.nnx()}.Module"
+        if name in (f"{LINEN}.Module", CELL):
+            return f"{self.nnx()}.{name.rpartition('.')[2]}"
         if name == LINEN:
             return self.nnx() if self._is_looked_into(node) else None
         row = function(name)

@@ -73,7 +73,7 @@ def _is_module_of(value: Instance, kinds: tuple[Any, ...]) -> bool | None:
             found = True
         elif isinstance(target, ClassRef):
             found = found or (isinstance(kind, ClassRef) and kind.cls in target.cls.mro)
-            if isinstance(kind, Layer) and target.cls.is_subclass_of_layer:
+            if isinstance(kind, Layer) and any(c.layer_base for c in target.cls.mro):
                 return None
         elif isinstance(target, DerivedLayer):
             return None
