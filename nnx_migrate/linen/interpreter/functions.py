@@ -13,6 +13,7 @@ from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Global, Unknown
 from nnx_migrate.linen.values import Closure, Partial, SelfValue
+from nnx_migrate.names.nodes import nodes_below
 
 # JAX's decorators of functions that return what they return without.
 _KEEPING = frozenset(
@@ -157,7 +158,7 @@ def _run(inner: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 @cache
 def _is_generator(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return any(isinstance(n, ast.Yield | ast.YieldFrom) for n in ast.walk(node))
+    return any(isinstance(n, ast.Yield | ast.YieldFrom) for n in nodes_below(node))
 
 
 def call_method(

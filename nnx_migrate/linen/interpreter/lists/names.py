@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.names.nodes import nodes_below
 from nnx_migrate.names.parents import Parents
 
 _JOINS = frozenset({"concatenate", "concat", "stack", "hstack", "vstack"})
@@ -39,7 +40,7 @@ def list_names(function: ast.AST, parents: Parents) -> frozenset[str]:
     """Names that are only ever bound to a fresh list, and used in ways that make no second name for it."""
     stored: set[str] = set()
     other: set[str] = set()
-    for node in ast.walk(function):
+    for node in nodes_below(function):
         if isinstance(node, ast.arg):
             other.add(node.arg)
         elif isinstance(node, ast.Global | ast.Nonlocal):

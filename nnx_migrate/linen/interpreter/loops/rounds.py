@@ -25,6 +25,7 @@ from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.values import Maybe, ModuleList, Rounds
+from nnx_migrate.names.nodes import nodes_below
 
 _ROUNDS = 6
 
@@ -161,7 +162,7 @@ def _round(
 def _assigned(statement: ast.For | ast.While) -> list[str]:
     """Names that the body (or the target) may bind or change in place."""
     names: dict[str, None] = {}
-    for node in ast.walk(statement):
+    for node in nodes_below(statement):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names[node.id] = None
         elif isinstance(node, ast.FunctionDef):
