@@ -22,6 +22,7 @@ from nnx_migrate.linen.values import (
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.lifts import Lift
+    from nnx_migrate.linen.values import Instance
 
 Context = tuple[ast.AST, ...]
 """The calls through which the interpreter came to a node (helpers and closures are followed at each call)."""
@@ -205,6 +206,14 @@ class VariableSite:
         return False
 
 
+@dataclass(frozen=True)
+class ParameterRead:
+    """A parameter that is read by Linen's names, in the module itself or in a submodule `module`."""
+
+    names: tuple[str, ...]
+    module: Instance | None
+
+
 @dataclass(eq=False)
 class Phi:
     """A size that control flow decides.
@@ -316,6 +325,7 @@ class Facts:
         default_factory=set
     )  # changed in a loop that was followed round by round
     sown: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # sow call -> name
+    parameter_reads: dict[tuple[Context, ast.AST], ParameterRead] = field(default_factory=dict)
     only_initial: list[ast.AST] = field(default_factory=list)  # code that only an initialisation reaches
 
     def ordered_sites(self) -> Iterator[Site]:

@@ -365,9 +365,10 @@ class VariableValue:
 
 @dataclass(frozen=True)
 class OwnVariables:
-    """`self.variables`, or the collection of it that `path` names."""
+    """`self.variables`, or of a submodule `module`, or what `path` names in it."""
 
     path: tuple[str, ...] = ()
+    module: Instance | None = None
 
 
 @dataclass(frozen=True)

@@ -244,7 +244,7 @@ def self_attribute(frame: Frame, name: str, node: ast.expr | None = None) -> Any
     if name in _MODULE_METHODS:
         return Bound(SelfValue(), name)
     if name == "variables":
-        return OwnVariables()
+        return _variables(frame, OwnVariables(), node)
     if name in ("scope", "path", "parent", "name"):
         if not frame.foreign:
             raise Refuse("unsupported-api", f"`self.{name}`", node)
@@ -301,7 +301,19 @@ def _instance_attribute(frame: Frame, value: Instance, name: str, node: ast.expr
             from nnx_migrate.linen.interpreter.modules import field_value
 
             return field_value(frame, value.site, name)
+    if name == "variables":
+        return _variables(frame, OwnVariables(module=value), node)
     return Bound(value, name)
+
+
+def _variables(frame: Frame, value: OwnVariables, node: ast.expr | None) -> Any:
+    """`module.variables`, of which code reads an item."""
+    parent = frame.module.parents.get(node) if node is not None else None
+    if isinstance(parent, ast.Subscript) and parent.value is node:
+        return value
+    if frame.foreign:
+        return Unknown("the variables of a module")
+    raise Refuse("unsupported-api", "`variables` of a module", node)
 
 
 def field_reference(cls: LinenClass, name: str, annotation: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.parameter_reads import PARAMS, parameter
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
@@ -55,6 +56,10 @@ def _is_constant(dim: Dim) -> bool:
 def own_variables(frame: Frame, value: OwnVariables, index: Any, node: ast.Subscript | None) -> Any:
     """`self.variables["cache"]`, and `self.variables["cache"]["cached_key"]`: what a cache holds."""
     path = (*value.path, index)
+    if path[0] == PARAMS and isinstance(index, str):
+        return parameter(frame, OwnVariables(path, value.module), node)
+    if value.module is not None:
+        return missing(frame, node)
     if path == (CACHE,):
         return OwnVariables(path)
     if len(path) == 2 and path[0] == CACHE and isinstance(index, str):

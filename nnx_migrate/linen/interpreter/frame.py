@@ -93,6 +93,7 @@ class Session:
     default_rank: int | None = None  # what to try for inputs whose rank the code doesn't show
     list_names: dict[ast.AST, frozenset[str]] = field(default_factory=dict)  # see `lists.names`
     input_tuples: set[tuple[str | int, ...]] = field(default_factory=set)
+    parameters: dict[str, Any] = field(default_factory=dict)  # the module's own, by name
     inputs_seen: dict[tuple[str | int, ...], None] = field(default_factory=dict)
     results: dict[Any, Any] = field(default_factory=dict)  # what methods of other classes return
     # conditions that the constructor can compute, as text: those of branches, and those of early returns

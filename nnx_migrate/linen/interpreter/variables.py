@@ -10,17 +10,21 @@ from nnx_migrate.linen.interpreter import caches
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
+from nnx_migrate.linen.interpreter.parameter_reads import PARAMS, parameter
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape, Unknown
 from nnx_migrate.linen.sites import Lookup, VariableSite
-from nnx_migrate.linen.values import Bound, Closure, Expr, InitFlag, SelfValue, VariableValue
+from nnx_migrate.linen.values import Bound, Closure, Expr, InitFlag, OwnVariables, SelfValue, VariableValue
 from nnx_migrate.nnx.module_names import name_parts
 
 
 def module_api(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
     """`self.param`, `self.variable`, `self.make_rng`, `self.sow` ..."""
     if name == "param" and node is not None:
-        return _param(frame, node, args, kwargs)
+        value = _param(frame, node, args, kwargs)
+        if args and isinstance(args[0], str):
+            frame.session.parameters[args[0]] = value
+        return value
     if name == "variable" and node is not None:
         return _variable(frame, node, args, kwargs)
     if name == "make_rng":
@@ -33,6 +37,8 @@ def module_api(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call |
         return _has_variable(frame, args, kwargs, node)
     if name == "get_variable" and args[:1] == (caches.CACHE,) and len(args) == 2 and isinstance(args[1], str):
         return caches.read(frame, args[1], node)
+    if name == "get_variable" and args[:1] == (PARAMS,) and len(args) == 2 and isinstance(args[1], str):
+        return parameter(frame, OwnVariables((PARAMS, args[1])), node)
     if name == "sow" and node is not None:
         return _sow(frame, node, args, kwargs)
     if frame.foreign:

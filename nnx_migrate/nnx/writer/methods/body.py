@@ -20,6 +20,7 @@ from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.methods.access import LoopAccess
 from nnx_migrate.nnx.writer.methods.layer_functions import function_calls
 from nnx_migrate.nnx.writer.methods.module_calls import ModuleCalls
+from nnx_migrate.nnx.writer.methods.parameter_reads import ParameterReads
 from nnx_migrate.nnx.writer.methods.reached import by_node, inside_maker, makers
 from nnx_migrate.nnx.writer.methods.state_edits import StateEditor
 from nnx_migrate.nnx.writer.methods.unused import Unused
@@ -53,6 +54,7 @@ class BodyEditor:
         self.makers = makers(analysis)
         self.streams = {node: stream for (_, node), stream in analysis.facts.rng_calls.items()}
         self.state = StateEditor(analysis, self)
+        self.parameter_reads = ParameterReads(analysis, self)
         self.setup_variables = {
             v.attribute for v in analysis.variables if v.entry == "setup" and not v.is_reference
         }
@@ -97,6 +99,7 @@ class BodyEditor:
         if node in self.streams:
             return f"self.{rng_attribute(self.streams[node])}()"
         state = self.state.replacement(node)
+        state = state if state is not None else self.parameter_reads.replacement(node)
         if state is not None:
             return state
         if self._reads_variable(node):
