@@ -235,7 +235,7 @@ def test_what_calls_cache_is_made_by_the_first_of_them(tmp_path: Path) -> None:
         "another collection": (
             "return total.value",
             'return self.variables["params"]["kernel"]',
-            "unsupported-api: `self.variables`",
+            "unsupported-api: `self.variables['params']['kernel']`: no parameter that is always there has that name",
         ),
         "in a scan": (
             "return total.value\n",

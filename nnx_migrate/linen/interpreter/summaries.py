@@ -10,6 +10,7 @@ from nnx_migrate.linen.interpreter.functions import call_method
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Expr, Instance, ModuleList, Record
 
@@ -72,10 +73,26 @@ def _key(cls: LinenClass, fields: Any, method: str, args: Any, kwargs: Any) -> A
 def _run(
     session: Session, cls: LinenClass, fields: Any, method: str, args: Any, kwargs: Any, learns: bool
 ) -> Any:
-    from nnx_migrate.linen.interpreter.modules import default_value
-
     if cls.is_subclass_of_layer:
         return Unknown(f"`{cls.name}` changes a built-in layer")
+    inner, frame = _inside(session, cls, fields, learns)
+    try:
+        for setup in (m for m in (cls.method("__post_init__"), cls.method("setup")) if m is not None):
+            call_method(frame, setup, (), {}, None)
+        found = cls.method(method)
+        if found is None:
+            return Unknown(f"`{cls.name}` has no method `{method}`")
+        return without_inner(call_method(frame, found, args, kwargs, None), inner.first_number)
+    except Refuse as refusal:
+        if refusal.reason == "budget":
+            raise
+        return Unknown(f"`{cls.name}`: {refusal.detail}")
+
+
+def _inside(session: Session, cls: LinenClass, fields: Any, learns: bool) -> tuple[Session, Frame]:
+    """The analysis of another class's code, where its fields have these values."""
+    from nnx_migrate.linen.interpreter.modules import default_value
+
     inner = Session(
         session.program,
         cls,
@@ -93,17 +110,24 @@ def _run(
         inner.fields[item.name] = (
             fields[item.name] if item.name in fields else default_value(frame, cls, item.name)
         )
-    try:
-        for setup in (m for m in (cls.method("__post_init__"), cls.method("setup")) if m is not None):
-            call_method(frame, setup, (), {}, None)
-        found = cls.method(method)
-        if found is None:
-            return Unknown(f"`{cls.name}` has no method `{method}`")
-        return without_inner(call_method(frame, found, args, kwargs, None), inner.first_number)
-    except Refuse as refusal:
-        if refusal.reason == "budget":
-            raise
-        return Unknown(f"`{cls.name}`: {refusal.detail}")
+    return inner, frame
+
+
+def submodules(
+    session: Session, cls: LinenClass, fields: dict[str, Any]
+) -> tuple[list[Site], dict[str, Any]]:
+    """The submodules that `cls(**fields)` makes, in order, and what its attributes hold; as far as that is known."""
+    inner, frame = _inside(session, cls, fields, False)
+    for method in (cls.method("setup"), cls.method("__call__")):
+        if method is not None:
+            given = tuple(Unknown("an argument") for _ in method.parameters)
+            try:
+                call_method(frame, method, given, {}, None)
+            except Refuse as refusal:
+                if refusal.reason == "budget":
+                    raise
+    sites = [site for site in inner.facts.ordered_sites() if site.number >= inner.first_number]
+    return sites, {name: slot.value for name, slot in inner.attributes.items()}
 
 
 def without_inner(value: Any, first: int) -> Any:
