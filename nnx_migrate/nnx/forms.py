@@ -69,16 +69,18 @@ class Dependencies:
 
     def _find_handed(self, finder: InstanceFinder, instances: Iterable[Instance]) -> None:
         for instance in instances:
-            for holder in finder.holders(instance):
+            for holder in finder.holders(instance.flow):
                 self._join(holder, instance.cls)
         for values in shared_places(finder.class_values()).values():
             for value in values:
                 self._join(values[0].cls, value.cls)
+        references = finder.references
         for value in finder.handed_classes():
-            for module, call in value.calls:
-                maker = finder.references.enclosing_class(module, call)
-                if maker is not None:
-                    self._join(maker, value.cls)
+            makers = [references.enclosing_class(module, call) for module, call in value.calls]
+            # whoever is handed it may construct it in a way that isn't seen
+            for other in (*makers, *finder.holders(value.flow)):
+                if other is not None:
+                    self._join(other, value.cls)
 
     def _need(self, cls: LinenClass, other: LinenClass) -> None:
         if cls is not other and cls in self.needs and other in self.needs:

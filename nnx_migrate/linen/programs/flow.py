@@ -177,6 +177,8 @@ class _Walk(Passing):
         self.reads(flow.results, within)
         for use in flow.escapes[:1]:
             self.escape(use.module, use.node, f"it is returned by a function, which escapes: {use.why}")
+        for use, holder in zip(flow.holding, flow.holders, strict=True):  # it makes the value by calling this
+            self.held(use.module, use.node, holder)
 
     def function(self, module: Module, function: FunctionNode) -> None:
         """Follow a function: every expression that names it."""

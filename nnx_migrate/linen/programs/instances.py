@@ -15,7 +15,7 @@ from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
 from nnx_migrate.linen.programs.reached import uses_everything
 from nnx_migrate.linen.programs.references import ClassReference, References, Role
-from nnx_migrate.linen.programs.uses import End
+from nnx_migrate.linen.programs.uses import End, Flow
 from nnx_migrate.names.modules import Module
 
 # What `Functional` offers under Linen's names.
@@ -84,10 +84,9 @@ class InstanceFinder:
                 )
         return found
 
-    def holders(self, instance: Instance) -> list[LinenClass]:
-        """The classes that an instance is handed to."""
-        found = [self.references.class_called(module, call) for module, call in instance.flow.held]
-        return [cls for cls in found if cls is not None]
+    def holders(self, flow: Flow) -> list[LinenClass]:
+        """The classes whose modules get a module or class."""
+        return [cls for cls in self.program if cls.node in flow.holders]
 
     def _instance(self, reference: ClassReference) -> Instance:
         module, call = reference.module, reference.call

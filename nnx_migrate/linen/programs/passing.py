@@ -83,7 +83,7 @@ class Passing(Walk):
         node = passed.value if isinstance(passed, ast.keyword) else passed
         place = call.args.index(passed) if isinstance(passed, ast.expr) else -1
         if callee.klass is not None and callee.klass in self.holders:
-            self.end(module, call, End.HELD)
+            self.held(module, call, callee.klass)
         elif (callee.qualified, place) in FLAX_ENDS and not within:
             self.end(module, call, FLAX_ENDS[callee.qualified or "", place])
         elif callee.qualified in VMAP and place == 0 and not within and not self.is_object:
@@ -110,6 +110,11 @@ class Passing(Walk):
             self.attribute_named(passed.arg, within)
         elif not self._parametrised(module, call, passed, within, callee.qualified or ""):
             self.escape(module, node, f"it is passed to `{ast.unparse(call.func)}`")
+
+    def held(self, module: Module, call: ast.expr, holder: ast.ClassDef) -> None:
+        """A module gets it, now or when that class is called at last."""
+        self.flow.holders.append(holder)
+        self.end(module, call, End.HELD)
 
     def _is_harmless(self, module: Module, call: ast.Call, qualified: str) -> bool:
         if qualified == "isinstance":
@@ -138,7 +143,7 @@ class Passing(Walk):
             return False
         for callee in self.callees.of(module, call.func):
             if callee.klass is not None and callee.klass in self.holders:
-                self.end(module, call, End.HELD)
+                self.held(module, call, callee.klass)
             elif callee.function is not None:
                 args = callee.function.args
                 if key in [a.arg for a in (*args.args, *args.kwonlyargs)]:
@@ -174,7 +179,7 @@ class Passing(Walk):
         key = within[0] if not any(isinstance(a, ast.Starred) for a in call.args[:first]) else ANY
         for callee in self.callees.of(module, call.func):
             if callee.klass is not None and callee.klass in self.holders:
-                self.end(module, call, End.HELD)
+                self.held(module, call, callee.klass)
             elif isinstance(key, str) or callee.qualified in _HARMLESS:
                 continue  # the keys of a dictionary
             elif callee.function is not None:

@@ -44,10 +44,12 @@ class Use:
 class Flow:
     """All uses of a value; `is_bound` where `functools.partial` gives it arguments on the way.
 
-    `vmapped` are the calls of `nn.vmap` that it goes through, if it is a class.
+    `vmapped` are the calls of `nn.vmap` that it goes through, if it is a class; `holders` the classes whose modules
+    get it.
     """
 
     uses: list[Use] = field(default_factory=list)
+    holders: list[ast.ClassDef] = field(default_factory=list)
     is_bound: bool = False
     vmapped: list[tuple[Module, ast.Call]] = field(default_factory=list)
 
@@ -64,7 +66,12 @@ class Flow:
     @property
     def held(self) -> list[tuple[Module, ast.Call]]:
         """The calls that hand the value to another module."""
-        return [(u.module, u.node) for u in self.uses if u.end is End.HELD and isinstance(u.node, ast.Call)]
+        return [(u.module, u.node) for u in self.holding if isinstance(u.node, ast.Call)]
+
+    @property
+    def holding(self) -> list[Use]:
+        """Where modules get it, one for each of `holders`."""
+        return [use for use in self.uses if use.end is End.HELD]
 
     def attributes(self, *names: str) -> list[tuple[Module, ast.Attribute]]:
         """Reads of attributes of the value; all, or those named."""
