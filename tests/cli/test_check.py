@@ -192,7 +192,8 @@ def test_several_processes_find_what_one_finds(project: Path) -> None:
     # of their own: this one runs JAX's threads, and then nothing is forked
     command = [sys.executable, "-m", "nnx_migrate", "check", "--no-cache", "--output-format", "concise"]
     one, two = (
-        subprocess.run([*command, "-j", jobs], capture_output=True, text=True, timeout=120) for jobs in ("1", "2")
+        subprocess.run([*command, "-j", jobs], capture_output=True, text=True, timeout=120)
+        for jobs in ("1", "2")
     )
     assert one.stdout.count("jax-tree") == 100
     assert two.stdout == one.stdout
