@@ -8,7 +8,7 @@ its definition, or a `Refusal`. Constructions outside of modules are rewritten b
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -92,6 +92,27 @@ class Conversions:
     factories: Factories
     converted: dict[str, ClassConversion] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
+    named_as_linen: set[LinenClass] = field(default_factory=set)
+    convert: Callable[[LinenClass], ClassConversion] | None = None  # as long as the program is as it was read
+
+    def name_as_linen(self, classes: Iterable[LinenClass]) -> bool:
+        """Convert classes again, with Linen's own names (`Dense_0`) for the modules that they make.
+
+        Returns whether that is new for any of them; where one can't be converted so, all stay as they were.
+        """
+        wanted = [cls for cls in classes if cls not in self.named_as_linen]
+        before = {cls.qualified: self.converted.pop(cls.qualified) for cls in wanted}
+        self.named_as_linen.update(wanted)
+        try:
+            for cls in wanted:
+                assert self.convert is not None
+                self.convert(cls)
+        except Refuse:
+            for cls in wanted:
+                self.refused.pop(cls.qualified, None)
+            self.converted |= before
+            return False
+        return bool(wanted)
 
     @cached_property
     def finder(self) -> InstanceFinder:
@@ -132,7 +153,7 @@ class _Converter:
         self.program, self.stated = program, stated
         self.factories = Factories(program, lambda: self.references)
         self.analyses = Analyses(program, self.factories, lambda cls: self._callers.kinds(cls))
-        self.result = Conversions(program, self.factories)
+        self.result = Conversions(program, self.factories, convert=self.convert)
         self.names: dict[Path, FileNames] = {}
         self.open: list[LinenClass] = []
 
@@ -206,7 +227,9 @@ class _Converter:
             raise Refuse("unknown-base", f"a subclass of `nn.{cls.is_subclass_of_layer}`", cls.node)
         factories = self.factories.of(cls)
         analysis = self.analyses.to_write(cls, known, default_rank, fixed)
-        written = ClassWriter(analysis, names, self.convert, self.factories).write()
+        written = ClassWriter(
+            analysis, names, self.convert, self.factories, cls in self.result.named_as_linen
+        ).write()
         makes_caches = "CachingAttention" in names.helpers or any(v.by_calls for v in analysis.variables)
         makes_caches |= any(self.convert(c).makes_caches for site in analysis.sites for c in site.classes)
         conversion = self._checked(cls, written, names, analysis, class_map(analysis))

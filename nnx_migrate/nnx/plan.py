@@ -121,7 +121,10 @@ class _Planner:
                 for group in moving:
                     group.copies = self.copies.copies(group.classes, forms.copied)
                 return [*moving, *staying]
-            blocked += found
+            concerned = {cls for cls, _ in found}
+            kept_names = [g for g in moving if concerned & set(g.classes) and self._keep_names(g)]
+            if not kept_names:
+                blocked += found
 
     def _group(self, classes: list[LinenClass], can_move: bool) -> Group:
         group = Group(classes, can_move)
@@ -228,6 +231,10 @@ class _Planner:
                 node = refusal.node or instance.reference.node
                 obstacle = Obstacle(refusal.reason, refusal.detail, module, node)
                 group.obstacles.append((instance.cls, obstacle))
+
+    def _keep_names(self, group: Group) -> bool:
+        """Let modules have Linen's names, for code that can't be told the new ones; False where they have."""
+        return self.conversions.name_as_linen(group.classes)
 
     def _find_names(
         self, moving: Sequence[Group], staying: Sequence[Group], copied: Sequence[Other]

@@ -65,12 +65,6 @@ def reasons(code: str) -> set[str]:
             "module-use",
         ),
         ("args = (4,)\nNet(*args).init(key, x)\n", "unsupported-syntax"),
-        # names of parameters
-        ("p = Net().init(key, x)['params']\nq = [p[f'Dense_{i}'] for i in range(2)]\n", "parameter-names"),
-        (
-            "p = Net().init(key, x)['params']\nmask = {k: k.startswith('Dense') for k in p}\n",
-            "parameter-names",
-        ),
     ],
 )
 def test_what_is_refused(code: str, reason: str) -> None:
@@ -99,6 +93,12 @@ def test_what_is_refused(code: str, reason: str) -> None:
             "build(Functional.maker(",
         ),
         ("p = Net().init(key, x)['params']\nprint(p['Dense_0']['kernel'])\n", "p['dense_0']['kernel']"),
+        # names that can't be rewritten stay
+        ("p = Net().init(key, x)['params']\nq = [p[f'Dense_{i}'] for i in range(2)]\n", "self.Dense_0 = nnx"),
+        (
+            "p = Net().init(key, x)['params']\nmask = {k: k.startswith('Dense') for k in p}\n",
+            "self.Dense_1 = nnx",
+        ),
         (
             "def f(model: Net):\n    return model.init(key, x)\nf(Net())\n",
             "f(Functional(Net, in_features=3))",
@@ -169,11 +169,13 @@ SHOW = "def show(p):\n    print(p['Dense_0'])\n\n"
         f"{SHOW}show(Net().init(key, x)['params'])\nOdd().init(key, x)",
     ],
 )
-def test_a_name_that_may_belong_to_another_model_keeps_the_program(code: str) -> None:
+def test_a_name_that_may_belong_to_another_model_stays_in_all(code: str) -> None:
     files = {PATH: MODEL + SECOND + code}
     after = fix_files(files, resolve_rules(["linen-module"]))[0][PATH]
-    assert "class Net(nn.Module)" in after
-    assert "['Dense_0']" in after
+    assert "class Net(nnx.Module)" in after
+    assert "class Odd(nn.Module)" in after
+    assert after.count("self.Dense_0 = nnx.Linear(") == 2
+    assert "p['Dense_0']" in after
 
 
 def test_a_name_belongs_to_the_model_whose_init_made_the_tree() -> None:
@@ -200,11 +202,10 @@ variables = Scaled().init(key, x)
 
 
 @pytest.mark.parametrize(
-    ("code", "stays"),
+    ("code", "kept"),
     [
         ("print(jax.tree.leaves(variables)[0].shape)", True),
         ("leaves, treedef = jax.tree.flatten(variables)\nprint(leaves[-1])", True),
-        ("print(list(variables['params'].keys())[0])", True),
         ("leaves, structure = jax.tree.flatten(variables)\nprint(leaves[0])", True),
         ("print(jax.tree.flatten(variables)[0][0])", True),
         ("pair = jax.tree.flatten(variables)\nprint(pair[0][1])", True),
@@ -218,10 +219,27 @@ variables = Scaled().init(key, x)
         ("print(sum(leaf.size for leaf in jax.tree.leaves(variables)))", False),
     ],
 )
-def test_positions_of_parameters_whose_order_changes(code: str, stays: bool) -> None:
+def test_names_stay_where_positions_of_parameters_matter(code: str, kept: bool) -> None:
     """`Dense_0` comes before `a_scale`, `dense` after it."""
     after = fix_files({PATH: MODEL + ORDERED + code}, resolve_rules(["linen-module"]))[0][PATH]
-    assert ("class Scaled(nn.Module)" in after) is stays
+    assert f"self.{'Dense_0' if kept else 'dense'} = nnx.Linear(" in after
+
+
+@pytest.mark.parametrize(
+    ("code", "stays"),
+    [
+        ("print(list(variables['params'].keys())[0])", True),
+        ("print(tuple(params.items())[-1])", True),
+        ("table = {'b': 1, 'a': 2}\nprint(list(table.values())[0])", False),
+    ],
+)
+def test_positions_among_the_entries_of_parameters(code: str, stays: bool) -> None:
+    """Linen has `a_scale` first, which it makes first; sorted names, as NNX has them, `Dense_0`."""
+    code = "params = variables['params']\n" + code
+    model = ORDERED.replace("a_scale", "scale")  # then leaves have the same order
+    for text in (ORDERED, model):
+        after = fix_files({PATH: MODEL + text + code}, resolve_rules(["linen-module"]))[0][PATH]
+        assert ("class Scaled(nn.Module)" in after) is stays
 
 
 LISTED = """

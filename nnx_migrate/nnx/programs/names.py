@@ -57,8 +57,8 @@ class NameChanges:
         found = NamesFound()
         renames = Renames.of(conversions)
         classes = {conversion.cls for conversion in conversions}
-        if any(changes_order(names_of(conversion)) for conversion in conversions):
-            found.obstacles += order_obstacles(self.project)
+        alike = not any(changes_order(names_of(conversion)) for conversion in conversions)
+        found.obstacles += order_obstacles(self.project, alike)
         for module in self.project.modules():
             if any(word in module.source.text for word in renames.words):
                 for node in self._strings(module):

@@ -42,8 +42,12 @@ def changes_order(names: Iterable[tuple[str, str]]) -> bool:
     return new != sorted(new)
 
 
-def order_obstacles(project: Project) -> Iterator[Obstacle]:
-    """Places that pick a leaf, or an entry of a dictionary, by its position."""
+def order_obstacles(project: Project, sorted_alike: bool) -> Iterator[Obstacle]:
+    """Places that pick a leaf, or an entry of a dictionary, by its position.
+
+    `sorted_alike`: old and new names have the same order; then leaves do, but not the entries of a dictionary that
+    no transform of JAX made: Linen has them in the order in which modules are called.
+    """
     for module in project.modules():
         if not any(
             word in module.source.text for word in ("leaves", "flatten", "keys()", "values()", "items()")
@@ -53,10 +57,10 @@ def order_obstacles(project: Project) -> Iterator[Obstacle]:
             if (
                 isinstance(node.ctx, ast.Load)
                 and _is_index(node.slice)
-                and _Sequences(module, project).is_leaves(node.value)
+                and _Sequences(module, project, sorted_alike).is_leaves(node.value)
                 and not _asks_what_all_share(module, node)
             ):
-                detail = "it depends on the order of parameters, which new names change"
+                detail = "it depends on the order of parameters, which changes"
                 yield Obstacle("parameter-names", detail, module, node)
 
 
@@ -84,8 +88,9 @@ class _Sequences:
     """What an expression of a module may give. Every assigned value is looked at once: `x = x[0]` says nothing
     more of `x`."""
 
-    def __init__(self, module: Module, project: Project) -> None:
-        self.module, self.project = module, project
+    def __init__(self, module: Module, project: Project, entries_alone: bool) -> None:
+        """`entries_alone`: not leaves, but the entries of what is called as parameters are."""
+        self.module, self.project, self.entries_alone = module, project, entries_alone
         self._seen: set[tuple[str, ast.expr]] = set()
 
     def is_leaves(self, node: ast.expr) -> bool:
@@ -106,15 +111,19 @@ class _Sequences:
                 and isinstance(inner.func, ast.Attribute)
                 and inner.func.attr in _VIEWS
                 and not inner.args
+                and not (self.entries_alone and not self._is_named_as_parameters(inner.func.value))
             )
-        return self._calls(node, _LISTS)
+        return not self.entries_alone and self._calls(node, _LISTS)
+
+    def _is_named_as_parameters(self, node: ast.expr) -> bool:
+        return _PARAMETERS.search(self.module.source.segment(node)) is not None
 
     def is_pair(self, node: ast.expr) -> bool:
         """`jax.tree.flatten(x)`, and names for it."""
         if isinstance(node, ast.Name):
             values = self._new_values("pair", node)
             return any(not unpacked and self.is_pair(value) for value, unpacked in values)
-        return isinstance(node, ast.Call) and self._calls(node, _PAIRS)
+        return not self.entries_alone and isinstance(node, ast.Call) and self._calls(node, _PAIRS)
 
     def _calls(self, call: ast.Call, functions: frozenset[str]) -> bool:
         return self.project.resolve(call.func, self.module.scope_at(call), self.module) in functions

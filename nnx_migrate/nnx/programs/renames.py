@@ -14,6 +14,8 @@ from nnx_migrate.numerics.map_sequences import Created, Repeated, SequenceEntry,
 from nnx_migrate.numerics.parameter_map import DYNAMIC, LeafEntry, ModuleEntry
 
 AUTOMATIC = re.compile(r"[A-Z]\w*_\d+")
+_COUNT = re.compile(r"_?\d*$")
+_WITHOUT_VARIABLES = frozenset({"flax.linen:Dropout", "flax.linen:Sequential"})
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
@@ -45,8 +47,6 @@ class Renames:
     def _flat(cls, conversions: Iterable[ClassConversion]) -> Renames:
         found = cls()
         for conversion in conversions:
-            for site in conversion.analysis.sites if conversion.analysis else ():
-                found.stems.add(site.target_name)
             for old, new in names_of(conversion):
                 found._add(old, new)
         found.stems.discard("")
@@ -59,6 +59,7 @@ class Renames:
         elif old == new:
             self.kept.add(old)
         else:
+            self.stems.update(_COUNT.sub("", part) for part in old.split("/"))
             self.exact[old] = new if self.exact.get(old, new) == new else None
 
     @property
@@ -68,9 +69,7 @@ class Renames:
 
     def changes(self, name: str) -> bool:
         """Whether a name may become another one."""
-        if name in self.exact:
-            return name not in self.kept or AUTOMATIC.fullmatch(name) is not None
-        return name not in self.kept and self.counts(name)
+        return name in self.exact or self.counts(name)
 
     def keeps(self, name: str) -> bool:
         """Whether a name surely stays."""
@@ -88,6 +87,8 @@ class Renames:
     def new(self, name: str) -> str | None:
         """What a name becomes; None where that isn't clear."""
         found = {self.exact[name]} if name in self.exact else set()
+        if name in self.kept:
+            found.add(name)
         for pattern, template in self.patterns:
             match = pattern.fullmatch(name)
             if match is not None:
@@ -117,7 +118,7 @@ class Other:
         """Whether `old` may name a submodule of this class that doesn't become `new`."""
         if self.conversion is not None:
             own = Renames.of([self.conversion])
-            return own.changes(old) and own.new(old) != new
+            return (own.new(old) if own.changes(old) else old) != new and self.has(old)
         return self._mentions(old.partition("/")[0])
 
 
@@ -146,7 +147,8 @@ def names_of(conversion: ClassConversion) -> Iterator[tuple[str, str]]:
                 yield "/".join(pattern.elements[1:]), "/".join(entry.nnx.elements)
         else:
             for name, step in _counted(entry.steps):
-                yield name, "/".join(step.nnx.elements)
+                if step.module not in _WITHOUT_VARIABLES:
+                    yield name, "/".join(step.nnx.elements)
 
 
 def _pattern(old: str, new: str) -> tuple[re.Pattern[str], str | None]:
@@ -176,11 +178,14 @@ def _counted(steps: Sequence[Step]) -> Iterator[tuple[str, Created]]:
     for step in steps:
         alone = isinstance(step, Repeated) and all(isinstance(inner, Created) for inner in step.body)
         for made in _created([step]):
-            sure = made.prefix not in uncertain and not made.conditional
+            sure = made.prefix not in uncertain
             if sure and step is made:
                 yield f"{made.prefix}_{counts[made.prefix]}", made
                 counts[made.prefix] += 1
+                if made.conditional:
+                    uncertain.add(made.prefix)
                 continue
+            sure = sure and not made.conditional
             counted = sure and alone and prefixes[made.prefix] == 1
             index = step.index if isinstance(step, Repeated) and counted else ""
             yield f"{made.prefix}_{{{index}}}", made

@@ -46,8 +46,10 @@ class ClassWriter:
         names: FileNames,
         converted: Callable[[LinenClass], ClassConversion],
         factories: Factories,
+        keep_names: bool = False,
     ) -> None:
-        self.analysis, self.names = analysis, names
+        """`keep_names`: attributes have the names that Linen makes (`Dense_0`) where they are known."""
+        self.analysis, self.names, self.keep_names = analysis, names, keep_names
         self.cls, self.source = analysis.cls, names.module.source
         self.renderer = InitRenderer(analysis, names, self._access)
         self.constructions = ConstructionWriter(analysis, names, self.renderer, converted, factories)
@@ -158,7 +160,8 @@ class ClassWriter:
             site.attribute = site.attribute or site.stored or "?"
         compact = [m for m in self.analysis.methods if self._sites_of(m)]
         self.lists = {m.name: find_local_lists(self.analysis, m) for m in compact}
-        name_sites(self.analysis, names, [made for found in self.lists.values() for made in found])
+        lists = [made for found in self.lists.values() for made in found]
+        name_sites(self.analysis, names, lists, self.keep_names)
 
     def _access(self, value: Instance) -> str | None:
         """How the constructor reads a module; None where it has the same local variable as setup."""

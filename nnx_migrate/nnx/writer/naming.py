@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
-from nnx_migrate.linen.values import Instance
+from nnx_migrate.linen.values import ClassChoice, Instance
 from nnx_migrate.nnx.module_names import name_parts
 from nnx_migrate.nnx.writer.residual.local_lists import LocalList
 
@@ -110,8 +110,13 @@ class Names:
         return name
 
 
-def name_sites(analysis: ClassAnalysis, names: Names, lists: Iterable[LocalList] = ()) -> None:
-    """Give every site of the class its attribute (those of setup have one by assignment)."""
+def name_sites(
+    analysis: ClassAnalysis, names: Names, lists: Iterable[LocalList] = (), keep: bool = False
+) -> None:
+    """Give every site of the class its attribute (those of setup have one by assignment).
+
+    `keep` the names that Linen makes for modules, where it is known.
+    """
     for made in lists:
         made.attribute = names.fresh(made.name)
         for site in made.sites:
@@ -119,7 +124,11 @@ def name_sites(analysis: ClassAnalysis, names: Names, lists: Iterable[LocalList]
     sites = [s for s in analysis.sites if not s.attribute and not s.is_held]
     kinds = Counter(s.target_name for s in sites if not _own_name(s))
     seen: Counter[str] = Counter()
+    kept = automatic_names(analysis) if keep else {}
     for site in sites:
+        if site in kept:
+            site.attribute = names.fresh(kept[site])
+            continue
         own = _own_name(site)
         if own:
             site.attribute = names.fresh(plural(own) if site.loops and not own.endswith("s") else own)
@@ -135,6 +144,29 @@ def name_sites(analysis: ClassAnalysis, names: Names, lists: Iterable[LocalList]
     for variable in analysis.variables:
         if not variable.attribute:
             variable.attribute = _variable_name(variable, names)
+
+
+def automatic_names(analysis: ClassAnalysis) -> dict[Site, str]:
+    """The names that Linen makes for the modules of a compact method (`Dense_0`), as far as they are certain.
+
+    Modules that hold no variables themselves have none here.
+    """
+    counts: Counter[str] = Counter()
+    uncertain: set[str] = set()
+    found: dict[Site, str] = {}
+    for site in analysis.named_sites:
+        if site.method == "setup" or site.name is not None or site.kwargs.get("name") is not None:
+            continue
+        if isinstance(site.target, ClassChoice):
+            break  # any class may be counted from here on
+        prefix = site.linen_class
+        plain = not (site.loops or site.is_held or site.lifted_class or site.carry_only)
+        if plain and prefix not in uncertain and site.target_name not in ("Dropout", "Sequential"):
+            found[site] = f"{prefix}_{counts[prefix]}"
+        counts[prefix] += 1
+        if site.controls or site.elements:
+            uncertain.add(prefix)
+    return found
 
 
 def _own_name(site: Site) -> str:
