@@ -10,15 +10,13 @@ from functools import cache, cached_property
 
 from nnx_migrate.linen.class_finder import find_linen_classes
 from nnx_migrate.linen.derived_layers import ParamOverride, param_override
+from nnx_migrate.linen.gated_units import GatedUnits
 from nnx_migrate.linen.layer_fields import CELL, has_own_code, kept_fields, layer_node, layers
 from nnx_migrate.linen.symbols import LINEN, canonical, linen_name
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
-from nnx_migrate.names.scopes import BindingKind
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
-_GATED_UNITS = ("glu", "crelu")
-_GLU = re.compile(r"\b(?:glu|crelu)\b(?!\s*\()")
 _ALL_MUTABLE = re.compile(r"\bmutable\s*=\s*(?:True\b|\[[^\]]*['\"]params['\"])")
 _MODULE = f"{LINEN}.Module"
 # Bases that bring neither fields nor submodules.
@@ -300,11 +298,9 @@ class LinenProgram:
         return any(True for _ in self.project.matching(_ALL_MUTABLE))
 
     @cached_property
-    def hands_on_gated_units(self) -> bool:
-        """Whether `glu` or `crelu`, which change the size of their input, are passed on as values: then a field that
-        is called like an activation may hold one.
-        """
-        return any(_hands_on_glu(module) for module in self.project.matching(_GLU))
+    def gated_units(self) -> GatedUnits:
+        """Which fields called like an activation may hold one that changes sizes."""
+        return GatedUnits(self.project, self.classes)
 
     @cached_property
     def is_real(self) -> bool:
@@ -380,26 +376,3 @@ class LinenProgram:
     def find(self, qualified: str | None) -> LinenClass | None:
         """The Linen class with this canonical qualified name."""
         return self.classes.get(qualified) if qualified else None
-
-
-def _hands_on_glu(module: Module) -> bool:
-    """Whether a file names one of these functions other than to call it, or as text.
-
-    Parameters and fields of these names (`glu: bool`) hold something else, or what another place names.
-    """
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Constant) and node.value in _GATED_UNITS:
-            return True
-        name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
-        parent = module.parents.get(node)
-        is_called = isinstance(parent, ast.Call) and parent.func is node
-        if name not in _GATED_UNITS or is_called or not isinstance(node.ctx, ast.Load):  # type: ignore[attr-defined]
-            continue
-        root: ast.AST = node
-        while isinstance(root, ast.Attribute):
-            root = root.value
-        bindings = module.scope_at(node).lookup(root.id) if isinstance(root, ast.Name) else []
-        kinds = {binding.kind for binding in bindings}
-        if not kinds or BindingKind.IMPORT in kinds or (root is node and kinds != {BindingKind.PARAMETER}):
-            return True
-    return False

@@ -55,3 +55,71 @@ def test_gated_units_that_are_handed_on(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SOMETHING_ELSE)
 def test_other_things_of_that_name(name: str, tmp_path: Path) -> None:
     assert _converts(tmp_path, SOMETHING_ELSE[name])
+
+
+TWO_MODELS = """
+import flax.linen as nn
+import jax
+from functools import partial
+from typing import Any, Callable
+
+
+class Model(nn.Module):
+    act: Callable = nn.gelu
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(4)(self.act(nn.Dense(8)(x)))
+
+
+class Gated(nn.Module):
+    act: Callable = nn.glu
+
+    @nn.compact
+    def __call__(self, x):
+        return self.act(nn.Dense(8)(x))
+
+
+class Outer(nn.Module):
+    act: Callable = nn.gelu
+
+    @nn.compact
+    def __call__(self, x):
+        INNER
+
+
+"""
+GETS_IT = {
+    "no": ("return Model(act=self.act)(x)", "model = Outer()", {"Model", "Outer"}),
+    "another class": ("return Model()(x)", "model = Gated(act=nn.glu)", {"Model", "Outer"}),
+    "the class itself": ("return nn.Dense(2)(Model()(x))", "model = Model(nn.glu)", set()),
+    "handed on": ("return Model(act=self.act)(x)", "model = Outer(act=nn.glu)", set()),
+    "by a partial": ("return Model()(x)", "make = partial(Outer, act=nn.glu)", {"Model", "Outer"}),
+    "by a variable": (
+        "act = nn.glu if x.shape[-1] > 4 else self.act\n        return Model(act=act)(x)",
+        "",
+        set(),
+    ),
+    "a default that no call replaces": ("return nn.Dense(3)(Gated()(x))", "", {"Model", "Outer"}),
+    "by a table": ("return Model()(x)", "ACTS = {'gated': nn.glu}", set()),
+    "by a configuration": (
+        "act = jax.nn.gelu\n        if self.config.act == 'glu':\n            act = jax.nn.glu\n"
+        "        return nn.Dense(2)(act(x))",
+        "",
+        {"Model"},
+    ),
+    "by another class's configuration": (
+        "return nn.Dense(2)(self.act(x)) if self.config.kind == 'glu' else x",
+        "",
+        {"Model", "Outer"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GETS_IT)
+def test_only_what_gated_units_reach_is_left(name: str, tmp_path: Path) -> None:
+    inner, code, expected = GETS_IT[name]
+    path = tmp_path / "model.py"
+    path.write_text(TWO_MODELS.replace("INNER", inner) + code + "\n")
+    converted = {qualified.rpartition(".")[2] for qualified in convert(path)[1].converted}
+    assert converted & {"Model", "Outer"} == expected

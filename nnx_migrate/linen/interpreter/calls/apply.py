@@ -101,7 +101,8 @@ def _opaque_function(
     if escapes(args) or escapes(tuple(kwargs.values())):
         raise Refuse("unknown-call", f"a submodule is handed to `{target.text}`, which isn't known", node)
     keeps_shape = target.kind == "elementwise" or is_activation_name(target.text)
-    if keeps_shape and not frame.session.program.hands_on_gated_units and len(args) == 1 and not kwargs:
+    gated = keeps_shape and frame.session.program.gated_units.may_reach(frame.session.cls, target.text)
+    if keeps_shape and not gated and len(args) == 1 and not kwargs:
         value = effect_value(frame.session, args[0])
         if isinstance(value, Array):
             return Array(value.shape, None)
@@ -115,7 +116,7 @@ def _on_array(frame: Frame, args: tuple[Any, ...]) -> bool:
 
 def is_activation_name(text: str) -> bool:
     """Whether a function is called like an activation: those keep shapes, but for gated ones (see
-    `LinenProgram.hands_on_gated_units`).
+    `LinenProgram.gated_units`).
     """
     name = text.rpartition(".")[2].lower()
     return any(word in name for word in ("act", "nonlinearity", "non_linearity"))

@@ -106,7 +106,7 @@ def call_builtin(
 def _from_namespace(frame: Frame, namespace: str, node: ast.Call) -> Any:
     """`getattr(jax.nn, name)` for a name that only the configuration tells."""
     kind = _KINDS_BY_NAMESPACE.get(namespace, "")
-    if frame.foreign and kind == "elementwise" and not frame.session.program.hands_on_gated_units:
+    if frame.foreign and kind == "elementwise" and not frame.session.program.gated_units.exist:
         return Global("jax.nn.relu")  # only shapes matter here, and all activations keep them
     return static_or_unknown(frame, node, kind)
 
