@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nnx_migrate.linen.activations import is_activation_name, is_elementwise
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.dispatch import execute
 from nnx_migrate.linen.interpreter.frame import Frame, Meter, NeedKinds, NeedRank, Session, Slot
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from nnx_migrate.linen.given_modules import GivenModule
 
 _MAX_RESTARTS = 12
-_ELEMENTWISE_NAMES = ("act", "activation", "nonlinearity", "activate")
 _SEQUENCES = ("Sequence", "Tuple", "tuple", "List", "list", "Iterable")
 _MAPPINGS = ("Dict", "dict", "Mapping")
 
@@ -220,7 +220,7 @@ def field_symbol(cls: LinenClass, item: Field) -> Any:
         return Expr(reference, "sequence", _length(annotation))
     if inner.startswith(_MAPPINGS):
         return Expr(reference, "mapping")
-    if _is_elementwise(item, default):
+    if is_activation_name(item.name) or (default is not None and is_elementwise(default)):
         return Expr(reference, "elementwise")
     return Expr(reference)
 
@@ -255,21 +255,6 @@ def _is_reference(node: ast.expr | None) -> bool:
     while isinstance(node, ast.Attribute):
         node = node.value
     return isinstance(node, ast.Name)
-
-
-def _is_elementwise(item: Field, default: str | None) -> bool:
-    from nnx_migrate.linen.effects import registry
-
-    if any(word in item.name.lower() for word in _ELEMENTWISE_NAMES):
-        return True
-    name = linen_name(default)
-    return (
-        name in ("relu", "gelu", "silu", "swish", "tanh", "elu", "sigmoid", "softplus", "leaky_relu", "selu")
-    ) or (
-        default is not None
-        and default.startswith(("jax.nn.", "jax.numpy.tanh"))
-        and registry.effect(default) is not None
-    )
 
 
 def _is_factory(cls: LinenClass, item: Field, text: str, default: str | None) -> bool:

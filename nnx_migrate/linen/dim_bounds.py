@@ -156,6 +156,9 @@ def _linear_bound(atom: Atom, upper: bool) -> Poly | None:
             shift = 0 if upper else divisor - 1
             return {m: Fraction(n, divisor) for m, n in (atom.numerator - shift).terms.items()}
         numerator, denominator = lower_bound(atom.numerator), lower_bound(atom.denominator)
+        negative = lower_bound(-atom.numerator) if upper else None
+        if negative is not None and negative >= 0 and denominator is not None and denominator >= 0:
+            return {ONE: -1 if negative else 0}  # `-n // b`, of a quotient rounded up
         if numerator is None or denominator is None or numerator < 0 or denominator < 0:
             return None
         return _poly(atom.numerator) if upper else {ONE: 0}

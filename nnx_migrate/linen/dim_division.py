@@ -34,7 +34,37 @@ def divide(a: dims.Dim, b: dims.Dim) -> tuple[dims.Dim, dims.Dim]:
     if common != 1 and small_rest is not None and small_b is not None:
         quotient, remainder = divide(small_rest, small_b)
         return whole + quotient, remainder * common
-    return whole + _floor_div(rest, b), dims.dim_of_atom(Mod(rest, b))
+    inner = _without_remainders(rest, b)
+    return whole + _floor_div(rest, b), dims.dim_of_atom(Mod(rest, b)) if inner == rest else divide(inner, b)[
+        1
+    ]
+
+
+def _without_remainders(a: dims.Dim, b: dims.Dim) -> dims.Dim:
+    """`x - y` for `x - y % b`: as good where only the remainder of a division by `b` counts."""
+    total = dims.Dim.of(0)
+    for monomial, number in a.terms.items():
+        term = dims.Dim.of(number)
+        for atom, power in monomial.factors:
+            is_remainder = isinstance(atom, Mod) and atom.denominator == b
+            term = term * (atom.numerator if is_remainder else dims.dim_of_atom(atom)) ** power  # type: ignore[union-attr]
+        total = total + term
+    return total
+
+
+def with_padding(terms: dict[Monomial, int]) -> dict[Monomial, int]:
+    """`-(-n // b) * b`, the next multiple, for `n + -n % b`: what is padded to be cut in equal parts."""
+    for monomial, number in terms.items():
+        atom = monomial.factors[0][0] if monomial.degree == 1 else None
+        if not number or not isinstance(atom, Mod):
+            continue
+        if all(terms.get(m, 0) == -number * n for m, n in atom.numerator.terms.items()):
+            rest = {m: n for m, n in terms.items() if m != monomial and m not in atom.numerator.terms}
+            multiple = atom.denominator * (atom.numerator // atom.denominator) * -number
+            for m, n in multiple.terms.items():
+                rest[m] = rest.get(m, 0) + n
+            return rest
+    return terms
 
 
 def _split_multiples(a: dims.Dim, b: dims.Dim) -> tuple[dims.Dim, dims.Dim]:

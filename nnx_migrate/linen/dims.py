@@ -129,7 +129,7 @@ class Dim:
         terms = dict(self.terms)
         for monomial, number in other.terms.items():
             terms[monomial] = terms.get(monomial, 0) + number
-        return Dim(terms)
+        return Dim(dim_division.with_padding(terms))
 
     def __mul__(self, other: int | Dim) -> Dim:
         other = Dim.of(other)

@@ -74,6 +74,13 @@ class SizeTest(Unknown):
 
 
 @dataclass(frozen=True)
+class ArrayOrNumber(Unknown):
+    """An array on one path, a number on the other: `mask = 1.0` where nothing is dropped."""
+
+    array: Array = field(default_factory=Array.of)
+
+
+@dataclass(frozen=True)
 class NoneTest(Unknown):
     """`argument is None` (else `argument is not None`) of the argument that `path` names."""
 

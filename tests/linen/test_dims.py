@@ -164,6 +164,10 @@ def test_text_with_names_replaced() -> None:
         (maximum(n, 1), n),
         (ceil_div(4 * n, 4), n),
         (product([n, m, 2]) // product([2, m]), n),
+        (n + (m - n % m) % m, ceil_div(n, m) * m),
+        ((n + -n % m) // m, ceil_div(n, m)),
+        (n - n % m, n // m * m),
+        ((n % m + h) % m, (n + h) % m),
     ],
 )
 def test_simplification(value: Dim, simple: Dim) -> None:

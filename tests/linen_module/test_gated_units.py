@@ -123,3 +123,26 @@ def test_only_what_gated_units_reach_is_left(name: str, tmp_path: Path) -> None:
     path.write_text(TWO_MODELS.replace("INNER", inner) + code + "\n")
     converted = {qualified.rpartition(".")[2] for qualified in convert(path)[1].converted}
     assert converted & {"Model", "Outer"} == expected
+
+
+FIELDS = {
+    "phi: Callable": False,
+    "phi: Callable = jnp.sin": True,
+    "phi: Callable = jax.nn.logsumexp": False,
+    "phi: Any = None": False,
+    "hidden_act: Any = None": True,
+    "act_fn: Callable": True,
+    "finalActivation: Callable": True,
+    "interaction: Callable": False,
+    "factory: Callable": False,
+    "actor: Callable": False,
+}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_what_counts_as_an_activation(field: str, tmp_path: Path) -> None:
+    name = field.partition(":")[0]
+    path = tmp_path / "model.py"
+    code = MODEL.replace("act: Callable", field).replace("self.act(", f"self.{name}(")
+    path.write_text(f"import jax.numpy as jnp\n{code}Model(**options)\n")
+    assert ("model.Model" in convert(path)[1].converted) is FIELDS[field]

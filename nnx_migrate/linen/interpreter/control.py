@@ -11,7 +11,9 @@ from nnx_migrate.linen.interpreter.fallbacks import given_or_fallback, remember_
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.lists.names import names_in
 from nnx_migrate.linen.interpreter.lists.shared import as_array_list, merged
+from nnx_migrate.linen.interpreter.numbers import array_or_number
 from nnx_migrate.linen.interpreter.records import changed, parts_of_both
+from nnx_migrate.linen.interpreter.repeated import remember_asked, remember_choice
 from nnx_migrate.linen.lifts import chosen
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, aligned
 from nnx_migrate.linen.sites import Context, Control, Phi
@@ -122,6 +124,9 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
         return either
     if holds_module(a) or holds_module(b):
         return LostModule("what is called is a submodule on one path and something else on another")
+    number = array_or_number(a, b, f"`{name}` differs between two paths")
+    if number is not None:
+        return number
     if isinstance(a, Unknown):
         return a
     if isinstance(b, Unknown):
@@ -278,7 +283,8 @@ def phi(frame: Frame, name: str, node: ast.AST, first: Dim, second: Dim, *, is_l
     number = frame.session.number_of(key)
     found = Phi(number, name, node, (first, second), is_loop)
     frame.session.facts.phis.setdefault(number, found)
-    return Dim.size(frame.session.facts.phis[number].token)
+    size = Dim.size(frame.session.facts.phis[number].token)
+    return size if is_loop else remember_choice(frame, (frame.context, node), first, second, size)
 
 
 def either_size(frame: Frame, branch: tuple[Context, ast.AST] | None, first: Dim, second: Dim) -> Dim:
@@ -323,9 +329,11 @@ def _choice(frame: Frame, branch: tuple[Context, ast.AST], first: Dim, second: D
     """A size that no statement of the constructor could assign, as a conditional expression."""
     condition = frame.session.conditions.get(branch)
     if condition is None:
-        return Dim.unknown("a size that depends on how another module is configured")
+        size = Dim.unknown("a size that depends on how another module is configured")
+        return remember_choice(frame, branch, first, second, size)
     escaped = condition.replace("{", "{{").replace("}", "}}")
-    return Dim.opaque(f"({{0}} if {escaped} else {{1}})", first, second)
+    size = Dim.opaque(f"({{0}} if {escaped} else {{1}})", first, second)
+    return remember_choice(frame, branch, first, second, size)
 
 
 def remember_condition(frame: Frame, node: ast.AST, value: Any) -> None:
@@ -337,6 +345,7 @@ def remember_condition(frame: Frame, node: ast.AST, value: Any) -> None:
     text = text_of(value)
     symbols = {symbol for group in frame.session.loop_symbols.values() for symbol in group}
     fleeting = frame.foreign and any(m.group() in symbols for m in TOKEN.finditer(text or ""))
+    remember_asked(frame, node, text if isinstance(value, Expr | Dim) else None)
     if text is not None and isinstance(value, Expr | Dim) and not fleeting:
         frame.session.conditions[frame.context, node] = text
     else:

@@ -40,6 +40,7 @@ class Slot:
 
 
 Env = dict[str, Slot]
+Choice = tuple[Dim, Dim, Dim]
 
 
 class NeedRank(Exception):
@@ -100,6 +101,11 @@ class Session:
     conditions: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)
     # the same conditions with the sizes that are equal on either branch
     equalities: dict[tuple[Context, ast.AST], Expr | SizeTest] = field(default_factory=dict)
+    # see `repeated`: conditions that don't change, as text; by these the sizes where one holds, those where it
+    # doesn't, and the sizes that stand for either
+    asked: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)
+    choices: dict[str, list[Choice]] = field(default_factory=dict)
+    asked_again: dict[tuple[Context, ast.AST], tuple[Choice, ...]] = field(default_factory=dict)
     none_tests: dict[tuple[Context, ast.AST], NoneTest] = field(default_factory=dict)  # see `fallbacks`
     fallbacks: dict[str, Dim] = field(
         default_factory=dict

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.activations import is_activation_name
 from nnx_migrate.linen.interpreter import modules
 from nnx_migrate.linen.interpreter.calls.arguments import escapes
 from nnx_migrate.linen.interpreter.calls.choices import call_either
@@ -112,11 +113,3 @@ def _opaque_function(
 def _on_array(frame: Frame, args: tuple[Any, ...]) -> bool:
     """Whether a function is called on an array: layers are constructed with sizes."""
     return bool(args) and isinstance(effect_value(frame.session, args[0]), Array)
-
-
-def is_activation_name(text: str) -> bool:
-    """Whether a function is called like an activation: those keep shapes, but for gated ones (see
-    `LinenProgram.gated_units`).
-    """
-    name = text.rpartition(".")[2].lower()
-    return any(word in name for word in ("act", "nonlinearity", "non_linearity"))

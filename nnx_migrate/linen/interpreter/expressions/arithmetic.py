@@ -13,8 +13,9 @@ from nnx_migrate.linen.interpreter.expressions.conditions import truth
 from nnx_migrate.linen.interpreter.expressions.static_text import wrapped
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.initialisation import negated
+from nnx_migrate.linen.interpreter.numbers import combined
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
-from nnx_migrate.linen.values import BuiltList, Expr, InitFlag, NoneTest
+from nnx_migrate.linen.values import ArrayOrNumber, BuiltList, Expr, InitFlag, NoneTest
 
 _ARRAY_OPERATORS: dict[type[ast.operator], str] = {
     ast.Add: "add",
@@ -67,7 +68,10 @@ def binary(frame: Frame, op: ast.operator, left: Any, right: Any) -> Any:
     transfer = registry.effect(f"jax.numpy.{operator_name}")
     if transfer is None:
         return Unknown("an operator that isn't modelled")
-    return transfer(effect_value(frame.session, left), effect_value(frame.session, right))
+    operands = effect_value(frame.session, left), effect_value(frame.session, right)
+    if any(isinstance(operand, ArrayOrNumber) for operand in operands):
+        return combined(transfer, *operands)
+    return transfer(*operands)
 
 
 def _is_float(value: Any) -> bool:

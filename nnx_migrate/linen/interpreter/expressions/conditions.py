@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.dim_bounds import lower_bound
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter import control
 from nnx_migrate.linen.interpreter.convert import as_dim, text_of
@@ -86,6 +87,14 @@ def _conditional(frame: Frame, node: ast.IfExp) -> Any:
         return lifted
     text = static_text(frame, node)
     if text is not None and not isinstance(first, Instance) and not isinstance(second, Instance):
-        dims = as_dim(first) is not None and as_dim(second) is not None
-        return Expr(f"({text})", "int" if dims else "")
+        return _one_of_both(text, as_dim(first), as_dim(second))
     return control.join(frame, first, second, node, "size")
+
+
+def _one_of_both(text: str, first: Dim | None, second: Dim | None) -> Expr | Dim:
+    """The value of a conditional expression of the constructor."""
+    bounds = [lower_bound(dim) if dim is not None else None for dim in (first, second)]
+    known = [bound for bound in bounds if bound is not None]
+    if len(known) == 2:
+        return Dim.symbol(f"({text})", min(known))
+    return Expr(f"({text})", "int" if first is not None and second is not None else "")

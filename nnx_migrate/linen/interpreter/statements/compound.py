@@ -12,6 +12,7 @@ from nnx_migrate.linen.interpreter.expressions.conditions import truth
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.initialisation import after_init, only_initially
 from nnx_migrate.linen.interpreter.ranks import ranks_required
+from nnx_migrate.linen.interpreter.repeated import below, restored
 from nnx_migrate.linen.interpreter.statements.assignment import assign
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array
@@ -34,14 +35,18 @@ def _if(frame: Frame, statement: ast.If) -> None:
     if _only_raises(statement.body) and not statement.orelse:
         ranks_required(frame, statement.test, forbidden=True)
     before, attributes_before = dict(frame.env), dict(frame.session.attributes)
+    frame.env = below(frame, before, statement, holds=True)
+    assumed = dict(frame.env)
     with frame.under(branch(statement, "body")), after_init(frame, condition, True):
         execute(frame, statement.body)
-    first, first_ended, frame.ended = frame.env, frame.ended, False
+    first, first_ended, frame.ended = restored(frame.env, assumed, before), frame.ended, False
     first_attributes = frame.session.attributes
-    frame.env, frame.session.attributes = dict(before), attributes_before
+    frame.env, frame.session.attributes = below(frame, before, statement, holds=False), attributes_before
+    assumed = dict(frame.env)
     _assume_equal_shapes(frame, statement.test)
     with frame.under(branch(statement, "orelse")), after_init(frame, condition, False):
         execute(frame, statement.orelse)
+    frame.env = restored(frame.env, assumed, before)
     second, second_ended = frame.env, frame.ended
     frame.ended = first_ended and second_ended
     raised = _only_raises(statement.body) if first_ended else _only_raises(statement.orelse)
