@@ -145,6 +145,18 @@ def path_of(text: str) -> tuple[str | int, ...]:
 
 
 @dataclass(frozen=True)
+class OptionalArray(Array):
+    """What code makes of the argument that `path` names where it is given; None where it isn't."""
+
+    path: tuple[str | int, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The expression by which the method's code reads that argument."""
+        return Input(self.path).text
+
+
+@dataclass(frozen=True)
 class Record:
     """An object with named parts: `items` are those that are known; the others are those of the argument `base`."""
 

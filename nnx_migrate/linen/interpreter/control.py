@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
-from nnx_migrate.linen.interpreter.fallbacks import given_or_fallback, remember_test
+from nnx_migrate.linen.interpreter.fallbacks import changed_if_given, given_or_fallback, remember_test
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.lists.names import names_in
 from nnx_migrate.linen.interpreter.lists.shared import as_array_list, merged
@@ -114,6 +114,13 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     if a == b:
         return a
     given = given_or_fallback(frame, a, b, node)
+    if given is not None:
+        return given
+
+    def size(axis: int, there: Dim, missing: Dim) -> Dim:
+        return _if_given(frame, size_name(name, axis), node, there, missing)
+
+    given = changed_if_given(frame, a, b, node, size)
     if given is not None:
         return given
     optional = rematerialised(frame, a, b, node) or _optional(frame, a, b, node)
@@ -285,6 +292,12 @@ def phi(frame: Frame, name: str, node: ast.AST, first: Dim, second: Dim, *, is_l
     frame.session.facts.phis.setdefault(number, found)
     size = Dim.size(frame.session.facts.phis[number].token)
     return size if is_loop else remember_choice(frame, (frame.context, node), first, second, size)
+
+
+def _if_given(frame: Frame, name: str, node: ast.AST, there: Dim, missing: Dim) -> Dim:
+    """The size of something that is None where an argument is, whose size is `missing`."""
+    test = frame.session.none_tests[frame.context, node]
+    return phi(frame, name, node, *((missing, there) if test.is_none else (there, missing)))
 
 
 def either_size(frame: Frame, branch: tuple[Context, ast.AST] | None, first: Dim, second: Dim) -> Dim:

@@ -7,20 +7,25 @@ where the module's user gives none.
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import effect_value, input_array
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.shapes import Array
+from nnx_migrate.linen.shapes import Array, Shape
 from nnx_migrate.linen.symbols import TOKEN, token
-from nnx_migrate.linen.values import Input, NoneTest
+from nnx_migrate.linen.values import Input, NoneTest, OptionalArray
 
 
 def none_test(op: ast.cmpop, left: Any, right: Any) -> NoneTest | None:
     """`argument is None` or `argument is not None`."""
     value = right if left is None else left if right is None else None
-    if isinstance(op, ast.Is | ast.IsNot) and isinstance(value, Input) and len(value.path) == 1:
+    if (
+        isinstance(op, ast.Is | ast.IsNot)
+        and isinstance(value, Input | OptionalArray)
+        and len(value.path) == 1
+    ):
         return NoneTest("whether an argument is given", value.path, isinstance(op, ast.Is))
     return None
 
@@ -70,6 +75,36 @@ def given_or_fallback(frame: Frame, a: Any, b: Any, node: ast.AST) -> Array | No
         return None
     frame.session.fallbacks.update(found)
     return array
+
+
+def changed_if_given(
+    frame: Frame, a: Any, b: Any, node: ast.AST, size: Callable[[int, Dim, Dim], Dim]
+) -> OptionalArray | None:
+    """An argument after `if argument is not None: argument = f(argument)`, `a` where the condition of `node` held.
+
+    `size` tells what the size of an axis is after both paths. None where it is anything else.
+    """
+    test = frame.session.none_tests.get((frame.context, node))
+    if test is None:
+        return None
+    given, missing = (b, a) if test.is_none else (a, b)
+    is_argument = isinstance(missing, Input | OptionalArray) and missing.path == test.path
+    array = effect_value(frame.session, given)
+    if not (is_argument or missing is None) or not isinstance(array, Array):
+        return None
+    text, shape = Input(test.path).text, array.shape
+    dims = tuple(
+        size(axis, shape.dims[axis], Dim.size(token(text, "a", axis))) for axis in range(-len(shape.dims), 0)
+    )
+    return OptionalArray(Shape(dims, shape.lead), array.dtype, path=test.path)
+
+
+def optional_array(frame: Frame, value: Any) -> OptionalArray | None:
+    """What another module sees of an argument that is handed on, given or not; None for anything else."""
+    if not isinstance(value, Input) or not value.has_default or value.default is not None:
+        return None
+    array = input_array(frame.session, value)
+    return OptionalArray(array.shape, array.dtype, path=value.path)
 
 
 def _is_plain(dim: Dim) -> bool:

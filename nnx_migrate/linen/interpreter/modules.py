@@ -12,6 +12,7 @@ from nnx_migrate.linen.interpreter.calls.arguments import arguments
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
+from nnx_migrate.linen.interpreter.fallbacks import optional_array
 from nnx_migrate.linen.interpreter.frame import Frame, Session, Slot
 from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
 from nnx_migrate.linen.interpreter.lifting import joined_result, lift, member_arguments, method_lifts
@@ -300,7 +301,9 @@ def call_project_class(frame: Frame, site: Site, cls: LinenClass, args: Any, kwa
     names = [*(found.parameters if found is not None else ()), *("" for _ in args)]
 
     def handed(name: str, value: Any) -> Any:
-        return value if name in objects and isinstance(value, Input) else effect_value(frame.session, value)
+        if name in objects and isinstance(value, Input):
+            return value
+        return optional_array(frame, value) or effect_value(frame.session, value)
 
     values = tuple(handed(name, value) for name, value in zip(names, args, strict=False))
     keywords = {name: handed(name, value) for name, value in kwargs.items()}

@@ -32,7 +32,8 @@ class Sizes:
         if head not in self.inputs:
             self.inputs.append(head)
         array = head + part_text(parameter.path[1:], '"')
-        self.late[parameter.name] = parameter.expression(array)
+        size = parameter.expression(array)
+        self.late[parameter.name] = f"None if {array} is None else {size}" if parameter.optional else size
 
     @property
     def function(self) -> str:
@@ -57,7 +58,7 @@ class SizeFinder:
             if stated is not None:
                 sizes.arguments[parameter.name] = stated
                 continue
-            if parameter.optional:
+            if parameter.optional and not self._is_always_given(instance, parameter):
                 detail = f"whether `{instance.cls.name}` gets `{parameter.path[0]}` isn't clear"
                 raise Refuse("unknown-size", detail, instance.reference.node)
             configured = self._configured(instance, parameter)
@@ -80,6 +81,19 @@ class SizeFinder:
         return all(
             method_of(call) == parameter.method and is_left_out(call, method, str(parameter.path[0]))
             for _, call in instance.inits
+        )
+
+    @staticmethod
+    def _is_always_given(instance: Instance, parameter: SizeParameter) -> bool:
+        """Whether every call names the argument, if only to say that it is None: `Functional` reads it there."""
+        calls = [call for _, call in (*instance.inits, *instance.applies)]
+        method = instance.cls.method(parameter.method)
+        if instance.indirect or instance.holders or not instance.inits or method is None:
+            return False
+        return all(
+            method_of(call) == parameter.method
+            and argument_of(call, method, str(parameter.path[0])) is not None
+            for call in calls
         )
 
     def _configured(self, instance: Instance, parameter: SizeParameter) -> int | None:

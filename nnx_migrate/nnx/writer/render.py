@@ -14,8 +14,18 @@ from nnx_migrate.linen.interpreter.convert import text_of
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import InitialDtype, Shape
 from nnx_migrate.linen.sites import Context
-from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import BuiltList, ClassRef, Expr, Instance, Layer, ModuleList, SelfValue
+from nnx_migrate.linen.symbols import TOKEN, token
+from nnx_migrate.linen.values import (
+    BuiltList,
+    ClassRef,
+    Expr,
+    Input,
+    Instance,
+    Layer,
+    ModuleList,
+    NoneTest,
+    SelfValue,
+)
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import stream_of
@@ -42,6 +52,7 @@ class InitRenderer:
         self.analysis, self.names, self.access = analysis, names, access
         self.needed: set[str] = set()
         self.moved: set[ast.stmt] = set()  # statements that aren't static, which the constructor repeats
+        self.asked: set[str] = set()  # sizes of arguments that conditions test for None
         self.substitutes: dict[str, str] = {}
         self.lambda_names: frozenset[ast.AST] = frozenset()  # in the expression that is being written
         self.may_name_dtypes = False  # only variables get the dtypes that arrays have at first
@@ -124,6 +135,8 @@ class InitRenderer:
         if marked is not None:
             return marked
         value = facts.values.get((context, node))
+        if isinstance(value, NoneTest) and isinstance(node, ast.Compare | ast.Call):
+            return self.none_test(value)
         is_known = isinstance(node, _VALUES) and (context, node) in facts.values
         if is_known and not self._is_of_lambda(node) and self._is_dynamic(node, context):
             text = self._value_text(value)
@@ -137,6 +150,12 @@ class InitRenderer:
         if isinstance(node, ast.Attribute):
             return self.names.replacement(node)
         return None
+
+    def none_test(self, test: NoneTest) -> str:
+        """`argument is None`, as the question whether the constructor got the argument's size."""
+        size = token(Input(test.path).text, "a", -1)
+        self.asked.add(size)
+        return f"{size} is {'' if test.is_none else 'not '}None"
 
     def _is_of_lambda(self, node: ast.AST) -> bool:
         """Whether an expression reads a parameter of a lambda that is written out with it."""

@@ -60,7 +60,7 @@ class SizeNames:
     dtypes: set[str] = field(default_factory=set)  # tokens of dtypes
     fixed: dict[str, str] = field(default_factory=dict)
     unbatched: frozenset[tuple[str | int, ...]] = frozenset()
-    optional: frozenset[str] = frozenset()  # tokens
+    optional: frozenset[str] = frozenset()  # tokens of sizes that need not be given
     paths: dict[str, tuple[str | int, ...]] = field(default_factory=dict)  # text of an input -> its path
 
     def use(self, text: str) -> None:
@@ -94,7 +94,7 @@ class SizeNames:
         several = len({path for path, _ in self.used.values()}) > 1
         found: dict[str, str] = {}
         for token, (path, axis) in sorted(self.used.items(), key=_order):
-            prefix = _prefix(path) if several else "in"
+            prefix = _prefix(path) if several or token in self.optional else "in"
             kind = "features" if token in self.flat else self._kind(path, axis)
             if token in self.dtypes:
                 kind = "dtype"

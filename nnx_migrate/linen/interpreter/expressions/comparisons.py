@@ -22,6 +22,7 @@ from nnx_migrate.linen.values import (
     Iterated,
     LostModule,
     Maybe,
+    OptionalArray,
     SizeTest,
     VariableValue,
 )
@@ -186,6 +187,8 @@ def _identical(left: Any, right: Any) -> bool | None:
     other = right if left is None else left
     if other is None:
         return True
+    if isinstance(other, OptionalArray):
+        return None
     if isinstance(other, Unknown | Input | VariableValue | Expr | Maybe | LostModule):
         return None
     return None if isinstance(other, FieldModule) and other.optional else False

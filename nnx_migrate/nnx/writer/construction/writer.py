@@ -21,6 +21,7 @@ from nnx_migrate.linen.values import (
     ClassRef,
     DerivedLayer,
     Layer,
+    OptionalArray,
     Partial,
 )
 from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, bind_partial, needed_sizes
@@ -349,6 +350,7 @@ class ConstructionWriter:
                 written = choice
                 calls = [call for call, value in zip(calls, given, strict=True) if value is not None]
                 given = [value for value in given if value is not None]
+            self.renderer.asked.update(f"{v.text}§a-1" for v in given if isinstance(v, OptionalArray))
             handed_on = same_argument(given)
             if handed_on is not None:
                 text = written.format(f"{handed_on.text}§a{size.axis}")

@@ -212,6 +212,7 @@ class ConstructorWriter:
             found.use(token)
         found.use(setup_text)
         self.optional = self._optional(found, [*texts(nodes), setup_text])
+        found.optional = frozenset(self.optional)
         if self._super is not None:
             for size in self._super.base.sizes:
                 if size.name not in self._super.given:
@@ -238,10 +239,16 @@ class ConstructorWriter:
         return names
 
     def _optional(self, found: SizeNames, texts: Sequence[str]) -> set[str]:
-        """The sizes of arguments that something stands in for, or that are only handed on to where that happens."""
+        """The sizes of arguments that conditions test for None, that something stands in for, or that are only
+        handed on to where that happens.
+        """
         fallbacks = self.analysis.session.fallbacks
         optional: set[str] = set()
         for token in list(found.used):
+            if token in self.renderer.asked:
+                self._check_asked(token, found.used[token][0], texts)
+                optional.add(token)
+                continue
             arguments = [text for size, text in self.constructions.passed_on if size == token]
             if arguments and token in fallbacks:
                 detail = (
@@ -254,6 +261,17 @@ class ConstructorWriter:
             elif arguments and not any(_names(_without(text, arguments), token) for text in texts):
                 optional.add(token)
         return optional
+
+    def _check_asked(self, token: str, path: tuple[str | int, ...], texts: Sequence[str]) -> None:
+        """An argument that a condition tests for None has to have a size, if given, and nothing may stand in for it."""
+        if token in self.analysis.session.fallbacks:
+            detail = f"a condition asks for `{path[0]}`, and elsewhere something stands in for it"
+            raise Refuse("unknown-size", detail, self.cls.node)
+        has_axes = bool(self.analysis.session.input_ranks.get(path))
+        tests = [f"{token} is None", f"{token} is not None"]
+        if not has_axes and not any(_names(_without(text, tests), token) for text in texts):
+            detail = f"`{path[0]}` is known only when the module is called, and nothing shows its rank"
+            raise Refuse("dynamic-construction", detail, self.cls.node)
 
     def _stand_ins(self, parameters: Mapping[str, str], indent: str, unit: str) -> list[str]:
         """`if context_features is None: context_features = in_features`."""

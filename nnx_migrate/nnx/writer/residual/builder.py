@@ -19,7 +19,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Control, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import Layer
+from nnx_migrate.linen.values import Layer, NoneTest
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
@@ -238,15 +238,17 @@ class Residual:
         body += self.sizes.at_once(phis, 0, statement)
         orelse += self.sizes.at_once(phis, 1, statement)
         exits = self.analysis.facts.exits.get((self.context, statement))
-        if exits and needs_exit(self.analysis, self.context, statement):
+        leaves = exits is not None and needs_exit(self.analysis, self.context, statement)
+        if leaves:
             (body if exits == "body" else orelse).append(Line("return"))
         if not body and not orelse:
             return []
         if self._in_loop(statement):
             align(body, orelse)
         sites = self._sites_below(statement)
-        test = self._condition(statement.test, False, sites)
-        if test is None and (sets_sizes([*body, *orelse]) or self.built.below(statement)):
+        decides = sets_sizes([*body, *orelse]) or self.built.below(statement)
+        test = self._condition(statement.test, False, sites, decides or leaves)
+        if test is None and decides:
             detail = "a condition of the call decides about sizes or lists"
             raise Refuse("dynamic-construction", detail, statement.test)
         if test is None:  # only modules without parameters below: they may exist in any case
@@ -310,15 +312,27 @@ class Residual:
                 detail = f"`{node.id}` is a variable of a helper function and of its caller"
                 raise Refuse("name-clash", detail, call)
 
-    def _condition(self, test: ast.expr, negate: bool, sites: Sequence[Site | VariableSite]) -> str | None:
-        """A condition's text; None where a call decides it but nothing below has parameters."""
+    def _condition(
+        self, test: ast.expr, negate: bool, sites: Sequence[Site | VariableSite], decides: bool = False
+    ) -> str | None:
+        """A condition's text; None where a call decides it but nothing below has parameters (nor `decides` sizes)."""
         try:
+            if not decides and all(_is_param_free(site) for site in sites) and self._asks(test):
+                return None
+            asked = self.analysis.facts.values.get((self.context, test))
+            if negate and isinstance(asked, NoneTest):
+                return self.renderer.none_test(asked.negated)
             text = self.renderer.text(test, self.context)
         except Refuse as refusal:
             if all(_is_param_free(site) for site in sites):
                 return None
             raise Refuse("dynamic-construction", refusal.detail, test) from None
         return f"not ({unwrapped(text)})" if negate else unwrapped(text)
+
+    def _asks(self, test: ast.expr) -> bool:
+        """Whether a condition asks which arguments are given, which may differ from call to call."""
+        values = self.analysis.facts.values
+        return any(isinstance(values.get((self.context, node)), NoneTest) for node in ast.walk(test))
 
     def _sites_below(self, statement: ast.stmt) -> list[Site | VariableSite]:
         inside = {id(n) for n in ast.walk(statement)}

@@ -7,7 +7,7 @@ import ast
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site, VariableSite
-from nnx_migrate.linen.values import Input
+from nnx_migrate.linen.values import Input, NoneTest
 
 
 def needs_exit(analysis: ClassAnalysis, context: Context, statement: ast.If) -> bool:
@@ -17,7 +17,8 @@ def needs_exit(analysis: ClassAnalysis, context: Context, statement: ast.If) -> 
     below = [s for s in later if any(c.node is statement and c.branch == "after" for c in s.controls)]
     if not below:
         return False
-    if _is_static_test(analysis, context, statement.test):
+    is_asked = isinstance(facts.values.get((context, statement.test)), NoneTest)
+    if is_asked or _is_static_test(analysis, context, statement.test):
         return True
     if not _default_skips(analysis, context, statement):
         raise Refuse(

@@ -1,0 +1,151 @@
+"""Layers that a class has only where an argument is given: a size that need not be given decides about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.linen_module.fixture import convert
+from tests.rules.harness import fix_files, resolve_rules
+
+BLOCK = """
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class Block(nn.Module):
+    @nn.compact
+    def __call__(self, x, cond=None):
+        x = nn.Dense(4)(x)
+        return x if cond is None else x + nn.Dense(4)(cond)
+"""
+
+REFUSED = {
+    "nothing shows that the argument has axes": (
+        "dynamic-construction",
+        """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x, key=None):
+                if key is not None:
+                    x = nn.Dense(4)(x) * jax.random.normal(key, ())
+                return x
+        """,
+    ),
+    "another value stands in for it elsewhere": (
+        "unknown-size",
+        """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x, cond=None):
+                y = nn.Dense(4)(x if cond is None else cond)
+                return y if cond is None else nn.Dense(4)(y)
+        """,
+    ),
+    "the condition asks for more": (
+        "dynamic-construction",
+        """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x, cond=None):
+                if cond is not None and cond.ndim == 2:
+                    x = x + nn.Dense(3)(cond)
+                return x
+        """,
+    ),
+    "a part of an argument": (
+        "dynamic-construction",
+        """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, batch):
+                x = nn.Dense(3)(batch["x"])
+                if batch["y"] is not None:
+                    x = x + nn.Dense(3)(batch["y"])
+                return x
+        """,
+    ),
+    "given in some calls of one module only": (
+        "sizes-differ",
+        """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x, y):
+                block = Block()
+                return block(x) + block(x, y)
+        """,
+    ),
+    "the size behind another module depends on whether it is given": (
+        "unknown-size",
+        """
+        class Joined(nn.Module):
+            @nn.compact
+            def __call__(self, x, cond=None):
+                return nn.Dense(4)(x) if cond is None else jnp.concatenate([x, cond], -1)
+
+
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x, cond=None):
+                return nn.Dense(4)(Joined()(x, cond))
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str, tmp_path: Path) -> None:
+    reason, code = REFUSED[name]
+    path = tmp_path / "model.py"
+    path.write_text(BLOCK + dedent(code))
+    conversions = convert(path)[1]
+    assert "model.Block" in conversions.converted
+    assert conversions.refused["model.Model"].reason == reason
+
+
+def test_layers_without_parameters_are_made_in_any_case(tmp_path: Path) -> None:
+    code = """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x, cond=None):
+                x = nn.Dense(4)(x)
+                if cond is None:
+                    x = nn.Dropout(0.5)(x, deterministic=True)
+                return x
+    """
+    path = tmp_path / "model.py"
+    path.write_text(BLOCK + dedent(code))
+    text, conversions = convert(path)
+    assert [size.name for size in conversions.converted["model.Model"].sizes] == ["in_features"]
+    assert "        self.dropout = nnx.Dropout(0.5, rngs=rngs)\n" in text
+
+
+@pytest.mark.parametrize(
+    ("calls", "construction"),
+    [
+        ("model.init(key, x)", "Functional(Block, x_features=x.shape[-1])"),
+        ("model.init(key, x, y)", "Functional(Block, cond_features=y.shape[-1], x_features=x.shape[-1])"),
+        (
+            "v = model.init(key, x, jnp.sin(y)); model.apply(v, x, cond=None)",
+            'lambda cond: {"cond_features": None if cond is None else cond.shape[-1]}',
+        ),
+        ("v = model.init(key, x, jnp.sin(y)); model.apply(v, x)", None),
+        ("model.init(key, x, y); model.init(key, x)", None),
+    ],
+)
+def test_programs_give_the_size_where_they_give_the_argument(calls: str, construction: str | None) -> None:
+    program = f"""
+x, y = jnp.ones((2, 3)), jnp.ones((2, 5))
+key = jax.random.key(0)
+model = Block()
+{calls}
+"""
+    path = Path("/project/main.py")
+    after = fix_files({path: BLOCK + program}, resolve_rules(["linen-module"]))[0][path]
+    if construction is None:
+        assert "class Block(nn.Module)" in after
+    else:
+        assert construction in after
