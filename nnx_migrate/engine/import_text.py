@@ -10,6 +10,9 @@ from nnx_migrate.sources.text import Edit, SourceText
 
 ImportNode = ast.Import | ast.ImportFrom
 _LINE_END = re.compile(r"\r\n|\r|\n")
+#: The line that opens a block, and what stands empty at its beginning.
+_BLOCK_HEAD = re.compile(r"(?:^|[\r\n])[^#\r\n]*:[ \t]*(?:\r\n|\r|\n)$")
+_BLANK_LINES = re.compile(r"(?:[ \t]*(?:\r\n|\r|\n))+")
 
 
 def rename_module(module: Module, node: ImportNode, alias: ast.alias | None, name: str) -> Edit:
@@ -82,8 +85,12 @@ def drop_statement(module: Module, node: ast.stmt) -> Edit:
     return Edit(line_start, rest.end(), "")
 
 
+
 def close_up(module: Module, edits: list[Edit]) -> list[Edit]:
-    """The edits; what is removed with blank lines above and below takes the one above along."""
+    """The edits; what is removed with blank lines above and below takes the one above along.
+
+    What is removed from the head of a block takes the blank lines below along.
+    """
     text = module.source.text
     removed = sorted((e for e in edits if not e.new and e.start < e.end), key=lambda e: e.start)
     blank_lines: list[Edit] = []
@@ -99,6 +106,10 @@ def close_up(module: Module, edits: list[Edit]) -> list[Edit]:
             start = above.start(1)
             if not any(e not in removed and start < e.end and e.start <= end for e in edits):
                 blank_lines.append(Edit(start, edit.start, ""))
+        elif below and _BLOCK_HEAD.search(text[: edit.start]):
+            blank = _BLANK_LINES.match(text, end)
+            if blank and not any(e not in removed and end <= e.start < blank.end() for e in edits):
+                blank_lines.append(Edit(end, blank.end(), ""))
     return edits + blank_lines
 
 

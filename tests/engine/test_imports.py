@@ -277,6 +277,12 @@ REMOVED = {
         "a()",
         "import a\n\n\ndef f():\n    a()\n",
     ),
+    "the head of a block: its blank lines go along": (
+        "def f(x):\n    if x:\n        from a import old\n\n        old(x)\n",
+        "old(x)",
+        "g(x)",
+        "def f(x):\n    if x:\n        g(x)\n",
+    ),
     "a statement": ("import jax\nfrom a import old\nold()\n", "old()", "new()", "import jax\nnew()\n"),
     "one of several names": ("from a import b, old, z\nold(b, z)\n", "old(", "f(", "from a import b, z\nf(b, z)\n"),
     "the last of several names": ("from a import b, old\nold(b)\n", "old(", "f(", "from a import b\nf(b)\n"),
