@@ -361,6 +361,22 @@ def test_uses_that_nothing_shows(code: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "start", "stays"),
+    [
+        ("docs/ext/describe.py", "from sphinx.util.docutils import SphinxDirective\n", False),
+        ("docs/conf.py", "", False),
+        ("docs/describe.py", "", True),
+        ("tools/describe.py", "import sphinx\n", True),
+    ],
+)
+def test_documentation_looks_definitions_up_without_using_them(path: str, start: str, stays: bool) -> None:
+    code = f"{start}import importlib\n\n\ndef find(place, name):\n    return getattr(importlib.import_module(place), name)\n"
+    files = {PATH: MODEL + "Net().init(key, x)\n", PATH.parent / path: code}
+    after = fix_files(files, resolve_rules(["linen-module"]))[0][PATH]
+    assert ("class Net(nn.Module)" in after) is stays
+
+
+@pytest.mark.parametrize(
     "code",
     [
         'name = "Net"\n',

@@ -8,7 +8,6 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.namespaces import Namespaces
@@ -22,6 +21,9 @@ _MENTION = re.compile(r"\b(?:getattr|import_module|__import__)\(")
 _NAMESPACE = re.compile(
     r"\b(?:globals|locals|vars|eval|exec)\(|\bsys\.modules\b|\bmodules\[|__dict__|\bimport\b"
 )
+
+
+_DOCUMENTATION = frozenset({"docs", "doc", "documentation"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +58,14 @@ def find_dynamic_reads(finder: FlowFinder) -> list[DynamicRead]:
     project, texts = finder.project, Texts(finder)
     found: list[DynamicRead] = []
     for module in project.matching(_MENTION):
+        if _is_of_sphinx(module):
+            continue
         for call in module.nodes(ast.Call):
             found += _looked_up(project, texts, module, call)
             found += _imported(project, finder, texts, module, call)
     namespaces = Namespaces(finder, texts)
     for module in project.matching(_NAMESPACE):
-        if _is_sphinx_configuration(module.path):
+        if _is_of_sphinx(module):
             continue
         for read in namespaces.reads(module):
             found.append(
@@ -70,9 +74,12 @@ def find_dynamic_reads(finder: FlowFinder) -> list[DynamicRead]:
     return found
 
 
-def _is_sphinx_configuration(path: Path) -> bool:
-    """Whether a file is the settings of Sphinx, which look for the places of definitions to link them."""
-    return path.name == "conf.py" and bool({"docs", "doc", "documentation"} & set(path.parts))
+def _is_of_sphinx(module: Module) -> bool:
+    """Whether a file is the settings or an extension of Sphinx: these look definitions up to describe and link them."""
+    if not _DOCUMENTATION & set(module.path.parts):
+        return False
+    imported = [b for found in module.scopes.module.bindings.values() for b in found if b.target]
+    return module.path.name == "conf.py" or any(b.target.partition(".")[0] == "sphinx" for b in imported)
 
 
 def _looked_up(project: Project, texts: Texts, module: Module, call: ast.Call) -> Iterator[DynamicRead]:
