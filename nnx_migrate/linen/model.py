@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 
 from nnx_migrate.linen.class_finder import find_linen_classes
-from nnx_migrate.linen.derived_layers import ParamOverride, param_override
+from nnx_migrate.linen.derived_layers import CallOverride, ParamOverride, override
 from nnx_migrate.linen.gated_units import GatedUnits
 from nnx_migrate.linen.layer_fields import CELL, has_own_code, kept_fields, layer_node, layers
 from nnx_migrate.linen.symbols import LINEN, canonical, linen_name
@@ -248,9 +248,9 @@ class LinenClass:
         return None
 
     @cached_property
-    def param_override(self) -> ParamOverride | None:
-        """How it changes the parameters of a built-in layer, if it does nothing else."""
-        return param_override(self)
+    def override(self) -> ParamOverride | CallOverride | None:
+        """How it changes the parameters or the call of a built-in layer, if it does nothing else."""
+        return override(self)
 
     @cached_property
     def layer_fields(self) -> list[Field]:

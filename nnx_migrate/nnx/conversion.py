@@ -17,7 +17,7 @@ from types import MappingProxyType
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.analyses import Analyses, Fixed
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.derived_layers import ParamOverride
+from nnx_migrate.linen.derived_layers import CallOverride, ParamOverride
 from nnx_migrate.linen.factories import Factories, Factory
 from nnx_migrate.linen.interpreter.frame import Session
 from nnx_migrate.linen.model import LinenClass, LinenProgram
@@ -221,8 +221,8 @@ class _Converter:
         fixed: Fixed = MappingProxyType({}),
     ) -> ClassConversion:
         names = FileNames(cls.module, self.program.project)
-        if cls.param_override is not None:
-            return self._derived(cls, cls.param_override, names)
+        if cls.override is not None:
+            return self._derived(cls, cls.override, names)
         if cls.is_subclass_of_layer:
             raise Refuse("unknown-base", f"a subclass of `nn.{cls.is_subclass_of_layer}`", cls.node)
         factories = self.factories.of(cls)
@@ -236,7 +236,9 @@ class _Converter:
         conversion.factories, conversion.makes_caches = factories, makes_caches
         return conversion
 
-    def _derived(self, cls: LinenClass, override: ParamOverride, names: FileNames) -> ClassConversion:
+    def _derived(
+        self, cls: LinenClass, override: ParamOverride | CallOverride, names: FileNames
+    ) -> ClassConversion:
         """A class that derives from a layer; only modules may construct it, as they know the layer's sizes."""
         for reference in self.references.outside:
             if reference.cls is cls and reference.role in (Role.CONSTRUCTION, Role.VALUE):

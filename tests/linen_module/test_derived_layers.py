@@ -31,6 +31,12 @@ def param(self, name, *args, **kwargs):
     return w
 """
 
+CALL = """
+def __call__(self, x):
+    y = super().__call__(x)
+    return y
+"""
+
 CASES = {
     "another parameter": PLAIN.replace('"kernel"', '"bias"'),
     "every parameter": PLAIN.replace(
@@ -44,7 +50,16 @@ CASES = {
     "a decorator": "@nn.nowrap" + PLAIN,
     "a field of its own": "scale: float = 2.0\n" + PLAIN,
     "another method": PLAIN + "\ndef norm(self):\n    return 1\n",
-    "a call of its own": "@nn.compact\ndef __call__(self, x):\n    return super().__call__(2 * x)\n",
+    "a path without the layer": CALL.replace("y =", "if x.ndim == 1:\n        return x\n    y ="),
+    "a branch without the layer": CALL.replace("y =", "y = x\n    if x.ndim == 2:\n        y ="),
+    "the layer twice": CALL.replace("return y", "return super().__call__(y)"),
+    "the layer in a loop": CALL.replace("y =", "for _ in range(2):\n        y ="),
+    "the layer in a conditional expression": CALL.replace("(x)", "(x) if x.ndim else x"),
+    "the layer in a function": CALL.replace("y = super()", "y = (lambda: super())()"),
+    "another argument": CALL.replace("(x)\n    return", "(x, 2)\n    return"),
+    "a field before the call": CALL.replace("return y", "return y / self.features"),
+    "a module before the call": CALL.replace("return y", "return nn.Dense(3)(y)"),
+    "another transform": "@nn.jit\n" + CALL.strip("\n"),
     "another default": "use_bias: bool = False\n",
 }
 
@@ -57,6 +72,41 @@ def test_what_stays(tmp_path: Path, case: str) -> None:
     assert conversions.refused["model.MyDense"].reason == "unknown-base"
     assert conversions.converted == {}
     assert text == path.read_text()
+
+
+PATHS = {
+    "before and after": "def __call__(self, x):\n    return super().__call__(2 * x) + 1\n",
+    "in both branches": """
+        @nn.compact
+        def __call__(self, x, twice: bool = False):
+            if twice:
+                return super().__call__(2 * x)
+            elif x.ndim == 7:
+                raise ValueError("an array of many axes")
+            else:
+                y = super().__call__(x)
+            return nn.relu(y)
+        """,
+}
+
+
+@pytest.mark.parametrize("case", PATHS)
+def test_a_call_around_the_call_of_the_layer(tmp_path: Path, case: str) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(HEADER + indent(dedent(PATHS[case]).strip("\n"), "    ") + "\n" + USER)
+    text, conversions = convert(path)
+    assert set(conversions.converted) == {"model.MyDense", "model.Model"}
+    assert "class MyDense(nnx.Linear):" in text
+    assert "self.my_dense = MyDense(in_features, 4, rngs=rngs)" in text
+    assert "nn.compact" not in text
+
+
+def test_what_is_done_before_the_layer_decides_about_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    body = "def __call__(self, x):\n    return super().__call__(jnp.concatenate([x, x], axis=-1))\n"
+    path.write_text(HEADER + indent(body, "    ") + "\n" + USER)
+    text, _ = convert(path)
+    assert "self.my_dense = MyDense(in_features * 2, 4, rngs=rngs)" in text
 
 
 USERS = {

@@ -106,8 +106,7 @@ def named_value(frame: Frame, qualified: str, node: ast.expr) -> Any:
     program = frame.session.program
     cls = program.find(qualified)
     if cls is not None:
-        override = cls.param_override
-        return ClassRef(cls) if override is None else DerivedLayer(override.layer, cls)
+        return ClassRef(cls) if cls.override is None else DerivedLayer(cls.override.layer, cls)
     linen = linen_name(qualified)
     if linen is not None and "." not in linen:
         return Layer(linen)

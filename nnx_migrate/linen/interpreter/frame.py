@@ -110,6 +110,9 @@ class Session:
     fallbacks: dict[str, Dim] = field(
         default_factory=dict
     )  # size of an argument -> that of what stands in for it
+    layer: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = (
+        None  # `super().__call__` of a derived layer
+    )
     caller: Session | None = None  # the analysis that asks what this module returns
     may_learn: bool = True  # whether the code runs whatever the ranks of the inputs are
     # the modules that the project gives a field of the class, None where that isn't known

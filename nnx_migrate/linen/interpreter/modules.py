@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.derived_layers import CallOverride
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.given_modules import GivenModule
@@ -29,6 +30,7 @@ from nnx_migrate.linen.values import (
     MADE_BY_MODULE,
     ClassChoice,
     ClassRef,
+    DerivedLayer,
     FieldFactory,
     FieldModule,
     Input,
@@ -176,6 +178,12 @@ def call_instance(
     """
     site = instance.site
     lifts = _lifts(frame, site, method, node)
+    if isinstance(site.target, DerivedLayer) and isinstance(site.target.cls.override, CallOverride):
+        from nnx_migrate.linen.interpreter.derived import call_derived
+
+        if lifts or method != "__call__":
+            raise Refuse("unsupported-layer", f"`{site.target_name}` in an unusual way", node or site.call)
+        return call_derived(frame, site, site.target.cls.override, args, kwargs, node)
     args = member_arguments(frame, lifts, args)
     if lifts and frame.session.recording and any(one.maps for one in lifts) and kwargs:
         raise Refuse("unsupported-layer", "a mapped module is called with keyword arguments", node)

@@ -75,7 +75,7 @@ def _run(
 ) -> Any:
     if cls.is_subclass_of_layer:
         return Unknown(f"`{cls.name}` changes a built-in layer")
-    inner, frame = _inside(session, cls, fields, learns)
+    inner, frame = inside(session, cls, fields, learns)
     try:
         for setup in (m for m in (cls.method("__post_init__"), cls.method("setup")) if m is not None):
             call_method(frame, setup, (), {}, None)
@@ -89,7 +89,7 @@ def _run(
         return Unknown(f"`{cls.name}`: {refusal.detail}")
 
 
-def _inside(session: Session, cls: LinenClass, fields: Any, learns: bool) -> tuple[Session, Frame]:
+def inside(session: Session, cls: LinenClass, fields: Any, learns: bool) -> tuple[Session, Frame]:
     """The analysis of another class's code, where its fields have these values."""
     from nnx_migrate.linen.interpreter.modules import default_value
 
@@ -117,7 +117,7 @@ def submodules(
     session: Session, cls: LinenClass, fields: dict[str, Any]
 ) -> tuple[list[Site], dict[str, Any]]:
     """The submodules that `cls(**fields)` makes, in order, and what its attributes hold; as far as that is known."""
-    inner, frame = _inside(session, cls, fields, False)
+    inner, frame = inside(session, cls, fields, False)
     for method in (cls.method("setup"), cls.method("__call__")):
         if method is not None:
             given = tuple(Unknown("an argument") for _ in method.parameters)

@@ -45,6 +45,8 @@ def call_bound(
         method = frame.session.cls.method_after(value.owner, name)
         if method is not None:
             return call_method(frame, method, args, kwargs, node)
+        if name == "__call__" and frame.session.layer is not None:
+            return frame.session.layer(args, kwargs)
         return None if name in ("setup", "__post_init__") else module_api(frame, name, args, kwargs, node)
     if isinstance(value, Instance):
         return modules.call_instance(frame, value, args, kwargs, node, name)

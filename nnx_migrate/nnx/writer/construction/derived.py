@@ -1,14 +1,14 @@
-"""A class that derives from a built-in layer and computes with other parameters than it holds."""
+"""A class that derives from a built-in layer and changes its parameters or its call."""
 
 from __future__ import annotations
 
 import ast
 
-from nnx_migrate.linen.derived_layers import ParamOverride
+from nnx_migrate.linen.derived_layers import CallOverride, ParamOverride
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.names import FileNames
-from nnx_migrate.nnx.writer.text import indentation, one_line, rewritten
+from nnx_migrate.nnx.writer.text import indentation, one_line, replacements, rewritten
 from nnx_migrate.nnx.writer.written import WrittenClass
 from nnx_migrate.sources.text import Edit
 
@@ -18,10 +18,33 @@ def nnx_layer(layer: str) -> str:
     return str(LAYERS[f"flax.linen.{layer}"].nnx).rpartition(".")[2]
 
 
-def write_derived(cls: LinenClass, override: ParamOverride, names: FileNames) -> WrittenClass:
-    """`param` becomes a `__call__` that gives the layer's own another array. Raises Refuse."""
-    source = names.module.source
+def write_derived(cls: LinenClass, override: ParamOverride | CallOverride, names: FileNames) -> WrittenClass:
+    """The class that derives from the NNX layer. Raises Refuse."""
     base = f"{names.nnx()}.{nnx_layer(override.layer)}"
+    edits = [Edit(*names.module.source.span(cls.node.bases[0]), base)]
+    if isinstance(override, CallOverride):
+        edits += _call_edits(override.method, names)
+    else:
+        edits.append(_param_edit(override, base, names))
+    return WrittenClass(edits, has_constructor=False)
+
+
+def _call_edits(method: ast.FunctionDef, names: FileNames) -> list[Edit]:
+    """A `__call__` around the layer's own: it stays, without `@nn.compact`."""
+    source = names.module.source
+    edits = [
+        Edit(source.line_start(d.lineno), source.line_start((d.end_lineno or 0) + 1), "")
+        for d in method.decorator_list
+    ]
+    nodes: list[ast.AST | None] = [method.args, method.returns, *method.body]
+    for node in (n for n in nodes if n is not None):
+        edits += [Edit(*found) for found in replacements(source, node, names.replacement)]
+    return edits
+
+
+def _param_edit(override: ParamOverride, base: str, names: FileNames) -> Edit:
+    """`param` becomes a `__call__` that gives the layer's own another array."""
+    source = names.module.source
     array = f"self.{override.parameter}[...]"
 
     def replaced(node: ast.AST) -> str | None:
@@ -40,5 +63,4 @@ def write_derived(cls: LinenClass, override: ParamOverride, names: FileNames) ->
     ]
     start = source.line_start(method.lineno)
     end = source.line_start((method.end_lineno or 0) + 1)
-    edits = [Edit(*source.span(cls.node.bases[0]), base), Edit(start, end, "\n".join(lines) + "\n")]
-    return WrittenClass(edits, has_constructor=False)
+    return Edit(start, end, "\n".join(lines) + "\n")
