@@ -42,6 +42,7 @@ class Config:
     target_flax: str = ""
     numerics: str = "exact"
     programs: str = "idiomatic"
+    bridge: bool = True
     inputs: Mapping[str, tuple[ArraySpec, ...]] = field(default_factory=dict)
     verify: tuple[Mapping[str, Any], ...] = ()
 
@@ -126,6 +127,7 @@ class _Reader:
             "target-flax": self._string,
             "numerics": self._choice(NUMERICS),
             "programs": self._choice(PROGRAMS),
+            "bridge": self._boolean,
             "inputs": self._arrays_by_key,
             "verify": self._tables,
         }
@@ -142,6 +144,11 @@ class _Reader:
         )
         line = f":{self.text.count(chr(10), 0, match.start() + 1) + 1}" if match else ""
         return ConfigError(f"{self.path}{line}: {message}")
+
+    def _boolean(self, key: str, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self._error(key, f"{key} must be true or false, not {value!r}")
+        return value
 
     def _string(self, key: str, value: Any) -> str:
         if not isinstance(value, str):

@@ -77,6 +77,11 @@ class LinenModule(ProjectRule):
     variables, as `jax.vmap`, `jax.lax.scan` and checkpoints of parameter trees need it. With
     `programs = "functional"` in the configuration all programs do so.
 
+    A class that can't be converted stays Linen, and classes that create its modules hold them behind a bridge:
+    `self.block = nnx.bridge.ToNNX(Block(width), rngs=rngs)`. A call with inputs initialises these modules; programs
+    use such a model through `BridgingFunctional`, whose `init` makes that call. With `bridge = false` in the
+    configuration these classes stay as they are, too.
+
     Fix safety
     ----------
     Safe: a class and its uses are converted together or not at all. Where the analysis isn't certain the
@@ -119,7 +124,7 @@ class LinenModule(ProjectRule):
         from nnx_migrate.nnx.programs.fixes import FixWriter
 
         stated = StatedInputs(project.config.inputs, project.traced)
-        groups = make_plan(project.project, project.config.root, stated)
+        groups = make_plan(project.project, project.config.root, stated, project.config.bridge)
         writer = FixWriter(project, groups)
         for group in groups:
             yield from self._group(project, group, writer.fix(group) if group.can_move else None)
@@ -149,6 +154,8 @@ class LinenModule(ProjectRule):
                 what = obstacle.detail or REASONS[obstacle.reason].what
                 message += ": " if owner is cls else f": it moves with `{owner.name}`, and there "
                 message += f"{what} ({obstacle.module.path.name}:{line})"
+            if cls in group.bridged:
+                message += "; NNX modules hold it by `nnx.bridge.ToNNX`"
             yield self.finding(
                 project.file(cls.module), head, message, reason=reason, help=REASONS[reason].advice
             )

@@ -85,7 +85,6 @@ def drop_statement(module: Module, node: ast.stmt) -> Edit:
     return Edit(line_start, rest.end(), "")
 
 
-
 def close_up(module: Module, edits: list[Edit]) -> list[Edit]:
     """The edits; what is removed with blank lines above and below takes the one above along.
 

@@ -125,8 +125,8 @@ REASONS: dict[str, Reason] = {
         Reason(
             "base-not-converted",
             "a class that this one builds on (base class or submodule) was not converted",
-            "Linen and NNX modules can't inherit from each other, nor hold each other without a bridge",
-            "see the finding of that class",
+            "Linen and NNX modules can't inherit from each other, and only some hold each other by a bridge",
+            "see the finding of that class; this one says what keeps `nnx.bridge.ToNNX` from holding it",
         ),
         Reason(
             "mode-flag",

@@ -21,6 +21,7 @@ from nnx_migrate.linen.values import (
 )
 
 if TYPE_CHECKING:
+    from nnx_migrate.linen.bridged import Bridged
     from nnx_migrate.linen.lifts import Lift
     from nnx_migrate.linen.values import Instance
 
@@ -90,6 +91,7 @@ class Site:
     foreign: bool = False  # constructed by code outside of the class
     elements: dict[Site, None] = field(default_factory=dict)  # of a sequence whose list loops fill
     lifts: tuple[Lift, ...] = ()  # lifted transforms around its class, outermost first
+    bridged: Bridged | None = None  # how it stays Linen, if it does
 
     def __repr__(self) -> str:
         return f"Site({self.number}, {self.target_name}, {self.attribute or self.stored})"

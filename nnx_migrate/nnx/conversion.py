@@ -17,6 +17,7 @@ from types import MappingProxyType
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.analyses import Analyses, Fixed
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.bridged import Bridges
 from nnx_migrate.linen.derived_layers import CallOverride, ParamOverride
 from nnx_migrate.linen.factories import Factories, Factory
 from nnx_migrate.linen.interpreter.frame import Session
@@ -28,6 +29,7 @@ from nnx_migrate.linen.programs.references import References, Role
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.reasons import Refusal, Refuse
 from nnx_migrate.linen.sites import Facts
+from nnx_migrate.linen.values import FieldModule
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.helpers import bundle
 from nnx_migrate.nnx.helpers.placement import helper_path
@@ -67,6 +69,8 @@ class ClassConversion:
     factories: Mapping[str, Factory] = field(default_factory=dict)
     assumed: Mapping[tuple[str | int, ...], int] = field(default_factory=dict)  # ranks that callers stated
     makes_caches: bool = False  # in its calls, by itself or in submodules that it creates
+    sows: bool = False  # likewise: whether its calls keep intermediate values
+    is_lazy: bool = False  # it, or a submodule that it creates, holds Linen modules: inputs initialise them
 
     @property
     def qualified(self) -> str:
@@ -77,6 +81,12 @@ class ClassConversion:
     def parameters(self) -> list[str]:
         """The old fields, in order."""
         return [item.name for item in self.cls.fields]
+
+    @property
+    def bridged(self) -> frozenset[LinenClass]:
+        """The classes of its submodules that stay Linen."""
+        sites = self.analysis.sites if self.analysis is not None else []
+        return frozenset(cls for site in sites if site.bridged is not None for cls in site.classes)
 
     @property
     def path(self) -> Path:
@@ -138,19 +148,22 @@ def convert_project(
     project: Project,
     wanted: Callable[[LinenClass], bool] = lambda cls: True,
     stated: StatedInputs | None = None,
+    bridge: bool = True,
 ) -> Conversions:
     """Convert the classes that `wanted` selects (with everything that they build on).
 
-    `stated` are the shapes of inputs that the configuration gives.
+    `stated` are the shapes of inputs that the configuration gives; `bridge` lets converted classes hold others that
+    stay Linen.
     """
-    return _Converter(LinenProgram(project), stated or StatedInputs()).run(wanted)
+    return _Converter(LinenProgram(project), stated or StatedInputs(), bridge).run(wanted)
 
 
 class _Converter:
     """Converts classes depth first: a class after the classes of its submodules."""
 
-    def __init__(self, program: LinenProgram, stated: StatedInputs) -> None:
+    def __init__(self, program: LinenProgram, stated: StatedInputs, bridge: bool) -> None:
         self.program, self.stated = program, stated
+        self.bridges = Bridges(program) if bridge else None
         self.factories = Factories(program, lambda: self.references)
         self.analyses = Analyses(program, self.factories, lambda cls: self._callers.kinds(cls))
         self.result = Conversions(program, self.factories, convert=self.convert)
@@ -227,13 +240,17 @@ class _Converter:
             raise Refuse("unknown-base", f"a subclass of `nn.{cls.is_subclass_of_layer}`", cls.node)
         factories = self.factories.of(cls)
         analysis = self.analyses.to_write(cls, known, default_rank, fixed)
-        written = ClassWriter(
-            analysis, names, self.convert, self.factories, cls in self.result.named_as_linen
-        ).write()
+        keep_names = cls in self.result.named_as_linen
+        written = ClassWriter(analysis, names, self.convert, self.factories, self.bridges, keep_names).write()
+        inner = [self.convert(c) for s in analysis.sites if s.bridged is None for c in s.classes]
         makes_caches = "CachingAttention" in names.helpers or any(v.by_calls for v in analysis.variables)
-        makes_caches |= any(self.convert(c).makes_caches for site in analysis.sites for c in site.classes)
+        makes_caches |= any(c.makes_caches for c in inner)
         conversion = self._checked(cls, written, names, analysis, class_map(analysis))
         conversion.factories, conversion.makes_caches = factories, makes_caches
+        conversion.is_lazy = any(c.is_lazy for c in inner) or bool(conversion.bridged)
+        conversion.sows = any(c.sows for c in inner) or bool(analysis.facts.sown)
+        if conversion.is_lazy:
+            check_lazy(conversion)
         return conversion
 
     def _derived(
@@ -271,6 +288,20 @@ class _Converter:
             written.constructions,
             written.has_constructor,
         )
+
+
+def check_lazy(conversion: ClassConversion) -> None:
+    """Refuse what the initialisation of Linen modules in NNX ones doesn't cover."""
+    cls, analysis = conversion.cls, conversion.analysis
+    fields = analysis.session.fields.values() if analysis is not None else ()
+    takes_modules = bool(conversion.factories) or any(isinstance(v, FieldModule) for v in fields)
+    for holds, what in (
+        (conversion.makes_caches, "makes caches"),
+        (conversion.sows, "keeps intermediate values"),
+        (takes_modules, "gets modules or their factories"),
+    ):
+        if holds:
+            raise Refuse("base-not-converted", f"`{cls.name}` holds a Linen module, and {what}", cls.node)
 
 
 def convert_construction(

@@ -50,17 +50,21 @@ class Dependencies:
                 self._named[within].add(reference.cls)
 
     def _find_own(self, conversions: Conversions, finder: InstanceFinder) -> None:
+        bridged: dict[LinenClass, Collection[LinenClass]] = {}
         for cls in finder.program:
             made = conversions.factories.classes_made_by(cls)
+            bridged[cls] = _bridged(conversions, cls)
             for other in (*cls.mro[1:], *made, *_constructed(conversions, cls)):
-                self._need(cls, other)
+                if other not in bridged[cls]:
+                    self._need(cls, other)
         references = finder.references
         for reference in (*references.inside, *references.outside):
             for owner in _around(reference.module.parents, reference.node):
                 if isinstance(owner, ast.ClassDef):
                     within = references.enclosing_class(reference.module, reference.node)
                     if within is not None:
-                        self._need(within, reference.cls)
+                        if reference.cls not in bridged[within]:
+                            self._need(within, reference.cls)
                         break
                 elif isinstance(owner, ast.Call):  # Wrapper(backbone=ResNet())
                     called = references.class_called(reference.module, owner)
@@ -177,6 +181,12 @@ def _constructed(conversions: Conversions, cls: LinenClass) -> Iterator[LinenCla
     if conversion is not None and conversion.analysis is not None:
         for site in conversion.analysis.sites:
             yield from site.classes
+
+
+def _bridged(conversions: Conversions, cls: LinenClass) -> Collection[LinenClass]:
+    """The classes that stay Linen in the modules of a class."""
+    conversion = conversions.converted.get(cls.qualified)
+    return conversion.bridged if conversion is not None else ()
 
 
 def _closed(

@@ -63,6 +63,8 @@ def class_map(analysis: ClassAnalysis) -> ClassMap:
 
 def module_name(site: Site) -> str | None:
     """The class whose entries hold below a site, None where NNX has the paths that Linen has."""
+    if site.bridged is not None:
+        return None
     if isinstance(site.target, ClassRef):
         return class_key(site.target.cls)
     if isinstance(site.target, ClassChoice):

@@ -23,7 +23,8 @@ from nnx_migrate.nnx.conversion import ClassConversion, Conversions, convert_pro
 from nnx_migrate.nnx.forms import Dependencies, Forms
 from nnx_migrate.nnx.helpers.placement import imported_helpers
 from nnx_migrate.nnx.linen_copies import Copies, CopyWriter
-from nnx_migrate.nnx.programs.constructions import CACHING_HELPER, HELPER, VMAPPED
+from nnx_migrate.nnx.programs.bridges import is_behind_bridge, lazy_obstacles
+from nnx_migrate.nnx.programs.constructions import BRIDGING_HELPER, CACHING_HELPER, HELPER, VMAPPED
 from nnx_migrate.nnx.programs.handed_factories import HandedFactories, handed_factories, layers_given_to
 from nnx_migrate.nnx.programs.kept_values import KeptValue, kept_value
 from nnx_migrate.nnx.programs.names import NameChanges
@@ -55,10 +56,13 @@ class Group:
     names: list[tuple[Module, Edit]] = field(default_factory=list)
     handed: list[HandedFactories] = field(default_factory=list)
     copies: Copies = field(default_factory=Copies)
+    bridged: frozenset[LinenClass] = frozenset()  # those that NNX modules hold in their Linen form
 
     def helper(self, cls: LinenClass) -> str:
-        """The helper that programs use a class by: one that makes caches is called in its initialisation, too."""
+        """The helper that programs use a class by: some are called in their initialisation, too."""
         (conversion,) = [c for c in self.conversions if c.qualified == cls.qualified]
+        if conversion.is_lazy:
+            return BRIDGING_HELPER
         fields = conversion.analysis.session.fields.values() if conversion.analysis is not None else ()
         may_hold = any(isinstance(value, FieldModule) for value in fields)
         caching = any(c.makes_caches for c in ([conversion] if not may_hold else self.conversions))
@@ -70,13 +74,16 @@ class Group:
         return [Other(cls, conversions.get(cls.qualified)) for cls in self.classes]
 
 
-def make_plan(project: Project, root: Path | None = None, stated: StatedInputs | None = None) -> list[Group]:
+def make_plan(
+    project: Project, root: Path | None = None, stated: StatedInputs | None = None, bridge: bool = True
+) -> list[Group]:
     """Every Linen class of a project in a group, judged; `root` is the folder that may hold further users.
 
-    `stated` are the shapes of inputs that the configuration gives.
+    `stated` are the shapes of inputs that the configuration gives; `bridge` lets classes that move hold others that
+    stay Linen.
     """
     stated = stated or StatedInputs()
-    conversions = convert_project(project, stated=stated)
+    conversions = convert_project(project, stated=stated, bridge=bridge)
     return _Planner(project, conversions, SizeFinder(SampleInputs(project), stated)).run(root)
 
 
@@ -109,6 +116,8 @@ class _Planner:
                 continue
             for group in moving:
                 _find_sizes(group, self.sizes, self.project)
+                known = {c.cls: c for c in group.conversions}
+                group.obstacles += lazy_obstacles(known, group.instances, group.values)
                 self._find_factories(group)
             if len(kept) < sum(len(value.references) for value in self.kept):
                 continue
@@ -140,6 +149,11 @@ class _Planner:
         rest = [cls for cls in self.finder.program if cls not in forms.moving]
         groups = [self._group(part, False) for part in self.dependencies.components(rest)]
         of_class = {cls: group for group in groups for cls in group.classes}
+        converted = self.conversions.converted
+        held = {c for cls in forms.moving for c in converted[cls.qualified].bridged}
+        held.update(r.cls for r in self.finder.references.outside if is_behind_bridge(self.project, r))
+        for group in groups:
+            group.bridged = frozenset(held & set(group.classes))
         for cls, obstacle in blocked:
             if cls in of_class:
                 of_class[cls].obstacles.append((cls, obstacle))

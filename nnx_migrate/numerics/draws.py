@@ -132,6 +132,8 @@ def aligned_draws(ordered: bool = True, aliases: Mapping[str, str] | None = None
         return draws.key(name, key)
 
     def stream_key(stream: rnglib.RngStream) -> jax.Array:
+        if _called_from(nnx.bridge.ToNNX.__module__, "__call__", "dictcomp"):  # passed on to a Linen module
+            return stream.key[...]
         if _called_from(
             rnglib.__name__, "split", "fork", "reseed"
         ):  # passed on, or spread over a loop's steps

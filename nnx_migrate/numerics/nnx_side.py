@@ -11,6 +11,7 @@ from unittest import mock
 import jax
 from flax import nnx
 
+from nnx_migrate.numerics.bridges import initialise
 from nnx_migrate.numerics.draws import aligned_draws, seed_streams
 from nnx_migrate.numerics.inputs import Alignment, Inputs, Phase
 from nnx_migrate.numerics.map_patterns import Path
@@ -53,6 +54,8 @@ class NNXSide(Side):
             self._model = self.build(
                 nnx.Rngs(0, **{name: i + 1 for i, name in enumerate(dict.fromkeys(names))})
             )
+            inputs = self.inputs
+            initialise(self._model, inputs.method, inputs.args, inputs.kwargs("eval"))
             self._graphdef, self._state = nnx.split(self._model)
             self.leaves = leaves_of(self._state)
         return self._model

@@ -296,7 +296,7 @@ def test_what_is_not_certain_is_refused_with_its_reason(tmp_path: Path, reason: 
     assert text == path.read_text()
 
 
-def test_a_class_stays_as_it_is_when_one_of_its_submodules_does(tmp_path: Path) -> None:
+def test_a_class_stays_as_it_is_when_a_submodule_does_that_no_bridge_can_hold(tmp_path: Path) -> None:
     path = tmp_path / "model.py"
     path.write_text(
         HEADER
@@ -305,7 +305,7 @@ def test_a_class_stays_as_it_is_when_one_of_its_submodules_does(tmp_path: Path) 
             class Part(nn.Module):
                 @nn.compact
                 def __call__(self, x):
-                    return nn.Dense(8)(x) if self.is_initializing() else x
+                    return nn.Dense(8)(x) if self.is_mutable_collection("params") else x
 
             class Model(nn.Module):
                 @nn.compact

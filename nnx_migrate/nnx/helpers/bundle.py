@@ -16,6 +16,7 @@ _SOURCES = (
     "linear",
     "functional",
     "caching",
+    "bridging",
     "vmapped",
 )
 _HEADER = '''"""Keeps what flax.linen computed where flax.nnx computes otherwise. Written by nnx-migrate."""

@@ -16,6 +16,7 @@ from nnx_migrate.sources.text import Edit, SourceText
 
 HELPER = "Functional"
 CACHING_HELPER = "CachingFunctional"
+BRIDGING_HELPER = "BridgingFunctional"
 VMAPPED = "vmapped"  # for `nn.vmap` of a class
 INDENT = "    "
 _LINEN_ONLY = ("name", "parent")

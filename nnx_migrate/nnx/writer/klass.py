@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.bridged import Bridges
 from nnx_migrate.linen.decorators import keeps_method
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.model import LinenClass, Method
@@ -46,13 +47,14 @@ class ClassWriter:
         names: FileNames,
         converted: Callable[[LinenClass], ClassConversion],
         factories: Factories,
+        bridges: Bridges | None = None,
         keep_names: bool = False,
     ) -> None:
         """`keep_names`: attributes have the names that Linen makes (`Dense_0`) where they are known."""
         self.analysis, self.names, self.keep_names = analysis, names, keep_names
         self.cls, self.source = analysis.cls, names.module.source
         self.renderer = InitRenderer(analysis, names, self._access)
-        self.constructions = ConstructionWriter(analysis, names, self.renderer, converted, factories)
+        self.constructions = ConstructionWriter(analysis, names, self.renderer, converted, factories, bridges)
         self.renderer.element = self.constructions.element
         self.converted, self.factories = converted, factories.of(analysis.cls)
         self.inheritance: Inheritance | None = None

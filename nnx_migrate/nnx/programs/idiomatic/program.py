@@ -137,6 +137,8 @@ class _Writer:
             text = conversion.cls.module.source.segment(conversion.cls.node)
             if _UNUSUAL.search(text) or conversion.makes_caches:
                 raise NotIdiomatic(f"`{conversion.cls.name}` keeps more than parameters", module, call)
+            if conversion.is_lazy:
+                raise NotIdiomatic(f"`{conversion.cls.name}` holds Linen modules", module, call)
             variables = conversion.analysis.variables if conversion.analysis is not None else ()
             if any(v.collection not in ("params", "batch_stats") for v in variables):
                 raise NotIdiomatic(f"`{conversion.cls.name}` keeps more than parameters", module, call)

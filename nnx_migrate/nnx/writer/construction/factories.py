@@ -38,6 +38,8 @@ class Giver(Protocol):
 
 def given_flags(writer: ConstructionWriter, site: Site) -> dict[str, ast.expr]:
     """What the factories given to a submodule bind as its mode flags, and those that its call merges. Raises Refuse."""
+    if writer.is_bridged(site):
+        return {}
     found: dict[str, ast.expr] = merged_flags(writer, site)
     flags = [
         {f.flag: _flag(writer, site, cls, f) for f in writer.converted(cls).factories.values() if f.flag}

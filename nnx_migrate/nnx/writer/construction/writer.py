@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.bridged import Bridges
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.effects.arguments import is_integer
 from nnx_migrate.linen.factories import Factories, placeholder
@@ -26,6 +27,7 @@ from nnx_migrate.linen.values import (
 )
 from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
+from nnx_migrate.nnx.writer.construction.bridging import bridge, bridged_parts, check_holder
 from nnx_migrate.nnx.writer.construction.call_arguments import argument_at, at_path, bound_argument
 from nnx_migrate.nnx.writer.construction.derived import nnx_layer
 from nnx_migrate.nnx.writer.construction.factories import check_plain, given_text, late_arguments, own_partial
@@ -58,8 +60,10 @@ class ConstructionWriter:
         renderer: InitRenderer,
         converted: Callable[[LinenClass], ClassConversion],
         factories: Factories,
+        bridges: Bridges | None = None,
     ) -> None:
         self.analysis, self.names, self.renderer, self.converted = analysis, names, renderer, converted
+        self.bridges, self._bridged = bridges, dict[Site, bool]()
         self.known_factories = factories
         own = factories.of(analysis.cls).values()
         self.factories = {f.value.call: f for f in own if isinstance(f.value, Partial)}
@@ -97,11 +101,19 @@ class ConstructionWriter:
         """Callee and argument texts without the lifted transforms around the class."""
         if isinstance(site.target, Layer):
             return self._layer(site)
+        if self.is_bridged(site):
+            return bridged_parts(self, site)
         if isinstance(site.target, ClassRef):
             return self._project_class(site, site.target.cls)
         if isinstance(site.target, ClassChoice):
             return self._one_of(site, site.target)
         raise Refuse("unknown-module", f"the class behind `self.{site.target.name}` isn't known", site.call)
+
+    def is_bridged(self, site: Site) -> bool:
+        """Whether a submodule stays Linen, in `nnx.bridge.ToNNX`. Raises Refuse."""
+        if site not in self._bridged:
+            self._bridged[site] = bridge(self, site)
+        return self._bridged[site]
 
     def _one_of(self, site: Site, choice: ClassChoice) -> tuple[str, list[str]]:
         """A construction that has to serve every class that a factory field may hold."""
@@ -254,6 +266,8 @@ class ConstructionWriter:
         conversion = self.converted(cls)
         if cls.is_subclass_of_layer:
             raise Refuse("unknown-module", f"`{cls.name}` where another class may stand", site.call)
+        if conversion.is_lazy:
+            check_holder(self, site)
         callee = self._callee(site)
         given = {name: given_text(self, site, cls, name) for name in conversion.factories}
         arguments: list[str] = []

@@ -11,6 +11,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.layers import LAYERS, Refusal, rewritten_arguments, write_call
+from nnx_migrate.nnx.writer.construction.bridging import changed_collections
 from nnx_migrate.nnx.writer.construction.factories import given_flags
 from nnx_migrate.nnx.writer.construction.lifting import lifted_call
 from nnx_migrate.nnx.writer.methods.carries import detached_carry
@@ -101,7 +102,15 @@ class ModuleCalls:
             return lifted_call(self.editor, call, site)
         if site.carry_only:
             return detached_carry(self.editor, call, site)
+        if self.writer.is_bridged(site):
+            return self._with_argument(call, changed_collections(site))
         return self._layer_call(call, site) or self._flagged_call(call, site)
+
+    def _with_argument(self, call: ast.Call, argument: str) -> str | None:
+        """The call with one more argument, None where there is none to add."""
+        texts = [*(self.text(a) for a in call.args)]
+        texts += [f"{k.arg}={self.text(k.value)}" for k in call.keywords]
+        return self.call_text(call, [one_line(text) for text in [*texts, argument]]) if argument else None
 
     def _layer_call(self, call: ast.Call, site: Site) -> str | None:
         """The call of a built-in layer in NNX's form, None where only parts inside it change."""

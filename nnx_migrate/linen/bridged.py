@@ -1,0 +1,280 @@
+"""Which classes may stay Linen inside of NNX modules, behind `nnx.bridge.ToNNX`.
+
+`ToNNX` calls the Linen module as a program would: `init` for its variables, `apply` afterwards. What it holds has to
+compute the same there as below another Linen module, so its code, and all code of the project that this reaches, may
+neither look at what is around it nor at what the program lets it change.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import sys
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from nnx_migrate.linen.effects.registry import modelled_methods
+from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.symbols import LINEN, canonical, linen_name
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.scopes import BindingKind
+
+#: Collections that layers change or fill in calls; None where that differs from call to call.
+_COLLECTIONS = {
+    "BatchNorm": ("batch_stats",),
+    "SpectralNorm": ("batch_stats",),
+    "WeightNorm": (),
+    **dict.fromkeys(
+        (
+            "Bidirectional", "Conv", "ConvLSTMCell", "ConvLocal", "ConvTranspose", "Dense", "DenseGeneral", "Dropout",
+            "Einsum", "Embed", "GRUCell", "GroupNorm", "InstanceNorm", "LSTMCell", "LayerNorm", "MGUCell", "Module",
+            "MultiHeadAttention", "MultiHeadDotProductAttention", "OptimizedLSTMCell", "PReLU", "RMSNorm", "RNN",
+            "RNNCellBase", "SelfAttention", "Sequential", "SimpleCell",
+        ),
+        (),
+    ),
+}  # fmt: skip
+_LIBRARIES = frozenset(
+    {
+        *sys.stdlib_module_names,
+        "jax",
+        "numpy",
+        "einops",
+        "chex",
+        "jaxtyping",
+        "ml_collections",
+        "optax",
+        "absl",
+    }
+    | {"typing_extensions", "scipy", "ml_dtypes"}
+)
+#: What a Linen module can tell, or do, only below the module and the program that it was written for.
+_SURROUNDINGS = frozenset(
+    {
+        "bind", "clone", "has_rng", "is_mutable_collection", "parent", "path", "perturb", "put_variable", "scope",
+        "sow", "unbind", "with_logical_partitioning", "with_partitioning",
+    }
+)  # fmt: skip
+#: Options of layers with which calls make variables.
+_OPTIONS = frozenset({"decode", "sow_weights"})
+#: Attributes of `ToNNX`, which can't be names of variables or of submodules.
+_TAKEN = frozenset(
+    {
+        "eval", "iter_children", "iter_modules", "lazy_init", "module", "perturb", "rngs", "set_attributes", "sow",
+        "train",
+        "apply", "bind", "clone", "copy", "get_variable", "has_rng", "has_variable", "init", "init_with_output",
+        "is_initializing", "is_mutable_collection", "make_rng", "module_paths", "param", "path", "put_variable",
+        "setup", "tabulate", "unbind", "variable", "variables",
+    }
+)  # fmt: skip
+
+
+@dataclass
+class Bridged:
+    """How a class stays Linen: `problem` says why it can't, else empty; `collections` are those that calls change.
+
+    `classes` are all classes of the project that its code reaches, itself included; `unknown_call` is a call of
+    something that a configuration may hold.
+    """
+
+    problem: str = ""
+    collections: tuple[str, ...] = ()
+    unknown_call: str = ""
+    classes: frozenset[LinenClass] = frozenset()
+
+
+class Bridges:
+    """Judges classes that are not converted."""
+
+    def __init__(self, program: LinenProgram) -> None:
+        self.program = program
+        self._known: dict[LinenClass, Bridged] = {}
+
+    def of(self, cls: LinenClass) -> Bridged:
+        """How a class stays Linen in NNX modules."""
+        if cls not in self._known:
+            reader = _Reader(self.program)
+            problem = cls.problem or reader.read(cls) or _taken(cls)
+            names = tuple(sorted(reader.collections))
+            unknown = "" if problem else reader.unknown_call()
+            self._known[cls] = Bridged(problem, names, unknown, frozenset(reader.classes))
+        return self._known[cls]
+
+
+@dataclass
+class _Reader:
+    """Reads all code of the project that a class reaches."""
+
+    program: LinenProgram
+    classes: dict[LinenClass, None] = field(default_factory=dict)
+    collections: set[str] = field(default_factory=set)
+    variables: dict[str, set[str]] = field(default_factory=dict)  # by name: the collections that have one
+    _calls: list[tuple[Module, ast.Call]] = field(default_factory=list)
+    _waiting: list[tuple[Module, ast.AST]] = field(default_factory=list)
+    _seen: set[ast.AST] = field(default_factory=set)
+
+    def read(self, cls: LinenClass) -> str:
+        """Why a class can't stand behind a bridge; empty if it can."""
+        self._add(cls)
+        while self._waiting:
+            module, node = self._waiting.pop()
+            if node in self._seen:
+                continue
+            self._seen.add(node)
+            for inner in ast.walk(node):
+                if problem := self._problem(module, inner):
+                    return f"{problem} ({module.path.name}:{getattr(inner, 'lineno', 0)})"
+        for name, collections in self.variables.items():
+            if len(collections) > 1:
+                return f"{' and '.join(sorted(collections))} may both have a variable `{name}`"
+        return ""
+
+    def unknown_call(self) -> str:
+        """A call of something of which the code doesn't show what it is: it may be a module, or make one."""
+        known = {*modelled_methods(), *_of_containers(), "at", "set", "get", "add", "multiply"}
+        for cls in self.classes:
+            known.update(cls.own_methods)
+            stored = (n for n in ast.walk(cls.node) if isinstance(n, ast.Attribute))
+            known.update(n.attr for n in stored if isinstance(n.ctx, ast.Store))
+        for module, call in self._calls:
+            if self._is_unknown(module, call.func, known):
+                return f"`{ast.unparse(call.func)}` ({module.path.name}:{call.lineno})"
+        return ""
+
+    def _is_unknown(self, module: Module, called: ast.expr, known: Collection[str]) -> bool:
+        if isinstance(called, ast.Attribute):
+            scope = module.scope_at(called)
+            return called.attr not in known and self.program.project.resolve(called, scope, module) is None
+        if isinstance(called, ast.Name):
+            bindings = module.scope_at(called).lookup(called.id)
+            return any(
+                b.kind is BindingKind.PARAMETER or isinstance(b.value, ast.Attribute | ast.Subscript)
+                for b in bindings
+            )
+        return not isinstance(called, ast.Call | ast.Lambda | ast.Subscript)
+
+    def _add(self, cls: LinenClass) -> None:
+        for one in cls.mro:
+            if one not in self.classes:
+                self.classes[one] = None
+                self._waiting.append((one.module, one.node))
+
+    def _problem(self, module: Module, node: ast.AST) -> str:
+        if isinstance(node, ast.keyword) and node.arg in _OPTIONS | _SURROUNDINGS:
+            return f"it gives `{node.arg}`"
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in _SURROUNDINGS
+            and not self._is_library(module, node)
+        ):
+            return f"it reads `{node.attr}`"
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "self.name":
+            return "it reads its own name"
+        if isinstance(node, ast.Call):
+            self._calls.append((module, node))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if problem := self._variable(node, node.func.attr):
+                return problem
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+            parent = module.parents.get(node)
+            if not (isinstance(parent, ast.Attribute) and parent.value is node):
+                return self._reference(module, node)
+        return ""
+
+    def _is_library(self, module: Module, node: ast.Attribute) -> bool:
+        """Whether it is a name of a library: `os.path`."""
+        found = self.program.project.resolve(node, module.scope_at(node), module)
+        return found is not None and found.partition(".")[0] in _LIBRARIES
+
+    def _variable(self, call: ast.Call, method: str) -> str:
+        """Note a variable that a call makes or reads; why it can't be told, if so."""
+        if method == "param":
+            collection, rest = "params", [*call.args, *(k.value for k in call.keywords if k.arg == "name")]
+        elif method in ("variable", "get_variable", "has_variable"):
+            if not call.args or not (
+                isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str)
+            ):
+                return "the collection of a variable is computed"
+            collection, rest = call.args[0].value, call.args[1:]
+        else:
+            return ""
+        if collection == "intermediates":
+            return "it keeps intermediate values"
+        if collection != "params":
+            self.collections.add(collection)
+        name = rest[0].value if rest and isinstance(rest[0], ast.Constant) else "*"
+        self.variables.setdefault(str(name), set()).add(collection)
+        if "*" in self.variables and len(set().union(*self.variables.values())) > 1:
+            return "the name of a variable is computed"
+        return ""
+
+    def _reference(self, module: Module, node: ast.Name | ast.Attribute) -> str:
+        """Follow a name to what it means; why that isn't known, if so."""
+        scope, project = module.scope_at(node), self.program.project
+        root: ast.expr = node
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if not isinstance(root, ast.Name):
+            return ""
+        found = canonical(project.resolve(node, scope, module))
+        if found is None:
+            known = scope.binder(root.id) is not None or hasattr(builtins, root.id)
+            return "" if known else f"`{root.id}` isn't known"
+        if found in (LINEN, "flax"):
+            return f"`{ast.unparse(node)}` is used as a value"
+        if (layer := linen_name(found)) is not None:
+            return self._layer(layer.partition(".")[0])
+        return self._own(found)
+
+    def _layer(self, name: str) -> str:
+        if name[:1].isupper():
+            if name not in _COLLECTIONS:
+                return f"it uses `nn.{name}`"
+            self.collections.update(_COLLECTIONS[name])
+        return ""
+
+    def _own(self, found: str) -> str:
+        """A name of the project or of a library."""
+        while found:
+            cls = self.program.find(found)
+            if cls is not None:
+                self._add(cls)
+                return ""
+            definition = self.program.project.definition(found)
+            if definition is not None:
+                value = definition.binding.value
+                node = definition.node if value is None else value
+                self._waiting.append((definition.module, node))
+                return ""
+            package = found.partition(".")[0]
+            if package in _LIBRARIES or found.startswith(("flax.struct", "flax.core", "flax.traverse_util")):
+                return ""
+            shorter = found.rpartition(".")[0]
+            if "." not in shorter:
+                return f"what `{found}` does isn't known"
+            found = shorter
+        return ""
+
+
+def _of_containers() -> frozenset[str]:
+    return frozenset(name for kind in (list, dict, str, tuple, set, bytes) for name in dir(kind))
+
+
+def _taken(cls: LinenClass) -> str:
+    """The name of a variable or submodule that the bridge has for something else."""
+    methods = {name for owner in cls.mro for name in owner.own_methods}
+    for name in _names(cls):
+        if name in _TAKEN or name in methods or name.startswith(("to_nnx__", "_")):
+            return f"`{name}` is the name of something else behind a bridge"
+    return ""
+
+
+def _names(cls: LinenClass) -> Iterator[str]:
+    """The names that its own code gives submodules and variables."""
+    for node in (n for owner in cls.mro for n in ast.walk(owner.node)):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.Call):
+            makes = isinstance(node.func, ast.Attribute) and node.func.attr in ("param", "variable")
+            given = [*(node.args[:2] if makes else ()), *(k.value for k in node.keywords if k.arg == "name")]
+            yield from (g.value for g in given if isinstance(g, ast.Constant) and isinstance(g.value, str))

@@ -1,0 +1,46 @@
+"""Modules that hold Linen ones, as programs use them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.class_values import ClassValue
+from nnx_migrate.linen.programs.instance import Instance, Obstacle
+from nnx_migrate.linen.programs.references import ClassReference, Role
+from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.conversion import ClassConversion
+
+_BRIDGE = "ToNNX"
+
+
+def is_behind_bridge(project: Project, reference: ClassReference) -> bool:
+    """Whether a class is named to construct what `nnx.bridge.ToNNX` holds: an earlier run has left it Linen."""
+    if reference.role is not Role.CONSTRUCTION:
+        return False
+    module, call = reference.module, reference.call
+    holder = module.parents.get(call)
+    if not isinstance(holder, ast.Call) or not holder.args or holder.args[0] is not call:
+        return False
+    found = project.resolve(holder.func, module.scope_at(holder.func), module) or ""
+    return found.startswith("flax.nnx.") and found.endswith(f".{_BRIDGE}")
+
+
+def lazy_obstacles(
+    conversions: Mapping[LinenClass, ClassConversion],
+    instances: Iterable[Instance],
+    values: Iterable[ClassValue],
+) -> Iterator[tuple[LinenClass, Obstacle]]:
+    """Uses of modules that hold Linen ones in which no call with inputs initialises these."""
+    for instance in instances:
+        if conversions[instance.cls].is_lazy and instance.holders:
+            where, detail = (
+                instance.reference,
+                f"`{instance.cls.name}`, which holds a Linen module, is handed on",
+            )
+            yield instance.cls, Obstacle("module-use", detail, where.module, where.node)
+    for value in values:
+        if conversions[value.cls].is_lazy and value.flow.vmapped:
+            where, detail = value.reference, f"`nn.vmap` of `{value.cls.name}`, which holds a Linen module"
+            yield value.cls, Obstacle("class-as-value", detail, where.module, where.node)

@@ -1,0 +1,174 @@
+"""What may stay Linen inside of NNX modules, and which modules around it may not hold it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.plan import make_plan
+from nnx_migrate.sources.files import load_source
+from tests.linen_module.fixture import convert
+
+HEADER = """
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+
+"""
+# a class that can't be converted; `{}` stands for what else it does
+PART = """
+class Part(nn.Module):
+    features: int
+    options: dict = None
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        while x.shape[-1] > self.features:
+            x = nn.Dense(x.shape[-1] // 2)(x)
+        {}
+        return x
+
+
+"""
+WHOLE = """
+class Whole(nn.Module):
+    width: int = 4
+    config: dict = None
+    {}
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.Dense(8)(x)
+        {}
+        return x.reshape(-1, 2)
+"""
+
+
+def written(tmp_path: Path, part: str = "", call: str = "x = Part(2)(x)", field: str = "") -> str:
+    """What becomes of `Whole`: its text, or why it stays."""
+    path = tmp_path / "model.py"
+    path.write_text(HEADER + PART.format(part or "x = nn.relu(x)") + WHOLE.format(field, call))
+    text, conversions = convert(path)
+    assert "model.Part" in conversions.refused
+    refusal = conversions.refused.get("model.Whole")
+    return text[text.index("class Whole") :] if refusal is None else f"{refusal.reason}: {refusal.detail}"
+
+
+def test_a_bridge_holds_what_stays_linen(tmp_path: Path) -> None:
+    text = written(tmp_path)
+    assert "self.part = nnx.bridge.ToNNX(Part(2), rngs=rngs)" in text
+    assert "x = self.part(x)\n" in text
+
+
+@pytest.mark.parametrize(
+    ("part", "collections"),
+    [
+        ("x = nn.BatchNorm(use_running_average=not train)(x)", '["batch_stats"]'),
+        ("n = self.variable('counts', 'n', jnp.zeros, ())", '["counts"]'),
+        ("x = nn.Dropout(0.1, deterministic=not train)(x)", None),
+        ("x = nn.MultiHeadDotProductAttention(2)(x, x)", None),
+    ],
+)
+def test_calls_may_change_the_collections_that_the_code_shows(
+    tmp_path: Path, part: str, collections: str | None
+) -> None:
+    text = written(tmp_path, part)
+    assert "ToNNX" in text
+    assert (f"self.part(x, mutable={collections})" if collections else "self.part(x)\n") in text
+
+
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [
+        ("self.sow('intermediates', 'x', x)", "reads `sow`"),
+        ("x = x if self.has_rng('dropout') else -x", "reads `has_rng`"),
+        ("x = x if self.is_mutable_collection('counts') else -x", "reads `is_mutable_collection`"),
+        ("x = x * len(self.scope.rngs)", "reads `scope`"),
+        ("x = x * len(self.path)", "reads `path`"),
+        ("x = x * len(self.name)", "reads its own name"),
+        ("x = nn.SelfAttention(2, decode=True)(x)", "gives `decode`"),
+        ("w = self.param('train', nn.initializers.ones, ())", "`train` is the name of something else"),
+        ("x = nn.Dense(2, name='module')(x)", "`module` is the name of something else"),
+        (
+            "w = self.param('w', jnp.ones, ()) + self.variable('s', 'w', jnp.ones, ()).value",
+            "may both have a variable `w`",
+        ),
+        ("kind = 's'; n = self.variable(kind, 'n', jnp.zeros, ())", "collection of a variable is computed"),
+        ("x = getattr(nn, 'relu')(x)", "`nn` is used as a value"),
+        ("from unknown_layers import Layer; x = Layer(2)(x)", "what `unknown_layers.Layer` does isn't known"),
+    ],
+)
+def test_what_looks_around_itself_stays_below_linen(tmp_path: Path, part: str, why: str) -> None:
+    reason = written(tmp_path, part)
+    assert reason.startswith("base-not-converted: `Part` was not converted, and can't be held by"), reason
+    assert why in reason
+
+
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        ("part = Part(2); x = jax.vmap(part)(x)", ""),
+        ("part = Part(2); x = jax.vmap(lambda row: part(row))(x)", ""),
+        ("x = nn.remat(Part)(2)(x)", "a lifted transform"),
+        ("part = Part(2); x = part(x) * part.features", "used otherwise than by calling it"),
+        ("x = nn.Sequential([Part(2)])(x)", "handed to another module"),
+    ],
+)
+def test_where_no_bridge_can_stand(tmp_path: Path, call: str, why: str) -> None:
+    reason = written(tmp_path, call=call)
+    assert ": " in reason and "ToNNX(" not in reason, reason
+    assert why in reason
+
+
+def test_a_configuration_that_may_hold_modules_is_not_handed_to_code_that_calls_its_parts(
+    tmp_path: Path,
+) -> None:
+    assert "ToNNX(Part(2, self.config), rngs=rngs)" in written(tmp_path, call="x = Part(2, self.config)(x)")
+    reason = written(tmp_path, "x = self.options.norm()(x)", call="x = Part(2, self.config)(x)")
+    assert "may be a module, and `self.options.norm`" in reason
+
+
+def test_modules_and_their_classes_are_not_handed_to_what_stays_linen(tmp_path: Path) -> None:
+    for given in ("nn.LayerNorm", "nn.Dense(2)", "(nn.LayerNorm, 3)", "lambda: nn.Dense(2)"):
+        assert "base-not-converted" in written(tmp_path, call=f"x = Part(2, {given})(x)"), given
+
+
+def test_keeps_parts_and_what_holds_them_apart(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(HEADER + PART.format("x = nn.relu(x)") + WHOLE.format("", "x = Part(2)(x)"))
+    moving, staying = make_plan(Project([path], load_source))
+    assert [c.name for c in moving.classes] == ["Whole"] and moving.can_move
+    assert [c.name for c in staying.bridged] == ["Part"] and not staying.can_move
+    assert not any(group.can_move for group in make_plan(Project([path], load_source), bridge=False))
+
+
+def test_two_classes_that_hold_each_other_stay(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(
+        HEADER
+        + dedent("""
+        class Even(nn.Module):
+            depth: int
+
+            @nn.compact
+            def __call__(self, x):
+                x = nn.Dense(4)(x)
+                return Odd(self.depth - 1)(x) if self.depth else x
+
+
+        class Odd(nn.Module):
+            depth: int
+
+            @nn.compact
+            def __call__(self, x):
+                while x.shape[-1] > 2:
+                    x = nn.Dense(x.shape[-1] // 2)(x)
+                return Even(self.depth - 1)(x) if self.depth else x
+        """)
+    )
+    _, conversions = convert(path)
+    assert conversions.converted == {}
