@@ -61,6 +61,33 @@ FOLLOWED = {
         model = create("small")
         model.init(key, x)
     """,
+    "a table of functions that get it": """
+        def fit(model):
+            return model.init(key, x)
+        def show(model):
+            print(model.tabulate(key, x))
+        ACTIONS = {"fit": fit, "show": show}
+        for name in ACTIONS.keys():
+            ACTIONS[name](Net())
+    """,
+    "what a table's function returns, with a function that gets it": """
+        def fit(Model):
+            return Model(width=3).init(key, x)
+        def small():
+            return Net, fit
+        BUILDERS = {"small": small}
+        Model, run = BUILDERS["small"]()
+        run(Model=Model)
+    """,
+    "assertions of tests": """
+        import unittest
+        class NetTest(unittest.TestCase):
+            def test_width(self):
+                model = Net()
+                self.assertIsNotNone(model)
+                self.assertEqual(model, Net())
+                model.init(key, x)
+    """,
     "a dictionary of networks": """
         nets = {}
         nets["policy"] = Net()
@@ -396,6 +423,34 @@ ESCAPES = {
         class Agent(zoo.Agent):
             def __init__(self):
                 super().__init__(Net())
+    """,
+    "a function of a table that something adds to": """
+        import zoo
+        def fit(model):
+            return model.init(key, x)
+        ACTIONS = {"fit": fit}
+        zoo.register(ACTIONS)
+        ACTIONS["fit"](Net())
+    """,
+    "a function of a table whose entries aren't all known": """
+        import zoo
+        def fit(model):
+            return model.init(key, x)
+        ACTIONS = {"fit": fit, "other": zoo.fit}
+        ACTIONS["fit"](Net())
+    """,
+    "a function that comes with it from somewhere": """
+        import zoo
+        def small():
+            return Net, zoo.fit
+        Model, run = small()
+        run(Model())
+    """,
+    "an assertion about the class": """
+        import unittest
+        class NetTest(unittest.TestCase):
+            def test_width(self):
+                self.assertIs(type(Net()), Net)
     """,
     "positional arguments from a list": """
         import zoo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nnx_migrate.linen.programs.index import ProjectIndex
@@ -11,6 +12,8 @@ from nnx_migrate.names.modules import Module
 from nnx_migrate.names.reaching import reaching
 from nnx_migrate.names.scopes import Binding, BindingKind, Scope
 
+#: An expression with its file; None stands for a value that can't be followed.
+Origin = tuple[Module, ast.expr] | None
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 # Wrappers whose result is called with the same arguments as the function they wrap.
 TRANSPARENT = frozenset(
@@ -92,8 +95,10 @@ def taken_by(callee: Callee, first: int, offset: int | None) -> list[str]:
 class Callees:
     """Finds out what is called."""
 
-    def __init__(self, index: ProjectIndex) -> None:
-        self.index, self.project = index, index.project
+    def __init__(self, index: ProjectIndex, origins: Callable[[Module, ast.expr], Sequence[Origin]]) -> None:
+        """`origins` tells the expressions that the value of another one may be."""
+        self.index, self.project, self.origins = index, index.project, origins
+        self._open: set[ast.expr] = set()
 
     def of(self, module: Module, node: ast.expr, depth: int = 0) -> list[Callee]:
         """What a callee expression means; something from outside where it is no part of the project."""
@@ -103,6 +108,8 @@ class Callees:
             return [Callee(module, node)]
         if isinstance(node, ast.Call):
             return self._of_call(module, node, depth)
+        if isinstance(node, ast.Subscript):
+            return self._of_origins(module, node, depth)
         scope = module.scope_at(node)
         if isinstance(node, ast.Name):
             found = self._of_name(module, scope, node, depth)
@@ -130,6 +137,17 @@ class Callees:
         if isinstance(node, ast.Attribute) and node.attr in ("replace", "_replace", "create"):
             return [Callee(module, stores_keywords=True)]
         return [Callee(module, qualified=qualified or (node.id if isinstance(node, ast.Name) else None))]
+
+    def _of_origins(self, module: Module, node: ast.expr, depth: int) -> list[Callee]:
+        """`STEPS[kind](state)`, `model, step = build()`: what tables hold and functions return."""
+        if node in self._open:
+            return [Callee(module)]
+        self._open.add(node)
+        found: list[Callee] = []
+        for origin in self.origins(module, node):
+            found += self.of(*origin, depth + 1) if origin is not None else [Callee(module)]
+        self._open.remove(node)
+        return found
 
     def _of_call(self, module: Module, node: ast.Call, depth: int) -> list[Callee]:
         """`jax.jit(step)(...)`, `partial(step, model)(...)`."""
@@ -159,6 +177,8 @@ class Callees:
                 if isinstance(binding.value, ast.Name) and binding.value.id == name:
                     continue
                 found += self.of(module, binding.value, depth + 1)
+            elif binding.kind is BindingKind.ASSIGNMENT and binding.value is None:
+                return self._of_origins(module, node, depth)
         return found
 
     def _of_method(self, module: Module, node: ast.Attribute, depth: int) -> list[Callee]:

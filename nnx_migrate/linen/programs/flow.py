@@ -17,6 +17,7 @@ from nnx_migrate.linen.programs.callees import (
 )
 from nnx_migrate.linen.programs.containers import ANY, Within, elements, stored_under
 from nnx_migrate.linen.programs.index import ProjectIndex
+from nnx_migrate.linen.programs.origins import Origins
 from nnx_migrate.linen.programs.passing import Passing
 from nnx_migrate.linen.programs.uses import End, Flow
 from nnx_migrate.names.modules import Module
@@ -38,7 +39,7 @@ class FlowFinder:
 
     def __init__(self, index: ProjectIndex, holders: Collection[ast.ClassDef] = ()) -> None:
         self.index, self.project, self.holders = index, index.project, frozenset(holders)
-        self.callees = Callees(self.index)
+        self.callees = Callees(self.index, Origins(self).of)
         self._functions: dict[FunctionNode, Flow] = {}
 
     def follow(self, module: Module, node: ast.expr, is_object: bool = True) -> Flow:

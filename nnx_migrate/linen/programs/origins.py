@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Container, Iterator
+from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.programs.callees import Callee, FunctionNode, parameter_of
-from nnx_migrate.linen.programs.flow import FlowFinder
+from nnx_migrate.linen.programs.callees import Callee, FunctionNode, Origin, parameter_of
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.reaching import reaches, reaching
 from nnx_migrate.names.scopes import Binding, BindingKind, Scope
 
-#: An expression with its file; None stands for a value that can't be followed.
-Origin = tuple[Module, ast.expr] | None
+if TYPE_CHECKING:
+    from nnx_migrate.linen.programs.flow import FlowFinder
+
 _MAX_DEPTH = 8
+#: What shows a table without changing it: methods of dictionaries, and functions.
+_LISTING = frozenset({"keys", "values", "items", "get", "copy", "index", "count"})
+_COUNTING = frozenset({"len", "list", "sorted", "tuple", "set", "print", "enumerate", "str", "repr"})
 
 
 class Origins:
@@ -77,6 +81,8 @@ class Origins:
                 yield from (
                     [None] if _reads_itself(module, binder, binding) else self.of(module, value, depth + 1)
                 )
+            elif isinstance(binding.node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                yield module, node
             elif binding.kind is BindingKind.PARAMETER:
                 yield from self._of_parameter(module, scope, binding, depth)
             elif binding.kind is BindingKind.IMPORT:
@@ -89,7 +95,9 @@ class Origins:
         qualified = project.resolve_name(node.id, scope, module)
         definition = project.definition(qualified) if qualified else None
         value = definition.binding.value if definition is not None else None
-        if definition is None or value is None:
+        if definition is not None and isinstance(definition.node, ast.FunctionDef | ast.ClassDef):
+            yield module, node
+        elif definition is None or value is None:
             yield None
         else:
             yield from self.of(definition.module, value, depth + 1)
@@ -107,10 +115,25 @@ class Origins:
                 yield from self._of_elements(module, parent.value.value, path, depth)
             elif isinstance(parent.value, ast.Tuple | ast.List) and path[0] < len(parent.value.elts):
                 yield from self.of(module, parent.value.elts[path[0]], depth + 1)
+            elif isinstance(parent.value, ast.Call):
+                for origin in self.of(module, parent.value, depth + 1):
+                    yield from self._part(origin, path[0], depth)
             else:
                 yield None
         elif isinstance(parent, ast.For | ast.comprehension) and parent.target is target:
             yield from self._of_elements(module, parent.iter, path, depth)
+        else:
+            yield None
+
+    def _part(self, origin: Origin, index: int, depth: int) -> Iterator[Origin]:
+        """An element of a tuple that a function returns."""
+        if (
+            origin is not None
+            and isinstance(origin[1], ast.Tuple)
+            and not any(isinstance(e, ast.Starred) for e in origin[1].elts[: index + 1])
+            and index < len(origin[1].elts)
+        ):
+            yield from self.of(origin[0], origin[1].elts[index], depth + 1)
         else:
             yield None
 
@@ -119,9 +142,16 @@ class Origins:
     ) -> Iterator[Origin]:
         """The elements of a display that is never changed, or their parts at `path`."""
         if isinstance(node, ast.Name):
-            bindings = module.scope_at(node).lookup(node.id)
+            scope, name = module.scope_at(node).binder(node.id), node.id
+            bindings = module.scope_at(node).lookup(name)
+            if len(bindings) == 1 and bindings[0].kind is BindingKind.IMPORT:
+                qualified = self.finder.project.resolve(node, module.scope_at(node), module)
+                definition = self.finder.project.definition(qualified) if qualified else None
+                if definition is not None:
+                    module, bindings = definition.module, [definition.binding]
+                    scope, name = module.scopes.module, definition.binding.name
             value = bindings[0].value if len(bindings) == 1 else None
-            if value is None or not self._only_read(module, node):
+            if value is None or scope is None or not self._only_read(module, scope, name):
                 yield None
                 return
             node = value
@@ -137,15 +167,16 @@ class Origins:
                 inner = inner.elts[index] if known and isinstance(inner, ast.Tuple | ast.List) else None
             yield from self.of(module, inner, depth + 1) if inner is not None else [None]
 
-    def _only_read(self, module: Module, name: ast.Name) -> bool:
-        """Whether nothing adds to a table: it is only subscripted and looped over."""
-        scope = module.scope_at(name).binder(name.id)
-        reads = list(self.finder.index.all_reads(module, scope, name.id)) if scope is not None else []
+    def _only_read(self, module: Module, scope: Scope, name: str) -> bool:
+        """Whether nothing adds to a table: it is only subscripted, looped over and listed."""
+        reads = list(self.finder.index.all_reads(module, scope, name))
         for where, read in reads:
             parent = where.parents[read]
             looked_up = isinstance(parent, ast.Subscript) and isinstance(parent.ctx, ast.Load)
             looped = isinstance(parent, ast.For | ast.comprehension) and parent.iter is read
-            if not (looked_up or looped or isinstance(parent, ast.Compare)):
+            listed = isinstance(parent, ast.Attribute) and parent.attr in _LISTING
+            counted = isinstance(parent, ast.Call) and _builtin(where, parent.func) in _COUNTING
+            if not (looked_up or looped or listed or counted or isinstance(parent, ast.Compare)):
                 return False
         return bool(reads)
 
@@ -170,6 +201,11 @@ class Origins:
                 yield from self.of(where, passed, depth + 1)
             else:
                 yield from self.of(module, default, depth + 1) if default is not None else [None]
+
+
+def _builtin(module: Module, node: ast.expr) -> str:
+    known = isinstance(node, ast.Name) and module.scope_at(node).binder(node.id) is None
+    return node.id if known and isinstance(node, ast.Name) else ""
 
 
 def _argument(module: Module, call: ast.Call, function: FunctionNode, name: str) -> ast.expr | None:

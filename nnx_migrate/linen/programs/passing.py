@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -25,9 +26,14 @@ from nnx_migrate.names.modules import Module
 _HARMLESS = frozenset(
     {
         "print", "repr", "str", "id", "type", "hash", "len", "hasattr", "pprint.pprint", "bool",
-        "dir", "sum", "callable", "functools.wraps", "inspect.signature",
+        "dir", "sum", "callable", "functools.wraps", "inspect.signature", "int", "float", "abs", "round", "range",
     }
 )  # fmt: skip
+# What tests of `unittest` and absl ask of values.
+_ASSERTION = re.compile(
+    r"assert(?:Is|IsNot|IsNone|IsNotNone|True|False|(?:Not)?(?:AlmostEqual|Equal|In)|(?:Dict|List|Sequence|Tuple|Set)Equal"
+    r"|(?:Greater|Less)(?:Equal)?|Len|Empty|NotEmpty|(?:AllClose|AlmostEquals))"
+)
 # Libraries whose functions take arrays, numbers and text, never a module: what goes there is something else.
 _NEVER_MODULES = (
     "jax.numpy.", "numpy.", "jax.lax.", "jax.nn.", "jax.random.", "jax.tree", "optax.", "tensorflow.",
@@ -119,6 +125,8 @@ class Passing(Walk):
     def _is_harmless(self, module: Module, call: ast.Call, qualified: str) -> bool:
         if qualified == "isinstance":
             return not self._asks_for_linen(module, call)
+        if not qualified and isinstance(call.func, ast.Attribute) and _ASSERTION.fullmatch(call.func.attr):
+            return self.is_object and isinstance(call.func.value, ast.Name) and call.func.value.id == "self"
         return qualified in _HARMLESS or qualified.startswith(_NEVER_MODULES)
 
     def _asks_for_linen(self, module: Module, call: ast.Call) -> bool:
