@@ -17,6 +17,7 @@ from nnx_migrate.linen.dims import Dim, at_least, maximum, product, same
 
 Value = object
 NO_RANK = "the rank of the array is not known"
+NUMBERED = "of an array of unknown rank"  # behind "axis 1"
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Shape:
         """A Python axis as a negative index (-1 is the last). Raises Unmodelled where it can't be placed."""
         if self.lead is not None:
             if axis >= 0:
-                raise Unmodelled(f"axis {axis} of an array of unknown rank")
+                raise Unmodelled(f"axis {axis} {NUMBERED}")
             return axis
         if not -len(self.dims) <= axis < len(self.dims):
             raise Unmodelled(f"axis {axis} is out of bounds for rank {len(self.dims)}")

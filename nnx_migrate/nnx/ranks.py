@@ -15,6 +15,7 @@ from nnx_migrate.linen.interpreter.ranks import reads_rank
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.callers import Callers, Ranks
 from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import NUMBERED
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
@@ -55,6 +56,9 @@ class RankSearch:
         self.fixed = fixed
         self.cls, self.callers, self.attempt, self.analyse = cls, callers, attempt, analyse
         self.meter, self.limit = meter, meter.steps + BUDGET
+        self.numbers_axes = (
+            False  # the code names axes by their place from the front, and that doesn't show a rank
+        )
 
     def run(self) -> ClassConversion:
         """The conversion. Raises the Refuse of the first attempt."""
@@ -64,6 +68,7 @@ class RankSearch:
             if refusal.reason not in _ABOUT_INPUTS:
                 raise
             known = self.callers().ranks(self.cls)
+            self.numbers_axes = NUMBERED in refusal.detail
             found = self._with(known) or self._by_rank(known) or self._without_batch(known)
             found = found or self._with_fixed_fields()
             if found is None:
@@ -140,6 +145,7 @@ class RankSearch:
         """
         found: list[ClassConversion] = []
         ranks: list[int] = []
+        lowest: tuple[int, ClassConversion] | None = None
         for rank in _USUAL_RANKS:
             if self._is_late:
                 return None
@@ -147,9 +153,12 @@ class RankSearch:
                 conversion = self.attempt(self.cls, default_rank=rank, known=known)
             except Refuse:
                 continue
+            lowest = lowest or (rank, conversion)
             if all(size.axis == -1 and not size.flat for size in conversion.sizes):
                 found.append(conversion)
                 ranks.append(rank)
+        if lowest is not None and lowest[1] not in found and _has_numbered_axes(*lowest):
+            return self._of_lowest_rank(*lowest, known)
         agreed = (
             found and (ranks != [2] or not found[0].sizes) and all(c.edits == found[0].edits for c in found)
         )
@@ -163,6 +172,18 @@ class RankSearch:
         if chosen is not None and not self._holds_without(known, chosen, ranks):
             chosen.assumed = known
         return chosen
+
+    def _of_lowest_rank(self, rank: int, conversion: ClassConversion, known: Ranks) -> ClassConversion | None:
+        """Take the lowest rank for code that numbers its axes: `jnp.swapaxes(x, 1, 2)` is about inputs of rank 3.
+
+        Whatever calls the class has to show that rank; else a layer that gets another size refuses its input. A
+        parameter of another size might not.
+        """
+        has_parameters = conversion.analysis is None or bool(conversion.analysis.facts.variables)
+        if not self.numbers_axes or has_parameters or _looks_at_ranks(self.cls):
+            return None
+        conversion.assumed = {**{size.path: rank for size in conversion.sizes if size.axis != -1}, **known}
+        return conversion
 
     def _holds_without(self, known: Ranks, chosen: ClassConversion, ranks: Sequence[int]) -> bool:
         """Whether what callers know made no difference: the class then holds for inputs of other ranks, too."""
@@ -195,6 +216,13 @@ def _usual(analysis: ClassAnalysis | None) -> Ranks:
         return {}
     session = analysis.session
     return {path: session.input_ranks[path] for path in session.usual_ranks}
+
+
+def _has_numbered_axes(rank: int, conversion: ClassConversion) -> bool:
+    """Whether a conversion for inputs of some rank needs sizes of axes between that of the batch and the last."""
+    axes = [size.axis for size in conversion.sizes if size.axis != -1]
+    flat = any(size.flat for size in conversion.sizes)
+    return rank > 2 and bool(axes) and not flat and all(-rank < axis < 0 for axis in axes)
 
 
 def _looks_at_ranks(cls: LinenClass) -> bool:

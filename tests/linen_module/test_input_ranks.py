@@ -144,3 +144,46 @@ class Parent(nn.Module):
         return nn.Dense(3)(Early(self.widths, 4)(x))
 """
     assert "model.Parent" in converted(tmp_path, code).refused
+
+
+MIXER = """
+class Mixer(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        LOOK
+        y = jnp.swapaxes(x, 1, 2)
+        return nn.Dense(8)(y)
+"""
+
+
+def test_numbered_axes_are_those_of_the_lowest_rank(tmp_path: Path) -> None:
+    found = converted(tmp_path, MIXER.replace("LOOK", "pass"))
+    assert found.converted["model.Mixer"].assumed == {("x",): 3}
+    assert [size.axis for size in sizes(found, "Mixer")] == [-2]
+
+
+def test_a_parameter_of_a_numbered_axis_shows_no_rank(tmp_path: Path) -> None:
+    own = "x = x + self.param('bias', nn.initializers.zeros, x.shape[-2:])"
+    assert "model.Mixer" in converted(tmp_path, MIXER.replace("LOOK", own)).refused
+
+
+def test_code_that_looks_at_ranks_shows_none(tmp_path: Path) -> None:
+    look = "x = x[..., None] if x.ndim == 2 else x"
+    assert "model.Mixer" in converted(tmp_path, MIXER.replace("LOOK", look)).refused
+
+
+@pytest.mark.parametrize(
+    ("shape", "known"),
+    [("(2, 3, 4)", True), ("(2, 3, 4, 5)", True), ("shape", False), ("(2, 3, 4, 5, 6)", True)],
+)
+def test_callers_of_numbered_axes(tmp_path: Path, shape: str, known: bool) -> None:
+    """A rank that callers show goes before the lowest one; one that they don't show isn't taken for granted."""
+    parent = f"""
+class Parent(nn.Module):
+    @nn.compact
+    def __call__(self, x, shape):
+        return Mixer()(x.reshape({shape}))
+"""
+    found = converted(tmp_path, MIXER.replace("LOOK", "pass") + parent)
+    assert ("model.Parent" in found.converted) is known
+    assert [size.axis for size in sizes(found, "Mixer")] == [-1 if shape.count(",") > 2 else -2]
