@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from nnx_migrate.linen.model import LinenClass, LinenProgram
@@ -31,6 +32,15 @@ def given_arguments(cls: LinenClass, call: ast.Call, skip: int = 0) -> dict[str,
         return None
     names = [f.name for f in cls.fields]
     return dict(zip(names, args, strict=False)) | {str(k.arg): k.value for k in call.keywords}
+
+
+def _has_star(args: list[ast.expr]) -> bool:
+    return any(isinstance(a, ast.Starred) for a in args)
+
+
+def without_spread(call: ast.Call) -> ast.Call:
+    """The arguments of a call that it names."""
+    return ast.Call(call.func, call.args, [k for k in call.keywords if k.arg is not None])
 
 
 class FactoryUses:
@@ -62,20 +72,49 @@ class FactoryUses:
                 continue
             if reference.role is Role.CONSTRUCTION:
                 arguments = given_arguments(cls, reference.call)
+                if arguments is None and self._leave_default(cls, field, reference):
+                    arguments = given_arguments(cls, without_spread(reference.call))
                 if arguments is None:
                     return None
                 found.append(Use(reference.module, reference.call, arguments))
             elif reference.role is Role.VALUE:
                 is_value = True
                 uses = self._of_value(reference, field)
-                if uses is None:
+                if uses is None and not self._leave_default(cls, field, reference):
                     return None
-                found += uses
+                found += uses or []
             else:
                 return None
         if is_value and not self._all_known(cls, field, found):
             return None
         return found
+
+    def _leave_default(self, cls: LinenClass, field: str, reference: ClassReference) -> bool:
+        """Whether constructions that can't be seen (`models[name](**config)`) leave a field its default.
+
+        They do where nothing in the project that could end up in such a `config` has the field's name, and no call
+        gives so many arguments by position.
+        """
+        item = cls.field(field)
+        if item is None or item.default is None:
+            return False
+        index = [f.name for f in cls.fields].index(field)
+        if reference.role is Role.CONSTRUCTION:
+            args = reference.call.args
+            return self._is_unnamed(field) and len(args) <= index and not _has_star(args)
+        calls = [n for n in ast.walk(reference.module.tree) if isinstance(n, ast.Call)]
+        many = any(len(call.args) > index or _has_star(call.args) for call in calls)
+        return not many and self._is_unnamed(field)
+
+    @cache  # noqa: B019 (lives as long as the program)
+    def _is_unnamed(self, field: str) -> bool:
+        """Whether nothing in the project has the name of a field but arguments of classes that are named there."""
+        name = re.escape(field)
+        named = re.compile(rf"[\"']{name}[\"']|(?<!\bself)\.{name}\s*=(?!=)")
+        project = self.program.project
+        if any(True for _ in project.files_where(lambda text: named.search(text) is not None)):
+            return False
+        return self._all_known(None, field, [])
 
     def _of_value(self, reference: ClassReference, field: str) -> list[Use] | None:
         """What constructs a class that is handed to something."""
@@ -129,7 +168,7 @@ class FactoryUses:
     def _is_partial(self, module: Module, call: ast.Call) -> bool:
         return self.program.project.resolve(call.func, module.scope_at(call.func), module) == _PARTIAL
 
-    def _all_known(self, cls: LinenClass, field: str, found: list[Use]) -> bool:
+    def _all_known(self, cls: LinenClass | None, field: str, found: list[Use]) -> bool:
         """Whether every argument of that name in the project is given to a class that is named there."""
         known = {use.call for use in found}
         for module in self.program.project.matching(re.compile(rf"\b{re.escape(field)}\s*=")):
@@ -142,7 +181,7 @@ class FactoryUses:
                     return False
         return True
 
-    def _makes_others(self, module: Module, call: ast.Call, cls: LinenClass) -> bool:
+    def _makes_others(self, module: Module, call: ast.Call, cls: LinenClass | None) -> bool:
         """Whether a call is `self.block_cls(...)`, and that field is given other things than `cls`."""
         function = call.func
         if not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)):
@@ -151,7 +190,7 @@ class FactoryUses:
         if function.value.id != "self" or owner is None:
             return False
         factory = self.factory(owner, function.attr)
-        return factory is not None and cls not in factory.classes
+        return factory is not None and cls is not None and cls not in factory.classes
 
 
 def _is_closed(cls: LinenClass, field: str, partial: ast.Call) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nnx_migrate.linen.dims import Dim, at_least, maximum, product, same
 
@@ -197,6 +197,24 @@ class Shape:
         parts = [] if self.lead is None else [f"*{self.lead}"]
         parts += [dim.text() if dim.known else "?" for dim in self.dims]
         return f"({', '.join(parts)})"
+
+
+@dataclass(frozen=True)
+class InnerAxes(Unknown):
+    """`range(front, x.ndim - back)` for an array of unknown rank with the shape `of`."""
+
+    of: Shape = field(default_factory=Shape)
+    front: int = 0
+    back: int = 0
+
+    def reduced(self, shape: Shape, keepdims: bool) -> Shape:
+        """The shape without these axes, or with 1 in their places."""
+        if shape != self.of:
+            raise Unmodelled(self.reason)
+        kept = shape.with_last(self.back).dims[-self.back :] if self.back else ()
+        if keepdims:
+            return Shape(kept, lead="")
+        return Shape((*(Dim.unknown(NO_RANK) for _ in range(self.front)), *kept))
 
 
 @dataclass(frozen=True)

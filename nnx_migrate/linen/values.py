@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.shapes import Array, Unknown
+from nnx_migrate.linen.shapes import Array, InnerAxes, Unknown
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.interpreter.frame import Slot
@@ -368,10 +368,14 @@ class FieldModule:
 
 @dataclass(frozen=True)
 class Iterated:
-    """`range`, `enumerate`, `zip`, `reversed`, `items` ... of values (`kind` says which)."""
+    """`range`, `enumerate`, `zip`, `reversed`, `items` ... of values (`kind` says which).
+
+    `axes` are those of an array of unknown rank that a `range` counts.
+    """
 
     kind: str
     args: tuple[Any, ...]
+    axes: InnerAxes | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -177,3 +177,62 @@ def test_a_default_that_nnx_lacks_keeps_the_class(tmp_path: Path) -> None:
     path.write_text(RESNET.replace("Any = nn.Conv", "Any = nn.ConvLocal") + "\n\nnet = Net(conv=nn.Conv)\n")
     _, conversions = convert(path)
     assert not conversions.converted
+
+
+CONFIGURED = """
+from typing import Any
+
+import flax.linen as nn
+
+CONFIGS = {"tiny": {"depth": 1}}
+
+
+class Encoder(nn.Module):
+    width: int = 3
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.width)(x)
+
+
+class Model(nn.Module):
+    depth: int
+    encoder: Any = Encoder
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(self.encoder(name="encode")(x))
+
+
+MODELS = {"model": Model}
+
+
+def build(name, **options):
+    return MODELS["model"](**CONFIGS[name], **options)
+
+
+def tiny():
+    return Model(**CONFIGS["tiny"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "known"),
+    [
+        ("", True),
+        ("class Other(nn.Module):\n    encoder: Any = None\n\nOther(encoder=3)", True),
+        ("CONFIGS['big'] = {'encoder': nn.Dense}", False),
+        ("build('tiny', encoder=nn.Dense)", False),
+        ("CONFIGS['tiny'].encoder = nn.Dense", False),
+        ("def make(cls):\n    return cls(2, nn.Dense)\n\nmake(MODELS['model'])", False),
+        ("def make(cls, *args):\n    return cls(*args)\n\nmake(MODELS['model'], 2, nn.Dense)", False),
+    ],
+)
+def test_constructions_behind_spread_configurations_keep_a_default_that_nothing_names(
+    more: str, known: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(f"{CONFIGURED}\n\n{more}\n")
+    converted = convert(path)[1].converted
+    assert "model.Encoder" in converted
+    assert ("model.Model" in converted) is known

@@ -17,12 +17,15 @@ from nnx_migrate.linen.effects.arguments import (
     promote,
 )
 from nnx_migrate.linen.effects.registry import models, models_method
-from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value, broadcast
+from nnx_migrate.linen.shapes import Array, InnerAxes, Shape, Unmodelled, Value, broadcast
 
 
 def reduced(shape: Shape, axis: Value, keepdims: Value = False) -> Shape:
     """The shape without `axis` (None: without all), or with 1 in these places."""
-    if bool_of(keepdims, "keepdims"):
+    keeps = bool_of(keepdims, "keepdims")
+    if isinstance(axis, InnerAxes):
+        return axis.reduced(shape, keeps)
+    if keeps:
         if axis is None:
             return Shape(tuple(Dim.of(1) for _ in shape.items()))
         axes = axes_of(axis, shape)

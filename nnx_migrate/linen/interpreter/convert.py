@@ -64,7 +64,7 @@ def effect_value(session: Session, value: Any) -> Any:
         return {key: effect_value(session, item) for key, item in value.items()}
     if isinstance(value, Iterated) and value.kind == "range":
         counts = known_range(value)
-        return value if counts is None else tuple(counts)
+        return value.axes or value if counts is None else tuple(counts)
     return value
 
 

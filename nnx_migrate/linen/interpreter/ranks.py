@@ -14,7 +14,7 @@ from nnx_migrate.linen.effects.einops_patterns import ELLIPSIS, parse
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame, NeedRank
-from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, split_lead
+from nnx_migrate.linen.shapes import NO_RANK, Array, InnerAxes, Shape, Unmodelled, split_lead
 from nnx_migrate.linen.values import Input
 
 _READS_RANKS = frozenset({"ndim", "shape"})
@@ -172,3 +172,20 @@ _LESSONS: dict[str, Callable[..., None]] = {
     "flax.linen.avg_pool": _as_long_as(1, "window_shape", more=2, usual=True),
     "flax.linen.min_pool": _as_long_as(1, "window_shape", more=2, usual=True),
 }
+
+
+def inner_axes(frame: Frame, call: ast.Call) -> InnerAxes | None:
+    """`range(1, x.ndim - 1)`: axes of an array of unknown rank; None for anything else."""
+    *first, end = call.args or [ast.Constant(None)]
+    front = first[0] if first else ast.Constant(0)
+    last, back = end, ast.Constant(0)
+    if isinstance(end, ast.BinOp) and isinstance(end.op, ast.Sub) and isinstance(end.right, ast.Constant):
+        last, back = end.left, end.right
+    array = _of_rank(last)
+    numbers = [n.value for n in (front, back) if isinstance(n, ast.Constant) and type(n.value) is int]
+    if array is None or len(numbers) < 2 or min(numbers) < 0 or len(call.args) > 2:
+        return None
+    value = effect_value(frame.session, evaluate(frame, array))
+    if not isinstance(value, Array) or value.shape.exact:
+        return None
+    return InnerAxes(NO_RANK, value.shape, *numbers)

@@ -14,6 +14,7 @@ from nnx_migrate.linen.interpreter.expressions.arithmetic import binary
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.elements import known_items
+from nnx_migrate.linen.interpreter.ranks import inner_axes
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, NumberArray, Shape, Unknown
@@ -45,7 +46,7 @@ def call_builtin(
 ) -> Any:
     """A call of the built-in function of this name."""
     if name in _ITERATORS:
-        return Iterated(name, args)
+        return Iterated(name, args, inner_axes(frame, node) if name == "range" and node is not None else None)
     first = args[0] if args else None
     if name == "super" and not args:
         return SuperValue(frame.owner) if frame.owner is not None else Unknown("super()")
@@ -182,6 +183,8 @@ def _container(frame: Frame, name: str, args: tuple[Any, ...], node: ast.Call | 
         numbers = [b.const for b in bounds if b is not None]
         if len(numbers) == len(bounds) and None not in numbers and len(range(*numbers)) <= 256:  # type: ignore[arg-type]
             return kind(range(*numbers))  # type: ignore[arg-type]
+        if value.axes is not None:
+            return value.axes
     if (
         isinstance(value, Iterated)
         and value.kind in ("reversed", "keys", "values")
