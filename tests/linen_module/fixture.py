@@ -62,10 +62,10 @@ def cases() -> Iterator[Case]:
             yield Case(folder, **values)
 
 
-def convert(path: Path) -> tuple[str, Conversions]:
+def convert(path: Path, bridge: bool = True) -> tuple[str, Conversions]:
     """What the tool makes of a file."""
     project = Project([path], lambda p: SourceText.decode(p.read_bytes()))
-    conversions = convert_project(project)
+    conversions = convert_project(project, bridge=bridge)
     module = project.module(path)
     assert module is not None
     converted = list(conversions.converted.values())

@@ -68,7 +68,7 @@ CASES = {
 def test_what_stays(tmp_path: Path, case: str) -> None:
     path = tmp_path / "model.py"
     path.write_text(HEADER + indent(dedent(CASES[case]).strip("\n"), "    ") + "\n" + USER)
-    text, conversions = convert(path)
+    text, conversions = convert(path, bridge=False)
     assert conversions.refused["model.MyDense"].reason == "unknown-base"
     assert conversions.converted == {}
     assert text == path.read_text()

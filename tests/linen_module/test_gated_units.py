@@ -121,8 +121,24 @@ def test_only_what_gated_units_reach_is_left(name: str, tmp_path: Path) -> None:
     inner, code, expected = GETS_IT[name]
     path = tmp_path / "model.py"
     path.write_text(TWO_MODELS.replace("INNER", inner) + code + "\n")
-    converted = {qualified.rpartition(".")[2] for qualified in convert(path)[1].converted}
+    converted = {qualified.rpartition(".")[2] for qualified in convert(path, bridge=False)[1].converted}
     assert converted & {"Model", "Outer"} == expected
+
+
+def test_a_field_of_another_name_hands_them_on(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    wide = """
+class Wide(nn.Module):
+    activation: Callable = nn.gelu
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(Gated(act=self.activation)(x))
+
+
+"""
+    path.write_text(TWO_MODELS.replace("INNER", "return x") + wide + "model = Wide(activation=nn.glu)\n")
+    assert "model.Wide" in convert(path)[1].refused
 
 
 FIELDS = {

@@ -105,7 +105,7 @@ def test_a_class_that_works_for_integers_gets_them_from_other_classes_too(tmp_pa
         Table(5).init(jax.random.key(0), jnp.ones((2, 3), jnp.int32))
         """)
     )
-    _, conversions = convert(path)
+    _, conversions = convert(path, bridge=False)
 
     assert conversions.refused
     assert any(name.endswith("Masked") for name in conversions.refused)

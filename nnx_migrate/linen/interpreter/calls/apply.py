@@ -102,7 +102,9 @@ def _opaque_function(
     if escapes(args) or escapes(tuple(kwargs.values())):
         raise Refuse("unknown-call", f"a submodule is handed to `{target.text}`, which isn't known", node)
     keeps_shape = target.kind == "elementwise" or is_activation_name(target.text)
-    gated = keeps_shape and frame.session.program.gated_units.may_reach(frame.session.cls, target.text)
+    units = frame.session.program.gated_units
+    owners = frame.session.instances_of  # the text may be that of a class around
+    gated = keeps_shape and any(units.may_reach(cls, target.text) for cls in owners)
     if keeps_shape and not gated and len(args) == 1 and not kwargs:
         value = effect_value(frame.session, args[0])
         if isinstance(value, Array):
