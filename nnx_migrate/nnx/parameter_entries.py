@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
+from nnx_migrate.linen.interpreter.recurrent import PARTS
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Site, VariableSite
 from nnx_migrate.linen.values import (
@@ -24,6 +25,7 @@ from nnx_migrate.linen.values import (
     Either,
     FieldModule,
     Instance,
+    Layer,
     Maybe,
     ModuleList,
 )
@@ -148,9 +150,11 @@ def _handed_on(site: Site, linen: str, path: list[str], depth: int) -> Iterable[
 
 
 def _is_named_by_field(site: Site) -> bool:
-    """Whether the class that got the module as a field has an entry for it."""
+    """Whether the class, or layer, that got the module as a field has an entry for it."""
     holders = dict(site.lent) if site.parent_site is None else {site.parent_site: site.place}
     for target, place in ((holder.target, place) for holder, place in holders.items()):
+        if isinstance(target, Layer) and target.name in PARTS:
+            return True
         item = target.cls.field(place[0]) if isinstance(target, ClassRef) else None
         if item is not None and isinstance(target, ClassRef):
             return isinstance(field_symbol(target.cls, item), FieldModule)
@@ -160,7 +164,7 @@ def _is_named_by_field(site: Site) -> bool:
 def _fields(site: Site) -> list[str]:
     if isinstance(site.target, ClassRef):
         return [item.name for item in site.target.cls.fields]
-    return ["layers"] if site.target_name == "Sequential" else []
+    return ["layers"] if site.target_name == "Sequential" else list(PARTS.get(site.target_name, ()))
 
 
 def _explicit(site: Site) -> str | None:

@@ -51,8 +51,9 @@ def model(tmp_path: Path, body: str) -> tuple[list[str], str]:
         return cell((x[:, 0], x[:, 0]), x[:, 0])[1]
         """,
         "return nn.Bidirectional(nn.RNN(nn.LSTMCell(4)), nn.LSTMCell(4))(x)",
-        "cell = nn.LSTMCell(4)\nreturn nn.RNN(cell)(x)",
-        "for _ in range(2):\n    x = nn.RNN(nn.LSTMCell(self.width))(x)\nreturn x",
+        "cell = nn.LSTMCell(4)\nreturn nn.RNN(cell)(nn.RNN(cell)(x))",
+        "for i in range(2):\n    cell = nn.LSTMCell(self.width)\n    x = nn.RNN(cell)(x)\nreturn x",
+        "rnns = [nn.RNN(OwnCell(4)) for _ in range(2)]\nfor rnn in rnns:\n    x = rnn(x)\nreturn x",
         "return nn.RNN(nn.remat(nn.LSTMCell)(4))(x)",
         "return nn.RNN(nn.LSTMCell(4), split_rngs={'params': False, 'dropout': True})(x)",
     ],
@@ -87,6 +88,14 @@ def test_what_cannot_be_followed_is_refused(tmp_path: Path, body: str) -> None:
             return nn.Dense(2)(both(x))
             """,
             ["nnx.Linear(3 + self.width, 2, rngs=rngs)", "nnx.Bidirectional("],
+        ),
+        (
+            "cell = nn.LSTMCell(4)\nreturn nn.RNN(cell)(x)",
+            ["self.cell = nnx.LSTMCell(in_features, 4, rngs=rngs)", "self.rnn = nnx.RNN(self.cell)"],
+        ),
+        (
+            "for _ in range(2):\n    x = nn.RNN(nn.LSTMCell(self.width))(x)\nreturn x",
+            ["nnx.RNN(nnx.LSTMCell(in_features, self.width, rngs=rngs))", "in_features = self.width"],
         ),
     ],
 )

@@ -41,9 +41,6 @@ def recurrent_output(
 
 def _inner(site: Site) -> dict[str, Site]:
     """The layers that a layer is given. Raises Refuse for anything else."""
-    if not site.foreign and (site.method == "setup" or site.loops):
-        detail = f"`nn.{site.layer_name}` around another module, in setup or in a loop"
-        raise Refuse("unsupported-layer", detail, site.call)
     names = PARTS[site.layer_name]
     given = {**dict(zip(names, site.args, strict=False)), **site.kwargs}
     found: dict[str, Site] = {}
@@ -54,9 +51,6 @@ def _inner(site: Site) -> dict[str, Site]:
             raise Refuse("unsupported-layer", f"`nn.{site.layer_name}` around another module", site.call)
         if value.site.layer_name not in ({"RNN"} if site.layer_name == "Bidirectional" else _CELLS):
             raise Refuse("unsupported-layer", f"`nn.{site.layer_name}` around another module", site.call)
-        if not site.foreign and value.site.parent_site is not site:
-            detail = f"`nn.{site.layer_name}` of a cell that isn't made in place"
-            raise Refuse("unsupported-layer", detail, site.call)
         found[name] = value.site
     return found
 
