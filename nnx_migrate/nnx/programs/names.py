@@ -30,6 +30,7 @@ _LOOKING = frozenset(
 )  # fmt: skip
 #: What only patterns for parameters have: a placeholder for numbers, or the name of a parameter at the end.
 _PATTERN = re.compile(r"\\d|\.\*|\[0-9\]|/(?:kernel|bias|scale|embedding|mean|var)\W*$")
+_PARAMETERS = re.compile(r"param|variable|\.init\(", re.IGNORECASE)
 
 
 @dataclass
@@ -114,7 +115,11 @@ class NameChanges:
             if _builds_names(module, node) and any(
                 start.rstrip("_") == stem or start.endswith(f"{stem}_") for stem in renames.stems
             ):
-                obstacle(f"a name is made of {text!r}")
+                edit = _counted_key(module, node, renames, others)
+                if edit is None:
+                    obstacle(f"a name is made of {text!r}")
+                else:
+                    found.edits.append((module, edit))
             elif _mentions(text, renames.stems) and (
                 _PATTERN.search(text) or _looks_into_names(module, node)
             ):
@@ -142,11 +147,53 @@ class NameChanges:
             return
         pieces = changed.split("/")
         if len(pieces) > len(parts) == 1:  # a module in a list: two keys
-            if not subscript:
+            if not (isinstance(parent, ast.Subscript) and subscript and isinstance(parent.ctx, ast.Load)):
                 obstacle(f"what {text!r} becomes isn't clear")
                 return
             changed = f"{quote}][{quote}".join(pieces)
         found.edits.append((module, Edit(*module.source.span(node), f"{quote}{changed}{quote}")))
+
+
+def _counted_key(
+    module: Module, node: ast.Constant, renames: Renames, others: Sequence[Other]
+) -> Edit | None:
+    """`params[f"fc_{i}"]` as `params["fcs"][str(i)]`; None for other texts, and where that isn't certain."""
+    text = module.parents[node]
+    read = module.parents[text]
+    if not (
+        isinstance(text, ast.JoinedStr)
+        and isinstance(read, ast.Subscript)
+        and isinstance(read.ctx, ast.Load)
+        and read.slice is text
+        and text.values[0] is node
+        and len(text.values) == 2
+        and isinstance(value := text.values[1], ast.FormattedValue)
+        and value.conversion == -1
+        and value.format_spec is None
+        and _is_of_parameters(module, read.value)
+    ):
+        return None
+    start, above = str(node.value), _key_above(read)
+    whole = re.fullmatch(
+        rf"""[fF](["']){re.escape(start)}\{{[^{{}}"']*\}}["']""", module.source.segment(text)
+    )
+    known = renames.under(above)
+    name = known.list_of(start)
+    if known is not renames and above is not None and not any(other.has(above) for other in others):
+        others = ()  # only classes of this group have a submodule of that name
+    if whole is None or name is None or any(other.may_count(start, name) for other in others):
+        return None
+    keys = "][".join(f"{whole[1]}{key}{whole[1]}" for key in name.split("/"))
+    return Edit(*module.source.span(text), f"{keys}][str({ast.unparse(value.value)})")
+
+
+def _is_of_parameters(module: Module, node: ast.expr) -> bool:
+    """Whether a tree is called as parameters are, or is made by `init`: `params`, `variables["params"]["encoder"]`."""
+    while isinstance(node, ast.Subscript) and not _PARAMETERS.search(module.source.segment(node)):
+        node = node.value
+    bindings = module.scope_at(node).lookup(node.id) if isinstance(node, ast.Name) else []
+    made = [b.value for b in bindings if b.value is not None]
+    return any(_PARAMETERS.search(module.source.segment(text)) for text in (node, *made))
 
 
 def _key_above(subscript: ast.AST) -> str | None:

@@ -79,6 +79,17 @@ class Renames:
         """Whether it is a name with the number of a loop in it."""
         return any(pattern.fullmatch(name) for pattern, _ in self.patterns)
 
+    def begins(self, start: str) -> bool:
+        """Whether names begin so, those of a loop with its number."""
+        return self.counts(f"{start}0") or any(name.startswith(start) for name in {*self.exact, *self.kept})
+
+    def list_of(self, start: str) -> str | None:
+        """The list `fcs` that holds what a loop called `fc_0`, `fc_1`, ...; None where other names begin so."""
+        if any(name.startswith(start) for name in {*self.exact, *self.kept}):
+            return None
+        name = (self.new(f"{start}0") or "").removesuffix("/0")
+        return name if name and self.new(f"{start}12") == f"{name}/12" else None
+
     def under(self, key: str | None) -> Renames:
         """The names below the submodule `key`; all where its class isn't known."""
         inner = self.below.get(key) if key is not None and not self.counts(key) else None
@@ -109,6 +120,13 @@ class Other:
             own = Renames.of([self.conversion])
             return name in own.exact or name in own.kept or own.counts(name)
         return self._mentions(name)
+
+    def may_count(self, start: str, name: str) -> bool:
+        """Whether names that begin so may mean submodules of this class that the list `name` doesn't hold."""
+        if self.conversion is not None:
+            own = Renames.of([self.conversion])
+            return own.begins(start) and own.list_of(start) != name
+        return start.rstrip("_") in self.cls.module.source.segment(self.cls.node)
 
     def _mentions(self, name: str) -> bool:
         word = re.escape(name.rpartition("_")[0] if AUTOMATIC.fullmatch(name) else name)
