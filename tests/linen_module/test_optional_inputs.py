@@ -149,3 +149,51 @@ model = Block()
         assert "class Block(nn.Module)" in after
     else:
         assert construction in after
+
+
+@pytest.mark.parametrize(
+    ("read", "is_optional"),
+    [
+        ("x + self.cond(c) if c is not None else x", True),
+        ("x if c is None else x + self.cond(c)", True),
+        ("x + self.cond(c)", False),
+        ("self.cond(x) if c is None else x + self.cond(c)", False),
+        ("x + (self.cond(c) if c is not None else self.cond.features)", False),
+    ],
+)
+def test_layers_of_setup_that_are_only_called_where_an_argument_is_given(
+    read: str, is_optional: bool, tmp_path: Path
+) -> None:
+    code = f"""
+        class Model(nn.Module):
+            def setup(self):
+                self.first = nn.Dense(4)
+                self.cond = nn.Dense(4)
+
+            def __call__(self, x, c=None):
+                x = self.first(x)
+                return {read}
+    """
+    path = tmp_path / "model.py"
+    path.write_text(BLOCK + dedent(code))
+    text, conversions = convert(path)
+    if "model.Model" in conversions.converted:
+        optional = {size.name for size in conversions.converted["model.Model"].sizes if size.optional}
+        assert optional == ({"c_features"} if is_optional else set())
+        made = "        if c_features is not None:\n            self.cond = nnx.Linear(c_features, 4, rngs=rngs)\n"
+        assert (made in text) is is_optional
+    else:
+        assert not is_optional
+
+
+def test_a_size_that_must_be_given_keeps_programs_that_leave_the_argument_out(tmp_path: Path) -> None:
+    code = """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x, c=None):
+                return nn.Dense(2)(jnp.concatenate([x, c], -1)) if x.ndim else x
+    """
+    program = "x = jnp.ones((2, 3))\nModel().init(jax.random.key(0), x)\n"
+    path = Path("/project/main.py")
+    after = fix_files({path: BLOCK + dedent(code) + program}, resolve_rules(["linen-module"]))[0][path]
+    assert "class Model(nn.Module)" in after

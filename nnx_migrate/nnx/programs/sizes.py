@@ -144,6 +144,11 @@ class SizeFinder:
         if unseen or any(user.calls_a_method and not user.inits for user in above(instance)):
             detail = f"`{parameter.name}` of `{instance.cls.name}`: only a method is applied"
             raise Refuse("unknown-size", detail, instance.reference.node)
+        calls = [call for _, call in (*instance.inits, *instance.applies) if method_of(call) == "__call__"]
+        method, name = instance.cls.method("__call__"), str(parameter.path[0])
+        if not parameter.optional and any(is_left_out(call, method, name) for call in calls):
+            detail = f"`{parameter.name}` of `{instance.cls.name}`: a call leaves `{name}` out"
+            raise Refuse("unknown-size", detail, instance.reference.node)
         if any(method_is_called(holder, instance) for holder in instance.holders):
             detail = (
                 f"`{parameter.name}` of `{instance.cls.name}`: the module that gets it calls a method of it"

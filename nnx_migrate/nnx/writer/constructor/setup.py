@@ -16,12 +16,13 @@ from nnx_migrate.nnx.writer.construction.handed import check_plain_call, is_in_s
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
+from nnx_migrate.nnx.writer.constructor.asked_layers import needed_argument
 from nnx_migrate.nnx.writer.methods.reached import by_node, closures, inside_maker, makers
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.residual.nodes import Assign, in_order
-from nnx_migrate.nnx.writer.text import call_text, indentation, one_line, replacements, rewritten
+from nnx_migrate.nnx.writer.text import call_text, dedented, indentation, one_line, replacements, rewritten
 
 
 class SetupWriter:
@@ -117,10 +118,26 @@ class SetupWriter:
         return re.sub(r"\A(?:[ \t]*\n)+", "", "".join(pieces))  # what stood there first may be gone
 
     def _edits(self, statement: ast.stmt) -> list[tuple[int, int, str]]:
+        asked = self._where_given(statement)
+        if asked is not None:
+            return [(*self.source.span(statement), asked)]
         if not is_super_call(statement) and not self._only_constructs(statement):
             return replacements(self.source, statement, self._replace)
         start = self.source.line_start(statement.lineno)
         return [(start, self.source.line_start((statement.end_lineno or 0) + 1), "")]
+
+    def _where_given(self, statement: ast.stmt) -> str | None:
+        """The statement under a condition, if it makes a layer for an argument that may be None."""
+        if not isinstance(statement, ast.Assign) or statement.value not in self.sites:
+            return None
+        site, text = self.sites[statement.value], self._inner(statement)
+        test = needed_argument(self.analysis, site, text)
+        if test is None or statement.value in self.makers or len(statement.targets) > 1:
+            return None
+        indent = indentation(self.source, statement.lineno)
+        outer = indentation(self.source, self.setup.node.lineno)
+        inner = indent + indent[len(outer) :]
+        return f"if {self.renderer.none_test(test)}:\n{inner}{dedented(text, indent, inner)}"
 
     def _only_constructs(self, statement: ast.stmt) -> bool:
         """Whether a statement names a layer, a partial or a function of one that only constructions read."""

@@ -1,0 +1,45 @@
+"""Layers of `setup` that methods call only where an argument is given.
+
+Linen makes their parameters where a call comes to them: `self.cond = nn.Dense(4)` has none in a model that was
+initialised without the argument. The constructor asks for the argument's size, and makes the layer if it got one.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.sites import LayerCall, Site
+from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.values import Input, NoneTest
+
+
+def needed_argument(analysis: ClassAnalysis, site: Site, construction: str) -> NoneTest | None:
+    """The argument that is given at every call of a layer, and whose size its `construction` takes, if any."""
+    tests = [_given_at(analysis, call) for call in site.calls]
+    first = tests[0] if tests else None
+    if first is None or any(test != first for test in tests) or not _is_only_called(analysis, site):
+        return None
+    name = Input(first.path).text
+    sizes = [match for match in TOKEN.finditer(construction) if match["kind"] in "af"]
+    return first if any(match["name"] == name for match in sizes) else None
+
+
+def _given_at(analysis: ClassAnalysis, call: LayerCall) -> NoneTest | None:
+    """The condition around a call that says that an argument is given."""
+    for control in call.controls:
+        if call.context or not isinstance(control.node, ast.If | ast.IfExp):
+            continue
+        test = analysis.facts.values.get(((), control.node.test))
+        if isinstance(test, NoneTest) and test.is_none == (control.branch == "orelse"):
+            return test.negated if test.is_none else test
+    return None
+
+
+def _is_only_called(analysis: ClassAnalysis, site: Site) -> bool:
+    """Whether nothing but those calls reads the attribute, which the module may lack."""
+    calls = [call.node for call in site.calls]
+    functions = {call.func for call in calls if call is not None}
+    nodes = [node for owner in analysis.cls.mro for node in ast.walk(owner.node)]
+    reads = {n for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)}
+    return None not in calls and {n for n in reads if n.attr == site.attribute} == functions
