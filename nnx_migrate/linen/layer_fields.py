@@ -24,7 +24,7 @@ from nnx_migrate.names.modules import Module
 from nnx_migrate.sources.text import SourceText
 
 if TYPE_CHECKING:
-    from nnx_migrate.linen.model import LinenClass
+    from nnx_migrate.linen.model import Field, LinenClass
     from nnx_migrate.names.project import Project
 
 CELL = f"{LINEN}.RNNCellBase"
@@ -92,6 +92,8 @@ _RARE = (
     "promote_dtype", "dot_general", "dot_general_cls", "conv_general_dilated", "conv_general_dilated_cls",
     "preferred_element_type",
 )  # fmt: skip
+# Those for which lists may be given, one number as well.
+_SEQUENCES = frozenset({"kernel_size", "strides", "padding", "input_dilation", "kernel_dilation"})
 _CODE_OF_LAYERS = frozenset({"shared_weights"})
 
 
@@ -105,6 +107,11 @@ def layer_node(layer: str | None) -> ast.ClassDef | None:
     """The class statement with the fields of a layer."""
     found = (node for node in layers().tree.body if isinstance(node, ast.ClassDef) and node.name == layer)
     return next(found, None)
+
+
+def may_get_list(item: Field) -> bool:
+    """Whether a field that comes from a layer may be given a list, which Linen makes a tuple."""
+    return item.owner.module is layers() and item.name in _SEQUENCES
 
 
 def kept_fields(node: ast.ClassDef, project: Project) -> list[tuple[str, ast.AnnAssign]]:

@@ -166,6 +166,16 @@ def test_a_class_with_all_code_of_its_own_has_the_fields_of_the_layer(tmp_path: 
     assert "class MyDense(nnx.Module):" in text
 
 
+def test_lists_become_tuples_as_in_linen(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    body = OWN.replace("return x @", "return nn.Conv(self.features, self.kernel_size)(x) @")
+    source = HEADER.replace("nn.Dense", "nn.Conv") + indent(body.strip("\n"), "    ")
+    path.write_text(source + "\n" + USER.replace("MyDense(4)", "MyDense(4, [3])"))
+    text, conversions = convert(path)
+    assert "model.Model" in conversions.converted
+    assert "self.kernel_size = tuple(kernel_size) if isinstance(kernel_size, list) else kernel_size\n" in text
+
+
 def test_fields_that_a_project_names_are_kept(tmp_path: Path) -> None:
     user = USER.replace("MyDense(4)", "MyDense(4, dot_general=None)")
     _, conversions = _own(tmp_path, OWN, user)

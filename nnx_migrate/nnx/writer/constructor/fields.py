@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nnx_migrate.linen.factories import Factory
+from nnx_migrate.linen.layer_fields import may_get_list
 from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import linen_name
@@ -202,7 +203,7 @@ def field_assignments(
             value = f"{made} if {value} is None else {value}"
         if is_list and (_is_sequence(cls, item) or made is not None):
             value = f"tuple({value})"
-        elif is_list:  # annotated as one, but nothing shows that no number is given
+        elif is_list or may_get_list(item):  # annotated as one, but nothing shows that no number is given
             value = f"tuple({value}) if isinstance({value}, list) else {value}"
         lines.append(f"{indent}self.{item.name} = {value}")
     return lines
