@@ -344,6 +344,8 @@ def test_a_module_that_gets_modules_from_somewhere_stays() -> None:
     "code",
     [
         'target = "main.Net"\n',
+        'settings = """\nAgent.seed = 3\nAgent.network = @models.Net\n"""\n',
+        'settings = ["Agent.network = @train/Net()"]\n',
         'import sys\nnet = getattr(sys.modules["main"], "x")\nimport main\nmade = getattr(main, "Net")()\n',
         "import main\nfrom config import name\nmade = getattr(main, name)()\n",
         'import importlib\nfrom config import name\nmade = importlib.import_module(f"{name}").Net()\n',

@@ -56,12 +56,15 @@ def neighbours(
 
 
 def _texts(project: Project, classes: list[LinenClass]) -> Iterator[Found]:
-    """`"pkg.models.CNN"`, as configurations, registries and test doubles write it."""
-    names = {cls.name for cls in classes}
-    pattern = re.compile(rf"""["'][\w.]*\w[.:]({"|".join(map(re.escape, sorted(names)))})["']""")
-    for module in project.matching(pattern):
+    """`"pkg.models.CNN"`, as configurations, registries and test doubles write it; gin's `@models.CNN` in a text."""
+    either = "|".join(map(re.escape, sorted({cls.name for cls in classes})))
+    reference = re.compile(rf"@(?:[\w./]*[./])?({either})\b")
+    for module in project.matching(re.compile(rf"""["'][\w.]*\w[.:](?:{either})["']|{reference.pattern}""")):
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                for match in reference.finditer(node.value):
+                    for cls in (c for c in classes if c.name == match[1]):
+                        yield cls, Obstacle("hidden-use", f"a text refers to `{match[0]}`", module, node)
                 place, _, name = node.value.replace(":", ".").rpartition(".")
                 for cls in classes:
                     if cls.name == name and place and _same_place(place, cls):
