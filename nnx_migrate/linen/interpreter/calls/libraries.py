@@ -13,6 +13,7 @@ from nnx_migrate.linen.interpreter.calls.builtins import call_builtin
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.loops.gathered import put_together
 from nnx_migrate.linen.interpreter.mapped import vmap
 from nnx_migrate.linen.interpreter.modules import constructs
 from nnx_migrate.linen.interpreter.number_sequences import SEQUENCES
@@ -58,7 +59,8 @@ def call_global(
         values = tuple(effect_value(frame.session, a) for a in args)
         keywords = {k: effect_value(frame.session, v) for k, v in kwargs.items()}
         learn_from_call(frame, name, values, keywords)
-        result = transfer(*values, **keywords)
+        result = put_together(transfer, values, keywords)
+        result = transfer(*values, **keywords) if result is NotImplemented else result
         if isinstance(result, Unknown) and node is not None and is_static(frame, node):
             return static_or_unknown(frame, node, why=result.reason)
         return result

@@ -12,7 +12,8 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.conditions import truth
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.interpreter.loops.elements import MAX_UNROLL, ManyOf, known_items
+from nnx_migrate.linen.interpreter.loops.elements import MAX_UNROLL, known_items
+from nnx_migrate.linen.interpreter.loops.gathered import many_of
 from nnx_migrate.linen.interpreter.loops.unrolling import round_marker
 from nnx_migrate.linen.interpreter.statements.assignment import assign, bind_target
 from nnx_migrate.linen.interpreter.static import is_repeatable, is_static
@@ -56,7 +57,9 @@ def comprehension(frame: Frame, node: ast.ListComp | ast.GeneratorExp | ast.Dict
         return numbers
     if isinstance(node, ast.DictComp):
         return Unknown("a dict comprehension over arrays")
-    return ManyOf(value) if isinstance(value, Array) else Unknown("a comprehension over values of a call")
+    if isinstance(value, Array):
+        return many_of(frame, node, value, iterables)
+    return Unknown("a comprehension over values of a call")
 
 
 def _rounds(frame: Frame, node: Any, iterables: list[Any]) -> Rounds | None:

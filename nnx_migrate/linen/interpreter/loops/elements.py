@@ -32,10 +32,10 @@ class OneOf(tuple):  # type: ignore[type-arg]
 
 
 class ManyOf:
-    """A list, of unknown length, of arrays of one shape."""
+    """A list of `count` arrays: `element` is any of them, within the loop, `shared` what is known behind it."""
 
-    def __init__(self, element: Array) -> None:
-        self.element = element
+    def __init__(self, element: Array, shared: Array, count: Dim) -> None:
+        self.element, self.shared, self.count = element, shared, count
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ManyOf) and self.element == other.element
