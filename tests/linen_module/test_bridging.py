@@ -34,6 +34,15 @@ class Part(nn.Module):
 
 
 """
+OFTEN = """
+class Often(nn.Module):
+    part: nn.Module
+
+    def __call__(self, x):
+        return jax.vmap(lambda row: self.part(row))(x)
+
+
+"""
 WHOLE = """
 class Whole(nn.Module):
     width: int = 4
@@ -51,7 +60,7 @@ class Whole(nn.Module):
 def written(tmp_path: Path, part: str = "", call: str = "x = Part(2)(x)", field: str = "") -> str:
     """What becomes of `Whole`: its text, or why it stays."""
     path = tmp_path / "model.py"
-    path.write_text(HEADER + PART.format(part or "x = nn.relu(x)") + WHOLE.format(field, call))
+    path.write_text(HEADER + OFTEN + PART.format(part or "x = nn.relu(x)") + WHOLE.format(field, call))
     text, conversions = convert(path)
     assert "model.Part" in conversions.refused
     refusal = conversions.refused.get("model.Whole")
@@ -115,13 +124,22 @@ def test_what_looks_around_itself_stays_below_linen(tmp_path: Path, part: str, w
         ("part = Part(2); x = jax.vmap(lambda row: part(row))(x)", ""),
         ("x = nn.remat(Part)(2)(x)", "a lifted transform"),
         ("part = Part(2); x = part(x) * part.features", "used otherwise than by calling it"),
-        ("x = nn.Sequential([Part(2)])(x)", "handed to another module"),
+        ("part = Part(2); x = nn.Sequential([part])(part(x))", "handed to another module"),
+        ("x = jax.vmap(nn.Sequential([Part(2)]))(x)", ""),
+        ("x = Often(Part(2))(x)", "handed to `Often`, which doesn't only call it"),
     ],
 )
 def test_where_no_bridge_can_stand(tmp_path: Path, call: str, why: str) -> None:
     reason = written(tmp_path, call=call)
     assert ": " in reason and "ToNNX(" not in reason, reason
     assert why in reason
+
+
+def test_modules_that_only_call_what_they_get_may_get_a_bridge(tmp_path: Path) -> None:
+    call = "x = nn.Sequential([nn.Dense(8), Part(2)])(x)"
+    assert "nnx.bridge.ToNNX(Part(2), rngs=rngs)" in written(tmp_path, call=call)
+    reason = written(tmp_path, "x = nn.BatchNorm(use_running_average=not train)(x)", call=call)
+    assert "it is handed to another module, and its calls change its variables" in reason
 
 
 def test_a_configuration_that_may_hold_modules_is_not_handed_to_code_that_calls_its_parts(

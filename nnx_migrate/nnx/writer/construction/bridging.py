@@ -36,7 +36,7 @@ def bridge(writer: ConstructionWriter, site: Site) -> bool:
         if writer.analysis.cls in found.classes:
             raise _refused(cls, refusal, f"it holds `{writer.analysis.cls.name}`", site.call) from None
         site.bridged = found
-        if problem := _misplaced(site) or _needs_more(site, cls):
+        if problem := _misplaced(site) or _needs_more(site, cls) or _handed(site):
             raise _refused(cls, refusal, problem, site.call) from None
         check_calls(writer, site)
         return True
@@ -72,7 +72,7 @@ def _misplaced(site: Site) -> str:
         return "a lifted transform stands around it"
     if site.partials or not isinstance(site.call.func, ast.Name | ast.Attribute):
         return "it isn't constructed by its class"
-    if site.parent_site is not None or site.lent or site.called_by_others or site.elements:
+    if site.lent or site.elements or (site.called_by_others and site.parent_site is None):
         return "it is handed to another module"
     if site.foreign or site.context:
         return "it is made by a function"
@@ -83,6 +83,45 @@ def _misplaced(site: Site) -> str:
     ):
         return "its arguments aren't all shown"
     return ""
+
+
+def _handed(site: Site) -> str:
+    """Why the module that gets another one as an argument may not get a bridge; empty if it may."""
+    holder = site.parent_site
+    if holder is None:
+        return ""
+    if changed_collections(site):
+        return "it is handed to another module, and its calls change its variables"
+    if holder.lent or holder.lifts or holder.partials or holder.context or holder.elements:
+        return f"`{holder.target_name}`, which gets it, is no plain module"
+    if isinstance(holder.target, ClassRef):
+        if len(site.place) != 1 or not _only_calls(holder.target.cls, site.place[0]):
+            return f"it is handed to `{holder.target_name}`, which doesn't only call it"
+    elif holder.target != Layer("Sequential") or not site.place[-1].isdecimal():
+        return f"it is handed to `{holder.target_name}`"
+    return _handed(holder)
+
+
+def _only_calls(cls: LinenClass, field: str) -> bool:
+    """Whether the methods of a class do nothing with a field but to call it themselves."""
+    if any(method.transforms for owner in cls.mro for method in owner.own_methods.values()):
+        return False
+    for owner in cls.mro:
+        parents = owner.module.parents
+        methods: set[ast.AST] = {method.node for method in owner.own_methods.values()}
+        for node in ast.walk(owner.node):
+            if not (
+                isinstance(node, ast.Attribute) and node.attr == field and isinstance(node.ctx, ast.Load)
+            ):
+                continue
+            around: ast.AST | None = parents.get(node)
+            if not (isinstance(around, ast.Call) and around.func is node):
+                return False
+            while around is not None and around not in methods:
+                if isinstance(around, ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef):
+                    return False
+                around = parents.get(around)
+    return True
 
 
 def _needs_more(site: Site, cls: LinenClass) -> str:
@@ -149,7 +188,7 @@ def _module_fields(writer: ConstructionWriter) -> Iterable[str]:
 
 def check_holder(writer: ConstructionWriter, site: Site) -> None:
     """Refuse a module with a bridge in it where it can't be initialised by a call. Raises Refuse."""
-    if problem := _misplaced(site):
+    if problem := _misplaced(site) or _handed(site):
         detail = f"`{site.target_name}` holds a Linen module, and {problem}"
         raise Refuse("base-not-converted", detail, site.call)
     check_calls(writer, site)
@@ -158,6 +197,8 @@ def check_holder(writer: ConstructionWriter, site: Site) -> None:
 def check_calls(writer: ConstructionWriter, site: Site) -> None:
     """Refuse what isn't a plain call in a method: each call changes the streams of a bridge, as no transform may."""
     facts = writer.analysis.facts
+    if site.parent_site is not None:
+        return check_calls(writer, site.parent_site)
     for call in site.calls:
         if problem := _called_by(writer, call):
             detail = f"`{site.target_name}`, which holds a Linen module, is called {problem}"
@@ -172,6 +213,7 @@ def check_calls(writer: ConstructionWriter, site: Site) -> None:
         if read or (not called and isinstance(parent, ast.Call | ast.keyword) and node is not site.call):
             detail = f"`{site.target_name}`, which holds a Linen module, is used otherwise than by calling it"
             raise Refuse("base-not-converted", detail, node)
+    return None
 
 
 def _is_called(parents: Any, node: ast.Attribute) -> bool:
