@@ -80,19 +80,6 @@ class ArrayOrNumber(Unknown):
     array: Array = field(default_factory=Array.of)
 
 
-@dataclass(frozen=True)
-class NoneTest(Unknown):
-    """`argument is None` (else `argument is not None`) of the argument that `path` names."""
-
-    path: tuple[str | int, ...] = ()
-    is_none: bool = True
-
-    @property
-    def negated(self) -> NoneTest:
-        """The opposite."""
-        return NoneTest(self.reason, self.path, not self.is_none)
-
-
 class Attribute(str):
     """The name of a part of an argument that the code reads as an attribute, not as an item."""
 
@@ -142,18 +129,6 @@ def path_of(text: str) -> tuple[str | int, ...]:
         else:
             path.append(found["key"] if found["key"] is not None else int(found["index"]))
     return tuple(path)
-
-
-@dataclass(frozen=True)
-class OptionalArray(Array):
-    """What code makes of the argument that `path` names where it is given; None where it isn't."""
-
-    path: tuple[str | int, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """The expression by which the method's code reads that argument."""
-        return Input(self.path).text
 
 
 @dataclass(frozen=True)

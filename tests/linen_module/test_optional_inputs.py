@@ -78,6 +78,27 @@ REFUSED = {
                 return block(x) + block(x, y)
         """,
     ),
+    "given to one module in some calls, and perhaps in another": (
+        "sizes-differ",
+        """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x, c=None):
+                c = nn.Dense(4)(c) if c is not None else None
+                block = Block()
+                return block(block(x, x[..., :4]), c)
+        """,
+    ),
+    "keys of attention that may be None": (
+        "unknown-size",
+        """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x, c=None):
+                c = nn.Dense(4)(c) if c is not None else None
+                return nn.MultiHeadDotProductAttention(2)(nn.Dense(6)(x), c)
+        """,
+    ),
     "the size behind another module depends on whether it is given": (
         "unknown-size",
         """

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.given_arguments import NoneTest, OptionalArray
 from nnx_migrate.linen.interpreter.convert import effect_value, input_array
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Array, Shape
 from nnx_migrate.linen.symbols import TOKEN, token
-from nnx_migrate.linen.values import Input, NoneTest, OptionalArray
+from nnx_migrate.linen.values import Input
 
 
 def none_test(op: ast.cmpop, left: Any, right: Any) -> NoneTest | None:
@@ -93,6 +94,8 @@ def changed_if_given(
     if not (is_argument or missing is None) or not isinstance(array, Array):
         return None
     text, shape = Input(test.path).text, array.shape
+    if isinstance(node, ast.IfExp):  # no statement of the constructor tells its size
+        return OptionalArray(shape, array.dtype, path=test.path, is_sized=True)
     dims = tuple(
         size(axis, shape.dims[axis], Dim.size(token(text, "a", axis))) for axis in range(-len(shape.dims), 0)
     )

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Control, Facts
-from nnx_migrate.linen.values import Expr, NoneTest, Rounds, SizeTest
+from nnx_migrate.linen.values import Expr, Rounds, SizeTest
 from nnx_migrate.names.modules import Module
 
 if TYPE_CHECKING:

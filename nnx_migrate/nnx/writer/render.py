@@ -10,6 +10,7 @@ from typing import Any
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim, ceil_div, same
 from nnx_migrate.linen.effects.initial_dtypes import FLOAT32
+from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.interpreter.convert import text_of
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import InitialDtype, Shape
@@ -23,7 +24,6 @@ from nnx_migrate.linen.values import (
     Instance,
     Layer,
     ModuleList,
-    NoneTest,
     SelfValue,
 )
 from nnx_migrate.nnx.writer.construction.partitioning import annotated

@@ -7,6 +7,7 @@ from typing import Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
+from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.interpreter.convert import as_dim, as_shape, effect_value, text_of
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.conditions import truth
@@ -15,7 +16,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.initialisation import negated
 from nnx_migrate.linen.interpreter.numbers import combined
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
-from nnx_migrate.linen.values import ArrayOrNumber, BuiltList, Expr, InitFlag, NoneTest
+from nnx_migrate.linen.values import ArrayOrNumber, BuiltList, Expr, InitFlag
 
 _ARRAY_OPERATORS: dict[type[ast.operator], str] = {
     ast.Add: "add",

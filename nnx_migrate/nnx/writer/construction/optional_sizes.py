@@ -6,7 +6,9 @@ import ast
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nnx_migrate.linen.sites import LayerCall
+from nnx_migrate.linen.given_arguments import OptionalArray
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.values import Input
 
 if TYPE_CHECKING:
@@ -43,3 +45,18 @@ def same_argument(given: Sequence[Any]) -> Input | None:
     if isinstance(first, Input) and len(first.path) == 1 and all(value == first for value in given):
         return first
     return None
+
+
+def where_given(writer: ConstructionWriter, site: Site, given: Sequence[Any], written: str) -> str:
+    """How the constructor writes a size (`written`, with `{}`) of arguments that are None where one of the class's own
+    arguments is. Raises Refuse where the calls differ in that.
+    """
+    optional = [value for value in given if isinstance(value, OptionalArray)]
+    tokens = {f"{value.text}§a-1" for value in optional}
+    writer.renderer.asked.update(tokens)
+    if not any(value.is_sized for value in optional):
+        return written
+    if len(optional) < len(given) or len(tokens) > 1 or written != "{}":
+        detail = f"`{site.target_name}` gets an argument that may be None in some of its calls only"
+        raise Refuse("sizes-differ", detail, site.call)
+    return f"{{}} if {tokens.pop()} is not None else None"

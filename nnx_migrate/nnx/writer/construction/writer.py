@@ -12,19 +12,13 @@ from nnx_migrate.linen.bridged import Bridges
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.effects.arguments import is_integer
 from nnx_migrate.linen.factories import Factories, placeholder
+from nnx_migrate.linen.given_arguments import OptionalArray
 from nnx_migrate.linen.interpreter.convert import effect_value, text_of
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown, Unmodelled
 from nnx_migrate.linen.sites import Context, Site
-from nnx_migrate.linen.values import (
-    ClassChoice,
-    ClassRef,
-    DerivedLayer,
-    Layer,
-    OptionalArray,
-    Partial,
-)
+from nnx_migrate.linen.values import ClassChoice, ClassRef, DerivedLayer, Layer, Partial
 from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
 from nnx_migrate.nnx.writer.construction.bridging import bridge, bridged_parts, check_holder
@@ -34,7 +28,7 @@ from nnx_migrate.nnx.writer.construction.factories import check_plain, given_tex
 from nnx_migrate.nnx.writer.construction.handed import check_handed, check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.construction.lifting import class_text, lifted_parts_text
 from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags
-from nnx_migrate.nnx.writer.construction.optional_sizes import given_under, same_argument
+from nnx_migrate.nnx.writer.construction.optional_sizes import given_under, same_argument, where_given
 from nnx_migrate.nnx.writer.construction.spread import display_behind
 from nnx_migrate.nnx.writer.construction.spread_items import rejoined, spread_items
 from nnx_migrate.nnx.writer.methods.reached import makers
@@ -207,6 +201,9 @@ class ConstructionWriter:
             value = argument_at(call, argument, name)
             if value is None and optional:
                 continue
+            if optional and isinstance(value, OptionalArray) and value.is_sized:
+                detail = f"`{describe(site)}` gets an argument that may be None"
+                raise Refuse("unknown-size", detail, site.call)
             found.append(self._dim(value, axis))
         if not found:
             if optional:
@@ -364,7 +361,7 @@ class ConstructionWriter:
                 written = choice
                 calls = [call for call, value in zip(calls, given, strict=True) if value is not None]
                 given = [value for value in given if value is not None]
-            self.renderer.asked.update(f"{v.text}§a-1" for v in given if isinstance(v, OptionalArray))
+            written = where_given(self, site, given, written)
             handed_on = same_argument(given)
             if handed_on is not None:
                 text = written.format(f"{handed_on.text}§a{size.axis}")

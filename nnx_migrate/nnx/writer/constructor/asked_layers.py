@@ -9,9 +9,10 @@ from __future__ import annotations
 import ast
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import Input, NoneTest
+from nnx_migrate.linen.values import Input
 
 
 def needed_argument(analysis: ClassAnalysis, site: Site, construction: str) -> NoneTest | None:

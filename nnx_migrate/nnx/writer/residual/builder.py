@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from typing import TypeGuard
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Control, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import Layer, NoneTest
+from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site, VariableSite
-from nnx_migrate.linen.values import Input, NoneTest
+from nnx_migrate.linen.values import Input
 
 
 def needs_exit(analysis: ClassAnalysis, context: Context, statement: ast.If) -> bool:
