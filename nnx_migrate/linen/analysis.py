@@ -195,15 +195,15 @@ def _literal(node: ast.expr | None) -> Any:
         return None
 
 
-def field_symbol(cls: LinenClass, item: Field) -> Any:
-    """What a field stands for inside the class: an expression `self.name`, typed by annotation and
-    default.
+def field_symbol(cls: LinenClass, item: Field, reference: str = "") -> Any:
+    """What a field stands for: the expression `reference`, or `self.name` inside the class, typed by annotation
+    and default.
     """
     annotation = item.annotation
     text = ast.unparse(annotation)
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         text = annotation.value
-    reference = f"self.{item.name}"
+    reference = reference or f"self.{item.name}"
     is_reference = item.default is not None and _is_reference(item.default)
     default = cls.resolve_in_class(item.default) if item.default is not None and is_reference else None
     if _is_factory(cls, item, text, default):

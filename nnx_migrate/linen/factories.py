@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nnx_migrate.linen.analysis import field_symbol
 from nnx_migrate.linen.factory_uses import FactoryUses, Use, given_arguments
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.references import References
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.symbols import canonical, linen_name
-from nnx_migrate.linen.values import ClassChoice, ClassRef, Layer, Partial
+from nnx_migrate.linen.values import ClassChoice, ClassRef, FieldFactory, FieldModule, Layer, Partial
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.layers import LAYERS
 
@@ -195,7 +196,7 @@ class Factories:
     def _follow(self, module: Module, call: ast.Call | None, node: ast.expr) -> Given | None:
         """What an expression makes when it is called: a layer, a class, a partial or a local variable."""
         if isinstance(node, ast.Name) and call is not None:
-            value = _assigned(module, call, node.id)
+            value = _assigned(module, call, node.id, in_branches=self.uses.class_around(module, call) is None)
             if value is not None:
                 inner = self._follow(module, call, value) if not isinstance(value, ast.Name) else None
                 if inner is None or inner.partial is not value:
@@ -203,9 +204,11 @@ class Factories:
                 return replace(inner, node=node, variable=True)
         if isinstance(node, ast.Call):
             if not self._is_partial(module, node):
-                return None
+                return self._returned(module, node)
             inner = self._follow(module, call, node.args[0])
-            if inner is None or inner.partial is not None or inner.variable or inner.classes:
+            if inner is None or inner.partial is not None or inner.variable:
+                return None
+            if inner.classes and inner.source is not None:
                 return None
             return replace(inner, node=node, partial=node)
         if isinstance(node, ast.Attribute) and _is_self(node.value):
@@ -219,13 +222,47 @@ class Factories:
         short = linen_name(name)
         return Given(node, layer=short) if short is not None and f"flax.linen.{short}" in LAYERS else None
 
+    def _returned(self, module: Module, call: ast.Call) -> Given | None:
+        """What a function of the project returns, if that is nothing but a partial of a class."""
+        definition = self.program.project.definition(self._qualified(module, call.func) or "")
+        if definition is None or not isinstance(definition.node, ast.FunctionDef):
+            return None
+        *others, last = definition.node.body
+        if definition.node.decorator_list or not isinstance(last, ast.Return) or last.value is None:
+            return None
+        if any(isinstance(n, ast.Return | ast.Yield) for statement in others for n in ast.walk(statement)):
+            return None
+        inner = self._follow(definition.module, None, last.value)
+        return replace(inner, node=call) if inner is not None and inner.classes and inner.partial else None
+
     def _of_classes(self, name: str, found: list[Given]) -> Factory | None:
-        """A field that gets classes of the project, as they are."""
-        if any(not g.classes or g.partial is not None for g in found):
+        """A field that gets classes of the project: as they are, or partials of one of them that bind the same."""
+        bound = found[0].bound
+        if any(not g.classes or g.bound != bound for g in found):
             return None
         classes = tuple(sorted({c for g in found for c in g.classes}, key=lambda c: c.qualified))
-        value: Any = ClassRef(classes[0]) if len(classes) == 1 else ClassChoice(name, classes)
-        return Factory(name, "", classes, frozenset(), "", value)
+        if bound:
+            value = self._partial_of(classes[0], name, bound) if len(classes) == 1 else None
+            return Factory(name, "", classes, bound, "", value) if value is not None else None
+        made: Any = ClassRef(classes[0]) if len(classes) == 1 else ClassChoice(name, classes)
+        return Factory(name, "", classes, frozenset(), "", made)
+
+    def _partial_of(self, cls: LinenClass, name: str, bound: Iterable[str]) -> Partial | None:
+        """What stands for partials of a class: what they bind is only known as the partial's own keywords."""
+        values: list[tuple[str, Any]] = []
+        for field in sorted(bound):
+            item, inner = cls.field(field), self.field(cls, field)
+            if item is None or (inner is not None and not inner.classes):
+                return None  # layers would have to be rewritten within the partial
+            value = (
+                inner.value if inner is not None else field_symbol(cls, item, f'{name}.keywords["{field}"]')
+            )
+            if isinstance(value, FieldFactory | FieldModule):
+                return None
+            values.append((field, value))
+        keywords = [ast.keyword(field, ast.Name(field)) for field, _ in values]
+        call = ast.Call(func=ast.Name("partial"), args=[ast.Name(cls.name)], keywords=keywords)
+        return Partial(ClassRef(cls), call, (), tuple(values))
 
     def _of_layer(self, name: str, found: list[Given]) -> Factory | None:
         layers = {g.layer for g in found}
@@ -306,13 +343,16 @@ def _value(node: ast.expr) -> Any:
         return Unknown("what a factory binds")
 
 
-def _assigned(module: Module, call: ast.Call, name: str) -> ast.expr | None:
-    """What a local variable holds that is assigned once, in the body of the method, before the call."""
-    function = module.enclosing(call, ast.FunctionDef, ast.Lambda)
-    if not isinstance(function, ast.FunctionDef):
+def _assigned(module: Module, call: ast.Call, name: str, in_branches: bool) -> ast.expr | None:
+    """What a variable holds that is assigned once, in the body of the function (or module), before the call.
+
+    `in_branches`: wherever that is; it then holds nothing else, but may not exist.
+    """
+    function = module.enclosing(call, ast.FunctionDef, ast.Lambda) or module.tree
+    if not isinstance(function, ast.FunctionDef | ast.Module):
         return None
     bound = [n for n in ast.walk(function) if isinstance(n, ast.Name | ast.arg) and _binds(n, name)]
-    for statement in function.body:
+    for statement in ast.walk(function) if in_branches else function.body:
         if (
             isinstance(statement, ast.Assign)
             and bound == statement.targets

@@ -106,12 +106,23 @@ def _holds_module(cls: LinenClass, name: str, program: LinenProgram) -> bool:
     if item is None:
         return False
     owner = item.owner.module
-    for node in ast.walk(item.annotation):
-        if isinstance(node, ast.Name | ast.Attribute):
-            qualified = program.project.resolve(node, owner.scope_at(item.node), owner)
-            if linen_name(qualified) == "Module" or program.find(qualified) is not None:
-                return True
+    for node in _types_of_values(item.annotation):
+        qualified = program.project.resolve(node, owner.scope_at(item.node), owner)
+        if linen_name(qualified) == "Module" or program.find(qualified) is not None:
+            return True
     return False
+
+
+def _types_of_values(annotation: ast.expr) -> Iterator[ast.expr]:
+    """The names in an annotation; not those of `Callable[..., Module]` and `type[Module]`, which make values."""
+    if isinstance(annotation, ast.Name | ast.Attribute):
+        yield annotation
+    elif isinstance(annotation, ast.Subscript):
+        name = ast.unparse(annotation.value).rpartition(".")[2]
+        yield from _types_of_values(annotation.slice) if name not in ("Callable", "Type", "type") else ()
+    else:
+        for child in ast.iter_child_nodes(annotation):
+            yield from _types_of_values(child) if isinstance(child, ast.expr) else ()
 
 
 def _is_module_field(cls: LinenClass, name: str) -> bool:

@@ -81,8 +81,10 @@ def given_text(writer: ConstructionWriter, site: Site, cls: LinenClass, field: s
     if given is None:
         return None
     source = writer.names.module.source
+    if given.variable and given.classes:
+        raise Refuse("unknown-module", f"the factory `{field}` is given as a variable", site.call)
     if given.classes:
-        return given.source.field if given.source is not None else source.segment(given.node)
+        return given.source.field if given.source is not None else writer.text_of(given.node)
     callee, *arguments = factory_parts(writer, cls, factory, given)
     if given.partial is None:
         return callee
@@ -192,6 +194,15 @@ def check_plain(written: Construction, factory: Factory, nnx: str, call: ast.Cal
     unseen = any(a.name == "**" for a in written.arguments)
     if written.callee != stock or again or unseen:
         raise Refuse("unsupported-layer", f"what `self.{factory.field}(...)` makes", call)
+
+
+def check_bound(site: Site, factory: Factory, conversion: ClassConversion) -> None:
+    """Refuse a class that a factory field makes from a partial, unless partial and call give it fields as they are."""
+    given = {*conversion.parameters[: len(site.call.args)], *(k.arg for k in site.call.keywords)}
+    clash = given & {*factory.bound, *conversion.factories}
+    if clash or len(site.partials) > 1 or not factory.bound <= set(conversion.parameters):
+        detail = f"what `{factory.field}` binds, and what its call gives besides"
+        raise Refuse("unknown-module", detail, site.call)
 
 
 def late_arguments(written: Construction, factory: Factory, bound: frozenset[str] = frozenset()) -> list[str]:

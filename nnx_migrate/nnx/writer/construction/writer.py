@@ -11,7 +11,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.bridged import Bridges
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.effects.arguments import is_integer
-from nnx_migrate.linen.factories import Factories, placeholder
+from nnx_migrate.linen.factories import Factories, Factory, placeholder
 from nnx_migrate.linen.given_arguments import OptionalArray
 from nnx_migrate.linen.interpreter.convert import effect_value, text_of
 from nnx_migrate.linen.model import LinenClass
@@ -24,7 +24,13 @@ from nnx_migrate.nnx.layers import write_construction as write_layer
 from nnx_migrate.nnx.writer.construction.bridging import bridge, bridged_parts, check_holder
 from nnx_migrate.nnx.writer.construction.call_arguments import argument_at, at_path, bound_argument
 from nnx_migrate.nnx.writer.construction.derived import nnx_layer
-from nnx_migrate.nnx.writer.construction.factories import check_plain, given_text, late_arguments, own_partial
+from nnx_migrate.nnx.writer.construction.factories import (
+    check_bound,
+    check_plain,
+    given_text,
+    late_arguments,
+    own_partial,
+)
 from nnx_migrate.nnx.writer.construction.handed import check_handed, check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.construction.lifting import class_text, lifted_parts_text
 from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags
@@ -158,7 +164,7 @@ class ConstructionWriter:
             if all(dim is not None for dim in dims):
                 sizes[size.param] = size.text([str(dim) for dim in dims])
         calls = [c.node for c in site.calls if c.node is not None]
-        factory = next((self.factories[p.call] for p in site.partials if p.call in self.factories), None)
+        factory = self._factory(site)
         methods = frozenset(c.method for c in site.calls if c.method != "__call__")
         written = _checked(
             write_layer(
@@ -186,6 +192,10 @@ class ConstructionWriter:
             callee = self._derived(site, site.target, callee)
         arguments = rejoined(spec, bound, written.arguments, lambda n: self.renderer.text(n, site.context))
         return callee, [str(argument) for argument in arguments]
+
+    def _factory(self, site: Site) -> Factory | None:
+        """The factory field that makes a submodule, if partials of it bind something."""
+        return next((self.factories[p.call] for p in site.partials if p.call in self.factories), None)
 
     def _derived(self, site: Site, target: DerivedLayer, callee: str) -> str:
         """The class of the project that stands for the NNX layer `callee`, which it derives from."""
@@ -265,10 +275,14 @@ class ConstructionWriter:
             raise Refuse("unknown-module", f"`{cls.name}` where another class may stand", site.call)
         if conversion.is_lazy:
             check_holder(self, site)
-        callee = self._callee(site)
-        given = {name: given_text(self, site, cls, name) for name in conversion.factories}
+        factory = self._factory(site)
+        if factory is not None:
+            check_bound(site, factory, conversion)
+        callee = self._callee(site) if factory is None else factory.field
+        fields = conversion.factories if factory is None else ()
+        given = {name: given_text(self, site, cls, name) for name in fields}
         arguments: list[str] = []
-        for partial in site.partials:
+        for partial in site.partials if factory is None else ():
             arguments += self._arguments(
                 partial.call.args[1:], partial.call.keywords, site, conversion, given
             )
