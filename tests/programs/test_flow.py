@@ -79,6 +79,18 @@ FOLLOWED = {
         Model, run = BUILDERS["small"]()
         run(Model=Model)
     """,
+    "a dictionary that is extended, beside methods of that name": """
+        class Agent:
+            def update(self, batch):
+                return batch.unknown(self)
+            def append(self, batch):
+                return batch.unknown(self)
+        models = dict()
+        models.update({"net": Net})
+        found = []
+        found.append(models["net"]())
+        found[0].init(key, x)
+    """,
     "assertions of tests": """
         import unittest
         class NetTest(unittest.TestCase):

@@ -61,7 +61,8 @@ class Passing(Walk):
         """The value, or a container with it, is an argument of a call."""
         callees = self.callees.of(module, call.func)
         inside = items_of_call(module, call, passed, within)
-        if inside is not None and not (inside.may_be_project and any(c.function for c in callees)):
+        of_project = any(c.function for c in callees) and not self._is_method_of_container(module, call.func)
+        if inside is not None and not (inside.may_be_project and of_project):
             # list(values), enumerate(values), values.append(value)
             self.pending += [(module, expression, rest) for expression, rest in inside.expressions]
             for holder, rest in inside.targets:
@@ -76,6 +77,13 @@ class Passing(Walk):
                 callees = [replace(c, kept=True) for c in self.callees.of(module, call.args[0])]
         for callee in callees:
             self.to_callee(module, call, passed, callee, within)
+
+    def _is_method_of_container(self, module: Module, function: ast.expr) -> bool:
+        """`models.update`, where nothing but displays and the like is bound to `models`."""
+        holder = function.value if isinstance(function, ast.Attribute) else None
+        if isinstance(holder, ast.Attribute):
+            return self.values_made_here(holder.attr, self.index.receivers.of(module, holder.value))
+        return isinstance(holder, ast.Name) and self.is_made_here(module, holder)
 
     def to_callee(
         self,

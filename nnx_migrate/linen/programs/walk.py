@@ -62,21 +62,22 @@ class Walk:
         if isinstance(holder, ast.Subscript):
             key = holder.slice.value if isinstance(holder.slice, ast.Constant) else ANY
             self.stored(module, holder.value, (key if isinstance(key, int | str) else ANY, *within))
-        elif isinstance(holder, ast.Attribute) and self._values_made_here(
+        elif isinstance(holder, ast.Attribute) and self.values_made_here(
             holder.attr, self.index.receivers.of(module, holder.value)
         ):
             self.attribute_named(holder.attr, within, self.index.receivers.of(module, holder.value))
-        elif isinstance(holder, ast.Name) and self._is_made_here(module, holder):
+        elif isinstance(holder, ast.Name) and self.is_made_here(module, holder):
             self.target(module, holder, within)
         else:
             self.escape(module, holder, "it is stored in a container")
 
-    def _values_made_here(self, attribute: str, owner: Owner) -> bool:
+    def values_made_here(self, attribute: str, owner: Owner) -> bool:
+        """Whether an attribute only holds containers that are made where it is assigned."""
         values = self.index.attribute_values(attribute, owner)
         return bool(values) and all(_is_new(value) for _, value in values)
 
     @staticmethod
-    def _is_made_here(module: Module, holder: ast.Name) -> bool:
+    def is_made_here(module: Module, holder: ast.Name) -> bool:
         """Whether a name is only bound to containers that are made in these places."""
         bindings = module.scope_at(holder).lookup(holder.id)
         return bool(bindings) and all(
