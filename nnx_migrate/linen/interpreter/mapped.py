@@ -8,8 +8,9 @@ from typing import Any
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.pure_modules import is_pure
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
-from nnx_migrate.linen.values import Bound, Closure, Layer, Mapped, Partial, SelfValue
+from nnx_migrate.linen.values import Bound, Closure, Instance, Layer, Mapped, Partial, SelfValue
 
 
 def is_function(value: Any) -> bool:
@@ -18,7 +19,9 @@ def is_function(value: Any) -> bool:
         return is_function(value.func)
     if isinstance(value, Bound):
         return isinstance(value.value, SelfValue)
-    return isinstance(value, Closure | Mapped | Global) or (isinstance(value, Layer) and not value.is_class)
+    if isinstance(value, Closure | Mapped | Global) or (isinstance(value, Layer) and not value.is_class):
+        return True
+    return is_pure(value)
 
 
 def vmap(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapped | None:
@@ -54,9 +57,20 @@ def call_mapped(
         named = {name: row(frame, value, 0, sizes) for name, value in kwargs.items()}
         if not sizes:
             return Unknown("`jax.vmap` over nothing")
-        return with_axis(apply(frame, mapped.func, rows, named, node), mapped.out_axes, sizes[0])
+        inner = None if isinstance(mapped.func, Instance) else node  # the call is the mapped function's
+        return with_axis(apply(frame, mapped.func, rows, named, inner), mapped.out_axes, sizes[0])
     except Unmodelled as unmodelled:
         return Unknown(str(unmodelled))
+
+
+def jvp(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`jax.jvp(f, primals, tangents)`: what the function returns, and as much for the tangents; None where unclear."""
+    from nnx_migrate.linen.interpreter.calls.apply import apply
+
+    if len(args) != 3 or kwargs or not is_pure(args[0]) or not isinstance(args[1], tuple | list):
+        return None
+    result = apply(frame, args[0], tuple(args[1]), {}, None)
+    return (result, result)
 
 
 def row(frame: Frame, value: Any, axis: int | None, sizes: list[Dim]) -> Any:

@@ -14,7 +14,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, effect_value
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.gathered import put_together
-from nnx_migrate.linen.interpreter.mapped import vmap
+from nnx_migrate.linen.interpreter.mapped import jvp, vmap
 from nnx_migrate.linen.interpreter.modules import constructs
 from nnx_migrate.linen.interpreter.number_sequences import SEQUENCES
 from nnx_migrate.linen.interpreter.ranks import learn_from_call
@@ -72,6 +72,9 @@ def call_global(
     mapped = vmap(args, kwargs) if name == "jax.vmap" else None
     if mapped is not None:
         return mapped
+    derivatives = jvp(frame, args, kwargs) if name == "jax.jvp" else None
+    if derivatives is not None:
+        return derivatives
     if name in _CONTROL_FLOW and not escapes(args) and not escapes(tuple(kwargs.values())):
         found = control_flow(frame, name.rpartition(".")[2], args, kwargs, node)
         if found is not None:

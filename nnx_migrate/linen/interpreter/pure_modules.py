@@ -1,0 +1,110 @@
+"""Modules that are pure functions of their inputs: they keep no state and draw nothing.
+
+JAX's own transforms may be given such a module (`jax.vmap(self.mlp)(x)`), in NNX as in Linen. Others may not: in NNX
+they would change their variables, or the counts of their random streams, inside of another trace.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.symbols import LINEN, linen_name
+from nnx_migrate.linen.values import (
+    Bound,
+    ClassChoice,
+    ClassRef,
+    Closure,
+    DerivedLayer,
+    FieldFactory,
+    FieldModule,
+    Instance,
+    Layer,
+    ModuleList,
+    Partial,
+)
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.layers import function
+
+_LAYERS = frozenset(
+    {"Conv", "ConvTranspose", "Dense", "DenseGeneral", "Embed", "GroupNorm", "LayerNorm", "RMSNorm"}
+)
+_HARMLESS = frozenset({"Module", "compact", "nowrap"})
+# What may be a module, make one, or run one.
+_MODULES = (Bound, ClassChoice, ClassRef, Closure, FieldFactory, FieldModule, Instance, ModuleList, Partial)
+_STATE = frozenset(
+    {"has_variable", "is_initializing", "is_mutable_collection", "make_rng", "perturb", "put_variable"}
+    | {"sow", "variable", "variables"}
+)
+
+
+def is_pure(value: Any) -> bool:
+    """Whether a value is a submodule without state and random draws, and without modules that it was handed."""
+    if not isinstance(value, Instance) or value.site.lifts:
+        return False
+    site = value.site
+    given = [*site.args, *(v for p in site.partials for v in (*p.args, *dict(p.kwargs).values()))]
+    if any(_holds_module(argument) for argument in (*given, *site.kwargs.values())):
+        return False
+    if isinstance(site.target, ClassRef):
+        return _is_pure_class(site.target.cls, set())
+    return (
+        isinstance(site.target, Layer)
+        and site.target.name in _LAYERS
+        and not isinstance(site.target, DerivedLayer)
+    )
+
+
+def _holds_module(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return any(_holds_module(item) for item in value)
+    if isinstance(value, Layer):
+        return value.is_class
+    return isinstance(value, _MODULES)
+
+
+def _is_pure_class(cls: LinenClass, seen: set[LinenClass]) -> bool:
+    if cls in seen:
+        return True
+    seen.add(cls)
+    for owner in cls.mro:
+        if (
+            owner.problem
+            or owner.layer_base is not None
+            or any(m.transforms for m in owner.own_methods.values())
+        ):
+            return False
+        for node in ast.walk(owner.node):
+            if isinstance(node, ast.Attribute) and node.attr in _STATE:
+                return False
+            if not _is_harmless(cls, owner.module, node, seen):
+                return False
+    return True
+
+
+def _is_harmless(cls: LinenClass, module: Module, node: ast.AST, seen: set[LinenClass]) -> bool:
+    """Whether a name stands for nothing that could be, or make, a module with state."""
+    if not isinstance(node, ast.Name | ast.Attribute):
+        return True
+    project: Project = cls.program_project
+    qualified = project.resolve(node, module.scope_at(node), module)
+    if qualified in cls.known_classes:
+        return _is_pure_class(cls.known_classes[qualified], seen)
+    linen = linen_name(qualified)
+    if linen is None:
+        definition = project.definition(qualified) if qualified is not None else None
+        if definition is None or not isinstance(definition.node, ast.FunctionDef):
+            return True
+        return not any(_names_linen(project, definition.module, inner) for inner in ast.walk(definition.node))
+    if linen in _HARMLESS | _LAYERS or linen.startswith("initializers"):
+        return True
+    return not linen[:1].isupper() and function(f"{LINEN}.{linen}") is not None
+
+
+def _names_linen(project: Project, module: Module, node: ast.AST) -> bool:
+    if not isinstance(node, ast.Name | ast.Attribute):
+        return False
+    name = linen_name(project.resolve(node, module.scope_at(node), module))
+    return name is not None and name[:1].isupper()

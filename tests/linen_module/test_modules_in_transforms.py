@@ -1,0 +1,87 @@
+"""Submodules that are handed to JAX's transforms: pure ones move, all others stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.linen_module.fixture import convert
+
+SOURCE = """\
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+def normalised(x):
+    return nn.LayerNorm()(x)
+
+
+class Inner(nn.Module):
+    width: int = 4
+    act: str = "relu"
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.relu(nn.Dense(self.width)(x))
+
+
+class Model(nn.Module):
+    def setup(self):
+        self.inner = Inner(3)
+        self.out = nn.Dense(2)
+
+    def __call__(self, x):
+        return self.out(jax.vmap(self.inner)(x))
+"""
+STATEFUL = {
+    "dropout": "nn.Dropout(0.5, deterministic=False)(nn.Dense(self.width)(x))",
+    "batch statistics": "nn.BatchNorm(use_running_average=True)(x)",
+    "a random stream": 'x + jax.random.normal(self.make_rng("noise"), x.shape)',
+    "a variable": 'x + self.variable("state", "mean", jnp.zeros, (1,)).value',
+    "what it sows": 'self.sow("intermediates", "x", x) or x',
+    "whether it is initialised": "x if self.is_initializing() else 2 * x",
+    "a function that makes a layer": "normalised(x)",
+    "a lifted transform": "nn.remat(nn.Dense)(self.width)(x)",
+    "attention": "nn.MultiHeadDotProductAttention(2)(x, x)",
+}
+
+
+def _convert(tmp_path: Path, source: str) -> tuple[str, set[str]]:
+    path = tmp_path / "model.py"
+    path.write_text(source)
+    text, conversions = convert(path)
+    return text, {name.rpartition(".")[2] for name in conversions.converted}
+
+
+def test_a_pure_module_is_mapped(tmp_path: Path) -> None:
+    text, converted = _convert(tmp_path, SOURCE)
+    assert converted == {"Inner", "Model"}
+    assert "return self.out(jax.vmap(self.inner)(x))" in text
+    assert "self.inner = Inner(3, in_features=in_features, rngs=rngs)" in text
+
+
+@pytest.mark.parametrize("case", STATEFUL)
+def test_state_and_draws_keep_it(tmp_path: Path, case: str) -> None:
+    source = SOURCE.replace("nn.relu(nn.Dense(self.width)(x))", STATEFUL[case], 1)
+    _, converted = _convert(tmp_path, source)
+    assert "Model" not in converted
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    {
+        "a module that it is given": ("Inner(3)", "Inner(3, nn.Dropout(0.5))"),
+        "a function that it is given": ("Inner(3)", "Inner(3, lambda x: normalised(x))"),
+        "a module by default": ('act: str = "relu"', "act: nn.Module = nn.Dropout(0.5)"),
+        "a nested module with state": ("nn.Dense(self.width)(x)", "Noisy()(x)"),
+        "a transform around it": ("Inner(3)", "nn.remat(Inner)(3)"),
+        "another transform": ("jax.vmap(self.inner)", "jax.pmap(self.inner)"),
+    }.values(),
+)
+def test_other_modules_stay(tmp_path: Path, old: str, new: str) -> None:
+    noisy = "\n\nclass Noisy(nn.Module):\n    @nn.compact\n    def __call__(self, x):\n"
+    noisy += "        return nn.Dropout(0.5)(nn.Dense(2)(x), deterministic=False)\n"
+    _, converted = _convert(tmp_path, SOURCE.replace(old, new, 1) + noisy)
+    assert "Model" not in converted
