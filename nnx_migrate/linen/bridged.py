@@ -57,8 +57,8 @@ _SURROUNDINGS = frozenset(
 )  # fmt: skip
 #: Options of layers with which calls make variables.
 _OPTIONS = frozenset({"decode", "sow_weights"})
-#: Attributes of `ToNNX`, which can't be names of variables or of submodules.
-_TAKEN = frozenset(
+#: Attributes of `ToNNX` and of modules, which can't be names of variables, submodules or methods that others call.
+TAKEN = frozenset(
     {
         "eval", "iter_children", "iter_modules", "lazy_init", "module", "perturb", "rngs", "set_attributes", "sow",
         "train",
@@ -264,7 +264,7 @@ def _taken(cls: LinenClass) -> str:
     """The name of a variable or submodule that the bridge has for something else."""
     methods = {name for owner in cls.mro for name in owner.own_methods}
     for name in _names(cls):
-        if name in _TAKEN or name in methods or name.startswith(("to_nnx__", "_")):
+        if name in TAKEN or name in methods or name.startswith(("to_nnx__", "_")):
             return f"`{name}` is the name of something else behind a bridge"
     return ""
 

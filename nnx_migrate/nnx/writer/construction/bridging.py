@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from nnx_migrate.linen.bridged import TAKEN
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape
@@ -127,8 +128,11 @@ def _only_calls(cls: LinenClass, field: str) -> bool:
 def _needs_more(site: Site, cls: LinenClass) -> str:
     """What the Linen class would miss."""
     for call in site.calls:
-        if call.method != "__call__":
+        method = cls.method(call.method)
+        if call.method in TAKEN or method is None or method.kind != "method":
             return f"its method `{call.method}` is called"
+        if call.method != "__call__" and site.parent_site is not None:
+            return f"another module calls its method `{call.method}`"
         if _OF_BRIDGE & call.kwargs.keys():
             return f"it is called with `{min(_OF_BRIDGE & call.kwargs.keys())}`"
     for name, value in _given(site, cls):
