@@ -190,3 +190,22 @@ def test_two_classes_that_hold_each_other_stay(tmp_path: Path) -> None:
     )
     _, conversions = convert(path)
     assert conversions.converted == {}
+
+
+@pytest.mark.parametrize(
+    ("use", "moves"),
+    [
+        ("model.apply(model.init(key, x), x)", True),
+        ("model.apply(model.init(key, x), x, method=Whole.__call__)", True),
+        ("model.bind(model.init(key, x)).part.features", False),
+        ("model.apply(model.init(key, x), x, method=lambda whole, x: whole.part.features)", False),
+    ],
+)
+def test_programs_that_may_look_inside_of_linen_modules_keep_the_class(
+    tmp_path: Path, use: str, moves: bool
+) -> None:
+    path = tmp_path / "model.py"
+    program = f"\n\nkey, x = jax.random.key(0), jnp.ones((2, 3))\nmodel = Whole()\n{use}\n"
+    path.write_text(HEADER + PART.format("x = nn.relu(x)") + WHOLE.format("", "x = Part(2)(x)") + program)
+    groups = make_plan(Project([path], load_source))
+    assert [c.name for g in groups if g.can_move for c in g.classes] == (["Whole"] if moves else [])

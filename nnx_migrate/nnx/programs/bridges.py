@@ -9,6 +9,7 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
 from nnx_migrate.linen.programs.references import ClassReference, Role
+from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion
 
@@ -40,7 +41,21 @@ def lazy_obstacles(
                 f"`{instance.cls.name}`, which holds a Linen module, is handed on",
             )
             yield instance.cls, Obstacle("module-use", detail, where.module, where.node)
+        elif conversions[instance.cls].is_lazy:
+            for module, node in _looking_inside(instance):
+                detail = f"a program may look inside of a Linen module that `{instance.cls.name}` holds"
+                yield instance.cls, Obstacle("module-use", detail, module, node)
     for value in values:
         if conversions[value.cls].is_lazy and value.flow.vmapped:
             where, detail = value.reference, f"`nn.vmap` of `{value.cls.name}`, which holds a Linen module"
             yield value.cls, Obstacle("class-as-value", detail, where.module, where.node)
+
+
+def _looking_inside(instance: Instance) -> Iterator[tuple[Module, ast.AST]]:
+    """Uses of a module by code that may read submodules of what it holds: a bridge has their variables only."""
+    yield from instance.flow.attributes("bind")
+    yield from instance.applied
+    for module, call in (*instance.inits, *instance.applies):
+        for keyword in call.keywords:
+            if keyword.arg == "method" and not isinstance(keyword.value, ast.Attribute | ast.Constant):
+                yield module, call
