@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.methods.body import BodyEditor
 
 
+Loop = ast.For | ast.comprehension
+_ALL = frozenset({"list", "sum", "tuple"})  # built-in functions that take all that a generator gives
+
+
 class LoopAccess:
     """For every loop: the new target and iterable, and the expression for each list's element.
 
@@ -33,10 +37,12 @@ class LoopAccess:
         made += [*(f.site for f in editor.functions.values()), *editor.variables.values()]
         sites = [s for s in made if s.loops and not s.is_held]
         sites = [s for s in sites if s.method == editor.method.name]
-        for loop in (n for s in body for n in ast.walk(s) if isinstance(n, ast.For)):
-            lists = [(s, k) for s in sites for k, c in enumerate(s.loops) if c.node is loop]
-            if lists:
-                self._loop(loop, lists)
+        for node in (n for s in body for n in ast.walk(s)):
+            loop = node if isinstance(node, ast.For) else self._only_generator(node)
+            lists = [(s, k) for s in sites for k, c in enumerate(s.loops) if c.node is node]
+            nested = any(len(made.loops) > 1 for made, _ in lists)
+            if lists and loop is not None and not (nested and isinstance(loop, ast.comprehension)):
+                self._loop(node, loop, lists)
 
     def access(self, site: Site | VariableSite) -> str:
         """The expression for the module, or variable, of the current round."""
@@ -46,7 +52,7 @@ class LoopAccess:
             return found
         raise Refuse("unsupported-syntax", "a list of modules that is filled or read in an unusual way", last)
 
-    def _loop(self, loop: ast.For, lists: list[tuple[Site | VariableSite, int]]) -> None:
+    def _loop(self, node: ast.AST, loop: Loop, lists: list[tuple[Site | VariableSite, int]]) -> None:
         bases: dict[str, str] = {}
         for site, level in lists:
             outer = site.loops[level - 1].node if level else None
@@ -62,20 +68,20 @@ class LoopAccess:
             if single and not others and is_enumerate(loop.target, loop.iter):
                 ((attribute, base),) = bases.items()
                 variable = self._variable(attribute)
-                self.elements[loop, attribute] = variable
+                self.elements[node, attribute] = variable
                 self.headers[loop.target] = f"{counter}, {variable}"
                 self.headers[loop.iter] = f"enumerate({base})"
                 return
             for attribute, base in bases.items():
-                self.elements[loop, attribute] = f"{base}[{counter}]"
+                self.elements[node, attribute] = f"{base}[{counter}]"
             return
         variables = {attribute: self._variable(attribute) for attribute in bases}
         for attribute, variable in variables.items():
-            self.elements[loop, attribute] = variable
-        self._iterate(loop, bases, variables, still)
+            self.elements[node, attribute] = variable
+        self._iterate(node, loop, bases, variables, still)
 
     def _iterate(
-        self, loop: ast.For, bases: dict[str, str], variables: dict[str, str], still: set[str]
+        self, node: ast.AST, loop: Loop, bases: dict[str, str], variables: dict[str, str], still: set[str]
     ) -> None:
         targets, iterables = list(variables.values()), list(bases.values())
         if still:
@@ -93,9 +99,11 @@ class LoopAccess:
                 targets = [f"({text})" if nested else text, *targets]
                 iterables = [self.editor.text(iterable), *iterables]
         self.headers[loop.target] = joined = ", ".join(targets)
-        source = self.editor.source
-        indent = source.text[source.line_start(loop.lineno) : source.span(loop)[0]]
-        zipped = call_text("zip", iterables, indent, f"for {joined} in ", line_limit(source), ":")
+        zipped = f"zip({', '.join(iterables)})"
+        if isinstance(loop, ast.For):
+            source = self.editor.source
+            indent = source.text[source.line_start(loop.lineno) : source.span(loop)[0]]
+            zipped = call_text("zip", iterables, indent, f"for {joined} in ", line_limit(source), ":")
         self.headers[loop.iter] = iterables[0] if len(iterables) == 1 else zipped
 
     def _is_zip(self, node: ast.expr) -> bool:
@@ -106,9 +114,20 @@ class LoopAccess:
             and not node.keywords
         )
 
-    def _still_read(self, loop: ast.For) -> set[str]:
+    def _still_read(self, loop: Loop) -> set[str]:
         names = {n.id for n in ast.walk(loop.target) if isinstance(n, ast.Name)}
         return names & self.reads
+
+    def _only_generator(self, node: ast.AST) -> ast.comprehension | None:
+        """The loop of a comprehension that has one, and skips no round."""
+        if isinstance(node, ast.GeneratorExp):
+            user = self.editor.names.module.parents.get(node)
+            function = user.func if isinstance(user, ast.Call) else None
+            if not (isinstance(function, ast.Name) and function.id in _ALL):
+                return None
+        if not isinstance(node, ast.ListComp | ast.GeneratorExp) or len(node.generators) != 1:
+            return None
+        return None if node.generators[0].ifs else node.generators[0]
 
     def _variable(self, attribute: str) -> str:
         name = singular(attribute)
@@ -118,8 +137,10 @@ class LoopAccess:
         return name
 
 
-def _is_renewed(loop: ast.For, name: str) -> bool:
+def _is_renewed(loop: Loop, name: str) -> bool:
     """Whether the body of a loop gives its counter another value."""
+    if isinstance(loop, ast.comprehension):
+        return False
     names = (n for statement in loop.body for n in ast.walk(statement) if isinstance(n, ast.Name))
     return any(n.id == name and not isinstance(n.ctx, ast.Load) for n in names)
 
