@@ -201,9 +201,16 @@ class Project:
             found = self._from_star_imports(root, scope.module, module, hops)
             return self._join(found, rest, module, hops)
         targets = {self._target(binding, binder, module, hops) for binding in bindings}
+        if len(targets) > 1 and all(binding.kind is BindingKind.IMPORT for binding in bindings):
+            targets = set(self.imported_as(root, scope, module, hops))  # from a package, or beside the file
         if len(targets) != 1:
             return None
         return self._join(targets.pop(), rest, module, hops)
+
+    def imported_as(self, name: str, scope: Scope, module: Module, hops: int = 0) -> list[str]:
+        """The canonical names of what each import of a name brings, in alternatives and one after the other."""
+        targets = [b.target for b in scope.lookup(name) if b.kind is BindingKind.IMPORT and b.target]
+        return [found for target in targets if (found := self.canonical(target, module, hops + 1))]
 
     def _target(self, binding: Binding, binder: Scope, module: Module, hops: int) -> str | None:
         if binding.kind is BindingKind.IMPORT:

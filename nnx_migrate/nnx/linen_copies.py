@@ -17,7 +17,7 @@ from nnx_migrate.linen.programs.references import ClassReference, References
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
-from nnx_migrate.names.scopes import absolute_module
+from nnx_migrate.names.scopes import Guard, absolute_module
 from nnx_migrate.nnx.programs.kept_values import KeptValue
 from nnx_migrate.sources.text import Edit, SourceText
 
@@ -174,7 +174,10 @@ class CopyWriter:
 
     def _spelled(self, module: Module, cls: LinenClass) -> str | None:
         """The module of a class as the imports of a file spell it, that of the class itself first."""
-        own = [b.node for b in module.scopes.module.lookup(cls.name)]
+        bindings = module.scopes.module.lookup(cls.name)
+        if len(bindings) > 1 or any(b.guard is not Guard.NONE for b in bindings):
+            return None  # one import more would have to be tried and replaced in the same way
+        own = [b.node for b in bindings]
         statements = [n for n, _, _ in module.scopes.imports if isinstance(n, ast.ImportFrom)]
         for node in sorted(statements, key=lambda n: n not in own):
             base = absolute_module(node, module.package)

@@ -189,6 +189,9 @@ class _Planner:
     def _of_uses(self) -> Iterator[Blocked]:
         """Uses in programs that can't be rewritten."""
         yield from self.finder.other_obstacles()
+        for reference in self.finder.references.unclear:
+            detail = f"one import of `{ast.unparse(reference.node)}` means it, another one something else"
+            yield reference.cls, Obstacle("class-as-value", detail, reference.module, reference.node)
         for value in self.values:
             if value.problem:
                 where = value.reference

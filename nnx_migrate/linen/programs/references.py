@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.scopes import Scope
+from nnx_migrate.names.scopes import Scope, dotted
 
 
 class Role(Enum):
@@ -47,6 +47,8 @@ class References:
         self._bodies = {cls.node: cls for cls in program}
         self.outside: list[ClassReference] = []
         self.inside: list[ClassReference] = []
+        #: Names that mean a class in one of several imports, and something else in another.
+        self.unclear: list[ClassReference] = []
         for module in program.project.modules():
             for reference in self._of_module(module):
                 within = self.in_linen_class(module, reference.node)
@@ -81,14 +83,30 @@ class References:
                     found = self.program.project.resolve_name(name, reference.scope, module)
                     known[key] = self.program.find(found)
                 cls = known[key]
-                if cls is not None and isinstance(reference.node, ast.expr):
+                if not isinstance(reference.node, ast.expr):
+                    continue
+                if cls is not None:
                     yield ClassReference(module, reference.node, cls, _role(module, reference.node))
+                else:
+                    self._find_unclear(module, name, reference.scope, reference.node)
         for node in module.nodes(ast.Attribute):
             if node.attr in short and isinstance(node.ctx, ast.Load):
                 found = self.program.project.resolve(node, module.scope_at(node), module)
                 cls = self.program.find(found)
                 if cls is not None:
                     yield ClassReference(module, node, cls, _role(module, node))
+                elif path := dotted(node):
+                    self._find_unclear(module, path, module.scope_at(node), node)
+
+    def _find_unclear(self, module: Module, path: str, scope: Scope, node: ast.expr) -> None:
+        """Classes that a path may mean by one of the imports that bind its first name."""
+        name, dot, rest = path.partition(".")
+        if len(scope.lookup(name)) < 2:
+            return
+        for found in self.program.project.imported_as(name, scope, module):
+            cls = self.program.find(self.program.project.canonical(f"{found}{dot}{rest}", module))
+            if cls is not None:
+                self.unclear.append(ClassReference(module, node, cls, _role(module, node)))
 
 
 def _role(module: Module, node: ast.expr) -> Role:
