@@ -458,6 +458,14 @@ ESCAPES = {
         Model, run = small()
         run(Model())
     """,
+    "the name of its class": """
+        model = Net()
+        print(type(model).__name__)
+    """,
+    "its class": """
+        model = Net()
+        print(model.__class__.__name__)
+    """,
     "an assertion about the class": """
         import unittest
         class NetTest(unittest.TestCase):

@@ -24,7 +24,7 @@ SUPPORTED = frozenset({"init", "lazy_init", "apply", "bind", "init_with_output",
 _UNSUPPORTED = frozenset(
     {
         "unbind", "variables", "scope", "module_paths",
-        "replace", "name", "parent", "path", "param", "variable", "make_rng", "sow", "perturb",
+        "replace", "name", "parent", "path", "param", "variable", "make_rng", "sow", "perturb", "__class__",
     }
 )  # fmt: skip
 # Of these, what nothing else is called.

@@ -116,6 +116,8 @@ class Passing(Walk):
         elif callee.qualified == "getattr" and place == 0 and len(call.args) >= 2:
             if not within:
                 self.end(module, call, End.LOOKED_UP)
+        elif callee.qualified == "type" and self.is_object and self.sure and not within:
+            self.escape(module, node, "its class is asked for")
         elif self._is_harmless(module, call, callee.qualified or ""):
             return
         elif callee.passes_on or (callee.qualified in _WRAPPERS and place == 0):
