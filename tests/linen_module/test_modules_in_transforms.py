@@ -69,6 +69,29 @@ def test_state_and_draws_keep_it(tmp_path: Path, case: str) -> None:
     assert "Model" not in converted
 
 
+CLOSURES = {
+    "a mapped function": "jax.vmap(lambda row: self.inner(row))(x)",
+    "a scanned function": "jax.lax.scan(lambda c, row: (c, self.inner(row)), 0, x)[1]",
+    "a mapped loop": "jax.lax.map(lambda row: self.inner(row), x)",
+}
+
+
+@pytest.mark.parametrize("case", CLOSURES)
+def test_functions_that_call_modules_move_if_these_are_pure(tmp_path: Path, case: str) -> None:
+    source = SOURCE.replace("jax.vmap(self.inner)(x)", CLOSURES[case])
+    _, converted = _convert(tmp_path, source)
+    assert "Model" in converted
+    source = source.replace("nn.relu(nn.Dense(self.width)(x))", STATEFUL["dropout"])
+    _, converted = _convert(tmp_path, source)
+    assert "Model" not in converted
+
+
+def test_random_keys_are_not_drawn_in_transforms(tmp_path: Path) -> None:
+    drawn = 'jax.vmap(lambda row: row + jax.random.normal(self.make_rng("noise"), row.shape))(x)'
+    _, converted = _convert(tmp_path, SOURCE.replace("jax.vmap(self.inner)(x)", drawn))
+    assert "Model" not in converted
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     {

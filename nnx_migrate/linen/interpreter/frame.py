@@ -111,6 +111,7 @@ class Session:
     fallbacks: dict[str, Dim] = field(
         default_factory=dict
     )  # size of an argument -> that of what stands in for it
+    transforms: int = 0  # JAX's own transforms around the code at hand, within the class
     layer: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = (
         None  # `super().__call__` of a derived layer
     )

@@ -8,7 +8,7 @@ from typing import Any
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.interpreter.pure_modules import is_pure
+from nnx_migrate.linen.interpreter.pure_modules import inside_transform, is_pure
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.values import Bound, Closure, Instance, Layer, Mapped, Partial, SelfValue
 
@@ -58,7 +58,9 @@ def call_mapped(
         if not sizes:
             return Unknown("`jax.vmap` over nothing")
         inner = None if isinstance(mapped.func, Instance) else node  # the call is the mapped function's
-        return with_axis(apply(frame, mapped.func, rows, named, inner), mapped.out_axes, sizes[0])
+        with inside_transform(frame):
+            result = apply(frame, mapped.func, rows, named, inner)
+        return with_axis(result, mapped.out_axes, sizes[0])
     except Unmodelled as unmodelled:
         return Unknown(str(unmodelled))
 
@@ -69,7 +71,8 @@ def jvp(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
     if len(args) != 3 or kwargs or not is_pure(args[0]) or not isinstance(args[1], tuple | list):
         return None
-    result = apply(frame, args[0], tuple(args[1]), {}, None)
+    with inside_transform(frame):
+        result = apply(frame, args[0], tuple(args[1]), {}, None)
     return (result, result)
 
 

@@ -17,6 +17,7 @@ from nnx_migrate.linen.interpreter.fallbacks import optional_array
 from nnx_migrate.linen.interpreter.frame import Frame, Session, Slot
 from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
 from nnx_migrate.linen.interpreter.lifting import joined_result, lift, member_arguments, method_lifts
+from nnx_migrate.linen.interpreter.pure_modules import check_pure
 from nnx_migrate.linen.interpreter.ranks import learn_from_call, may_learn
 from nnx_migrate.linen.interpreter.records import objects_among
 from nnx_migrate.linen.interpreter.recurrent import PARTS
@@ -177,6 +178,7 @@ def call_instance(
     code.
     """
     site = instance.site
+    check_pure(frame, instance, node)
     lifts = _lifts(frame, site, method, node)
     if isinstance(site.target, DerivedLayer) and isinstance(site.target.cls.override, CallOverride):
         from nnx_migrate.linen.interpreter.derived import call_derived

@@ -7,9 +7,13 @@ they would change their variables, or the counts of their random streams, inside
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import LINEN, linen_name
 from nnx_migrate.linen.values import (
     Bound,
@@ -33,20 +37,37 @@ _LAYERS = frozenset(
 )
 _HARMLESS = frozenset({"Module", "compact", "nowrap"})
 # What may be a module, make one, or run one.
-_MODULES = (Bound, ClassChoice, ClassRef, Closure, FieldFactory, FieldModule, Instance, ModuleList, Partial)
+_MODULES = (Bound, ClassChoice, ClassRef, Closure, FieldFactory, FieldModule, ModuleList, Partial)
 _STATE = frozenset(
     {"has_variable", "is_initializing", "is_mutable_collection", "make_rng", "perturb", "put_variable"}
     | {"sow", "variable", "variables"}
 )
 
 
+@contextmanager
+def inside_transform(frame: Frame) -> Iterator[None]:
+    """The code of a function that JAX transforms."""
+    frame.session.transforms += 1
+    try:
+        yield
+    finally:
+        frame.session.transforms -= 1
+
+
+def check_pure(frame: Frame, module: Instance, node: ast.AST | None) -> None:
+    """Raises Refuse where a function that JAX transforms calls a module that may change or draw something."""
+    if frame.session.transforms and frame.session.recording and not is_pure(module):
+        detail = f"`{module.site.target_name}`, which may have state or draw, inside of a transform of JAX"
+        raise Refuse("unsupported-layer", detail, node or module.site.call)
+
+
 def is_pure(value: Any) -> bool:
-    """Whether a value is a submodule without state and random draws, and without modules that it was handed."""
+    """Whether a value is a submodule without state and random draws, its own and those of modules that it has."""
     if not isinstance(value, Instance) or value.site.lifts:
         return False
     site = value.site
     given = [*site.args, *(v for p in site.partials for v in (*p.args, *dict(p.kwargs).values()))]
-    if any(_holds_module(argument) for argument in (*given, *site.kwargs.values())):
+    if any(_may_have_state(argument) for argument in (*given, *site.kwargs.values())):
         return False
     if isinstance(site.target, ClassRef):
         return _is_pure_class(site.target.cls, set())
@@ -57,11 +78,13 @@ def is_pure(value: Any) -> bool:
     )
 
 
-def _holds_module(value: Any) -> bool:
+def _may_have_state(value: Any) -> bool:
     if isinstance(value, tuple | list):
-        return any(_holds_module(item) for item in value)
+        return any(_may_have_state(item) for item in value)
     if isinstance(value, Layer):
         return value.is_class
+    if isinstance(value, Instance):
+        return not is_pure(value)
     return isinstance(value, _MODULES)
 
 

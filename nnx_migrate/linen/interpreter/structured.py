@@ -13,6 +13,7 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.mapped import call_mapped, is_function, row, with_axis
+from nnx_migrate.linen.interpreter.pure_modules import inside_transform
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.values import Mapped
@@ -129,4 +130,5 @@ def _kept(start: Any, end: Any) -> Any:
 def _call(frame: Frame, function: Any, args: tuple[Any, ...]) -> Any:
     from nnx_migrate.linen.interpreter.calls.apply import apply
 
-    return apply(frame, function, args, {}, None)
+    with inside_transform(frame):
+        return apply(frame, function, args, {}, None)

@@ -173,6 +173,8 @@ def _shaped(shape: Any) -> Any:
 def _make_rng(frame: Frame, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
     stream = args[0] if args else kwargs.get("name", "params")
     if not frame.foreign:
+        if frame.session.transforms:
+            raise Refuse("unsupported-api", "`make_rng` inside of a transform of JAX", node)
         if isinstance(stream, Expr) and stream.text.removeprefix("self.") in frame.session.fields:
             stream = stream.text  # a field names the stream
         elif not isinstance(stream, str) or not stream.isidentifier():
