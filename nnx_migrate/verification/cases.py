@@ -210,7 +210,7 @@ def _sizes(facts: Mapping[str, Any], called: Called) -> list[str] | str:
         text = called.inputs.get(str(head))
         if text is None and isinstance(size.get("index"), int) and size["index"] < called.positional:
             text = texts[size["index"]]
-        if text is None and size.get("optional"):
+        if text in (None, "None") and size.get("optional"):
             continue
         if text is None and len(texts) == 1:
             text = texts[0]

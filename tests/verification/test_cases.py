@@ -95,6 +95,18 @@ def test_a_size_that_no_input_tells_is_said(project):
     assert "no input tells the size 'n'" in cases(project, facts)["models:Net"].missing
 
 
+@pytest.mark.parametrize("given", [["f32[1,5]", "None"], ["f32[1,5]"]])
+def test_a_size_of_an_argument_that_is_none_is_left_out(project, given):
+    table = {"model": "models:Net", "args": "4", "inputs": given}
+    sizes = [
+        {"name": "in_features", "axis": -1, "path": ["x"], "index": 0},
+        {"name": "mask_features", "axis": -1, "path": ["mask"], "index": 1, "optional": True},
+    ]
+    found = cases(project, {"models:Net": {"sizes": sizes, "rngs": False}}, [table])
+    assert "in_features=" in found["models:Net"].after.model
+    assert "mask_features" not in found["models:Net"].after.model
+
+
 def test_listed_models_come_first_and_replace_found_ones(project):
     table = {"model": "models:Net", "args": "4", "inputs": ["f32[1,5]"], "train_flag": "train"}
     facts = {"models:Net": {"sizes": [], "rngs": False}}
