@@ -23,6 +23,7 @@ _HEADER = '''"""Keeps what flax.linen computed where flax.nnx computes otherwise
 
 from __future__ import annotations
 '''
+_PACKAGE = __name__.rpartition(".")[0]  # what helpers import from each other stands in the same module
 _Definition = ast.FunctionDef | ast.ClassDef | ast.Assign
 
 
@@ -74,7 +75,7 @@ def bundle(names: Iterable[str]) -> str:
     while pending:
         name = pending.pop()
         for source in _sources():
-            used = source.references.get(name, frozenset()) & source.texts.keys()
+            used = source.references.get(name, frozenset()) & (source.texts.keys() | _from_others(source))
             pending.extend(used - wanted)
             wanted |= used
     constants: list[str] = []
@@ -93,11 +94,23 @@ def bundle(names: Iterable[str]) -> str:
     return head + "".join(f"\n\n{definition}\n" for definition in definitions)
 
 
+def _from_others(source: _Source) -> set[str]:
+    """The names that a helper module imports from the others."""
+    imports = (node for node in source.imports if isinstance(node, ast.ImportFrom))
+    return {alias.name for node in imports if _is_helpers(node) for alias in node.names}
+
+
+def _is_helpers(node: ast.ImportFrom) -> bool:
+    return (node.module or "").startswith(f"{_PACKAGE}.")
+
+
 def _imports(source: _Source, references: Iterable[Collection[str]]) -> Iterator[tuple[str, str]]:
     """(module, name) for each imported name that is referred to; the module is empty for `import x`."""
     referred = frozenset().union(*references)
     for node in source.imports:
         module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+        if isinstance(node, ast.ImportFrom) and _is_helpers(node):
+            continue
         for alias in node.names:
             if (alias.asname or alias.name.partition(".")[0]) in referred:
                 yield module, f"{alias.name} as {alias.asname}" if alias.asname else alias.name
