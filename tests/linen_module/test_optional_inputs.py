@@ -218,3 +218,37 @@ def test_a_size_that_must_be_given_keeps_programs_that_leave_the_argument_out(tm
     path = Path("/project/main.py")
     after = fix_files({path: BLOCK + dedent(code) + program}, resolve_rules(["linen-module"]))[0][path]
     assert "class Model(nn.Module)" in after
+
+
+def test_calls_of_another_model_in_the_same_variable_say_nothing(tmp_path: Path) -> None:
+    code = """
+        import flax.linen as nn
+        import jax
+
+
+        class Images(nn.Module):
+            @nn.compact
+            def __call__(self, images):
+                return nn.Dense(4)(images)
+
+
+        class Texts(nn.Module):
+            @nn.compact
+            def __call__(self, tokens):
+                return nn.Dense(4)(tokens)
+
+
+        def build(kind):
+            return Images() if kind == "images" else Texts()
+
+
+        def run(kind, batch):
+            model = build(kind)
+            if kind == "images":
+                return model.init(jax.random.key(0), images=batch)
+            return model.init(jax.random.key(0), tokens=batch)
+        """
+    file = tmp_path / "model.py"
+    texts, _ = fix_files({file: dedent(code)}, resolve_rules(["linen-module"]))
+    assert "class Images(nnx.Module)" in texts[file]
+    assert "class Texts(nnx.Module)" in texts[file]

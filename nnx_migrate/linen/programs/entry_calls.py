@@ -35,10 +35,24 @@ def argument_of(call: ast.Call, method: Method, name: str) -> ast.expr | None:
 
 
 def is_left_out(call: ast.Call, method: Method | None, name: str) -> bool:
-    """Whether a call surely gives a parameter of the method no value but None, its default."""
+    """Whether a call surely gives a parameter of the method no value but None, its default.
+
+    One without a default can't be left out: such a call is another model's, which the same variable may hold.
+    """
     if method is None or any(isinstance(a, ast.Starred) for a in call.args):
         return False
     if any(keyword.arg is None for keyword in call.keywords):
         return False
     given = argument_of(call, method, name)
-    return given is None or (isinstance(given, ast.Constant) and given.value is None)
+    if given is None:
+        return name in _with_defaults(method.node.args)
+    return isinstance(given, ast.Constant) and given.value is None
+
+
+def _with_defaults(args: ast.arguments) -> set[str]:
+    positional = [*args.posonlyargs, *args.args]
+    named = zip(args.kwonlyargs, args.kw_defaults, strict=True)
+    return {
+        *(arg.arg for arg in positional[len(positional) - len(args.defaults) :]),
+        *(arg.arg for arg, default in named if default is not None),
+    }
