@@ -27,7 +27,9 @@ def test_each_helper_stands_alone(name):
     defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     assert name in defined
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert not any(module.startswith("nnx_migrate") for module in imported)  # projects don't depend on the tool
+    assert not any(
+        module.startswith("nnx_migrate") for module in imported
+    )  # projects don't depend on the tool
     assert {other for other in defined if not other.startswith("_")} & helper_names() >= {name}
 
 

@@ -37,6 +37,7 @@ from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags
 from nnx_migrate.nnx.writer.construction.optional_sizes import given_under, same_argument, where_given
 from nnx_migrate.nnx.writer.construction.spread import display_behind
 from nnx_migrate.nnx.writer.construction.spread_items import rejoined, spread_items
+from nnx_migrate.nnx.writer.construction.walrus import check_no_walrus
 from nnx_migrate.nnx.writer.methods.reached import makers
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
@@ -82,20 +83,10 @@ class ConstructionWriter:
 
     def parts(self, site: Site) -> tuple[str, list[str]]:
         """Callee and argument texts. Raises Refuse."""
-        self._check_walrus(site)
+        check_no_walrus(self.names.module, site)
         if site.called_by_others:
             check_plain_call(self, site)
         return lifted_parts_text(self, site, *self.member(site))
-
-    def _check_walrus(self, site: Site) -> None:
-        """Refuse `Dense(width := ...)` where the method, which loses the construction, reads the variable."""
-        inner = set(ast.walk(site.call))
-        bound = {n.target.id for n in inner if isinstance(n, ast.NamedExpr)}
-        function = self.names.module.enclosing(site.call, ast.FunctionDef) if bound else None
-        for node in ast.walk(function) if function is not None else ():
-            if isinstance(node, ast.Name) and node.id in bound and node not in inner:
-                detail = f"`{node.id}` gets its value within the construction of a module"
-                raise Refuse("unsupported-syntax", detail, site.call)
 
     def member(self, site: Site) -> tuple[str, list[str]]:
         """Callee and argument texts without the lifted transforms around the class."""
