@@ -63,6 +63,9 @@ REFUSED = {
             @nn.compact
             def __call__(self, x):
                 return Reader(4, **self.options)(x)
+
+
+        model = Model(options={"table": nn.Embed(5, 7)})
     """,
     "a class that is handed on": """
         class Model(nn.Module):
