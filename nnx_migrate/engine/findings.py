@@ -27,12 +27,14 @@ class Safety(Enum):
 class ImportRequest:
     """A name that a fix needs at module level: `binding` must mean `qualified`.
 
-    `from_module` is the `from X import` form's module, None for `import qualified [as binding]`.
+    `from_module` is the `from X import` form's module, None for `import qualified [as binding]`. `scripts_only`: it
+    is found beside the file when that runs as a script, and maybe not when the file is imported.
     """
 
     qualified: str
     binding: str
     from_module: str | None = None
+    scripts_only: bool = False
 
     @property
     def is_submodule(self) -> bool:

@@ -35,6 +35,28 @@ def insertions(module: Module, requests: Sequence[ImportRequest], first_use: Map
     ]
 
 
+def script_block(module: Module) -> ast.If | None:
+    """The last `if __name__ == "__main__":` of a file."""
+    for statement in reversed(module.tree.body):
+        if isinstance(statement, ast.If) and not statement.orelse:
+            names = {n.id for n in ast.walk(statement.test) if isinstance(n, ast.Name)}
+            values = {n.value for n in ast.walk(statement.test) if isinstance(n, ast.Constant)}
+            if names == {"__name__"} and values == {"__main__"}:
+                return statement
+    return None
+
+
+def insertions_into(module: Module, block: ast.If, requests: Sequence[ImportRequest]) -> list[Edit]:
+    """Edits that add statements at the head of a block."""
+    first, source = block.body[0], module.source
+    if not requests or first.lineno == block.lineno:
+        return [] if not requests else insertions(module, requests, {})
+    indentation = source.text[source.line_start(first.lineno) : source.span(first)[0]]
+    start = source.line_start((block.test.end_lineno or block.lineno) + 1)
+    text = "".join(f"{indentation}{statement}\n" for statement, _ in _statements(requests))
+    return [Edit(start, start, f"{text}\n")]
+
+
 def _statements(requests: Sequence[ImportRequest]) -> list[tuple[str, list[ImportRequest]]]:
     plain = [r for r in requests if r.from_module is None]
     found = [(r.statement, [r]) for r in sorted(plain, key=lambda r: r.qualified)]

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from nnx_migrate.engine.findings import ImportRequest
-from nnx_migrate.engine.import_places import insertions
+from nnx_migrate.engine.import_places import insertions, insertions_into, script_block
 from nnx_migrate.engine.import_text import add_names, close_up, drop_names, drop_statement, rename_module
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import BindingKind, Guard, Scope, dotted
@@ -51,7 +51,13 @@ def edit_imports(
             edits += add_names(after, node, gone, [request.imported_name for request in added])
         elif gone:
             edits += _without(after, node, gone, scope)
-    edits += insertions(after, left, first_use)
+    block = script_block(after)
+    inside = [
+        r for r in left if block is not None and r.scripts_only and _is_read_only_in(after, r.binding, block)
+    ]
+    if block is not None:
+        edits += insertions_into(after, block, inside)
+    edits += insertions(after, [request for request in left if request not in inside], first_use)
     return after.source.with_edits(close_up(after, edits))
 
 
@@ -165,6 +171,12 @@ def _is_kept_by_comment(module: Module, node: ImportNode) -> bool:
 
 
 # -- where a requested name can go ------------------------------------------------------------------------
+
+
+def _is_read_only_in(module: Module, name: str, block: ast.stmt) -> bool:
+    """Whether a name is read in a block and nowhere else."""
+    lines = [reference.node.lineno for reference in module.scopes.names.get(name, ())]
+    return all(block.lineno < line <= (block.end_lineno or 0) for line in lines)
 
 
 def _first_uses(module: Module, names: set[str]) -> dict[str, int]:

@@ -256,6 +256,32 @@ def test_adding_twice_changes_nothing() -> None:
     assert edit(once, None, (JAX, MESH, NNX)) == once
 
 
+SCRIPT = """\
+import jax
+
+
+def show(model):
+    print(model)
+
+
+if __name__ == "__main__":
+    # try it
+    show(1)
+"""
+HELPER = ImportRequest("helpers.Model", "Model", "helpers", scripts_only=True)
+
+
+def test_what_only_scripts_find_is_imported_where_they_run() -> None:
+    after = SCRIPT.replace("show(1)", "show(Model(1))")
+    added = after.replace("    # try it\n", "    from helpers import Model\n\n    # try it\n")
+    assert edit(SCRIPT, after, (HELPER,)) == added
+
+
+def test_what_all_of_a_script_reads_is_imported_at_its_head() -> None:
+    after = SCRIPT.replace("show(1)", "show(Model(1))").replace("print(model)", "print(Model(model))")
+    assert edit(SCRIPT, after, (HELPER,)).startswith("import jax\nfrom helpers import Model\n")
+
+
 # -- removing ---------------------------------------------------------------------------------------------
 
 REMOVED = {

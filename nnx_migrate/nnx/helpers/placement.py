@@ -42,7 +42,7 @@ def helper_import(module: Module, name: str, project: Project) -> ImportRequest:
         base = f".{HELPER_MODULE}"
     else:
         base = HELPER_MODULE
-    return ImportRequest(f"{base}.{name}", name, base)
+    return ImportRequest(f"{base}.{name}", name, base, scripts_only=base == HELPER_MODULE)
 
 
 def _imports_neighbours_relatively(module: Module) -> bool:
