@@ -45,6 +45,12 @@ def input_array(session: Session, value: Input) -> Array:
     return Array(Shape(dims, None if rank is not None else f"{value.text}[:-{count}]"), dtype)
 
 
+#: Arguments of convolutions and pools with a number for each axis: their positions (behind features, or the array).
+_PER_AXIS = frozenset(
+    {1, 2, 4, 5, "kernel_size", "window_shape", "strides", "input_dilation", "kernel_dilation"}
+)
+
+
 def effect_value(session: Session, value: Any) -> Any:
     """A value as shape effects take it: arguments become arrays, expressions sizes."""
     if isinstance(value, Input):
@@ -66,6 +72,17 @@ def effect_value(session: Session, value: Any) -> Any:
         counts = known_range(value)
         return value.axes or value if counts is None else tuple(counts)
     return value
+
+
+def window_value(session: Session, key: int | str | None, value: Any) -> Any:
+    """The same for arguments of convolutions and pools: an expression that may be a number for each axis is unknown.
+
+    `key` is the position or name of the argument, None where no window is meant.
+    """
+    vague = isinstance(value, Expr) and not value.kind and value.length is None
+    if vague and key in _PER_AXIS:
+        return Unknown(f"`{value.text}` may be one number or several")
+    return effect_value(session, value)
 
 
 def _field_dtype(session: Session, value: Expr) -> InitialDtype | None:

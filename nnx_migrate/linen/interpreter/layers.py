@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from nnx_migrate.linen.effects.layers import layer
-from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array
+from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array, window_value
 from nnx_migrate.linen.interpreter.expressions.comparisons import same_shapes
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.sequences import sequence_output
@@ -50,14 +50,18 @@ def layer_output(
     if model is None:
         return Unknown(f"`nn.{name}` isn't modelled")
     _infer_rank(frame, site, args)
+    has_window = "Conv" in name
+    own = [window_value(frame.session, i if has_window else None, v) for i, v in enumerate(site.args)]
     given = {
-        k: effect_value(frame.session, v) for k, v in site.kwargs.items() if k not in ("name", "parent", "**")
+        k: window_value(frame.session, k if has_window else None, v)
+        for k, v in site.kwargs.items()
+        if k not in ("name", "parent", "**")
     }
     values = [effect_value(frame.session, a) for a in args]
     keywords = {k: effect_value(frame.session, v) for k, v in kwargs.items()}
 
     def output(inputs: list[Any], **chosen: str) -> Any:
-        built = model.bind(*(effect_value(frame.session, a) for a in site.args), **{**given, **chosen})
+        built = model.bind(*own, **{**given, **chosen})
         return built if isinstance(built, Unknown) else built.apply(method, *inputs, **keywords).output
 
     padding = site.kwargs.get("padding")

@@ -10,7 +10,7 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.given_modules import GivenModule
 from nnx_migrate.linen.interpreter.calls.arguments import arguments
-from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.interpreter.convert import effect_value, window_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.fallbacks import optional_array
@@ -370,8 +370,9 @@ def linen_function(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Ca
         raise Refuse("unsupported-api", "`nn.share_scope`", node)
     transfer = registry.effect(f"flax.linen.{name}")
     if transfer is not None:
-        values = tuple(effect_value(frame.session, a) for a in args)
-        keywords = {k: effect_value(frame.session, v) for k, v in kwargs.items()}
+        is_pool = name.endswith("pool")
+        values = tuple(window_value(frame.session, i if is_pool else None, v) for i, v in enumerate(args))
+        keywords = {k: window_value(frame.session, k if is_pool else None, v) for k, v in kwargs.items()}
         learn_from_call(frame, f"flax.linen.{name}", values, keywords)
         return transfer(*values, **keywords)
     if node is not None and is_static(frame, node):
