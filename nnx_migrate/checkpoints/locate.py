@@ -24,6 +24,8 @@ from nnx_migrate.numerics.map_expansion import (
 )
 from nnx_migrate.numerics.parameter_map import LeafEntry, ParameterMap
 
+_BRIDGE = "flax.nnx:ToNNX"
+
 
 @dataclass(frozen=True)
 class Match:
@@ -129,6 +131,14 @@ class Locator:
     def _hint(self, where: TreePath, part: Part) -> str:
         if not self.map.modules:
             return "There is no parameter map: give the file that `fix` recorded with --map."
+        empty = [
+            path for path, classes in part.classes.items() if _BRIDGE in classes and not part.below(path)
+        ]
+        if empty:
+            return (
+                f"{show_path(empty[0])} is a Linen module without variables: let the function that builds the"
+                " model call nnx.bridge.lazy_init(model, *inputs)."
+            )
         arrays = [
             leaf for path in self.nodes.get(where, ()) if isinstance(leaf := self.leaves[path], ArrayLeaf)
         ]

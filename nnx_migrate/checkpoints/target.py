@@ -48,6 +48,10 @@ class Part:
         """Its leaves of some kinds."""
         return {path: spec for path, spec in self.leaves.items() if spec.kind in kinds}
 
+    def below(self, place: TreePath) -> bool:
+        """Whether a submodule holds anything but PRNG state."""
+        return any(path[: len(place)] == place for path in self.stored())
+
     def stored(self) -> dict[TreePath, LeafSpec]:
         """The leaves that a trained model's checkpoint has to supply: all but PRNG state."""
         return {path: spec for path, spec in self.leaves.items() if spec.kind != RNG}

@@ -142,3 +142,11 @@ def test_models_that_can_not_be_built(model, message, plan):
 def test_two_models_in_a_tuple_need_names(plan):
     with pytest.raises(CheckpointError, match="return a dict"):
         plan({"params": PARAMS}, "new_models:(MLP(rngs=nnx.Rngs(0)), MLP(rngs=nnx.Rngs(1)))")
+
+
+def test_linen_modules_behind_bridges_need_variables(plan):
+    with pytest.raises(MappingError) as raised:
+        plan(changed(), model="Bridged")
+    assert "hidden is a Linen module without variables" in raised.value.hint
+    assert "lazy_init" in raised.value.hint
+    plan(changed(), model="initialised_bridge")

@@ -17,6 +17,7 @@ MODULES = {
         module(["Dense_{i}"], ["layers", "{i}"], DENSE),
     ],
     "new_models:MLP": [module(["Dense_0"], ["hidden"], DENSE), module(["head"], ["head"], DENSE)],
+    "new_models:Bridged": [module(["Dense_0"], ["hidden"], None), module(["head"], ["head"], DENSE)],
     "new_models:Recurrent": [
         module(["OptimizedLSTMCell_0"], ["rnn", "cell"], "flax.linen:OptimizedLSTMCell"),
         module(["Dense_0"], ["dense"], DENSE),

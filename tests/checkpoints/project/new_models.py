@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx
+from flax import linen, nnx
 
 
 class CNN(nnx.Module):
@@ -150,3 +150,18 @@ def mlp_with(name):
     """An MLP and its optimizer."""
     model = MLP(rngs=nnx.Rngs(0))
     return model, nnx.Optimizer(model, OPTIMIZERS[name](), wrt=nnx.Param)
+
+
+class Bridged(nnx.Module):
+    """The MLP with its first layer still in Linen."""
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.hidden = nnx.bridge.ToNNX(linen.Dense(5), rngs=rngs)
+        self.head = nnx.Linear(5, 2, rngs=rngs)
+
+    def __call__(self, x):
+        return self.head(nnx.tanh(self.hidden(x)))
+
+
+def initialised_bridge():
+    return nnx.bridge.lazy_init(Bridged(rngs=nnx.Rngs(0)), jnp.ones((1, 3)))
