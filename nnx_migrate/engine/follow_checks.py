@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nnx_migrate.engine.callees import PARTIAL
 from nnx_migrate.engine.follow_kinds import Function, Kind
+from nnx_migrate.names.parameters import defaults
 from nnx_migrate.names.scopes import BindingKind
 
 if TYPE_CHECKING:
@@ -123,15 +124,6 @@ def _check_choices(follower: Follower) -> None:
 def _is(follower: Follower, node: ast.expr | None, kind: Kind) -> bool:
     """True for a value of the kind, and for None, which stands for one that isn't there yet."""
     return node is not None and (follower.kind_of(node) == kind or is_none(node))
-
-
-def defaults(arguments: ast.arguments) -> list[tuple[ast.arg, ast.expr]]:
-    """Parameters that have a default, with it."""
-    positional = [*arguments.posonlyargs, *arguments.args]
-    last = positional[len(positional) - len(arguments.defaults) :]
-    keyword = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    pairs = [*zip(last, arguments.defaults, strict=True), *keyword]
-    return [(arg, default) for arg, default in pairs if default is not None]
 
 
 def _targets(node: ast.AST) -> list[ast.expr]:

@@ -18,6 +18,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Facts, Site, VariableSite
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Expr, FieldFactory, FieldModule, Input, SelfValue
+from nnx_migrate.names.parameters import defaults
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.given_modules import GivenModule
@@ -163,14 +164,11 @@ def _enter(session: Session, method: Method) -> Any:
         names.insert(0, "")
     if names:
         frame.env[names[0]] = Slot(SelfValue(), True)
-    defaults = dict(zip(names[len(names) - len(args.defaults) :], args.defaults, strict=True))
-    defaults.update(
-        {a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None}
-    )
+    by_name = {arg.arg: default for arg, default in defaults(args)}
     annotations = {a.arg: a.annotation for a in [*args.posonlyargs, *args.args, *args.kwonlyargs]}
     for name in [*names[1:], *(a.arg for a in args.kwonlyargs)]:
-        default = _literal(defaults.get(name))
-        value = Input((name,), default, name in defaults, _number(annotations.get(name), default))
+        default = _literal(by_name.get(name))
+        value = Input((name,), default, name in by_name, _number(annotations.get(name), default))
         session.inputs_seen.setdefault(value.path)
         frame.env[name] = Slot(value, False)
     if args.vararg is not None:

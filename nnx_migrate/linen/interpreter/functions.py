@@ -14,6 +14,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Global, Unknown
 from nnx_migrate.linen.values import Closure, Partial, SelfValue
 from nnx_migrate.names.nodes import nodes_below
+from nnx_migrate.names.parameters import defaults
 
 # JAX's decorators of functions that return what they return without.
 _KEEPING = frozenset(
@@ -202,13 +203,9 @@ def bind_arguments(
     definition = Frame(
         frame.session, closure.module, {}, outer=closure.env, foreign=True, owner=closure.owner
     )
-    defaults = dict(zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True))
-    defaults.update(
-        {a.arg: d for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None}
-    )
-    for name, default in defaults.items():
-        if name not in bound:
-            bound[name] = Slot(evaluate(definition, default), False)
+    for arg, default in defaults(spec):
+        if arg.arg not in bound:
+            bound[arg.arg] = Slot(evaluate(definition, default), False)
     for name in [*names, *(a.arg for a in spec.kwonlyargs)]:
         if name not in bound:
             bound[name] = Slot(Unknown(f"argument `{name}` isn't given"))

@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterable
 
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.parameters import defaults
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind, Scope, dotted
 
@@ -133,8 +134,4 @@ def _default(name: str, scope: Scope) -> ast.expr | None:
     function = binder.node if binder is not None else None
     if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
         return None
-    args = function.args
-    positional = [*args.posonlyargs, *args.args]
-    pairs = [*zip(reversed(positional), reversed(args.defaults), strict=False)]
-    pairs += [(a, d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None]
-    return next((default for arg, default in pairs if arg.arg == name), None)
+    return next((default for arg, default in defaults(function.args) if arg.arg == name), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from nnx_migrate.linen.model import Method
+from nnx_migrate.names.parameters import defaults
 
 
 def method_of(call: ast.Call) -> str:
@@ -45,14 +46,5 @@ def is_left_out(call: ast.Call, method: Method | None, name: str) -> bool:
         return False
     given = argument_of(call, method, name)
     if given is None:
-        return name in _with_defaults(method.node.args)
+        return any(arg.arg == name for arg, _ in defaults(method.node.args))
     return isinstance(given, ast.Constant) and given.value is None
-
-
-def _with_defaults(args: ast.arguments) -> set[str]:
-    positional = [*args.posonlyargs, *args.args]
-    named = zip(args.kwonlyargs, args.kw_defaults, strict=True)
-    return {
-        *(arg.arg for arg in positional[len(positional) - len(args.defaults) :]),
-        *(arg.arg for arg, default in named if default is not None),
-    }

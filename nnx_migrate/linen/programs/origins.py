@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.programs.callees import Callee, FunctionNode, Origin, parameter_of
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.parameters import defaults
 from nnx_migrate.names.reaching import reaches, reaching
 from nnx_migrate.names.scopes import Binding, BindingKind, Scope
 
@@ -222,11 +223,7 @@ def _argument(module: Module, call: ast.Call, function: FunctionNode, name: str)
 
 def _default(function: ast.FunctionDef, name: str) -> ast.expr | None:
     """The default of a parameter."""
-    args = function.args
-    positional = [*args.posonlyargs, *args.args]
-    pairs = [*zip(reversed(positional), reversed(args.defaults), strict=False)]
-    pairs += [(a, d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None]
-    return next((default for arg, default in pairs if arg.arg == name), None)
+    return next((default for arg, default in defaults(function.args) if arg.arg == name), None)
 
 
 def _reads_itself(module: Module, scope: Scope, binding: Binding) -> bool:

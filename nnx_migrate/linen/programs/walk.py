@@ -11,6 +11,7 @@ from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.receivers import Owner
 from nnx_migrate.linen.programs.uses import End, Flow, Use
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.parameters import defaults
 from nnx_migrate.names.reaching import reaches
 from nnx_migrate.names.scopes import BindingKind, Scope
 
@@ -126,15 +127,8 @@ class Walk:
 
     def default(self, module: Module, arguments: ast.arguments, node: ast.expr, within: Within) -> None:
         """The value is a parameter's default."""
-        positional = [*arguments.posonlyargs, *arguments.args]
-        pairs = list(
-            zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True)
-        )
-        pairs += [
-            (a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None
-        ]
         function = module.parents[arguments]
-        for arg, default in pairs:
+        for arg, default in defaults(arguments):
             if default is node and isinstance(function, FunctionNode):
                 self.parameter(module, function, arg.arg, within)
 

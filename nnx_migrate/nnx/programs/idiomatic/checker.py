@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Iterator
 
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.parameters import defaults
 from nnx_migrate.names.scopes import Scope
 from nnx_migrate.nnx.programs.idiomatic.kinds import (
     OF_MODEL,
@@ -176,8 +177,8 @@ class Checker:
             raise NotIdiomatic("a function of updates", module, node)
         if separate and self.changes(function):
             raise NotIdiomatic("a function of a state and its parameters", module, node)
-        defaults = {a.arg for a in _with_default(node.args)}
-        if defaults & function.params.keys():
+        named = {arg.arg for arg, _ in defaults(node.args)}
+        if named & function.params.keys():
             raise NotIdiomatic("a default for such a value", module, node)
         places = {within for within, kind in function.results if kind is not Kind.GRADS}
         returns = list(_returns(module, function))
@@ -349,12 +350,6 @@ def _inside(module: Module, node: ast.AST, outer: ast.AST) -> bool:
             return True
         current = module.parents.get(current)
     return False
-
-
-def _with_default(args: ast.arguments) -> list[ast.arg]:
-    positional = [*args.posonlyargs, *args.args]
-    found = positional[len(positional) - len(args.defaults) :]
-    return found + [a for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None]
 
 
 def _returns(module: Module, function: Function) -> Iterator[ast.expr | None]:

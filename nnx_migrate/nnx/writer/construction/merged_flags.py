@@ -14,6 +14,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import ClassRef
+from nnx_migrate.names.parameters import defaults
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
@@ -66,10 +67,5 @@ def _is_merged(cls: LinenClass, name: str) -> bool:
 
 def _keywords(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
     """The parameters of a function with the default None."""
-    args = function.args
-    positional = [*args.posonlyargs, *args.args]
-    pairs = [
-        *zip(positional[len(positional) - len(args.defaults) :], args.defaults, strict=True),
-        *zip(args.kwonlyargs, args.kw_defaults, strict=True),
-    ]
+    pairs = defaults(function.args)
     return {a.arg for a, default in pairs if isinstance(default, ast.Constant) and default.value is None}

@@ -14,6 +14,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.linen.values import Closure, Instance
+from nnx_migrate.names.parameters import defaults
 from nnx_migrate.nnx.writer.methods.reached import closures, is_created_in, is_outside
 from nnx_migrate.nnx.writer.residual.assigned import assigned_names
 
@@ -110,7 +111,6 @@ def _arguments(
     if hidden or not isinstance(call, ast.Call) or any(k.arg is None for k in call.keywords):
         return None
     names = [a.arg for a in [*spec.posonlyargs, *spec.args]]
-    found = dict(zip(reversed(names), reversed(spec.defaults), strict=False))
-    found |= {a.arg: d for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None}
+    found = {arg.arg: default for arg, default in defaults(spec)}
     found |= dict(zip(names, call.args, strict=False))
     return found | {str(k.arg): k.value for k in call.keywords}
