@@ -12,6 +12,7 @@ from nnx_migrate.linen.class_finder import find_linen_classes
 from nnx_migrate.linen.derived_layers import CallOverride, ParamOverride, override
 from nnx_migrate.linen.gated_units import GatedUnits
 from nnx_migrate.linen.layer_fields import CELL, has_own_code, kept_fields, layer_node, layers
+from nnx_migrate.linen.number_types import is_real
 from nnx_migrate.linen.symbols import LINEN, canonical, linen_name
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
@@ -305,9 +306,7 @@ class LinenProgram:
     @cached_property
     def is_real(self) -> bool:
         """Whether all arrays are real ones of at most 32 bits: nothing enables others, or makes complex numbers."""
-        longer = r"[\"']jax_enable_x64[\"']|jax_enable_x64\s*=|JAX_ENABLE_X64|enable_x64\("
-        other = r"\b(?:jnp|numpy|lax)\.(?:complex|fft\b)|(?<![\w.])\d+(?:\.\d*)?[jJ]\b"
-        return not self._says(f"{longer}|{other}")
+        return is_real(self.project)
 
     @cache  # noqa: B019 (a program lives as long as the run)
     def gets_none(self, name: str) -> bool:

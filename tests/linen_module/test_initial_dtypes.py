@@ -85,6 +85,20 @@ def test_projects_in_which_a_layer_may_return_something_else(tmp_path: Path, mor
     assert conversions.refused["model.Model"].reason == "dynamic-construction"
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        'jax.config.update("jax_enable_x64", False)\n',
+        'HELP = """Set jax_enable_x64 for more digits; jnp.fft is not used, nor 2j."""\n',
+        "# jnp.fft would give other numbers\n",
+    ],
+)
+def test_projects_that_only_speak_of_other_numbers(tmp_path: Path, more: str) -> None:
+    body = "x = nn.Dense(self.width, dtype=self.dtype)(x)" + PARAM
+    _, conversions = convert(model(tmp_path, body, "\n\n" + more))
+    assert conversions.refused == {}
+
+
 def test_a_layer_does_not_get_the_dtype_of_the_first_call(tmp_path: Path) -> None:
     _, conversions = convert(model(tmp_path, "return nn.Dense(self.width, dtype=x.dtype)(x)\n"))
     assert conversions.refused["model.Model"].reason == "dynamic-construction"

@@ -21,6 +21,7 @@ from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
 from nnx_migrate.nnx.writer.constructor.writer import ConstructorWriter, own_methods
 from nnx_migrate.nnx.writer.methods.body import BodyEditor
+from nnx_migrate.nnx.writer.methods.late_layers import take_late_layers
 from nnx_migrate.nnx.writer.methods.layer_functions import function_calls
 from nnx_migrate.nnx.writer.methods.reached import inside_maker
 from nnx_migrate.nnx.writer.names import FileNames
@@ -62,6 +63,7 @@ class ClassWriter:
 
     def write(self) -> WrittenClass:
         """All edits of the class."""
+        late = take_late_layers(self.analysis, self.constructions)
         self._check()
         self._find_base()
         self._name_everything()
@@ -73,7 +75,7 @@ class ClassWriter:
         for method in own_methods(self.cls):
             edits += self._decorators(method)
             lists = self.lists.get(method.name, []) if method.owner is self.cls else []
-            edits += BodyEditor(self.analysis, self.names, self.constructions, method, lists).edits()
+            edits += BodyEditor(self.analysis, self.names, self.constructions, method, lists, late).edits()
             edits += self._signature_edits(method)
         written = WrittenClass()
         for site in self.analysis.sites:

@@ -5,7 +5,8 @@ removed.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.factories import placeholder
@@ -18,6 +19,7 @@ from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.methods.access import LoopAccess
+from nnx_migrate.nnx.writer.methods.late_layers import LateLayers
 from nnx_migrate.nnx.writer.methods.layer_functions import function_calls
 from nnx_migrate.nnx.writer.methods.module_calls import ModuleCalls
 from nnx_migrate.nnx.writer.methods.parameter_reads import ParameterReads
@@ -42,6 +44,7 @@ class BodyEditor:
         writer: ConstructionWriter,
         method: Method,
         lists: Sequence[LocalList] = (),
+        late: Mapping[ast.AST, Site] = MappingProxyType({}),
     ) -> None:
         self.analysis, self.names, self.writer, self.method = analysis, names, writer, method
         self.source = names.module.source
@@ -62,6 +65,7 @@ class BodyEditor:
         self.aliases: dict[str, Site | VariableSite | LocalList] = {made.name: made for made in lists}
         self.lists = lists
         self.calls = ModuleCalls(analysis, self)
+        self.late = LateLayers(self, late)
         self.unused = Unused(analysis, self)
         self.loops: LoopAccess | None = None
 
@@ -96,6 +100,9 @@ class BodyEditor:
         site = self.sites.get(node)
         if site is not None:
             return self.access(site)
+        made_late = self.late.replacement(node)
+        if made_late is not None:
+            return made_late
         if node in self.streams:
             return f"self.{rng_attribute(self.streams[node])}()"
         state = self.state.replacement(node)

@@ -20,8 +20,6 @@ from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Control, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import Layer
-from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.render import InitRenderer
@@ -30,6 +28,7 @@ from nnx_migrate.nnx.writer.residual.assigned import assigned_names
 from nnx_migrate.nnx.writer.residual.built_lists import BuiltLists
 from nnx_migrate.nnx.writer.residual.carried_sizes import CarriedSizes
 from nnx_migrate.nnx.writer.residual.exits import needs_exit
+from nnx_migrate.nnx.writer.residual.free import is_free
 from nnx_migrate.nnx.writer.residual.imports import needed_imports
 from nnx_migrate.nnx.writer.residual.local_lists import LocalList
 from nnx_migrate.nnx.writer.residual.nodes import Block, Line, Node, align, merged, sets_sizes
@@ -239,7 +238,7 @@ class Residual:
         body += self.sizes.at_once(phis, 0, statement)
         orelse += self.sizes.at_once(phis, 1, statement)
         exits = self.analysis.facts.exits.get((self.context, statement))
-        leaves = exits is not None and needs_exit(self.analysis, self.context, statement)
+        leaves = exits is not None and needs_exit(self.writer, self.context, statement)
         if leaves:
             (body if exits == "body" else orelse).append(Line("return"))
         if not body and not orelse:
@@ -318,14 +317,14 @@ class Residual:
     ) -> str | None:
         """A condition's text; None where a call decides it but nothing below has parameters (nor `decides` sizes)."""
         try:
-            if not decides and all(_is_param_free(site) for site in sites) and self._asks(test):
+            if not decides and all(is_free(self.writer, site) for site in sites) and self._asks(test):
                 return None
             asked = self.analysis.facts.values.get((self.context, test))
             if negate and isinstance(asked, NoneTest):
                 return self.renderer.none_test(asked.negated)
             text = self.renderer.text(test, self.context)
         except Refuse as refusal:
-            if all(_is_param_free(site) for site in sites):
+            if all(is_free(self.writer, site) for site in sites):
                 return None
             raise Refuse("dynamic-construction", refusal.detail, test) from None
         return f"not ({unwrapped(text)})" if negate else unwrapped(text)
@@ -388,11 +387,3 @@ class Residual:
 
 def _is_stored(node: ast.AST) -> TypeGuard[ast.Name]:
     return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-
-
-def _is_param_free(site: Site | VariableSite) -> bool:
-    """Whether the module has no variables, so that creating it in any case changes nothing."""
-    if isinstance(site, VariableSite) or not isinstance(site.target, Layer):
-        return False
-    spec = LAYERS.get(f"flax.linen.{site.layer_name}")
-    return spec is not None and spec.leaves is None and not spec.children

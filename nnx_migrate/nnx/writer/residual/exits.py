@@ -9,12 +9,16 @@ from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.linen.values import Input
+from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
+from nnx_migrate.nnx.writer.residual.free import is_free
 
 
-def needs_exit(analysis: ClassAnalysis, context: Context, statement: ast.If) -> bool:
-    """Whether modules are created behind an `if` that may leave the method."""
+def needs_exit(writer: ConstructionWriter, context: Context, statement: ast.If) -> bool:
+    """Whether modules with variables are created behind an `if` that may leave the method."""
+    analysis = writer.analysis
     facts = analysis.facts
-    later: list[Site | VariableSite] = [*facts.sites.values(), *facts.variables.values()]
+    created = [site for site in facts.sites.values() if not is_free(writer, site)]
+    later: list[Site | VariableSite] = [*created, *facts.variables.values()]
     below = [s for s in later if any(c.node is statement and c.branch == "after" for c in s.controls)]
     if not below:
         return False
