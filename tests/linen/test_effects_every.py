@@ -213,6 +213,7 @@ METHODS: dict[str, list[tuple[Any, ...]]] = {
 NOT_JUDGED = GONE | {
     "block_until_ready",
     "jax.device_get",
+    "jax.device_put",
     "jax.lax.axis_index",
     "jax.lax.pmax",
     "jax.lax.pmean",

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from nnx_migrate.nnx.writer.text import one_line
+from nnx_migrate.nnx.writer.text import one_line, unwrapped
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,17 @@ def test_joined(text: str, expected: str) -> None:
 
 def test_comments_keep_their_lines() -> None:
     assert one_line("f(\n    a,  # first\n    b,\n)") == "f(\n    a,  # first\n    b,\n)"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("(x['image']§a-1)", "x['image']§a-1"),
+        ("(2 * x['image']§a-1)", "2 * x['image']§a-1"),
+        ("(a) + (b)", "(a) + (b)"),
+        ("(')')", "(')')"),
+        ("(a, b)", "(a, b)"),
+    ],
+)
+def test_parentheses_that_nothing_needs(text: str, expected: str) -> None:
+    assert unwrapped(text) == expected

@@ -11,6 +11,7 @@ from keyword import iskeyword
 from token import DEDENT, ENDMARKER, INDENT, NAME, NEWLINE, NL
 from tokenize import TokenError, TokenInfo, generate_tokens
 
+from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.sources.text import Edit, SourceText
 
 Replace = Callable[[ast.AST], str | None]
@@ -95,8 +96,8 @@ def unwrapped(text: str) -> str:
         depth += (character in "([{") - (character in ")]}")
         if depth == 0 and index < len(text) - 1:
             return text
-    inner = text[1:-1]
-    return text if "," in inner or "'" in inner or '"' in inner or " for " in inner else inner
+    inner = TOKEN.sub("size", text[1:-1])
+    return text if "," in inner or "'" in inner or '"' in inner or " for " in inner else text[1:-1]
 
 
 def call_text(
