@@ -160,6 +160,13 @@ class SuperValue:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """`*value` among the arguments of a call, where it isn't known how many arguments that gives."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
 class Layer:
     """A Linen layer class or another callable of `flax.linen`, by its short name."""
 

@@ -187,3 +187,86 @@ class Parent(nn.Module):
     found = converted(tmp_path, MIXER.replace("LOOK", "pass") + parent)
     assert ("model.Parent" in found.converted) is known
     assert [size.axis for size in sizes(found, "Mixer")] == [-1 if shape.count(",") > 2 else -2]
+
+
+RECURRENT = """
+class Cell(nn.Module):
+    @functools.partial(
+        nn.scan, variable_broadcast="params", in_axes=0, out_axes=0, split_rngs={"params": False}
+    )
+    @nn.compact
+    def __call__(self, carry, x):
+        ins, resets = x
+        carry = jnp.where(resets[:, None], self.start(*START), carry)
+        return nn.GRUCell(features=ins.shape[1])(carry, ins)
+
+    @staticmethod
+    def start(rows, *more):
+        return jnp.zeros((rows, *more))
+
+
+class Policy(nn.Module):
+    @nn.compact
+    def __call__(self, carry, x):
+        obs, dones = x
+        carry, y = Cell()(carry, (nn.Dense(8)(obs), dones))
+        return carry, nn.Dense(2)(y)
+
+"""
+CARRY = "carry = jnp.zeros((3, 8))\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "sample", "moves"),
+    [
+        ("carry.shape", "x = (jnp.ones((4, 3, 5)), jnp.ones((4, 3)))\n", True),
+        ("ins.shape", "x = (jnp.ones((4, 3, 5)), jnp.ones((4, 3)))\n", True),
+        ("carry.shape", "x = jnp.load('x.npy'), jnp.load('dones.npy')\n", False),
+    ],
+)
+def test_parts_of_samples_show_ranks(tmp_path: Path, start: str, sample: str, moves: bool) -> None:
+    code = RECURRENT.replace("START", start) + CARRY + sample + "Policy().init(jax.random.key(0), carry, x)\n"
+    found = converted(tmp_path, "import functools\n" + code)
+    assert ("model.Policy" in found.converted) is moves
+
+
+def test_samples_spread_from_a_tuple_show_ranks(tmp_path: Path) -> None:
+    pair = """
+class Pair(nn.Module):
+    @nn.compact
+    def __call__(self, first, tokens):
+        return first, Tokens()(tokens)
+
+x = (jnp.ones((2, 3)), jnp.ones((2, 3, 4)))
+Pair().init(jax.random.key(0), *x)
+"""
+    found = converted(tmp_path, TOKENS + pair)
+    assert [(size.path, size.axis) for size in sizes(found, "Pair")] == [(("tokens",), -1), (("tokens",), -2)]
+
+
+def test_a_function_of_two_sizes_shows_the_rank(tmp_path: Path) -> None:
+    code = """
+class Grid(nn.Module):
+    def bias(self, rows, columns):
+        return self.param("bias", nn.initializers.ones, (rows, columns))
+
+    @nn.compact
+    def __call__(self, x):
+        return x + self.bias(*x.shape)
+"""
+    found = converted(tmp_path, code)
+    assert [size.axis for size in sizes(found, "Grid")] in ([-1, -2], [-2, -1])
+
+
+def test_hidden_arguments_of_functions_that_make_layers(tmp_path: Path) -> None:
+    code = """
+class Stack(nn.Module):
+    widths: tuple
+
+    @nn.compact
+    def __call__(self, x, *more):
+        def block(x, width, gain=1):
+            return nn.Dense(width * gain)(x)
+        return block(x, *self.widths)
+"""
+    assert "model.Stack" in converted(tmp_path, code).refused

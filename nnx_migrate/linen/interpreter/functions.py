@@ -12,7 +12,7 @@ from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Global, Unknown
-from nnx_migrate.linen.values import Closure, Partial, SelfValue
+from nnx_migrate.linen.values import Closure, Partial, SelfValue, Spread
 from nnx_migrate.names.nodes import nodes_below
 from nnx_migrate.names.parameters import defaults
 
@@ -182,9 +182,15 @@ def bind_arguments(
     spec = closure.node.args
     names = [a.arg for a in [*spec.posonlyargs, *spec.args]]
     bound: Env = {}
-    for name, value in zip(names, args, strict=False):
+    hidden = next((i for i, value in enumerate(args) if isinstance(value, Spread)), None)
+    for name, value in zip(names, args[:hidden], strict=False):
         bound[name] = Slot(value, static)
-    if len(args) > len(names):
+    if hidden is not None:
+        reason = Unknown("an argument that `*` gives")
+        bound.update({n: Slot(reason) for n in names[hidden:] if n not in kwargs})
+        if spec.vararg is not None:
+            bound[spec.vararg.arg] = Slot(reason)
+    elif len(args) > len(names):
         if spec.vararg is None:
             raise Refuse(
                 "unsupported-syntax", "a call gives more arguments than the function has", closure.node

@@ -23,6 +23,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import LayerCall
 from nnx_migrate.linen.values import Attribute, ClassRef, Record
+from nnx_migrate.names.modules import Module
 
 Path = tuple[str | int, ...]
 Ranks = dict[Path, int]
@@ -86,9 +87,32 @@ class Callers:
                 for module, call in [*instance.inits, *instance.applies]:
                     method = _inherited(instance.cls, cls, method_of(call))
                     for name in method.parameters if method else ():
-                        node = argument_of(call, method, name) if method else None
-                        if node is not None:
-                            yield (name,), (self.samples.rank(module, node), self.samples.kind(module, node))
+                        given = self._given(module, call, method, name) if method else None
+                        for path, where, node in self.samples.leaves(*given) if given else ():
+                            yield (
+                                (name, *path),
+                                (self.samples.rank(where, node), self.samples.kind(where, node)),
+                            )
+
+    def _given(
+        self, module: Module, call: ast.Call, method: Method, name: str
+    ) -> tuple[Module, ast.expr] | None:
+        """The argument for a parameter, also where `*sample` gives it and the code displays that tuple."""
+        plain = argument_of(call, method, name)
+        if plain is not None:
+            return module, plain
+        args: list[tuple[Module, ast.expr]] = []
+        for argument in call.args[1:]:
+            if not isinstance(argument, ast.Starred):
+                args.append((module, argument))
+                continue
+            shown = self.samples.display(module, argument.value)
+            if shown is None or isinstance(shown[1], ast.Dict):
+                break
+            if any(isinstance(e, ast.Starred) for e in shown[1].elts):
+                break
+            args += [(shown[0], element) for element in shown[1].elts]
+        return dict(zip(method.parameters, args, strict=False)).get(name)
 
     # ---- modules ----------------------------------------------------------------------------------------
 

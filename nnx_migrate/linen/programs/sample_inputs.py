@@ -6,6 +6,7 @@ Only what the code states counts: shapes of arrays that are created in sight, an
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
@@ -72,6 +73,42 @@ class SampleInputs:
         if dims is None or any(isinstance(item, _Star) for item in dims[1]):
             return None
         return len(dims[1])
+
+    def leaves(
+        self, module: Module, node: ast.expr, depth: int = 0
+    ) -> Iterator[tuple[tuple[str | int, ...], Module, ast.expr]]:
+        """The parts of nested tuples, lists and dicts that the code displays, each with its path."""
+        display = self.display(module, node)
+        if display is None or depth > _MAX_DEPTH:
+            yield (), module, node
+            return
+        where, shown = display
+        items: list[tuple[str | int, ast.expr]]
+        if isinstance(shown, ast.Dict):
+            items = [
+                (key.value, value)
+                for key, value in zip(shown.keys, shown.values, strict=True)
+                if isinstance(key, ast.Constant) and isinstance(key.value, str)
+            ]
+        else:
+            starred = (i for i, e in enumerate(shown.elts) if isinstance(e, ast.Starred))
+            items = list(enumerate(shown.elts[: next(starred, None)]))
+        for key, item in items:
+            for path, inner, leaf in self.leaves(where, item, depth + 1):
+                yield (key, *path), inner, leaf
+
+    def display(
+        self, module: Module, node: ast.expr
+    ) -> tuple[Module, ast.Tuple | ast.List | ast.Dict] | None:
+        """The tuple, list or dict that an expression displays, itself or as the value of a name."""
+        for _ in range(_MAX_DEPTH):
+            if isinstance(node, ast.Tuple | ast.List | ast.Dict):
+                return module, node
+            value = self._value(module, node) if isinstance(node, ast.Name) else None
+            if value is None:
+                return None
+            module, node = value
+        return None
 
     def kind(self, module: Module, node: ast.expr) -> str | None:
         """What an array expression holds: "int", "float" or "bool"; None where the code doesn't state it."""

@@ -70,7 +70,8 @@ def _leading(seen: ast.expr, shape: ast.expr, segment: Callable[[ast.AST], str])
     if (
         isinstance(seen, ast.Tuple)
         and seen is shape
-        and not any(isinstance(e, ast.Starred) for e in seen.elts)
+        and seen.elts
+        and not isinstance(seen.elts[-1], ast.Starred)
     ):
         return "".join(f"{segment(item)}, " for item in seen.elts[:-1])
     simple = isinstance(shape, ast.Name | ast.Attribute | ast.Subscript | ast.Call)

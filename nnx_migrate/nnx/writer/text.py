@@ -204,3 +204,11 @@ def dedented(text: str, old: str, new: str) -> str:
     first, *rest = text.split("\n")
     moved = [new + line[len(old) :] if line.startswith(old) else line for line in rest]
     return "\n".join([first, *moved])
+
+
+_KEY = re.compile(r"""\['([^'"\\\n]*)'\]""")
+
+
+def with_quotes_of(source: SourceText, text: str) -> str:
+    """Keys that code of our own reads (`config['width']`) in the quotes that the file has for them."""
+    return _KEY.sub(lambda m: f'["{m[1]}"]' if f'["{m[1]}"]' in source.text else m[0], text)

@@ -17,11 +17,12 @@ from nnx_migrate.linen.values import (
     Maybe,
     ModuleList,
     SelfValue,
+    Spread,
 )
 
 
 def arguments(frame: Frame, node: ast.Call) -> tuple[tuple[Any, ...], dict[str, Any], bool]:
-    """Evaluated arguments; the flag is False where `*args` or `**kwargs` hide some."""
+    """Evaluated arguments; the flag is False where `*args` (a `Spread` among them) or `**kwargs` hide some."""
     args: list[Any] = []
     certain = True
     for argument in node.args:
@@ -32,6 +33,7 @@ def arguments(frame: Frame, node: ast.Call) -> tuple[tuple[Any, ...], dict[str, 
             if isinstance(value, tuple | list):
                 args.extend(value)
             else:
+                args.append(Spread(value))
                 certain = False
         else:
             args.append(value)
@@ -54,6 +56,8 @@ def escapes(values: Any) -> bool:
     if isinstance(values, dict):
         return any(escapes(value) for value in values.values())
     if isinstance(values, Maybe):
+        return escapes(values.value)
+    if isinstance(values, Spread):
         return escapes(values.value)
     if isinstance(values, GraphFunction):
         return escapes(tuple(value for _, value in values.given))

@@ -24,7 +24,7 @@ from nnx_migrate.nnx.writer.residual.allocation import NameAllocator, size_token
 from nnx_migrate.nnx.writer.residual.emit import Emitter
 from nnx_migrate.nnx.writer.residual.nodes import Node
 from nnx_migrate.nnx.writer.symbols import SizeNames, SizeParameter, input_paths
-from nnx_migrate.nnx.writer.text import indentation, line_limit
+from nnx_migrate.nnx.writer.text import indentation, line_limit, with_quotes_of
 from nnx_migrate.nnx.writer.written import WrittenClass
 from nnx_migrate.sources.text import Edit
 
@@ -114,6 +114,7 @@ class ConstructorWriter:
         text = "\n".join([*head, *body]) + ("\n" + setup_text.rstrip("\n") if setup_text.strip() else "")
         if not body and not setup_text.strip():
             text += f"\n{indent}{unit}pass"
+        text = with_quotes_of(self.source, text)
         removed = self.cls.own_methods.get(NAME)
         gone = [self.placement.removed_method(removed)] if removed is not None else []
         return [*self.placement.place(text, setup), *gone]

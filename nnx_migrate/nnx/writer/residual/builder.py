@@ -283,6 +283,8 @@ class Residual:
             raise Refuse(
                 "unsupported-syntax", "a module is created in a function that can't be followed", call
             )
+        if closure.module is not self.writer.names.module:
+            raise Refuse("unsupported-syntax", "a module is created in a function of another file", call)
         inner = Residual(self.analysis, self.renderer, self.writer, (*self.context, call))
         inner.sizes.phis = self.sizes.phis
         inner.sites = {}
