@@ -70,15 +70,6 @@ class BridgingFunctional(Functional):
                 setattr(bridge, name, tree)
         return module
 
-    def clone(self, **changes: Any) -> BridgingFunctional:
-        """The same with other constructor arguments."""
-        made = super().clone(**changes)
-        copy = BridgingFunctional(made._make, *made._args, **made._kwargs)
-        copy._sizes = made._sizes
-        return copy
-
-    copy = clone
-
 
 def _bridges(module: Any) -> list[tuple[tuple[str, ...], Any]]:
     """The Linen modules that a module holds, by path."""

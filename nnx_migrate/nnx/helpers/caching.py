@@ -43,15 +43,6 @@ class CachingFunctional(Functional):
             _give_caches(module, collection, variables[collection])
         return module
 
-    def clone(self, **changes: Any) -> CachingFunctional:
-        """The same with other constructor arguments."""
-        made = super().clone(**changes)
-        copy = CachingFunctional(made._make, *made._args, **made._kwargs)
-        copy._sizes = made._sizes
-        return copy
-
-    copy = clone
-
 
 def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     """Two trees in one; where both have a leaf, that of the second."""

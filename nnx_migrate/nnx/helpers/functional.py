@@ -48,7 +48,7 @@ class Functional:
         """The same with other constructor arguments; Linen's `name` and `parent` mean nothing here."""
         given = dict(_arguments(self._make, self._args, self._kwargs).arguments)
         changes = {key: value for key, value in changes.items() if key not in ("name", "parent")}
-        copy = Functional(self._make, **(given | changes))
+        copy = type(self)(self._make, **(given | changes))
         copy._sizes = self._sizes
         return copy
 
