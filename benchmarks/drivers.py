@@ -5,7 +5,7 @@ A row of a drivers file is one model, in one of two forms:
 - `"kind": "manual"`: `folder` (name of the tree), `sys_path`, `imports`, `build` (an expression), `cls`
   ("pkg.module.Class"), `args`, `init_kwargs`, `apply_kwargs` (expressions);
 - `"kind": "auto"`: `module` and `cls` (names), `ctor` (fields and their values as expressions), `args`
-  (name, kind and shape of each input), `init_kwargs` (values).
+  (of each input its name, its kind with its shape, and whether it goes by name), `init_kwargs` (values).
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def read_driver(row: dict[str, Any]) -> Driver:
     if row["kind"] == "auto":
         fields = ", ".join(f"{name}={value}" for name, value in row["ctor"].items())
         flags = {name: repr(value) for name, value in row["init_kwargs"].items()}
+        flags |= {name: _input(*spec) for name, spec, is_flag in row["args"] if is_flag}
         return Driver(
             row["folder"],
             row["name"],
@@ -60,7 +61,7 @@ def read_driver(row: dict[str, Any]) -> Driver:
             row["cls"],
             f"import {row['module']} as m",
             f"m.{row['cls']}({fields})",
-            tuple(_input(*spec) for _, spec, *_ in row["args"]),
+            tuple(_input(*spec) for _, spec, is_flag in row["args"] if not is_flag),
             flags,
             flags,
             stubs=stubs,
@@ -110,9 +111,11 @@ def compare(driver: Driver, before: Path, after: Path, records: dict[str, Any]) 
 
     "close" is what `nnx-migrate verify` accepts, too: equal without jit, and XLA rounds otherwise with it.
     """
-    facts = _facts(driver, records)
-    if facts is None:
+    entries = parameter_map.from_json({"version": parameter_map.VERSION, "modules": records})
+    key = entries.key(f"{driver.module}:{driver.cls}")
+    if key is None:
         return "not converted"
+    facts = records[key]
     call = ast.parse(driver.build, mode="eval").body
     if not isinstance(call, ast.Call):
         return "built in another way"
@@ -132,8 +135,6 @@ def compare(driver: Driver, before: Path, after: Path, records: dict[str, Any]) 
     }
     old = ModelSource("linen", str(before), driver.build, **shared)
     new = ModelSource("nnx", str(after), f"{opening}{separator}{extra})", **shared)
-    document = {"version": parameter_map.VERSION, "modules": records}
-    entries = parameter_map.from_json(document)
     try:
         proof = prove_in_processes(old, new, entries, Protocol(modes=("jit",), steps=1))
         if proof.verdict == "different":
@@ -150,14 +151,6 @@ def _told(proof: Proof) -> str:
         f"{c.name} {c.worst or c.reason}"[:160] for c in proof.checks if c.status in ("different", "error")
     ]
     return f"{proof.verdict}: {'; '.join(bad[:3])}" if bad else proof.verdict
-
-
-def _facts(driver: Driver, records: dict[str, Any]) -> Any:
-    """What was recorded of the driver's class; where the module's path is told apart by its end."""
-    ends = f"{driver.module}:{driver.cls}"
-    exact = [v for k, v in records.items() if k == ends or k.endswith(f".{ends}")]
-    named = [v for k, v in records.items() if k.endswith(f":{driver.cls}")]
-    return next(iter(exact or named), None)
 
 
 def _size(size: dict[str, Any], driver: Driver) -> str | None:

@@ -241,7 +241,7 @@ class Locator:
             return pairs
         stored = {path: self._spec(leaf, path[0]) for path, leaf in sources.items()}
         names = {base for bases in part.classes.values() for base in bases}
-        aliases = {name: map_key(self.map, name) or name for name in names}
+        aliases = {name: self.map.key(name) or name for name in names}
         return expand(
             self.map,
             root_class,
@@ -254,27 +254,6 @@ class Locator:
         leaf = self.leaves[source]
         assert isinstance(leaf, ArrayLeaf)
         return LeafSpec(leaf.shape, "", kind)
-
-
-def map_key(parameter_map: ParameterMap, class_name: str) -> str | None:
-    """The key under which the map has a class; its folder may be part of one name and not of the other.
-
-    >>> map_key(ParameterMap({"src.pkg.models:CNN": ClassMap()}), "pkg.models:CNN")
-    'src.pkg.models:CNN'
-    """
-    if class_name in parameter_map.modules:
-        return class_name
-    module, _, name = class_name.partition(":")
-    similar = [
-        key
-        for key in parameter_map.modules
-        if key.partition(":")[2] == name and _same_module(key.partition(":")[0], module)
-    ]
-    return similar[0] if len(similar) == 1 else None
-
-
-def _same_module(left: str, right: str) -> bool:
-    return f".{left}".endswith(f".{right}") or f".{right}".endswith(f".{left}")
 
 
 def _children(nodes: Mapping[TreePath, list[TreePath]]) -> dict[TreePath, list[str]]:

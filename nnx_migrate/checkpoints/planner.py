@@ -8,7 +8,7 @@ from nnx_migrate.checkpoints import legacy_optim, optimizers
 from nnx_migrate.checkpoints.copies import Copy, find_copies, stray_parameters
 from nnx_migrate.checkpoints.errors import MappingError
 from nnx_migrate.checkpoints.layout import Layout
-from nnx_migrate.checkpoints.locate import Locator, Match, map_key
+from nnx_migrate.checkpoints.locate import Locator, Match
 from nnx_migrate.checkpoints.options import Options, matches
 from nnx_migrate.checkpoints.plan import Destination, Move, MovedModel, Plan
 from nnx_migrate.checkpoints.target import RNG, Part, Target
@@ -97,7 +97,7 @@ class _Planner:
                     f"The parameter map has no class {self.options.root_class}.", hint=self._known()
                 )
             return self.options.root_class
-        key = map_key(self.map, part.model_class)
+        key = self.map.key(part.model_class)
         if key is None and self.map.modules:
             raise MappingError(
                 f"The parameter map has no entries for {part.model_class}.",

@@ -36,9 +36,13 @@ def insertions(module: Module, requests: Sequence[ImportRequest], first_use: Map
 
 
 def script_block(module: Module) -> ast.If | None:
-    """The last `if __name__ == "__main__":` of a file."""
+    """The last `if __name__ == "__main__":` of a file that has lines of its own below it."""
     for statement in reversed(module.tree.body):
-        if isinstance(statement, ast.If) and not statement.orelse:
+        if (
+            isinstance(statement, ast.If)
+            and not statement.orelse
+            and statement.body[0].lineno > statement.lineno
+        ):
             names = {n.id for n in ast.walk(statement.test) if isinstance(n, ast.Name)}
             values = {n.value for n in ast.walk(statement.test) if isinstance(n, ast.Constant)}
             if names == {"__name__"} and values == {"__main__"}:
@@ -48,9 +52,9 @@ def script_block(module: Module) -> ast.If | None:
 
 def insertions_into(module: Module, block: ast.If, requests: Sequence[ImportRequest]) -> list[Edit]:
     """Edits that add statements at the head of a block."""
+    if not requests:
+        return []
     first, source = block.body[0], module.source
-    if not requests or first.lineno == block.lineno:
-        return [] if not requests else insertions(module, requests, {})
     indentation = source.text[source.line_start(first.lineno) : source.span(first)[0]]
     start = source.line_start((block.test.end_lineno or block.lineno) + 1)
     text = "".join(f"{indentation}{statement}\n" for statement, _ in _statements(requests))

@@ -51,11 +51,9 @@ def edit_imports(
             edits += add_names(after, node, gone, [request.imported_name for request in added])
         elif gone:
             edits += _without(after, node, gone, scope)
-    block = script_block(after)
-    inside = [
-        r for r in left if block is not None and r.scripts_only and _is_read_only_in(after, r.binding, block)
-    ]
-    if block is not None:
+    inside: list[ImportRequest] = []
+    if any(r.scripts_only for r in left) and (block := script_block(after)) is not None:
+        inside = [r for r in left if r.scripts_only and _is_read_only_in(after, r.binding, block)]
         edits += insertions_into(after, block, inside)
     edits += insertions(after, [request for request in left if request not in inside], first_use)
     return after.source.with_edits(close_up(after, edits))

@@ -99,6 +99,26 @@ class ParameterMap:
 
     modules: dict[str, ClassMap] = field(default_factory=dict)
 
+    def key(self, class_name: str) -> str | None:
+        """The key of a class: the folder of its module may be part of one name and not of the other.
+
+        >>> ParameterMap({"src.pkg.models:CNN": ClassMap()}).key("pkg.models:CNN")
+        'src.pkg.models:CNN'
+        """
+        if class_name in self.modules:
+            return class_name
+        module, _, name = class_name.partition(":")
+        similar = [
+            key
+            for key in self.modules
+            if key.partition(":")[2] == name and _same_module(key.partition(":")[0], module)
+        ]
+        return similar[0] if len(similar) == 1 else None
+
+
+def _same_module(left: str, right: str) -> bool:
+    return f".{left}".endswith(f".{right}") or f".{right}".endswith(f".{left}")
+
 
 def leaf(
     linen: Sequence[str] | Sequence[Sequence[str]],

@@ -40,9 +40,13 @@ def correspond(
         if problems := find_problems(pairs, before.specs, after.specs):
             raise MapError(problems)
         return Expansion(pairs)
-    if parameter_map is None or after.class_name not in parameter_map.modules:
+    root = None if parameter_map is None else parameter_map.key(after.class_name)
+    if parameter_map is None or root is None:
         return matching.match(before, after)
-    return expand(parameter_map, after.class_name, before.specs, after.specs, class_of)
+    key = parameter_map.key
+    return expand(
+        parameter_map, root, before.specs, after.specs, lambda path: [key(n) or n for n in class_of(path)]
+    )
 
 
 def move(

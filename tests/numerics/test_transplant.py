@@ -9,10 +9,11 @@ from flax import linen as nn
 from flax import nnx
 
 from nnx_migrate.numerics.leaf_transforms import Transform
-from nnx_migrate.numerics.map_expansion import MapError
+from nnx_migrate.numerics.map_expansion import LeafSpec, MapError
 from nnx_migrate.numerics.nnx_model import leaves_of
 from nnx_migrate.numerics.parameter_map import ClassMap, ParameterMap, leaf, module
-from nnx_migrate.numerics.transplant import transplant
+from nnx_migrate.numerics.recording import Description
+from nnx_migrate.numerics.transplant import correspond, transplant
 
 KERNEL, BIAS = jnp.arange(6.0).reshape(2, 3), jnp.arange(3.0)
 VARIABLES = {"params": {"Dense_0": {"kernel": KERNEL, "bias": BIAS}}}
@@ -124,3 +125,28 @@ def test_two_leaves_that_share_a_path_need_an_entry_each() -> None:
     model = Counter()
     transplant(variables, model, ParameterMap({f"{__name__}:{Counter.__qualname__}": ClassMap(entries)}))
     assert (model.x[...] == 1).all() and (model.x_ema[...] == 2).all()
+
+
+@pytest.mark.parametrize("imported_as", ["nets", "pkg.nets", "src.pkg.nets"])
+def test_a_map_knows_classes_by_the_end_of_their_modules(imported_as: str) -> None:
+    specs = {side: LeafSpec((3, 3), "float32", "params") for side in ("first", "second")}
+    linen = {("params", f"Dense_{i}", "kernel"): spec for i, spec in enumerate(specs.values())}
+    nnx_specs = {(side, "kernel"): spec for side, spec in specs.items()}
+    before = Description("linen", "pkg.nets:Net", linen, list(linen), (), {})
+    after = Description("nnx", f"{imported_as}:Net", nnx_specs, list(nnx_specs), (), {})
+    crossed = ParameterMap(
+        {
+            "pkg.nets:Net": ClassMap(
+                (
+                    module(["Dense_0"], ["second"], "flax.linen:Dense"),
+                    module(["Dense_1"], ["first"], "flax.linen:Dense"),
+                )
+            )
+        }
+    )
+    pairs = {pair.linen[0][1]: pair.nnx[0][0] for pair in correspond(before, after, crossed, _no_class).pairs}
+    assert pairs == {"Dense_0": "second", "Dense_1": "first"}
+
+
+def _no_class(path: object) -> tuple[str, ...]:
+    return ()

@@ -14,7 +14,7 @@ from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.values import ClassRef, Expr, Instance, Layer
 
 if TYPE_CHECKING:
-    from nnx_migrate.linen.model import LinenClass
+    from nnx_migrate.linen.model import LinenClass, Method
     from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 
 #: Arguments of a call that the bridge takes for itself.
@@ -108,21 +108,23 @@ def _only_calls(cls: LinenClass, field: str) -> bool:
     if any(method.transforms for owner in cls.mro for method in owner.own_methods.values()):
         return False
     for owner in cls.mro:
-        parents = owner.module.parents
-        methods: set[ast.AST] = {method.node for method in owner.own_methods.values()}
         for node in ast.walk(owner.node):
-            if not (
-                isinstance(node, ast.Attribute) and node.attr == field and isinstance(node.ctx, ast.Load)
-            ):
-                continue
-            around: ast.AST | None = parents.get(node)
-            if not (isinstance(around, ast.Call) and around.func is node):
-                return False
-            while around is not None and around not in methods:
-                if isinstance(around, ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef):
+            if isinstance(node, ast.Attribute) and node.attr == field and isinstance(node.ctx, ast.Load):
+                call = owner.module.parents.get(node)
+                if not (isinstance(call, ast.Call) and call.func is node and _method_around(owner, call)):
                     return False
-                around = parents.get(around)
     return True
+
+
+def _method_around(cls: LinenClass, node: ast.AST) -> Method | None:
+    """The method of a class whose own code a node is; None for code of a function within one."""
+    methods: dict[ast.AST, Method] = {method.node: method for method in cls.own_methods.values()}
+    around: ast.AST | None = node
+    while around is not None and around not in methods:
+        if isinstance(around, ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef):
+            return None
+        around = cls.module.parents.get(around)
+    return methods[around] if around is not None else None
 
 
 def _needs_more(site: Site, cls: LinenClass) -> str:
@@ -229,15 +231,11 @@ def _called_by(writer: ConstructionWriter, call: LayerCall) -> str:
     """How a call is made, if not by the code of a method itself."""
     if call.node is None or call.context:
         return "by a function or another module"
-    node: ast.AST | None = call.node
-    parents = writer.names.module.parents
-    methods = {m.node for owner in writer.analysis.cls.mro for m in owner.own_methods.values()}
-    while node is not None and node not in methods:
-        if isinstance(node, ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef):
-            return "within a function"
-        node = parents.get(node)
-    method = next((m for m in writer.analysis.methods if m.node is node), None)
-    if method is not None and method.transforms:
+    owners = writer.analysis.cls.mro
+    method = next((m for owner in owners if (m := _method_around(owner, call.node)) is not None), None)
+    if method is None:
+        return "within a function"
+    if method.transforms:
         return "in a method with a decorator"
     return ""
 
