@@ -89,6 +89,14 @@ class ClassConversion:
         return frozenset(cls for site in sites if site.bridged is not None for cls in site.classes)
 
     @property
+    def is_stateless(self) -> bool:
+        """Whether its modules hold nothing but what the constructor gets."""
+        has_parts = self.analysis is None or bool(self.analysis.sites or self.analysis.variables)
+        return not (
+            has_parts or self.sizes or self.needs_rngs or self.is_lazy or self.sows or self.makes_caches
+        )
+
+    @property
     def path(self) -> Path:
         """The file that `edits` change."""
         return self.cls.module.path

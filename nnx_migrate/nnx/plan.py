@@ -50,6 +50,7 @@ class Group:
     conversions: list[ClassConversion] = field(default_factory=list)
     instances: list[Instance] = field(default_factory=list)
     values: list[ClassValue] = field(default_factory=list)
+    made: list[Instance] = field(default_factory=list)  # by calls of `values`
     sizes: dict[Instance, Sizes] = field(default_factory=dict)
     obstacles: list[Blocked] = field(default_factory=list)
     causes: dict[LinenClass, Blocked] = field(default_factory=dict)
@@ -128,6 +129,7 @@ class _Planner:
             others = [Other(cls, None) for cls in forms.copied]
             if not (found := self._find_names(moving, staying, others)):
                 for group in moving:
+                    group.made = [made for value in group.values for made in self.finder.results(value)]
                     group.copies = self.copies.copies(group.classes, forms.copied)
                 return [*moving, *staying]
             concerned = {cls for cls, _ in found}
@@ -198,12 +200,21 @@ class _Planner:
                 yield value.cls, Obstacle("class-as-value", value.problem, where.module, where.node)
             for result in self.finder.results(value):
                 yield from ((result.cls, obstacle) for obstacle in result.obstacles)
+                yield from self._of_calls(result)
                 if value.flow.vmapped and (what := misuse(result)):
                     where = value.reference
                     yield value.cls, Obstacle("module-use", what, where.module, where.node)
         yield from self._of_vmapped()
         for instance in self.instances:
             yield from ((instance.cls, obstacle) for obstacle in instance.obstacles)
+            yield from self._of_calls(instance)
+
+    def _of_calls(self, instance: Instance) -> Iterator[Blocked]:
+        """Calls without variables of modules that have some."""
+        conversion = self.conversions.converted.get(instance.cls.qualified)
+        if instance.called and not (conversion is not None and conversion.is_stateless):
+            module, call = instance.called[0]
+            yield instance.cls, Obstacle("module-use", "it is called outside of `apply`", module, call)
 
     def _of_vmapped(self) -> Iterator[Blocked]:
         """Calls of `nn.vmap` that can't be rewritten."""

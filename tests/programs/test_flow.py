@@ -299,7 +299,7 @@ FOLLOWED = {
     """,
 }
 ESCAPES = {
-    "isinstance": "model = Net()\nmodel.init(key, x)\nassert isinstance(model, nn.Module)\n",
+    "isinstance": "model = Net()\nmodel.init(key, x)\nassert not isinstance(model, nn.Dense)\n",
     "a container that others know": """
         def register(registry):
             registry["net"] = Net()
@@ -458,13 +458,17 @@ ESCAPES = {
         Model, run = small()
         run(Model())
     """,
-    "the name of its class": """
+    "its class, called": """
         model = Net()
-        print(type(model).__name__)
+        type(model)(width=3).init(key, x)
     """,
-    "its class": """
-        model = Net()
-        print(model.__class__.__name__)
+    "the class of an attribute, called": """
+        class Holder:
+            def __init__(self):
+                self.model = Net()
+        def renew(holder):
+            return type(holder.model)(width=3)
+        renew(Holder())
     """,
     "an assertion about the class": """
         import unittest

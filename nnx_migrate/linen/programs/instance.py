@@ -32,6 +32,8 @@ class Instance:
     applies: list[tuple[Module, ast.Call]] = field(default_factory=list)
     applied: list[tuple[Module, ast.Call]] = field(default_factory=list)  # nn.apply(function, model)(...)
     tabulated: list[tuple[Module, ast.Call]] = field(default_factory=list)  # nn.tabulate(model, key)
+    called: list[tuple[Module, ast.Call]] = field(default_factory=list)  # model(x), without variables
+    asked: list[tuple[Module, ast.Call]] = field(default_factory=list)  # isinstance(model, nn.Module)
     clones: list[ast.Call] = field(default_factory=list)
     indirect: bool = False  # init or apply are passed on as functions
     obstacles: list[Obstacle] = field(default_factory=list)
@@ -42,6 +44,12 @@ class Instance:
     def is_used(self) -> bool:
         """Whether the project itself initialises or applies it."""
         return bool(self.inits or self.applies or self.indirect or self.holders)
+
+    @property
+    def is_only_called(self) -> bool:
+        """Whether it is an ordinary callable object to the program."""
+        others = (self.applied, self.tabulated, self.clones, self.made_by, self.flow.attributes("bind"))
+        return bool(self.called) and not self.is_used and not any(others)
 
     @property
     def cls(self) -> LinenClass:

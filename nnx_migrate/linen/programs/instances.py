@@ -6,6 +6,7 @@ import ast
 from functools import cached_property
 
 from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.programs.asked import is_compared, is_only_told
 from nnx_migrate.linen.programs.class_values import ClassValue, ClassValues
 from nnx_migrate.linen.programs.dynamic_reads import find_dynamic_reads
 from nnx_migrate.linen.programs.entry_calls import method_of
@@ -42,6 +43,7 @@ class InstanceFinder:
         index = ProjectIndex(program.project)
         index.dynamic = self.dynamic = find_dynamic_reads(FlowFinder(index))
         self.finder = FlowFinder(index, [cls.node for cls in program])
+        self._results: dict[ClassValue, list[Instance]] = {}
 
     @cached_property
     def known_instances(self) -> list[Instance]:
@@ -61,11 +63,23 @@ class InstanceFinder:
     @cached_property
     def _values(self) -> list[ClassValue]:
         values = ClassValues(self.program.project, self.references, self.finder)
-        return [values.of(r) for r in self.references.outside if r.role is Role.VALUE and not _is_export(r)]
+        compared = self.compared
+        return [
+            values.of(r)
+            for r in self.references.outside
+            if r.role is Role.VALUE and not _is_export(r) and r not in compared
+        ]
+
+    @cached_property
+    def compared(self) -> list[ClassReference]:
+        """The references to classes that only ask whether something is an instance of them."""
+        return [r for r in self.references.outside if r.role is Role.VALUE and is_compared(r.module, r.node)]
 
     def results(self, value: ClassValue) -> list[Instance]:
         """The modules that calls of a class value make, with what they are used for."""
-        found: list[Instance] = []
+        if value in self._results:
+            return self._results[value]
+        found = self._results[value] = []
         for module, call in value.calls:
             instance = Instance(value.reference, self.finder.follow(module, call), made_by=call)
             self._uses(instance)
@@ -105,9 +119,10 @@ class InstanceFinder:
             elif use.end is End.TABULATED and isinstance(use.node, ast.Call):
                 instance.tabulated.append((use.module, use.node))
                 instance.indirect = True
-            elif use.end is End.CALL and use.sure:
-                detail = "it is called outside of `apply`"
-                instance.add_obstacle("module-use", detail, use.module, use.node)
+            elif use.end is End.ASKED and isinstance(use.node, ast.Call):
+                instance.asked.append((use.module, use.node))
+            elif use.end is End.CALL and use.sure and isinstance(use.node, ast.Call):
+                instance.called.append((use.module, use.node))
             elif isinstance(use.node, ast.Attribute):
                 self._attribute(instance, use.module, use.node, use.sure)
 
@@ -130,6 +145,8 @@ class InstanceFinder:
         known = instance.cls.field(node.attr) or instance.cls.method(node.attr)
         if node.attr in SUPPORTED or (sure and node.attr == "copy" and not known):
             self._entry(instance, module, node)
+        elif node.attr == "__class__" and is_only_told(module, node):
+            return
         elif node.attr in (_UNSUPPORTED if sure else _ONLY_LINEN) and not known:
             instance.add_obstacle("module-use", f"`.{node.attr}` of a module", module, node)
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
+from nnx_migrate.linen.programs.asked import is_only_told, linen_kinds
 from nnx_migrate.linen.programs.callees import (
     PARTIAL,
     TRANSPARENT,
@@ -40,6 +41,7 @@ _NEVER_MODULES = (
     "torch.", "os.", "logging.", "absl.logging.", "math.", "time.", "json.", "wandb.", "tqdm.", "matplotlib.",
     "importlib.",
 )  # fmt: skip
+_ASKING = frozenset({"isinstance", "type"})
 _WRAPPERS = TRANSPARENT | PARTIAL | {"staticmethod"}
 
 
@@ -116,8 +118,9 @@ class Passing(Walk):
         elif callee.qualified == "getattr" and place == 0 and len(call.args) >= 2:
             if not within:
                 self.end(module, call, End.LOOKED_UP)
-        elif callee.qualified == "type" and self.is_object and self.sure and not within:
-            self.escape(module, node, "its class is asked for")
+        elif callee.qualified in _ASKING and self.is_object and place == 0:
+            if not within:
+                self.asked(module, call, callee.qualified or "")
         elif self._is_harmless(module, call, callee.qualified or ""):
             return
         elif callee.passes_on or (callee.qualified in _WRAPPERS and place == 0):
@@ -132,27 +135,25 @@ class Passing(Walk):
         self.flow.holders.append(holder)
         self.end(module, call, End.HELD)
 
+    def asked(self, module: Module, call: ast.Call, function: str) -> None:
+        """A program asks for the class of the value."""
+        if function == "isinstance":
+            kinds = linen_kinds(self.project, module, call)
+            if kinds is None:
+                self.escape(module, call.args[0], "it is passed to `isinstance`")
+            elif kinds:
+                self.end(module, call, End.ASKED)
+        elif is_only_told(module, call):
+            self.end(module, call, End.ASKED)
+        elif self.sure or _is_called(module, call):
+            self.escape(module, call.args[0], "its class is asked for")
+
     def _is_harmless(self, module: Module, call: ast.Call, qualified: str) -> bool:
         if qualified == "isinstance":
-            return not self._asks_for_linen(module, call)
+            return linen_kinds(self.project, module, call) == []
         if not qualified and isinstance(call.func, ast.Attribute) and _ASSERTION.fullmatch(call.func.attr):
             return self.is_object and isinstance(call.func.value, ast.Name) and call.func.value.id == "self"
         return qualified in _HARMLESS or qualified.startswith(_NEVER_MODULES)
-
-    def _asks_for_linen(self, module: Module, call: ast.Call) -> bool:
-        """Whether `isinstance` compares with Linen's classes, or with ones that can't be told."""
-        if len(call.args) != 2:
-            return True
-        kinds = call.args[1].elts if isinstance(call.args[1], ast.Tuple) else [call.args[1]]
-        for kind in kinds:
-            name = self.project.resolve(kind, module.scope_at(kind), module) or ""
-            builtin = isinstance(kind, ast.Name) and module.scope_at(kind).binder(kind.id) is None
-            definition = self.project.definition(name) if name else None
-            if definition is not None and definition.node in self.holders:
-                return True
-            if not builtin and (not name or name.startswith("flax.")):
-                return True
-        return False
 
     def unpacked(self, module: Module, call: ast.Call, within: Within) -> bool:
         """`f(**values)`, the value being under a key that is known."""
@@ -208,3 +209,9 @@ class Passing(Walk):
                     self.attribute_named(name, within[1:], callee.klass)
             else:
                 self.escape(module, starred, f"it is passed to `{ast.unparse(call.func)}` by unpacking")
+
+
+def _is_called(module: Module, node: ast.expr) -> bool:
+    """`type(model)(width=3)`."""
+    parent = module.parents[node]
+    return isinstance(parent, ast.Call) and parent.func is node

@@ -17,6 +17,7 @@ class End(Enum):
     APPLIED = auto()  # nn.apply(function, value): `node` is that call
     TABULATED = auto()  # nn.tabulate(value, key): `node` is that call
     HELD = auto()  # Wrapper(value): `node` is the call that makes a module which holds it
+    ASKED = auto()  # isinstance(value, nn.Module), type(value).__name__: `node` is that call
     LOOKED_UP = auto()  # getattr(value, name): `node` is that call
     ESCAPE = auto()  # it goes where nothing can be seen: `node` is the occurrence
 

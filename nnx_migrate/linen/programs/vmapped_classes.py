@@ -61,6 +61,8 @@ def misuse(instance: Instance) -> str:
             is_method and instance.cls.field(attribute.attr) is None
         ):
             return f"`.{attribute.attr}` of a class that `nn.vmap` maps"
+    if instance.asked or any(node.attr == "__class__" for _, node in instance.flow.attributes()):
+        return "the class of a module whose class `nn.vmap` maps is asked for"
     if instance.flow.held or instance.tabulated or instance.applied:
         return "a class that `nn.vmap` maps is handed to another module"
     for _, call in (*instance.inits, *instance.applies):

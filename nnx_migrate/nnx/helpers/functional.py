@@ -18,7 +18,8 @@ class Functional:
     `init` returns the variables of a new module as a dictionary by collection (`{"params": {...}, ...}`),
     `apply` calls a module that has given variables. Neither keeps or changes anything, so both work under
     every JAX transform. The trees have string keys and arrays as leaves. An argument that is a `Functional`
-    itself stands for a module that is made together with this one.
+    itself, or a container of such, stands for modules that are made together with this one. `isinstance` takes
+    it for a module of its class.
     """
 
     def __init__(self, make: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
@@ -53,6 +54,19 @@ class Functional:
         return copy
 
     copy = clone
+
+    @property
+    def __class__(self) -> Any:
+        make = self.__dict__.get("_make")
+        return make if isinstance(make, type) else type(self)
+
+    @property
+    def __call__(self) -> Any:
+        """The method, which works without variables for modules that have none."""
+        return self.__getattr__("__call__")
+
+    def __reduce__(self) -> tuple[Any, ...]:  # by its real type
+        return object.__new__, (type(self),), self.__dict__
 
     def __repr__(self) -> str:
         arguments = [repr(value) for value in self._args]
@@ -145,7 +159,14 @@ class Functional:
             self._measure(inputs, keywords, known=True)
         module = self.bind(variables, rngs)
         call, arguments = _method_of(module, method, inputs)
-        output, sown = nnx.capture(call, nnx.Intermediate)(*arguments, **keywords)
+
+        def called(module: Any) -> Any:
+            for _, part in nnx.iter_modules(module):
+                if isinstance(part, nnx.Dict):  # a loop over its items would meet what `capture` keeps there
+                    del part.__captures__
+            return call(*arguments, **keywords)
+
+        output, sown = nnx.capture(called, nnx.Intermediate)(module)
         if mutable is False:
             return output
         updated = _by_collection(nnx.state(module)) | _by_collection(sown)
@@ -168,8 +189,7 @@ class Functional:
         make = self._make.__init__ if isinstance(self._make, type) else self._make
         extra = {"rngs": rngs} if "rngs" in inspect.signature(make).parameters else {}
         inner = inner or Functional._new
-        args = [inner(a, rngs) if isinstance(a, Functional) else a for a in self._args]
-        kwargs = {k: inner(a, rngs) if isinstance(a, Functional) else a for k, a in self._kwargs.items()}
+        args, kwargs = _replaced((list(self._args), self._kwargs), lambda made: inner(made, rngs))
         return self._make(*args, **kwargs, **self._found, **extra)
 
     def _structure(self, streams: tuple[str, ...]) -> tuple[Any, Any]:
@@ -188,7 +208,9 @@ class Functional:
         return self._structures[key]
 
     def _inner(self) -> list[Functional]:
-        return [a for a in (*self._args, *self._kwargs.values()) if isinstance(a, Functional)]
+        found: list[Functional] = []
+        _replaced((list(self._args), self._kwargs), found.append)
+        return found
 
     def _known_sizes(self) -> tuple[Any, ...]:
         return (*self._found.items(), *(made._known_sizes() for made in self._inner()))
@@ -265,6 +287,17 @@ def _arguments(
     if isinstance(make, type):
         signature = signature.replace(parameters=list(signature.parameters.values())[1:])
     return signature.bind_partial(*args, **kwargs)
+
+
+def _replaced(value: Any, inner: Callable[[Functional], Any]) -> Any:
+    """An argument with what `inner` gives for each `Functional` in it."""
+    if isinstance(value, Functional):
+        return inner(value)
+    if type(value) in (list, tuple):
+        return type(value)(_replaced(item, inner) for item in value)
+    if type(value) is dict:
+        return {key: _replaced(item, inner) for key, item in value.items()}
+    return value
 
 
 def _frozen(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from nnx_migrate.engine.context import PREFERRED_IMPORTS
 from nnx_migrate.engine.findings import ImportRequest
@@ -105,6 +105,23 @@ def tabulated(module: Module, call: ast.Call) -> tuple[Edit, list[ImportRequest]
     model = source.segment(call.args[0])
     start, end = source.span(call)[0], source.span(call.args[0])[1]
     return Edit(start, end, f"functools.partial({model}.tabulate"), [PREFERRED_IMPORTS["functools"]]
+
+
+def asked_for_class(module: Module, call: ast.Call, kinds: Sequence[ast.expr]) -> Iterator[Edit]:
+    """`isinstance(model, nn.Module)` asks for `nnx.Module`, too; `type(model)` becomes `model.__class__`."""
+    source = module.source
+    for kind in kinds:
+        text = source.segment(kind)
+        parent = module.parents[kind]
+        if isinstance(parent, ast.BinOp):
+            new = f"{text} | nnx.Module"
+        else:
+            new = f"{text}, nnx.Module" if isinstance(parent, ast.Tuple) else f"({text}, nnx.Module)"
+        yield Edit(*source.span(kind), new)
+    if not kinds:
+        text = source.segment(call.args[0])
+        simple = isinstance(call.args[0], ast.Name | ast.Attribute | ast.Call | ast.Subscript)
+        yield Edit(*source.span(call), f"{text if simple else f'({text})'}.__class__")
 
 
 def _sized(source: SourceText, call: ast.Call, sizes: Sizes, longer: int) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from nnx_migrate.engine.context import ProjectContext
+from nnx_migrate.engine.context import PREFERRED_IMPORTS, ProjectContext
 from nnx_migrate.engine.findings import FileChange, Fix, ImportRequest, Safety
+from nnx_migrate.linen.programs.asked import linen_kinds
 from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.vmapped_classes import shared_places
@@ -27,6 +28,7 @@ from nnx_migrate.nnx.plan import Group
 from nnx_migrate.nnx.programs.constructions import (
     VMAPPED,
     applied_function,
+    asked_for_class,
     functional_construction,
     tabulated,
 )
@@ -71,12 +73,9 @@ class FixWriter:
             edits.setdefault(path, []).extend(
                 functional_construction(instance, group.sizes[instance], group.helper(instance.cls))
             )
-            for module, call in instance.applied:
-                edits.setdefault(module.path, []).extend(applied_function(module, call))
-            for module, call in instance.tabulated:
-                edit, requests = tabulated(module, call)
-                edits.setdefault(module.path, []).append(edit)
-                imports.setdefault(module.path, []).extend(requests)
+        for module, changed, requests in self._uses(group):
+            edits.setdefault(module.path, []).extend(changed)
+            imports.setdefault(module.path, []).extend(requests)
         for handed in group.handed:
             edits.setdefault(handed.module.path, []).extend(handed.edits)
             imports.setdefault(handed.module.path, []).extend(
@@ -129,7 +128,25 @@ class FixWriter:
     def _functional(self, group: Group) -> list[Instance]:
         """The modules that programs go on to use by functions of their variables."""
         taken = {id(i) for program in self._programs[id(group)] for i in program.instances}
-        return [instance for instance in group.instances if id(instance) not in taken]
+        return [i for i in group.instances if id(i) not in taken and not i.is_only_called]
+
+    def _uses(self, group: Group) -> Iterator[tuple[Module, list[Edit], list[ImportRequest]]]:
+        """The edits where programs use modules by functions that only know Linen's, each place once."""
+        seen: set[ast.Call] = set()
+        for instance in (*group.instances, *group.made):
+            for module, call in (*instance.applied, *instance.tabulated, *instance.asked):
+                if call in seen:
+                    continue
+                seen.add(call)
+                if (module, call) in instance.applied:
+                    yield module, list(applied_function(module, call)), []
+                elif (module, call) in instance.tabulated:
+                    edit, requests = tabulated(module, call)
+                    yield module, [edit], requests
+                else:
+                    kinds = linen_kinds(self.context.project, module, call) if len(call.args) == 2 else []
+                    requests = [PREFERRED_IMPORTS["flax.nnx"]] if kinds else []
+                    yield module, list(asked_for_class(module, call, kinds or [])), requests
 
     def _needed(self, group: Group) -> Iterator[tuple[Module, str, Module]]:
         """Which file needs which helper, and a file whose helpers it shares."""

@@ -43,4 +43,7 @@ def kept_value(value: ClassValue, finder: InstanceFinder) -> KeptValue | None:
         return None
     within = set(ast.walk(outer))
     inside = tuple(r for r in finder.references.outside if r.node in within)
+    compared = {reference.cls for reference in finder.compared}
+    if any(compared & set(reference.cls.mro) for reference in inside):
+        return None  # its own form isn't an instance of the converted class
     return KeptValue(value, inside) if all(r.role is Role.VALUE for r in inside) else None

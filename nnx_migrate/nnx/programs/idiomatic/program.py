@@ -74,7 +74,7 @@ def _rewritten(group: Group, instance: Instance) -> Iterator[tuple[Module, Edit]
     for other in group.instances:
         if other is not instance:
             places.append((other.reference.module, other.reference.call))
-            places += [*other.applied, *other.tabulated]
+            places += [*other.applied, *other.tabulated, *other.asked]
     for module, node in places:
         yield module, Edit(*module.source.span(node), "")
 
@@ -129,7 +129,9 @@ class _Writer:
 
     def _check_instance(self, instance: Instance) -> None:
         module, call = instance.reference.module, instance.reference.call
-        unusual = instance.made_by or instance.holders or instance.tabulated or instance.applied
+        unusual = (
+            instance.made_by or instance.holders or instance.tabulated or instance.applied or instance.asked
+        )
         inner = [i for i in self.group.instances if instance in i.holders]
         if unusual or inner or instance.clones:
             raise NotIdiomatic("an unusual use of the module", module, call)
