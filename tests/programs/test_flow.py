@@ -291,6 +291,35 @@ FOLLOWED = {
             def test_list(self, kind):
                 kind(2).init(key, x)
     """,
+    "a named tuple": """
+        from collections import namedtuple
+        Nets = namedtuple("Nets", "actor critic")
+        def make():
+            return Nets(Net(), critic=Tower())
+        nets = make()
+        nets.actor.init(key, x)
+        actor, critic = nets._replace(critic=Tower())
+        actor.init(key, x)
+        nets._asdict()["actor"].init(key, x)
+    """,
+    "a typed named tuple": """
+        from typing import NamedTuple
+        Nets = NamedTuple("Nets", [("width", int), ("actor", nn.Module)])
+        nets = Nets(3, Net())
+        print(nets.width, nets[1].init(key, x))
+    """,
+    "the other part of a named tuple": """
+        from collections import namedtuple
+        Nets = namedtuple("Nets", ("actor", "other"))
+        nets = Nets(Net(), nn.Dense(3))
+        print(nets.other.unbind, nets[1].unbind)
+        nets.actor.init(key, x)
+    """,
+    "a bound module": """
+        model = Net()
+        bound = model.bind(model.init(key, x))
+        print(bound(x), bound.width)
+    """,
     "isinstance of something else": """
         def init(model):
             assert not isinstance(model, (int, str))
@@ -457,6 +486,32 @@ ESCAPES = {
             return Net, zoo.fit
         Model, run = small()
         run(Model())
+    """,
+    "the parts of a named tuple": """
+        from typing import NamedTuple
+        class Nets(NamedTuple):
+            actor: nn.Module
+            critic: nn.Module
+        def make():
+            return Nets(Net(), critic=Tower())
+        actor, critic = make()
+        actor.unbind()
+    """,
+    "a named tuple's dictionary": """
+        from collections import namedtuple
+        Nets = namedtuple("Nets", ["actor"])
+        Nets(actor=Net())._asdict()["actor"].unbind()
+    """,
+    "a named tuple elsewhere": """
+        import zoo
+        from collections import namedtuple
+        Nets = namedtuple("Nets", ["actor"])
+        zoo.run(Nets(Net()))
+    """,
+    "what only a bound Linen module has": """
+        model = Net()
+        bound = model.bind(model.init(key, x))
+        print(bound.variables)
     """,
     "its class, called": """
         model = Net()

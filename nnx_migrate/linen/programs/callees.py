@@ -25,6 +25,7 @@ TRANSPARENT = frozenset(
     }
 )  # fmt: skip
 PARTIAL = frozenset({"functools.partial", "jax.tree_util.Partial"})
+_TUPLES = frozenset({"typing.NamedTuple", "collections.namedtuple"})
 _PASSES_ON = frozenset({"copy.copy", "copy.deepcopy", "functools.partial", "jax.tree_util.Partial"})
 
 
@@ -34,7 +35,7 @@ class Callee:
 
     `function` with the number of arguments bound before the call's own (`self`, those of a partial); `kept`
     where the call only binds arguments. `klass` is a class of the project, `fields` its fields if it has no
-    constructor of its own.
+    constructor of its own; `is_tuple` where these are the parts of a named tuple.
     """
 
     module: Module
@@ -45,6 +46,7 @@ class Callee:
     qualified: str | None = None
     stores_keywords: bool = False
     klass: ast.ClassDef | None = None
+    is_tuple: bool = False
 
     @property
     def passes_on(self) -> bool:
@@ -158,7 +160,8 @@ class Callees:
             bound = len(node.args) - 1
             inner = self.of(module, node.args[0], depth + 1)
             return [Callee(c.module, c.function, c.bound + bound) if c.function else c for c in inner]
-        return [Callee(module)]
+        parts = _parts(node) if qualified in _TUPLES else None
+        return [Callee(module, fields=parts, is_tuple=parts is not None)]
 
     def _of_name(self, module: Module, scope: Scope, node: ast.Name, depth: int) -> list[Callee]:
         found: list[Callee] = []
@@ -209,7 +212,22 @@ class Callees:
         fields = tuple(
             s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
         )
-        return Callee(module, fields=fields, klass=node)
+        bases = [self.project.resolve(base, module.scope_at(base), module) for base in node.bases]
+        return Callee(module, fields=fields, klass=node, is_tuple=bool(_TUPLES.intersection(bases)))
+
+
+def _parts(call: ast.Call) -> tuple[str, ...] | None:
+    """The names in `namedtuple("Nets", ["actor", "critic"])` and `NamedTuple("Nets", [("actor", Any)])`."""
+    given = call.args[1] if len(call.args) > 1 and not call.keywords else None
+    if isinstance(given, ast.Constant) and isinstance(given.value, str):
+        return tuple(given.value.replace(",", " ").split())
+    names: list[str] = []
+    for item in given.elts if isinstance(given, ast.List | ast.Tuple) else [None]:
+        name = item.elts[0] if isinstance(item, ast.Tuple) and item.elts else item
+        if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+            return None
+        names.append(name.value)
+    return tuple(names)
 
 
 def _bound_by(method: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

@@ -25,6 +25,18 @@ _NOTHING_OUT = frozenset(
 )  # fmt: skip
 
 
+class Part(int):
+    """The key of a named tuple's part: its position, which has a name, too."""
+
+    name: str
+
+    def __new__(cls, index: int, name: str) -> Part:
+        """The part at a position."""
+        part = super().__new__(cls, index)
+        part.name = name
+        return part
+
+
 @dataclass
 class Taken:
     """What becomes of a value: expressions that give it, and targets (or containers) that get it.
@@ -73,6 +85,10 @@ def _subscript(parent: ast.Subscript, within: Within) -> Taken:
 def _attribute(module: Module, parent: ast.Attribute, within: Within) -> Taken:
     key, rest = within[0], within[1:]
     outer = module.parents[parent]
+    if isinstance(key, Part):
+        if parent.attr in ("_replace", "_asdict") and isinstance(outer, ast.Call):
+            return Taken([(outer, within if parent.attr == "_replace" else (key.name, *rest))])
+        return Taken([(parent, rest)] if parent.attr == key.name else [])
     if isinstance(outer, ast.Call) and outer.func is parent and parent.attr != key:
         if parent.attr == "values":
             return Taken([(outer, (ANY, *rest))])

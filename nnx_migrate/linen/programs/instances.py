@@ -167,11 +167,20 @@ class InstanceFinder:
                 instance.add_obstacle("module-use", "`init` with a computed `mutable`", module, parent)
         elif node.attr == "apply":
             instance.applies.append((module, parent))
+        elif node.attr == "bind":
+            self._bound(instance, module, parent)
         elif node.attr in ("clone", "copy") and parent not in instance.clones:
             instance.clones.append(parent)
             instance.flow.uses += self.finder.follow(module, parent).uses
         if node.attr != "tabulate" and any(k.arg == _UNSUPPORTED_KEYWORD for k in parent.keywords):
             instance.add_obstacle("module-use", f"`{_UNSUPPORTED_KEYWORD}`", module, parent)
+
+    def _bound(self, instance: Instance, module: Module, call: ast.Call) -> None:
+        """What a program asks of the module that `bind` returns, and of parts of it: a NNX module has no more."""
+        for where, node in self.finder.follow(module, call).sure_attributes():
+            known = instance.cls.field(node.attr) or instance.cls.method(node.attr)
+            if node.attr in SUPPORTED | _UNSUPPORTED and not known and not is_only_told(where, node):
+                instance.add_obstacle("module-use", f"`.{node.attr}` of a bound module", where, node)
 
 
 def _names_collections(node: ast.expr) -> bool:

@@ -16,7 +16,7 @@ from nnx_migrate.linen.programs.callees import (
     parameter_of,
     taken_by,
 )
-from nnx_migrate.linen.programs.containers import ANY, Within, items_of_call
+from nnx_migrate.linen.programs.containers import ANY, Part, Within, items_of_call
 from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.parametrised import PARAM, parameters_for
 from nnx_migrate.linen.programs.uses import FLAX_ENDS, VMAP, End
@@ -114,7 +114,7 @@ class Passing(Walk):
         elif callee.fields is not None:
             name = passed.arg if isinstance(passed, ast.keyword) else callee.field_at(call, node)
             if name:
-                self.attribute_named(name, within, callee.klass)
+                self.held_by_field(module, call, callee, name, within)
         elif callee.qualified == "getattr" and place == 0 and len(call.args) >= 2:
             if not within:
                 self.end(module, call, End.LOOKED_UP)
@@ -129,6 +129,15 @@ class Passing(Walk):
             self.attribute_named(passed.arg, within)
         elif not self._parametrised(module, call, passed, within, callee.qualified or ""):
             self.escape(module, node, f"it is passed to `{ast.unparse(call.func)}`")
+
+    def held_by_field(
+        self, module: Module, call: ast.Call, callee: Callee, name: str, within: Within
+    ) -> None:
+        """An object gets the value as a field: one that is read by names, or a named tuple."""
+        if callee.is_tuple and callee.fields is not None and name in callee.fields and not callee.kept:
+            self.found(module, call, (Part(callee.fields.index(name), name), *within))
+        else:
+            self.attribute_named(name, within, callee.klass)
 
     def held(self, module: Module, call: ast.expr, holder: ast.ClassDef) -> None:
         """A module gets it, now or when that class is called at last."""
@@ -170,7 +179,7 @@ class Passing(Walk):
                 elif args.kwarg is not None:
                     self.parameter(callee.module, callee.function, args.kwarg.arg, within)
             elif callee.fields is not None:
-                self.attribute_named(key, within[1:], callee.klass)
+                self.held_by_field(module, call, callee, key, within[1:])
             elif callee.qualified in ("dict", "builtins.dict"):
                 self.found(module, call, within)
             else:
@@ -206,7 +215,7 @@ class Passing(Walk):
                     self.parameter(callee.module, callee.function, name, within[1:])
             elif callee.fields is not None:
                 for name in callee.fields[first:] if key is ANY else callee.fields[first + key :][:1]:
-                    self.attribute_named(name, within[1:], callee.klass)
+                    self.held_by_field(module, call, callee, name, within[1:])
             else:
                 self.escape(module, starred, f"it is passed to `{ast.unparse(call.func)}` by unpacking")
 

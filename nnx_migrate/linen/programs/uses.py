@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -73,6 +74,14 @@ class Flow:
     def holding(self) -> list[Use]:
         """Where modules get it, one for each of `holders`."""
         return [use for use in self.uses if use.end is End.HELD]
+
+    def sure_attributes(self) -> Iterator[tuple[Module, ast.Attribute]]:
+        """Reads of attributes where the value is known to be that of the expression, and those of what they give."""
+        for use in self.uses:
+            node: ast.AST = use.node
+            while use.sure and use.end is End.ATTRIBUTE and isinstance(node, ast.Attribute):
+                yield use.module, node
+                node = use.module.parents[node]
 
     def attributes(self, *names: str) -> list[tuple[Module, ast.Attribute]]:
         """Reads of attributes of the value; all, or those named."""
