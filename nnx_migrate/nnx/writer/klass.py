@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
@@ -24,6 +24,7 @@ from nnx_migrate.nnx.writer.methods.body import BodyEditor
 from nnx_migrate.nnx.writer.methods.late_layers import take_late_layers
 from nnx_migrate.nnx.writer.methods.layer_functions import function_calls
 from nnx_migrate.nnx.writer.methods.reached import inside_maker
+from nnx_migrate.nnx.writer.methods.shared_helpers import SharedHelper, shared_helpers
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import RESERVED, Names, name_sites
 from nnx_migrate.nnx.writer.render import InitRenderer
@@ -72,11 +73,10 @@ class ClassWriter:
             self.inheritance.check_sizes(self.constructions)
         edits = self._bases()
         nodes = self._nodes()
-        for method in own_methods(self.cls):
+        helpers = self._helpers()
+        for method in sorted(own_methods(self.cls), key=lambda m: all(h.node is not m.node for h in helpers)):
             edits += self._decorators(method)
-            lists = self.lists.get(method.name, []) if method.owner is self.cls else []
-            edits += BodyEditor(self.analysis, self.names, self.constructions, method, lists, late).edits()
-            edits += self._signature_edits(method)
+            edits += self._body_edits(method, late, helpers)
         written = WrittenClass()
         for site in self.analysis.sites:
             callee, arguments = self.constructions.parts(site)
@@ -87,6 +87,30 @@ class ClassWriter:
         edits += constructor.edits(nodes, written)
         written.edits = _distinct(edits)
         return written
+
+    def _helpers(self) -> list[SharedHelper]:
+        """The helpers that get their modules from the method that calls them."""
+        elsewhere = {passed.site for passed in function_calls(self.analysis).values()}
+        elsewhere.update(s for s in self.analysis.sites if inside_maker(self.analysis, s))
+        return shared_helpers(self.analysis, self.names.module, elsewhere)
+
+    def _body_edits(
+        self, method: Method, late: Mapping[ast.AST, Site], helpers: Sequence[SharedHelper]
+    ) -> list[Edit]:
+        """The edits of a method's body and parameters; code of helpers has to come out alike for all their calls."""
+        lists = self.lists.get(method.name, []) if method.owner is self.cls else []
+        found: list[Edit] = []
+        for choice in range(max((len(helper.calls) for helper in helpers), default=1)):
+            editor = BodyEditor(
+                self.analysis, self.names, self.constructions, method, lists, late, helpers, choice
+            )
+            edits = editor.edits()
+            edits += editor.helpers.signature(method.node) or self._signature_edits(method)
+            if choice and edits != found:
+                detail = "code that is reached in several ways calls modules in different ways"
+                raise Refuse("unsupported-syntax", detail, method.node)
+            found = edits
+        return found
 
     # ---- what is refused --------------------------------------------------------------------------------
 

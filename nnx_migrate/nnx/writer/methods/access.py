@@ -36,7 +36,8 @@ class LoopAccess:
         made: list[Site | VariableSite] = [*editor.sites.values(), *editor.makers.values()]
         made += [*(f.site for f in editor.functions.values()), *editor.variables.values()]
         sites = [s for s in made if s.loops and not s.is_held]
-        sites = [s for s in sites if s.method == editor.method.name]
+        sites = [s for s in sites if s.method == editor.method.name and editor.helpers.name(s) is None]
+        sites += editor.helpers.in_loops()
         for node in (n for s in body for n in ast.walk(s)):
             loop = node if isinstance(node, ast.For) else self._only_generator(node)
             lists = [(s, k) for s in sites for k, c in enumerate(s.loops) if c.node is node]

@@ -19,11 +19,13 @@ from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.methods.access import LoopAccess
+from nnx_migrate.nnx.writer.methods.helper_calls import HelperCalls
 from nnx_migrate.nnx.writer.methods.late_layers import LateLayers
 from nnx_migrate.nnx.writer.methods.layer_functions import function_calls
 from nnx_migrate.nnx.writer.methods.module_calls import ModuleCalls
 from nnx_migrate.nnx.writer.methods.parameter_reads import ParameterReads
 from nnx_migrate.nnx.writer.methods.reached import by_node, inside_maker, makers
+from nnx_migrate.nnx.writer.methods.shared_helpers import SharedHelper, of_one_call
 from nnx_migrate.nnx.writer.methods.state_edits import StateEditor
 from nnx_migrate.nnx.writer.methods.unused import Unused
 from nnx_migrate.nnx.writer.names import FileNames
@@ -45,14 +47,19 @@ class BodyEditor:
         method: Method,
         lists: Sequence[LocalList] = (),
         late: Mapping[ast.AST, Site] = MappingProxyType({}),
+        helpers: Sequence[SharedHelper] = (),
+        choice: int = 0,
     ) -> None:
+        """`choice` is the number of the call as which the code of `helpers` is seen."""
         self.analysis, self.names, self.writer, self.method = analysis, names, writer, method
         self.source = names.module.source
         self.functions = function_calls(analysis)
         self.parameters: dict[str, str] = {}  # of the function whose code is written in place of its call
         elsewhere = {passed.site for passed in self.functions.values()}
         elsewhere.update(s for s in analysis.sites if inside_maker(analysis, s))
-        self.sites = by_node({k: v for k, v in analysis.facts.sites.items() if v not in elsewhere})
+        sites = of_one_call(analysis.facts.sites, helpers, choice)
+        self.helpers, self.choice = HelperCalls(self, helpers), choice
+        self.sites = by_node({k: v for k, v in sites.items() if v not in elsewhere})
         self.variables = by_node({k: v for k, v in analysis.facts.variables.items() if not v.by_calls})
         self.makers = makers(analysis)
         self.streams = {node: stream for (_, node), stream in analysis.facts.rng_calls.items()}
@@ -85,6 +92,8 @@ class BodyEditor:
         for loop in (made.creating for made in self.lists):
             if isinstance(loop, ast.For) and all(s in self.deleted for s in loop.body):
                 self.deleted.add(loop)
+        self.helpers.settle()
+        self.unused.find_dead(body)
         self.loops = LoopAccess(self, body)
         edits: list[Edit] = []
         for statement in body:
@@ -103,6 +112,9 @@ class BodyEditor:
         made_late = self.late.replacement(node)
         if made_late is not None:
             return made_late
+        helped = self.helpers.replacement(node)
+        if helped is not None:
+            return helped
         if node in self.streams:
             return f"self.{rng_attribute(self.streams[node])}()"
         state = self.state.replacement(node)
@@ -166,6 +178,9 @@ class BodyEditor:
 
     def access(self, site: Site | VariableSite) -> str:
         """The expression that reads a submodule or variable."""
+        handed = self.helpers.name(site)
+        if handed is not None:
+            return handed
         if self.loops is None or not site.loops:
             return f"self.{site.attribute}"
         return self.loops.access(site)
@@ -187,9 +202,12 @@ class BodyEditor:
         if not any(bodies) or isinstance(statement, ast.ClassDef):
             return self.expression_edits(statement)
         edits: list[Edit] = []
+        signature = self.helpers.signature(statement) if isinstance(statement, ast.FunctionDef) else []
         for child in ast.iter_child_nodes(statement):
-            if not isinstance(child, ast.stmt | ast.ExceptHandler):
+            is_written = bool(signature) and isinstance(child, ast.arguments)
+            if not isinstance(child, ast.stmt | ast.ExceptHandler) and not is_written:
                 edits += self.expression_edits(child)
+        edits += signature
         for handler in getattr(statement, "handlers", []):
             edits += [e for inner in handler.body for e in self.statement(inner)]
         for block in bodies:

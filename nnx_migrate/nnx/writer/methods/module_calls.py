@@ -17,6 +17,7 @@ from nnx_migrate.nnx.writer.construction.lifting import lifted_call
 from nnx_migrate.nnx.writer.methods.carries import detached_carry
 from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall
 from nnx_migrate.nnx.writer.methods.reached import reached_sites
+from nnx_migrate.nnx.writer.methods.shared_helpers import of_one_call
 from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class ModuleCalls:
         self.editor, self.writer, self.names = editor, editor.writer, editor.names
         self.source, self.method = editor.source, editor.method
         elsewhere = {passed.site for passed in editor.functions.values()}
-        self.sites, self.calls, self.text = editor.sites, reached_sites(analysis, elsewhere), editor.text
+        calls = of_one_call(analysis.facts.calls, editor.helpers.helpers, editor.choice)
+        self.sites, self.text = editor.sites, editor.text
+        self.calls = reached_sites(analysis, calls, elsewhere)
         self.place: tuple[ast.Call, str] | None = (
             None  # where a call stands that a function makes, and on what
         )

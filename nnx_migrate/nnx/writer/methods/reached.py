@@ -26,13 +26,17 @@ def by_node(table: Mapping[tuple[Context, ast.AST], _Record]) -> dict[ast.AST, _
     return found
 
 
-def reached_sites(analysis: ClassAnalysis, others: Collection[Site] = ()) -> dict[ast.AST, tuple[Site, ...]]:
+def reached_sites(
+    analysis: ClassAnalysis,
+    calls: Mapping[tuple[Context, ast.AST], Site],
+    others: Collection[Site] = (),
+) -> dict[ast.AST, tuple[Site, ...]]:
     """The submodules that each call reaches: several only where a loop takes one after the other.
 
     `others` are submodules that are called outside of the class.
     """
     found: dict[ast.AST, dict[Context, Site]] = {}
-    for (context, node), site in analysis.facts.calls.items():
+    for (context, node), site in calls.items():
         if site not in others:
             found.setdefault(node, {})[context] = site
     rounds = set(analysis.session.round_markers.values())

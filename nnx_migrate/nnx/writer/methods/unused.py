@@ -139,6 +139,10 @@ class Unused:
                 passed = self.editor.functions[node]
                 stack.extend(passed.arguments[name] for name in self.editor.calls.parameters_read(passed))
                 continue
+            helper = self.editor.helpers.called.get(node)
+            if helper is not None and isinstance(node, ast.Call):
+                stack += [node.func, *helper.kept(node)]
+                continue
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in self.aliases:
                 reads.add(node.id)
             if renewed and isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):

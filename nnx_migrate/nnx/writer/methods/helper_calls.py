@@ -1,0 +1,100 @@
+"""What is written of helpers that get their modules from their callers: their parameters, and their calls."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.nnx.writer.methods.shared_helpers import SharedHelper
+from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line, rewritten
+from nnx_migrate.sources.text import Edit
+
+if TYPE_CHECKING:
+    from nnx_migrate.nnx.writer.methods.body import BodyEditor
+
+
+class HelperCalls:
+    """The helpers that one method calls, or is."""
+
+    def __init__(self, editor: BodyEditor, helpers: Sequence[SharedHelper]) -> None:
+        self.editor, self.helpers = editor, helpers
+        self.names = {site: h.names[node] for h in helpers for (_, node), site in h.sites.items()}
+        self.called = {call: helper for helper in helpers for call in helper.calls}
+        self.functions = {h.node: h for h in helpers}
+
+    def settle(self) -> None:
+        """Find the parameters that the helpers in this method no longer need."""
+        inside = set(ast.walk(self.editor.method.node))
+        for helper in self.helpers:
+            if helper.node in inside:
+                helper.drop_unread(self.editor.unused.remaining_reads(helper.node.body))
+
+    def name(self, site: Site | VariableSite) -> str | None:
+        """The helper's parameter that stands for a module."""
+        return self.names.get(site) if isinstance(site, Site) else None
+
+    def replacement(self, node: ast.AST) -> str | None:
+        """The call of a helper with its modules; None for any other node."""
+        helper = self.called.get(node)
+        if helper is None or not isinstance(node, ast.Call):
+            return None
+        made = [helper.sites.get((node, construction)) for construction in helper.names]
+        texts = [self._module(site) if site is not None else "None" for site in made]
+        for argument in helper.kept(node):
+            value = argument.value if isinstance(argument, ast.keyword) else argument
+            prefix = f"{argument.arg}=" if isinstance(argument, ast.keyword) else ""
+            texts.append(one_line(f"{prefix}{self.editor.text(value)}"))
+        return self.editor.calls.call_text(node, texts)
+
+    def _module(self, site: Site) -> str:
+        loops = self.editor.loops
+        return loops.access(site) if loops is not None and site.loops else f"self.{site.attribute}"
+
+    def in_loops(self) -> list[Site]:
+        """The modules that loops of the method hand over."""
+        inside = set(ast.walk(self.editor.method.node))
+        return [s for h in self.helpers for (call, _), s in h.sites.items() if s.loops and call in inside]
+
+    def signature(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[Edit]:
+        """The edit of a helper's parameters; none for any other function."""
+        helper = self.functions.get(function)
+        if helper is None or not (helper.names or helper.dropped):
+            return []
+        source, args = self.editor.source, function.args
+        start = source.text.index("(", source.span(function)[0])
+        nodes: list[ast.AST] = [*args.args, *args.kwonlyargs, *args.defaults]
+        nodes += [node for node in args.kw_defaults if node is not None]
+        last = max((source.span(node)[1] for node in nodes), default=start)
+        end = source.text.index(")", last) + 1
+        if "#" in source.text[start:end]:
+            raise Refuse("unsupported-syntax", "comments between the parameters of a helper", function)
+        without = [None] * (len(args.args) - len(args.defaults))
+        texts = [self._parameter(a, d) for a, d in zip(args.args, [*without, *args.defaults], strict=True)]
+        first = texts[:1] if helper.is_method else []
+        parameters = [*first, *helper.names.values(), *filter(None, texts[len(first) :])]
+        keywords = [self._parameter(a, d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True)]
+        if any(keywords):
+            parameters += ["*", *filter(None, keywords)]
+        line = source.text[source.line_start(function.lineno) : start]
+        indent = line[: len(line) - len(line.lstrip())]
+        rest = source.text[end:].partition("\n")[0]
+        limit = line_limit(source)
+        text = call_text(line.strip(), [str(p) for p in parameters], indent, "", limit, rest)
+        return [Edit(start, end, text.removeprefix(line.strip()))]
+
+    def _parameter(self, argument: ast.arg, default: ast.expr | None) -> str | None:
+        """A parameter as it was, None where it goes."""
+        names, source = self.editor.names, self.editor.source
+        if any(argument.arg in helper.dropped and self._has(helper, argument) for helper in self.helpers):
+            return None
+        text = one_line(rewritten(source, argument, names.replacement))
+        if default is None:
+            return text
+        given = one_line(rewritten(source, default, names.replacement))
+        return f"{text} = {given}" if argument.annotation is not None else f"{text}={given}"
+
+    def _has(self, helper: SharedHelper, argument: ast.arg) -> bool:
+        return argument in [*helper.parameters, *helper.node.args.kwonlyargs]

@@ -1,0 +1,197 @@
+"""Helpers that a compact method calls several times, or in a loop, each time with modules of their own.
+
+    def block(self, x, features):                     def block(self, conv, batch_norm, x):
+        x = nn.Conv(features, (3, 3))(x)         ->       x = conv(x)
+        return nn.BatchNorm(...)(x)                       return batch_norm(x)
+
+The constructor makes the modules of every call, and each call hands its own ones to the helper; parameters that
+only the constructions read go.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.sites import Context, Site
+from nnx_migrate.names.modules import Module
+from nnx_migrate.nnx.writer.methods.reached import is_outside
+from nnx_migrate.nnx.writer.naming import snake_case
+
+_Record = TypeVar("_Record")
+_PURE = frozenset({"int", "float", "len", "max", "min", "round", "tuple", "list", "str"})
+
+
+@dataclass(eq=False)
+class SharedHelper:
+    """A method, or a function in a method: `calls` in the order of the code; `names` by construction."""
+
+    node: ast.FunctionDef
+    calls: tuple[ast.Call, ...]
+    is_method: bool
+    names: dict[ast.AST, str] = field(default_factory=dict)
+    sites: dict[tuple[ast.AST, ast.AST], Site] = field(default_factory=dict)  # by call and construction
+    dropped: frozenset[str] = frozenset()
+
+    @property
+    def parameters(self) -> list[ast.arg]:
+        """Its parameters without `self`."""
+        return self.node.args.args[1 if self.is_method else 0 :]
+
+    def given(self, call: ast.Call) -> dict[str, ast.expr]:
+        """What a call gives its parameters."""
+        names = [a.arg for a in self.parameters]
+        found = dict(zip(names, call.args, strict=False))
+        return found | {str(k.arg): k.value for k in call.keywords}
+
+    def kept(self, call: ast.Call) -> list[ast.expr | ast.keyword]:
+        """The arguments of a call that stay."""
+        names = [a.arg for a in self.parameters]
+        by_place = [node for name, node in zip(names, call.args, strict=False) if name not in self.dropped]
+        return [*by_place, *(k for k in call.keywords if k.arg not in self.dropped)]
+
+    def drop_unread(self, reads: Iterable[str]) -> None:
+        """Drop the parameters that the helper no longer reads, if no argument for them does anything."""
+        own = [*self.parameters, *self.node.args.kwonlyargs]
+        unread = {a.arg for a in own} - set(reads)
+        given = [self.given(call) for call in self.calls]
+        self.dropped = frozenset(
+            name for name in unread if all(name not in g or _is_pure(g[name]) for g in given)
+        )
+
+
+def shared_helpers(analysis: ClassAnalysis, module: Module, others: Iterable[Site]) -> list[SharedHelper]:
+    """The helpers that make modules for each of several calls; `others` are made and called elsewhere."""
+    facts, aside = analysis.facts, set(others)
+    contexts: dict[ast.AST, dict[Context, Site]] = {}
+    for (context, node), site in facts.sites.items():
+        if site not in aside:
+            contexts.setdefault(node, {})[context] = site
+    helpers: dict[ast.AST, SharedHelper] = {}
+    for found in contexts.values():
+        in_loop = all(context and site.loops for context, site in found.items())
+        for context in found if len(found) > 1 or in_loop else ():
+            function = _helper(analysis, module, context)
+            if function is None and len(found) == 1:
+                continue
+            if function is None:
+                return []
+            helpers.setdefault(function.node, function)
+    for helper in helpers.values():
+        if not _fill(analysis, helper, contexts):
+            return []
+    return list(helpers.values())
+
+
+def _helper(analysis: ClassAnalysis, module: Module, context: Context) -> SharedHelper | None:
+    """The helper behind a context, if all of its calls can be rewritten."""
+    facts, call = analysis.facts, context[-1] if context else None
+    closure = facts.functions.get((context[:-1], call)) if call is not None else None
+    if closure is None or not isinstance(closure.node, ast.FunctionDef) or is_outside(closure):
+        return None
+    node, is_method = closure.node, closure.env is None
+    spec = node.args
+    if node.decorator_list or spec.posonlyargs or spec.vararg or spec.kwarg or closure.module is not module:
+        return None
+    calls = [key[1] for key, other in facts.functions.items() if other.node is node]
+    plain = all(
+        isinstance(c, ast.Call)
+        and not any(isinstance(a, ast.Starred) for a in c.args)
+        and not any(k.arg is None for k in c.keywords)
+        for c in calls
+    )
+    if not plain or len(set(calls)) < len(calls):  # each call is reached in one way
+        return None
+    found = SharedHelper(node, tuple(c for c in calls if isinstance(c, ast.Call)), is_method)
+    known = _is_only_called(analysis, module, found)
+    return found if known and _entry_is_compact(analysis, module, found) else None
+
+
+def _is_only_called(analysis: ClassAnalysis, module: Module, helper: SharedHelper) -> bool:
+    """Whether nothing else in the project uses the helper."""
+    name, called = helper.node.name, {call.func for call in helper.calls}
+    if not helper.is_method:
+        scope = module.enclosing(helper.node, ast.FunctionDef)
+        names = [n for n in ast.walk(scope) if isinstance(n, ast.Name) and n.id == name] if scope else []
+        return scope is not None and set(names) == called
+    cls = analysis.cls
+    related = [c for c in analysis.session.program if cls in c.mro or c in cls.mro]
+    if cls.own_methods.get(name) is None or sum(name in c.own_methods for c in related) > 1:
+        return False
+    for other in cls.program_project.mentioning(name) if cls.program_project else ():
+        for node in ast.walk(other.tree):
+            is_read = isinstance(node, ast.Attribute) and node.attr == name and node not in called
+            if is_read or (isinstance(node, ast.Constant) and node.value == name):
+                return False
+    return True
+
+
+def _entry_is_compact(analysis: ClassAnalysis, module: Module, helper: SharedHelper) -> bool:
+    """Whether one compact method makes all the calls: others share the modules of a compact helper."""
+    methods = {m.node: m for m in analysis.cls.own_methods.values()}
+    entries = set()
+    for call in helper.calls:
+        node: ast.AST | None = call
+        while node is not None and node not in methods:
+            node = module.parents.get(node)
+        entries.add(node)
+    return len(entries) == 1 and all(node in methods and methods[node].is_compact for node in entries)  # type: ignore[index]
+
+
+def _fill(
+    analysis: ClassAnalysis, helper: SharedHelper, contexts: Mapping[ast.AST, Mapping[Context, Site]]
+) -> bool:
+    """Find the modules that a helper makes, and name its new parameters; false where some can't be handed over."""
+    facts, inside = analysis.facts, set(ast.walk(helper.node))
+    if any(key[1] in inside for key in facts.variables) or any(key[1] in inside for key in facts.rng_calls):
+        return False
+    kinds: dict[ast.AST, Site] = {}
+    for node, found in contexts.items():
+        if node not in inside:
+            continue
+        for context, site in found.items():
+            own_loop = any(control.node in inside for control in site.loops)
+            if not context or context[-1] not in helper.calls or own_loop or site.is_held or site.lifts:
+                return False
+            helper.sites[context[-1], node] = site
+            kinds.setdefault(node, site)
+    ordered = sorted(kinds, key=lambda n: kinds[n].number)
+    taken = {n.id for n in inside if isinstance(n, ast.Name)} | {
+        n.arg for n in inside if isinstance(n, ast.arg)
+    }
+    wanted = [kinds[node].stored or snake_case(kinds[node].target_name) for node in ordered]
+    stores = [n.id for n in inside if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    taken -= {kinds[node].stored for node in ordered if stores.count(kinds[node].stored) == 1}
+    seen: dict[str, int] = {}
+    for node, name in zip(ordered, wanted, strict=True):
+        number = seen.get(name, 0)
+        seen[name] = number + 1
+        final = f"{name}_{number}" if wanted.count(name) > 1 else name
+        while final in taken:
+            final += "_layer"
+        taken.add(final)
+        helper.names[node] = final
+    return True
+
+
+def of_one_call(
+    table: Mapping[tuple[Context, ast.AST], _Record], helpers: Sequence[SharedHelper], choice: int
+) -> dict[tuple[Context, ast.AST], _Record]:
+    """The records of a table, those of each helper's code as one of its calls sees them."""
+    calls = {call for helper in helpers for call in helper.calls}
+    seen: dict[ast.AST, list[tuple[Context, ast.AST]]] = {}
+    for key in table:
+        if not calls.isdisjoint(key[0]):
+            seen.setdefault(key[1], []).append(key)
+    left = {keys[choice % len(keys)] for keys in seen.values()}
+    return {k: v for k, v in table.items() if calls.isdisjoint(k[0]) or k in left}
+
+
+def _is_pure(node: ast.expr) -> bool:
+    calls = [n for n in ast.walk(node) if isinstance(n, ast.Call)]
+    effects = ast.NamedExpr | ast.Await | ast.Yield | ast.YieldFrom
+    known = all(isinstance(c.func, ast.Name) and c.func.id in _PURE for c in calls)
+    return known and not any(isinstance(n, effects) for n in ast.walk(node))
