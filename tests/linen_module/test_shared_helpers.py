@@ -128,6 +128,12 @@ def test_functions_in_the_method_in_loops_and_in_each_other(tmp_path: Path) -> N
     assert "return self.left(x)" in text
 
 
+def test_other_classes_may_have_helpers_of_the_same_name(tmp_path: Path) -> None:
+    plain = METHOD.format(more="", body="pass", first="", second="")
+    _, refused = written(tmp_path, plain + "\n\n" + plain.replace("class Model", "class Another"))
+    assert refused == {}
+
+
 KEPT = {
     "used elsewhere": METHOD.format(more="", body="pass", first="", second="")
     + "\n\ndef run(model, x):\n    return model.block(x, 4)\n",

@@ -22,8 +22,8 @@ class HelperCalls:
     def __init__(self, editor: BodyEditor, helpers: Sequence[SharedHelper]) -> None:
         self.editor, self.helpers = editor, helpers
         self.names = {site: h.names[node] for h in helpers for (_, node), site in h.sites.items()}
-        self.called = {call: helper for helper in helpers for call in helper.calls}
-        self.functions = {h.node: h for h in helpers}
+        self.called: dict[ast.AST, SharedHelper] = {call: h for h in helpers for call in h.calls}
+        self.functions: dict[ast.AST, SharedHelper] = {h.node: h for h in helpers}
 
     def settle(self) -> None:
         """Find the parameters that the helpers in this method no longer need."""

@@ -11,7 +11,7 @@ only the constructions read go.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -121,12 +121,25 @@ def _is_only_called(analysis: ClassAnalysis, module: Module, helper: SharedHelpe
     related = [c for c in analysis.session.program if cls in c.mro or c in cls.mro]
     if cls.own_methods.get(name) is None or sum(name in c.own_methods for c in related) > 1:
         return False
-    for other in cls.program_project.mentioning(name) if cls.program_project else ():
-        for node in ast.walk(other.tree):
-            is_read = isinstance(node, ast.Attribute) and node.attr == name and node not in called
-            if is_read or (isinstance(node, ast.Constant) and node.value == name):
-                return False
-    return True
+    own = {c.node for c in related}
+    return not any(
+        _may_mean(other, node, name, own)
+        for other in analysis.session.program.project.mentioning(name)
+        for node in ast.walk(other.tree)
+        if node not in called
+    )
+
+
+def _may_mean(module: Module, node: ast.AST, name: str, classes: Collection[ast.AST]) -> bool:
+    """Whether a node may stand for the method `name` of one of the classes, read or named in a text."""
+    if isinstance(node, ast.Attribute) and node.attr == name:
+        is_self = isinstance(node.value, ast.Name) and node.value.id == "self"
+        return not is_self or module.enclosing(node, ast.ClassDef) in classes
+    if isinstance(node, ast.Constant) and node.value == name:
+        user = module.parents.get(node)
+        is_label = isinstance(user, ast.Subscript) or (isinstance(user, ast.keyword) and user.arg == "name")
+        return not is_label
+    return False
 
 
 def _entry_is_compact(analysis: ClassAnalysis, module: Module, helper: SharedHelper) -> bool:
@@ -138,7 +151,7 @@ def _entry_is_compact(analysis: ClassAnalysis, module: Module, helper: SharedHel
         while node is not None and node not in methods:
             node = module.parents.get(node)
         entries.add(node)
-    return len(entries) == 1 and all(node in methods and methods[node].is_compact for node in entries)  # type: ignore[index]
+    return len(entries) == 1 and all(node in methods and methods[node].is_compact for node in entries)
 
 
 def _fill(
