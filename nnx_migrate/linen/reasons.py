@@ -8,6 +8,7 @@ can't be converted with certainty, and what a person should do.
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -184,6 +185,16 @@ class Refuse(Exception):
             raise KeyError(reason)
         super().__init__(f"{reason}: {detail}")
         self.reason, self.detail, self.node = reason, detail, node
+
+
+class RankUnknown(Refuse):
+    """Raised where a submodule works for one rank only: `needed` are the ranks of the class's own inputs that
+    this takes, by their paths.
+    """
+
+    def __init__(self, detail: str, node: ast.AST, needed: Mapping[tuple[str | int, ...], int]) -> None:
+        super().__init__("unknown-size", detail, node)
+        self.needed = needed
 
 
 @dataclass(frozen=True)

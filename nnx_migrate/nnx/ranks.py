@@ -14,13 +14,14 @@ from nnx_migrate.linen.interpreter.frame import BUDGET, Meter
 from nnx_migrate.linen.interpreter.ranks import reads_rank
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.callers import Callers, Ranks
-from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.reasons import RankUnknown, Refuse
 from nnx_migrate.linen.shapes import NUMBERED
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
 
 _USUAL_RANKS = (2, 3, 4, 5)
+_MAX_NEEDS = 6  # submodules that may show a rank, one after the other
 # Refusals that more knowledge about the inputs may avoid.
 _ABOUT_INPUTS = frozenset({"unknown-size", "shape-condition", "dynamic-construction", "sizes-differ"})
 
@@ -67,10 +68,10 @@ class RankSearch:
         except Refuse as refusal:
             if refusal.reason not in _ABOUT_INPUTS:
                 raise
-            known = self.callers().ranks(self.cls)
+            known = self._known()
             self.numbers_axes = NUMBERED in refusal.detail
-            found = self._with(known) or self._by_rank(known) or self._without_batch(known)
-            found = found or self._with_fixed_fields()
+            found = self._with(known) or self._as_submodules_need(refusal, known)
+            found = found or self._by_rank(known) or self._without_batch(known) or self._with_fixed_fields()
             if found is None:
                 raise
             return found
@@ -86,6 +87,14 @@ class RankSearch:
             return RankSearch(self.cls, self.callers, attempt, analyse, self.meter).run()
         except Refuse:
             return None
+
+    def _known(self) -> Ranks:
+        """What callers know; the analyses of theirs don't count for this class."""
+        before = self.meter.steps
+        try:
+            return self.callers().ranks(self.cls)
+        finally:
+            self.meter.steps = before
 
     @property
     def _is_late(self) -> bool:
@@ -103,6 +112,29 @@ class RankSearch:
         conversion.assumed = known
         return conversion
 
+    def _as_submodules_need(self, refusal: Refuse, known: Ranks) -> ClassConversion | None:
+        """Convert for the ranks that submodules work for, where these get the class's own inputs.
+
+        The submodules may have these ranks from other callers, so that no size may depend on them.
+        """
+        ranks = dict(known)
+        for _ in range(_MAX_NEEDS):
+            if ranks:
+                if self._is_late:
+                    return None
+                try:
+                    conversion = self.attempt(self.cls, known=ranks)
+                except Refuse as another:
+                    refusal = another
+                else:
+                    conversion.assumed = ranks
+                    return conversion if _needs_last_axes(conversion) else None
+            needed = refusal.needed if isinstance(refusal, RankUnknown) else {}
+            if not needed or needed.keys() & ranks.keys() or _looks_at_ranks(self.cls):
+                return None
+            ranks |= needed
+        return None
+
     def _checked(self, conversion: ClassConversion) -> ClassConversion:
         """Ranks that are only usual give way to what callers know, and to inputs without a batch.
 
@@ -111,7 +143,7 @@ class RankSearch:
         usual = _usual(conversion.analysis)
         if not any(size.path in usual and size.axis != -1 for size in conversion.sizes):
             return conversion
-        known = self.callers().ranks(self.cls)
+        known = self._known()
         if any(known.get(path, rank) != rank for path, rank in usual.items()):
             found = self._with(known)
         else:
@@ -154,7 +186,7 @@ class RankSearch:
             except Refuse:
                 continue
             lowest = lowest or (rank, conversion)
-            if all(size.axis == -1 and not size.flat for size in conversion.sizes):
+            if _needs_last_axes(conversion):
                 found.append(conversion)
                 ranks.append(rank)
         if lowest is not None and lowest[1] not in found and _has_numbered_axes(*lowest):
@@ -205,7 +237,7 @@ class RankSearch:
         """
         with suppress(Refuse):
             conversion = self.attempt(self.cls, default_rank=1, known=known)
-            if all(size.axis == -1 and not size.flat for size in conversion.sizes):
+            if _needs_last_axes(conversion):
                 return conversion
         return None
 
@@ -216,6 +248,11 @@ def _usual(analysis: ClassAnalysis | None) -> Ranks:
         return {}
     session = analysis.session
     return {path: session.input_ranks[path] for path in session.usual_ranks}
+
+
+def _needs_last_axes(conversion: ClassConversion) -> bool:
+    """Whether a conversion needs no other size of its inputs than those of their last axes."""
+    return all(size.axis == -1 and not size.flat for size in conversion.sizes)
 
 
 def _has_numbered_axes(rank: int, conversion: ClassConversion) -> bool:

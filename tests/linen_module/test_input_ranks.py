@@ -270,3 +270,96 @@ class Stack(nn.Module):
         return block(x, *self.widths)
 """
     assert "model.Stack" in converted(tmp_path, code).refused
+
+
+NORM = """
+class Norm(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        others = tuple(i for i in range(x.ndim) if i != x.ndim - 1)
+        scale = self.param("scale", nn.initializers.ones, tuple(d for i, d in enumerate(x.shape) if i not in others))
+        return scale * x / jnp.std(x, axis=others, keepdims=True)
+
+class Images(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        n, h, w, c = x.shape
+        return Norm()(x)
+
+class Inner(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return BODY
+"""
+
+
+def test_submodules_show_the_ranks_of_their_inputs(tmp_path: Path) -> None:
+    code = NORM + NORM.replace("Norm", "Rows").replace("n, h, w, c", "n, t, c").replace("Images", "Texts")
+    code = (
+        code.replace("Inner", "Other", 1)
+        .replace("BODY", "x", 1)
+        .replace(
+            "__call__(self, x):\n        return BODY",
+            "__call__(self, x, y):\n        return Norm()(x), Rows()(y)",
+        )
+    )
+    found = converted(tmp_path, code)
+    assert [size.axis for size in sizes(found, "Inner")] == [-1, -1]
+    assert dict(found.converted["model.Inner"].assumed) == {("x",): 4, ("y",): 3}
+
+
+def test_no_size_depends_on_the_rank_that_a_submodule_has_from_others(tmp_path: Path) -> None:
+    parents = """
+class Known(nn.Module):
+    @nn.compact
+    def __call__(self, images):
+        n, h, w, c = images.shape
+        return Tokens()(images.reshape(n, h * w, c))
+
+class Unknown(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return Tokens()(x)
+"""
+    found = converted(tmp_path, TOKENS + parents)
+    assert "model.Known" in found.converted
+    assert found.refused["model.Unknown"].reason == "unknown-size"
+
+
+def test_features_are_a_number_whatever_the_annotation(tmp_path: Path) -> None:
+    code = """
+class Heads(nn.Module):
+    action_dim: list[int]
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.action_dim)(nn.Dense(self.action_dim)(x))
+"""
+    assert [size.axis for size in sizes(converted(tmp_path, code), "Heads")] == [-1]
+
+
+ACTIVE = """
+class Encoder(nn.Module):
+    activation: str = "tanh"
+
+    @nn.compact
+    def __call__(self, x):
+        if self.activation == "relu":
+            act = nn.relu
+        else:
+            act = OTHER
+        return act(nn.Dense(8)(x))
+
+class Agent(nn.Module):
+    activation: str
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3)(Encoder(self.activation)(x))
+"""
+
+
+@pytest.mark.parametrize(("other", "moves"), [("nn.tanh", True), ("jnp.sum", False)])
+def test_functions_that_a_submodule_chooses(tmp_path: Path, other: str, moves: bool) -> None:
+    found = converted(tmp_path, ACTIVE.replace("OTHER", other))
+    assert ("model.Agent" in found.converted) is moves

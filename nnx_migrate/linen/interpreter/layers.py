@@ -23,6 +23,14 @@ from nnx_migrate.nnx.layers import LAYERS
 _FROM_LEFT = re.compile(r"§a\d")  # a size of an input, by an axis counted from the left
 _CELLS = frozenset({"GRUCell", "LSTMCell", "OptimizedLSTMCell", "SimpleCell", "MGUCell"})
 
+# The first arguments of layers, each of which is one number.
+_ONE_COUNT = {
+    "Dense": ("features",),
+    "Conv": ("features",),
+    "ConvTranspose": ("features",),
+    "Embed": ("num_embeddings", "features"),
+}
+
 
 def params_needed(name: str) -> bool:
     """Whether the NNX layer takes sizes of its inputs."""
@@ -51,9 +59,13 @@ def layer_output(
         return Unknown(f"`nn.{name}` isn't modelled")
     _infer_rank(frame, site, args)
     has_window = "Conv" in name
-    own = [window_value(frame.session, i if has_window else None, v) for i, v in enumerate(site.args)]
+    counts = _ONE_COUNT.get(name, ())
+    own = [
+        window_value(frame.session, i if has_window else None, _as_count(v) if i < len(counts) else v)
+        for i, v in enumerate(site.args)
+    ]
     given = {
-        k: window_value(frame.session, k if has_window else None, v)
+        k: window_value(frame.session, k if has_window else None, _as_count(v) if k in counts else v)
         for k, v in site.kwargs.items()
         if k not in ("name", "parent", "**")
     }
@@ -68,6 +80,12 @@ def layer_output(
     if isinstance(padding, Expr) and padding.kind == "str":
         return by_padding(padding, values, lambda name, inputs: output(inputs, padding=name))
     return output(values)
+
+
+def _as_count(value: Any) -> Any:
+    """An argument that only a number can be, whatever the annotation of a field says: `action_dim: Sequence[int]`."""
+    wrong = isinstance(value, Expr) and value.kind == "sequence" and value.length is None
+    return Expr(value.text, "int") if wrong else value
 
 
 def sequential(

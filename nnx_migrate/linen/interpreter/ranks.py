@@ -13,7 +13,7 @@ from typing import Any
 from nnx_migrate.linen.effects.einops_patterns import ELLIPSIS, parse
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate
-from nnx_migrate.linen.interpreter.frame import Frame, NeedRank
+from nnx_migrate.linen.interpreter.frame import Frame, NeedRank, Session
 from nnx_migrate.linen.shapes import NO_RANK, Array, InnerAxes, Shape, Unmodelled, split_lead
 from nnx_migrate.linen.values import Input
 
@@ -34,6 +34,15 @@ def rank_needed(frame: Frame, shape: Shape, rank: int, *, usual: bool = False) -
         known = path in root.input_ranks or root.default_rank is not None
         if base == Input(path).text and not known and wanted >= 1 and may_learn(frame):
             raise NeedRank(path, wanted, usual)
+
+
+def ranks_of_inputs(session: Session, array: Array, rank: int) -> dict[tuple[str | int, ...], int]:
+    """The rank of the input whose leading axes an array of unknown rank has, if the array is to have `rank` axes."""
+    if array.shape.lead is None:
+        return {}
+    base, cut = split_lead(array.shape.lead)
+    wanted = rank - len(array.shape.dims) + cut
+    return {path: wanted for path in session.inputs_seen if base == Input(path).text and wanted >= 1}
 
 
 def may_learn(frame: Frame) -> bool:

@@ -13,14 +13,13 @@ from nnx_migrate.linen.interpreter.attributes import atomic, seen
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array, text_of
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame, NeedKinds
-from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
+from nnx_migrate.linen.interpreter.function_choices import is_function
+from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.values import (
     Bound,
-    Closure,
     Expr,
     FunctionChoice,
     Input,
-    Layer,
     Maybe,
     ModuleList,
     OwnVariables,
@@ -50,7 +49,7 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
         if isinstance(index, str | int):
             return value.get(index, Unknown(f"no key {index!r}"))
         functions = tuple(value.values())
-        if functions and all(_is_function(function) for function in functions):
+        if functions and all(is_function(function) for function in functions):
             return FunctionChoice(functions)
         return Unknown("a key that isn't known")
     if isinstance(value, Input):
@@ -96,13 +95,6 @@ def _shape_item(frame: Frame, shape: Shape, index: Any, constant: int | None) ->
         return shape.dim(constant)
     except Unmodelled as unmodelled:
         return Unknown(str(unmodelled))
-
-
-def _is_function(value: Any) -> bool:
-    """Whether a value is a library function, an activation of Linen, or a lambda."""
-    if isinstance(value, Layer):
-        return not value.is_class
-    return isinstance(value, Global) or (isinstance(value, Closure) and isinstance(value.node, ast.Lambda))
 
 
 def _slice(value: tuple[Any, ...] | list[Any], index: slice) -> Any:

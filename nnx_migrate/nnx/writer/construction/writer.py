@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.bridged import Bridges
 from nnx_migrate.linen.dims import Dim, same
-from nnx_migrate.linen.effects.arguments import is_integer
 from nnx_migrate.linen.factories import Factories, Factory, placeholder
 from nnx_migrate.linen.given_arguments import OptionalArray
 from nnx_migrate.linen.interpreter.convert import effect_value, text_of
@@ -32,6 +31,7 @@ from nnx_migrate.nnx.writer.construction.factories import (
     own_partial,
 )
 from nnx_migrate.nnx.writer.construction.handed import check_handed, check_plain_call, is_in_sequence
+from nnx_migrate.nnx.writer.construction.known_inputs import check_kinds, check_ranks
 from nnx_migrate.nnx.writer.construction.lifting import class_text, lifted_parts_text
 from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags
 from nnx_migrate.nnx.writer.construction.optional_sizes import given_under, same_argument, where_given
@@ -40,7 +40,7 @@ from nnx_migrate.nnx.writer.construction.spread_items import rejoined, spread_it
 from nnx_migrate.nnx.writer.construction.walrus import check_no_walrus
 from nnx_migrate.nnx.writer.methods.reached import makers
 from nnx_migrate.nnx.writer.names import FileNames
-from nnx_migrate.nnx.writer.naming import holds_modules
+from nnx_migrate.nnx.writer.naming import describe, holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.symbols import SizeParameter
 from nnx_migrate.nnx.writer.text import unwrapped
@@ -218,32 +218,6 @@ class ConstructionWriter:
             return array.shape.dim(axis)
         return Dim.unknown(array.reason if isinstance(array, Unknown) else "the input isn't an array")
 
-    def _check_rank(self, site: Site, cls: LinenClass, path: tuple[str | int, ...], rank: int) -> None:
-        """A class that is converted for one rank, which other callers showed, gets inputs of that rank."""
-        for call in site.deciding_calls:
-            value = at_path(bound_argument(cls, call, str(path[0]), optional=True), path[1:])
-            array = effect_value(self.analysis.session, value)
-            if value is not None and not (isinstance(array, Array) and array.shape.rank == rank):
-                detail = f"`{describe(site)}` works for inputs of rank {rank}, and the rank here isn't known"
-                raise Refuse("unknown-size", detail, site.call)
-
-    def _check_kinds(self, site: Site, conversion: ClassConversion) -> None:
-        """A class that is converted for integers, as other callers give it, gets integers."""
-        analysis = conversion.analysis
-        kinds = analysis.session.input_kinds if analysis is not None else None
-        for path in kinds or ():
-            for call in site.deciding_calls:
-                method, name = conversion.cls.method(call.method), str(path[0])
-                given = method.parameters[: len(call.args)] if method is not None else []
-                if name not in [*given, *call.kwargs]:
-                    continue
-                value = at_path(bound_argument(conversion.cls, call, name), path[1:])
-                array = effect_value(self.analysis.session, value)
-                if isinstance(array, Array) and is_integer(array):
-                    continue
-                detail = f"`{describe(site)}` works for integers, and what it gets here isn't known"
-                raise Refuse("unknown-size", detail, site.call)
-
     def _elements(self, value: Any, start: int) -> Dim:
         array = effect_value(self.analysis.session, value)
         return array.shape.elements(start) if isinstance(array, Array) else self._dim(value, start)
@@ -280,9 +254,8 @@ class ConstructionWriter:
         own = {k.arg for k in site.call.keywords}
         arguments = [a for a in arguments if a.partition("=")[0] not in own]
         arguments += self._arguments(site.call.args, site.call.keywords, site, conversion, given)
-        self._check_kinds(site, conversion)
-        for path, rank in conversion.assumed.items():
-            self._check_rank(site, cls, path, rank)
+        check_kinds(self.analysis.session, site, conversion)
+        check_ranks(self.analysis.session, site, cls, conversion)
         for size in conversion.sizes:
             text = self._child_size(site, cls, size)
             arguments += [f"{size.name}={text}"] if text is not None else []
@@ -391,11 +364,6 @@ def _checked(found: Any) -> Any:
         "unknown-arguments": "unsupported-syntax",
     }.get(found.code, "unsupported-layer")
     raise Refuse(reason, found.reason, found.node)
-
-
-def describe(site: Site) -> str:
-    """How a message names a submodule."""
-    return site.attribute or site.stored or site.target_name
 
 
 __all__ = ["ConstructionWriter", "Unmodelled", "text_of"]
