@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import ast
+import re
 import string
 
 Part = str | ast.expr
+_PADDED = re.compile(r"0[1-9]\d?d?")
+_PERCENT = re.compile(r"%(?:(0[1-9]\d?)d|[ds])")
 
 
 def name_parts(node: ast.expr | None) -> list[Part] | None:
-    """The literal pieces of a name and the expressions between them; None for any other expression."""
+    """The literal pieces of a name and the expressions between them; None for any other expression.
+
+    A number that is filled with zeros (`{i:02d}`) is the whole FormattedValue.
+    """
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return [node.value]
     if isinstance(node, ast.JoinedStr):
@@ -33,20 +39,37 @@ def _joined(parts: list[list[Part] | None]) -> list[Part] | None:
 def _formatted(value: ast.expr) -> list[Part] | None:
     if not isinstance(value, ast.FormattedValue):
         return name_parts(value)
-    spec = ast.unparse(value.format_spec) if value.format_spec is not None else ""
-    plain = value.conversion in (-1, ord("s")) and spec.strip("f'\"") in ("", "d")
-    return [value.value] if plain else None
+    spec = ast.unparse(value.format_spec).strip("f'\"") if value.format_spec is not None else ""
+    if value.conversion == -1 and _PADDED.fullmatch(spec):
+        return [value]
+    return [value.value] if value.conversion in (-1, ord("s")) and spec in ("", "d") else None
+
+
+def padding(part: ast.expr) -> tuple[ast.expr, int]:
+    """The number that a part of a name shows, and its least width in digits (0: as long as it is)."""
+    if not isinstance(part, ast.FormattedValue) or part.format_spec is None:
+        return part, 0
+    return part.value, int(ast.unparse(part.format_spec).strip("f'\"d"))
 
 
 def _percent(template: ast.expr, values: ast.expr) -> list[Part] | None:
     """`"block%d" % i`."""
     if not (isinstance(template, ast.Constant) and isinstance(template.value, str)):
         return None
-    pieces = template.value.replace("%s", "%d").split("%d")
+    first, *rest = _PERCENT.split(template.value)
+    specs, pieces = rest[::2], rest[1::2]
     items = list(values.elts) if isinstance(values, ast.Tuple) else [values]
-    if len(pieces) != len(items) + 1 or any("%" in piece for piece in pieces):
+    if len(pieces) != len(items) or any("%" in piece for piece in [first, *pieces]):
         return None
-    return [pieces[0], *(part for pair in zip(items, pieces[1:], strict=True) for part in pair)]
+    numbers = [_padded(item, spec) for item, spec in zip(items, specs, strict=True)]
+    return [first, *(part for pair in zip(numbers, pieces, strict=True) for part in pair)]
+
+
+def _padded(number: ast.expr, spec: str | None) -> ast.expr:
+    """A number that is filled with zeros, as an f-string has it."""
+    if not spec:
+        return number
+    return ast.FormattedValue(number, -1, ast.JoinedStr([ast.Constant(spec)]))
 
 
 def _format(template: ast.expr, values: list[ast.expr]) -> list[Part] | None:
@@ -59,9 +82,12 @@ def _format(template: ast.expr, values: list[ast.expr]) -> list[Part] | None:
             found.append(text)
             if name is None:
                 continue
-            if name not in ("", str(index)) or spec not in ("", "d") or conversion or index >= len(values):
+            is_padded = _PADDED.fullmatch(spec or "") is not None
+            if name not in ("", str(index)) or not (is_padded or spec in ("", "d")) or conversion:
                 return None
-            found.append(values[index])
+            if index >= len(values):
+                return None
+            found.append(_padded(values[index], spec if is_padded else None))
     except ValueError:
         return None
     return found

@@ -29,7 +29,7 @@ from nnx_migrate.linen.values import (
     Maybe,
     ModuleList,
 )
-from nnx_migrate.nnx.module_names import counter, name_parts
+from nnx_migrate.nnx.module_names import counter, name_parts, padding
 from nnx_migrate.numerics.map_patterns import PathPattern
 from nnx_migrate.numerics.map_sequences import Created, Repeated, SequenceEntry, Step
 from nnx_migrate.numerics.parameter_map import DYNAMIC, ClassMap, Entry, ModuleEntry, leaf, module
@@ -239,7 +239,7 @@ def _template(site: Site) -> str:
         return str(site.kwargs["name"])
     pieces = name_parts(node)
     if pieces is not None:
-        return "".join(p if isinstance(p, str) else "{" + _index_of(p, site) + "}" for p in pieces)
+        return "".join(_pattern(piece, site) for piece in pieces)
     raise Refuse("unsupported-syntax", "a module name that isn't a literal", site.call)
 
 
@@ -248,13 +248,21 @@ def _variable_name(variable: VariableSite) -> str:
     if variable.name_node is None:
         return variable.name
     pieces = name_parts(variable.name_node) or []
-    name = "".join(p if isinstance(p, str) else "{" + _index_of(p, variable) + "}" for p in pieces)
+    name = "".join(_pattern(piece, variable) for piece in pieces)
     counters = re.findall(r"\b[a-z]\b", " ".join(re.findall(r"\{(.*?)\}", name)))
     if set(counters) != set(_INDICES[: len(variable.loops)]):
         raise Refuse(
             "unsupported-syntax", "a name that doesn't tell the rounds of a loop apart", variable.call
         )
     return name
+
+
+def _pattern(piece: str | ast.expr, site: Site | VariableSite) -> str:
+    """A piece of a name in the map's language."""
+    if isinstance(piece, str):
+        return piece
+    number, width = padding(piece)
+    return "{" + _index_of(number, site) + (f":0{width}" if width else "") + "}"
 
 
 def _index_of(node: ast.expr, site: Site | VariableSite) -> str:

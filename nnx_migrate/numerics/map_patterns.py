@@ -5,6 +5,7 @@ An element of a path pattern is literal text with placeholders in braces:
 - ``{i}``: a loop index, a decimal number (``Dense_{i}``, ``layers_{i}_{j}``);
 - ``{i + 1}``, ``{2*i + j}``, ``{i // 2}``: integer arithmetic over indices that are bound elsewhere in the
   entry;
+- ``{i:02}``, ``{i + 1:03}``: the number, filled with zeros up to that width;
 - ``{*key}``: any text, for the keys of a dictionary of modules;
 - ``{#}``: the ordinal of the match, counted from 0 in the lexicographic order of the bound indices. It
   expresses a counter that runs through nested loops (Linen's auto-names do: ``Block_{#}`` against
@@ -28,6 +29,7 @@ Binding = Mapping[str, Value]
 
 ORDINAL = "__ordinal__"
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_WIDTH = re.compile(r"0[1-9]\d?")
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
 _ARITHMETIC = (
     ast.Expression, ast.BinOp, ast.UnaryOp, ast.Name, ast.Load, ast.Constant, ast.Add, ast.Sub, ast.Mult,
@@ -86,12 +88,17 @@ class Expression:
 class _Placeholder:
     expression: Expression
     text: bool = False  # {*key}: matches any text
+    width: int = 0  # {i:02}: at least so many digits
 
     @property
     def bare_name(self) -> str | None:
         """The index name, if the placeholder is nothing else."""
         source = self.expression.source.strip()
         return source if _NAME.match(source) else None
+
+    def render(self, value: Value) -> str:
+        """A value as it stands in a path."""
+        return f"{value:0{self.width}}" if self.width and isinstance(value, int) else str(value)
 
 
 def _parse_element(element: str) -> tuple[str | _Placeholder, ...]:
@@ -100,9 +107,11 @@ def _parse_element(element: str) -> tuple[str | _Placeholder, ...]:
     for found in _PLACEHOLDER.finditer(element):
         if found.start() > position:
             parts.append(element[position : found.start()])
-        source = found[1].strip()
+        source, _, width = found[1].strip().partition(":")
+        if width and not _WIDTH.fullmatch(width):
+            raise PatternError(f"not a width: {element!r}")
         is_text = source.startswith("*")
-        placeholder = _Placeholder(Expression(source.removeprefix("*")), is_text)
+        placeholder = _Placeholder(Expression(source.removeprefix("*")), is_text, int(width or 0))
         if is_text and placeholder.bare_name is None:
             raise PatternError(f"{{*...}} takes a name only: {element!r}")
         parts.append(placeholder)
@@ -187,11 +196,14 @@ class PathPattern:
                 value: Value = matched if name in texts else int(matched)
                 if result.setdefault(name, value) != value:
                     return None
-        return result
+        padded = any(p.width for p in self._placeholders)
+        return result if not padded or self.render(result) == path else None
 
     def render(self, binding: Binding) -> Path:
         """The concrete path under `binding`."""
         return tuple(
-            "".join(part if isinstance(part, str) else str(part.expression(binding)) for part in element)
+            "".join(
+                part if isinstance(part, str) else part.render(part.expression(binding)) for part in element
+            )
             for element in self._parsed
         )

@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from nnx_migrate.nnx.module_names import name_parts
+from nnx_migrate.nnx.module_names import name_parts, padding
 from tests.linen_module.fixture import convert
 
 HEADER = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
@@ -49,14 +49,14 @@ REFUSED = {
                 return x
         """,
     ),
-    "a name with leading zeros": (
+    "a name with hexadecimal digits": (
         "unsupported-syntax",
         """
         class Model(nn.Module):
             @nn.compact
             def __call__(self, x):
                 for i in range(3):
-                    x = nn.Dense(4, name=f"layer_{i:02d}")(x)
+                    x = nn.Dense(4, name=f"layer_{i:x}")(x)
                 return x
         """,
     ),
@@ -128,9 +128,12 @@ NAMES = {
     '"block%d" % (i + 1)': ["block", "i + 1", ""],
     '"stage{:d}_{}".format(i, j)': ["stage", "i", "_", "j"],
     '"layer" + str(i)': ["layer", "i"],
-    'f"{i:03d}"': None,
-    '"%02d" % i': None,
+    'f"unit{i + 1:03d}"': ["unit", "i + 1:3"],
+    '"%02d_%d" % (i, j)': ["", "i:2", "_", "j", ""],
+    '"{:02}".format(i)': ["", "i:2"],
     '"{:>3}".format(i)': None,
+    'f"{i:x}"': None,
+    '"%2d" % i': None,
     "names[i]": None,
 }
 
@@ -138,8 +141,14 @@ NAMES = {
 @pytest.mark.parametrize(("name", "parts"), NAMES.items(), ids=NAMES)
 def test_names_are_taken_apart(name: str, parts: list[str] | None) -> None:
     found = name_parts(ast.parse(name, mode="eval").body)
-    texts = None if found is None else [p if isinstance(p, str) else ast.unparse(p) for p in found]
-    assert texts == parts
+    assert (None if found is None else [_shown(part) for part in found]) == parts
+
+
+def _shown(part: str | ast.expr) -> str:
+    if isinstance(part, str):
+        return part
+    number, width = padding(part)
+    return ast.unparse(number) + (f":{width}" if width else "")
 
 
 def test_a_size_whose_default_is_none_may_be_none(tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ from nnx_migrate.numerics.map_patterns import ORDINAL, Expression, PathPattern, 
         (["{i}", "x_{i}"], ["3", "x_3"], {"i": 3}),
         (["{i}", "x_{i}"], ["3", "x_4"], None),
         (["a.b{i}"], ["axb1"], None),
+        (["unit{i:02}"], ["unit07"], {"i": 7}),
+        (["unit{i:02}"], ["unit107"], {"i": 107}),
+        (["unit{i:02}"], ["unit7"], None),
+        (["unit{i:02}"], ["unit007"], None),
     ],
 )
 def test_match(pattern: list[str], path: list[str], binding: dict[str, int] | None) -> None:
@@ -33,6 +37,7 @@ def test_match(pattern: list[str], path: list[str], binding: dict[str, int] | No
         (["Block_{#}"], {ORDINAL: 6}, ("Block_6",)),
         (["Block_{2*# + 1}"], {ORDINAL: 6}, ("Block_13",)),
         (["head_{*name}"], {"name": "rgb"}, ("head_rgb",)),
+        (["unit{i + 2:03}"], {"i": 8}, ("unit010",)),
     ],
 )
 def test_render(pattern: list[str], binding: dict[str, int | str], path: tuple[str, ...]) -> None:
@@ -41,7 +46,19 @@ def test_render(pattern: list[str], binding: dict[str, int | str], path: tuple[s
 
 @pytest.mark.parametrize(
     "element",
-    ["Dense_{i", "Dense_i}", "x{i.real}", "x{f(i)}", "x{i[0]}", "x{*i+1}", "x{}", "{i; j}", "{0.5}"],
+    [
+        "Dense_{i",
+        "Dense_i}",
+        "x{i.real}",
+        "x{f(i)}",
+        "x{i[0]}",
+        "x{*i+1}",
+        "x{}",
+        "{i; j}",
+        "{0.5}",
+        "{i:x}",
+        "{i:3}",
+    ],
 )
 def test_unreadable_patterns_are_refused(element: str) -> None:
     with pytest.raises(PatternError):
