@@ -18,6 +18,7 @@ from nnx_migrate.linen.dims import Dim, at_least, maximum, product, same
 Value = object
 NO_RANK = "the rank of the array is not known"
 NUMBERED = "of an array of unknown rank"  # behind "axis 1"
+BEYOND = "is out of bounds for rank"  # the same: code that fails for arrays of this rank
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Shape:
                 raise Unmodelled(f"axis {axis} {NUMBERED}")
             return axis
         if not -len(self.dims) <= axis < len(self.dims):
-            raise Unmodelled(f"axis {axis} is out of bounds for rank {len(self.dims)}")
+            raise Unmodelled(f"axis {axis} {BEYOND} {len(self.dims)}")
         return axis if axis < 0 else axis - len(self.dims)
 
     def dim(self, axis: int) -> Dim:

@@ -138,12 +138,20 @@ class Site:
         return bool(self.calls) and all(call.method == "initialize_carry" for call in self.calls)
 
     @property
+    def is_orphan(self) -> bool:
+        """Whether Linen doesn't count it among the module's own (`parent=None`)."""
+        return self.carry_only and "parent" in self.kwargs and self.kwargs["parent"] is None
+
+    @property
     def deciding_calls(self) -> list[LayerCall]:
         """The calls that decide sizes: those that `__call__` leads to, if any (their inputs are better
-        known).
+        known). Those for a recurrent cell's initial carry tell nothing.
         """
-        main = [call for call in self.calls if call.entry == "__call__"]
-        return main or self.calls
+        calls = self.calls
+        if isinstance(self.target, Layer):
+            calls = [call for call in calls if call.method != "initialize_carry"]
+        main = [call for call in calls if call.entry == "__call__"]
+        return main or calls
 
     @property
     def is_held(self) -> bool:

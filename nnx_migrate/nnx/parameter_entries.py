@@ -176,9 +176,9 @@ def _explicit(site: Site) -> str | None:
 
 def _compact_entries(sites: Sequence[Site]) -> list[Entry]:
     """Explicit names as they are; the others by their class's counter, which loops and conditions move."""
-    automatic = [s for s in sites if s.kwargs.get("name") is None]
+    automatic = [s for s in sites if s.kwargs.get("name") is None and not s.is_orphan]
     entries: list[Entry] = []
-    for site in sites:
+    for site in (s for s in sites if not s.is_orphan):
         if site not in automatic:
             entries += _site_entries(site, _template(site), _path(site))
     chosen = any(isinstance(site.target, ClassChoice) for site in automatic)

@@ -175,6 +175,7 @@ class RankSearch:
         rank 2 gives doesn't, unless it needs no size at all (token ids, say): code that flattens its input works
         for every rank, with another size each. Code that looks at ranks has to come out alike for each.
         """
+        shown = self._shown()
         found: list[ClassConversion] = []
         ranks: list[int] = []
         lowest: tuple[int, ClassConversion] | None = None
@@ -182,7 +183,7 @@ class RankSearch:
             if self._is_late:
                 return None
             try:
-                conversion = self.attempt(self.cls, default_rank=rank, known=known)
+                conversion = self.attempt(self.cls, default_rank=rank, known={**shown, **known})
             except Refuse:
                 continue
             lowest = lowest or (rank, conversion)
@@ -201,7 +202,7 @@ class RankSearch:
         vectors = self._for_vectors(known)
         spread = vectors is not None and (not found or len(vectors.sizes) < len(found[0].sizes))
         chosen = vectors if spread else found[0] if found else None
-        if chosen is not None and not self._holds_without(known, chosen, ranks):
+        if chosen is not None and not self._holds_without(known, shown, chosen, ranks):
             chosen.assumed = known
         return chosen
 
@@ -217,14 +218,24 @@ class RankSearch:
         conversion.assumed = {**{size.path: rank for size in conversion.sizes if size.axis != -1}, **known}
         return conversion
 
-    def _holds_without(self, known: Ranks, chosen: ClassConversion, ranks: Sequence[int]) -> bool:
+    def _shown(self) -> Ranks:
+        """The ranks that the code itself shows."""
+        try:
+            session = self.analyse(self.cls, {}).session
+        except Refuse:
+            return {}
+        return {path: rank for path, rank in session.input_ranks.items() if path not in session.usual_ranks}
+
+    def _holds_without(
+        self, known: Ranks, shown: Ranks, chosen: ClassConversion, ranks: Sequence[int]
+    ) -> bool:
         """Whether what callers know made no difference: the class then holds for inputs of other ranks, too."""
         if not known or _looks_at_ranks(self.cls):
             return not known
         same = 0
         for rank in ranks:
             with suppress(Refuse):
-                if self.attempt(self.cls, default_rank=rank).edits != chosen.edits:
+                if self.attempt(self.cls, default_rank=rank, known=shown).edits != chosen.edits:
                     return False
                 same += 1
         return same > 1

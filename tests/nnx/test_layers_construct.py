@@ -135,7 +135,7 @@ def test_unseen_arguments_that_matter_are_refused(source):
     ("source", "code"),
     [
         ("nn.Dense()", "bad-arguments"),
-        ("nn.OptimizedLSTMCell()", "bad-arguments"),
+        ("nn.ConvLSTMCell(4)", "bad-arguments"),
         ("nn.Dense(3, dot_general_cls=nn.Fp8DotGeneralOp)", "no-counterpart"),
         ("nn.Dense(3, dot_general_cls=self.quant)", "no-counterpart"),
         ("nn.Conv(3, (3,), conv_general_dilated_cls=cls)", "no-counterpart"),
@@ -209,6 +209,16 @@ def test_which_sizes_are_needed(source, call, expected):
     arguments = bound(source)
     needed = needed_sizes(arguments.spec, arguments, JUDGE, call and call_of(call))
     assert [(size.param, size.call_arg, size.axes, size.combine) for size in needed] == expected
+
+
+def test_cells_without_features_have_the_size_of_their_carry():
+    for name, part in (("GRUCell", None), ("LSTMCell", 1), ("OptimizedLSTMCell", 1)):
+        arguments = bound(f"nn.{name}()")
+        needed = needed_sizes(arguments.spec, arguments, JUDGE)
+        assert [(n.param, n.call_arg, n.part) for n in needed] == [
+            ("in_features", 1, None),
+            ("hidden_features", 0, part),
+        ]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, MAX_RECURSION, Env, F
 from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Global, Unknown
+from nnx_migrate.linen.shapes import Global, Shape, Unknown
 from nnx_migrate.linen.values import Closure, Partial, SelfValue, Spread
 from nnx_migrate.names.nodes import nodes_below
 from nnx_migrate.names.parameters import defaults
@@ -100,11 +100,7 @@ def _remember(frame: Frame, closure: Closure, node: ast.Call, inner: Frame) -> N
     """Which code a call reaches and which expressions its parameters stand for: the writer follows both."""
     facts = frame.session.facts
     facts.functions[frame.context, node] = closure
-    spec = closure.node.args
-    names = [a.arg for a in [*spec.posonlyargs, *spec.args]]
-    if closure.env is None and closure.self_value is not None:
-        names = names[1:]
-    for name, argument in zip(names, node.args, strict=False):
+    for name, argument in zip(_given_by_position(closure), node.args, strict=False):
         if isinstance(argument, ast.Starred):
             break
         facts.arguments[inner.context, name] = (frame.context, argument)
@@ -113,12 +109,19 @@ def _remember(frame: Frame, closure: Closure, node: ast.Call, inner: Frame) -> N
             facts.arguments[inner.context, keyword.arg] = (frame.context, keyword.value)
 
 
-def _forget_changed(frame: Frame, closure: Closure, node: ast.Call, before: Env, after: Env) -> None:
-    """Lists and dicts of the caller that a function has changed in place."""
+def _given_by_position(closure: Closure) -> list[str]:
+    """The parameters that a call's arguments stand for; `self` and `cls` aren't among them."""
     spec = closure.node.args
     names = [a.arg for a in [*spec.posonlyargs, *spec.args]]
-    if closure.env is None and closure.self_value is not None:
-        names = names[1:]
+    decorators = getattr(closure.node, "decorator_list", [])
+    is_static = any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in decorators)
+    is_method = closure.env is None and closure.self_value is not None
+    return names[1:] if is_method and not is_static else names
+
+
+def _forget_changed(frame: Frame, closure: Closure, node: ast.Call, before: Env, after: Env) -> None:
+    """Lists and dicts of the caller that a function has changed in place."""
+    names = _given_by_position(closure)
     given = [*zip(names, node.args, strict=False), *((k.arg, k.value) for k in node.keywords if k.arg)]
     for name, argument in given:
         slot = before.get(name)
@@ -189,7 +192,8 @@ def bind_arguments(
         reason = Unknown("an argument that `*` gives")
         bound.update({n: Slot(reason) for n in names[hidden:] if n not in kwargs})
         if spec.vararg is not None:
-            bound[spec.vararg.arg] = Slot(reason)
+            value = args[hidden].value if hidden == len(names) == len(args) - 1 else None
+            bound[spec.vararg.arg] = Slot(value if isinstance(value, Shape) else reason)
     elif len(args) > len(names):
         if spec.vararg is None:
             raise Refuse(

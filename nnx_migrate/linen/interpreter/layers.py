@@ -30,6 +30,7 @@ _ONE_COUNT = {
     "ConvTranspose": ("features",),
     "Embed": ("num_embeddings", "features"),
 }
+_PAIRS = frozenset({"LSTMCell", "OptimizedLSTMCell"})  # those whose carry has two parts
 
 
 def params_needed(name: str) -> bool:
@@ -69,6 +70,8 @@ def layer_output(
         for k, v in site.kwargs.items()
         if k not in ("name", "parent", "**")
     }
+    if name in _PAIRS and args and isinstance(args[0], Input):
+        args = (_pair(frame, args[0]), *args[1:])
     values = [effect_value(frame.session, a) for a in args]
     keywords = {k: effect_value(frame.session, v) for k, v in kwargs.items()}
 
@@ -86,6 +89,14 @@ def _as_count(value: Any) -> Any:
     """An argument that only a number can be, whatever the annotation of a field says: `action_dim: Sequence[int]`."""
     wrong = isinstance(value, Expr) and value.kind == "sequence" and value.length is None
     return Expr(value.text, "int") if wrong else value
+
+
+def _pair(frame: Frame, carry: Input) -> tuple[Input, ...]:
+    """The carry of an LSTM that is an argument of the method: the cell itself unpacks it."""
+    parts = tuple(Input((*carry.path, index)) for index in (0, 1))
+    for part in parts:
+        frame.session.inputs_seen.setdefault(part.path)
+    return parts
 
 
 def sequential(

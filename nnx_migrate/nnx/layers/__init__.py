@@ -16,7 +16,7 @@ from nnx_migrate.nnx.layers import attention, conv, linear, norm, other, recurre
 from nnx_migrate.nnx.layers.aliases import canonical
 from nnx_migrate.nnx.layers.binding import bind, bind_call, bind_partial
 from nnx_migrate.nnx.layers.calls import rewritten_arguments, write_call
-from nnx_migrate.nnx.layers.carry import write_detached_carry, write_initialize_carry
+from nnx_migrate.nnx.layers.carry import write_detached_carry, write_initialize_carry, write_old_carry
 from nnx_migrate.nnx.layers.construct import needed_sizes, write_construction
 from nnx_migrate.nnx.layers.functions import FUNCTIONS, Function, function
 from nnx_migrate.nnx.layers.judge import UNKNOWN, DtypeKind, Judge
@@ -75,4 +75,5 @@ __all__ = [
     "write_construction",
     "write_detached_carry",
     "write_initialize_carry",
+    "write_old_carry",
 ]

@@ -49,31 +49,70 @@ def write_detached_carry(
     An NNX cell can't be built without its input width and parameters, so this writes what the method returns,
     `jnp.zeros` of the shape (twice for LSTM cells). `call` is the call of `initialize_carry`.
     """
-    judge = judge or Judge()
+    if "features" not in bound.values:
+        return write_old_carry(spec.name, call, segment, jnp=jnp, judge=judge)
     arguments = bind_call(_SIGNATURE, call)
     if isinstance(arguments, Refusal) or len(arguments) != 2:
         return _old_style(call)
-    if "carry_init" in bound.values or "kernel_size" in spec.fields or "features" not in bound.values:
+    if "carry_init" in bound.values or "kernel_size" in spec.fields:
         return Refusal(
             "no-counterpart", "this cell's initial carry can't be written without the cell", "", bound.call
         )
     shape = value_of(arguments["input_shape"])
     features = segment(bound.values["features"])
     dtype = bound.values.get("param_dtype")
-    dims = _leading(judge.seen(shape), shape, segment)
+    dims = _leading(shape, segment)
     zeros = f"{jnp}.zeros(({dims}{features}{'' if dims else ','}){', ' + segment(dtype) if dtype else ''})"
     return f"({zeros}, {zeros})" if spec.name in _PAIRS else zeros
 
 
-def _leading(seen: ast.expr, shape: ast.expr, segment: Callable[[ast.AST], str]) -> str:
-    """The source of all dimensions but the last, each followed by a comma."""
-    if (
-        isinstance(seen, ast.Tuple)
-        and seen is shape
-        and seen.elts
-        and not isinstance(seen.elts[-1], ast.Starred)
+def write_old_carry(
+    name: str,
+    call: ast.Call,
+    segment: Callable[[ast.AST], str],
+    *,
+    jnp: str,
+    judge: Judge | None = None,
+) -> str | Refusal:
+    """The initial carry in the form of older releases, `nn.GRUCell.initialize_carry(key, batch_dims, size)`.
+
+    These had it as a static method of the cell, `name` without its package. It returned zeros of float32.
+    """
+    judge = judge or Judge()
+    arguments = bind_call(_OLD_SIGNATURE, call)
+    if name not in _WITH_OLD_CARRY or isinstance(arguments, Refusal) or len(arguments) not in (3, 4):
+        return _old_style(call)
+    init = arguments.get("init_fn")
+    if init is not None and judge.name(value_of(init)) not in _ZEROS:
+        return Refusal("no-counterpart", "a carry with an initializer of its own", "", call)
+    if not {"rng", "batch_dims", "size"} <= arguments.keys() or not _is_key(
+        value_of(arguments["rng"]), judge
     ):
-        return "".join(f"{segment(item)}, " for item in seen.elts[:-1])
+        return _old_style(call)
+    batch, size = value_of(arguments["batch_dims"]), segment(value_of(arguments["size"]))
+    if isinstance(batch, ast.Tuple):
+        dims = "".join(f"{segment(item)}, " for item in batch.elts)
+    else:
+        simple = isinstance(batch, ast.Name | ast.Attribute | ast.Subscript | ast.Call)
+        dims = f"*{segment(batch)}, " if simple else f"*({segment(batch)}), "
+    zeros = f"{jnp}.zeros(({dims}{size}{'' if dims else ','}))"
+    return f"({zeros}, {zeros})" if name in _PAIRS else zeros
+
+
+def _is_key(node: ast.expr, judge: Judge) -> bool:
+    """Whether an argument is certainly a key: in current releases a cell may stand there, and the key behind it."""
+    return isinstance(node, ast.Call) and (judge.name(node.func) or "").startswith("jax.random.")
+
+
+_OLD_SIGNATURE = CallSpec(params=("rng", "batch_dims", "size", "init_fn"), positional=4)
+_WITH_OLD_CARRY = frozenset({"GRUCell", "LSTMCell", "OptimizedLSTMCell"})
+_ZEROS = frozenset({"flax.linen.initializers.zeros", "jax.nn.initializers.zeros"})
+
+
+def _leading(shape: ast.expr, segment: Callable[[ast.AST], str]) -> str:
+    """The source of all dimensions but the last, each followed by a comma."""
+    if isinstance(shape, ast.Tuple) and shape.elts and not isinstance(shape.elts[-1], ast.Starred):
+        return "".join(f"{segment(item)}, " for item in shape.elts[:-1])
     simple = isinstance(shape, ast.Name | ast.Attribute | ast.Subscript | ast.Call)
     return f"*{segment(shape)}[:-1], " if simple else f"*({segment(shape)})[:-1], "
 

@@ -15,6 +15,7 @@ from nnx_migrate.nnx.layers.model import (
     AxisDims,
     BoundArgs,
     CallSpec,
+    CarryDim,
     Construction,
     LastDim,
     LayerSpec,
@@ -65,6 +66,9 @@ def _needed(size: Size, bound: BoundArgs, judge: Judge) -> NeededSize | Refusal 
     source = size.source
     if isinstance(source, LastDim):
         return NeededSize(size.param, source.call_arg, (-1,), "one", size.optional)
+    if isinstance(source, CarryDim):
+        given = source.field in bound.values
+        return None if given else NeededSize(size.param, 0, (-1,), "one", part=1 if source.pairs else None)
     value = judge.field(bound, source.field)
     node = bound.values.get(source.field)
     if isinstance(source, SpatialDims):

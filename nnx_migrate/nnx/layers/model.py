@@ -74,7 +74,18 @@ class SpatialDims:
     field: str
 
 
-SizeSource = LastDim | AxisDims | SpatialDims
+@dataclass(frozen=True)
+class CarryDim:
+    """The last dimension of a recurrent cell's carry, the call's first argument (or its second part, for `pairs`).
+
+    For cells that don't give the Linen field `field`: older releases took the size from the carry.
+    """
+
+    field: str
+    pairs: bool
+
+
+SizeSource = LastDim | AxisDims | SpatialDims | CarryDim
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,7 @@ class NeededSize:
     axes: tuple[int, ...]
     combine: Literal["one", "product", "tuple", "shape", "mapping"]
     optional: bool = False
+    part: int | None = None  # of an argument that is a tuple
 
     def text(self, dims: list[str]) -> str:
         """The constructor argument, given the source text of each dimension in the order of `axes`."""

@@ -12,6 +12,7 @@ from nnx_migrate.nnx.layers.linear import DTYPES
 from nnx_migrate.nnx.layers.model import (
     BoundArgs,
     CallSpec,
+    CarryDim,
     Child,
     LastDim,
     LayerSpec,
@@ -170,8 +171,7 @@ _CELL: dict[str, Any] = {
     "defaults": DTYPES,
     "positional": ("in_features", "hidden_features"),
     "renames": {"features": "hidden_features"},
-    "sizes": (Size("in_features", LastDim(1)),),
-    "required": ("features",),
+    "sizes": (Size("in_features", LastDim(1)), Size("hidden_features", CarryDim("features", pairs=False))),
     "features_arg": "features",
     "adjust": _constant_carry,
     "call": CallSpec(params=("carry", "inputs"), positional=2, nnx_positional=2),
@@ -184,13 +184,18 @@ _RUN = CallSpec(
 )
 
 
+_PAIR = {
+    "sizes": (Size("in_features", LastDim(1)), Size("hidden_features", CarryDim("features", pairs=True)))
+}
+
+
 def _cell(name: str, nnx: str | None, **changes: Any) -> LayerSpec:
     return LayerSpec(f"flax.linen.{name}", nnx and f"flax.nnx.{nnx}", **{**_CELL, **changes})
 
 
 SPECS = (
-    _cell("LSTMCell", "LSTMCell", leaves=_dense("ii if ig io hi hf hg ho", "hi hf hg ho")),
-    _cell("OptimizedLSTMCell", "OptimizedLSTMCell", adjust=_optimized_lstm, leaves=_fused_lstm),
+    _cell("LSTMCell", "LSTMCell", **_PAIR, leaves=_dense("ii if ig io hi hf hg ho", "hi hf hg ho")),
+    _cell("OptimizedLSTMCell", "OptimizedLSTMCell", **_PAIR, adjust=_optimized_lstm, leaves=_fused_lstm),
     _cell("GRUCell", "GRUCell", adjust=_gru, leaves=_gru_leaves),
     _cell(
         "MGUCell",
@@ -220,6 +225,7 @@ SPECS = (
         fields=words("features kernel_size strides padding use_bias dtype param_dtype carry_init"),
         defaults={**DTYPES, "strides": None, "padding": "SAME", "use_bias": True},
         required=("features", "kernel_size"),
+        sizes=(Size("in_features", LastDim(1)),),
         positional=("in_features", "hidden_features", "kernel_size"),
         sequences=frozenset({"kernel_size", "strides", "padding"}),
         leaves=_conv_lstm_leaves,

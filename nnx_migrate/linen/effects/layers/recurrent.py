@@ -19,7 +19,8 @@ from nnx_migrate.linen.effects.layers.base import (
     models_layer,
 )
 from nnx_migrate.linen.effects.layers.convolution import Conv
-from nnx_migrate.linen.shapes import NO_RANK, Array, Shape, Unknown, Unmodelled, Value, broadcast
+from nnx_migrate.linen.effects.registry import models
+from nnx_migrate.linen.shapes import BEYOND, NO_RANK, Array, Shape, Unknown, Unmodelled, Value, broadcast
 
 
 class Cell(Layer):
@@ -45,7 +46,8 @@ class Cell(Layer):
         def output() -> Value:
             step = array_of(inputs).shape.before(1).then(hidden)
             carried = [
-                p.shape.before(1).then(hidden) if isinstance(p, Array) else Shape((), "") for p in parts
+                p.shape.before(1).then(hidden) if isinstance(p, Array) else Shape((hidden,), "")
+                for p in parts
             ]
             new = Array(broadcast(step, *carried), dtype)
             return ((new, new) if self.carries == 2 else new), new
@@ -58,6 +60,8 @@ class Cell(Layer):
         """
         known = last_dim(carry)
         own = dim_of(self.features, "features") if self.features is not None else known
+        if BEYOND in (own.reason or ""):
+            return own
         return known if same(known, own) is False or (known.known and not own.known) else own
 
     def _parts(self, carry: Value) -> tuple[Value, ...]:
@@ -68,12 +72,15 @@ class Cell(Layer):
         reason = carry.reason if isinstance(carry, Unknown) else "the carry is not a known pair"
         return (Unknown(reason), Unknown(reason))
 
-    def initialize_carry(self, rng: Value, input_shape: Value) -> Applied:
-        """The carry for inputs of a given shape."""
+    def initialize_carry(
+        self, rng: Value, input_shape: Value, size: Value = None, init_fn: Value = None
+    ) -> Applied:
+        """The carry for inputs of a given shape. (In older releases: for `batch_dims`, with its own `size`.)"""
         shape = input_shape if isinstance(input_shape, Shape) else Shape(dims_of(input_shape, "input_shape"))
-        if self.features is None:
-            raise Unmodelled("a cell without features (older releases)")
-        carry = Array(shape.before(1).then(dim_of(self.features, "features")), "float")
+        if (self.features is None) is not (size is not None):
+            raise Unmodelled("a carry whose size isn't given where this release has it")
+        hidden = dim_of(self.features, "features") if size is None else dim_of(size, "size")
+        carry = Array((shape.before(1) if size is None else shape).then(hidden), "float")
         return Applied((carry, carry) if self.carries == 2 else carry)
 
 
@@ -177,6 +184,21 @@ class ConvLSTMCell(Cell):
             return (new, new), new
 
         return Applied(guarded_output(output), {"in_features": last_dim(inputs)})
+
+
+# ---- the initial carry in older releases -------------------------------------------------------------------
+
+
+@models("flax.linen.GRUCell.initialize_carry")
+def one_carry(rng: Value, batch_dims: Value, size: Value, init_fn: Value = None) -> Value:
+    """`nn.GRUCell.initialize_carry(key, batch_dims, size)`, which needed no cell."""
+    return GRUCell().initialize_carry(rng, batch_dims, size).output
+
+
+@models("flax.linen.LSTMCell.initialize_carry", "flax.linen.OptimizedLSTMCell.initialize_carry")
+def pair_of_carries(rng: Value, batch_dims: Value, size: Value, init_fn: Value = None) -> Value:
+    """The same for the cells whose carry is a pair."""
+    return LSTMCell().initialize_carry(rng, batch_dims, size).output
 
 
 # ---- over sequences ----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from nnx_migrate.linen.interpreter import modules
 from nnx_migrate.linen.interpreter.calls.apply import MADE_BY, apply
 from nnx_migrate.linen.interpreter.calls.arguments import arguments
 from nnx_migrate.linen.interpreter.calls.packages import comes_from_libraries, is_free_of_flax
-from nnx_migrate.linen.interpreter.calls.spread import hides_arrays_only, learn_from_spread, own_function
+from nnx_migrate.linen.interpreter.calls.spread import hides_arrays_only, own_function, with_sizes
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
@@ -148,8 +148,7 @@ def _uncertain(
         target = target.value
     function = own_function(frame, target)
     if function is not None and hides_arrays_only(node, args):
-        learn_from_spread(frame, function, node, args)
-        return apply(frame, target, args, kwargs, node)
+        return apply(frame, target, with_sizes(frame, function, node, args), kwargs, node)
     args = tuple(a for a in args if not isinstance(a, Spread))
     if isinstance(target, FieldModule):
         return apply(frame, target, args, kwargs, node)

@@ -28,16 +28,23 @@ def hides_arrays_only(node: ast.Call, args: tuple[Any, ...]) -> bool:
     return not by_name and any(isinstance(a, Spread) for a in args) and not escapes(args)
 
 
-def learn_from_spread(
+def with_sizes(
     frame: Frame, function: tuple[_Function, bool], node: ast.Call, args: tuple[Any, ...]
-) -> None:
-    """A function that takes exactly two sizes says that the array of `f(*x.shape)` has two axes."""
+) -> tuple[Any, ...]:
+    """The arguments of `f(*x.shape)` with the sizes in place of the shape.
+
+    A function that takes exactly two sizes says that the array has two axes; others tell nothing.
+    """
     code, binds_self = function
     spec = code.args
-    spreads = [a for a in args if isinstance(a, Spread)]
-    if spec.vararg is not None or spec.defaults or len(spreads) != 1:
-        return
-    shape = spreads[0].value
-    if isinstance(shape, Shape) and not shape.exact:
-        places = len(spec.posonlyargs) + len(spec.args) - binds_self
-        rank_needed(frame, shape, places - (len(args) - 1) - len(node.keywords))
+    if spec.vararg is not None or spec.defaults or not args or not isinstance(args[-1], Spread):
+        return args
+    *first, last = args
+    if any(isinstance(a, Spread) for a in first) or not isinstance(last.value, Shape) or last.value.exact:
+        return args
+    shape = last.value
+    places = len(spec.posonlyargs) + len(spec.args) - binds_self - len(first) - len(node.keywords)
+    rank_needed(frame, shape, places)
+    if node.keywords or places < len(shape.dims):
+        return args
+    return (*first, *(shape.dim(axis) for axis in range(-places, 0)))

@@ -18,7 +18,16 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown, Unmodelled
 from nnx_migrate.linen.sites import Context, Site
 from nnx_migrate.linen.values import ClassChoice, ClassRef, DerivedLayer, Layer, Partial
-from nnx_migrate.nnx.layers import LAYERS, BoundArgs, LayerSpec, Refusal, bind, bind_partial, needed_sizes
+from nnx_migrate.nnx.layers import (
+    LAYERS,
+    BoundArgs,
+    LayerSpec,
+    NeededSize,
+    Refusal,
+    bind,
+    bind_partial,
+    needed_sizes,
+)
 from nnx_migrate.nnx.layers import write_construction as write_layer
 from nnx_migrate.nnx.writer.construction.bridging import bridge, bridged_parts, check_holder
 from nnx_migrate.nnx.writer.construction.call_arguments import argument_at, at_path, bound_argument
@@ -151,7 +160,7 @@ class ConstructionWriter:
         needed = _checked(needed_sizes(spec, bound, judge))
         sizes: dict[str, str] = {}
         for size in needed:
-            dims = [self._size(site, size.call_arg, spec, axis, size.optional) for axis in size.axes]
+            dims = [self._size(site, size, spec, axis) for axis in size.axes]
             if all(dim is not None for dim in dims):
                 sizes[size.param] = size.text([str(dim) for dim in dims])
         calls = [c.node for c in site.calls if c.node is not None]
@@ -164,7 +173,7 @@ class ConstructionWriter:
                 sizes,
                 nnx=self.names.nnx(),
                 rngs=RNGS,
-                segment=lambda node: placeholder(node) or self.renderer.text(node, site.context),
+                segment=lambda node: placeholder(node) or unwrapped(self.renderer.text(node, site.context)),
                 judge=judge,
                 helper=self.names.helper if factory is None else str,
                 keep_flag=is_in_sequence(site),
@@ -195,7 +204,8 @@ class ConstructionWriter:
             raise Refuse("unsupported-layer", f"`{target.cls.name}` as another layer than its own", site.call)
         return self._callee(site)
 
-    def _size(self, site: Site, argument: int, spec: LayerSpec, axis: int, optional: bool) -> str | None:
+    def _size(self, site: Site, size: NeededSize, spec: LayerSpec, axis: int) -> str | None:
+        argument, optional = size.call_arg, size.optional
         name = spec.call.params[argument] if argument < len(spec.call.params) else ""
         found: list[Dim] = []
         for call in site.deciding_calls:
@@ -205,7 +215,7 @@ class ConstructionWriter:
             if optional and isinstance(value, OptionalArray) and value.is_sized:
                 detail = f"`{describe(site)}` gets an argument that may be None"
                 raise Refuse("unknown-size", detail, site.call)
-            found.append(self._dim(value, axis))
+            found.append(self._dim(value if size.part is None else at_path(value, (size.part,)), axis))
         if not found:
             if optional:
                 return None

@@ -19,6 +19,7 @@ from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.methods.access import LoopAccess
+from nnx_migrate.nnx.writer.methods.carries import static_carry
 from nnx_migrate.nnx.writer.methods.helper_calls import HelperCalls
 from nnx_migrate.nnx.writer.methods.late_layers import LateLayers
 from nnx_migrate.nnx.writer.methods.layer_functions import function_calls
@@ -147,7 +148,7 @@ class BodyEditor:
         if self.loops is not None and node in self.loops.headers:
             return self.loops.headers[node]
         if isinstance(node, ast.Call):
-            return annotated(self.names, node, self.text)
+            return static_carry(self, node) or annotated(self.names, node, self.text)
         return None
 
     def _tested_class(self, node: ast.Name | ast.Attribute) -> str | None:

@@ -14,7 +14,7 @@ from nnx_migrate.nnx.layers import LAYERS, Refusal, rewritten_arguments, write_c
 from nnx_migrate.nnx.writer.construction.bridging import changed_collections
 from nnx_migrate.nnx.writer.construction.factories import given_flags
 from nnx_migrate.nnx.writer.construction.lifting import lifted_call
-from nnx_migrate.nnx.writer.methods.carries import detached_carry
+from nnx_migrate.nnx.writer.methods.carries import attached_carry, detached_carry
 from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall
 from nnx_migrate.nnx.writer.methods.reached import reached_sites
 from nnx_migrate.nnx.writer.methods.shared_helpers import of_one_call
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _SIMPLE = (ast.Name, ast.Attribute, ast.Constant)
 _ATOMS = (*_SIMPLE, ast.Call, ast.Subscript)
-_LAYER_METHODS = frozenset({"attend", "initialize_carry"})
 
 
 class ModuleCalls:
@@ -122,7 +121,9 @@ class ModuleCalls:
         spec = LAYERS.get(f"flax.linen.{site.layer_name}")
         if spec is None:
             raise Refuse("unsupported-layer", f"`nn.{site.target_name}`", call)
-        if isinstance(call.func, ast.Attribute) and call.func.attr in _LAYER_METHODS:
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "initialize_carry":
+            return self.call_text(call, attached_carry(self.editor, call))
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "attend":
             return None
         _, bound = self.writer.bound(site)
         flag = bound.values.get(spec.call.flag or "")
