@@ -97,6 +97,11 @@ class Site:
         return f"Site({self.number}, {self.target_name}, {self.attribute or self.stored})"
 
     @property
+    def label(self) -> str:
+        """How a message names the submodule."""
+        return self.attribute or self.stored or self.target_name
+
+    @property
     def target_name(self) -> str:
         """The class name, from which Linen makes auto-names."""
         if isinstance(self.target, DerivedLayer):

@@ -213,12 +213,16 @@ class Closure:
 
 @dataclass(frozen=True)
 class Partial:
-    """`functools.partial(func, ...)`; `call` is the call that made it, `args`/`kwargs` what it binds."""
+    """`functools.partial(func, ...)`; `call` is the call that made it, `args`/`kwargs` what it binds.
+
+    `module` is where the call stands; a call that stands for several has no place.
+    """
 
     func: Any
     call: ast.Call
     args: tuple[Any, ...] = field(compare=False)
     kwargs: tuple[tuple[str, Any], ...] = field(compare=False)
+    module: Module | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,38 @@ class FileNames:
     requests: set[ImportRequest] = field(default_factory=set)
     helpers: set[str] = field(default_factory=set)
     is_home: bool = True  # the code comes from this module
+    _homes: dict[ast.AST, Module] = field(default_factory=dict)
+
+    def learn(self, node: ast.AST, home: Module | None) -> None:
+        """Code that is written into this module may stand in another one: what a partial binds that is imported."""
+        if home is not None and home is not self.module:
+            self._homes |= dict.fromkeys(ast.walk(node), home)
+
+    def home_of(self, node: ast.AST) -> Module:
+        """The module in which a node stands."""
+        return self._homes.get(node, self.module)
+
+    def brought(self, node: ast.AST, replace: Callable[[ast.AST], str | None]) -> str:
+        """Code of another module as this one writes it. Raises Refuse for names that mean something else here."""
+        home = self.home_of(node)
+
+        def text(part: ast.AST) -> str | None:
+            new = replace(part)
+            if new is None and isinstance(part, ast.Name) and not self._means_the_same(part):
+                detail = f"`{ast.unparse(node)}` of `{home.name}` reads `{part.id}`"
+                raise Refuse("unsupported-syntax", f"{detail}, which `{self.module.name}` doesn't know", part)
+            return new
+
+        return rewritten(home.source, node, text)
+
+    def _means_the_same(self, name: ast.Name) -> bool:
+        """Whether a name of another module is a builtin, or imported or defined once for both modules."""
+        own, home = self.module.scopes.module, self.home_of(name)
+        binder = home.scope_at(name).binder(name.id)
+        if binder is None:
+            return own.binder(name.id) is None and hasattr(builtins, name.id)
+        mine = self.project.resolve(ast.Name(name.id, ast.Load()), own, self.module)
+        return binder is home.scopes.module and mine is not None and self.qualified(name) == canonical(mine)
 
     def nnx(self) -> str:
         """The name by which the file knows `flax.nnx`, asking for the import where there is none."""
@@ -71,7 +104,8 @@ class FileNames:
             root = root.value
         if not isinstance(root, ast.Name) or not isinstance(node, ast.Name | ast.Attribute):
             return None
-        return canonical(self.project.resolve(node, self.module.scope_at(node), self.module))
+        home = self.home_of(node)
+        return canonical(self.project.resolve(node, home.scope_at(node), home))
 
     def judge(self) -> Judge:
         """Answers the layer tables' questions about this file's expressions."""
@@ -99,6 +133,8 @@ class FileNames:
     def _stays(self, node: ast.AST, row: Function) -> bool:
         """Whether the file imports a function by its name: the rule `linen-functions` changes that import alone."""
         if not isinstance(node, ast.Name) or not self.is_home or row.note or row.helper:
+            return False
+        if self.home_of(node) is not self.module:
             return False
         bindings = self.module.scopes.module.bindings.get(node.id, ())
         return len(bindings) == 1 and bindings[0].kind is BindingKind.IMPORT

@@ -201,8 +201,3 @@ def holds_modules(value: object) -> bool:
     if isinstance(value, dict):
         return any(holds_modules(item) for item in value.values())
     return isinstance(value, Instance | ModuleList | BuiltList)
-
-
-def describe(site: Site) -> str:
-    """How a message names a submodule."""
-    return site.attribute or site.stored or site.target_name

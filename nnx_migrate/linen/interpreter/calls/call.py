@@ -47,7 +47,7 @@ def call(frame: Frame, node: ast.Call) -> Any:
         return modules.construct_or_bind(frame, node, target)
     args, kwargs, certain = arguments(frame, node)
     if isinstance(target, Global) and target.name in _PARTIALS and args:
-        return Partial(args[0], node, args[1:], tuple(kwargs.items()))
+        return Partial(args[0], node, args[1:], tuple(kwargs.items()), frame.module)
     if not certain:
         return _uncertain(frame, node, target, args, kwargs)
     element = popped(frame, node)

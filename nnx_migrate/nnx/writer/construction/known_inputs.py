@@ -13,7 +13,6 @@ from nnx_migrate.linen.reasons import RankUnknown, Refuse
 from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.nnx.writer.construction.call_arguments import at_path, bound_argument
-from nnx_migrate.nnx.writer.naming import describe
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
@@ -26,7 +25,7 @@ def check_ranks(session: Session, site: Site, cls: LinenClass, conversion: Class
             value = at_path(bound_argument(cls, call, str(path[0]), optional=True), path[1:])
             array = effect_value(session, value)
             if value is not None and not (isinstance(array, Array) and array.shape.rank == rank):
-                detail = f"`{describe(site)}` works for inputs of rank {rank}, and the rank here isn't known"
+                detail = f"`{site.label}` works for inputs of rank {rank}, and the rank here isn't known"
                 needed = ranks_of_inputs(session, array, rank) if isinstance(array, Array) else {}
                 raise RankUnknown(detail, site.call, needed)
 
@@ -44,5 +43,5 @@ def check_kinds(session: Session, site: Site, conversion: ClassConversion) -> No
             array = effect_value(session, value)
             if isinstance(array, Array) and is_integer(array):
                 continue
-            detail = f"`{describe(site)}` works for integers, and what it gets here isn't known"
+            detail = f"`{site.label}` works for integers, and what it gets here isn't known"
             raise Refuse("unknown-size", detail, site.call)

@@ -49,7 +49,7 @@ from nnx_migrate.nnx.writer.construction.spread_items import rejoined, spread_it
 from nnx_migrate.nnx.writer.construction.walrus import check_no_walrus
 from nnx_migrate.nnx.writer.methods.reached import makers
 from nnx_migrate.nnx.writer.names import FileNames
-from nnx_migrate.nnx.writer.naming import describe, holds_modules
+from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.symbols import SizeParameter
 from nnx_migrate.nnx.writer.text import unwrapped
@@ -77,6 +77,8 @@ class ConstructionWriter:
         self.known_factories = factories
         own = factories.of(analysis.cls).values()
         self.factories = {f.value.call: f for f in own if isinstance(f.value, Partial)}
+        for partial in (partial for site in analysis.sites for partial in site.partials):
+            names.learn(partial.call, partial.module)
         # (size of an argument that may be None, `context_features=...` with that size)
         self.passed_on: set[tuple[str, str]] = set()
         self.partials: dict[ast.Call, list[str]] = {}  # those given to submodules: callee and arguments
@@ -213,13 +215,13 @@ class ConstructionWriter:
             if value is None and optional:
                 continue
             if optional and isinstance(value, OptionalArray) and value.is_sized:
-                detail = f"`{describe(site)}` gets an argument that may be None"
+                detail = f"`{site.label}` gets an argument that may be None"
                 raise Refuse("unknown-size", detail, site.call)
             found.append(self._dim(value if size.part is None else at_path(value, (size.part,)), axis))
         if not found:
             if optional:
                 return None
-            raise Refuse("unknown-size", f"`{describe(site)}` is never called in the class", site.call)
+            raise Refuse("unknown-size", f"`{site.label}` is never called in the class", site.call)
         return self._one(site, found)
 
     def _dim(self, value: Any, axis: int) -> Dim:
@@ -236,9 +238,9 @@ class ConstructionWriter:
         first = next((d for d in dims if d.known), dims[0])
         for other in dims:
             if not other.known:
-                raise Refuse("unknown-size", f"an input of `{describe(site)}`: {other.reason}", site.call)
+                raise Refuse("unknown-size", f"an input of `{site.label}`: {other.reason}", site.call)
             if not same(first, other):
-                detail = f"`{describe(site)}` gets inputs of size `{first.text()}` and `{other.text()}`"
+                detail = f"`{site.label}` gets inputs of size `{first.text()}` and `{other.text()}`"
                 raise Refuse("sizes-differ", detail, site.call)
         return unwrapped(self.renderer.dim(first, site.call))
 
@@ -279,6 +281,8 @@ class ConstructionWriter:
         node = site.partials[0].call.args[0] if site.partials else site.call.func
         if isinstance(node, ast.Attribute) and node.attr in self.known_factories.of(self.analysis.cls):
             return node.attr
+        if self.names.home_of(node) is not self.names.module:
+            return self.names.brought(node, lambda _: None)
         return self.names.module.source.segment(node)
 
     def _arguments(
@@ -326,11 +330,11 @@ class ConstructionWriter:
                 array = effect_value(self.analysis.session, value)
                 text = self.renderer.dtype(array.dtype) if isinstance(array, Array) else None
                 if text is None:
-                    detail = f"an input of `{describe(site)}`: the dtype of the array is not known"
+                    detail = f"an input of `{site.label}`: the dtype of the array is not known"
                     raise Refuse("unknown-size", detail, site.call)
                 found.add(text)
         if len(found) != 1:
-            raise Refuse("sizes-differ", f"`{describe(site)}` gets inputs of several dtypes", site.call)
+            raise Refuse("sizes-differ", f"`{site.label}` gets inputs of several dtypes", site.call)
         return found.pop()
 
     def _child_size(self, site: Site, cls: LinenClass, size: SizeParameter) -> str | None:
@@ -344,7 +348,7 @@ class ConstructionWriter:
             if any(value is None for value in given):
                 choice = given_under(self, calls, given)
                 if choice is None:
-                    detail = f"`{describe(site)}` gets `{size.path[0]}` in some of its calls only"
+                    detail = f"`{site.label}` gets `{size.path[0]}` in some of its calls only"
                     raise Refuse("sizes-differ", detail, site.call)
                 written = choice
                 calls = [call for call, value in zip(calls, given, strict=True) if value is not None]
@@ -359,7 +363,7 @@ class ConstructionWriter:
             value = at_path(bound_argument(cls, call, str(size.path[0])), size.path[1:])
             dims.append(self._elements(value, size.axis) if size.flat else self._dim(value, size.axis))
         if not dims:
-            raise Refuse("unknown-size", f"`{describe(site)}` is never called in the class", site.call)
+            raise Refuse("unknown-size", f"`{site.label}` is never called in the class", site.call)
         return written.format(self._one(site, dims))
 
 
