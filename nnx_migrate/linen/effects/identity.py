@@ -85,7 +85,7 @@ def device_get(x: Value) -> Value:
 
 @models("jax.device_put")
 def device_put(
-    x: Value, device: Value = None, *, src: Value = None, donate: Value = None, may_alias: Value = None
+    x: Value, device: Value = None, *, src: Value = None, donate: Value = False, may_alias: Value = None
 ) -> Value:
     """The same data elsewhere."""
     return x
