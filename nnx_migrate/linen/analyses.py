@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from nnx_migrate.linen.analysis import ClassAnalysis, analyse
 from nnx_migrate.linen.factories import Factories
-from nnx_migrate.linen.function_fields import default_functions
+from nnx_migrate.linen.function_fields import known_functions
 from nnx_migrate.linen.given_modules import GivenModules
 from nnx_migrate.linen.interpreter.frame import Meter
 from nnx_migrate.linen.model import LinenClass, LinenProgram
@@ -85,7 +85,7 @@ class Analyses:
         fixed: tuple[tuple[str, int | tuple[int, ...]], ...],
     ) -> ClassAnalysis:
         fields = {name: factory.value for name, factory in self.factories.of(cls).items()}
-        fields |= default_functions(cls, self.factories.uses)
+        fields |= known_functions(cls, self.factories.uses)
         fields |= dict(fixed)
         given = partial(self.given.of, cls)
         analysis = analyse(
@@ -98,18 +98,12 @@ class Analyses:
         """The inputs that are known to hold integers, when somebody asks."""
 
         def ask() -> Mapping[tuple[str | int, ...], str]:
-            before = self.meter.steps
-            try:
+            with self.meter.aside():
                 return {path: kind for path, kind in self.kinds(cls).items() if kind == "int"}
-            finally:
-                self.meter.steps = before
 
         return ask
 
     def _aside(self, cls: LinenClass) -> ClassAnalysis:
         """An analysis in the middle of another one, which its steps don't count for. Raises Refuse."""
-        before = self.meter.steps
-        try:
+        with self.meter.aside():
             return self.read(cls)
-        finally:
-            self.meter.steps = before

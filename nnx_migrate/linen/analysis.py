@@ -17,7 +17,7 @@ from nnx_migrate.linen.model import Field, LinenClass, LinenProgram, Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Facts, Site, VariableSite
 from nnx_migrate.linen.symbols import linen_name
-from nnx_migrate.linen.values import Expr, FieldFactory, FieldModule, Input, SelfValue
+from nnx_migrate.linen.values import Expr, FieldFactory, FieldModule, Input
 from nnx_migrate.names.parameters import defaults
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _run(session: Session, fields: Mapping[str, Any]) -> ClassAnalysis:
     session.instances_of = (cls,)
     analysis = ClassAnalysis(cls, session.facts, session)
     for setup in (m for m in (cls.method("__post_init__"), cls.method("setup")) if m is not None):
-        frame = Frame(session, setup.owner.module, {}, owner=setup.owner, self_value=SelfValue())
+        frame = Frame(session, setup.owner.module, {}, owner=setup.owner, self_value=session.self_value)
         session.entry = "setup"
         call_method(frame, setup, (), {}, None)
     for method in _entry_points(cls):
@@ -156,14 +156,14 @@ def _enter(session: Session, method: Method) -> Any:
     session.facts.methods_reached.add(method.name)
     session.entry = method.name
     frame = Frame(
-        session, method.owner.module, {}, owner=method.owner, self_value=SelfValue(), method=method.name
+        session, method.owner.module, {}, owner=method.owner, self_value=session.self_value, method=method.name
     )
     args = method.node.args
     names = [a.arg for a in [*args.posonlyargs, *args.args]]
     if method.kind == "static":
         names.insert(0, "")
     if names:
-        frame.env[names[0]] = Slot(SelfValue(), True)
+        frame.env[names[0]] = Slot(session.self_value, True)
     by_name = {arg.arg: default for arg, default in defaults(args)}
     annotations = {a.arg: a.annotation for a in [*args.posonlyargs, *args.args, *args.kwonlyargs]}
     for name in [*names[1:], *(a.arg for a in args.kwonlyargs)]:

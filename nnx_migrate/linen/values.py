@@ -20,7 +20,7 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.shapes import Array, InnerAxes, Unknown
 
 if TYPE_CHECKING:
-    from nnx_migrate.linen.interpreter.frame import Slot
+    from nnx_migrate.linen.interpreter.frame import Session, Slot
     from nnx_migrate.linen.lifts import Lift
     from nnx_migrate.linen.model import LinenClass
     from nnx_migrate.linen.sites import Recipe, Site
@@ -147,9 +147,11 @@ class GraphFunction:
     given: tuple[tuple[str, Any], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SelfValue:
-    """The module itself."""
+    """The module whose code `home` follows: each analysis has one."""
+
+    home: Session = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -202,13 +204,17 @@ class ClassChoice:
 
 @dataclass(frozen=True, eq=False)
 class Closure:
-    """A function, lambda or method of the project with the variables around it."""
+    """A function, lambda or method of the project with the variables around it.
+
+    `home` is the analysis of the class whose code made it: `self` in it is that class's.
+    """
 
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
     module: Module
     env: MutableMapping[str, Slot] | None = None
     self_value: Any = None
     owner: LinenClass | None = None
+    home: Session | None = None
 
 
 @dataclass(frozen=True)

@@ -229,9 +229,11 @@ class _Converter:
 
     def _convert(self, cls: LinenClass) -> ClassConversion:
         analyses = self.analyses
-        return RankSearch(
+        search = RankSearch(
             cls, self.callers, self._attempt, analyses.read, analyses.meter, self._fixed_fields
-        ).run()
+        )
+        with analyses.meter.aside():  # what a class takes is no cost of those that hold it
+            return search.run()
 
     def _fixed_fields(self, cls: LinenClass) -> Fixed:
         return fixed_fields(cls, self.program, self.references)

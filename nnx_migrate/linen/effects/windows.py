@@ -15,7 +15,7 @@ from nnx_migrate.linen.effects.arguments import (
     unmodelled,
 )
 from nnx_migrate.linen.effects.registry import models
-from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value
+from nnx_migrate.linen.shapes import NO_RANK, Array, Shape, Unmodelled, Value
 
 Pads = str | tuple[tuple[Dim, Dim], ...]
 One = Sequence[int | Dim]
@@ -228,6 +228,24 @@ def _convolved(lhs: Array, rhs: Array, numbers: Value, sizes: Sequence[Dim], gro
 
 def _spatial(array: Array, order: Sequence[int]) -> list[Dim]:
     return [array.shape.items()[place] for place in order[2:]]
+
+
+@models("jax.lax.conv_dimension_numbers")
+def conv_dimension_numbers(lhs_shape: Value, rhs_shape: Value, dimension_numbers: Value) -> Value:
+    """Layouts as JAX's convolutions keep them: they take what is given here just as well."""
+    return dimension_numbers
+
+
+@models("flax.linen.linear._conv_dimension_numbers")
+def linen_dimension_numbers(input_shape: Value) -> Value:
+    """The layouts of Linen's convolutions, features last, for inputs of a rank. Code copies calls of it."""
+    rank = input_shape.rank if isinstance(input_shape, Shape) else None
+    if isinstance(input_shape, tuple | list):
+        rank = len(input_shape)
+    if rank is None or not 2 <= rank <= 5:
+        raise Unmodelled(NO_RANK)
+    spatial = "DHW"[5 - rank :]
+    return f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"
 
 
 @models("jax.lax.conv_general_dilated")

@@ -11,6 +11,7 @@ from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.homes import at_home
 from nnx_migrate.linen.interpreter.records import REPLACING, part
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
@@ -166,7 +167,7 @@ def _contains_unknown(value: Any) -> bool:
 def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
     """`value.name`."""
     if isinstance(value, SelfValue):
-        return self_attribute(frame, name, node)
+        return self_attribute(at_home(frame, value.home), name, node)
     if isinstance(value, Maybe):
         value = value.value
     if isinstance(value, SuperValue):
@@ -234,14 +235,14 @@ def self_attribute(frame: Frame, name: str, node: ast.expr | None = None) -> Any
             from nnx_migrate.linen.interpreter.functions import call_method
 
             return call_method(frame, method, (), {}, node)
-        return Bound(SelfValue(), name)
+        return Bound(session.self_value, name)
     attribute = session.cls.class_attribute(name)
     if attribute is not None:
         value, owner = attribute
         found = _global_variable(frame, owner.module, value, value, name)
         return Expr(f"self.{name}") if isinstance(found, Expr | Unknown) else found
     if name in _MODULE_METHODS:
-        return Bound(SelfValue(), name)
+        return Bound(session.self_value, name)
     if name == "variables":
         return _variables(frame, OwnVariables(), node)
     if name in ("scope", "path", "parent", "name"):

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.dims import Dim
@@ -13,14 +14,14 @@ from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Control, Facts
-from nnx_migrate.linen.values import Expr, Rounds, SizeTest
+from nnx_migrate.linen.values import Expr, Rounds, SelfValue, SizeTest
 from nnx_migrate.names.modules import Module
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.given_modules import GivenModule
     from nnx_migrate.linen.interpreter.lists.sequences import Thread
 
-BUDGET = 60_000  # steps that one class may take: counted, so that a busy machine changes nothing
+BUDGET = 120_000  # steps that one class may take: counted, so that a busy machine changes nothing
 MAX_DEPTH = 24
 MAX_RECURSION = 3  # how often a call may be met below itself
 _NUMBERS_PER_CLASS = 1_000_000
@@ -61,6 +62,15 @@ class Meter:
 
     steps: int = 0
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """For work in the middle of other work, which its steps don't count for."""
+        before = self.steps
+        try:
+            yield
+        finally:
+            self.steps = before
+
 
 @dataclass
 class Session:
@@ -78,7 +88,7 @@ class Session:
     recording: bool = True
     after_init: bool = False  # the code at hand isn't reached while the model is initialised
     depth: int = 0
-    numbers: int = 0
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
     entry: str = ""  # the method of the class that is being followed
     round_markers: dict[tuple[ast.AST, int], ast.AST] = field(default_factory=dict)
     instances_of: tuple[LinenClass, ...] = ()
@@ -116,12 +126,15 @@ class Session:
         None  # `super().__call__` of a derived layer
     )
     caller: Session | None = None  # the analysis that asks what this module returns
+    original: Session | None = None  # see `aside`
+    self_value: SelfValue | None = None
     may_learn: bool = True  # whether the code runs whatever the ranks of the inputs are
     # the modules that the project gives a field of the class, None where that isn't known
     given: Callable[[str], tuple[GivenModule, ...] | None] = lambda name: None
 
     def __post_init__(self) -> None:
         self.limit = self.limit or self.meter.steps + BUDGET
+        self.self_value = self.self_value or SelfValue(self)
 
     @property
     def root(self) -> Session:
@@ -133,10 +146,19 @@ class Session:
         """Below it are the numbers of the classes around this one: tokens of different sessions differ."""
         return _NUMBERS_PER_CLASS * (len(self.instances_of) - 1)
 
+    def aside(self, learns: bool) -> Session:
+        """The same module, to run code of it in the middle of another one's: nothing is recorded of that."""
+        return replace(
+            self, facts=Facts(), recording=False, may_learn=self.may_learn and learns, original=self.original or self
+        )
+
+    def is_of(self, other: Session) -> bool:
+        """Whether both are analyses of the same module."""
+        return (self.original or self) is (other.original or other)
+
     def next_number(self) -> int:
         """A number for a site, loop variable, phi or local."""
-        self.numbers += 1
-        return self.numbers
+        return next(self.numbers)
 
     def number_of(self, key: Any) -> int:
         """A number that stays the same for the same key, however often the code is interpreted."""

@@ -8,11 +8,12 @@ from typing import Any
 
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute
 from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, MAX_RECURSION, Env, Frame, Slot
+from nnx_migrate.linen.interpreter.homes import at_home
 from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Global, Shape, Unknown
-from nnx_migrate.linen.values import Closure, Partial, SelfValue, Spread
+from nnx_migrate.linen.values import Closure, Partial, Spread
 from nnx_migrate.names.nodes import nodes_below
 from nnx_migrate.names.parameters import defaults
 
@@ -59,6 +60,7 @@ def call_closure(
     static_args: bool = False,
 ) -> Any:
     """The result of a function whose code is known; its effects are recorded in the context of the call."""
+    frame = at_home(frame, closure.home)
     session = frame.session
     if session.depth >= MAX_DEPTH or frame.context.count(node) >= MAX_RECURSION:
         return _too_deep(frame, node)
@@ -169,9 +171,9 @@ def call_method(
     frame: Frame, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.expr | None
 ) -> Any:
     """A method of the class under analysis, called on `self`."""
-    self_value = None if method.kind in ("static", "class") else SelfValue()
-    closure = Closure(method.node, method.owner.module, None, self_value or SelfValue(), method.owner)
-    given = args if self_value is None else (self_value, *args)
+    self_value = frame.session.self_value
+    closure = Closure(method.node, method.owner.module, None, self_value, method.owner)
+    given = args if method.kind in ("static", "class") else (self_value, *args)
     if method.kind == "class":
         given = (Unknown("the class"), *args)
     frame.session.facts.methods_reached.add(method.name)

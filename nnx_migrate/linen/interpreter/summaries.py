@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
@@ -104,7 +105,7 @@ def inside(session: Session, cls: LinenClass, fields: Any, learns: bool) -> tupl
     )
     inner.caller, inner.may_learn = session, learns
     inner.instances_of = (*session.instances_of, cls)
-    inner.numbers = inner.first_number
+    inner.numbers = count(inner.first_number + 1)
     frame = Frame(inner, cls.module, {}, owner=cls, foreign=True)
     for item in cls.fields:
         inner.fields[item.name] = (

@@ -55,7 +55,7 @@ def _param(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
     keywords = {k: v for k, v in kwargs.items() if k not in ("name", "init_fn", "unbox")}
     if isinstance(init, Closure):
         found = _initial(frame, init, (Unknown("a random key"), *rest), keywords)
-        if not isinstance(found, Unknown):
+        if not (isinstance(found, Unknown) or _loads(init, found)):
             return found
     made = _shaped(rest[0] if rest else keywords.get("shape"))
     dtype = rest[1] if len(rest) > 1 else keywords.get("dtype")
@@ -80,6 +80,9 @@ def _variable(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
     init = args[2] if len(args) > 2 else kwargs.get("init_fn")
     keywords = {k: v for k, v in kwargs.items() if k not in ("col", "name", "init_fn", "unbox")}
     value = _initial(frame, init, args[3:], keywords)
+    if len(args) > 3 and _loads(init, value):
+        stated = _shaped(args[3])
+        value = stated if isinstance(stated, Array) else value
     if collection == caches.CACHE and caches.is_made_by_calls(frame.session.cls, collection):
         value = caches.kept_sizes(value)
     if site is not None:
@@ -115,6 +118,21 @@ def _declare(frame: Frame, node: ast.Call, collection: str, name: Any, what: str
     return variables[key]
 
 
+def _loads(init: Any, value: Any) -> bool:
+    """Whether an initializer takes its array from elsewhere, whatever it is asked for: `lambda *_: weights["bias"]`.
+
+    The shape that it is asked for is then all that the code says of what it loads.
+    """
+    if not isinstance(init, Closure) or not isinstance(init.node, ast.Lambda):
+        return False
+    spec = init.node.args
+    given = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs, spec.vararg, spec.kwarg]
+    names = {one.arg for one in given if one is not None}
+    if any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(init.node.body)):
+        return False
+    return isinstance(value, Unknown) or (isinstance(value, Array) and not value.shape.exact)
+
+
 def _initial(frame: Frame, init: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What an initializer returns. Nothing in it is part of the module's calls."""
     from nnx_migrate.linen.interpreter.calls.apply import apply
@@ -122,8 +140,7 @@ def _initial(frame: Frame, init: Any, args: tuple[Any, ...], kwargs: dict[str, A
     if isinstance(init, Closure):
         return _of_number(_run_initializer(frame, init, args, kwargs))
     if isinstance(init, Bound) and isinstance(init.value, SelfValue):
-        method = frame.session.cls.method(init.name)
-        if method is None:
+        if init.value.home.cls.method(init.name) is None:
             return Unknown(f"what `self.{init.name}` returns")
         return _of_number(apply(frame.child(foreign=True), init, args, kwargs, None))
     if isinstance(init, Global) and init.name.startswith("flax.linen.initializers"):

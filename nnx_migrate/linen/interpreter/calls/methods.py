@@ -11,6 +11,7 @@ from nnx_migrate.linen.interpreter.calls.choices import call_either
 from nnx_migrate.linen.interpreter.convert import effect_value, input_array
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.homes import at_home
 from nnx_migrate.linen.interpreter.functions import call_method
 from nnx_migrate.linen.interpreter.ranks import learn_from_call
 from nnx_migrate.linen.interpreter.records import REPLACING, changed
@@ -37,6 +38,7 @@ def call_bound(
     """A call of a value's method."""
     value, name = bound.value, bound.name
     if isinstance(value, SelfValue):
+        frame = at_home(frame, value.home)
         method = frame.session.cls.method(name)
         if method is not None:
             return call_method(frame, method, args, kwargs, node)

@@ -62,7 +62,7 @@ def _index(frame: Frame, node: ast.expr) -> Any:
 def _lambda(frame: Frame, node: ast.Lambda) -> Any:
     # variables are read when it is called; those of functions further out don't change any more
     outer = frame.env if not frame.outer else ChainMap(frame.env, frame.outer)
-    return Closure(node, frame.module, outer, frame.self_value, frame.owner)
+    return Closure(node, frame.module, outer, frame.self_value, frame.owner, frame.session)
 
 
 @evaluates(ast.NamedExpr)

@@ -33,7 +33,7 @@ def _assert(frame: Frame, statement: ast.Assert) -> None:
 
 @executes(ast.FunctionDef)
 def _function(frame: Frame, statement: ast.FunctionDef) -> None:
-    closure = Closure(statement, frame.module, frame.env, frame.self_value, frame.owner)
+    closure = Closure(statement, frame.module, frame.env, frame.self_value, frame.owner, frame.session)
     frame.bind(statement.name, decorated(frame, closure), False)
     remember_function(frame, statement)
 

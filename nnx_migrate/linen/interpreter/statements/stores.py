@@ -26,7 +26,7 @@ def store(frame: Frame, target: ast.expr, value: Any, static: bool) -> None:
         frame.bind(target.id, value, static)
     elif isinstance(target, ast.Attribute):
         base = evaluate(frame, target.value)
-        if isinstance(base, SelfValue):
+        if isinstance(base, SelfValue) and base.home.is_of(frame.session):
             _store_attribute(frame, target, value, static)
         elif isinstance(base, VariableValue) and target.attr == "value":
             _write_variable(frame, target, base, value)
