@@ -156,7 +156,12 @@ def _enter(session: Session, method: Method) -> Any:
     session.facts.methods_reached.add(method.name)
     session.entry = method.name
     frame = Frame(
-        session, method.owner.module, {}, owner=method.owner, self_value=session.self_value, method=method.name
+        session,
+        method.owner.module,
+        {},
+        owner=method.owner,
+        self_value=session.self_value,
+        method=method.name,
     )
     args = method.node.args
     names = [a.arg for a in [*args.posonlyargs, *args.args]]

@@ -15,6 +15,7 @@ from nnx_migrate.linen.symbols import canonical, linen_name
 from nnx_migrate.linen.values import Closure, FunctionChoice, Layer
 from nnx_migrate.names.modules import Module
 
+
 def known_functions(cls: LinenClass, uses: FactoryUses) -> dict[str, Any]:
     """What fields hold to which every construction in the project gives a function whose effect is known."""
     found: dict[str, Any] = {}
@@ -61,9 +62,7 @@ def _given(cls: LinenClass, item: Field, uses: FactoryUses) -> list[Any] | None:
     return list(found.values())
 
 
-def _arguments(
-    cls: LinenClass, item: Field, uses: FactoryUses
-) -> Iterator[tuple[Module, ast.expr | None]]:
+def _arguments(cls: LinenClass, item: Field, uses: FactoryUses) -> Iterator[tuple[Module, ast.expr | None]]:
     """What the constructions of a class and its relatives give a field; None for one that can't be seen."""
     for relative in uses.program:
         own = relative.field(item.name)

@@ -214,6 +214,8 @@ NOT_JUDGED = GONE | {
     "block_until_ready",
     "jax.device_get",
     "jax.device_put",
+    "flax.linen.linear._conv_dimension_numbers",
+    "jax.lax.conv_dimension_numbers",
     "jax.lax.axis_index",
     "jax.lax.pmax",
     "jax.lax.pmean",

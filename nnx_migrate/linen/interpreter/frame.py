@@ -149,7 +149,11 @@ class Session:
     def aside(self, learns: bool) -> Session:
         """The same module, to run code of it in the middle of another one's: nothing is recorded of that."""
         return replace(
-            self, facts=Facts(), recording=False, may_learn=self.may_learn and learns, original=self.original or self
+            self,
+            facts=Facts(),
+            recording=False,
+            may_learn=self.may_learn and learns,
+            original=self.original or self,
         )
 
     def is_of(self, other: Session) -> bool:

@@ -21,6 +21,25 @@ def merge_param(name: str, a: Any, b: Any) -> Any:
     return b if a is None else a
 
 
+class StaticDict(dict[Any, Any]):
+    """A dict that is one value for JAX and NNX, whatever it holds: equal to itself alone."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same dict; arrays in it are never compared."""
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        """The opposite."""
+        return self is not other
+
+
+def static_dict(value: Any) -> Any:
+    """A value that modules may hold although it is a dict of arrays: the weights of a file, say."""
+    return StaticDict(value) if type(value) is dict else value
+
+
 def call_with(layer_class: type, layer: nnx.Module, *inputs: Any, **arrays: Any) -> Any:
     """What a layer of `layer_class` computes with other arrays in the place of some of its parameters."""
     return layer_class.__call__(SimpleNamespace(**{**vars(layer), **arrays}), *inputs)

@@ -6,6 +6,7 @@ import ast
 from typing import Any
 
 from nnx_migrate.linen.activations import is_activation_name
+from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter import modules
 from nnx_migrate.linen.interpreter.calls.arguments import escapes
 from nnx_migrate.linen.interpreter.calls.choices import call_either
@@ -83,10 +84,13 @@ def _one_of(frame: Frame, choice: FunctionChoice, args: tuple[Any, ...], kwargs:
     if escapes(args) or escapes(tuple(kwargs.values())):
         return Unknown("a submodule is handed to one of several functions")
     results = [effect_value(frame.session, apply(frame, f, args, kwargs, None)) for f in choice.functions]
-    shapes = {result.shape if isinstance(result, Array) else None for result in results}
-    if len(shapes) == 1 and isinstance(results[0], Array):
-        return Array(results[0].shape, None)
-    return Unknown("functions that return different things")
+    different = "functions that return different things"
+    joined = results[0]
+    for result in results[1:]:
+        if not (isinstance(result, Array) and isinstance(joined, Array)):
+            return Unknown(different)
+        joined = joined.or_else(result, lambda one, other: Dim.unknown(different))
+    return Array(joined.shape, None) if isinstance(joined, Array) else Unknown(different)
 
 
 def _opaque_function(

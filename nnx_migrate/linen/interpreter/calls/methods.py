@@ -11,8 +11,8 @@ from nnx_migrate.linen.interpreter.calls.choices import call_either
 from nnx_migrate.linen.interpreter.convert import effect_value, input_array
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.interpreter.homes import at_home
 from nnx_migrate.linen.interpreter.functions import call_method
+from nnx_migrate.linen.interpreter.homes import at_home
 from nnx_migrate.linen.interpreter.ranks import learn_from_call
 from nnx_migrate.linen.interpreter.records import REPLACING, changed
 from nnx_migrate.linen.interpreter.static import is_static

@@ -12,6 +12,7 @@ from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.nnx.layers import LAYERS
+from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, holds_arrays
 from nnx_migrate.nnx.writer.constructor.inheritance import inherited_field
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.text import one_line, rewritten
@@ -205,6 +206,8 @@ def field_assignments(
             value = f"tuple({value})"
         elif is_list or may_get_list(item):  # annotated as one, but nothing shows that no number is given
             value = f"tuple({value}) if isinstance({value}, list) else {value}"
+        if holds_arrays(cls, item.name):
+            value = f"{names.helper(HELPER)}({value})"
         lines.append(f"{indent}self.{item.name} = {value}")
     return lines
 

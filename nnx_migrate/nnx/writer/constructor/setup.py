@@ -17,6 +17,7 @@ from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.asked_layers import needed_argument
+from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, holds_arrays
 from nnx_migrate.nnx.writer.methods.reached import by_node, closures, inside_maker, makers
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
@@ -208,6 +209,9 @@ class SetupWriter:
         if isinstance(node, ast.Assign) and self._is_filled_later(node):
             start, end = self.source.span(node)[0], self.source.span(node.value)[0]
             return f"{self.source.text[start:end]}{self.names.nnx()}.data(None)"
+        if isinstance(node, ast.Assign) and self._holds_arrays(node):
+            start, end = self.source.span(node)[0], self.source.span(node.value)[0]
+            return f"{self.source.text[start:end]}{self.names.helper(HELPER)}({self._inner(node.value)})"
         if isinstance(node, ast.Assign) and self._needs_container(node):
             return self._container(node)
         if isinstance(node, ast.Name | ast.Attribute):
@@ -215,6 +219,14 @@ class SetupWriter:
         if isinstance(node, ast.Call):
             return annotated(self.names, node, lambda n: rewritten(self.source, n, self._replace))
         return None
+
+    def _holds_arrays(self, node: ast.Assign) -> bool:
+        """Whether an attribute gets a dict of arrays."""
+        target = node.targets[0]
+        if len(node.targets) > 1 or isinstance(node.value, ast.Constant) or not isinstance(target, ast.Attribute):
+            return False
+        own = isinstance(target.value, ast.Name) and target.value.id == "self"
+        return own and holds_arrays(self.analysis.cls, target.attr)
 
     def _is_inner_list(self, node: ast.List | ast.Tuple) -> bool:
         """Whether modules are listed as an element of another list."""

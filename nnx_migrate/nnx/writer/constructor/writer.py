@@ -68,12 +68,11 @@ class ConstructorWriter:
         lines = Emitter(allocator, unit, self.limit).lines(nodes, indent + unit)
         setup_text = TOKEN.sub(lambda m: parameters.get(m.group()) or m["name"], setup_text)
         streams = self._streams()
-        lines = [
+        own = [
             *(f"{indent}{unit}self.{name} = {stream_of(stream)}.fork()" for stream, name in streams.items()),
             *(f"{indent}{unit}{line}" for line in self._caches()),
-            *lines,
         ]
-        uses_rngs = any(RNGS in line for line in lines) or RNGS in setup_text
+        uses_rngs = any(RNGS in line for line in [*own, *lines]) or RNGS in setup_text
         uses_rngs = uses_rngs or (self._super is not None and self._super.base.needs_rngs)
         written.needs_rngs = uses_rngs
         annotations = {size.name: f"{self.names.jnp()}.dtype" for size in written.sizes if size.is_dtype}
@@ -85,7 +84,7 @@ class ConstructorWriter:
             keyword_only.append(f"{RNGS}: {self.names.nnx()}.Rngs")
         fields = field_parameters(self.cls, self.names, self.factories)
         base = self._super
-        nothing_own = not self.cls.own_fields and not lines and not setup_text.strip() and not first
+        nothing_own = not self.cls.own_fields and not (own or lines) and not setup_text.strip() and not first
         same_sizes = base is None or not any(
             dim != Dim.symbol(size.token, 1)
             for size in base.base.sizes
@@ -103,17 +102,18 @@ class ConstructorWriter:
             *self._guards(indent + unit, unit),
             *first,
         ]
-        before += self._stand_ins(parameters, indent + unit, unit)
-        gap = [""] if before and lines and lines[0].lstrip().startswith("def ") else []
-        body = [*before, *gap, *lines]
+        before += [*self._stand_ins(parameters, indent + unit, unit), *own]
         if base is not None:
             call_text = base.call_text(lambda dim: TOKEN.sub(lambda m: parameters[m.group()], dim.text()))
             setup_text, placed = _place_super(setup_text, call_text)
             if not placed:
-                body.insert(0, f"{indent}{unit}{call_text}")
-        text = "\n".join([*head, *body]) + ("\n" + setup_text.rstrip("\n") if setup_text.strip() else "")
-        if not body and not setup_text.strip():
-            text += f"\n{indent}{unit}pass"
+                before.insert(0, f"{indent}{unit}{call_text}")
+        if setup_text.strip():  # Linen runs it before any other method
+            before.append(setup_text.rstrip("\n"))
+        gap = [""] if before and lines and lines[0].lstrip().startswith("def ") else []
+        text = "\n".join(
+            [*head, *(before or lines or [f"{indent}{unit}pass"]), *(gap + lines if before else [])]
+        )
         text = with_quotes_of(self.source, text)
         removed = self.cls.own_methods.get(NAME)
         gone = [self.placement.removed_method(removed)] if removed is not None else []
