@@ -243,6 +243,7 @@ class Phi:
     sources: tuple[Dim, Dim]
     is_loop: bool
     result: Dim | None = None
+    context: Context = ()
 
     @property
     def token(self) -> str:

@@ -128,6 +128,36 @@ def test_functions_in_the_method_in_loops_and_in_each_other(tmp_path: Path) -> N
     assert "return self.left(x)" in text
 
 
+def test_sizes_that_the_helpers_loops_carry_are_those_of_each_call(tmp_path: Path) -> None:
+    text, refused = written(
+        tmp_path,
+        """
+        class Model(nn.Module):
+            depth: int = 2
+
+            def stack(self, x, n):
+                for _ in range(self.depth):
+                    x = nn.relu(nn.Dense(n)(x))
+                return x
+
+            @nn.compact
+            def __call__(self, x):
+                for n in (8, 16):
+                    x = self.stack(x, n)
+                return self.stack(x, 3)
+        """,
+    )
+    assert refused == {}
+    constructor = text.partition("def __init__")[2].partition("def stack")[0]
+    before, _, after = constructor.partition("self.dense_layers_1 = ")
+    assert "in_features = n" in before and "in_features = 3" not in before
+    assert "in_features = 3" in after and "in_features = n" not in after
+    assert "def stack(self, dense_layers, x):" in text
+    assert "for dense in dense_layers:" in text
+    assert "self.stack(dense, x)" in text
+    assert "self.stack(self.dense_layers_1, x)" in text
+
+
 def test_other_classes_may_have_helpers_of_the_same_name(tmp_path: Path) -> None:
     plain = METHOD.format(more="", body="pass", first="", second="")
     _, refused = written(tmp_path, plain + "\n\n" + plain.replace("class Model", "class Another"))
@@ -163,6 +193,9 @@ KEPT = {
         def net(self, x):
             return nn.Dense(4)(nn.relu(nn.Dense(4)(x)))
     """,
+    "a condition on fields in the helper": METHOD.format(
+        more="", body="x = nn.Dense(3)(x) if self.width > 3 else x", first="", second=""
+    ),
     "reached in two ways": """
     class Model(nn.Module):
         @nn.compact

@@ -292,7 +292,7 @@ def phi(frame: Frame, name: str, node: ast.AST, first: Dim, second: Dim, *, is_l
         return _choice(frame, (frame.context, node), first, second)
     key = ("phi", id(node), frame.context, first, second)
     number = frame.session.number_of(key)
-    found = Phi(number, name, node, (first, second), is_loop)
+    found = Phi(number, name, node, (first, second), is_loop, context=frame.context)
     frame.session.facts.phis.setdefault(number, found)
     size = Dim.size(frame.session.facts.phis[number].token)
     return size if is_loop else remember_choice(frame, (frame.context, node), first, second, size)

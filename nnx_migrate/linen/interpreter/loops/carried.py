@@ -188,7 +188,7 @@ def close(
             result = last_round.result(first, last)
             results[token(label, "p", number)] = result
             if not frame.foreign:
-                phi = Phi(number, label, statement, (first, last), True, result)
+                phi = Phi(number, label, statement, (first, last), True, result, frame.context)
                 frame.session.facts.phis[number] = phi
     return results
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.linen.sites import Control, Site, VariableSite
 from nnx_migrate.nnx.writer.naming import singular
 from nnx_migrate.nnx.writer.text import call_text, line_limit
 
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 Loop = ast.For | ast.comprehension
 _ALL = frozenset({"list", "sum", "tuple"})  # built-in functions that take all that a generator gives
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Modules in a list: the loops that go through it, outermost first, what it is called, and how it is read."""
+
+    loops: tuple[Control, ...]
+    name: str
+    base: str
 
 
 class LoopAccess:
@@ -35,30 +45,33 @@ class LoopAccess:
         self.used = {n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name)}
         made: list[Site | VariableSite] = [*editor.sites.values(), *editor.makers.values()]
         made += [*(f.site for f in editor.functions.values()), *editor.variables.values()]
-        sites = [s for s in made if s.loops and not s.is_held]
-        sites = [s for s in sites if s.method == editor.method.name and editor.helpers.name(s) is None]
-        sites += editor.helpers.in_loops()
+        sites = [s for s in made if s.loops and not s.is_held and s.method == editor.method.name]
+        plain = [Listed(s.loops, s.attribute, f"self.{s.attribute}") for s in sites if not handed(editor, s)]
+        everything = [*plain, *editor.helpers.lists()]
         for node in (n for s in body for n in ast.walk(s)):
             loop = node if isinstance(node, ast.For) else self._only_generator(node)
-            lists = [(s, k) for s in sites for k, c in enumerate(s.loops) if c.node is node]
+            lists = [(s, k) for s in everything for k, c in enumerate(s.loops) if c.node is node]
             nested = any(len(made.loops) > 1 for made, _ in lists)
             if lists and loop is not None and not (nested and isinstance(loop, ast.comprehension)):
                 self._loop(node, loop, lists)
 
     def access(self, site: Site | VariableSite) -> str:
         """The expression for the module, or variable, of the current round."""
-        last = site.loops[-1].node
-        found = self.elements.get((last, site.attribute))
+        return self.element(Listed(site.loops, site.attribute, ""))
+
+    def element(self, listed: Listed) -> str:
+        """The same for a list."""
+        last = listed.loops[-1].node
+        found = self.elements.get((last, listed.name))
         if found is not None:
             return found
         raise Refuse("unsupported-syntax", "a list of modules that is filled or read in an unusual way", last)
 
-    def _loop(self, node: ast.AST, loop: Loop, lists: list[tuple[Site | VariableSite, int]]) -> None:
+    def _loop(self, node: ast.AST, loop: Loop, lists: list[tuple[Listed, int]]) -> None:
         bases: dict[str, str] = {}
-        for site, level in lists:
-            outer = site.loops[level - 1].node if level else None
-            base = self.elements[outer, site.attribute] if outer is not None else f"self.{site.attribute}"
-            bases[site.attribute] = base
+        for listed, level in lists:
+            outer = listed.loops[level - 1].node if level else None
+            bases[listed.name] = self.elements[outer, listed.name] if outer is not None else listed.base
         counter = loop_counter(loop.target, loop.iter)
         if counter is not None and _is_renewed(loop, counter):
             counter = None
@@ -136,6 +149,11 @@ class LoopAccess:
             name += "_"
         self.used.add(name)
         return name
+
+
+def handed(editor: BodyEditor, site: Site | VariableSite) -> bool:
+    """Whether a module is handed to a helper, whose loops and whose callers' go through different lists."""
+    return editor.helpers.name(site) is not None
 
 
 def _is_renewed(loop: Loop, name: str) -> bool:

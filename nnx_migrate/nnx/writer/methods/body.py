@@ -179,7 +179,7 @@ class BodyEditor:
 
     def access(self, site: Site | VariableSite) -> str:
         """The expression that reads a submodule or variable."""
-        handed = self.helpers.name(site)
+        handed = self.helpers.access(site)
         if handed is not None:
             return handed
         if self.loops is None or not site.loops:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.linen.sites import Control, Site, VariableSite
+from nnx_migrate.nnx.writer.methods.access import Listed
 from nnx_migrate.nnx.writer.methods.shared_helpers import SharedHelper
 from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line, rewritten
 from nnx_migrate.sources.text import Edit
@@ -42,21 +43,41 @@ class HelperCalls:
         if helper is None or not isinstance(node, ast.Call):
             return None
         made = [helper.sites.get((node, construction)) for construction in helper.names]
-        texts = [self._module(site) if site is not None else "None" for site in made]
+        texts = [self._module(helper, site) if site is not None else "None" for site in made]
         for argument in helper.kept(node):
             value = argument.value if isinstance(argument, ast.keyword) else argument
             prefix = f"{argument.arg}=" if isinstance(argument, ast.keyword) else ""
             texts.append(one_line(f"{prefix}{self.editor.text(value)}"))
         return self.editor.calls.call_text(node, texts)
 
-    def _module(self, site: Site) -> str:
-        loops = self.editor.loops
-        return loops.access(site) if loops is not None and site.loops else f"self.{site.attribute}"
+    def _module(self, helper: SharedHelper, site: Site) -> str:
+        """How the caller reads what it hands over: a module, or the list that the helper's loops go through."""
+        outer, _ = helper.split_loops(site)
+        if self.editor.loops is None or not outer:
+            return f"self.{site.attribute}"
+        return self.editor.loops.element(Listed(outer, site.attribute, ""))
 
-    def in_loops(self) -> list[Site]:
-        """The modules that loops of the method hand over."""
+    def access(self, site: Site | VariableSite) -> str | None:
+        """How a helper reads a module that it gets; None for all other modules."""
+        name = self.name(site)
+        if name is None or not isinstance(site, Site):
+            return None
+        own = self._own_loops(site)
+        return self.editor.loops.element(Listed(own, name, name)) if own and self.editor.loops else name
+
+    def _own_loops(self, site: Site) -> tuple[Control, ...]:
+        return next(h.split_loops(site)[1] for h in self.helpers if site in h.sites.values())
+
+    def lists(self) -> Iterator[Listed]:
+        """The lists of modules that loops of the method hand over, and those that helpers in it get."""
         inside = set(ast.walk(self.editor.method.node))
-        return [s for h in self.helpers for (call, _), s in h.sites.items() if s.loops and call in inside]
+        for helper in self.helpers:
+            for (call, _), site in helper.sites.items():
+                outer, own = helper.split_loops(site)
+                if outer and call in inside:
+                    yield Listed(outer, site.attribute, f"self.{site.attribute}")
+                if own and helper.node in inside:
+                    yield Listed(own, self.names[site], self.names[site])
 
     def signature(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[Edit]:
         """The edit of a helper's parameters; none for any other function."""

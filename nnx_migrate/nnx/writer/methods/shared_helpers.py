@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.sites import Context, Site
+from nnx_migrate.linen.sites import Context, Control, Site
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.writer.methods.reached import is_outside
-from nnx_migrate.nnx.writer.naming import snake_case
+from nnx_migrate.nnx.writer.naming import plural, snake_case
 
 _Record = TypeVar("_Record")
 _PURE = frozenset({"int", "float", "len", "max", "min", "round", "tuple", "list", "str"})
@@ -40,6 +40,12 @@ class SharedHelper:
     def parameters(self) -> list[ast.arg]:
         """Its parameters without `self`."""
         return self.node.args.args[1 if self.is_method else 0 :]
+
+    def split_loops(self, site: Site) -> tuple[tuple[Control, ...], tuple[Control, ...]]:
+        """The loops around a module: those around the call of the helper, and the helper's own."""
+        inside = set(ast.walk(self.node))
+        own = tuple(control for control in site.loops if control.node in inside)
+        return tuple(control for control in site.loops if control not in own), own
 
     def given(self, call: ast.Call) -> dict[str, ast.expr]:
         """What a call gives its parameters."""
@@ -166,16 +172,19 @@ def _fill(
         if node not in inside:
             continue
         for context, site in found.items():
-            own_loop = any(control.node in inside for control in site.loops)
-            if not context or context[-1] not in helper.calls or own_loop or site.is_held or site.lifts:
+            if not context or context[-1] not in helper.calls or site.is_held or site.lifts:
                 return False
+            if any(c.node in inside and not c.is_loop for c in site.controls):
+                return (
+                    False  # only under some condition does the constructor make what a call would hand over
+                )
             helper.sites[context[-1], node] = site
             kinds.setdefault(node, site)
     ordered = sorted(kinds, key=lambda n: kinds[n].number)
     taken = {n.id for n in inside if isinstance(n, ast.Name)} | {
         n.arg for n in inside if isinstance(n, ast.arg)
     }
-    wanted = [kinds[node].stored or snake_case(kinds[node].target_name) for node in ordered]
+    wanted = [_wanted_name(helper, kinds[node]) for node in ordered]
     stores = [n.id for n in inside if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
     taken -= {kinds[node].stored for node in ordered if stores.count(kinds[node].stored) == 1}
     seen: dict[str, int] = {}
@@ -188,6 +197,13 @@ def _fill(
         taken.add(final)
         helper.names[node] = final
     return True
+
+
+def _wanted_name(helper: SharedHelper, site: Site) -> str:
+    """The parameter for a module: the name of the variable that holds it, or one that its class gives it."""
+    if helper.split_loops(site)[1]:
+        return plural(site.stored or snake_case(site.target_name))
+    return site.stored or snake_case(site.target_name)
 
 
 def of_one_call(

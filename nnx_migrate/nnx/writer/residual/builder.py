@@ -47,7 +47,7 @@ class Residual:
         lists: Sequence[LocalList] = (),
     ) -> None:
         self.analysis, self.renderer, self.writer, self.context = analysis, renderer, writer, context
-        self.sizes = CarriedSizes(analysis, renderer, lists)
+        self.sizes = CarriedSizes(analysis, renderer, lists, context)
         self.sites: dict[int, list[Site | VariableSite]] = {}
         self.emitted_loops: set[int] = set()
         self.lists = lists

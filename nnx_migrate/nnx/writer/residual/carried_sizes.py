@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Phi
+from nnx_migrate.linen.sites import Context, Phi
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.residual.local_lists import LocalList
@@ -19,17 +19,26 @@ class CarriedSizes:
     """The sizes (`Phi`) that the constructor of one compact method carries."""
 
     def __init__(
-        self, analysis: ClassAnalysis, renderer: InitRenderer, lists: Sequence[LocalList] = ()
+        self,
+        analysis: ClassAnalysis,
+        renderer: InitRenderer,
+        lists: Sequence[LocalList] = (),
+        context: Context = (),
     ) -> None:
-        self.analysis, self.renderer, self.lists = analysis, renderer, lists
+        self.analysis, self.renderer, self.lists, self.context = analysis, renderer, lists, context
         self.phis: set[int] = set()
 
     def decided_at(self, node: ast.AST) -> list[Phi]:
         """The needed sizes that a loop or condition decides."""
         phis = self.analysis.facts.phis
         moved = {loop: made.creating for made in self.lists for loop in made.running}
-        found = [phis[n] for n in sorted(self.phis) if n in phis]
+        found = [phis[n] for n in sorted(self.phis) if n in phis and self._is_here(phis[n])]
         return [phi for phi in found if moved.get(phi.node, phi.node) is node]  # type: ignore[call-overload]
+
+    def _is_here(self, phi: Phi) -> bool:
+        """Whether the code that decides a size was reached by the calls that led here: a helper has more than one."""
+        rounds = set(self.analysis.session.round_markers.values())
+        return tuple(step for step in phi.context if step not in rounds) == self.context
 
     def _assign(self, phi: Phi, which: int) -> Assign:
         return Assign(phi.token, self.renderer.dim(phi.sources[which], phi.node))
