@@ -243,7 +243,7 @@ class Phi:
     sources: tuple[Dim, Dim]
     is_loop: bool
     result: Dim | None = None
-    context: Context = ()
+    context: Context = ()  # the calls, and rounds of loops, through which the interpreter came there
 
     @property
     def token(self) -> str:

@@ -39,8 +39,8 @@ from nnx_migrate.nnx.writer.construction.derived import write_derived
 from nnx_migrate.nnx.writer.klass import ClassWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.symbols import SizeParameter
-from nnx_migrate.nnx.writer.written import WrittenClass
-from nnx_migrate.nnx.written import check_written
+from nnx_migrate.nnx.writer.written import WrittenClass, WrittenFunction
+from nnx_migrate.nnx.written import check_function, check_written
 from nnx_migrate.numerics.parameter_map import ClassMap, ParameterMap
 from nnx_migrate.sources.text import Edit
 
@@ -70,6 +70,7 @@ class ClassConversion:
     assumed: Mapping[tuple[str | int, ...], int] = field(default_factory=dict)  # ranks that callers stated
     makes_caches: bool = False  # in its calls, by itself or in submodules that it creates
     sows: bool = False  # likewise: whether its calls keep intermediate values
+    functions: Mapping[ast.FunctionDef, WrittenFunction] = field(default_factory=dict)  # see `WrittenClass`
     is_lazy: bool = False  # it, or a submodule that it creates, holds Linen modules: inputs initialise them
 
     @property
@@ -260,6 +261,10 @@ class _Converter:
         makes_caches |= any(c.makes_caches for c in inner)
         conversion = self._checked(cls, written, names, analysis, class_map(analysis))
         conversion.factories, conversion.makes_caches = factories, makes_caches
+        conversion.functions = written.functions
+        for node, function in written.functions.items():
+            imported = {request.binding for request in names.requests}
+            check_function(node, function.edits, imported, cls, self.program.project)
         conversion.is_lazy = any(c.is_lazy for c in inner) or bool(conversion.bridged)
         conversion.sows = any(c.sows for c in inner) or bool(analysis.facts.sown)
         if conversion.is_lazy:
@@ -288,7 +293,7 @@ class _Converter:
     ) -> ClassConversion:
         """What was written, read once more. Raises Refuse."""
         imported = {request.binding for request in names.requests}
-        check_written(cls, written.edits, imported, self.program.project)
+        check_written(cls, written.edits, imported, self.program.project, written.functions)
         return ClassConversion(
             cls,
             written.sizes,

@@ -36,12 +36,21 @@ class Dependencies:
     """
 
     def __init__(
-        self, conversions: Conversions, finder: InstanceFinder, instances: Iterable[Instance]
+        self,
+        conversions: Conversions,
+        finder: InstanceFinder,
+        instances: Iterable[Instance],
+        together: Iterable[tuple[LinenClass, LinenClass]] = (),
     ) -> None:
+        """`together` are pairs of classes that need each other for some other reason."""
         self.needs: dict[LinenClass, set[LinenClass]] = {cls: set() for cls in finder.program}
         self._users: dict[LinenClass, set[LinenClass]] = {cls: set() for cls in finder.program}
         self._find_own(conversions, finder)
         self._find_handed(finder, instances)
+        own_users = {cls: set(users) for cls, users in self._users.items()}
+        for first, second in together:
+            self._join(first, second)
+        self._used_by = own_users  # without classes that only share something
         self._in_programs = [r for r in finder.references.outside if not _is_mention(r)]
         self._named = {cls: set(cls.mro[1:]) for cls in finder.program}
         for reference in finder.references.inside:
@@ -135,7 +144,7 @@ class Dependencies:
         """The classes that something would use in their NNX form."""
         used = {r.cls for r in self._in_programs if r not in kept}
         only_kept = {r.cls for r in kept} - used
-        first = (c for c in able if c in used or not (self._users[c] or c in only_kept))
+        first = (c for c in able if c in used or not (self._used_by[c] or c in only_kept))
         return self._closure(first) & set(able)
 
     def _copied(

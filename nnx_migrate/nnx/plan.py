@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from nnx_migrate.nnx.programs.kept_values import KeptValue, kept_value
 from nnx_migrate.nnx.programs.names import NameChanges
 from nnx_migrate.nnx.programs.renames import Other
 from nnx_migrate.nnx.programs.sizes import SizeFinder, Sizes
+from nnx_migrate.nnx.rewritten_functions import RewrittenFunctions
 from nnx_migrate.sources.text import Edit
 
 Blocked = tuple[LinenClass, Obstacle]
@@ -96,7 +97,9 @@ class _Planner:
         self.finder = conversions.finder
         self.instances = self.finder.known_instances
         self.values = self.finder.class_values()
-        self.dependencies = Dependencies(conversions, self.finder, self.instances)
+        self.functions = RewrittenFunctions(project, conversions)
+        together = list(self.functions.together())
+        self.dependencies = Dependencies(conversions, self.finder, self.instances, together)
         self.copies = CopyWriter(project, self.finder.references)
         self.kept: dict[KeptValue, Blocked] = {}
         inits: dict[ast.AST, LinenClass] = {
@@ -111,7 +114,7 @@ class _Planner:
             kept = [reference for value in self.kept for reference in value.references]
             forms = self.dependencies.forms({cls for cls, _ in blocked}, unshared, kept)
             moving = [self._group(part, True) for part in self.dependencies.components(forms.moving)]
-            more = {c: o for c in forms.copied if (o := self.copies.obstacle(c, forms.copied)) is not None}
+            more = {c: o for c in forms.copied if (o := self._not_copied(c, forms.copied)) is not None}
             unshared |= more
             if more:
                 continue
@@ -136,6 +139,17 @@ class _Planner:
             kept_names = [g for g in moving if concerned & set(g.classes) and self._keep_names(g)]
             if not kept_names:
                 blocked += found
+
+    def _not_copied(
+        self, cls: LinenClass, copied: Mapping[LinenClass, Sequence[LinenClass]]
+    ) -> Obstacle | None:
+        """Why a class can't stay in its Linen form, too."""
+        functions = self.conversions.converted[cls.qualified].functions
+        if functions:
+            name = next(iter(functions)).name
+            what = f"classes that stay Linen need `{cls.name}` in its Linen form, but `{name}` changes"
+            return Obstacle("uses-not-converted", what, cls.module, cls.node)
+        return self.copies.obstacle(cls, copied)
 
     def _group(self, classes: list[LinenClass], can_move: bool) -> Group:
         group = Group(classes, can_move)
@@ -191,6 +205,7 @@ class _Planner:
     def _of_uses(self) -> Iterator[Blocked]:
         """Uses in programs that can't be rewritten."""
         yield from self.finder.other_obstacles()
+        yield from self.functions.obstacles()
         for reference in self.finder.references.unclear:
             detail = f"one import of `{ast.unparse(reference.node)}` means it, another one something else"
             yield reference.cls, Obstacle("class-as-value", detail, reference.module, reference.node)

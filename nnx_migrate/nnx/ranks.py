@@ -190,7 +190,9 @@ class RankSearch:
         if lowest is not None and lowest[1] not in found and _has_numbered_axes(*lowest):
             return self._of_lowest_rank(*lowest, known)
         agreed = (
-            found and (ranks != [2] or not found[0].sizes) and all(c.edits == found[0].edits for c in found)
+            found
+            and (ranks != [2] or not found[0].sizes)
+            and all((c.edits, c.functions) == (found[0].edits, found[0].functions) for c in found)
         )
         if found and not agreed:
             return None

@@ -25,9 +25,14 @@ _INITIALIZERS = f"{LINEN}.initializers"
 
 
 def check_written(
-    cls: LinenClass, edits: Sequence[Edit], imported: Collection[str], project: Project
+    cls: LinenClass,
+    edits: Sequence[Edit],
+    imported: Collection[str],
+    project: Project,
+    rewritten: Collection[ast.AST] = (),
 ) -> None:
-    """Check a class after its `edits`; `imported` are the names that the file will import newly.
+    """Check a class after its `edits`; `imported` are the names that the file will import newly, `rewritten` the
+    functions that change with it.
 
     Raises Refuse if the new text isn't Python, holds Linen modules, or reads names that nothing binds.
     """
@@ -62,9 +67,35 @@ def check_written(
         for name in sorted(_read_attributes(tree) - _made_attributes(tree) - _read_attributes(_parsed(old))):
             detail = f"`{name}` would be called, but the constructor makes none"
             raise Refuse("unsupported-syntax", detail, cls.node)
-    for name in _constructions(tree, scopes, outside, cls, project):
+    for name in _constructions(tree, scopes, outside, cls, project, rewritten):
         detail = f"`{name}` is created in a function that can't be followed"
         raise Refuse("unsupported-syntax", detail, cls.node)
+
+
+def check_function(
+    node: ast.FunctionDef, edits: Sequence[Edit], imported: Collection[str], cls: LinenClass, project: Project
+) -> None:
+    """Check a function outside of a class, which calls it, after its `edits`, as `check_written` does."""
+    start, end = cls.module.source.span(node)
+    old = SourceText(cls.module.source.text[start:end])
+    try:
+        tree = _parsed(old.with_edits([Edit(e.start - start, e.end - start, e.new) for e in edits]))
+    except (SyntaxError, ValueError) as error:
+        raise Refuse("unsupported-syntax", f"the new function can't be read: {error}", node) from None
+    outside, scopes = cls.module.scope_at(node), build_scopes(tree)
+    known = {*_IMPLICIT, *imported, *(name for name, _ in _free(build_scopes(_parsed(old))))}
+    for name, _ in _free(scopes):
+        if name not in known and outside.binder(name) is None:
+            raise Refuse("dynamic-construction", f"`{node.name}` would need `{name}`", node)
+    for path in _linen_paths(tree, scopes, imported, outside, cls, project):
+        raise Refuse("unsupported-layer", f"`{path.removeprefix('flax.')}` is used in an unusual way", node)
+    for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
+        called = dotted(call.func)
+        if called is not None and project.resolve_name(called, outside, cls.module) in cls.known_classes:
+            path = called
+            raise Refuse(
+                "unsupported-syntax", f"`{path}` is created in a function that can't be followed", node
+            )
 
 
 def _parsed(text: SourceText) -> ast.Module:
@@ -159,9 +190,14 @@ def _linen_paths(
 
 
 def _constructions(
-    tree: ast.Module, scopes: Scopes, outside: Scope, cls: LinenClass, project: Project
+    tree: ast.Module,
+    scopes: Scopes,
+    outside: Scope,
+    cls: LinenClass,
+    project: Project,
+    rewritten: Collection[ast.AST],
 ) -> Iterator[str]:
-    """Modules of the project that are still created elsewhere than in the constructor."""
+    """Modules that are still created elsewhere than in the constructor, directly or by functions."""
     free = {id(node) for _, node in _free(scopes)}
     for method in (n for c in tree.body if isinstance(c, ast.ClassDef) for n in c.body):
         if not isinstance(method, ast.FunctionDef) or method.name == "__init__":
@@ -172,8 +208,26 @@ def _constructions(
                 root = root.value
             if path is None or id(root) not in free:
                 continue
-            if project.resolve_name(path, outside, cls.module) in cls.known_classes:
+            qualified = project.resolve_name(path, outside, cls.module)
+            is_module = qualified in cls.known_classes
+            if is_module or (qualified is not None and _makes_layers(qualified, rewritten, project)):
                 yield path
+
+
+def _makes_layers(qualified: str, rewritten: Collection[ast.AST], project: Project) -> bool:
+    """Whether a function of the project calls what it creates of Linen: `nn.Dense(8)(x)`."""
+    definition = project.definition(qualified)
+    if definition is None or not isinstance(definition.node, ast.FunctionDef) or definition.node in rewritten:
+        return False
+    module = definition.module
+    for call in (n for n in ast.walk(definition.node) if isinstance(n, ast.Call)):
+        if isinstance(call.func, ast.Call) and isinstance(call.func.func, ast.Name | ast.Attribute):
+            made = call.func.func
+            name = canonical(project.resolve(made, module.scope_at(made), module)) or ""
+            short = name.removeprefix(f"{LINEN}.")
+            if short != name and short[:1].isupper():
+                return True
+    return False
 
 
 def _is_module_name(name: str) -> bool:

@@ -69,7 +69,9 @@ def convert(path: Path, bridge: bool = True) -> tuple[str, Conversions]:
     module = project.module(path)
     assert module is not None
     converted = list(conversions.converted.values())
-    source = module.source.with_edits([edit for c in converted for edit in c.edits])
+    functions = {node: function.edits for c in converted for node, function in c.functions.items()}
+    edits = [edit for c in converted for edit in c.edits] + [e for own in functions.values() for e in own]
+    source = module.source.with_edits(edits)
     requests = sorted({r for c in converted for r in c.imports}, key=lambda r: r.qualified)
     after = edit_imports(module, Module(path, module.name, source), requests, lambda name: False)
     return after.text, conversions

@@ -79,31 +79,6 @@ def test_the_constructor_creates_the_layer(
 
 
 LEFT = {
-    "more than one layer": (
-        "unsupported-syntax",
-        "def block(x, n):\n    return nn.Dense(n)(nn.LayerNorm()(x))\n",
-        "return block(x, self.n)",
-    ),
-    "what becomes of the result": (
-        "unsupported-syntax",
-        "def block(x, n):\n    x = nn.Dense(n)(x)\n    return nn.relu(x)\n",
-        "return block(x, self.n)",
-    ),
-    "an input that the function changes": (
-        "unsupported-syntax",
-        "def block(x, n):\n    x = x * 2\n    return nn.Dense(n)(x)\n",
-        "return block(x, self.n)",
-    ),
-    "a test of the input": (
-        "unsupported-syntax",
-        "def block(x, n):\n    assert x.ndim == 2\n    return nn.Dense(n)(x)\n",
-        "return block(x, self.n)",
-    ),
-    "a function in a function that stays": (
-        "unsupported-syntax",
-        "def dense(n):\n    return nn.Dense(n)\n\n\ndef block(x, n):\n    return dense(n)(x) + 1\n",
-        "return block(x, self.n)",
-    ),
     "a variable that the caller has, too": (
         "name-clash",
         "def dense(x):\n    width = 8\n    return nn.Dense(width)(x)\n",

@@ -196,18 +196,6 @@ KEPT = {
     "a condition on fields in the helper": METHOD.format(
         more="", body="x = nn.Dense(3)(x) if self.width > 3 else x", first="", second=""
     ),
-    "reached in two ways": """
-    class Model(nn.Module):
-        @nn.compact
-        def __call__(self, x):
-            def inner(x):
-                return nn.LayerNorm()(nn.Dense(4)(x))
-
-            def outer(x):
-                return inner(inner(x))
-
-            return outer(outer(x))
-    """,
 }
 
 

@@ -101,7 +101,7 @@ def static_join(frame: Frame, name: str, a: Any, b: Any, node: ast.AST) -> Any:
     if choice is not None:
         return choice
     kind = "int" if as_dim(a) is not None and as_dim(b) is not None else ""
-    return local(frame, name, (id(node), name, "join"), kind)
+    return local(frame, name, (id(node), frame.context, name, "join"), kind)
 
 
 def local(frame: Frame, name: str, key: Any, kind: str = "") -> Any:
@@ -110,6 +110,7 @@ def local(frame: Frame, name: str, key: Any, kind: str = "") -> Any:
         return Unknown(f"`{name}` depends on how the module is configured")
     number = frame.session.number_of(key)
     frame.session.facts.locals[number] = name
+    frame.session.local_contexts[number] = frame.context
     return Expr(f"{name}§s{number}", kind)
 
 

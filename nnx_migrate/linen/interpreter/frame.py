@@ -94,6 +94,7 @@ class Session:
     instances_of: tuple[LinenClass, ...] = ()
     loop_symbols: dict[int, set[str]] = field(default_factory=dict)  # by loop: what means nothing behind it
     known_phis: dict[Any, Any] = field(default_factory=dict)
+    local_contexts: dict[int, Context] = field(default_factory=dict)  # local variable -> calls around it
     known_numbers: dict[Any, int] = field(default_factory=dict)
     input_ranks: dict[tuple[str | int, ...], int] = field(default_factory=dict)
     usual_ranks: set[tuple[str | int, ...]] = field(
@@ -169,6 +170,16 @@ class Session:
         if key not in self.known_numbers:
             self.known_numbers[key] = self.next_number()
         return self.known_numbers[key]
+
+    def locals_of(self, function: ast.AST) -> list[tuple[str, str]]:
+        """The variables of a function that are known by their names, with the tokens that stand for them."""
+        found: list[tuple[str, str]] = []
+        for number, context in self.local_contexts.items():
+            called = self.facts.functions.get((context[:-1], context[-1])) if context else None
+            if called is not None and called.node is function:
+                name = self.facts.locals[number]
+                found.append((name, f"{name}§s{number}"))
+        return found
 
     def tick(self, node: ast.AST | None = None) -> None:
         """Count an expression or statement; stop with a reason when the budget is used up."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute
 from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, MAX_RECURSION, Env, Frame, Slot
 from nnx_migrate.linen.interpreter.homes import at_home
+from nnx_migrate.linen.interpreter.stale import forget, without
 from nnx_migrate.linen.interpreter.statements.exits import returned
+from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Global, Shape, Unknown
-from nnx_migrate.linen.values import Closure, Partial, Spread
+from nnx_migrate.linen.values import Bound, Closure, Partial, SelfValue, Spread
 from nnx_migrate.names.nodes import nodes_below
 from nnx_migrate.names.parameters import defaults
 
@@ -78,9 +81,13 @@ def call_closure(
         foreign=frame.foreign or not (local_function or closure.module is frame.module),
         outside=frame.outside or not local_function,
     )
+    if not inner.foreign:
+        args, kwargs = _without_old(frame, closure, args, kwargs)
     if isinstance(node, ast.Call) and not inner.foreign:
         _remember(frame, closure, node, inner)
     inner.env.update(bind_arguments(frame, closure, args, kwargs, static_args))
+    if isinstance(node, ast.Call) and not inner.foreign and _is_direct(frame, closure, node):
+        _find_static(frame, closure, inner)
     given = dict(inner.env)
     session.depth += 1
     try:
@@ -102,13 +109,50 @@ def _remember(frame: Frame, closure: Closure, node: ast.Call, inner: Frame) -> N
     """Which code a call reaches and which expressions its parameters stand for: the writer follows both."""
     facts = frame.session.facts
     facts.functions[frame.context, node] = closure
+    given: dict[str, ast.expr] = {}
     for name, argument in zip(_given_by_position(closure), node.args, strict=False):
         if isinstance(argument, ast.Starred):
             break
-        facts.arguments[inner.context, name] = (frame.context, argument)
-    for keyword in node.keywords:
-        if keyword.arg is not None:
-            facts.arguments[inner.context, keyword.arg] = (frame.context, keyword.value)
+        given[name] = argument
+    given |= {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg is not None}
+    for name, argument in given.items():
+        if not _is_rebound(closure.node, name):
+            facts.arguments[inner.context, name] = (frame.context, argument)
+
+
+def _without_old(
+    frame: Frame, closure: Closure, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call of a function, without what earlier calls computed from its variables.
+
+    The constructor knows these by their names, which get new values now.
+    """
+    for name, token in frame.session.locals_of(closure.node):
+        forget(frame, name, token)
+        args = tuple(without(value, name, token) for value in args)
+        kwargs = {key: without(value, name, token) for key, value in kwargs.items()}
+    return args, kwargs
+
+
+def _is_direct(frame: Frame, closure: Closure, node: ast.Call) -> bool:
+    """Whether a call names the function that it reaches, so that its arguments are the function's own."""
+    called = frame.session.facts.values.get((frame.context, node.func))
+    if isinstance(called, Bound):
+        return isinstance(called.value, SelfValue) and called.name == getattr(closure.node, "name", "")
+    return called is closure
+
+
+def _find_static(frame: Frame, closure: Closure, inner: Frame) -> None:
+    """Mark the parameters that stand for what the constructor can compute, too: it writes the arguments for them."""
+    facts = frame.session.facts
+    values = {argument.arg: default for argument, default in defaults(closure.node.args)}
+    for name, slot in inner.env.items():
+        given = facts.arguments.get((inner.context, name))
+        is_plain = name in values and not any(isinstance(n, ast.Name) for n in ast.walk(values[name]))
+        if given is None and is_plain and not _is_rebound(closure.node, name):
+            facts.arguments[inner.context, name] = given = (frame.context, values[name])
+        if given is not None and is_static(frame, given[1]):
+            inner.env[name] = replace(slot, static=True)
 
 
 def _given_by_position(closure: Closure) -> list[str]:
@@ -148,6 +192,7 @@ def changed_names(function: ast.AST) -> frozenset[str]:
     return frozenset(found)
 
 
+@cache
 def _is_rebound(function: ast.AST, name: str) -> bool:
     names = (n for n in ast.walk(function) if isinstance(n, ast.Name) and n.id == name)
     return any(not isinstance(n.ctx, ast.Load) for n in names)

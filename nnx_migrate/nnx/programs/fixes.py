@@ -63,6 +63,8 @@ class FixWriter:
             imports.setdefault(conversion.path, []).extend(
                 sorted(conversion.imports, key=lambda r: r.qualified)
             )
+        for module, edit in function_edits(group):
+            edits.setdefault(module.path, []).append(edit)
         for program in self._programs[id(group)]:
             for module, edit in program.edits:
                 edits.setdefault(module.path, []).append(edit)
@@ -120,6 +122,7 @@ class FixWriter:
         others = [
             *((c.cls.module, edit) for c in group.conversions for edit in c.edits),
             *((handed.module, edit) for handed in group.handed for edit in handed.edits),
+            *function_edits(group),
             *group.names,
             *group.copies.edits,
         ]
@@ -158,6 +161,15 @@ class FixWriter:
         for use in uses:
             home = helper_home(use.module, use.cls.module, self.context.project)
             yield use.module, group.helper(use.cls), home
+
+
+def function_edits(group: Group) -> list[tuple[Module, Edit]]:
+    """The edits of the functions that classes share, each once."""
+    found: dict[ast.FunctionDef, list[tuple[Module, Edit]]] = {}
+    for conversion in group.conversions:
+        for node, function in conversion.functions.items():
+            found.setdefault(node, [(conversion.cls.module, edit) for edit in function.edits])
+    return [edit for edits in found.values() for edit in edits]
 
 
 def defined(text: str) -> set[str]:

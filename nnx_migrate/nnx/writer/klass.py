@@ -21,6 +21,7 @@ from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
 from nnx_migrate.nnx.writer.constructor.writer import ConstructorWriter, own_methods
 from nnx_migrate.nnx.writer.methods.body import BodyEditor
+from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunctions
 from nnx_migrate.nnx.writer.methods.late_layers import take_late_layers
 from nnx_migrate.nnx.writer.methods.layer_functions import function_calls
 from nnx_migrate.nnx.writer.methods.reached import inside_maker
@@ -61,23 +62,26 @@ class ClassWriter:
         self.converted, self.factories = converted, factories.of(analysis.cls)
         self.inheritance: Inheritance | None = None
         self.lists: dict[str, list[LocalList]] = {}
+        self.creating: CreatingFunctions
 
     def write(self) -> WrittenClass:
         """All edits of the class."""
         late = take_late_layers(self.analysis, self.constructions)
+        self.creating = CreatingFunctions(self.analysis, local=False)
         self._check()
         self._find_base()
         self._name_everything()
+        helpers = self._helpers()
+        self.creating = CreatingFunctions(self.analysis, local=not helpers)
+        self.creating.check()
         check_state(self.analysis, self._own_names())
         if self.inheritance is not None and self.inheritance.calls_super:
             self.inheritance.check_sizes(self.constructions)
-        edits = self._bases()
+        edits, written = self._bases(), WrittenClass()
         nodes = self._nodes()
-        helpers = self._helpers()
         for method in sorted(own_methods(self.cls), key=lambda m: all(h.node is not m.node for h in helpers)):
             edits += self._decorators(method)
-            edits += self._body_edits(method, late, helpers)
-        written = WrittenClass()
+            edits += self._body_edits(method, late, helpers, written)
         for site in self.analysis.sites:
             callee, arguments = self.constructions.parts(site)
             written.constructions[site.call] = f"{callee}({', '.join(arguments)})"
@@ -92,18 +96,32 @@ class ClassWriter:
         """The helpers that get their modules from the method that calls them."""
         elsewhere = {passed.site for passed in function_calls(self.analysis).values()}
         elsewhere.update(s for s in self.analysis.sites if inside_maker(self.analysis, s))
+        elsewhere.update(s for s in self.analysis.sites if self.creating.passed(s))
         return shared_helpers(self.analysis, self.names.module, elsewhere)
 
     def _body_edits(
-        self, method: Method, late: Mapping[ast.AST, Site], helpers: Sequence[SharedHelper]
+        self,
+        method: Method,
+        late: Mapping[ast.AST, Site],
+        helpers: Sequence[SharedHelper],
+        written: WrittenClass,
     ) -> list[Edit]:
         """The edits of a method's body and parameters; code of helpers has to come out alike for all their calls."""
         lists = self.lists.get(method.name, []) if method.owner is self.cls else []
         found: list[Edit] = []
         for choice in range(max((len(helper.calls) for helper in helpers), default=1)):
             editor = BodyEditor(
-                self.analysis, self.names, self.constructions, method, lists, late, helpers, choice
+                self.analysis,
+                self.names,
+                self.constructions,
+                method,
+                lists,
+                late,
+                helpers,
+                choice,
+                self.creating,
             )
+            written.functions = written.functions or editor.outside_functions()
             edits = editor.edits()
             edits += editor.helpers.signature(method.node) or self._signature_edits(method)
             if choice and edits != found:
@@ -127,7 +145,8 @@ class ClassWriter:
         for site in self.analysis.sites:
             if site.method == NAME:
                 raise Refuse("unsupported-api", f"a module is created in `{NAME}`", site.call)
-            if site.foreign and site not in called and not inside_maker(self.analysis, site):
+            known = site in called or inside_maker(self.analysis, site) or self.creating.passed(site)
+            if site.foreign and not known:
                 raise Refuse(
                     "unsupported-syntax", "a module is created in a function outside of the class", site.call
                 )
@@ -221,7 +240,7 @@ class ClassWriter:
             raise Refuse("unsupported-syntax", "several methods create modules", self.cls.node)
         for method in compact:
             lists = self.lists.get(method.name, [])
-            residual = Residual(self.analysis, self.renderer, self.constructions, lists=lists)
+            residual = Residual(self.analysis, self.renderer, self.constructions, (), lists, self.creating)
             nodes += residual.build(method.node.body, self._sites_of(method))
         return inlined(nodes)
 

@@ -43,6 +43,9 @@ _VALUES = (
 )
 
 
+_ATOMS = (ast.Name, ast.Attribute, ast.Constant, ast.Call, ast.Tuple)
+
+
 class InitRenderer:
     """Writes expressions for `__init__`; `needed` collects the local variables that they read."""
 
@@ -85,6 +88,15 @@ class InitRenderer:
             return one_line(rewritten(self.names.module.source, node, lambda n: self._replace(n, context)))
         finally:
             self.lambda_names = saved
+
+    def argument(self, node: ast.AST, context: Context) -> str:
+        """An expression that is an argument as a whole, so that it needs no parentheses."""
+        text = self.text(node, context)
+        given = self.analysis.facts.arguments.get((context, node.id)) if isinstance(node, ast.Name) else None
+        if given is None or not text.startswith("("):
+            return text
+        inner = self.text(given[1], given[0])
+        return self.argument(given[1], given[0]) if text in (inner, f"({inner})") else text
 
     def function(self, node: ast.FunctionDef) -> str:
         """A local function, with sizes for what it reads of inputs; its lines start where its first one does."""
@@ -145,6 +157,10 @@ class InitRenderer:
             if text is not None:
                 self.see(text)
                 return text
+        if isinstance(node, ast.IfExp) and context and (context, node) in facts.decided:
+            chosen = node.body if facts.decided[context, node] else node.orelse
+            text = self.text(chosen, context)
+            return text if isinstance(chosen, _ATOMS) else f"({text})"
         if isinstance(node, ast.Compare):
             return self._compared_shapes(node, context)
         if isinstance(node, ast.Name):
@@ -181,15 +197,15 @@ class InitRenderer:
             return self.access(value)
         if isinstance(value, ModuleList) and self._is_in_setup(node):
             return None  # a list that the constructor fills as setup did
-        if static:
+        argument = facts.arguments.get((context, node.id))
+        if static and argument is None:
             if node.id != "self":
                 self.needed.add(node.id)
             return None
-        argument = facts.arguments.get((context, node.id))
         if argument is not None:
             outer, expression = argument
             text = self.text(expression, outer)
-            simple = isinstance(expression, ast.Name | ast.Attribute | ast.Constant | ast.Call | ast.Tuple)
+            simple = isinstance(expression, _ATOMS)
             return text if simple else f"({text})"
         origins = facts.origins.get((context, node))
         if origins and not context:
@@ -230,9 +246,13 @@ class InitRenderer:
         return f"{self.dim(a, node)} {sign} {self.dim(b, node)}"
 
     def _is_dynamic(self, node: ast.AST, context: Context) -> bool:
-        """Whether the expression reads a variable that the constructor lacks."""
-        static = self.analysis.facts.static_names
-        return any(isinstance(n, ast.Name) and static.get((context, n)) is False for n in ast.walk(node))
+        """Whether the expression reads a variable that the constructor lacks, or a parameter: a value says more."""
+        facts = self.analysis.facts
+        names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+        if any(facts.static_names.get((context, n)) is False for n in names):
+            return True
+        is_plain = _is_plain(facts.values.get((context, node)))
+        return is_plain and any((context, n.id) in facts.arguments for n in names)
 
     def _value_text(self, value: Any) -> str | None:
         if isinstance(value, InitialDtype) and self.may_name_dtypes:
@@ -244,6 +264,13 @@ class InitRenderer:
         if isinstance(value, tuple | list | Dim | bool | int | float | str) or value is None:
             return text_of(value)
         return None
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a number, a text or a tuple of such, known as itself."""
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, Dim | bool | int | float | str)
 
 
 def _lambda_names(node: ast.AST) -> frozenset[ast.AST]:

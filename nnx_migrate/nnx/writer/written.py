@@ -9,6 +9,14 @@ from nnx_migrate.nnx.writer.symbols import SizeParameter
 from nnx_migrate.sources.text import Edit
 
 
+@dataclass(frozen=True)
+class WrittenFunction:
+    """The edits of a function that a class calls, and the calls of it that the class rewrites."""
+
+    edits: tuple[Edit, ...]
+    calls: frozenset[ast.AST]
+
+
 @dataclass
 class WrittenClass:
     """The edits of one class and what its users have to know."""
@@ -18,3 +26,5 @@ class WrittenClass:
     needs_rngs: bool = True
     constructions: dict[ast.Call, str] = field(default_factory=dict)
     has_constructor: bool = True
+    # functions outside of the class that it rewrites, with their edits, and the calls that these expect
+    functions: dict[ast.FunctionDef, WrittenFunction] = field(default_factory=dict)

@@ -87,8 +87,18 @@ def _conditional(frame: Frame, node: ast.IfExp) -> Any:
         return lifted
     text = static_text(frame, node)
     if text is not None and not isinstance(first, Instance) and not isinstance(second, Instance):
+        length = _common_length(first, second)
+        if length is not None:
+            return Expr(f"({text})", "sequence", length)
         return _one_of_both(text, as_dim(first), as_dim(second))
     return control.join(frame, first, second, node, "size")
+
+
+def _common_length(first: Any, second: Any) -> int | None:
+    """How many numbers either of two tuples holds, if they hold nothing else."""
+    if not (isinstance(first, tuple) and isinstance(second, tuple) and len(first) == len(second)):
+        return None
+    return len(first) if all(as_dim(item) is not None for item in (*first, *second)) else None
 
 
 def _one_of_both(text: str, first: Dim | None, second: Dim | None) -> Expr | Dim:

@@ -109,9 +109,11 @@ def assign(frame: Frame, target: ast.expr, value: Any, static: bool, node: ast.A
     if isinstance(value, Unknown) and value.reason.startswith(MADE_BY_MODULE):
         static = False  # the constructor calls no modules
     if static and isinstance(target, ast.Name) and isinstance(value, Unknown) and not frame.foreign:
-        value = local(frame, target.id, (id(node), target.id))
+        value = local(frame, target.id, (id(node), frame.context, target.id))
     elif static and isinstance(target, ast.Name) and _repeats(value) and not frame.foreign:
-        value = replace(local(frame, target.id, (id(node), target.id), "sequence"), element=value.element)
+        value = replace(
+            local(frame, target.id, (id(node), frame.context, target.id), "sequence"), element=value.element
+        )
     if isinstance(target, ast.Name):
         value = _renewed(frame, target.id, value, static, node)
     store(frame, target, value, static)
@@ -148,7 +150,7 @@ def _before(
         return item
     is_size = as_dim(item) is not None or isinstance(item, Expr)
     if own and is_size and static and not frame.foreign:
-        return local(frame, own, (id(node), own), "int" if as_dim(item) is not None else "")
+        return local(frame, own, (id(node), frame.context, own), "int" if as_dim(item) is not None else "")
     for name, token in stale.items():
         item = without(item, name, token)
     return item
@@ -166,5 +168,7 @@ def _renewed(frame: Frame, name: str, value: Any, static: bool, node: ast.AST) -
     if not mentions(value, token):
         return value
     if static and not frame.foreign:  # f = 2 * f: known by its name again, from here on
-        return local(frame, name, (id(node), name, "again"), "int" if as_dim(value) is not None else "")
+        return local(
+            frame, name, (id(node), frame.context, name, "again"), "int" if as_dim(value) is not None else ""
+        )
     return Unknown(f"`{name}` is computed from its old value")

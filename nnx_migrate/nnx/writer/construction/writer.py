@@ -175,7 +175,9 @@ class ConstructionWriter:
                 sizes,
                 nnx=self.names.nnx(),
                 rngs=RNGS,
-                segment=lambda node: placeholder(node) or unwrapped(self.renderer.text(node, site.context)),
+                segment=lambda node: (
+                    placeholder(node) or unwrapped(self.renderer.argument(node, site.context))
+                ),
                 judge=judge,
                 helper=self.names.helper if factory is None else str,
                 keep_flag=is_in_sequence(site),

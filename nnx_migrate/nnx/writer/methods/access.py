@@ -43,10 +43,16 @@ class LoopAccess:
         self.elements: dict[tuple[ast.AST, str], str] = {}
         self.reads = editor.unused.remaining_reads(body)
         self.used = {n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name)}
+        if editor.function is not None:
+            self.used.update(editor.function.parameters.values())
         made: list[Site | VariableSite] = [*editor.sites.values(), *editor.makers.values()]
         made += [*(f.site for f in editor.functions.values()), *editor.variables.values()]
-        sites = [s for s in made if s.loops and not s.is_held and s.method == editor.method.name]
-        plain = [Listed(s.loops, s.attribute, f"self.{s.attribute}") for s in sites if not handed(editor, s)]
+        made += [
+            s for calls in editor.created.values() for c in calls for s in editor.creating.layers(c).values()
+        ]
+        sites = [s for s in made if editor.loops_around(s) and not s.is_held]
+        sites = [s for s in sites if s.method == editor.method.name or editor.function is not None]
+        plain = [self._listed(s) for s in sites if not handed(editor, s)]
         everything = [*plain, *editor.helpers.lists()]
         for node in (n for s in body for n in ast.walk(s)):
             loop = node if isinstance(node, ast.For) else self._only_generator(node)
@@ -57,7 +63,7 @@ class LoopAccess:
 
     def access(self, site: Site | VariableSite) -> str:
         """The expression for the module, or variable, of the current round."""
-        return self.element(Listed(site.loops, site.attribute, ""))
+        return self.element(self._listed(site))
 
     def element(self, listed: Listed) -> str:
         """The same for a list."""
@@ -142,6 +148,10 @@ class LoopAccess:
         if not isinstance(node, ast.ListComp | ast.GeneratorExp) or len(node.generators) != 1:
             return None
         return None if node.generators[0].ifs else node.generators[0]
+
+    def _listed(self, site: Site | VariableSite) -> Listed:
+        base = self.editor.base(site)
+        return Listed(self.editor.loops_around(site), base.removeprefix("self."), base)
 
     def _variable(self, attribute: str) -> str:
         name = singular(attribute)

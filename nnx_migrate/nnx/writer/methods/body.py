@@ -12,7 +12,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.factories import placeholder
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.linen.sites import Control, Site, VariableSite
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.layers import LAYERS
@@ -20,12 +20,14 @@ from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.methods.access import LoopAccess
 from nnx_migrate.nnx.writer.methods.carries import static_carry
+from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunction, CreatingFunctions
+from nnx_migrate.nnx.writer.methods.function_edits import FunctionEditor
 from nnx_migrate.nnx.writer.methods.helper_calls import HelperCalls
 from nnx_migrate.nnx.writer.methods.late_layers import LateLayers
-from nnx_migrate.nnx.writer.methods.layer_functions import function_calls
+from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall
 from nnx_migrate.nnx.writer.methods.module_calls import ModuleCalls
 from nnx_migrate.nnx.writer.methods.parameter_reads import ParameterReads
-from nnx_migrate.nnx.writer.methods.reached import by_node, inside_maker, makers
+from nnx_migrate.nnx.writer.methods.reached import by_node
 from nnx_migrate.nnx.writer.methods.shared_helpers import SharedHelper, of_one_call
 from nnx_migrate.nnx.writer.methods.state_edits import StateEditor
 from nnx_migrate.nnx.writer.methods.unused import Unused
@@ -34,11 +36,12 @@ from nnx_migrate.nnx.writer.naming import rng_attribute
 from nnx_migrate.nnx.writer.residual.built_lists import emptied, recipes
 from nnx_migrate.nnx.writer.residual.local_lists import LocalList
 from nnx_migrate.nnx.writer.text import replacements, rewritten, without_double_gaps
+from nnx_migrate.nnx.writer.written import WrittenFunction
 from nnx_migrate.sources.text import Edit
 
 
 class BodyEditor:
-    """Edits one method of the class."""
+    """Edits one method of the class, or one `function` that it calls and that created layers."""
 
     def __init__(
         self,
@@ -50,19 +53,25 @@ class BodyEditor:
         late: Mapping[ast.AST, Site] = MappingProxyType({}),
         helpers: Sequence[SharedHelper] = (),
         choice: int = 0,
+        creating: CreatingFunctions | None = None,
+        function: CreatingFunction | None = None,
     ) -> None:
         """`choice` is the number of the call as which the code of `helpers` is seen."""
         self.analysis, self.names, self.writer, self.method = analysis, names, writer, method
+        self.creating = creating or CreatingFunctions(analysis)
+        self.function = function
         self.source = names.module.source
-        self.functions = function_calls(analysis)
         self.parameters: dict[str, str] = {}  # of the function whose code is written in place of its call
-        elsewhere = {passed.site for passed in self.functions.values()}
-        elsewhere.update(s for s in analysis.sites if inside_maker(analysis, s))
-        sites = of_one_call(analysis.facts.sites, helpers, choice)
         self.helpers, self.choice = HelperCalls(self, helpers), choice
-        self.sites = by_node({k: v for k, v in sites.items() if v not in elsewhere})
+        self.functions: dict[ast.AST, FunctionCall] = self.creating.one_of_each(
+            self.creating.layer_calls, function
+        )
+        self.makers: dict[ast.AST, Site] = self.creating.one_of_each(self.creating.made, function)
+        sites = of_one_call(self.creating.own_sites, helpers, choice)
+        self.sites: dict[ast.AST, Site] = self.creating.one_of_each(sites, function)
+        self.created = self.creating.called_in(function)  # calls of functions that get layers
+        self.function_editors: dict[CreatingFunction, FunctionEditor] = {}
         self.variables = by_node({k: v for k, v in analysis.facts.variables.items() if not v.by_calls})
-        self.makers = makers(analysis)
         self.streams = {node: stream for (_, node), stream in analysis.facts.rng_calls.items()}
         self.state = StateEditor(analysis, self)
         self.parameter_reads = ParameterReads(analysis, self)
@@ -101,6 +110,16 @@ class BodyEditor:
             edits += self.statement(statement)
         return without_double_gaps(self.source, edits)
 
+    def outside_functions(self) -> dict[ast.FunctionDef, WrittenFunction]:
+        """The functions outside of the class that get their layers from it, as they are written."""
+        return {
+            function.node: WrittenFunction(
+                tuple(self.function_editor(function).edits), frozenset(c[-1] for c in function.calls)
+            )
+            for function in self.creating.all
+            if function.is_outside
+        }
+
     # ---- what is replaced -------------------------------------------------------------------------------
 
     def replace(self, node: ast.AST) -> str | None:
@@ -129,6 +148,9 @@ class BodyEditor:
             return self.access(made)
         if isinstance(node, ast.Call) and node in self.functions:
             return self.calls.of_function(node, self.functions[node])
+        if isinstance(node, ast.Call) and node in self.created:
+            called = self.creating.by_call[self.created[node][0]]
+            return self.function_editor(called).call(self, node, self.created[node])
         variable = self.variables.get(node)
         if variable is not None:
             return f"{self.access(variable)}[...]"
@@ -182,9 +204,34 @@ class BodyEditor:
         handed = self.helpers.access(site)
         if handed is not None:
             return handed
-        if self.loops is None or not site.loops:
-            return f"self.{site.attribute}"
+        if self.loops is None or not self.loops_around(site):
+            return self.base(site)
         return self.loops.access(site)
+
+    def base(self, site: Site | VariableSite) -> str:
+        """What holds a submodule or variable, or the list to which it belongs."""
+        if self.function is not None and isinstance(site, Site):
+            return self.creating.parameter(site, self.function)
+        return f"self.{site.attribute}"
+
+    def loops_around(self, site: Site | VariableSite) -> tuple[Control, ...]:
+        """The loops around the place that creates something, as far as they stand in the code at hand."""
+        if not isinstance(site, Site):
+            return site.loops
+        return self.creating.loops_around(site, self.function)
+
+    def within(self, function: CreatingFunction, method: Method) -> BodyEditor:
+        """The editor for a function that gets the layers which it created."""
+        late = self.late.sites
+        return BodyEditor(
+            self.analysis, self.names, self.writer, method, (), late, (), 0, self.creating, function
+        )
+
+    def function_editor(self, function: CreatingFunction) -> FunctionEditor:
+        """The definition of such a function."""
+        if function not in self.function_editors:
+            self.function_editors[function] = FunctionEditor(function, self)
+        return self.function_editors[function]
 
     def text(self, node: ast.AST) -> str:
         """An expression with everything replaced."""
@@ -196,6 +243,9 @@ class BodyEditor:
         """All edits of one statement and of what stands below it."""
         if statement in self.deleted:
             return [self.removal(statement)]
+        created = self.created_function(statement)
+        if created is not None:
+            return self.function_editor(created).edits
         state = self.state.statement(statement)
         if state is not None:
             return state
@@ -221,6 +271,12 @@ class BodyEditor:
     def expression_edits(self, node: ast.AST) -> list[Edit]:
         """All edits within an expression."""
         return [Edit(*found) for found in replacements(self.source, node, self.replace)]
+
+    def created_function(self, node: ast.AST) -> CreatingFunction | None:
+        """The local function that a statement defines, if it gets layers."""
+        if not isinstance(node, ast.FunctionDef):
+            return None
+        return next((f for f in self.creating.all if f.node is node and f is not self.function), None)
 
     def _leads(self, statement: ast.stmt) -> bool:
         """Whether nothing of the method is left in front of a removed statement."""

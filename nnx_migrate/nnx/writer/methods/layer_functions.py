@@ -37,17 +37,24 @@ class FunctionCall:
 def function_calls(analysis: ClassAnalysis) -> dict[ast.AST, FunctionCall]:
     """The calls of functions outside of the class that create a layer and call it, by their nodes."""
     found: dict[ast.AST, FunctionCall] = {}
-    facts = analysis.facts
-    for (context, call), closure in facts.functions.items():
-        if not is_outside(closure) or any(map(is_outside, closures(analysis, context))):
-            continue
-        passed = _layer_call(analysis, (*context, call), closure)
-        if passed is None or not isinstance(call, ast.Call):
+    for (context, call), passed in layer_calls(analysis).items():
+        if any(map(is_outside, closures(analysis, context))):
             continue
         if call in found and found[call].site is not passed.site:
             detail = "code that is reached in several ways creates or calls modules"
             raise Refuse("unsupported-syntax", detail, call)
         found[call] = passed
+    return found
+
+
+def layer_calls(analysis: ClassAnalysis) -> dict[tuple[Context, ast.AST], FunctionCall]:
+    """Such calls wherever they stand, with the calls around them."""
+    found: dict[tuple[Context, ast.AST], FunctionCall] = {}
+    for (context, call), closure in analysis.facts.functions.items():
+        if is_outside(closure) and isinstance(call, ast.Call):
+            passed = _layer_call(analysis, (*context, call), closure)
+            if passed is not None:
+                found[context, call] = passed
     return found
 
 

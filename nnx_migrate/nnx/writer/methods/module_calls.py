@@ -33,10 +33,15 @@ class ModuleCalls:
     def __init__(self, analysis: ClassAnalysis, editor: BodyEditor) -> None:
         self.editor, self.writer, self.names = editor, editor.writer, editor.names
         self.source, self.method = editor.source, editor.method
-        elsewhere = {passed.site for passed in editor.functions.values()}
-        calls = of_one_call(analysis.facts.calls, editor.helpers.helpers, editor.choice)
+        creating, function = editor.creating, editor.function
+        if function is None:
+            elsewhere = {passed.site for passed in editor.functions.values()}
+            calls = of_one_call(analysis.facts.calls, editor.helpers.helpers, editor.choice)
+            own = {key: site for key, site in calls.items() if creating.around(key[0]) is None}
+            self.calls = reached_sites(analysis, own, elsewhere)
+        else:
+            self.calls = creating.calls_in(function)
         self.sites, self.text = editor.sites, editor.text
-        self.calls = reached_sites(analysis, calls, elsewhere)
         self.place: tuple[ast.Call, str] | None = (
             None  # where a call stands that a function makes, and on what
         )
@@ -165,6 +170,15 @@ class ModuleCalls:
         if flag is None or placeholder(flag) or self.place is not None:
             return
         names = {n.id for n in ast.walk(flag) if isinstance(n, ast.Name)}
+        function = self.editor.function
+        if (
+            function is not None
+            and flag not in function.nodes
+            and (function.is_outside or names & function.own_names)
+        ):
+            raise Refuse(
+                "mode-flag", f"`{function.node.name}` gets the mode of a layer from its caller", call
+            )
         for node in ast.walk(self.method.node):
             changed = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in names
             if changed and isinstance(node, ast.Name) and node.lineno > flag.lineno:

@@ -51,15 +51,22 @@ def reached_sites(
 
 def makers(analysis: ClassAnalysis) -> dict[ast.AST, Site]:
     """Calls, in the class, of functions that do nothing but create and return a module."""
-    found: dict[ast.AST, Site] = {}
+    return {
+        call: site
+        for (context, call), site in made_by_calls(analysis).items()
+        if not any(is_outside(outer) for outer in closures(analysis, context))
+    }
+
+
+def made_by_calls(analysis: ClassAnalysis) -> dict[tuple[Context, ast.AST], Site]:
+    """Such calls wherever they stand, with the calls around them."""
+    found: dict[tuple[Context, ast.AST], Site] = {}
     for (context, call), closure in analysis.facts.functions.items():
         value = analysis.facts.values.get((context, call))
         if not isinstance(value, Instance) or _is_method(closure):
             continue
-        if is_created_in(analysis, value.site, (*context, call)) and not any(
-            is_outside(outer) for outer in closures(analysis, context)
-        ):
-            found[call] = value.site
+        if is_created_in(analysis, value.site, (*context, call)):
+            found[context, call] = value.site
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.writer.construction.factories import given_flags
 from nnx_migrate.nnx.writer.residual.assigned import assigned_names
@@ -115,7 +115,9 @@ class Unused:
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         if not all(isinstance(n, ast.Name | ast.Tuple | ast.List) for t in targets for n in [t]):
             return False
-        if ((), statement) in facts.static_statements:
+        function = self.editor.function
+        contexts: list[Context] = [()] if function is None else function.calls
+        if all((context, statement) in facts.static_statements for context in contexts):
             return True
         value = statement.value
         is_shape = value is not None and _is_size(value)
@@ -132,8 +134,16 @@ class Unused:
         while stack:
             node = stack.pop()
             if node in self.deleted or node in self.sites or node in self.variables or node in self.makers:
-                if isinstance(node, ast.Call) and node in self.sites:
-                    reads |= self._flag_reads(self.sites[node])
+                made = node.value if isinstance(node, ast.Assign) else node
+                if isinstance(made, ast.Call) and made in self.sites:
+                    reads |= self._flag_reads(self.sites[made])
+                continue
+            if isinstance(node, ast.Call) and node in self.editor.created:
+                called = self.editor.creating.by_call[self.editor.created[node][0]]
+                stack.extend(self.editor.function_editor(called).needed(node))
+                continue
+            if (created := self.editor.created_function(node)) is not None:
+                reads |= self.editor.function_editor(created).reads
                 continue
             if node in self.editor.functions:
                 passed = self.editor.functions[node]

@@ -13,7 +13,6 @@ from __future__ import annotations
 import ast
 import itertools
 from collections.abc import Sequence
-from typing import TypeGuard
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.given_arguments import NoneTest
@@ -22,16 +21,17 @@ from nnx_migrate.linen.sites import Context, Control, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
+from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunctions
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.residual.array_lists import ListMirror
-from nnx_migrate.nnx.writer.residual.assigned import assigned_names
+from nnx_migrate.nnx.writer.residual.assigned import assigned_names, is_stored
 from nnx_migrate.nnx.writer.residual.built_lists import BuiltLists
 from nnx_migrate.nnx.writer.residual.carried_sizes import CarriedSizes
 from nnx_migrate.nnx.writer.residual.exits import needs_exit
 from nnx_migrate.nnx.writer.residual.free import is_free
 from nnx_migrate.nnx.writer.residual.imports import needed_imports
 from nnx_migrate.nnx.writer.residual.local_lists import LocalList
-from nnx_migrate.nnx.writer.residual.nodes import Block, Line, Node, align, merged, sets_sizes
+from nnx_migrate.nnx.writer.residual.nodes import Block, Line, Node, align, complete, merged, sets_sizes
 from nnx_migrate.nnx.writer.text import unwrapped
 
 
@@ -45,12 +45,13 @@ class Residual:
         writer: ConstructionWriter,
         context: Context = (),
         lists: Sequence[LocalList] = (),
+        creating: CreatingFunctions | None = None,
     ) -> None:
         self.analysis, self.renderer, self.writer, self.context = analysis, renderer, writer, context
         self.sizes = CarriedSizes(analysis, renderer, lists, context)
         self.sites: dict[int, list[Site | VariableSite]] = {}
         self.emitted_loops: set[int] = set()
-        self.lists = lists
+        self.lists, self.creating = lists, creating
         self.array_lists = ListMirror(self)
         self.built = BuiltLists(writer)
         self.imports: set[ast.stmt] = set()  # local ones that the constructor needs, too
@@ -99,9 +100,17 @@ class Residual:
 
     def _block(self, body: Sequence[ast.stmt]) -> list[Node]:
         nodes: list[Node] = []
-        for statement in body:
+        for index, statement in enumerate(body):
+            if self.context and isinstance(statement, ast.If) and self._leaves(statement):
+                return [*nodes, *self._if(statement, body[index + 1 :])]
             nodes += self._statement_nodes(statement)
         return nodes
+
+    def _leaves(self, statement: ast.If) -> bool:
+        """Whether an `if` may leave the function in front of what creates modules."""
+        exits = self.analysis.facts.exits.get((self.context, statement))
+        decided = (self.context, statement) in self.analysis.facts.decided
+        return exits is not None and not decided and needs_exit(self.writer, self.context, statement)
 
     def _statement_nodes(self, statement: ast.stmt) -> list[Node]:
         if isinstance(statement, ast.If):
@@ -226,24 +235,26 @@ class Residual:
 
     # ---- control flow -----------------------------------------------------------------------------------
 
-    def _if(self, statement: ast.If) -> list[Node]:
+    def _if(self, statement: ast.If, rest: Sequence[ast.stmt] = ()) -> list[Node]:
+        """`rest` are the statements behind one that may leave a function: they stand in its other branch."""
         decided = self.analysis.facts.decided.get((self.context, statement))
         if decided is not None:
             return [
-                *self._own_of(statement.test, statement),
+                *self._created(statement),
                 *self._block(statement.body if decided else statement.orelse),
             ]
-        body, orelse = self._block(statement.body), self._block(statement.orelse)
+        exits = self.analysis.facts.exits.get((self.context, statement))
+        leaves = self._leaves(statement)
+        body = self._block([*statement.body, *(rest if exits != "body" else ())])
+        orelse = self._block([*statement.orelse, *(rest if exits == "body" else ())])
         phis = self.sizes.decided_at(statement)
         body += self.sizes.at_once(phis, 0, statement)
         orelse += self.sizes.at_once(phis, 1, statement)
-        exits = self.analysis.facts.exits.get((self.context, statement))
-        leaves = exits is not None and needs_exit(self.writer, self.context, statement)
-        if leaves:
+        if leaves and not self.context:
             (body if exits == "body" else orelse).append(Line("return"))
         if not body and not orelse:
             return []
-        if self._in_loop(statement):
+        if self.context or self._in_loop(statement):
             align(body, orelse)
         sites = self._sites_below(statement)
         decides = sets_sizes([*body, *orelse]) or self.built.below(statement)
@@ -257,9 +268,6 @@ class Residual:
 
     def _in_loop(self, statement: ast.stmt) -> bool:
         return self.writer.names.module.enclosing(statement, ast.For, ast.While) is not None
-
-    def _own_of(self, node: ast.expr, statement: ast.stmt) -> list[Node]:
-        return self._created(statement)
 
     def _created(self, statement: ast.stmt) -> list[Node]:
         """What a statement's own expressions create, in the helper functions that it calls, too."""
@@ -285,7 +293,9 @@ class Residual:
             )
         if closure.module is not self.writer.names.module:
             raise Refuse("unsupported-syntax", "a module is created in a function of another file", call)
-        inner = Residual(self.analysis, self.renderer, self.writer, (*self.context, call))
+        inner = Residual(
+            self.analysis, self.renderer, self.writer, (*self.context, call), creating=self.creating
+        )
         inner.sizes.phis = self.sizes.phis
         inner.sites = {}
         for site in sites:
@@ -302,15 +312,20 @@ class Residual:
                     "unsupported-syntax", "a helper that creates modules is called in a comprehension", call
                 )
             header = self._condition(control.node.test, control.branch == "orelse", sites)
-            nodes = [Block(f"if {header}:", nodes)] if header else nodes
+            other: list[Node] = []
+            align(nodes, other)
+            nodes = [Block(f"if {header}:", nodes, other)] if header else nodes
+        if self.creating is not None and (*self.context, call) in self.creating.by_call:
+            complete(nodes)
         return nodes
 
     def _check_names(self, function: ast.FunctionDef | ast.AsyncFunctionDef, call: ast.AST) -> None:
         """Refuse a helper whose variables would take the place of those of the class's own code."""
-        own = {n.id for n in ast.walk(function) if _is_stored(n)} & self.renderer.needed
+        own = {n.id for n in ast.walk(function) if is_stored(n)} & self.renderer.needed
         parts = set(ast.walk(function))
-        for node in ast.walk(self.analysis.cls.node):
-            if _is_stored(node) and node not in parts and node.id in own:
+        methods = [method.node for method in self.analysis.cls.own_methods.values()]
+        for node in (n for method in methods for n in ast.walk(method)):
+            if is_stored(node) and node not in parts and node.id in own:
                 detail = f"`{node.id}` is a variable of a helper function and of its caller"
                 raise Refuse("name-clash", detail, call)
 
@@ -343,7 +358,7 @@ class Residual:
     def _for(self, statement: ast.For) -> list[Node]:
         body = self._block(statement.body)
         before, after = self.sizes.of_loop(statement)
-        own = self._own_of(statement.iter, statement)
+        own = self._created(statement)
         if not body and not after:
             return own
         if any(isinstance(n, ast.Break | ast.Continue | ast.Return) for n in ast.walk(statement)):
@@ -385,7 +400,3 @@ class Residual:
             text = self.renderer.function(statement)
             return [Line(text, follows_indent=True)]
         return []
-
-
-def _is_stored(node: ast.AST) -> TypeGuard[ast.Name]:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)

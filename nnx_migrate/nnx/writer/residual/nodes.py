@@ -73,7 +73,11 @@ def sets_sizes(nodes: Sequence[Node]) -> bool:
     """Whether nodes do more than create modules."""
     return any(
         isinstance(node, Assign)
-        or (isinstance(node, Line) and not node.callee and not node.text.endswith(".append(None)"))
+        or (
+            isinstance(node, Line)
+            and not node.callee
+            and not node.text.endswith((".append(None)", " = None"))
+        )
         or (isinstance(node, Block) and sets_sizes([*node.body, *node.orelse]))
         for node in nodes
     )
@@ -115,6 +119,26 @@ def align(body: list[Node], orelse: list[Node]) -> None:
     appended = [_appended(nodes) for nodes in (body, orelse)]
     body.extend(Line(f"{target}None)") for target in appended[1] if target not in appended[0])
     orelse.extend(Line(f"{target}None)") for target in appended[0] if target not in appended[1])
+
+
+def complete(nodes: Sequence[Node]) -> list[str]:
+    """Give the attributes of modules that only one branch of a condition creates a None in the other.
+
+    Returns the `self.x = ` of all modules below.
+    """
+    found: list[str] = []
+    for node in nodes:
+        if isinstance(node, Block) and not node.is_loop:
+            made = [complete(node.body), complete(node.orelse)]
+            node.body.extend(Line(f"{target}None") for target in made[1] if target not in made[0])
+            node.orelse.extend(Line(f"{target}None") for target in made[0] if target not in made[1])
+            found += [*made[0], *(target for target in made[1] if target not in made[0])]
+        elif isinstance(node, Block):
+            complete(node.body)
+        elif isinstance(node, Line) and node.callee and node.text.startswith("self."):
+            if node.text.endswith(" = "):
+                found.append(node.text)
+    return found
 
 
 def _appended(nodes: Sequence[Node]) -> list[str]:

@@ -1,0 +1,88 @@
+"""Functions outside of classes that conversions rewrite: all who call one have to move together."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.instance import Obstacle
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.conversion import ClassConversion, Conversions
+
+
+@dataclass(eq=False)
+class RewrittenFunction:
+    """A function with the conversions of the classes that call it."""
+
+    node: ast.FunctionDef
+    module: Module
+    users: list[ClassConversion] = field(default_factory=list)
+
+    @property
+    def calls(self) -> set[ast.AST]:
+        """The calls that are rewritten, too."""
+        return {call for user in self.users for call in user.functions[self.node].calls}
+
+
+class RewrittenFunctions:
+    """Those of a project."""
+
+    def __init__(self, project: Project, conversions: Conversions) -> None:
+        self.project = project
+        found: dict[ast.FunctionDef, RewrittenFunction] = {}
+        for conversion in conversions.converted.values():
+            for node in conversion.functions:
+                known = found.setdefault(node, RewrittenFunction(node, conversion.cls.module))
+                known.users.append(conversion)
+        self.all = list(found.values())
+
+    def together(self) -> Iterator[tuple[LinenClass, LinenClass]]:
+        """Pairs of classes that call the same function."""
+        for function in self.all:
+            first, *others = function.users
+            yield from ((first.cls, other.cls) for other in others)
+
+    def obstacles(self) -> Iterator[tuple[LinenClass, Obstacle]]:
+        """Classes whose functions serve others, too, who would call them as before."""
+        for function in self.all:
+            name, calls = function.node.name, function.calls
+            place: tuple[Module, ast.AST] | None = None
+            for module, node in self._references(function):
+                call = module.parents.get(node)
+                if call not in calls or not isinstance(call, ast.Call) or call.func is not node:
+                    place = module, node
+                    break
+            what = f"`{name}`, which would get the layers that it creates, is used elsewhere"
+            if place is None and len({user.functions[function.node].edits for user in function.users}) > 1:
+                place = function.module, function.node
+                what = f"`{name}` would get other layers from other classes"
+            if place is not None:
+                for user in function.users:
+                    yield user.cls, Obstacle("unsupported-syntax", what, *place)
+
+    def _references(self, function: RewrittenFunction) -> Iterator[tuple[Module, ast.expr]]:
+        name = function.node.name
+        for module in self.project.mentioning(name):
+            known = {local for local, target in _imports(module) if target.rpartition(".")[2] == name}
+            for local in {name, *known}:
+                for reference in module.scopes.names.get(local, ()):
+                    node = reference.node
+                    if isinstance(node, ast.Name) and self._is_meant(function, node, module):
+                        yield module, node
+            for node in module.nodes(ast.Attribute):
+                if node.attr == name and self._is_meant(function, node, module):
+                    yield module, node
+
+    def _is_meant(self, function: RewrittenFunction, node: ast.expr, module: Module) -> bool:
+        qualified = self.project.resolve(node, module.scope_at(node), module)
+        definition = self.project.definition(qualified) if qualified is not None else None
+        return definition is not None and definition.node is function.node
+
+
+def _imports(module: Module) -> Iterator[tuple[str, str]]:
+    """The names that imports bind anywhere in a module, with what they mean."""
+    for node in module.nodes(ast.ImportFrom):
+        yield from ((alias.asname or alias.name, alias.name) for alias in node.names)

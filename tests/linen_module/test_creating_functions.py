@@ -1,0 +1,185 @@
+"""Functions that create layers for the module that calls them: they get the layers as arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.linen_module.test_layer_functions import converted
+from tests.rules.harness import fix_files, resolve_rules
+
+RULES = resolve_rules(["linen-module"])
+BLOCK = "def block(x, n, train=False):\n    x = nn.Dense(n)(x)\n    return nn.relu(x)\n"
+
+WRITTEN = {
+    "what becomes of the result": (
+        BLOCK,
+        "x = block(x, self.n)\n        return block(x, n=2 * self.n, train=train)",
+        [
+            "def block(x, train=False, *, dense):\n    x = dense(x)\n    return nnx.relu(x)\n",
+            "x = block(x, dense=self.dense_0)\n        return block(x, train=train, dense=self.dense_1)",
+            "self.dense_1 = nnx.Linear(self.n, 2 * self.n, rngs=rngs)",
+        ],
+    ),
+    "layers in layers": (
+        "def block(x, n):\n    return nn.Dense(n)(nn.LayerNorm()(x))\n",
+        "return block(x, self.n)",
+        [
+            "def block(x, *, dense, layer_norm):\n    return dense(layer_norm(x))",
+            "return block(x, dense=self.dense, layer_norm=self.layer_norm)",
+        ],
+    ),
+    "a layer that has a variable": (
+        "def block(x, n):\n    inner = nn.Dense(n)\n    x = inner(x)\n    return x + 1\n",
+        "return block(x, self.n)",
+        ["def block(x, *, inner):\n    x = inner(x)\n    return x + 1", "block(x, inner=self.inner)"],
+    ),
+    "an input that the function changes": (
+        "def block(x, n):\n    x = x * 2\n    return nn.Dense(n)(x)\n",
+        "return block(x, self.n)",
+        ["def block(x, *, dense):\n    x = x * 2\n    return dense(x)"],
+    ),
+    "a parameter that is used for something else, too": (
+        "def block(x, n):\n    return nn.Dense(n)(x) / n\n",
+        "return block(x, self.n)",
+        ["def block(x, n, *, dense):\n    return dense(x) / n", "return block(x, self.n, dense=self.dense)"],
+    ),
+    "a function in a function": (
+        "def dense(n):\n    return nn.Dense(n)\n\n\ndef block(x, n):\n    return dense(n)(x) + 1\n",
+        "return block(x, self.n)",
+        ["def dense(n):\n    return nn.Dense(n)\n", "def block(x, *, dense_0):\n    return dense_0(x) + 1"],
+    ),
+    "a layer that only some calls need": (
+        "def block(x, n, project=True):\n    y = nn.Dense(n)(x)\n    if project:\n        y = nn.Dense(n, name='p')(y)\n"
+        "    return y\n",
+        "x = block(x, self.n, False)\n        return block(x, self.n)",
+        [
+            "def block(x, project=True, *, dense_0, dense_1=None):",
+            "x = block(x, False, dense_0=self.dense_0)",
+        ],
+    ),
+    "a layer that sizes decide about": (
+        "def block(x, n):\n    y = nn.Dense(n)(x)\n    if x.shape[-1] != n:\n        x = nn.Dense(n, use_bias=False)(x)\n"
+        "    return x + y\n",
+        "x = block(x, self.n)\n        return block(x, self.n)",
+        ["        else:\n            self.dense_1 = None\n", "def block(x, n, *, dense_0, dense_1=None):"],
+    ),
+    "a loop around the call": (
+        BLOCK,
+        "for i in range(3):\n            x = block(x, self.n + i)\n        return x",
+        ["for dense in self.dense_layers:\n            x = block(x, dense=dense)"],
+    ),
+    "an early return": (
+        "def block(x, n, last=True):\n    x = nn.Dense(n)(x)\n    if not last:\n        return x\n    return nn.LayerNorm()(x)\n",
+        "x = block(x, self.n, self.n > 2)\n        return nn.Dense(2)(x)",
+        [
+            "if not (self.n > 2):\n            self.layer_norm = None\n        else:\n            self.layer_norm = nnx.LayerNorm("
+        ],
+    ),
+    "a function of the method in another one": (
+        "",
+        "def layer(x, n):\n            return nn.relu(nn.Dense(n)(x))\n\n"
+        "        def tower(x, n):\n            return layer(layer(x, n), 2 * n)\n\n"
+        "        x = tower(x, self.n)\n        return tower(x, 3)",
+        [
+            "def layer(x, *, dense):\n            return nnx.relu(dense(x))",
+            "def tower(x, *, dense_0, dense_1):\n            return layer(layer(x, dense=dense_0), dense=dense_1)",
+            "return tower(x, dense_0=self.dense_2, dense_1=self.dense_3)",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("functions", "body", "parts"), WRITTEN.values(), ids=WRITTEN)
+def test_functions_get_the_layers(tmp_path: Path, functions: str, body: str, parts: list[str]) -> None:
+    text, reason = converted(tmp_path, functions, body)
+    assert reason == ""
+    for part in parts:
+        assert part in text
+
+
+LEFT = {
+    "a spread argument": (
+        "unsupported-syntax",
+        BLOCK,
+        "args = (self.n, train)\n        return block(x, *args)",
+    ),
+    "a function that takes anything": (
+        "unsupported-syntax",
+        "def block(x, *sizes):\n    return nn.relu(nn.Dense(sizes[0])(x))\n",
+        "return block(x, self.n)",
+    ),
+    "a mode that the caller binds": (
+        "mode-flag",
+        "def block(x, norm):\n    return nn.relu(norm()(x))\n",
+        "norm = lambda: nn.BatchNorm(use_running_average=not train)\n        return block(x, norm)",
+    ),
+    "a layer that only the call decides about": (
+        "dynamic-construction",
+        "def block(x, n, train):\n    if train:\n        x = nn.Dense(n)(x)\n    return nn.relu(x)\n",
+        "return block(x, self.n, train)",
+    ),
+    "a function that another one calls for us": (
+        "unsupported-syntax",
+        BLOCK,
+        "return jax.tree.map(lambda y: block(y, self.n), [x, x])[0]",
+    ),
+    "comments between the parameters": (
+        "unsupported-syntax",
+        "def block(x,  # the input\n          n):\n    return nn.relu(nn.Dense(n)(x))\n",
+        "return block(x, self.n)",
+    ),
+    "sizes that a second call computes anew": (
+        "unknown-size",
+        "def block(x, n):\n    width = WIDTHS[n]\n    return nn.relu(nn.Dense(width)(x))\n",
+        "x = block(x, self.n)\n        return block(x, self.n * 2)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("expected", "functions", "body"), LEFT.values(), ids=LEFT)
+def test_other_functions_keep_their_callers(tmp_path: Path, expected: str, functions: str, body: str) -> None:
+    text, reason = converted(tmp_path, functions, body)
+    assert reason == expected
+    assert "nnx" not in text
+
+
+LAYERS = "import flax.linen as nn\n\n\n" + BLOCK
+MODEL = """
+
+class {name}(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        {body}
+        return block(x, 4)
+"""
+
+
+def fixed(**files: str) -> dict[str, str]:
+    texts, _ = fix_files({Path(f"/project/{name}.py"): text for name, text in files.items()}, RULES)
+    return {path.stem: text for path, text in texts.items()}
+
+
+def test_classes_that_share_a_function_move_together() -> None:
+    models = MODEL.format(name="A", body="x = x * 2") + MODEL.format(name="B", body="x = block(x, 3)")
+    text = fixed(layers=LAYERS + models)["layers"]
+    assert text.count("def block(x, train=False, *, dense):") == 1
+    assert text.count("(nnx.Module)") == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "from layers import block\n\nfunctions = [block]\n",
+        "import layers\n\nfunction = layers.block\n",
+        "import flax.linen as nn\nfrom layers import block as inner\n\n\nclass Other(nn.Module):\n    @nn.compact\n"
+        "    def __call__(self, x):\n        return inner(x, 2) * len(self.scope.path)\n",
+    ],
+    ids=["as a value", "as an attribute", "in a class that stays"],
+)
+def test_a_function_with_other_users_keeps_its_classes(other: str) -> None:
+    before = LAYERS + MODEL.format(name="A", body="x = x * 2")
+    texts = fixed(layers=before, other=other)
+    assert texts["layers"] == before
+    assert texts["other"] == other
