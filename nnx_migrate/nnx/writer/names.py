@@ -46,9 +46,13 @@ class FileNames:
         """The module in which a node stands."""
         return self._homes.get(node, self.module)
 
-    def brought(self, node: ast.AST, replace: Callable[[ast.AST], str | None]) -> str:
-        """Code of another module as this one writes it. Raises Refuse for names that mean something else here."""
+    def written(self, node: ast.AST, replace: Callable[[ast.AST], str | None]) -> str:
+        """Code as this module writes it. Raises Refuse for names of another module that mean something else here."""
         home = self.home_of(node)
+        if home.parents.get(node) is None:
+            raise Refuse("unsupported-syntax", f"`{ast.unparse(node)}` stands in another file", None)
+        if home is self.module:
+            return rewritten(home.source, node, replace)
 
         def text(part: ast.AST) -> str | None:
             new = replace(part)

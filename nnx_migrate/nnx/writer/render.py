@@ -83,9 +83,7 @@ class InitRenderer:
         """The expression; sizes of inputs appear as tokens. Raises Refuse for what only a call knows."""
         saved, self.lambda_names = self.lambda_names, self.lambda_names | _lambda_names(node)
         try:
-            if self.names.home_of(node) is not self.names.module:
-                return one_line(self.names.brought(node, lambda n: self._replace(n, context)))
-            return one_line(rewritten(self.names.module.source, node, lambda n: self._replace(n, context)))
+            return one_line(self.names.written(node, lambda n: self._replace(n, context)))
         finally:
             self.lambda_names = saved
 

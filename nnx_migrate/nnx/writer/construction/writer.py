@@ -283,9 +283,7 @@ class ConstructionWriter:
         node = site.partials[0].call.args[0] if site.partials else site.call.func
         if isinstance(node, ast.Attribute) and node.attr in self.known_factories.of(self.analysis.cls):
             return node.attr
-        if self.names.home_of(node) is not self.names.module:
-            return self.names.brought(node, lambda _: None)
-        return self.names.module.source.segment(node)
+        return self.names.written(node, lambda _: None)
 
     def _arguments(
         self,
