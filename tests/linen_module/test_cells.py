@@ -101,6 +101,27 @@ def model(tmp_path: Path, body: str) -> tuple[list[str], str]:
             """
             @nn.compact
             def __call__(self, carry, x):
+                start = {"h": jnp.zeros((3, self.width)), "c": jnp.zeros((3, self.width))}
+                carry = jax.tree.map(lambda new, old: jnp.where(old > 0, new, old), start, carry)
+                return nn.Dense(2)(nn.GRUCell(self.width)(carry["h"], x)[1])
+            """,
+            ["LinenGRUCell(in_features, self.width, ", "nnx.Linear(self.width, 2"],
+            id="a function of two trees, one of them an argument",
+        ),
+        pytest.param(
+            """
+            @nn.compact
+            def __call__(self, x):
+                cell = nn.scan(nn.LSTMCell, variable_broadcast="params", split_rngs={"params": False})(self.width)
+                return cell(cell.initialize_carry(jax.random.key(0), x[0].shape), x)[1]
+            """,
+            ["self.cell.initialize_carry(x[0].shape, nnx.Rngs(carry=jax.random.key(0)))"],
+            id="the carry of a scanned cell",
+        ),
+        pytest.param(
+            """
+            @nn.compact
+            def __call__(self, carry, x):
                 carry = jnp.where(x[:, :1] > 0, self.initial(*carry.shape), carry)
                 carry, y = nn.GRUCell(self.width)(carry, x)
                 return carry, nn.Dense(2)(y)

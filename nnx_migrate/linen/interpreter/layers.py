@@ -13,6 +13,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.sequences import sequence_output
 from nnx_migrate.linen.interpreter.paddings import by_padding
 from nnx_migrate.linen.interpreter.ranks import rank_needed
+from nnx_migrate.linen.interpreter.records import part_of
 from nnx_migrate.linen.interpreter.recurrent import PARTS, recurrent_output
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
@@ -71,7 +72,8 @@ def layer_output(
         if k not in ("name", "parent", "**")
     }
     if name in _PAIRS and args and isinstance(args[0], Input):
-        args = (_pair(frame, args[0]), *args[1:])
+        # The cell itself unpacks a carry that is an argument of the method.
+        args = (tuple(part_of(frame, args[0], index) for index in (0, 1)), *args[1:])
     values = [effect_value(frame.session, a) for a in args]
     keywords = {k: effect_value(frame.session, v) for k, v in kwargs.items()}
 
@@ -89,14 +91,6 @@ def _as_count(value: Any) -> Any:
     """An argument that only a number can be, whatever the annotation of a field says: `action_dim: Sequence[int]`."""
     wrong = isinstance(value, Expr) and value.kind == "sequence" and value.length is None
     return Expr(value.text, "int") if wrong else value
-
-
-def _pair(frame: Frame, carry: Input) -> tuple[Input, ...]:
-    """The carry of an LSTM that is an argument of the method: the cell itself unpacks it."""
-    parts = tuple(Input((*carry.path, index)) for index in (0, 1))
-    for part in parts:
-        frame.session.inputs_seen.setdefault(part.path)
-    return parts
 
 
 def sequential(

@@ -13,8 +13,9 @@ from nnx_migrate.linen.lifts import LIFTS, Lift, is_class, read_lift
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.symbols import linen_name
-from nnx_migrate.linen.values import Input, Lifted
+from nnx_migrate.linen.values import ClassRef, Input, Layer, Lifted
 
 
 def lift(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
@@ -35,6 +36,20 @@ def method_lifts(method: Method) -> tuple[Lift, ...]:
         if name in LIFTS and name != "vmap":
             found.append(read_lift(str(name), decorator, keywords))
     return tuple(found)
+
+
+def call_lifts(frame: Frame, site: Site, method: str, node: ast.Call | None) -> tuple[Lift, ...]:
+    """The transforms around a call of a submodule: of its class, and of the method itself."""
+    own: tuple[Lift, ...] = ()
+    if isinstance(site.target, ClassRef):
+        found = site.target.cls.method(method)
+        own = method_lifts(found) if found is not None and found.transforms else ()
+    makes_carry = method == "initialize_carry" and isinstance(site.target, Layer)
+    if makes_carry and not any(one.stacked for one in site.lifts):
+        return ()  # only `__call__` is transformed
+    if site.lifts and method != "__call__" and not frame.foreign:
+        raise Refuse("unsupported-layer", f"`{method}` of a module with a lifted transform", node)
+    return (*site.lifts, *own)
 
 
 def decorator_parts(method: Method, decorator: ast.expr) -> tuple[str | None, dict[str, ast.expr]]:

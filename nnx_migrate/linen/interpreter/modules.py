@@ -16,13 +16,13 @@ from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unkn
 from nnx_migrate.linen.interpreter.fallbacks import optional_array
 from nnx_migrate.linen.interpreter.frame import Frame, Session, Slot
 from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
-from nnx_migrate.linen.interpreter.lifting import joined_result, lift, member_arguments, method_lifts
+from nnx_migrate.linen.interpreter.lifting import call_lifts, joined_result, lift, member_arguments
 from nnx_migrate.linen.interpreter.pure_modules import check_pure
 from nnx_migrate.linen.interpreter.ranks import learn_from_call, may_learn
 from nnx_migrate.linen.interpreter.records import objects_among
 from nnx_migrate.linen.interpreter.recurrent import PARTS
 from nnx_migrate.linen.interpreter.static import is_static
-from nnx_migrate.linen.lifts import Lift, lifted_parts
+from nnx_migrate.linen.lifts import lifted_parts
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
@@ -179,7 +179,7 @@ def call_instance(
     """
     site = instance.site
     check_pure(frame, instance, node)
-    lifts = _lifts(frame, site, method, node)
+    lifts = call_lifts(frame, site, method, node)
     if isinstance(site.target, DerivedLayer) and isinstance(site.target.cls.override, CallOverride):
         from nnx_migrate.linen.interpreter.derived import call_derived
 
@@ -244,17 +244,6 @@ def _by_class(condition: str, first: Array, second: Array) -> Any:
     choice = f"({{0}} if {condition} else {{1}})"
     joined = first.or_else(second, lambda a, b: Dim.opaque(choice, a, b))
     return Unknown("arrays of different rank") if joined is None else joined
-
-
-def _lifts(frame: Frame, site: Site, method: str, node: ast.Call | None) -> tuple[Lift, ...]:
-    """The transforms around a call of a submodule: of its class, and of the method itself."""
-    own: tuple[Lift, ...] = ()
-    if isinstance(site.target, ClassRef):
-        found = site.target.cls.method(method)
-        own = method_lifts(found) if found is not None and found.transforms else ()
-    if site.lifts and method != "__call__" and not frame.foreign:
-        raise Refuse("unsupported-layer", f"`{method}` of a module with a lifted transform", node)
-    return (*site.lifts, *own)
 
 
 def call_one_of(

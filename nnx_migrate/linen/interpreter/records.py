@@ -31,6 +31,19 @@ def part(frame: Frame, value: Input | Record, name: str) -> Any:
     return found
 
 
+def part_of(frame: Frame, value: Any, key: str | int) -> Any:
+    """An item of a container, or of an argument that is one; Unknown where there is none."""
+    if isinstance(value, dict) and key in value:
+        return value[key]
+    if isinstance(value, tuple | list) and isinstance(key, int) and key < len(value):
+        return value[key]
+    if isinstance(value, Input):
+        found = Input((*value.path, key))
+        frame.session.inputs_seen.setdefault(found.path)
+        return found
+    return Unknown("a part of a container that isn't known")
+
+
 def replaces_parts(node: ast.AST, name: str) -> bool:
     """Whether code calls `name._replace(...)`."""
     return any(

@@ -18,11 +18,12 @@ from nnx_migrate.linen.interpreter.mapped import jvp, vmap
 from nnx_migrate.linen.interpreter.modules import constructs
 from nnx_migrate.linen.interpreter.number_sequences import SEQUENCES
 from nnx_migrate.linen.interpreter.ranks import learn_from_call
+from nnx_migrate.linen.interpreter.records import part_of
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.interpreter.structured import control_flow
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.values import Record
+from nnx_migrate.linen.values import Input, Record
 
 _FUNCTIONS_OF_FUNCTIONS = frozenset(
     {"jax.vmap", "jax.jit", "jax.grad", "jax.value_and_grad", "jax.checkpoint", "jax.remat", "jax.pmap"}
@@ -117,12 +118,24 @@ def _mapped(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], node: A
     function, tree, *rest = args
     if kwargs:
         return Unknown("`tree.map` with options")
-    if isinstance(tree, Record):
+    if any(isinstance(value, Record) for value in (tree, *rest)):
         return Unknown("`tree.map` over an object")
+    if isinstance(tree, Input):  # an argument that is a container, if others are
+        shown = next((value for value in rest if isinstance(value, dict | tuple | list)), ())
+        if shown:
+            keys = shown if isinstance(shown, dict) else range(len(shown))
+            parts = {key: part_of(frame, tree, key) for key in keys}
+            tree = parts if isinstance(shown, dict) else tuple(parts.values())
+    if tree is None:
+        return None
     if isinstance(tree, dict):
-        return {k: _mapped(frame, (function, v, *(r[k] for r in rest)), {}, node) for k, v in tree.items()}
-    if isinstance(tree, tuple | list):
-        return type(tree)(
-            _mapped(frame, (function, v, *(r[i] for r in rest)), {}, node) for i, v in enumerate(tree)
-        )
-    return apply(frame, function, (tree, *rest), {}, node)
+        items = tree.items()
+    elif isinstance(tree, tuple | list):
+        items = enumerate(tree)  # type: ignore[assignment]
+    else:
+        return apply(frame, function, (tree, *rest), {}, node)
+    mapped = {
+        key: _mapped(frame, (function, value, *(part_of(frame, r, key) for r in rest)), {}, node)
+        for key, value in items
+    }
+    return mapped if isinstance(tree, dict) else type(tree)(mapped.values())

@@ -103,7 +103,8 @@ class ModuleCalls:
 
     def _special_call(self, call: ast.Call, site: Site) -> str | None:
         """The call of a submodule where NNX calls it in another way, None where only parts inside it change."""
-        if any(
+        first_carry = isinstance(call.func, ast.Attribute) and call.func.attr == "initialize_carry"
+        if not (first_carry and isinstance(site.target, Layer)) and any(
             lift.name != "jit" for lift in site.lifts
         ):  # a whole program is compiled, or each of its steps
             return lifted_call(self.editor, call, site)
