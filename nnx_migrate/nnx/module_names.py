@@ -16,12 +16,27 @@ def name_parts(node: ast.expr | None) -> list[Part] | None:
 
     A number that is filled with zeros (`{i:02d}`) is the whole FormattedValue.
     """
+    found = _parts(node)
+    return None if found is None else [_text(part) for part in found]
+
+
+def _text(part: Part) -> Part:
+    """Constants between the pieces are pieces, too."""
+    if isinstance(part, str):
+        return part
+    value, width = padding(part)
+    if not isinstance(value, ast.Constant) or type(value.value) not in (int, str):
+        return part
+    return f"{value.value:0{width}}" if width and isinstance(value.value, int) else str(value.value)
+
+
+def _parts(node: ast.expr | None) -> list[Part] | None:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return [node.value]
     if isinstance(node, ast.JoinedStr):
         return _joined([_formatted(value) for value in node.values])
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return _joined([name_parts(node.left), name_parts(node.right)])
+        return _joined([_parts(node.left), _parts(node.right)])
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
         return _percent(node.left, node.right)
     if isinstance(node, ast.Call) and not node.keywords:
@@ -38,7 +53,7 @@ def _joined(parts: list[list[Part] | None]) -> list[Part] | None:
 
 def _formatted(value: ast.expr) -> list[Part] | None:
     if not isinstance(value, ast.FormattedValue):
-        return name_parts(value)
+        return _parts(value)
     spec = ast.unparse(value.format_spec).strip("f'\"") if value.format_spec is not None else ""
     if value.conversion == -1 and _PADDED.fullmatch(spec):
         return [value]

@@ -7,6 +7,7 @@ from textwrap import dedent
 
 import pytest
 
+from nnx_migrate.numerics.parameter_map import ModuleEntry
 from tests.linen_module.fixture import convert
 
 HEADER = """\
@@ -203,3 +204,41 @@ KEPT = {
 def test_helpers_that_stay(tmp_path: Path, case: str) -> None:
     _, refused = written(tmp_path, KEPT[case])
     assert refused["Model"].partition(":")[0] in ("unsupported-syntax", "unsupported-api", "unknown-call")
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        ("name = f'{kind}_{number}'\n        x = nn.Dense(n, name=name)(x)", ["left_1", "right_2"]),
+        (
+            "for i in range(2):\n            x = nn.Dense(n, name=f'{kind}{i + number}')(x)",
+            ["left{i + 1}", "right{i + 2}"],
+        ),
+        ("x = nn.Dense(n, name='%s_%02d' % (kind, number))(x)", ["left_01", "right_02"]),
+    ],
+)
+def test_names_with_arguments_of_the_helper_in_them(tmp_path: Path, body: str, names: list[str]) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(
+        HEADER
+        + METHOD.format(
+            more=", kind, number=1", body=body, first=", kind='left'", second=", kind='right', number=2"
+        )
+    )
+    _, conversions = convert(path)
+    assert conversions.refused == {}
+    entries = conversions.converted["model.Model"].entries.entries
+    found = [entry.linen.elements for entry in entries if isinstance(entry, ModuleEntry)]
+    assert [path for path in found if path[0].startswith(("left", "right"))] == [(name,) for name in names]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "name = 'a'\n        if n > 3:\n            name = f'b_{n}'\n        x = nn.Dense(n, name=name)(x)",
+        "name = f'{x.ndim}'\n        x = nn.Dense(n, name=name)(x)",
+    ],
+)
+def test_names_that_are_not_certain(tmp_path: Path, body: str) -> None:
+    _, refused = written(tmp_path, METHOD.format(more="", body=body, first="", second=""))
+    assert refused["Model"].startswith("unsupported-syntax")

@@ -12,6 +12,7 @@ from nnx_migrate.linen.given_modules import GivenModule
 from nnx_migrate.linen.interpreter.calls.arguments import arguments
 from nnx_migrate.linen.interpreter.convert import effect_value, window_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate
+from nnx_migrate.linen.interpreter.explicit_names import name_expression
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.fallbacks import optional_array
 from nnx_migrate.linen.interpreter.frame import Frame, Session, Slot
@@ -89,7 +90,6 @@ def construct_or_bind(frame: Frame, node: ast.Call, target: Any) -> Any:
 def _site(frame: Frame, node: ast.Call, target: Any, partials: Any, args: Any, kwargs: Any) -> Site:
     facts = frame.session.facts
     key = (frame.context, node)
-    name = next((k.value for k in node.keywords if k.arg == "name"), None)
     site = facts.sites.get(key)
     if site is None:
         site = Site(
@@ -103,7 +103,7 @@ def _site(frame: Frame, node: ast.Call, target: Any, partials: Any, args: Any, k
             partials=partials,
             args=args,
             kwargs=kwargs,
-            name=name,
+            name=name_expression(frame, node),
         )
         site.foreign, site.entry = frame.foreign or frame.outside, frame.session.entry
         facts.sites[key] = site

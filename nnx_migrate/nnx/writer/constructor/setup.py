@@ -223,7 +223,11 @@ class SetupWriter:
     def _holds_arrays(self, node: ast.Assign) -> bool:
         """Whether an attribute gets a dict of arrays."""
         target = node.targets[0]
-        if len(node.targets) > 1 or isinstance(node.value, ast.Constant) or not isinstance(target, ast.Attribute):
+        if (
+            len(node.targets) > 1
+            or isinstance(node.value, ast.Constant)
+            or not isinstance(target, ast.Attribute)
+        ):
             return False
         own = isinstance(target.value, ast.Name) and target.value.id == "self"
         return own and holds_arrays(self.analysis.cls, target.attr)
