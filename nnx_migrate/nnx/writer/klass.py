@@ -15,6 +15,7 @@ from nnx_migrate.linen.post_init import NAME, check_post_init
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.values import Either, Instance, Maybe
+from nnx_migrate.nnx.writer.comments import with_comments
 from nnx_migrate.nnx.writer.construction.lifting import decorator_edits
 from nnx_migrate.nnx.writer.construction.partitioning import check_initializers
 from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
@@ -89,7 +90,7 @@ class ClassWriter:
             self.analysis, self.names, self.constructions, self.inheritance, self.factories
         )
         edits += constructor.edits(nodes, written)
-        written.edits = _distinct(edits)
+        written.edits = with_comments(self.analysis, self.names.module, _distinct(edits))
         return written
 
     def _helpers(self) -> list[SharedHelper]:

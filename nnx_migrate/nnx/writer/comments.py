@@ -1,0 +1,98 @@
+"""Comments inside of constructions: the constructor writes these anew, and has the comments above them."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.names.modules import Module
+from nnx_migrate.sources.text import Edit, SourceText
+
+_CONSTRUCTOR = "def __init__("
+_EMPTY_LIST = re.compile(r"[\w.]*\.(?:List|Dict)\(\)")
+
+
+def with_comments(analysis: ClassAnalysis, module: Module, edits: Sequence[Edit]) -> list[Edit]:
+    """The edits of a class, with the comments that they would lose in the constructor, above what they stood in."""
+    found = list(edits)
+    constructor = next((i for i, edit in enumerate(found) if _CONSTRUCTOR in edit.new), None)
+    if constructor is None:
+        return found
+    text = found[constructor].new
+    above: dict[int, list[str]] = {}
+    made: list[Site | VariableSite] = [*analysis.sites, *analysis.variables]
+    for offset, comment in _lost(module.source, analysis.cls.node, found):
+        site = _around(module, offset, made)
+        line = _line_of(site, text) if site is not None else None
+        if line is not None:
+            above.setdefault(line, []).append(comment)
+    for line, comments in sorted(above.items(), reverse=True):
+        indent = re.match(r"[ \t]*", text[line:])
+        space = indent.group() if indent is not None else ""
+        text = text[:line] + "".join(f"{space}{comment}\n" for comment in comments) + text[line:]
+    found[constructor] = replace(found[constructor], new=text)
+    return found
+
+
+def _lost(source: SourceText, node: ast.ClassDef, edits: Iterable[Edit]) -> Iterator[tuple[int, str]]:
+    """The comments that edits replace and don't write again, in order."""
+    spans = [(e.start, e.end) for e in edits if "#" in source.text[e.start : e.end]]
+    if not spans:
+        return
+    written = Counter[str]()
+    for offset, comment in _comments(source, node):
+        if any(start <= offset and offset + len(comment) <= end for start, end in spans):
+            written[comment] += 1
+            if sum(edit.new.count(comment) for edit in edits) < written[comment]:
+                yield offset, comment
+
+
+def _comments(source: SourceText, node: ast.ClassDef) -> Iterator[tuple[int, str]]:
+    """Offset and text of each comment of a class."""
+    readline = io.StringIO(source.text, newline="").readline
+    try:
+        for token in tokenize.generate_tokens(readline):
+            if token.type == tokenize.COMMENT and node.lineno <= token.start[0] <= (node.end_lineno or 0):
+                yield source.line_start(token.start[0]) + token.start[1], token.string
+    except (tokenize.TokenError, SyntaxError):
+        return
+
+
+def _around(module: Module, offset: int, made: Iterable[Site | VariableSite]) -> Site | VariableSite | None:
+    """What the code creates around a comment: the innermost construction, else the last one in front of it."""
+    inside: list[tuple[int, Site | VariableSite]] = []
+    before: list[tuple[int, Site | VariableSite]] = []
+    for site in made:
+        if module.parents.get(site.call) is None:
+            continue  # of another file
+        start, end = module.source.span(site.call)
+        first, last = module.source.span(module.statement_of(site.call))
+        calls = [site.call, *(p.call for p in site.partials)] if isinstance(site, Site) else [site.call]
+        spans = [module.source.span(call) for call in calls if module.parents.get(call) is not None]
+        around = [b - a for a, b in spans if a <= offset < b]
+        if around:
+            inside.append((min(around), site))
+        elif end <= offset < last and first <= offset:
+            before.append((offset - end, site))
+    chosen = inside or before
+    return min(chosen, key=lambda pair: pair[0])[1] if chosen else None
+
+
+def _line_of(site: Site | VariableSite, text: str) -> int | None:
+    """Where the line of constructor code starts that makes what a place creates, or the module that holds it."""
+    while True:
+        name = re.escape(site.attribute)
+        line = re.compile(rf"^[ \t]*self\.{name}(?:\[[^\]\n]*\])*(?:\.append\(| = )", re.MULTILINE)
+        for match in line.finditer(text) if name else ():
+            if not _EMPTY_LIST.match(text, match.end()):
+                return match.start()
+        if not isinstance(site, Site) or site.parent_site is None:
+            return None
+        site = site.parent_site

@@ -1,0 +1,131 @@
+"""Comments inside of constructions: they are the user's words, and go where the construction goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent, indent
+
+import pytest
+
+from tests.rules.harness import fix_text
+
+HEADER = """\
+import flax.linen as nn
+import jax.numpy as jnp
+
+
+class Model(nn.Module):
+    width: int
+
+"""
+COMPACT = "    @nn.compact\n    def __call__(self, x):\n"
+
+
+def fixed(body: str, head: str = COMPACT) -> str:
+    """The file after `fix`, without unsafe fixes."""
+    return fix_text(HEADER + head + indent(dedent(body).strip(), " " * 8) + "\n", "linen-module")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            """
+            return nn.Dense(
+                # one comment
+                features=self.width,
+                use_bias=False,  # and another
+            )(x)
+            """,
+            "        # one comment\n        # and another\n        self.dense = nnx.Linear(",
+        ),
+        (
+            """
+            scale = self.param(
+                "scale",
+                nn.initializers.ones,  # nothing is scaled at first
+                (self.width,),
+            )
+            return x * scale
+            """,
+            "        # nothing is scaled at first\n        self.scale = nnx.Param(",
+        ),
+        (
+            """
+            for i in range(3):
+                x = nn.Dense(
+                    self.width,  # the same in each round
+                )(x)
+            return x
+            """,
+            "            # the same in each round\n            self.dense_layers.append(nnx.Linear(",
+        ),
+        (
+            """
+            if self.width > 3:
+                x = nn.Dense(
+                    self.width,  # wide
+                )(x)
+            return nn.Dense(
+                1,  # narrow
+            )(x)
+            """,
+            "            # wide\n            self.dense_0 = nnx.Linear(",
+        ),
+    ],
+)
+def test_comments_stand_above_what_they_are_about(body: str, expected: str) -> None:
+    assert expected in fixed(body)
+
+
+def test_comments_in_setup() -> None:
+    body = """
+    self.head = nn.Dense(
+        self.width,  # classes
+    )
+    """
+    call = "\n    def __call__(self, x):\n        return self.head(x)\n"
+    code = HEADER + "    def setup(self):\n" + indent(dedent(body).strip(), " " * 8) + "\n" + call
+    assert "        # classes\n        self.head = nnx.Linear(" in fix_text(code, "linen-module")
+
+
+def test_comments_that_stay_in_place_are_not_repeated() -> None:
+    text = fixed(
+        """
+        x = nn.Dense(self.width)(  # of the call
+            x
+        )
+        # of the method
+        return nn.relu(x)  # of the result
+        """
+    )
+    assert [text.count(c) for c in ("# of the call", "# of the method", "# of the result")] == [1, 1, 1]
+
+
+def test_equal_comments_are_all_kept() -> None:
+    text = fixed(
+        """
+        x = nn.Dense(
+            self.width,  # size
+        )(x)
+        return nn.Dense(
+            self.width,  # size
+        )(x)
+        """
+    )
+    assert text.count("# size") == 2
+
+
+def test_nested_constructions_have_the_comments_of_their_own(tmp_path: Path) -> None:
+    text = fixed(
+        """
+        return nn.Sequential([
+            nn.Dense(8),  # first
+            nn.Dense(
+                4,  # inner
+            ),
+        ])(x)
+        """
+    )
+    assert "nnx.Module" in text
+    assert text.count("# first") == text.count("# inner") == 1
