@@ -220,6 +220,8 @@ def _makes_layers(qualified: str, rewritten: Collection[ast.AST], project: Proje
     if definition is None or not isinstance(definition.node, ast.FunctionDef) or definition.node in rewritten:
         return False
     module = definition.module
+    if isinstance(module.parents.get(definition.node), ast.ClassDef):
+        return False  # a method, which is converted with its class
     for call in (n for n in ast.walk(definition.node) if isinstance(n, ast.Call)):
         if isinstance(call.func, ast.Call) and isinstance(call.func.func, ast.Name | ast.Attribute):
             made = call.func.func
