@@ -22,6 +22,7 @@ from nnx_migrate.linen.derived_layers import CallOverride, ParamOverride
 from nnx_migrate.linen.factories import Factories, Factory
 from nnx_migrate.linen.interpreter.frame import Session
 from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.module_lists import holds_module_list
 from nnx_migrate.linen.programs.callers import Callers
 from nnx_migrate.linen.programs.fixed_fields import fixed_fields
 from nnx_migrate.linen.programs.instances import InstanceFinder
@@ -90,9 +91,17 @@ class ClassConversion:
         return frozenset(cls for site in sites if site.bridged is not None for cls in site.classes)
 
     @property
+    def takes_modules(self) -> bool:
+        """Whether its constructor gets modules."""
+        fields = self.analysis.session.fields.values() if self.analysis is not None else ()
+        single = any(isinstance(value, FieldModule) for value in fields)
+        return single or any(holds_module_list(self.cls, item) for item in self.cls.fields)
+
+    @property
     def is_stateless(self) -> bool:
         """Whether its modules hold nothing but what the constructor gets."""
         has_parts = self.analysis is None or bool(self.analysis.sites or self.analysis.variables)
+        has_parts = has_parts or self.takes_modules
         return not (
             has_parts or self.sizes or self.needs_rngs or self.is_lazy or self.sows or self.makes_caches
         )
@@ -310,9 +319,8 @@ class _Converter:
 
 def check_lazy(conversion: ClassConversion) -> None:
     """Refuse what the initialisation of Linen modules in NNX ones doesn't cover."""
-    cls, analysis = conversion.cls, conversion.analysis
-    fields = analysis.session.fields.values() if analysis is not None else ()
-    takes_modules = bool(conversion.factories) or any(isinstance(v, FieldModule) for v in fields)
+    cls = conversion.cls
+    takes_modules = bool(conversion.factories) or conversion.takes_modules
     for holds, what in (
         (conversion.makes_caches, "makes caches"),
         (conversion.sows, "keeps intermediate values"),

@@ -16,6 +16,7 @@ from typing import Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
 from nnx_migrate.linen.interpreter.recurrent import PARTS
+from nnx_migrate.linen.module_lists import holds_module_list
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Site, VariableSite
 from nnx_migrate.linen.values import (
@@ -51,6 +52,9 @@ def class_map(analysis: ClassAnalysis) -> ClassMap:
     for name, value in analysis.session.fields.items():
         if isinstance(value, FieldModule):  # adopted under the field's name if nothing else has named it
             entries.append(module([name], [name], DYNAMIC))
+    for item in analysis.cls.fields:
+        if holds_module_list(analysis.cls, item):
+            entries.append(module([f"{item.name}_{{i}}"], [item.name, "{i}"], DYNAMIC))
     stored = _setup_names(analysis)
     compact = [s for s in analysis.named_sites if s not in stored]
     held: list[ModuleEntry] = []
@@ -157,7 +161,8 @@ def _is_named_by_field(site: Site) -> bool:
             return True
         item = target.cls.field(place[0]) if isinstance(target, ClassRef) else None
         if item is not None and isinstance(target, ClassRef):
-            return isinstance(field_symbol(target.cls, item), FieldModule)
+            is_module = isinstance(field_symbol(target.cls, item), FieldModule)
+            return is_module or holds_module_list(target.cls, item)
     return False
 
 

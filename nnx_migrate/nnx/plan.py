@@ -16,7 +16,6 @@ from nnx_migrate.linen.programs.sample_inputs import SampleInputs
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.programs.vmapped_classes import misuse, problem, shared_places
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.values import FieldModule
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion, Conversions, convert_project
@@ -65,9 +64,8 @@ class Group:
         (conversion,) = [c for c in self.conversions if c.qualified == cls.qualified]
         if conversion.is_lazy:
             return BRIDGING_HELPER
-        fields = conversion.analysis.session.fields.values() if conversion.analysis is not None else ()
-        may_hold = any(isinstance(value, FieldModule) for value in fields)
-        caching = any(c.makes_caches for c in ([conversion] if not may_hold else self.conversions))
+        made = self.conversions if conversion.takes_modules else [conversion]
+        caching = any(c.makes_caches for c in made)
         return CACHING_HELPER if caching else HELPER
 
     def as_others(self) -> list[Other]:

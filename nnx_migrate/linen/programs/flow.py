@@ -57,6 +57,12 @@ class FlowFinder:
             self._functions[function] = walk.run()
         return self._functions[function]
 
+    def constructions(self, module: Module, cls: ast.ClassDef) -> Flow:
+        """The flow of a class of the project: the calls that construct it, and where else it goes."""
+        walk = _Walk(self, is_object=False)
+        walk.name(module, module.scope_at(cls), cls.name, (), cls)
+        return walk.run()
+
 
 class _Walk(Passing):
     """One value on its way: what the code around it does with it, and what becomes of functions that give it."""

@@ -8,13 +8,16 @@ module twice (Linen would share its parameters).
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from nnx_migrate.linen.factory_uses import given_arguments
 from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.module_lists import holds_module_list, is_none, runs_over
+from nnx_migrate.linen.programs.contents import Contents, Element
 from nnx_migrate.linen.programs.entry_calls import method_of
 from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.instance import Instance
+from nnx_migrate.linen.programs.made_anew import is_made_anew
 from nnx_migrate.linen.programs.origins import Origins
 from nnx_migrate.linen.programs.reached import methods_from, reached
 from nnx_migrate.linen.symbols import linen_name
@@ -24,40 +27,78 @@ _REASON = "shared-module"
 
 def judge_handed_modules(instances: Sequence[Instance], program: LinenProgram, finder: FlowFinder) -> None:
     """Record which instances get which others, with an obstacle wherever that isn't certain."""
-    origins = Origins(finder)
     by_call = {i.reference.call: i for i in instances if i.made_by is None}
-    for holder in instances:
-        if holder.made_by is None:
-            _judge_arguments(holder, by_call, program, origins)
+    judge = _Judge(program, finder, by_call)
+    for holder in by_call.values():
+        judge.arguments(holder)
     for instance in instances:
         _judge_holders(instance, by_call)
+    for element, instance in judge.repeated:
+        if not is_made_anew(element, instance, by_call.values(), finder):
+            where = element.module, element.node
+            instance.add_obstacle(_REASON, "a module gets it more than once", *where)
 
 
-def _judge_arguments(
-    holder: Instance, by_call: dict[ast.Call, Instance], program: LinenProgram, origins: Origins
-) -> None:
-    module, call = holder.reference.module, holder.reference.call
-    given = given_arguments(holder.cls, call) or {k.arg: k.value for k in call.keywords if k.arg is not None}
-    for name, node in given.items():
-        found = origins.of(module, node)
-        inner = [by_call.get(o[1]) if o and isinstance(o[1], ast.Call) else None for o in found]
-        nothing = [o is not None and isinstance(o[1], ast.Constant) and o[1].value is None for o in found]
-        known = [i for i in inner if i is not None]
-        if all(nothing) or not (known or _holds_module(holder.cls, name, program)):
-            continue
-        problem = ""
-        if not all(i is not None or empty for i, empty in zip(inner, nothing, strict=True)):
-            problem = f"its field `{name}` gets a module that isn't known"
-        elif not _is_module_field(holder.cls, name):
-            problem = f"its field `{name}` gets a module, and isn't declared to hold one"
-        elif any(name not in reached(holder.cls, start, "setup") for start in _initialised_by(holder)):
-            problem = f"its field `{name}` gets a module that a call of it may not use"
-        elif any(k.arg == "name" for i in known for k in i.reference.call.keywords):
-            problem = f"its field `{name}` gets a module that has a name of its own"
-        if problem:
-            holder.add_obstacle(_REASON, problem, module, node)
-        for i in known:
-            i.holders.append(holder)
+class _Judge:
+    """Finds the modules that constructions get. `repeated` are those that loops put into lists."""
+
+    def __init__(
+        self, program: LinenProgram, finder: FlowFinder, by_call: Mapping[ast.Call, Instance]
+    ) -> None:
+        self.program, self.by_call = program, by_call
+        self.origins = Origins(finder, attributes=True)
+        self.contents = Contents(finder, by_call)
+        self.repeated: list[tuple[Element, Instance]] = []
+
+    def arguments(self, holder: Instance) -> None:
+        """Judge the arguments of one construction."""
+        module, call = holder.reference.module, holder.reference.call
+        given = given_arguments(holder.cls, call) or {
+            k.arg: k.value for k in call.keywords if k.arg is not None
+        }
+        for name, node in given.items():
+            item = holder.cls.field(name)
+            is_list = item is not None and holds_module_list(holder.cls, item)
+            elements = self.contents.of(module, node) if is_list else [Element(module, node)]
+            found = [(element, self._modules(element)) for element in elements or ()]
+            known = [i for _, modules in found for i in modules if i is not None]
+            is_empty = elements is not None and not any(modules for _, modules in found)
+            if is_empty or not (known or _holds_module(holder.cls, name, self.program)):
+                continue
+            problem = ""
+            if elements is None or any(None in modules for _, modules in found):
+                problem = f"its field `{name}` gets a module that isn't known"
+            elif not is_list and not _is_module_field(holder.cls, name):
+                problem = f"its field `{name}` gets a module, and isn't declared to hold one"
+            elif not all(_uses(holder, start, name, is_list) for start in _initialised_by(holder)):
+                problem = f"its field `{name}` gets a module that a call of it may not use"
+            elif any(k.arg == "name" for i in known for k in i.reference.call.keywords):
+                problem = f"its field `{name}` gets a module that has a name of its own"
+            if problem:
+                holder.add_obstacle(_REASON, problem, module, node)
+            for i in known:
+                i.holders.append(holder)
+            for element, modules in found:
+                if element.loop is not None:
+                    self.repeated += [(element, i) for i in modules if i is not None]
+
+    def _modules(self, element: Element) -> list[Instance | None]:
+        """What an expression may give: modules that programs make, or (None) something else than nothing."""
+        found: list[Instance | None] = []
+        for origin in self.origins.of(element.module, element.node):
+            if origin is None or not is_none(origin[1]):
+                made = origin[1] if origin is not None else None
+                found.append(self.by_call.get(made) if isinstance(made, ast.Call) else None)
+        return found
+
+
+def _uses(holder: Instance, start: str, name: str, is_list: bool) -> bool:
+    """Whether a method surely uses the module, or all modules, that a field holds."""
+    used = reached(holder.cls, start, "setup")
+    if not is_list:
+        return name in used
+    methods = [holder.cls.method(called) for called in {start, *used}]
+    return any(method is not None and runs_over(method.node, name) for method in methods)
 
 
 def _initialised_by(holder: Instance) -> set[str]:
@@ -87,16 +128,16 @@ def above(instance: Instance, depth: int = 0) -> Iterator[Instance]:
 
 def method_is_called(holder: Instance, instance: Instance) -> bool:
     """Whether a module may call methods of one that it gets by their names where it is initialised."""
+    has_list = any(holds_module_list(holder.cls, item) for item in holder.cls.fields)
     for name in methods_from(holder.cls, *_initialised_by(holder), "setup"):
         method = holder.cls.method(name)
         for node in ast.walk(method.node) if method is not None else ():
-            if (
-                isinstance(node, ast.Attribute)
-                and instance.cls.method(node.attr) is not None
-                and isinstance(node.value, ast.Attribute)
-                and holder.cls.field(node.value.attr) is not None
-            ):
-                return True
+            if isinstance(node, ast.Attribute) and instance.cls.method(node.attr) is not None:
+                owner = node.value
+                if isinstance(owner, ast.Attribute) and holder.cls.field(owner.attr) is not None:
+                    return True
+                if has_list and not (isinstance(owner, ast.Name) and owner.id == "self"):
+                    return True  # an item of the list
     return False
 
 

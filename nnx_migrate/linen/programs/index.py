@@ -80,6 +80,19 @@ class ProjectIndex:
         stores = self._stores.get(name, [])
         return [(m, value) for m, target, value in stores if self.receivers.reads(owner, m, target)]
 
+    def attribute_stores(self, name: str, owner: Owner = None) -> int:
+        """How many places bind `<anything>.name`, in any way, as far as it may be an instance of `owner`."""
+        return sum(self.receivers.reads(owner, module, node) for module, node in self._bound.get(name, ()))
+
+    @cached_property
+    def _bound(self) -> dict[str, list[tuple[Module, ast.Attribute]]]:
+        found: dict[str, list[tuple[Module, ast.Attribute]]] = {}
+        for module in self.project.modules():
+            for node in module.nodes(ast.Attribute):
+                if not isinstance(node.ctx, ast.Load):
+                    found.setdefault(node.attr, []).append((module, node))
+        return found
+
     def methods(self, name: str) -> list[tuple[Module, ast.FunctionDef]]:
         """Every method of that name."""
         return self._methods.get(name, [])

@@ -26,10 +26,13 @@ _COUNTING = frozenset({"len", "list", "sorted", "tuple", "set", "print", "enumer
 
 
 class Origins:
-    """Follows values backwards, up to `ends`: expressions that are known."""
+    """Follows values backwards, up to `ends`: expressions that are known.
 
-    def __init__(self, finder: FlowFinder, ends: Container[ast.AST] = ()) -> None:
-        self.finder, self.ends = finder, ends
+    With `attributes`, also through those of `self` and what constructors of the project's classes get.
+    """
+
+    def __init__(self, finder: FlowFinder, ends: Container[ast.AST] = (), attributes: bool = False) -> None:
+        self.finder, self.ends, self.attributes = finder, ends, attributes
 
     def of(self, module: Module, node: ast.expr, depth: int = 0) -> list[Origin]:
         """Every expression that the value may be."""
@@ -47,8 +50,24 @@ class Origins:
             yield from self._of_elements(module, node.value, (), depth)
         elif isinstance(node, ast.Call):
             yield from self._of_call(module, node, depth)
+        elif isinstance(node, ast.Attribute) and self.attributes:
+            yield from self._of_attribute(module, node, depth)
         else:
             yield module, node
+
+    def _of_attribute(self, module: Module, node: ast.Attribute, depth: int) -> Iterator[Origin]:
+        """`self.torso`: what the methods of the class assign, if nothing else in the project may."""
+        index = self.finder.index
+        owner = index.receivers.of(module, node.value)
+        values = index.attribute_values(node.attr, owner) if owner is not None else []
+        if owner is None or len(values) != index.attribute_stores(node.attr, owner) or not values:
+            yield module, node
+            return
+        if _is_declared(owner, node.attr):
+            yield module, node
+            return
+        for where, value in values:
+            yield from self.of(where, value, depth + 1)
 
     def _of_call(self, module: Module, call: ast.Call, depth: int) -> Iterator[Origin]:
         """What a function of the project returns, if it is one."""
@@ -185,16 +204,24 @@ class Origins:
         """What the calls of a function hand over, if all of them are known."""
         binder = scope.binder(binding.name)
         function = binder.node if binder is not None else None
-        if not isinstance(function, ast.FunctionDef) or isinstance(
-            module.parents.get(function), ast.ClassDef
-        ):
+        owner = module.parents.get(function) if isinstance(function, ast.FunctionDef) else None
+        is_method = isinstance(owner, ast.ClassDef)
+        is_constructor = (
+            self.attributes and isinstance(function, ast.FunctionDef) and function.name == "__init__"
+        )
+        if not isinstance(function, ast.FunctionDef) or (is_method and not is_constructor):
             yield None
             return
-        flow = self.finder.function(module, function)
-        if flow.escapes or not flow.results:
+        if isinstance(owner, ast.ClassDef):
+            flow = self.finder.constructions(module, owner)
+        else:
+            flow = self.finder.function(module, function)
+        if flow.escapes or not flow.results or (is_method and flow.is_bound):
             yield None
         for where, call in flow.results:
-            passed = _argument(where, call, function, binding.name) if isinstance(call, ast.Call) else None
+            passed = None
+            if isinstance(call, ast.Call):
+                passed = _argument(where, call, function, binding.name, bound=int(is_method))
             default = (
                 _default(function, binding.name) if passed is None and isinstance(call, ast.Call) else None
             )
@@ -209,11 +236,29 @@ def _builtin(module: Module, node: ast.expr) -> str:
     return node.id if known and isinstance(node, ast.Name) else ""
 
 
-def _argument(module: Module, call: ast.Call, function: FunctionNode, name: str) -> ast.expr | None:
+def _is_declared(owner: ast.ClassDef, name: str) -> bool:
+    """Whether the body of a class binds a name itself, or its methods may bind any."""
+    for statement in owner.body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            if any(isinstance(n, ast.Name) and n.id == name for target in targets for n in ast.walk(target)):
+                return True
+        elif isinstance(statement, ast.FunctionDef) and statement.name == name:
+            return True
+    return any(
+        (isinstance(node, ast.Name) and node.id in ("setattr", "vars"))
+        or (isinstance(node, ast.Attribute) and node.attr in ("__dict__", "__setattr__"))
+        for node in ast.walk(owner)
+    )
+
+
+def _argument(
+    module: Module, call: ast.Call, function: FunctionNode, name: str, bound: int = 0
+) -> ast.expr | None:
     """The argument of a call for a parameter."""
     if any(isinstance(a, ast.Starred) for a in call.args):
         return None
-    callee = Callee(module, function)
+    callee = Callee(module, function, bound)
     arguments: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
     for passed in arguments:
         if parameter_of(callee, call, passed) == name:

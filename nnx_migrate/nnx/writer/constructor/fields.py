@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from nnx_migrate.linen.factories import Factory
 from nnx_migrate.linen.layer_fields import may_get_list
 from nnx_migrate.linen.model import Field, LinenClass
+from nnx_migrate.linen.module_lists import holds_module_list, may_be_none
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.nnx.layers import LAYERS
@@ -202,7 +203,10 @@ def field_assignments(
         made = made_by_default(item, cls, names)
         if made is not None:
             value = f"{made} if {value} is None else {value}"
-        if is_list and (_is_sequence(cls, item) or made is not None):
+        if holds_module_list(cls, item):
+            made_list = f"{names.nnx()}.List({value})"
+            value = f"None if {value} is None else {made_list}" if may_be_none(item) else made_list
+        elif is_list and (_is_sequence(cls, item) or made is not None):
             value = f"tuple({value})"
         elif is_list or may_get_list(item):  # annotated as one, but nothing shows that no number is given
             value = f"tuple({value}) if isinstance({value}, list) else {value}"

@@ -1,0 +1,117 @@
+"""Fields that hold a list of modules: `flows: Sequence[nn.Module]`.
+
+Only the plain case: methods run over the list, count it or take items out of it.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from nnx_migrate.linen.model import Field, LinenClass
+from nnx_migrate.linen.symbols import linen_name
+
+_LISTS = frozenset({"Sequence", "List", "list", "Tuple", "tuple", "Iterable"})
+_READERS = frozenset({"enumerate", "zip", "reversed", "len"})
+
+
+def holds_module_list(cls: LinenClass, item: Field) -> bool:
+    """Whether a field is declared to hold a list of modules, and is used as one."""
+    element = _element(item.annotation)
+    if element is None or not isinstance(element, ast.Name | ast.Attribute):
+        return False
+    name = item.owner.resolve_in_class(element)
+    if linen_name(name) != "Module" and (name is None or name not in cls.known_classes):
+        return False
+    if item.default is not None and not is_none(item.default):
+        return False
+    return all(_is_read_plainly(owner, node) for owner in cls.mro for node in _reads(owner, item.name))
+
+
+def may_be_none(item: Field) -> bool:
+    """Whether the list may be left out."""
+    annotation = ast.unparse(item.annotation)
+    return is_none(item.default) or "Optional" in annotation or "None" in annotation
+
+
+def is_none(node: ast.expr | None) -> bool:
+    """Whether an expression is `None`."""
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def runs_over(method: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> bool:
+    """Whether a method surely calls every module of the list, one after the other."""
+    for statement in method.body:
+        loops = [statement] if isinstance(statement, ast.For) else []
+        if isinstance(statement, ast.If) and name in {n.attr for n in _self_reads(statement.test)}:
+            loops += [s for s in statement.body if isinstance(s, ast.For)]  # if self.flows is not None:
+        for loop in loops:
+            if _iterates(loop.iter, name) and not _leaves(loop) and _calls(loop):
+                return True
+    return False
+
+
+def _element(annotation: ast.expr) -> ast.expr | None:
+    """What `Sequence[X]`, `Tuple[X, ...]`, `Optional[Sequence[X]]`, `Sequence[X] | None` have as elements."""
+    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
+        return _element(annotation.left)
+    if not isinstance(annotation, ast.Subscript):
+        return None
+    name = ast.unparse(annotation.value).rpartition(".")[2]
+    if name == "Optional":
+        return _element(annotation.slice)
+    inner = annotation.slice
+    if name in ("Tuple", "tuple") and isinstance(inner, ast.Tuple):
+        return inner.elts[0] if len(inner.elts) == 2 and ast.unparse(inner.elts[1]) == "..." else None
+    return inner if name in _LISTS else None
+
+
+def _self_reads(node: ast.AST) -> list[ast.Attribute]:
+    return [
+        n
+        for n in ast.walk(node)
+        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == "self"
+    ]
+
+
+def _reads(owner: LinenClass, name: str) -> list[ast.Attribute]:
+    return [node for node in _self_reads(owner.node) if node.attr == name]
+
+
+def _is_read_plainly(owner: LinenClass, node: ast.Attribute) -> bool:
+    parent = owner.module.parents[node]
+    if not isinstance(node.ctx, ast.Load):
+        return False
+    if isinstance(parent, ast.For | ast.comprehension):
+        return parent.iter is node
+    if isinstance(parent, ast.Subscript):
+        return parent.value is node and not isinstance(parent.slice, ast.Slice)
+    if isinstance(parent, ast.Compare):
+        return all(isinstance(op, ast.Is | ast.IsNot) for op in parent.ops)
+    return (
+        isinstance(parent, ast.Call)
+        and node in parent.args
+        and isinstance(parent.func, ast.Name)
+        and parent.func.id in _READERS
+    )
+
+
+def _iterates(node: ast.expr, name: str) -> bool:
+    """`self.flows`, `enumerate(self.flows)`, `reversed(self.flows)`."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 1:
+        return node.func.id in ("enumerate", "reversed") and _iterates(node.args[0], name)
+    return isinstance(node, ast.Attribute) and node.attr == name and bool(_self_reads(node))
+
+
+def _leaves(loop: ast.For) -> bool:
+    return any(isinstance(n, ast.Break | ast.Continue | ast.Return | ast.Raise) for n in ast.walk(loop))
+
+
+def _calls(loop: ast.For) -> bool:
+    """Whether each round calls the module itself."""
+    names = {n.id for n in ast.walk(loop.target) if isinstance(n, ast.Name)}
+    return any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names
+        for statement in loop.body
+        if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr)
+        for node in ast.walk(statement)
+    )
