@@ -209,6 +209,8 @@ def _constructions(
             if path is None or id(root) not in free:
                 continue
             qualified = project.resolve_name(path, outside, cls.module)
+            if qualified is not None and qualified.rpartition(".")[0] in cls.known_classes:
+                continue  # a method of a class that moves, too: `Block.__call__(layer, x)`
             is_module = qualified in cls.known_classes
             if is_module or (qualified is not None and _makes_layers(qualified, rewritten, project)):
                 yield path
