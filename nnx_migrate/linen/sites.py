@@ -97,6 +97,11 @@ class Site:
         return f"Site({self.number}, {self.target_name}, {self.attribute or self.stored})"
 
     @property
+    def own_kwargs(self) -> dict[str, Any]:
+        """The keywords for fields of the class, without Linen's `name` and `parent` and the mark for `**`."""
+        return {name: v for name, v in self.kwargs.items() if name not in ("name", "parent", "**")}
+
+    @property
     def label(self) -> str:
         """How a message names the submodule."""
         return self.attribute or self.stored or self.target_name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
@@ -74,11 +75,17 @@ def effect_value(session: Session, value: Any) -> Any:
     return value
 
 
-def window_value(session: Session, key: int | str | None, value: Any) -> Any:
-    """The same for arguments of convolutions and pools: an expression that may be a number for each axis is unknown.
+def effect_arguments(
+    session: Session, args: Iterable[Any], kwargs: Mapping[str, Any], windows: bool = False
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call as shape effects take them; `windows`: of a convolution or pool."""
+    convert = _window_value if windows else lambda session, key, value: effect_value(session, value)
+    values = tuple(convert(session, i, value) for i, value in enumerate(args))
+    return values, {key: convert(session, key, value) for key, value in kwargs.items()}
 
-    `key` is the position or name of the argument, None where no window is meant.
-    """
+
+def _window_value(session: Session, key: int | str, value: Any) -> Any:
+    """An expression that may be a number for each axis is unknown. `key` is the argument's position or name."""
     vague = isinstance(value, Expr) and not value.kind and value.length is None
     if vague and key in _PER_AXIS:
         return Unknown(f"`{value.text}` may be one number or several")

@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 from nnx_migrate.linen.derived_layers import CallOverride
-from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.interpreter.convert import effect_arguments, effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import call_method
 from nnx_migrate.linen.interpreter.layers import layer_output
@@ -44,8 +44,7 @@ def call_derived(
     if frame.session.recording:
         site.calls = [call for call in site.calls if call.context != place]
     session.layer = layer
-    given = tuple(effect_value(frame.session, a) for a in args)
-    named = {name: effect_value(frame.session, value) for name, value in kwargs.items()}
+    given, named = effect_arguments(frame.session, args, kwargs)
     found = cls.own_methods[override.method.name]
     try:
         return without_inner(call_method(inner, found, given, named, None), session.first_number)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from nnx_migrate.linen.effects.layers import layer
-from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array, window_value
+from nnx_migrate.linen.interpreter.convert import as_dim, effect_arguments, effect_value, input_array
 from nnx_migrate.linen.interpreter.expressions.comparisons import same_shapes
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.sequences import sequence_output
@@ -60,24 +61,19 @@ def layer_output(
     if model is None:
         return Unknown(f"`nn.{name}` isn't modelled")
     _infer_rank(frame, site, args)
-    has_window = "Conv" in name
     counts = _ONE_COUNT.get(name, ())
-    own = [
-        window_value(frame.session, i if has_window else None, _as_count(v) if i < len(counts) else v)
-        for i, v in enumerate(site.args)
-    ]
-    given = {
-        k: window_value(frame.session, k if has_window else None, _as_count(v) if k in counts else v)
-        for k, v in site.kwargs.items()
-        if k not in ("name", "parent", "**")
-    }
+    own, given = effect_arguments(
+        frame.session,
+        (_as_count(v) if i < len(counts) else v for i, v in enumerate(site.args)),
+        {k: _as_count(v) if k in counts else v for k, v in site.own_kwargs.items()},
+        windows="Conv" in name,
+    )
     if name in _PAIRS and args and isinstance(args[0], Input):
         # The cell itself unpacks a carry that is an argument of the method.
         args = (tuple(part_of(frame, args[0], index) for index in (0, 1)), *args[1:])
-    values = [effect_value(frame.session, a) for a in args]
-    keywords = {k: effect_value(frame.session, v) for k, v in kwargs.items()}
+    values, keywords = effect_arguments(frame.session, args, kwargs)
 
-    def output(inputs: list[Any], **chosen: str) -> Any:
+    def output(inputs: Sequence[Any], **chosen: str) -> Any:
         built = model.bind(*own, **{**given, **chosen})
         return built if isinstance(built, Unknown) else built.apply(method, *inputs, **keywords).output
 

@@ -10,7 +10,7 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.given_modules import GivenModule
 from nnx_migrate.linen.interpreter.calls.arguments import arguments
-from nnx_migrate.linen.interpreter.convert import effect_value, window_value
+from nnx_migrate.linen.interpreter.convert import effect_arguments, effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.explicit_names import name_expression
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
@@ -359,9 +359,7 @@ def linen_function(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Ca
         raise Refuse("unsupported-api", "`nn.share_scope`", node)
     transfer = registry.effect(f"flax.linen.{name}")
     if transfer is not None:
-        is_pool = name.endswith("pool")
-        values = tuple(window_value(frame.session, i if is_pool else None, v) for i, v in enumerate(args))
-        keywords = {k: window_value(frame.session, k if is_pool else None, v) for k, v in kwargs.items()}
+        values, keywords = effect_arguments(frame.session, args, kwargs, windows=name.endswith("pool"))
         learn_from_call(frame, f"flax.linen.{name}", values, keywords)
         return transfer(*values, **keywords)
     if node is not None and is_static(frame, node):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx_migrate.linen.dim_terms import Opaque
@@ -13,7 +13,7 @@ from nnx_migrate.linen.values import Expr
 _CHOICE = "({0} if {2}.upper() == 'VALID' else {1})"
 
 
-def by_padding(padding: Expr, inputs: list[Any], output: Callable[[str, list[Any]], Any]) -> Any:
+def by_padding(padding: Expr, inputs: Sequence[Any], output: Callable[[str, Sequence[Any]], Any]) -> Any:
     """What the layer returns: as with "VALID", or as with any other name.
 
     "SAME", "CIRCULAR", "REFLECT" and "CAUSAL" all keep what strides leave (`lax.padtype_to_pads`, and

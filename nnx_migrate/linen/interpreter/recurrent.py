@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 from nnx_migrate.linen.effects.layers import layer
-from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.interpreter.convert import effect_arguments
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Unknown
@@ -34,8 +34,7 @@ def recurrent_output(
     _record(frame, site, inputs)
     if isinstance(built, Unknown):
         return built
-    values = [effect_value(frame.session, a) for a in args]
-    keywords = {k: effect_value(frame.session, v) for k, v in kwargs.items()}
+    values, keywords = effect_arguments(frame.session, args, kwargs)
     return built.apply(method, *values, **keywords).output
 
 
@@ -60,10 +59,7 @@ def _built(frame: Frame, site: Site, node: ast.Call | None) -> Any:
     model = layer(f"flax.linen.{site.layer_name}")
     if model is None:
         return Unknown(f"`nn.{site.layer_name}` isn't modelled")
-    given = {
-        k: effect_value(frame.session, v) for k, v in site.kwargs.items() if k not in ("name", "parent", "**")
-    }
-    args = [effect_value(frame.session, a) for a in site.args]
+    args, given = effect_arguments(frame.session, site.args, site.own_kwargs)
     if site.layer_name in PARTS:
         parts = {name: _built(frame, inner, node) for name, inner in _inner(site).items()}
         if any(isinstance(part, Unknown) for part in parts.values()):

@@ -10,7 +10,7 @@ from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.calls import graphs
 from nnx_migrate.linen.interpreter.calls.arguments import escapes
 from nnx_migrate.linen.interpreter.calls.builtins import call_builtin
-from nnx_migrate.linen.interpreter.convert import as_dim, effect_value
+from nnx_migrate.linen.interpreter.convert import as_dim, effect_arguments, effect_value
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.gathered import put_together
@@ -57,8 +57,7 @@ def call_global(
             return numbers
     transfer = registry.effect(name)
     if transfer is not None and not escapes(args) and not escapes(tuple(kwargs.values())):
-        values = tuple(effect_value(frame.session, a) for a in args)
-        keywords = {k: effect_value(frame.session, v) for k, v in kwargs.items()}
+        values, keywords = effect_arguments(frame.session, args, kwargs)
         learn_from_call(frame, name, values, keywords)
         result = put_together(transfer, values, keywords)
         result = transfer(*values, **keywords) if result is NotImplemented else result

@@ -8,7 +8,7 @@ from typing import Any
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter import modules
 from nnx_migrate.linen.interpreter.calls.choices import call_either
-from nnx_migrate.linen.interpreter.convert import effect_value, input_array
+from nnx_migrate.linen.interpreter.convert import effect_arguments, input_array
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import call_method
@@ -93,9 +93,9 @@ def _array_method(frame: Frame, value: Any, name: str, args: Any, kwargs: Any, n
     transfer = registry.method(name)
     if transfer is None:
         return Unknown(f"the array method `{name}` isn't modelled")
-    values = tuple(effect_value(frame.session, a) for a in args)
+    values, keywords = effect_arguments(frame.session, args, kwargs)
     learn_from_call(frame, name, (array, *values), kwargs)
-    return transfer(array, *values, **{k: effect_value(frame.session, v) for k, v in kwargs.items()})
+    return transfer(array, *values, **keywords)
 
 
 def _is_at(node: ast.Call | None) -> bool:
