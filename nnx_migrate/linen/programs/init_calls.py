@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from nnx_migrate.linen.values import Input
+from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 
 _METHODS = frozenset({"init", "init_with_output", "lazy_init", "tabulate"})
@@ -28,13 +30,19 @@ class InitCalls:
     def of(cls, project: Project) -> InitCalls:
         """What a project passes (found once)."""
         if project not in _KNOWN:
-            _KNOWN[project] = cls._find(project)
+            _KNOWN[project] = cls._find(project.matching(_MENTION))
         return _KNOWN[project]
 
     @classmethod
-    def _find(cls, project: Project) -> InitCalls:
+    def about(cls, project: Project, names: Collection[str]) -> InitCalls:
+        """What it passes in the files that mention one of these names."""
+        word = re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\b")
+        return cls._find(m for m in project.matching(_MENTION) if word.search(m.source.text))
+
+    @classmethod
+    def _find(cls, modules: Iterable[Module]) -> InitCalls:
         found = cls()
-        for module in project.matching(_MENTION):
+        for module in modules:
             for node in ast.walk(module.tree):
                 if isinstance(node, ast.Call):
                     found._see(node)

@@ -26,6 +26,7 @@ from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.residual.array_lists import ListMirror
 from nnx_migrate.nnx.writer.residual.assigned import assigned_names, is_stored
 from nnx_migrate.nnx.writer.residual.built_lists import BuiltLists
+from nnx_migrate.nnx.writer.residual.by_default import conjunction, open_parts
 from nnx_migrate.nnx.writer.residual.carried_sizes import CarriedSizes
 from nnx_migrate.nnx.writer.residual.exits import needs_exit
 from nnx_migrate.nnx.writer.residual.free import is_free
@@ -343,7 +344,10 @@ class Residual:
         except Refuse as refusal:
             if all(is_free(self.writer, site) for site in sites):
                 return None
-            raise Refuse("dynamic-construction", refusal.detail, test) from None
+            parts = None if decides else open_parts(self.analysis, self.context, test)
+            if not parts:
+                raise Refuse("dynamic-construction", refusal.detail, test) from None
+            text = conjunction([self.renderer.text(part, self.context) for part in parts])
         return f"not ({unwrapped(text)})" if negate else unwrapped(text)
 
     def _asks(self, test: ast.expr) -> bool:

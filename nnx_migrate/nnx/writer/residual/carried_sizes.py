@@ -70,12 +70,25 @@ class CarriedSizes:
         """Sizes that no statement of the constructor assigns are written out, where an expression says them."""
         for number in sorted(self.phis - assigned_phis(nodes)):
             phi = self.analysis.facts.phis.get(number)
-            if phi is not None and phi.result is not None and phi.result.known:
-                text = self.renderer.dim(phi.result, phi.node)
+            text = self._as_expression(phi) if phi is not None else None
+            if phi is not None and text is not None:
                 replace_text(nodes, phi.token, text if text.isidentifier() else f"({text})")
                 continue
             detail = "a size that a condition within an expression decides"
             raise Refuse("unknown-size", detail, phi.node if phi is not None else None)
+
+    def _as_expression(self, phi: Phi) -> str | None:
+        """A size as an expression: what a loop leaves behind, or a choice by fields, made in a helper method."""
+        if phi.result is not None and phi.result.known:
+            return self.renderer.dim(phi.result, phi.node)
+        conditions = {text for (_, n), text in self.analysis.session.conditions.items() if n is phi.node}
+        if phi.is_loop or len(conditions) != 1 or not all(dim.known for dim in phi.sources):
+            return None
+        (condition,) = conditions
+        first, second = (self.renderer.dim(dim, phi.node) for dim in phi.sources)
+        names = {n.id for n in ast.walk(ast.parse(TOKEN.sub("x", condition))) if isinstance(n, ast.Name)}
+        carried = any(m["kind"] == "p" for m in TOKEN.finditer(first + second))
+        return None if names != {"self"} or carried else f"{first} if {unwrapped(condition)} else {second}"
 
 
 def replace_text(nodes: Sequence[Node], old: str, new: str) -> None:
