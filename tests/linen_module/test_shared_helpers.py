@@ -81,6 +81,11 @@ CASES = {
         "def block(self, dense, norm_layer, x):",
         ["norm = norm_layer\n        norm = norm(x)", "self.block(self.dense_0, self.norm, x)"],
     ),
+    "a condition on fields": (
+        {"body": "if self.width > 3:\n            x = nn.LayerNorm()(x)"},
+        "def block(self, dense, layer_norm, x):",
+        ["self.block(self.dense_0, self.layer_norm_0, x)", "else:\n            self.layer_norm_1 = None\n"],
+    ),
     "other kinds of layers": (
         {"more": ", norm", "body": "x = norm()(x)", "first": ", nn.LayerNorm", "second": ", norm=nn.RMSNorm"},
         "def block(self, dense, layer_norm, x):",
@@ -194,9 +199,6 @@ KEPT = {
         def net(self, x):
             return nn.Dense(4)(nn.relu(nn.Dense(4)(x)))
     """,
-    "a condition on fields in the helper": METHOD.format(
-        more="", body="x = nn.Dense(3)(x) if self.width > 3 else x", first="", second=""
-    ),
 }
 
 

@@ -74,6 +74,8 @@ class ClassWriter:
         self._name_everything()
         helpers = self._helpers()
         self.creating = CreatingFunctions(self.analysis, local=not helpers)
+        self.constructions.handing_over = {s.context for helper in helpers for s in helper.sites.values()}
+        self.constructions.handing_over |= set(self.creating.by_call)
         self.creating.check()
         check_state(self.analysis, self._own_names())
         if self.inheritance is not None and self.inheritance.calls_super:

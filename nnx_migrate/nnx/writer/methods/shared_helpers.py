@@ -174,10 +174,6 @@ def _fill(
         for context, site in found.items():
             if not context or context[-1] not in helper.calls or site.is_held or site.lifts:
                 return False
-            if any(c.node in inside and not c.is_loop for c in site.controls):
-                return (
-                    False  # only under some condition does the constructor make what a call would hand over
-                )
             helper.sites[context[-1], node] = site
             kinds.setdefault(node, site)
     ordered = sorted(kinds, key=lambda n: kinds[n].number)

@@ -316,7 +316,7 @@ class Residual:
             other: list[Node] = []
             align(nodes, other)
             nodes = [Block(f"if {header}:", nodes, other)] if header else nodes
-        if self.creating is not None and (*self.context, call) in self.creating.by_call:
+        if (*self.context, call) in self.writer.handing_over:
             complete(nodes)
         return nodes
 
