@@ -76,3 +76,62 @@ def test_other_decorators(tmp_path: Path, decorator: str) -> None:
     path.write_text(MODEL.format(decorator=decorator))
     _, conversions = convert(path)
     assert conversions.refused["model.Model"].reason == "unsupported-layer"
+
+
+@pytest.mark.parametrize("decorator", ["doubled_features", "nn.vmap"])
+def test_classes_around_a_decorated_method_do_not_take_its_own_result(tmp_path: Path, decorator: str) -> None:
+    path = tmp_path / "model.py"
+    code = MODEL.replace("{decorator}", decorator).replace(
+        "class Model",
+        """
+def doubled_features(method):
+    def wrapper(self, x):
+        return jax.numpy.concatenate([method(self, x)] * 2, axis=-1)
+
+    return wrapper
+
+
+class Model""".strip(),
+    )
+    path.write_text(
+        code
+        + """
+
+class Around(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(Model()(x))
+"""
+    )
+    _, conversions = convert(path)
+
+    assert set(conversions.refused) == {"model.Model", "model.Around"}
+
+
+def test_classes_around_a_mapped_class_do_not_take_the_result_of_one_member(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(
+        """\
+from functools import partial
+
+import flax.linen as nn
+
+
+@partial(
+    nn.vmap, in_axes=None, out_axes=-1, variable_axes={"params": 0}, split_rngs={"params": True}, axis_size=2
+)
+class Members(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(5)(x)
+
+
+class Around(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3)(Members()(x))
+"""
+    )
+    _, conversions = convert(path)
+
+    assert set(conversions.refused) == {"model.Members", "model.Around"}

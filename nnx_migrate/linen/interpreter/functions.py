@@ -7,12 +7,15 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from nnx_migrate.linen.decorators import keeps_method
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute
 from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, MAX_RECURSION, Env, Frame, Slot
 from nnx_migrate.linen.interpreter.homes import at_home
+from nnx_migrate.linen.interpreter.lifting import decorator_parts
 from nnx_migrate.linen.interpreter.stale import forget, without
 from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.lifts import LIFTS
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Global, Shape, Unknown
@@ -222,7 +225,24 @@ def call_method(
     if method.kind == "class":
         given = (Unknown("the class"), *args)
     frame.session.facts.methods_reached.add(method.name)
-    return call_closure(frame, closure, given, kwargs, node, method=method.name)
+    result = call_closure(frame, closure, given, kwargs, node, method=method.name)
+    return result if _keeps_result(frame, method) else Unknown(f"what a decorator makes of `{method.name}`")
+
+
+def _keeps_result(frame: Frame, method: Method) -> bool:
+    """Whether callers get what the method's own code returns; lifted transforms are seen to where it is called."""
+    owner, project = method.owner, frame.session.program.project
+    for decorator in method.transforms:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        name = owner.resolve_in_class(called)
+        if name == "functools.partial" and isinstance(decorator, ast.Call) and decorator.args:
+            name = owner.resolve_in_class(decorator.args[0])
+        if name in _KEEPING or name == "abc.abstractmethod":
+            continue
+        lifted = decorator_parts(method, decorator)[0] in LIFTS - {"vmap"}
+        if not lifted and not keeps_method(decorator, owner.module, project):
+            return False
+    return True
 
 
 def bind_arguments(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from itertools import count
 from typing import Any
 
@@ -12,10 +13,11 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.symbols import TOKEN, linen_name
 from nnx_migrate.linen.values import Expr, Instance, ModuleList, Record
 
 _MAX_NESTING = 12
+_KEEPING = frozenset({"checkpoint", "jit", "remat"})  # lifted transforms that compute the same
 
 
 def run_class(
@@ -76,6 +78,8 @@ def _run(
 ) -> Any:
     if cls.is_subclass_of_layer:
         return Unknown(f"`{cls.name}` changes a built-in layer")
+    if _is_mapped(cls):
+        return Unknown(f"what a decorator makes of `{cls.name}`")
     inner, frame = inside(session, cls, fields, learns)
     try:
         for setup in (m for m in (cls.method("__post_init__"), cls.method("setup")) if m is not None):
@@ -88,6 +92,19 @@ def _run(
         if refusal.reason == "budget":
             raise
         return Unknown(f"`{cls.name}`: {refusal.detail}")
+
+
+def _is_mapped(cls: LinenClass) -> bool:
+    """Whether a decorator makes another class of it, by a lifted transform that changes what it returns."""
+    for decorator in cls.node.decorator_list:
+        function = decorator.func if isinstance(decorator, ast.Call) else decorator
+        name = cls.resolve_in_class(function)
+        if name == "functools.partial" and isinstance(decorator, ast.Call) and decorator.args:
+            name = cls.resolve_in_class(decorator.args[0])
+        linen = linen_name(name)
+        if name is None or (linen is not None and linen.rpartition(".")[2] not in _KEEPING):
+            return True
+    return False
 
 
 def inside(session: Session, cls: LinenClass, fields: Any, learns: bool) -> tuple[Session, Frame]:
