@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis, analyse
 from nnx_migrate.linen.factories import Factories
@@ -13,6 +14,9 @@ from nnx_migrate.linen.given_modules import GivenModules
 from nnx_migrate.linen.interpreter.frame import Meter
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
+
+if TYPE_CHECKING:
+    from nnx_migrate.linen.programs.instance import Instance as MadeByProgram
 
 Ranks = Mapping[tuple[str | int, ...], int]
 Fixed = Mapping[str, int | tuple[int, ...]]
@@ -32,11 +36,12 @@ class Analyses:
         program: LinenProgram,
         factories: Factories,
         kinds: Callable[[LinenClass], Mapping[tuple[str | int, ...], str]] = lambda cls: {},
+        made: Callable[[], Sequence[MadeByProgram]] = lambda: (),
     ) -> None:
-        """`kinds` tells what a class's inputs hold: it is only called where that matters."""
+        """`kinds` tells what a class's inputs hold, `made` what programs construct: called where that matters."""
         self.program, self.factories, self.kinds = program, factories, kinds
         self.meter = Meter()
-        self.given = GivenModules(factories.uses, self._aside)
+        self.given = GivenModules(factories.uses, self._aside, made)
         self._made: dict[_Key, ClassAnalysis | Refuse] = {}
         self._written: set[_Key] = set()
 

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.programs.asked import is_compared
 from nnx_migrate.linen.programs.references import ClassReference, References, Role
 from nnx_migrate.names.modules import Module
 
@@ -77,6 +78,8 @@ class FactoryUses:
                 if arguments is None:
                     return None
                 found.append(Use(reference.module, reference.call, arguments))
+            elif reference.role is Role.VALUE and is_compared(reference.module, reference.node):
+                continue
             elif reference.role is Role.VALUE:
                 is_value = True
                 uses = self._of_value(reference, field)

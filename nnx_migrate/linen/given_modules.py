@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
 from nnx_migrate.linen.dim_terms import Opaque
 from nnx_migrate.linen.dims import Dim, parts_of
 from nnx_migrate.linen.factory_uses import FactoryUses, Use
@@ -21,7 +21,19 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Global, Unknown
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.values import ClassRef, Either, Expr, Instance, Layer, Maybe
+from nnx_migrate.linen.values import (
+    ClassRef,
+    Either,
+    Expr,
+    FieldFactory,
+    FieldModule,
+    Instance,
+    Layer,
+    Maybe,
+)
+
+if TYPE_CHECKING:
+    from nnx_migrate.linen.programs.instance import Instance as MadeByProgram
 
 _CHAIN = re.compile(r"[A-Za-z_][\w.]*(?:\[[\w'\"]+\][\w.]*)*")  # names, attributes and items, no operators
 
@@ -38,8 +50,14 @@ class GivenModule:
 class GivenModules:
     """Finds what the constructions of a class give its fields. `analyse` interprets the classes around them."""
 
-    def __init__(self, uses: FactoryUses, analyse: Callable[[LinenClass], ClassAnalysis]) -> None:
-        self.uses, self.analyse = uses, analyse
+    def __init__(
+        self,
+        uses: FactoryUses,
+        analyse: Callable[[LinenClass], ClassAnalysis],
+        made: Callable[[], Sequence[MadeByProgram]] = lambda: (),
+    ) -> None:
+        """`made` are the modules that programs construct, with the modules that they get."""
+        self.uses, self.analyse, self.made = uses, analyse, made
         self._known: dict[tuple[LinenClass, str], tuple[GivenModule, ...] | None] = {}
 
     def of(self, cls: LinenClass, field: str) -> tuple[GivenModule, ...] | None:
@@ -73,7 +91,15 @@ class GivenModules:
         if isinstance(node, ast.Constant) and node.value is None:
             return []
         owner = self.uses.class_around(use.module, use.call)
-        return self._by_class(cls, field, owner, use.call) if owner is not None else None
+        if owner is None:
+            return self._by_program(field, use.call)
+        return self._by_class(cls, field, owner, use.call)
+
+    def _by_program(self, field: str, call: ast.Call) -> list[GivenModule] | None:
+        """What a construction outside of classes gives. What its own fields hold is read from the module."""
+        made = next((one for one in self.made() if one.reference.call is call and one.made_by is None), None)
+        parts = made.parts.get(field) if made is not None else None
+        return [_read_from(part.cls, f"self.{field}") for part in parts] if parts is not None else None
 
     def _by_class(
         self, cls: LinenClass, field: str, owner: LinenClass, call: ast.Call
@@ -110,6 +136,15 @@ def _given(cls: LinenClass, field: str, site: Site) -> list[GivenModule] | None:
         kwargs = {k: rename(v) for k, v in one.site.kwargs.items() if k not in ("name", "parent")}
         found.append(GivenModule(one.site.target, args, kwargs))
     return found
+
+
+def _read_from(cls: LinenClass, reference: str) -> GivenModule:
+    """A module of a class, whose fields are attributes of `reference`."""
+    kwargs: dict[str, Any] = {}
+    for item in cls.fields:
+        value = field_symbol(cls, item, f"{reference}.{item.name}")
+        kwargs[item.name] = _UNTOLD if isinstance(value, FieldFactory | FieldModule) else value
+    return GivenModule(ClassRef(cls), (), kwargs)
 
 
 class _Renaming:

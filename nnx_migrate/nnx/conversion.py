@@ -183,7 +183,12 @@ class _Converter:
         self.program, self.stated = program, stated
         self.bridges = Bridges(program) if bridge else None
         self.factories = Factories(program, lambda: self.references)
-        self.analyses = Analyses(program, self.factories, lambda cls: self._callers.kinds(cls))
+        self.analyses = Analyses(
+            program,
+            self.factories,
+            lambda cls: self._callers.kinds(cls),
+            lambda: self.result.finder.known_instances,
+        )
         self.result = Conversions(program, self.factories, convert=self.convert)
         self.names: dict[Path, FileNames] = {}
         self.open: list[LinenClass] = []

@@ -76,6 +76,8 @@ class _Judge:
                 problem = f"its field `{name}` gets a module that has a name of its own"
             if problem:
                 holder.add_obstacle(_REASON, problem, module, node)
+            elif not is_list:
+                holder.parts[name] = known
             for i in known:
                 i.holders.append(holder)
             for element, modules in found:

@@ -38,6 +38,9 @@ class Instance:
     indirect: bool = False  # init or apply are passed on as functions
     obstacles: list[Obstacle] = field(default_factory=list)
     made_by: ast.Call | None = None  # the call that makes it, where the class is used as a value
+    parts: dict[str, list[Instance]] = field(
+        default_factory=dict
+    )  # by field, where all that it gets is known
     holders: list[Instance] = field(default_factory=list)  # the modules that get it as an argument
 
     @property
