@@ -28,13 +28,15 @@ class ImportRequest:
     """A name that a fix needs at module level: `binding` must mean `qualified`.
 
     `from_module` is the `from X import` form's module, None for `import qualified [as binding]`. `scripts_only`: it
-    is found beside the file when that runs as a script, and maybe not when the file is imported.
+    is found beside the file when that runs as a script, and maybe not when the file is imported. `in_folder`: then it
+    is tried as `from .X import` first, for the file may be imported as part of its folder.
     """
 
     qualified: str
     binding: str
     from_module: str | None = None
     scripts_only: bool = False
+    in_folder: bool = False
 
     @property
     def is_submodule(self) -> bool:

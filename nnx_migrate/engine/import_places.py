@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby, pairwise
 
 from nnx_migrate.engine.findings import ImportRequest
@@ -57,19 +58,28 @@ def insertions_into(module: Module, block: ast.If, requests: Sequence[ImportRequ
     first, source = block.body[0], module.source
     indentation = source.text[source.line_start(first.lineno) : source.span(first)[0]]
     start = source.line_start((block.test.end_lineno or block.lineno) + 1)
-    text = "".join(f"{indentation}{statement}\n" for statement, _ in _statements(requests))
+    plain = [replace(request, in_folder=False) for request in requests]
+    text = "".join(f"{indentation}{statement}\n" for statement, _ in _statements(plain))
     return [Edit(start, start, f"{text}\n")]
 
 
 def _statements(requests: Sequence[ImportRequest]) -> list[tuple[str, list[ImportRequest]]]:
     plain = [r for r in requests if r.from_module is None]
     found = [(r.statement, [r]) for r in sorted(plain, key=lambda r: r.qualified)]
-    others = sorted((r for r in requests if r.from_module is not None), key=lambda r: str(r.from_module))
-    for base, grouped in groupby(others, key=lambda r: r.from_module):
+    others = [r for r in requests if r.from_module is not None]
+    for (base, in_folder), grouped in groupby(sorted(others, key=_origin), key=_origin):
         group = list(grouped)
-        names = sorted({r.imported_name for r in group}, key=str.lower)
-        found.append((f"from {base} import {', '.join(names)}", group))
+        names = ", ".join(sorted({r.imported_name for r in group}, key=str.lower))
+        statement = f"from {base} import {names}"
+        if in_folder:
+            tried = f"from .{base} import {names}"
+            statement = f"try:\n    {tried}\nexcept ImportError:  # beside a script\n    {statement}"
+        found.append((statement, group))
     return found
+
+
+def _origin(request: ImportRequest) -> tuple[str, bool]:
+    return str(request.from_module), request.in_folder
 
 
 class _Import:
@@ -85,6 +95,8 @@ class _Import:
     @classmethod
     def parse(cls, statement: str) -> _Import:
         node = ast.parse(statement).body[0]
+        if isinstance(node, ast.Try):
+            node = node.body[0]
         assert isinstance(node, ast.Import | ast.ImportFrom)
         return cls(node)
 

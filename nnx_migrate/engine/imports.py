@@ -79,11 +79,20 @@ def _without(module: Module, node: ImportNode, gone: list[ast.alias], scope: Sco
 
 def _is_bound(module: Module, request: ImportRequest) -> bool:
     """True where the request's name already means what it asks for, at module level and unguarded."""
+    if request.in_folder and _is_tried(module, request):
+        return True
     bindings = [b for b in module.scopes.module.bindings.get(request.binding, []) if b.guard is Guard.NONE]
     if request.is_submodule:  # `import a.b` binds `a`, but only that statement loads `a.b`
         names = [b.alias.name for b in bindings if b.alias is not None and isinstance(b.node, ast.Import)]
         return any(f"{name}.".startswith(f"{request.qualified}.") for name in names)
     return any(b.kind is BindingKind.IMPORT and b.target == request.qualified for b in bindings)
+
+
+def _is_tried(module: Module, request: ImportRequest) -> bool:
+    """Whether the file has both forms of a request for what lies in its folder."""
+    bindings = module.scopes.module.bindings.get(request.binding, ())
+    nodes = [b.node for b in bindings if isinstance(b.node, ast.ImportFrom)]
+    return {n.level for n in nodes if n.module == request.from_module} == {0, 1}
 
 
 def _reads(module: Module) -> Counter[tuple[str, str]]:
@@ -199,6 +208,7 @@ def _statement_to_extend(
         node
         for node, scope, guard in module.scopes.imports
         if isinstance(node, ast.ImportFrom)
+        and not request.in_folder
         and scope.is_module
         and guard is Guard.NONE
         and not node.level

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -280,6 +281,22 @@ def test_what_only_scripts_find_is_imported_where_they_run() -> None:
 def test_what_all_of_a_script_reads_is_imported_at_its_head() -> None:
     after = SCRIPT.replace("show(1)", "show(Model(1))").replace("print(model)", "print(Model(model))")
     assert edit(SCRIPT, after, (HELPER,)).startswith("import jax\nfrom helpers import Model\n")
+
+
+IN_FOLDER = replace(HELPER, in_folder=True)
+
+
+def test_what_lies_in_the_folder_is_found_from_above_and_from_within() -> None:
+    after = SCRIPT.replace("print(model)", "print(Model(model))")
+    tried = "try:\n    from .helpers import Model\nexcept ImportError:  # beside a script\n    from helpers import Model\n"
+    added = edit(SCRIPT, after, (IN_FOLDER,))
+    assert added == after.replace("import jax\n", f"import jax\n\n{tried}", 1)
+    assert edit(SCRIPT, added, (IN_FOLDER,)) == added
+
+
+def test_a_script_itself_needs_no_folder() -> None:
+    after = SCRIPT.replace("show(1)", "show(Model(1))")
+    assert edit(SCRIPT, after, (IN_FOLDER,)) == edit(SCRIPT, after, (HELPER,))
 
 
 # -- removing ---------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The helper module that migrated code imports: written once, and extended when more is needed."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,31 @@ def test_a_folder_whose_files_import_their_neighbours_relatively(tmp_path: Path)
     files = {model: DENSE.replace("import jax,", "from .sizes import WIDTH\nimport jax,")}
     texts, _ = fix_files({**files, model.with_name("sizes.py"): "WIDTH = 3\n"}, RULES)
     assert "from .nnx_compat import Functional" in texts[model]
+
+
+# In `nets/blocks.py`, which `main.py` does or doesn't reach, and what it imports besides.
+@pytest.mark.parametrize(
+    ("beside", "imports", "in_folder"),
+    [
+        ("nets/train.py", "import jax", True),  # `import nets.blocks` works from the folder above
+        ("train.py", "import jax", True),
+        ("nets/sizes.py", "import sizes", False),  # the file works beside its neighbours only
+        ("nets/train.py", "from . import sizes", False),
+    ],
+)
+def test_a_file_that_may_be_part_of_a_folder_or_stand_beside_scripts(
+    tmp_path: Path, beside: str, imports: str, in_folder: bool
+) -> None:
+    (tmp_path / "nets").mkdir()
+    first, second, main = tmp_path / "nets" / "blocks.py", tmp_path / beside, tmp_path / "main.py"
+    files = {first: f"{imports}\n\n{GRU}", second: "import os\n", main: "import os\n"}
+    texts, _ = fix_files(files, RULES)
+    lines = texts[first].splitlines()
+    assert ("except ImportError:  # beside a script" in lines) is in_folder
+    if in_folder:
+        for path, text in texts.items():
+            path.write_text(text)
+        for folder, name in ((tmp_path, "nets.blocks"), (tmp_path / "nets", "blocks")):
+            run = subprocess.run([sys.executable, "-c", f"import {name}"], cwd=folder, check=False)
+            assert run.returncode == 0
+        assert fix_files(texts, RULES)[0] == texts

@@ -42,11 +42,27 @@ def helper_import(module: Module, name: str, project: Project) -> ImportRequest:
         base = f".{HELPER_MODULE}"
     else:
         base = HELPER_MODULE
-    return ImportRequest(f"{base}.{name}", name, base, scripts_only=base == HELPER_MODULE)
+    is_beside = base == HELPER_MODULE
+    in_folder = is_beside and _may_be_imported_in_folder(module, project)
+    return ImportRequest(f"{base}.{name}", name, base, scripts_only=is_beside, in_folder=in_folder)
 
 
 def _imports_neighbours_relatively(module: Module) -> bool:
     return any(isinstance(node, ast.ImportFrom) and node.level for node, _, _ in module.scopes.imports)
+
+
+def _may_be_imported_in_folder(module: Module, project: Project) -> bool:
+    """Whether a file that is no script may be imported by the names of its folders (`models.vit.blocks`).
+
+    A file that imports its neighbours by their bare names can't.
+    """
+    folder = module.path.parent
+    if module.path.suffix != ".py" or not folder.name.isidentifier():
+        return False
+    if all(path.absolute().is_relative_to(folder.absolute()) for path in project.paths):
+        return False
+    found = (project.find_path(name, module) for name in _imported_modules(module))
+    return not any(path is not None and path.absolute().parent == folder.absolute() for path in found)
 
 
 def helper_home(module: Module, defining: Module, project: Project) -> Module:
