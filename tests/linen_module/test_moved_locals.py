@@ -40,6 +40,12 @@ MOVED = {
         "return nn.Dense(3, kernel_init=init)(x)\n",
         "return jnp.ones(shape, dtype) / in_features",
     ),
+    "a function of fields": (
+        "def width(i):\n    return jnp.clip(self.features * 2**i, 2, 64).item()\n"
+        "hidden = width(0) if self.features > 3 else 5\n"
+        "return nn.Dense(width(1))(nn.Dense(hidden)(x))\n",
+        "hidden = width(0) if self.features > 3 else 5",
+    ),
     "a function whose own variable is called like one of the method": (
         "y = x * 2\n"
         "def init(key, shape, dtype=jnp.float32):\n    y = jnp.ones(shape, dtype)\n    return y / x.shape[-1]\n"

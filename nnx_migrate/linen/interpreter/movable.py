@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.interpreter.static import is_repeatable
+from nnx_migrate.linen.interpreter.static import is_repeatable, is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.nodes import nodes_below
 from nnx_migrate.names.scopes import dotted
@@ -50,6 +50,9 @@ def remember_function(frame: Frame, statement: ast.FunctionDef) -> None:
     """A local function that has just been defined, if the constructor could define it, too."""
     if not _is_elsewhere(frame) and not statement.decorator_list and _is_function_of_sizes(frame, statement):
         _remember(frame, statement.name, statement)
+        if is_static(frame, statement, _own_names(statement)):
+            frame.env[statement.name] = replace(frame.env[statement.name], static=True)
+            frame.session.facts.static_statements.add((frame.context, statement))
 
 
 def _is_elsewhere(frame: Frame) -> bool:

@@ -27,9 +27,12 @@ _MODULE_CALLABLES = (Layer, ClassRef, ClassChoice, FieldFactory)
 # too.
 
 
-def is_static(frame: Frame, node: ast.expr) -> bool:
-    """Whether `node` depends on nothing but fields, constants and static locals, and creates no module."""
-    return _static(frame, node, frozenset())
+def is_static(frame: Frame, node: ast.AST, bound: frozenset[str] = frozenset()) -> bool:
+    """Whether `node` depends on nothing but fields, constants and static locals, and creates no module.
+
+    `bound` are names of its own.
+    """
+    return _static(frame, node, bound)
 
 
 def is_repeatable(frame: Frame, node: ast.AST, bound: frozenset[str] = frozenset()) -> bool:

@@ -400,7 +400,7 @@ class Residual:
         return []
 
     def _function(self, statement: ast.FunctionDef) -> list[Node]:
-        if statement in self.renderer.moved:
-            text = self.renderer.function(statement)
-            return [Line(text, follows_indent=True)]
+        is_static = (self.context, statement) in self.analysis.facts.static_statements
+        if statement in self.renderer.moved or (is_static and statement.name in self.renderer.needed):
+            return [Line(self.renderer.function(statement), follows_indent=True)]
         return []
