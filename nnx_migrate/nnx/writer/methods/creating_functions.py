@@ -159,15 +159,17 @@ class CreatingFunctions:
         facts = self.analysis.facts
         simple = self._simple()
         reached: dict[ast.AST, list[tuple[Context, Closure]]] = {}
+        creating: set[ast.AST] = set()
         for (context, call), closure in facts.functions.items():
             whole = (*context, call)
-            sites = [s for s in self.analysis.sites if s.context[: len(whole)] == whole]
-            if sites and not any(whole[:n] in simple for n in range(1, len(whole) + 1)):
+            if not any(whole[:n] in simple for n in range(1, len(whole) + 1)):
                 reached.setdefault(closure.node, []).append((whole, closure))
+                if any(s.context[: len(whole)] == whole for s in self.analysis.sites):
+                    creating.add(closure.node)
         for node, ways in reached.items():
             outside = is_outside(ways[0][1])
             inside = self.local and len(ways) > 1 and ways[0][1].env is not None
-            if isinstance(node, ast.FunctionDef) and (outside or inside):
+            if node in creating and isinstance(node, ast.FunctionDef) and (outside or inside):
                 yield from ((whole, node, outside) for whole, _ in ways)
 
     def _simple(self) -> set[Context]:
