@@ -164,6 +164,45 @@ def test_sizes_that_the_helpers_loops_carry_are_those_of_each_call(tmp_path: Pat
     assert "self.stack(self.dense_layers_1, x)" in text
 
 
+def test_variables_of_loops_are_not_called_like_parameters(tmp_path: Path) -> None:
+    text, refused = written(
+        tmp_path,
+        """
+        class Model(nn.Module):
+            def head(self, x, sizes):
+                for size in sizes:
+                    x = nn.Dense(size)(x) / size
+                return nn.Dense(3)(x)
+
+            @nn.compact
+            def __call__(self, x):
+                return self.head(x, (4, 2)) + self.head(x, (5, 2))
+        """,
+    )
+    assert refused == {}
+    assert "for size, dense_ in zip(sizes, dense_layers):" in text
+    assert "return dense(x)" in text
+
+
+def test_loops_of_a_helper_that_is_called_once(tmp_path: Path) -> None:
+    text, refused = written(
+        tmp_path,
+        """
+        class Model(nn.Module):
+            def stem(self, x, depth):
+                for i in range(depth):
+                    x = nn.Dense(4 + i)(x)
+                return x
+
+            @nn.compact
+            def __call__(self, x):
+                return self.stem(x, 2)
+        """,
+    )
+    assert refused == {}
+    assert "def stem(self, x, depth):\n        for dense in self.dense_layers:" in text
+
+
 def test_other_classes_may_have_helpers_of_the_same_name(tmp_path: Path) -> None:
     plain = METHOD.format(more="", body="pass", first="", second="")
     _, refused = written(tmp_path, plain + "\n\n" + plain.replace("class Model", "class Another"))

@@ -87,7 +87,7 @@ class LoopAccess:
         if counter is not None and (counter in still or (not single and isinstance(loop.target, ast.Name))):
             if single and not others and is_enumerate(loop.target, loop.iter):
                 ((attribute, base),) = bases.items()
-                variable = self._variable(attribute)
+                variable = self._variable(attribute, node)
                 self.elements[node, attribute] = variable
                 self.headers[loop.target] = f"{counter}, {variable}"
                 self.headers[loop.iter] = f"enumerate({base})"
@@ -95,7 +95,7 @@ class LoopAccess:
             for attribute, base in bases.items():
                 self.elements[node, attribute] = f"{base}[{counter}]"
             return
-        variables = {attribute: self._variable(attribute) for attribute in bases}
+        variables = {attribute: self._variable(attribute, node) for attribute in bases}
         for attribute, variable in variables.items():
             self.elements[node, attribute] = variable
         self._iterate(node, loop, bases, variables, still)
@@ -153,9 +153,10 @@ class LoopAccess:
         base = self.editor.base(site)
         return Listed(self.editor.loops_around(site), base.removeprefix("self."), base)
 
-    def _variable(self, attribute: str) -> str:
+    def _variable(self, attribute: str, loop: ast.AST) -> str:
         name = singular(attribute)
-        while name in self.used:
+        helpers = [h for h in self.editor.helpers.helpers if any(n is loop for n in ast.walk(h.node))]
+        while name in self.used or any(name in helper.names.values() for helper in helpers):
             name += "_"
         self.used.add(name)
         return name

@@ -79,9 +79,9 @@ def shared_helpers(analysis: ClassAnalysis, module: Module, others: Iterable[Sit
     helpers: dict[ast.AST, SharedHelper] = {}
     for found in contexts.values():
         in_loop = all(context and site.loops for context, site in found.items())
-        for context in found if len(found) > 1 or in_loop else ():
+        for context, site in found.items() if len(found) > 1 or in_loop else ():
             function = _helper(analysis, module, context)
-            if function is None and len(found) == 1:
+            if len(found) == 1 and (function is None or _only_own_loops(function, site)):
                 continue
             if function is None:
                 return []
@@ -90,6 +90,12 @@ def shared_helpers(analysis: ClassAnalysis, module: Module, others: Iterable[Sit
         if not _fill(analysis, helper, contexts):
             return []
     return list(helpers.values())
+
+
+def _only_own_loops(helper: SharedHelper, site: Site) -> bool:
+    """Whether the loops around a module stand in the helper itself, which then is called once."""
+    inside = set(ast.walk(helper.node))
+    return all(loop.node in inside for loop in site.loops)
 
 
 def _helper(analysis: ClassAnalysis, module: Module, context: Context) -> SharedHelper | None:
