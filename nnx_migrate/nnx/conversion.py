@@ -36,6 +36,7 @@ from nnx_migrate.nnx.helpers import bundle
 from nnx_migrate.nnx.helpers.placement import helper_path
 from nnx_migrate.nnx.parameter_entries import class_key, class_map
 from nnx_migrate.nnx.ranks import RankSearch
+from nnx_migrate.nnx.wrapped_methods import check_wrappers
 from nnx_migrate.nnx.writer.construction.derived import write_derived
 from nnx_migrate.nnx.writer.klass import ClassWriter
 from nnx_migrate.nnx.writer.names import FileNames
@@ -283,6 +284,7 @@ class _Converter:
         conversion.sows = any(c.sows for c in inner) or bool(analysis.facts.sown)
         if conversion.is_lazy:
             check_lazy(conversion)
+        check_wrappers(conversion, analysis)
         return conversion
 
     def _derived(

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim, product
-from nnx_migrate.linen.shapes import Array
+from nnx_migrate.linen.effects.registry import method
+from nnx_migrate.linen.shapes import Array, Unknown
 from tests.linen.oracle import Case, Dice, judge, size
 
 
@@ -234,3 +235,15 @@ def test_gathering_agrees_with_jax() -> None:
     tally = judge(take(120, gathering(Dice(rng))), rng)
     assert not tally.unknown, tally.reasons
     assert tally.known.total() > 180
+
+
+def test_a_reshape_tells_the_sizes_of_an_unknown_array() -> None:
+    reshape, unknown, n = method("reshape"), Unknown("anything"), Dim.size("n")
+    assert reshape is not None
+    flat, whole = reshape(unknown, -1, n), reshape(unknown, (2, n))
+    assert isinstance(flat, Array) and isinstance(whole, Array)
+    assert not flat.shape.dims[0].known and flat.shape.dims[1] == n
+    assert whole.shape.dims == (Dim.of(2), n)
+    assert isinstance(reshape(unknown, -1, -1), Unknown)
+    vague = reshape(unknown, -1, Dim.symbol("k"))  # `k` may be -1: code that fails, or that isn't known
+    assert isinstance(vague, Array) and not vague.shape.dims[1].known

@@ -53,10 +53,12 @@ def reshaped(shape: Shape, target: Shape) -> Shape:
 
 
 def _told_by(target: Shape, array: Unknown) -> Array:
-    """What an array of which nothing is known becomes where the code gives all sizes, none of them -1."""
-    if not target.exact or any(dim == -1 for dim in target.dims):
+    """What an array of which nothing is known becomes where the code gives the sizes, all or all but a literal -1."""
+    wild = [dim for dim in target.dims if dim == -1]
+    if not target.exact or len(wild) > 1:
         raise Unmodelled(array.reason)
-    return Array(Shape(tuple(_not_negative(dim, Shape()) for dim in target.dims)))
+    left = Dim.unknown(array.reason)
+    return Array(Shape(tuple(left if d == -1 else _not_negative(d, Shape()) for d in target.dims)))
 
 
 def _flattened(shape: Shape, target: Shape, at: int) -> Dim | None:

@@ -15,6 +15,7 @@ from nnx_migrate.linen.post_init import NAME, check_post_init
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.values import Either, Instance, Maybe
+from nnx_migrate.linen.wrappers import wrapper
 from nnx_migrate.nnx.writer.comments import with_comments
 from nnx_migrate.nnx.writer.construction.lifting import decorator_edits
 from nnx_migrate.nnx.writer.construction.partitioning import check_initializers
@@ -266,8 +267,12 @@ class ClassWriter:
             ) is not None:
                 edits += lifted
             elif decorator in method.transforms and name != "abc.abstractmethod":
-                if keeps_method(decorator, self.names.module, self.names.project):
-                    continue
+                module, project = self.names.module, self.names.project
+                if (
+                    keeps_method(decorator, module, project)
+                    or wrapper(decorator, module, project) is not None
+                ):
+                    continue  # what wrappers do is judged when the sizes are known
                 raise Refuse("unsupported-layer", f"the decorator `{ast.unparse(decorator)}`", decorator)
         return edits
 
