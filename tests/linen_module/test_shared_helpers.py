@@ -81,6 +81,20 @@ CASES = {
         "def block(self, dense, norm_layer, x):",
         ["norm = norm_layer\n        norm = norm(x)", "self.block(self.dense_0, self.norm, x)"],
     ),
+    "random draws": (
+        {
+            "more": ", rate",
+            "body": "x = nn.Dropout(rate)(x, False)\n        x += jax.random.normal(self.make_rng('noise'))",
+            "first": ", train",
+            "second": ", rate=0.1",
+        },
+        "def block(self, dense, x, rate):",
+        [
+            "x = nnx.Dropout(rate)(x, deterministic=False, rngs=self.dropout_rng)",
+            "x += jax.random.normal(self.noise_rng())",
+            "self.block(self.dense_0, x, train)",
+        ],
+    ),
     "a condition on fields": (
         {"body": "if self.width > 3:\n            x = nn.LayerNorm()(x)"},
         "def block(self, dense, layer_norm, x):",

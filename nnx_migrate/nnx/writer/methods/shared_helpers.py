@@ -171,7 +171,7 @@ def _fill(
 ) -> bool:
     """Find the modules that a helper makes, and name its new parameters; false where some can't be handed over."""
     facts, inside = analysis.facts, set(ast.walk(helper.node))
-    if any(key[1] in inside for key in facts.variables) or any(key[1] in inside for key in facts.rng_calls):
+    if any(key[1] in inside for key in facts.variables):
         return False
     kinds: dict[ast.AST, Site] = {}
     for node, found in contexts.items():

@@ -24,7 +24,7 @@ from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunctions
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.residual.array_lists import ListMirror
-from nnx_migrate.nnx.writer.residual.assigned import assigned_names, is_stored
+from nnx_migrate.nnx.writer.residual.assigned import assigned_names, check_helper_names
 from nnx_migrate.nnx.writer.residual.built_lists import BuiltLists
 from nnx_migrate.nnx.writer.residual.by_default import conjunction, open_parts
 from nnx_migrate.nnx.writer.residual.carried_sizes import CarriedSizes
@@ -305,7 +305,7 @@ class Residual:
             nodes = [node for site in sites for node in self._creation(site)]
         else:
             nodes = inner._block(closure.node.body)
-            self._check_names(closure.node, call)
+            check_helper_names(self.analysis, closure.node, self.renderer.needed, call)
         controls = sites[0].controls
         for control in reversed([c for c in controls if self._within(c, statement)]):
             if not isinstance(control.node, ast.IfExp):
@@ -319,16 +319,6 @@ class Residual:
         if (*self.context, call) in self.writer.handing_over:
             complete(nodes)
         return nodes
-
-    def _check_names(self, function: ast.FunctionDef | ast.AsyncFunctionDef, call: ast.AST) -> None:
-        """Refuse a helper whose variables would take the place of those of the class's own code."""
-        own = {n.id for n in ast.walk(function) if is_stored(n)} & self.renderer.needed
-        parts = set(ast.walk(function))
-        methods = [method.node for method in self.analysis.cls.own_methods.values()]
-        for node in (n for method in methods for n in ast.walk(method)):
-            if is_stored(node) and node not in parts and node.id in own:
-                detail = f"`{node.id}` is a variable of a helper function and of its caller"
-                raise Refuse("name-clash", detail, call)
 
     def _condition(
         self, test: ast.expr, negate: bool, sites: Sequence[Site | VariableSite], decides: bool = False
