@@ -121,10 +121,12 @@ def call_text(
 
 
 def folded(text: str, indent: str, limit: int) -> str:
-    """An argument that is a call, broken in the same way where its line would be longer than `limit`."""
+    """An argument that is a call, or a lambda that makes one, broken in the same way where its line would be
+    longer than `limit`.
+    """
     if "\n" in text or len(indent) + len(text) + 1 <= limit:
         return text
-    name = re.match(r"\w+=(?!=)|\*\*?", text)
+    name = re.match(r"\w+=(?!=)|\*\*?|lambda [\w, ]*: ", text)
     start = name.end() if name else 0
     try:
         call = ast.parse(text[start:], mode="eval").body
@@ -166,6 +168,7 @@ def _call_of_call(callee: str, arguments: list[str], indent: str, inner: str, li
         function, _, condition = head.rpartition(" if ")
         function = folded(function, inner, limit)
         parts = [f"{function}\n{inner}if {condition}\n{inner}else {other}"]
+    parts = [folded(part, inner, limit) for part in parts]
     body = f"{inner}{parts[0]}\n" if len(parts) == 1 else "".join(f"{inner}{part},\n" for part in parts)
     return f"{name}(\n{body}{indent})({', '.join(arguments)})"
 
