@@ -70,6 +70,12 @@ WRITTEN = {
         "for i in range(3):\n            x = block(x, self.n + i)\n        return x",
         ["for dense in self.dense_layers:\n            x = block(x, dense=dense)"],
     ),
+    "a default that the module's own names make": (
+        "SCALE = 0.5\n\n\ndef block(x, n, init=nn.initializers.normal(SCALE)):\n"
+        "    return nn.relu(nn.Dense(n, kernel_init=init)(x))\n",
+        "return block(x, self.n)",
+        ["kernel_init=nnx.initializers.normal(SCALE), rngs=rngs", "def block(x, *, dense):"],
+    ),
     "an early return": (
         "def block(x, n, last=True):\n    x = nn.Dense(n)(x)\n    if not last:\n        return x\n    return nn.LayerNorm()(x)\n",
         "x = block(x, self.n, self.n > 2)\n        return nn.Dense(2)(x)",

@@ -151,9 +151,12 @@ def _find_static(frame: Frame, closure: Closure, inner: Frame) -> None:
     values = {argument.arg: default for argument, default in defaults(closure.node.args)}
     for name, slot in inner.env.items():
         given = facts.arguments.get((inner.context, name))
-        is_plain = name in values and not any(isinstance(n, ast.Name) for n in ast.walk(values[name]))
-        if given is None and is_plain and not _is_rebound(closure.node, name):
-            facts.arguments[inner.context, name] = given = (frame.context, values[name])
+        default = values.get(name)
+        if given is None and default is not None and not _is_rebound(closure.node, name):
+            names = [n.id for n in ast.walk(default) if isinstance(n, ast.Name)]
+            of_module = closure.env is None and closure.self_value is None
+            if not names or (of_module and all(frame.lookup(n) is None for n in names)):
+                facts.arguments[inner.context, name] = given = (frame.context, default)
         if given is not None and is_static(frame, given[1]):
             inner.env[name] = replace(slot, static=True)
 
