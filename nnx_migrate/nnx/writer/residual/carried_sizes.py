@@ -81,10 +81,9 @@ class CarriedSizes:
         """A size as an expression: what a loop leaves behind, or a choice by fields, made in a helper method."""
         if phi.result is not None and phi.result.known:
             return self.renderer.dim(phi.result, phi.node)
-        conditions = {text for (_, n), text in self.analysis.session.conditions.items() if n is phi.node}
-        if phi.is_loop or len(conditions) != 1 or not all(dim.known for dim in phi.sources):
+        condition = self.analysis.session.conditions.get((phi.context, phi.node))
+        if phi.is_loop or condition is None or not all(dim.known for dim in phi.sources):
             return None
-        (condition,) = conditions
         first, second = (self.renderer.dim(dim, phi.node) for dim in phi.sources)
         names = {n.id for n in ast.walk(ast.parse(TOKEN.sub("x", condition))) if isinstance(n, ast.Name)}
         carried = any(m["kind"] == "p" for m in TOKEN.finditer(first + second))
