@@ -35,6 +35,12 @@ WRITTEN: dict[str, list[tuple[Any, ...]]] = {
     "einops.einops.reduce": [(X, "a b c -> b", "mean")],
     "einops.einops.repeat": [(X, "... -> ... d", {"d": 3})],
     "einops.einsum": [(floats(n, m), floats(m, k), "a b, b c -> a c"), (X, floats(k), "... c, c -> ...")],
+    "einops.pack": [([floats(n, m, k), floats(n, 4, 2, k), floats(n, k)], "a * c"), ([X], "*")],
+    "einops.unpack": [
+        (floats(n, 3, k), [(), (), ()], "a * c"),
+        (floats(n, 9, k), [(2, 2), (-1,)], "a * c"),
+        (floats(7, k), [(1,), (2, -1)], "* c"),
+    ],
     "einops.rearrange": [([X, X], "s a b c -> a (s b) c"), (floats(4, 6), "(a c) b -> a c b", {"c": 2})],
     "einops.reduce": [(X, "a b c -> () b ()", "max")],
     "einops.repeat": [(X, "a b c -> a (b 2) c")],
