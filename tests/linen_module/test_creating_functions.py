@@ -126,10 +126,20 @@ LEFT = {
         "def block(x, n, train):\n    if train:\n        x = nn.Dense(n)(x)\n    return nn.relu(x)\n",
         "return block(x, self.n, train)",
     ),
-    "a function that another one calls for us": (
+    "a function that another one calls for each leaf": (
+        "dynamic-construction",
+        "import jax\n\n\n" + BLOCK,
+        "return jax.tree.map(lambda y: block(y, self.n), x)",
+    ),
+    "a function that something unknown calls for us": (
         "unsupported-syntax",
         BLOCK,
         "return jax.tree.map(lambda y: block(y, self.n), [x, x])[0]",
+    ),
+    "a class that isn't known in one of the calls": (
+        "unknown-module",
+        "from layers import Other\n\n\ndef block(x, cls, n):\n    return nn.relu(cls(n)(x))\n",
+        "x = block(x, nn.Dense, self.n)\n        return block(x, Other, self.n)",
     ),
     "comments between the parameters": (
         "unsupported-syntax",

@@ -110,6 +110,14 @@ def _transformed(frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[st
     return args[0]
 
 
+def _refuse_created(frame: Frame, tree: Input, node: Any) -> None:
+    """Modules that are created for each leaf of an argument: only a call knows how many it has."""
+    way = (*frame.context, node)
+    if any(context[: len(way)] == way for context, _ in frame.session.facts.sites):
+        detail = f"`{tree.text}` may have several leaves, for each of which modules are created"
+        raise Refuse("dynamic-construction", detail, node)
+
+
 def _mapped(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], node: Any) -> Any:
     """`jax.tree.map(f, tree)` over known containers."""
     from nnx_migrate.linen.interpreter.calls.apply import apply
@@ -132,7 +140,10 @@ def _mapped(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], node: A
     elif isinstance(tree, tuple | list):
         items = enumerate(tree)  # type: ignore[assignment]
     else:
-        return apply(frame, function, (tree, *rest), {}, node)
+        result = apply(frame, function, (tree, *rest), {}, node)
+        if isinstance(tree, Input):
+            _refuse_created(frame, tree, node)
+        return result
     mapped = {
         key: _mapped(frame, (function, value, *(part_of(frame, r, key) for r in rest)), {}, node)
         for key, value in items

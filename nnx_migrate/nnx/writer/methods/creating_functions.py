@@ -50,7 +50,7 @@ class CreatingFunction:
     def own_names(self) -> set[str]:
         """The names of its parameters, and of what it binds or reads."""
         names = {n.id for n in self.nodes if isinstance(n, ast.Name)}
-        return names | {n.arg for n in self.nodes if isinstance(n, ast.arg)}
+        return names | {self.node.name} | {n.arg for n in self.nodes if isinstance(n, ast.arg)}
 
 
 class CreatingFunctions:
@@ -225,6 +225,8 @@ class CreatingFunctions:
                 ):
                     raise _refused(call)
                 assert isinstance(call, ast.Call)
+                if any(self._is_unknown(function, context, way) for way in function.parameters):
+                    raise _refused(call)
                 if any(isinstance(a, ast.Starred) for a in call.args) or any(
                     k.arg is None for k in call.keywords
                 ):
@@ -244,6 +246,15 @@ class CreatingFunctions:
             for context, node in (*facts.sites, *facts.calls):
                 if node in function.nodes and not self._belongs(context, function):
                     raise _refused(node)
+
+    def _is_unknown(self, function: CreatingFunction, context: Context, way: Way) -> bool:
+        """Whether a call may create something at a place where others create a layer, but it isn't known what."""
+        if way in self.layers(context):
+            return False
+        construction = way[-1]
+        assert isinstance(construction, ast.Call)
+        was_reached = ((*context, *way[:-1]), construction.func) in self.analysis.facts.values
+        return was_reached or function.parameters[way] not in function.optional
 
     def _belongs(self, context: Context, function: CreatingFunction) -> bool:
         """Whether the code of a function was reached by its calls."""
