@@ -112,6 +112,13 @@ KEPT = {
         "def init(key, shape, dtype=jnp.float32):\n"
         "    return jax.random.normal(self.make_rng('params'), shape)\n" + WITH_INIT
     ),
+    "a function that counts its calls": (
+        "seen = []\ndef width(i):\n    seen.append(i)\n    return jnp.clip(len(seen), 1, 9).item()\n"
+        "unused = width(1)\nhidden = width(2)\nreturn nn.Dense(hidden)(x)\n"
+    ),
+    "a function of an argument": (
+        "def width(i):\n    return jnp.clip(i, 1, flag).item()\nhidden = width(2)\nreturn nn.Dense(hidden)(x)\n"
+    ),
     "a decorated function": (
         "@jax.jit\ndef init(key, shape, dtype=jnp.float32):\n    return jnp.ones(shape, dtype) / x.shape[-1]\n"
         + WITH_INIT

@@ -50,7 +50,9 @@ def remember_function(frame: Frame, statement: ast.FunctionDef) -> None:
     """A local function that has just been defined, if the constructor could define it, too."""
     if not _is_elsewhere(frame) and not statement.decorator_list and _is_function_of_sizes(frame, statement):
         _remember(frame, statement.name, statement)
-        if is_static(frame, statement, _own_names(statement)):
+        own = _own_names(statement)
+        changed = {name for node in ast.walk(statement) for name in _changed_by(node)}
+        if changed <= own and is_static(frame, statement, own):
             frame.env[statement.name] = replace(frame.env[statement.name], static=True)
             frame.session.facts.static_statements.add((frame.context, statement))
 
