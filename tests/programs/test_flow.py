@@ -315,6 +315,24 @@ FOLLOWED = {
         print(nets.other.unbind, nets[1].unbind)
         nets.actor.init(key, x)
     """,
+    "keyword arguments in a dict": """
+        def train(**options):
+            model = options["model"]
+            data = options.pop("data")
+            return data.sum(), model.init(key, options.get("x"))
+        train(model=Net(), x=x, data=x)
+    """,
+    "a cast": """
+        from typing import cast
+        model = cast(nn.Module, Net())
+        model.init(key, x)
+    """,
+    "models that a function is mapped over": """
+        def start(model):
+            return model.init(key, x)
+        variables = list(map(start, [Net(), Net(2)]))
+        outputs = list(map(lambda v, model: model.apply(v, x), variables, (Net(), Net(2))))
+    """,
     "a bound module": """
         model = Net()
         bound = model.bind(model.init(key, x))
@@ -486,6 +504,24 @@ ESCAPES = {
             return Net, zoo.fit
         Model, run = small()
         run(Model())
+    """,
+    "what a mapped function does": """
+        def start(index, model):
+            return model.unbind()
+        list(map(start, range(2), [Net(), Net(2)]))
+    """,
+    "a library's function that is mapped": """
+        import zoo
+        list(map(zoo.run, [Net()]))
+    """,
+    "what is done with a keyword argument": """
+        def train(**options):
+            options.get("model").unbind()
+        train(model=Net())
+    """,
+    "what is done with a cast module": """
+        from typing import cast
+        cast(nn.Module, Net()).unbind()
     """,
     "the parts of a named tuple": """
         from typing import NamedTuple

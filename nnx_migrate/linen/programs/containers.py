@@ -95,7 +95,9 @@ def _attribute(module: Module, parent: ast.Attribute, within: Within) -> Taken:
         if parent.attr in ("items", "popitem"):
             return Taken([(outer, ((ANY, 1, *rest) if parent.attr == "items" else (1, *rest)))])
         if parent.attr in ("get", "pop", "setdefault", "popleft"):
-            return Taken([(outer, rest)])
+            wanted = outer.args[0].value if outer.args and isinstance(outer.args[0], ast.Constant) else ANY
+            is_other = isinstance(key, str) and isinstance(wanted, str) and key != wanted
+            return Taken([(outer, rest)] if not is_other else [])
         if parent.attr in ("copy", "_replace", "_asdict", "unfreeze"):
             return Taken([(outer, within)])
         if parent.attr in _NOTHING_OUT:

@@ -41,6 +41,7 @@ _NEVER_MODULES = (
     "torch.", "os.", "logging.", "absl.logging.", "math.", "time.", "json.", "wandb.", "tqdm.", "matplotlib.",
     "importlib.",
 )  # fmt: skip
+_CASTS = frozenset({"typing.cast", "typing_extensions.cast"})
 _ASKING = frozenset({"isinstance", "type"})
 _WRAPPERS = TRANSPARENT | PARTIAL | {"staticmethod"}
 
@@ -110,7 +111,8 @@ class Passing(Walk):
             if parameter is None:
                 self.escape(module, node, f"it is passed to `{ast.unparse(call.func)}` by unpacking")
             else:
-                self.parameter(callee.module, callee.function, parameter, within)
+                key = passed.arg if isinstance(passed, ast.keyword) else None
+                self.parameter(callee.module, callee.function, parameter, within, key)
         elif callee.fields is not None:
             name = passed.arg if isinstance(passed, ast.keyword) else callee.field_at(call, node)
             if name:
@@ -123,8 +125,10 @@ class Passing(Walk):
                 self.asked(module, call, callee.qualified or "")
         elif self._is_harmless(module, call, callee.qualified or ""):
             return
-        elif callee.passes_on or (callee.qualified in _WRAPPERS and place == 0):
+        elif callee.passes_on or _gives_back(callee.qualified, place):
             self.found(module, call, within)
+        elif callee.qualified == "map" and place > 0 and within:
+            self.mapped(module, call, place, within)
         elif callee.stores_keywords and isinstance(passed, ast.keyword) and passed.arg:
             self.attribute_named(passed.arg, within)
         elif not self._parametrised(module, call, passed, within, callee.qualified or ""):
@@ -143,6 +147,15 @@ class Passing(Walk):
         """A module gets it, now or when that class is called at last."""
         self.flow.holders.append(holder)
         self.end(module, call, End.HELD)
+
+    def mapped(self, module: Module, call: ast.Call, place: int, within: Within) -> None:
+        """`map(function, values)`: the function gets each of them."""
+        for callee in self.callees.of(module, call.args[0]) if not isinstance(within[0], str) else ():
+            names = taken_by(callee, place - 1, 0) if callee.function is not None else []
+            if callee.function is None or not names:
+                self.escape(module, call.args[place], f"it is passed to `{ast.unparse(call.args[0])}`")
+            for name in names:
+                self.parameter(callee.module, callee.function, name, within[1:])  # type: ignore[arg-type]
 
     def asked(self, module: Module, call: ast.Call, function: str) -> None:
         """A program asks for the class of the value."""
@@ -218,6 +231,11 @@ class Passing(Walk):
                     self.held_by_field(module, call, callee, name, within[1:])
             else:
                 self.escape(module, starred, f"it is passed to `{ast.unparse(call.func)}` by unpacking")
+
+
+def _gives_back(function: str | None, place: int) -> bool:
+    """Whether a function from outside returns an argument, or something that is called as it."""
+    return (function in _WRAPPERS and place == 0) or (function in _CASTS and place == 1)
 
 
 def _is_called(module: Module, node: ast.expr) -> bool:

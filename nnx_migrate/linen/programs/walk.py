@@ -114,11 +114,18 @@ class Walk:
             self.seen.add(("attribute", name, owner, within))
             self.by_name += [(m, node, within) for m, node in self.index.attribute_reads(name, owner)]
 
-    def parameter(self, module: Module, function: FunctionNode, name: str, within: Within) -> None:
-        """A function gets the value as an argument."""
+    def parameter(
+        self,
+        module: Module,
+        function: FunctionNode,
+        name: str,
+        within: Within,
+        key: str | None = None,
+    ) -> None:
+        """A function gets the value as an argument, by the keyword `key` if that may be one of `**kwargs`."""
         args = function.args
-        if args.kwarg is not None and args.kwarg.arg == name and not within:
-            within = (ANY,)
+        if args.kwarg is not None and args.kwarg.arg == name and (key is not None or not within):
+            within = (key if key is not None else ANY, *within)
         if args.vararg is not None and args.vararg.arg == name:
             within = (ANY, *within)
         every = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
