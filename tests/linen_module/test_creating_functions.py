@@ -131,6 +131,11 @@ LEFT = {
         "import jax\n\n\n" + BLOCK,
         "return jax.tree.map(lambda y: block(y, self.n), x)",
     ),
+    "a function that another one calls for each of some arrays": (
+        "dynamic-construction",
+        "import jax\n\n\n" + BLOCK,
+        "x = nn.relu(x) + 1.0\n        return jax.tree.map(lambda y: block(y, self.n), [x, x * 2])[0]",
+    ),
     "a function that something unknown calls for us": (
         "unsupported-syntax",
         BLOCK,

@@ -110,12 +110,11 @@ def _transformed(frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[st
     return args[0]
 
 
-def _refuse_created(frame: Frame, tree: Input, node: Any) -> None:
-    """Modules that are created for each leaf of an argument: only a call knows how many it has."""
+def _refuse_created(frame: Frame, node: Any) -> None:
+    """Refuse modules that are created for each leaf of a container, or of an argument that may be one."""
     way = (*frame.context, node)
     if any(context[: len(way)] == way for context, _ in frame.session.facts.sites):
-        detail = f"`{tree.text}` may have several leaves, for each of which modules are created"
-        raise Refuse("dynamic-construction", detail, node)
+        raise Refuse("dynamic-construction", "modules are created for each leaf of a tree", node)
 
 
 def _mapped(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], node: Any) -> Any:
@@ -142,10 +141,11 @@ def _mapped(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], node: A
     else:
         result = apply(frame, function, (tree, *rest), {}, node)
         if isinstance(tree, Input):
-            _refuse_created(frame, tree, node)
+            _refuse_created(frame, node)
         return result
     mapped = {
         key: _mapped(frame, (function, value, *(part_of(frame, r, key) for r in rest)), {}, node)
         for key, value in items
     }
+    _refuse_created(frame, node)
     return mapped if isinstance(tree, dict) else type(tree)(mapped.values())
