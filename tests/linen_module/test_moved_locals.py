@@ -116,6 +116,10 @@ KEPT = {
         "seen = []\ndef width(i):\n    seen.append(i)\n    return jnp.clip(len(seen), 1, 9).item()\n"
         "unused = width(1)\nhidden = width(2)\nreturn nn.Dense(hidden)(x)\n"
     ),
+    "a function of a list that grows": (
+        "seen = []\ndef width(i):\n    return jnp.clip(len(seen), i, 9).item()\n"
+        "seen.append(x)\nhidden = width(1)\nreturn nn.Dense(hidden)(x)\n"
+    ),
     "a function of an argument": (
         "def width(i):\n    return jnp.clip(i, 1, flag).item()\nhidden = width(2)\nreturn nn.Dense(hidden)(x)\n"
     ),

@@ -50,9 +50,7 @@ def remember_function(frame: Frame, statement: ast.FunctionDef) -> None:
     """A local function that has just been defined, if the constructor could define it, too."""
     if not _is_elsewhere(frame) and not statement.decorator_list and _is_function_of_sizes(frame, statement):
         _remember(frame, statement.name, statement)
-        own = _own_names(statement)
-        changed = {name for node in ast.walk(statement) for name in _changed_by(node)}
-        if changed <= own and is_static(frame, statement, own):
+        if is_static(frame, statement, _own_names(statement)):
             frame.env[statement.name] = replace(frame.env[statement.name], static=True)
             frame.session.facts.static_statements.add((frame.context, statement))
 
@@ -143,12 +141,12 @@ def _reads(node: ast.AST) -> set[str]:
 
 
 def _reads_what_stays(frame: Frame, function: ast.FunctionDef | ast.Lambda, own: frozenset[str]) -> bool:
-    """Whether the variables around a function get no other values after its definition."""
+    """Whether the variables around a function get no other values after its definition, and aren't changed."""
     around = frame.module.enclosing(function, ast.FunctionDef)
     if around is None or frame.module.enclosing(function, ast.For, ast.While) is not None:
         return False
     outer = _reads(function) - own
-    return not any(
+    return not outer & _changed_in(around) and not any(
         isinstance(node, ast.Name)
         and node.id in outer
         and not isinstance(node.ctx, ast.Load)
