@@ -72,7 +72,7 @@ def _around(module: Module, offset: int, made: Iterable[Site | VariableSite]) ->
     for site in made:
         if module.parents.get(site.call) is None:
             continue  # of another file
-        start, end = module.source.span(site.call)
+        _, end = module.source.span(site.call)
         first, last = module.source.span(module.statement_of(site.call))
         calls = [site.call, *(p.call for p in site.partials)] if isinstance(site, Site) else [site.call]
         spans = [module.source.span(call) for call in calls if module.parents.get(call) is not None]
