@@ -65,7 +65,7 @@ def _lost(module: Module, change: FileChange) -> Iterator[str]:
     if not spans:
         return
     gone = Counter(
-        comment
+        comment.rstrip()  # blanks at the end of a line are no words
         for offset, comment in _comments(module)
         if any(start <= offset and offset + len(comment) <= end for start, end in spans)
     )

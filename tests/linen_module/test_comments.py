@@ -129,3 +129,12 @@ def test_nested_constructions_have_the_comments_of_their_own(tmp_path: Path) -> 
     )
     assert "nnx.Module" in text
     assert text.count("# first") == text.count("# inner") == 1
+
+
+def test_blanks_behind_a_comment_are_no_part_of_it() -> None:
+    body = "return nn.Dense(\n    self.width,  # classes  \n)(x)\n"
+    text = HEADER.replace("width: int", "width: int  # of layers   ") + COMPACT + indent(body, " " * 8)
+    after = fix_text(text, "linen-module")
+    assert "nnx.Module" in after
+    assert "# of layers" in after
+    assert "        # classes\n        self.dense" in after

@@ -60,7 +60,7 @@ def _comments(source: SourceText, node: ast.ClassDef) -> Iterator[tuple[int, str
     try:
         for token in tokenize.generate_tokens(readline):
             if token.type == tokenize.COMMENT and node.lineno <= token.start[0] <= (node.end_lineno or 0):
-                yield source.line_start(token.start[0]) + token.start[1], token.string
+                yield source.line_start(token.start[0]) + token.start[1], token.string.rstrip()
     except (tokenize.TokenError, SyntaxError):
         return
 
