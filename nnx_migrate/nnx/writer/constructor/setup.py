@@ -18,6 +18,7 @@ from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.asked_layers import needed_argument
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, holds_arrays
+from nnx_migrate.nnx.writer.constructor.once import check_runs_once
 from nnx_migrate.nnx.writer.methods.reached import by_node, closures, inside_maker, makers
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
@@ -41,6 +42,7 @@ class SetupWriter:
         self.writer, self.setup = writer, setup
         self.source = names.module.source
         self.limit = 100
+        check_runs_once(analysis, setup)
         made = {key: s for key, s in analysis.facts.sites.items() if s.method == "setup"}
         direct = {key: site for key, site in made.items() if not inside_maker(analysis, site)}
         own = set(ast.walk(setup.node))
@@ -271,7 +273,9 @@ class SetupWriter:
 
     def _variable(self, variable: VariableSite) -> str:
         kind, value = variable_parts(self.renderer, variable)
-        return self._wrapped(variable.call, kind, [value])
+        text = self._wrapped(variable.call, kind, [value])
+        is_alone = isinstance(self.names.module.parents.get(variable.call), ast.Expr)
+        return f"self.{variable.attribute} = {text}" if is_alone else text
 
     def _assignments(self, loop: ast.AST, which: int) -> list[str]:
         sizes = self.loop_sizes[loop]

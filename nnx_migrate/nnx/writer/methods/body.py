@@ -88,12 +88,14 @@ class BodyEditor:
 
     def edits(self) -> list[Edit]:
         """All edits of the body."""
-        body = self.method.node.body
+        body, parents = self.method.node.body, self.names.module.parents
         built = recipes(self.analysis) if self.method.name != "setup" else []
         fills = {s for recipe in built for s in recipe.fills if isinstance(s, ast.stmt)}
         self.deleted.update(fills, (recipe.definition for recipe in built))
         self.unused.find_aliases(body)
         self.deleted.update(self.state.definitions(body))
+        alone = (parents.get(node) for node in self.variables)  # parameters that nothing reads
+        self.deleted.update(s for s in alone if isinstance(s, ast.Expr) and body != [s])
         self.deleted.update(s for made in self.lists for s in (made.definition, made.fill))
         self.unused.find_dead(body)
         while not (gone := emptied(body, self.deleted, fills)) <= self.deleted:

@@ -1,0 +1,98 @@
+"""What `setup` may do: Linen runs it in every call, with the values that the variables then have.
+
+A constructor runs once. So what `setup` computes from variables, by submodules or by random draws can't move there.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TypeGuard
+
+from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.model import Method
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.values import ClassRef, Instance
+from nnx_migrate.names.parents import Parents
+from nnx_migrate.nnx.layers import LAYERS
+
+_WHY = "Linen does so in every call, a constructor once"
+_DISPLAYS = (ast.List, ast.Tuple, ast.Dict, ast.ListComp, ast.DictComp)
+_METHODS = frozenset({"__call__", "attend", "initialize_carry"})
+#: What a module can be asked only while it is bound, in a call.
+_OF_CALLS = frozenset(
+    {"has_rng", "has_variable", "is_initializing", "is_mutable_collection", "make_rng", "sow"}
+)
+
+
+def check_runs_once(analysis: ClassAnalysis, setup: Method) -> None:
+    """Refuse a `setup` that does something else in the next call than in the first one."""
+    own = {node for method in _reached(analysis, setup) for node in ast.walk(method)}
+    facts, parents = analysis.facts, setup.owner.module.parents
+    for (_, node), variable in facts.variables.items():
+        if variable.method == "setup" and node in own and not _is_stored(node, parents):
+            raise Refuse("unsupported-syntax", f"`setup` computes with `{variable.name}`: {_WHY}", node)
+    for _, node in facts.parameter_reads:
+        if node in own:
+            raise Refuse("unsupported-syntax", f"`setup` reads `{ast.unparse(node)}`: {_WHY}", node)
+    for site in analysis.sites:
+        for call in site.calls:
+            if call.entry == "setup" or call.node in own:
+                raise Refuse(
+                    "unsupported-syntax", f"`setup` calls `{site.label}`: {_WHY}", call.node or site.call
+                )
+    for (context, node), _ in list(facts.values.items()):
+        if node in own and isinstance(node, ast.Attribute):
+            held = facts.values.get((context, node.value))
+            if isinstance(held, Instance) and not _is_fixed(held, node.attr):
+                raise Refuse("unsupported-syntax", f"`setup` reads `{ast.unparse(node)}`: {_WHY}", node)
+    names = {variable.attribute for variable in facts.variables.values()}
+    for node in own:
+        if _is_of_self(node) and isinstance(node.ctx, ast.Load) and node.attr in names | _OF_CALLS:
+            raise Refuse("unsupported-syntax", f"`setup` reads `self.{node.attr}`: {_WHY}", node)
+
+
+def _is_fixed(module: Instance, name: str) -> bool:
+    """Whether an attribute of a submodule is a field or a method."""
+    target = module.site.target
+    if isinstance(target, ClassRef):
+        method = target.cls.method(name)
+        return target.cls.field(name) is not None or (method is not None and method.kind != "property")
+    spec = LAYERS.get(f"flax.linen.{module.site.layer_name}")
+    return spec is not None and (name in spec.fields or name in _METHODS)
+
+
+def _is_of_self(node: ast.AST) -> TypeGuard[ast.Attribute]:
+    """`self.name`."""
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+
+
+def _reached(analysis: ClassAnalysis, setup: Method) -> Iterator[ast.AST]:
+    """`setup`, the methods of its class that it calls, and the properties that it reads."""
+    found = {setup.name: setup}
+    waiting = [setup]
+    while waiting:
+        method = waiting.pop()
+        parents = method.owner.module.parents
+        for node in ast.walk(method.node):
+            other = analysis.cls.method(node.attr) if _is_of_self(node) else None
+            if other is None or other.name in found:
+                continue
+            called = parents.get(node)
+            if other.kind == "property" or (isinstance(called, ast.Call) and called.func is node):
+                found[other.name] = other
+                waiting.append(other)
+    yield from (method.node for method in found.values())
+
+
+def _is_stored(node: ast.AST, parents: Parents) -> bool:
+    """Whether attributes get a variable as it is, alone or in a list, or nothing gets it."""
+    around = parents.get(node)
+    if isinstance(around, ast.Expr):
+        return True
+    while isinstance(around, _DISPLAYS) or (isinstance(around, ast.IfExp) and node is not around.test):
+        node, around = around, parents.get(around)
+    targets = around.targets if isinstance(around, ast.Assign) else []
+    if isinstance(around, ast.AnnAssign):
+        targets = [around.target]
+    return bool(targets) and all(map(_is_of_self, targets))
