@@ -231,6 +231,7 @@ NOT_JUDGED = GONE | {
     "jax.numpy.finfo",
     "jax.numpy.iinfo",
     "jax.random.PRNGKey",
+    "split",  # arrays had it once
     "jax.random.clone",
     "jax.random.fold_in",
     "jax.random.key",

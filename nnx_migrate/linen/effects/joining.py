@@ -16,7 +16,7 @@ from nnx_migrate.linen.effects.arguments import (
 )
 from nnx_migrate.linen.effects.axes import atleast_1d, atleast_2d, atleast_3d
 from nnx_migrate.linen.effects.indexing import slice_size
-from nnx_migrate.linen.effects.registry import models
+from nnx_migrate.linen.effects.registry import models, models_method
 from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value
 
 # ---- joining -----------------------------------------------------------------------------------------------
@@ -200,6 +200,7 @@ def _split(ary: Value, indices_or_sections: Value, axis: Value, uneven: bool = F
 
 
 @models("jax.numpy.split", "numpy.split")
+@models_method("split")
 def split(ary: Value, indices_or_sections: Value, axis: Value = 0) -> list[Array]:
     """Equal parts, or parts between points."""
     return _split(ary, indices_or_sections, axis)

@@ -19,6 +19,7 @@ from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.methods.access import LoopAccess
+from nnx_migrate.nnx.writer.methods.array_methods import as_function
 from nnx_migrate.nnx.writer.methods.carries import static_carry
 from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunction, CreatingFunctions
 from nnx_migrate.nnx.writer.methods.function_edits import FunctionEditor
@@ -172,7 +173,9 @@ class BodyEditor:
         if self.loops is not None and node in self.loops.headers:
             return self.loops.headers[node]
         if isinstance(node, ast.Call):
-            return static_carry(self, node) or annotated(self.names, node, self.text)
+            return (
+                static_carry(self, node) or as_function(self, node) or annotated(self.names, node, self.text)
+            )
         return None
 
     def _tested_class(self, node: ast.Name | ast.Attribute) -> str | None:
