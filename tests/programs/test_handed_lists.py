@@ -92,6 +92,8 @@ def fixed(code: str) -> tuple[str, set[str]]:
         "def make():\n    parts = [Part()]\n    parts.extend([Part(2)])\n    return parts\nChain(make()).init(key, x)\n",
         "Chain([Chain([Part()]), Holder(Part())]).init(key, x)\n",
         "Chain([Chain([Part(j) for j in (1, 2)]) for i in (1, 2)]).init(key, x)\n",
+        "def make():\n    return Part()\nChain([make(), Holder(make())]).init(key, x)\n",
+        "def make(n):\n    return [Holder(Part()) for i in range(n)]\nChain(make(2) + [Chain(make(1))]).init(key, x)\n",
         "part = Part()\nChain([part, *[Part(2)]]).init(key, x)\n",
         "first = [Part()]\nprint(len(first))\nChain(first + [Part(2)]).init(key, x)\n",
     ],
@@ -127,6 +129,28 @@ def test_lists_that_are_known(code: str) -> None:
         (
             "from functools import cache\n@cache\ndef make():\n    return Part()\n"
             "Chain([make() for i in (1, 2)]).init(key, x)\n",
+            "a module gets it more than once",
+        ),
+        (
+            "def make():\n    return Part()\npart = make()\nChain([part, Holder(part)]).init(key, x)\n",
+            "a module gets it more than once",
+        ),
+        (
+            "part = Part()\ndef make():\n    return Holder(part)\nChain([make(), make()]).init(key, x)\n",
+            "a module gets it more than once",
+        ),
+        (
+            "def make(part):\n    return Holder(part)\ndef both():\n    part = Part()\n"
+            "    return Chain([make(part), make(part)])\nboth().init(key, x)\n",
+            "a module gets it more than once",
+        ),
+        (
+            "parts = [Part()]\nChain([Chain(parts), Chain(parts)]).init(key, x)\n",
+            "a module gets it more than once",
+        ),
+        (
+            "from functools import cache\n@cache\ndef make():\n    return Part()\n"
+            "Chain([make(), make()]).init(key, x)\n",
             "a module gets it more than once",
         ),
         ("parts = [Part()]\nChain(parts).init(key, x)\nother = parts\n", "gets a module that isn't known"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.origins import Origins
@@ -21,11 +21,12 @@ _Loop = ast.For | ast.While | ast.ListComp | ast.GeneratorExp
 
 @dataclass(frozen=True, eq=False)
 class Element:
-    """An expression whose value is put into a list; `loop` does so several times."""
+    """An expression whose value is put into a list; `loop` does so several times, in a function that `via` calls."""
 
     module: Module
     node: ast.expr
     loop: _Loop | None = None
+    via: ast.Call | None = None
 
 
 class UnknownContents(Exception):
@@ -93,7 +94,9 @@ class Contents:
         for origin in Origins(self.finder, _OtherNames(node), attributes=True).of(module, node):
             if origin is None or origin[1] is node:
                 raise UnknownContents
-            yield from self._of(*origin, depth + 1)
+            for element in self._of(*origin, depth + 1):
+                via = node if isinstance(node, ast.Call) else None
+                yield replace(element, via=element.via or via)
 
     @staticmethod
     def _is_assigned(module: Module, name: ast.Name) -> bool:
@@ -143,7 +146,7 @@ class Contents:
         """The elements of a list that is added to another one at a place."""
         loop = _loop_around(module, scope, place)
         for element in self._of(module, node, depth + 1):
-            yield Element(element.module, element.node, element.loop or loop)
+            yield replace(element, loop=element.loop or loop)
 
 
 def _added_to(module: Module, binding: Binding) -> ast.AugAssign | None:

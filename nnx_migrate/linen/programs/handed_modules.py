@@ -17,7 +17,7 @@ from nnx_migrate.linen.programs.contents import Contents, Element
 from nnx_migrate.linen.programs.entry_calls import method_of
 from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.instance import Instance
-from nnx_migrate.linen.programs.made_anew import is_made_anew
+from nnx_migrate.linen.programs.made_anew import is_made_anew, maker
 from nnx_migrate.linen.programs.origins import Origins
 from nnx_migrate.linen.programs.reached import methods_from, reached
 from nnx_migrate.linen.symbols import linen_name
@@ -31,16 +31,18 @@ def judge_handed_modules(instances: Sequence[Instance], program: LinenProgram, f
     judge = _Judge(program, finder, by_call)
     for holder in by_call.values():
         judge.arguments(holder)
+    for instance, element in judge.handed:
+        instance.makers.append(maker(element, instance, by_call.values(), finder))
     for instance in instances:
         _judge_holders(instance, by_call)
-    for element, instance in judge.repeated:
-        if not is_made_anew(element, instance, by_call.values(), finder):
+    for instance, element in judge.handed:
+        if element.loop is not None and not is_made_anew(element, instance, by_call.values(), finder):
             where = element.module, element.node
             instance.add_obstacle(_REASON, "a module gets it more than once", *where)
 
 
 class _Judge:
-    """Finds the modules that constructions get. `repeated` are those that loops put into lists."""
+    """Finds the modules that constructions get: `handed`, each with the expression that gives it."""
 
     def __init__(
         self, program: LinenProgram, finder: FlowFinder, by_call: Mapping[ast.Call, Instance]
@@ -48,7 +50,7 @@ class _Judge:
         self.program, self.by_call = program, by_call
         self.origins = Origins(finder, attributes=True)
         self.contents = Contents(finder, by_call)
-        self.repeated: list[tuple[Element, Instance]] = []
+        self.handed: list[tuple[Instance, Element]] = []
 
     def arguments(self, holder: Instance) -> None:
         """Judge the arguments of one construction."""
@@ -78,11 +80,11 @@ class _Judge:
                 holder.add_obstacle(_REASON, problem, module, node)
             elif not is_list:
                 holder.parts[name] = known
-            for i in known:
-                i.holders.append(holder)
             for element, modules in found:
-                if element.loop is not None:
-                    self.repeated += [(element, i) for i in modules if i is not None]
+                for i in modules:
+                    if i is not None:
+                        i.holders.append(holder)
+                        self.handed.append((i, element))
 
     def _modules(self, element: Element) -> list[Instance | None]:
         """What an expression may give: modules that programs make, or (None) something else than nothing."""
@@ -112,13 +114,13 @@ def _judge_holders(instance: Instance, by_call: dict[ast.Call, Instance]) -> Non
     for module, call in instance.flow.held:
         if by_call.get(call) not in instance.holders:
             instance.add_obstacle(_REASON, "it is an argument of another module", module, call)
-    outermost: set[Instance] = set()
-    for holder in instance.holders:
+    before: list[tuple[set[Instance], ast.Call | None]] = []
+    for holder, made in zip(instance.holders, instance.makers, strict=True):
         reached = {holder, *above(holder)}
-        if reached & outermost:
+        if any(reached & others and (made is None or made is other) for others, other in before):
             where = holder.reference
             instance.add_obstacle(_REASON, "a module gets it more than once", where.module, where.node)
-        outermost |= reached
+        before.append((reached, made))
 
 
 def above(instance: Instance, depth: int = 0) -> Iterator[Instance]:

@@ -42,6 +42,9 @@ class Instance:
         default_factory=dict
     )  # by field, where all that it gets is known
     holders: list[Instance] = field(default_factory=list)  # the modules that get it as an argument
+    makers: list[ast.Call | None] = field(
+        default_factory=list
+    )  # for each, the call that made it anew for that
 
     @property
     def is_used(self) -> bool:
