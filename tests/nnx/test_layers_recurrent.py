@@ -118,8 +118,10 @@ def test_initial_carry_of_a_convolutional_cell():
         (
             "nn.GRUCell(4, param_dtype=jnp.bfloat16)",
             "(3,) + (5,)",
-            "jnp.zeros((*((3,) + (5,))[:-1], 4), jnp.bfloat16)",
+            "jnp.zeros((3, 4), jnp.bfloat16)",
         ),
+        ("nn.GRUCell(4)", "x.shape[:-1] + (5,)", "jnp.zeros((*x.shape[:-1], 4))"),
+        ("nn.GRUCell(4)", "(batch, *x.shape[1:])", "jnp.zeros((*((batch, *x.shape[1:]))[:-1], 4))"),
     ],
 )
 def test_the_carry_of_a_cell_that_is_built_only_for_it(cell, shape, text):

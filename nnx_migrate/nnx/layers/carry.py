@@ -90,11 +90,7 @@ def write_old_carry(
     ):
         return _old_style(call)
     batch, size = value_of(arguments["batch_dims"]), segment(value_of(arguments["size"]))
-    if isinstance(batch, ast.Tuple):
-        dims = "".join(f"{segment(item)}, " for item in batch.elts)
-    else:
-        simple = isinstance(batch, ast.Name | ast.Attribute | ast.Subscript | ast.Call)
-        dims = f"*{segment(batch)}, " if simple else f"*({segment(batch)}), "
+    dims = _spread(batch, segment)
     zeros = f"{jnp}.zeros(({dims}{size}{'' if dims else ','}))"
     return f"({zeros}, {zeros})" if name in _PAIRS else zeros
 
@@ -113,8 +109,21 @@ def _leading(shape: ast.expr, segment: Callable[[ast.AST], str]) -> str:
     """The source of all dimensions but the last, each followed by a comma."""
     if isinstance(shape, ast.Tuple) and shape.elts and not isinstance(shape.elts[-1], ast.Starred):
         return "".join(f"{segment(item)}, " for item in shape.elts[:-1])
-    simple = isinstance(shape, ast.Name | ast.Attribute | ast.Subscript | ast.Call)
+    if isinstance(shape, ast.BinOp) and isinstance(shape.op, ast.Add) and isinstance(shape.right, ast.Tuple):
+        if shape.right.elts and not isinstance(shape.right.elts[-1], ast.Starred):
+            return _spread(shape.left, segment) + _leading(shape.right, segment)
+    simple = isinstance(shape, _OPERANDS)
     return f"*{segment(shape)}[:-1], " if simple else f"*({segment(shape)})[:-1], "
+
+
+def _spread(sizes: ast.expr, segment: Callable[[ast.AST], str]) -> str:
+    """The source of all sizes of a sequence, each followed by a comma."""
+    if isinstance(sizes, ast.Tuple):
+        return "".join(f"{segment(item)}, " for item in sizes.elts)
+    return f"*{segment(sizes)}, " if isinstance(sizes, _OPERANDS) else f"*({segment(sizes)}), "
+
+
+_OPERANDS = (ast.Name, ast.Attribute, ast.Subscript, ast.Call)
 
 
 def _old_style(call: ast.Call) -> Refusal:
