@@ -333,6 +333,17 @@ FOLLOWED = {
         variables = list(map(start, [Net(), Net(2)]))
         outputs = list(map(lambda v, model: model.apply(v, x), variables, (Net(), Net(2))))
     """,
+    "defaults of a dataclass": """
+        import dataclasses
+        @dataclasses.dataclass
+        class Config:
+            first: nn.Module = dataclasses.field(default=Net())
+            second: nn.Module = dataclasses.field(default_factory=lambda: Net(width=3))
+            third: nn.Module = dataclasses.field(default_factory=Net)
+        config = Config()
+        for model in (config.first, config.second, config.third):
+            model.init(key, x)
+    """,
     "a bound module": """
         model = Net()
         bound = model.bind(model.init(key, x))
@@ -522,6 +533,26 @@ ESCAPES = {
     "what is done with a cast module": """
         from typing import cast
         cast(nn.Module, Net()).unbind()
+    """,
+    "what a dataclass makes by default": """
+        import dataclasses
+        @dataclasses.dataclass
+        class Config:
+            model: nn.Module = dataclasses.field(default_factory=lambda: Net(width=3))
+        Config().model.unbind()
+    """,
+    "what a dataclass makes of a class": """
+        import dataclasses
+        @dataclasses.dataclass
+        class Config:
+            model: nn.Module = dataclasses.field(default_factory=Net)
+        Config().model.unbind()
+    """,
+    "metadata of a field": """
+        import dataclasses
+        @dataclasses.dataclass
+        class Config:
+            width: int = dataclasses.field(default=3, metadata={"model": Net()})
     """,
     "the parts of a named tuple": """
         from typing import NamedTuple

@@ -42,6 +42,7 @@ _NEVER_MODULES = (
     "importlib.",
 )  # fmt: skip
 _CASTS = frozenset({"typing.cast", "typing_extensions.cast"})
+_FIELDS = frozenset({"dataclasses.field", "flax.struct.field"})
 _ASKING = frozenset({"isinstance", "type"})
 _WRAPPERS = TRANSPARENT | PARTIAL | {"staticmethod"}
 
@@ -127,6 +128,8 @@ class Passing(Walk):
             return
         elif callee.passes_on or _gives_back(callee.qualified, place):
             self.found(module, call, within)
+        elif callee.qualified in _FIELDS and isinstance(passed, ast.keyword):
+            self.default_of_field(module, call, passed, within)
         elif callee.qualified == "map" and place > 0 and within:
             self.mapped(module, call, place, within)
         elif callee.stores_keywords and isinstance(passed, ast.keyword) and passed.arg:
@@ -147,6 +150,15 @@ class Passing(Walk):
         """A module gets it, now or when that class is called at last."""
         self.flow.holders.append(holder)
         self.end(module, call, End.HELD)
+
+    def default_of_field(self, module: Module, call: ast.Call, passed: ast.keyword, within: Within) -> None:
+        """`field(default=...)`, `field(default_factory=...)`."""
+        if passed.arg == "default":
+            self.found(module, call, within)
+        elif passed.arg == "default_factory" and not within:
+            self.end(module, call, End.CALL)
+        else:
+            self.escape(module, passed.value, f"it is passed to `{ast.unparse(call.func)}`")
 
     def mapped(self, module: Module, call: ast.Call, place: int, within: Within) -> None:
         """`map(function, values)`: the function gets each of them."""
