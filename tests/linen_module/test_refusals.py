@@ -8,6 +8,9 @@ from textwrap import dedent
 import pytest
 
 from nnx_migrate.linen.reasons import REASONS
+from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.conversion import convert_project
+from nnx_migrate.sources.files import load_source
 from tests.linen_module.fixture import convert
 
 HEADER = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
@@ -424,3 +427,29 @@ def test_modules_of_the_project_are_not_left_in_functions_that_a_library_calls(t
     _, conversions = convert(path)
     assert list(conversions.converted) == ["model.Update"]
     assert conversions.refused["model.Model"].reason == "unsupported-syntax"
+
+
+def test_modules_that_a_base_of_another_file_creates_for_super(tmp_path: Path) -> None:
+    base = """
+import flax.linen as nn
+
+class Router(nn.Module):
+    experts: int
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.experts, name="gate")(x)
+"""
+    derived = """
+import flax.linen as nn
+from base import Router
+
+class Noisy(Router):
+    @nn.compact
+    def __call__(self, x):
+        return super().__call__(x) + nn.Dense(1)(x)
+"""
+    (tmp_path / "base.py").write_text(base)
+    (tmp_path / "derived.py").write_text(derived)
+    found = convert_project(Project([tmp_path / "base.py", tmp_path / "derived.py"], load_source))
+    assert found.refused["derived.Noisy"].reason in ("unsupported-syntax", "unknown-base")
