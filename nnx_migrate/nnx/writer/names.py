@@ -25,6 +25,9 @@ from nnx_migrate.nnx.writer.text import rewritten
 NNX = ImportRequest("flax.nnx", "nnx", "flax")
 JNP = ImportRequest("jax.numpy", "jnp")
 
+#: What means the same in every file.
+_LITERALS = (ast.Constant, ast.Tuple, ast.List, ast.UnaryOp, ast.unaryop, ast.expr_context)
+
 
 @dataclass
 class FileNames:
@@ -50,6 +53,8 @@ class FileNames:
         """Code as this module writes it. Raises Refuse for names of another module that mean something else here."""
         home = self.home_of(node)
         if home.parents.get(node) is None:
+            if all(isinstance(n, _LITERALS) for n in ast.walk(node)):
+                return ast.unparse(node)
             raise Refuse("unsupported-syntax", f"`{ast.unparse(node)}` stands in another file", None)
         if home is self.module:
             return rewritten(home.source, node, replace)
