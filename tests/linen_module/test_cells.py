@@ -86,6 +86,21 @@ def model(tmp_path: Path, body: str) -> tuple[list[str], str]:
         pytest.param(
             """
             @nn.compact
+            def __call__(self, carry, ins):
+                start = nn.GRUCell.initialize_carry(jax.random.PRNGKey(0), (ins.shape[0],), ins.shape[1])
+                carry = jnp.where(ins[:, :1] > 0, start, carry)
+                return nn.GRUCell()(carry, ins)
+            """,
+            [
+                "self, width: int = 4, *, carry_features: int, ins_features: int, rngs: nnx.Rngs",
+                "start = jnp.zeros((ins.shape[0], ins.shape[1]))",
+                "LinenGRUCell(ins_features, max(carry_features, ins_features), rngs=rngs)",
+            ],
+            id="older releases, a carry that meets another one",
+        ),
+        pytest.param(
+            """
+            @nn.compact
             def __call__(self, x):
                 carry = nn.GRUCell().initialize_carry(jax.random.PRNGKey(0), (x.shape[0],), self.width)
                 carry, y = nn.GRUCell()(carry, x)

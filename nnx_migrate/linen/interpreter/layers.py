@@ -143,6 +143,10 @@ def _infer_rank(frame: Frame, site: Site, args: tuple[Any, ...]) -> None:
     """
     if site.layer_name in _CELLS and len(args) > 1:
         features = as_dim(site.kwargs.get("features", site.args[0] if site.args else None))
+        if features is None and not (site.args or "features" in site.kwargs):  # of older releases
+            carry = effect_value(frame.session, args[0])
+            hidden = carry[-1] if isinstance(carry, tuple) and carry else carry
+            features = hidden.shape.dim(-1) if isinstance(hidden, Array) else None
         step = effect_value(frame.session, args[1])
         from_left = features is not None and (not features.known or _FROM_LEFT.search(features.text()))
         if from_left and isinstance(step, Array):
