@@ -438,7 +438,10 @@ class Router(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        return nn.Dense(self.experts, name="gate")(x)
+        return self.gate()(x)
+
+    def gate(self):
+        return nn.Dense(self.experts, name="gate")
 """
     derived = """
 import flax.linen as nn
@@ -447,7 +450,10 @@ from base import Router
 class Noisy(Router):
     @nn.compact
     def __call__(self, x):
-        return super().__call__(x) + nn.Dense(1)(x)
+        return super().__call__(x)
+
+    def gate(self):
+        return nn.Dense(self.experts + 1, name="gate")
 """
     (tmp_path / "base.py").write_text(base)
     (tmp_path / "derived.py").write_text(derived)
