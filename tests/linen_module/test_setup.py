@@ -123,3 +123,44 @@ def test_a_method_does_not_read_a_parameter_for_nothing(tmp_path: Path, statemen
     text = convert(path)[0]
     assert "self.w = nnx.Param(" in text
     assert "    def __call__(self, x):\n        # Nothing reads it.\n        return x\n" in text
+
+
+ASKED = """\
+import flax.linen as nn
+
+
+class Model(nn.Module):
+    flag: bool = False
+    depth: int = 2
+
+    def setup(self):
+        self.used = nn.Dense(3)
+        self.aux = nn.Dense(3)
+
+    def __call__(self, x):
+        x = self.used(x)
+{call}
+"""
+IN_BRANCH = "        if self.flag:\n            x = self.aux(x)\n        return x"
+IN_OTHER = "        if self.depth > 1:\n            return x\n        else:\n            return self.aux(x)"
+IN_BOTH = "        if self.flag:\n            return self.aux(x)\n        return self.aux(x + 1)"
+OUTSIDE = "        if self.flag:\n            x = self.aux(x)\n        return self.aux"
+
+
+@pytest.mark.parametrize(
+    ("call", "asked"),
+    [
+        (IN_BRANCH, "        if self.flag:\n    "),
+        (IN_OTHER, "        if not (self.depth > 1):\n    "),
+        (IN_BOTH, ""),
+        (OUTSIDE, ""),
+        (IN_BRANCH.replace("self.flag", "x.ndim > 1"), ""),
+    ],
+)
+def test_layers_that_only_some_models_call_are_made_for_these(tmp_path: Path, call: str, asked: str) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(ASKED.format(call=call))
+    text, conversions = convert(path)
+    assert not conversions.refused
+    used = "        self.used = nnx.Linear(in_features, 3, rngs=rngs)\n"
+    assert f"{used}{asked}        self.aux = nnx.Linear(3, 3, rngs=rngs)\n" in text

@@ -1,7 +1,8 @@
-"""Layers of `setup` that methods call only where an argument is given.
+"""Layers of `setup` that methods call only where an argument is given, or where fields say so.
 
 Linen makes their parameters where a call comes to them: `self.cond = nn.Dense(4)` has none in a model that was
-initialised without the argument. The constructor asks for the argument's size, and makes the layer if it got one.
+initialised without the argument. The constructor asks for the argument's size, and makes the layer if it got one;
+or it asks what the calls ask: `if self.use_cond:`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,33 @@ def needed_argument(analysis: ClassAnalysis, site: Site, construction: str) -> N
     name = Input(first.path).text
     sizes = [match for match in TOKEN.finditer(construction) if match["kind"] in "af"]
     return first if any(match["name"] == name for match in sizes) else None
+
+
+def needed_field(analysis: ClassAnalysis, site: Site) -> str | None:
+    """The condition on fields under which every call of a layer stands, if any."""
+    conditions = [_asked_at(analysis, call) for call in site.calls]
+    first = conditions[0] if conditions else []
+    common = [one for one in first if all(one in others for others in conditions)]
+    return common[0] if common and _is_only_called(analysis, site) else None
+
+
+def _asked_at(analysis: ClassAnalysis, call: LayerCall) -> list[str]:
+    """The conditions around a call that read nothing but fields."""
+    found: list[str] = []
+    for control in call.controls:
+        if not call.context and isinstance(control.node, ast.If | ast.IfExp) and control.branch != "after":
+            test = control.node.test
+            names = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
+            read = [node for node in ast.walk(test) if isinstance(node, ast.Attribute)]
+            if names == {"self"} and all(_is_field(analysis, node) for node in read):
+                text = ast.unparse(test)
+                plain = isinstance(test, ast.Name | ast.Attribute)
+                found.append(text if control.branch == "body" else f"not {text if plain else f'({text})'}")
+    return found
+
+
+def _is_field(analysis: ClassAnalysis, node: ast.Attribute) -> bool:
+    return isinstance(node.value, ast.Name) and analysis.cls.field(node.attr) is not None
 
 
 def _given_at(analysis: ClassAnalysis, call: LayerCall) -> NoneTest | None:

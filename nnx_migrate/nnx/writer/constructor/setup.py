@@ -16,7 +16,7 @@ from nnx_migrate.nnx.writer.construction.handed import check_plain_call, is_in_s
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
-from nnx_migrate.nnx.writer.constructor.asked_layers import needed_argument
+from nnx_migrate.nnx.writer.constructor.asked_layers import needed_argument, needed_field
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, holds_arrays
 from nnx_migrate.nnx.writer.constructor.once import check_runs_once
 from nnx_migrate.nnx.writer.methods.reached import by_node, closures, inside_maker, makers
@@ -134,13 +134,14 @@ class SetupWriter:
         if not isinstance(statement, ast.Assign) or statement.value not in self.sites:
             return None
         site, text = self.sites[statement.value], self._inner(statement)
-        test = needed_argument(self.analysis, site, text)
+        given = needed_argument(self.analysis, site, text)
+        test = self.renderer.none_test(given) if given is not None else needed_field(self.analysis, site)
         if test is None or statement.value in self.makers or len(statement.targets) > 1:
             return None
         indent = indentation(self.source, statement.lineno)
         outer = indentation(self.source, self.setup.node.lineno)
         inner = indent + indent[len(outer) :]
-        return f"if {self.renderer.none_test(test)}:\n{inner}{dedented(text, indent, inner)}"
+        return f"if {test}:\n{inner}{dedented(text, indent, inner)}"
 
     def _only_constructs(self, statement: ast.stmt) -> bool:
         """Whether a statement names a layer, a partial or a function of one that only constructions read."""
