@@ -164,3 +164,44 @@ def test_layers_that_only_some_models_call_are_made_for_these(tmp_path: Path, ca
     assert not conversions.refused
     used = "        self.used = nnx.Linear(in_features, 3, rngs=rngs)\n"
     assert f"{used}{asked}        self.aux = nnx.Linear(3, 3, rngs=rngs)\n" in text
+
+
+UNCALLED = """\
+import flax.linen as nn
+
+
+class Table(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x + self.param("w", nn.initializers.zeros, (3,))
+
+
+class Model(nn.Module):
+    def setup(self):
+        self.used = Table()
+        self.aux = Table()
+
+    def __call__(self, x):
+        return {result}
+
+
+{more}
+"""
+SUBCLASS = "class Other(Model):\n    def __call__(self, x):\n        return self.aux(self.used(x))"
+
+
+@pytest.mark.parametrize(
+    ("result", "more", "is_converted"),
+    [
+        ("self.used(x)", "", False),  # Linen makes no parameters of `aux`
+        ("self.used(x), self.aux", "", True),
+        ("self.used(x)", SUBCLASS, True),
+    ],
+)
+def test_submodules_that_nothing_calls(tmp_path: Path, result: str, more: str, is_converted: bool) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(UNCALLED.format(result=result, more=more))
+    _, conversions = convert(path)
+    assert ("model.Model" in conversions.converted) is is_converted
+    if not is_converted:
+        assert conversions.refused["model.Model"].detail == "`aux` is never called in the class"

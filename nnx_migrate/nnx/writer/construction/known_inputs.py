@@ -1,9 +1,11 @@
-"""Whether a submodule gets the ranks and kinds of arrays that its class was converted for."""
+"""Whether a submodule is called, and with the ranks and kinds of arrays that its class was converted for."""
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING
 
+from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.effects.arguments import is_integer
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Session
@@ -16,6 +18,21 @@ from nnx_migrate.nnx.writer.construction.call_arguments import at_path, bound_ar
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
+
+
+def check_called(analysis: ClassAnalysis, site: Site, conversion: ClassConversion) -> None:
+    """Refuse a submodule with variables that nothing in the class reads: Linen makes variables in calls alone."""
+    handed = site.is_held or site.lent or site.called_by_others
+    if site.calls or handed or not conversion.needs_rngs:
+        return
+    if any(analysis.cls in other.mro[1:] for other in analysis.session.program):
+        return  # a subclass may call it
+    names = {site.attribute, site.stored} - {""}
+    for node in (node for owner in analysis.cls.mro for node in ast.walk(owner.node)):
+        if isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Load):
+            if (node.attr if isinstance(node, ast.Attribute) else node.id) in names:
+                return
+    raise Refuse("unknown-call", f"`{site.label}` is never called in the class", site.call)
 
 
 def check_ranks(session: Session, site: Site, cls: LinenClass, conversion: ClassConversion) -> None:

@@ -40,7 +40,7 @@ from nnx_migrate.nnx.writer.construction.factories import (
     own_partial,
 )
 from nnx_migrate.nnx.writer.construction.handed import check_handed, check_plain_call, is_in_sequence
-from nnx_migrate.nnx.writer.construction.known_inputs import check_kinds, check_ranks
+from nnx_migrate.nnx.writer.construction.known_inputs import check_called, check_kinds, check_ranks
 from nnx_migrate.nnx.writer.construction.lifting import class_text, lifted_parts_text
 from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags
 from nnx_migrate.nnx.writer.construction.optional_sizes import given_under, same_argument, where_given
@@ -271,6 +271,7 @@ class ConstructionWriter:
         own = {k.arg for k in site.call.keywords}
         arguments = [a for a in arguments if a.partition("=")[0] not in own]
         arguments += self._arguments(site.call.args, site.call.keywords, site, conversion, given)
+        check_called(self.analysis, site, conversion)
         check_kinds(self.analysis.session, site, conversion)
         check_ranks(self.analysis.session, site, cls, conversion)
         for size in conversion.sizes:
