@@ -123,9 +123,8 @@ def _compare(
             try:
                 try:
                     problem = _traces_differ(side, traces, make, given, parameter_map)
-                except (
-                    jax.errors.TracerArrayConversionError
-                ):  # an array of a constructor within another trace
+                except jax.errors.TracerArrayConversionError:
+                    # an array of a constructor within another trace
                     problem = "traces: a constant that is traced itself"
                 if problem.startswith("traces") and numbers:
                     ran = True

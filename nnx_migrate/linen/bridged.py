@@ -36,18 +36,10 @@ _COLLECTIONS = {
 }  # fmt: skip
 _LIBRARIES = frozenset(
     {
-        *sys.stdlib_module_names,
-        "jax",
-        "numpy",
-        "einops",
-        "chex",
-        "jaxtyping",
-        "ml_collections",
-        "optax",
-        "absl",
+        "absl", "chex", "einops", "jax", "jaxtyping", "ml_collections", "ml_dtypes", "numpy", "optax", "scipy",
+        "typing_extensions", *sys.stdlib_module_names,
     }
-    | {"typing_extensions", "scipy", "ml_dtypes"}
-)
+)  # fmt: skip
 #: What a Linen module can tell, or do, only below the module and the program that it was written for.
 _SURROUNDINGS = frozenset(
     {

@@ -21,6 +21,7 @@ from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.symbols import canonical, linen_name
 from nnx_migrate.linen.values import ClassChoice, ClassRef, FieldFactory, FieldModule, Layer, Partial
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import is_self
 from nnx_migrate.nnx.layers import LAYERS
 
 _METHOD = "__call__"
@@ -124,7 +125,7 @@ class Factories:
         names = {f.name for f in cls.fields if f.default is None or self._makes(f.owner, f.default)}
         reads: dict[str, bool] = {}
         for owner, node in ((c, n) for c in cls.mro for n in ast.walk(c.node)):
-            if isinstance(node, ast.Attribute) and node.attr in names and _is_self(node.value):
+            if isinstance(node, ast.Attribute) and node.attr in names and is_self(node.value):
                 outer = owner.module.parents.get(node)
                 made = isinstance(outer, ast.Call) and outer.func is node
                 handed = not made and self._is_handed(owner, outer)
@@ -137,7 +138,7 @@ class Factories:
         if not isinstance(call, ast.Call):
             return False
         name = self._qualified(cls.module, call.func)
-        own = isinstance(call.func, ast.Attribute) and _is_self(call.func.value)
+        own = isinstance(call.func, ast.Attribute) and is_self(call.func.value)
         return own or name == "functools.partial" or self.program.find(name) is not None
 
     def _makes(self, cls: LinenClass, node: ast.expr) -> bool:
@@ -211,7 +212,7 @@ class Factories:
             if inner.classes and inner.source is not None:
                 return None
             return replace(inner, node=node, partial=node)
-        if isinstance(node, ast.Attribute) and _is_self(node.value):
+        if isinstance(node, ast.Attribute) and is_self(node.value):
             owner = self.uses.class_around(module, node)
             factory = self.field(owner, node.attr) if owner is not None else None
             return Given(node, factory.layer, factory.classes, source=factory) if factory else None
@@ -317,10 +318,6 @@ def _is_stock(layer: str) -> bool:
 def _inner(node: ast.expr) -> ast.expr:
     """The layer of a partial."""
     return node.args[0] if isinstance(node, ast.Call) and node.args else node
-
-
-def _is_self(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id == "self"
 
 
 def _keyword(name: str, flag: str | None, found: Iterable[Given]) -> ast.keyword:

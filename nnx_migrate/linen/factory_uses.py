@@ -13,6 +13,7 @@ from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.asked import is_compared
 from nnx_migrate.linen.programs.references import ClassReference, References, Role
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import is_of_self
 
 _PARTIAL = "functools.partial"
 
@@ -210,9 +211,8 @@ def _is_closed(cls: LinenClass, field: str, partial: ast.Call) -> bool:
 
 def _reads_of_field(owner: LinenClass, name: str) -> Iterator[ast.Attribute]:
     for node in ast.walk(owner.node):
-        if isinstance(node, ast.Attribute) and node.attr == name:
-            if isinstance(node.value, ast.Name) and node.value.id == "self":
-                yield node
+        if is_of_self(node, name):
+            yield node
 
 
 def _calls_of_field(owner: LinenClass, name: str) -> Iterator[ast.Call]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import is_self
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind
 
@@ -117,7 +118,7 @@ class GatedUnits:
         function = module.enclosing(target, ast.FunctionDef, ast.Lambda)
         cls = self._class_around(module, target)
         if isinstance(target, ast.Attribute):
-            if isinstance(target.value, ast.Name) and target.value.id == "self" and cls is not None:
+            if is_self(target.value) and cls is not None:
                 self._give(cls, target.attr)
             elif target.attr not in self._attributes:
                 self._attributes.add(target.attr)
@@ -144,7 +145,7 @@ class GatedUnits:
     def _follow_reads(self, module: Module, root: ast.AST, name: str, *, of_self: bool = False) -> None:
         for node in ast.walk(root):
             if isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Load):
-                if (isinstance(node.value, ast.Name) and node.value.id == "self") is of_self:
+                if is_self(node.value) is of_self:
                     self._follow(module, node)
 
     def _resolve(self, module: Module, node: ast.expr) -> str | None:

@@ -9,6 +9,7 @@ import ast
 
 from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.names.nodes import is_of_self
 
 _LISTS = frozenset({"Sequence", "List", "list", "Tuple", "tuple", "Iterable"})
 _READERS = frozenset({"enumerate", "zip", "reversed", "len"})
@@ -66,11 +67,7 @@ def _element(annotation: ast.expr) -> ast.expr | None:
 
 
 def _self_reads(node: ast.AST) -> list[ast.Attribute]:
-    return [
-        n
-        for n in ast.walk(node)
-        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == "self"
-    ]
+    return [n for n in ast.walk(node) if is_of_self(n)]
 
 
 def _reads(owner: LinenClass, name: str) -> list[ast.Attribute]:

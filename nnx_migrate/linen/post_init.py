@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.names.nodes import is_self
 from nnx_migrate.names.project import Project
 
 NAME = "__post_init__"
@@ -127,4 +128,4 @@ def _check_readers(cls: LinenClass, changed: set[str], project: Project) -> None
 def _is_of_self(node: ast.expr) -> bool:
     while isinstance(node, ast.Attribute):
         node = node.value
-    return isinstance(node, ast.Name) and node.id == "self"
+    return is_self(node)

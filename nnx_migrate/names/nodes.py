@@ -1,8 +1,9 @@
-"""The nodes of syntax trees, faster than by `ast.walk`."""
+"""The nodes of syntax trees: all below one, faster than by `ast.walk`, and what some of them are."""
 
 from __future__ import annotations
 
 import ast
+from typing import TypeGuard
 
 from nnx_migrate.names.scopes import child_fields
 
@@ -30,3 +31,13 @@ def by_kind(tree: ast.AST) -> dict[type[ast.AST], list[ast.AST]]:
         else:
             found[kind] = [node]
     return found
+
+
+def is_self(node: ast.AST) -> TypeGuard[ast.Name]:
+    """Whether a node is the name `self`."""
+    return isinstance(node, ast.Name) and node.id == "self"
+
+
+def is_of_self(node: ast.AST, name: str = "") -> TypeGuard[ast.Attribute]:
+    """Whether a node is `self.name`; any attribute without a name."""
+    return isinstance(node, ast.Attribute) and is_self(node.value) and name in ("", node.attr)

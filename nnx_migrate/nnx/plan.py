@@ -134,7 +134,9 @@ class _Planner:
                     group.copies = self.copies.copies(group.classes, forms.copied)
                 return [*moving, *staying]
             concerned = {cls for cls, _ in found}
-            kept_names = [g for g in moving if concerned & set(g.classes) and self._keep_names(g)]
+            named = [g.classes for g in moving if concerned & set(g.classes)]
+            # modules may have Linen's names instead, for code that can't be told the new ones
+            kept_names = [classes for classes in named if self.conversions.name_as_linen(classes)]
             if not kept_names:
                 blocked += found
 
@@ -272,10 +274,6 @@ class _Planner:
                 node = refusal.node or instance.reference.node
                 obstacle = Obstacle(refusal.reason, refusal.detail, module, node)
                 group.obstacles.append((instance.cls, obstacle))
-
-    def _keep_names(self, group: Group) -> bool:
-        """Let modules have Linen's names, for code that can't be told the new ones; False where they have."""
-        return self.conversions.name_as_linen(group.classes)
 
     def _find_names(
         self, moving: Sequence[Group], staying: Sequence[Group], copied: Sequence[Other]

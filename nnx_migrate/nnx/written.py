@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import LINEN, canonical
+from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scope_builder import build_scopes
 from nnx_migrate.names.scopes import Scope, Scopes, dotted
@@ -123,7 +124,7 @@ def _made_attributes(tree: ast.Module) -> set[str]:
 
 def _of_self(tree: ast.Module) -> Iterator[ast.Attribute]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+        if is_of_self(node):
             yield node
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.values import InitFlag
+from nnx_migrate.names.nodes import is_self
 
 _HARMLESS_METHODS = frozenset({"is_initializing", "has_variable", "is_mutable_collection", "make_rng"})
 _HARMLESS_STATEMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Pass, ast.Raise, ast.Assert, ast.If)
@@ -104,7 +105,7 @@ def _may_create(frame: Frame, call: ast.Call) -> bool:
     function = call.func
     if isinstance(function, ast.Attribute):
         root = function.value
-        if isinstance(root, ast.Name) and root.id == "self":
+        if is_self(root):
             return function.attr not in _HARMLESS_METHODS
     elif not isinstance(function, ast.Name):
         return True

@@ -21,6 +21,7 @@ from nnx_migrate.linen.programs.made_anew import is_made_anew, maker
 from nnx_migrate.linen.programs.origins import Origins
 from nnx_migrate.linen.programs.reached import methods_from, reached
 from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.names.nodes import is_self
 
 _REASON = "shared-module"
 
@@ -140,7 +141,7 @@ def method_is_called(holder: Instance, instance: Instance) -> bool:
                 owner = node.value
                 if isinstance(owner, ast.Attribute) and holder.cls.field(owner.attr) is not None:
                     return True
-                if has_list and not (isinstance(owner, ast.Name) and owner.id == "self"):
+                if has_list and not is_self(owner):
                     return True  # an item of the list
     return False
 

@@ -22,6 +22,7 @@ from nnx_migrate.linen.programs.parametrised import PARAM, parameters_for
 from nnx_migrate.linen.programs.uses import FLAX_ENDS, VMAP, End
 from nnx_migrate.linen.programs.walk import Walk
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import is_self
 
 # Calls that take a value and keep nothing of it.
 _HARMLESS = frozenset(
@@ -186,7 +187,7 @@ class Passing(Walk):
         if qualified == "isinstance":
             return linen_kinds(self.project, module, call) == []
         if not qualified and isinstance(call.func, ast.Attribute) and _ASSERTION.fullmatch(call.func.attr):
-            return self.is_object and isinstance(call.func.value, ast.Name) and call.func.value.id == "self"
+            return self.is_object and is_self(call.func.value)
         return qualified in _HARMLESS or qualified.startswith(_NEVER_MODULES)
 
     def unpacked(self, module: Module, call: ast.Call, within: Within) -> bool:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.names.nodes import is_self
 
 
 def uses_everything(cls: LinenClass, start: str) -> bool:
@@ -53,7 +54,7 @@ def methods_from(cls: LinenClass, *starts: str) -> set[str]:
         if method is not None and name not in found:
             found.add(name)
             pending += [
-                n.attr for n in ast.walk(method.node) if isinstance(n, ast.Attribute) and _is_self(n.value)
+                n.attr for n in ast.walk(method.node) if isinstance(n, ast.Attribute) and is_self(n.value)
             ]
     return found
 
@@ -61,15 +62,15 @@ def methods_from(cls: LinenClass, *starts: str) -> set[str]:
 def _assigned(method: ast.AST) -> Iterator[str]:
     """The attributes of `self` that a method assigns."""
     for node in ast.walk(method):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and _is_self(node.value):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_self(node.value):
             yield node.attr
 
 
 def _sure_reads(node: ast.AST) -> Iterator[str]:
     """The attributes of `self` that are read whenever a statement runs; `self(x)` reads `__call__`."""
-    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and _is_self(node.value):
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and is_self(node.value):
         yield node.attr
-    if isinstance(node, ast.Call) and _is_self(node.func):
+    if isinstance(node, ast.Call) and is_self(node.func):
         yield "__call__"
     if isinstance(node, ast.If | ast.IfExp):
         yield from _sure_reads_of_branches(node)
@@ -87,7 +88,3 @@ def _sure_reads_of_branches(node: ast.If | ast.IfExp) -> Iterator[str]:
     second = {name for child in others for name in _sure_reads(child)}
     yield from tested & first
     yield from first & second
-
-
-def _is_self(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id == "self"

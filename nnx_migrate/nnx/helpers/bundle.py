@@ -23,15 +23,19 @@ _HEADER = '''"""Keeps what flax.linen computed where flax.nnx computes otherwise
 
 from __future__ import annotations
 '''
-_PACKAGE = __name__.rpartition(".")[0]  # what helpers import from each other stands in the same module
+_PACKAGE = __name__.rpartition(".")[0]
 _Definition = ast.FunctionDef | ast.ClassDef | ast.Assign
 
 
 @dataclass(frozen=True)
 class _Source:
-    """A helper module: the text of its imports and definitions, and which names each definition refers to."""
+    """A helper module: the text of its imports and definitions, and which names each definition refers to.
+
+    What helper modules import from each other stands in the written module anyway: such names are `shared`.
+    """
 
     imports: tuple[ast.Import | ast.ImportFrom, ...]
+    shared: frozenset[str]
     texts: dict[str, str]
     references: dict[str, frozenset[str]]
 
@@ -44,7 +48,13 @@ def _sources() -> tuple[_Source, ...]:
 def _read(text: str) -> _Source:
     tree = ast.parse(text)
     lines = text.splitlines()
-    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    imports: list[ast.Import | ast.ImportFrom] = []
+    shared: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{_PACKAGE}."):
+            shared.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            imports.append(node)
     texts, references = {}, {}
     for node in tree.body:
         if isinstance(node, _Definition):
@@ -54,7 +64,7 @@ def _read(text: str) -> _Source:
             texts[name] = "\n".join(lines[first - 1 : node.end_lineno])
             names = (part.id for part in ast.walk(node) if isinstance(part, ast.Name))
             references[name] = frozenset(names)
-    return _Source(tuple(imports), texts, references)
+    return _Source(tuple(imports), frozenset(shared), texts, references)
 
 
 @cache
@@ -75,7 +85,7 @@ def bundle(names: Iterable[str]) -> str:
     while pending:
         name = pending.pop()
         for source in _sources():
-            used = source.references.get(name, frozenset()) & (source.texts.keys() | _from_others(source))
+            used = source.references.get(name, frozenset()) & (source.texts.keys() | source.shared)
             pending.extend(used - wanted)
             wanted |= used
     constants: list[str] = []
@@ -94,23 +104,11 @@ def bundle(names: Iterable[str]) -> str:
     return head + "".join(f"\n\n{definition}\n" for definition in definitions)
 
 
-def _from_others(source: _Source) -> set[str]:
-    """The names that a helper module imports from the others."""
-    imports = (node for node in source.imports if isinstance(node, ast.ImportFrom))
-    return {alias.name for node in imports if _is_helpers(node) for alias in node.names}
-
-
-def _is_helpers(node: ast.ImportFrom) -> bool:
-    return (node.module or "").startswith(f"{_PACKAGE}.")
-
-
 def _imports(source: _Source, references: Iterable[Collection[str]]) -> Iterator[tuple[str, str]]:
     """(module, name) for each imported name that is referred to; the module is empty for `import x`."""
     referred = frozenset().union(*references)
     for node in source.imports:
         module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
-        if isinstance(node, ast.ImportFrom) and _is_helpers(node):
-            continue
         for alias in node.names:
             if (alias.asname or alias.name.partition(".")[0]) in referred:
                 yield module, f"{alias.name} as {alias.asname}" if alias.asname else alias.name

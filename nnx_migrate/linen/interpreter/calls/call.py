@@ -32,6 +32,7 @@ from nnx_migrate.linen.values import (
     SelfValue,
     Spread,
 )
+from nnx_migrate.names.nodes import is_self
 
 _PARTIALS = frozenset({"functools.partial"})
 # Kinds of expressions that are functions without modules.
@@ -69,9 +70,7 @@ def _refuse_unknown_module(frame: Frame, node: ast.Call, target: Any) -> None:
         and target.text.endswith(")")
         and "initializers." not in target.text
     )
-    is_method = isinstance(node.func, ast.Attribute) and not (
-        isinstance(node.func.value, ast.Name) and node.func.value.id == "self"
-    )
+    is_method = isinstance(node.func, ast.Attribute) and not is_self(node.func.value)
     by_field = isinstance(target, Unknown) and target.reason.startswith(MADE_BY) and not is_method
     inner = (
         frame.session.facts.values.get((frame.context, node.func.func))

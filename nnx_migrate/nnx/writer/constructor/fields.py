@@ -12,6 +12,7 @@ from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.module_lists import holds_module_list, may_be_none
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, holds_arrays
 from nnx_migrate.nnx.writer.constructor.inheritance import inherited_field
@@ -226,27 +227,18 @@ def _is_sequence(cls: LinenClass, item: Field) -> bool:
     name = item.name
     for owner in cls.mro:
         for node in ast.walk(owner.node):
-            if isinstance(node, ast.For | ast.comprehension) and _reads(node.iter, name):
+            if isinstance(node, ast.For | ast.comprehension) and is_of_self(node.iter, name):
                 return True
-            if isinstance(node, ast.Subscript | ast.Starred) and _reads(node.value, name):
+            if isinstance(node, ast.Subscript | ast.Starred) and is_of_self(node.value, name):
                 return True
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Name)
                 and node.func.id in _SEQUENCE_FUNCTIONS
             ):
-                if any(_reads(argument, name) for argument in node.args):
+                if any(is_of_self(argument, name) for argument in node.args):
                     return True
     return False
-
-
-def _reads(node: ast.expr, name: str) -> bool:
-    return (
-        isinstance(node, ast.Attribute)
-        and node.attr == name
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "self"
-    )
 
 
 def _may_be_none(item: Field) -> bool:

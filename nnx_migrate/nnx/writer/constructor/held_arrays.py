@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from nnx_migrate.linen.factory_uses import given_arguments
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import is_of_self
 
 HELPER = "static_dict"
 _CONVERSIONS = frozenset(
@@ -57,7 +58,7 @@ def _is_item(node: ast.expr, name: str) -> bool:
         return False
     while isinstance(node, ast.Subscript):
         node = node.value
-    return _is_own(node, name)
+    return is_of_self(node, name)
 
 
 def _is_given(node: ast.expr, name: str) -> bool:
@@ -66,13 +67,4 @@ def _is_given(node: ast.expr, name: str) -> bool:
         return any(_is_given(argument, name) for argument in node.args)
     if isinstance(node, ast.IfExp):
         return _is_given(node.body, name) or _is_given(node.orelse, name)
-    return _is_own(node, name) or _is_item(node, name)
-
-
-def _is_own(node: ast.AST, name: str) -> bool:
-    return (
-        isinstance(node, ast.Attribute)
-        and node.attr == name
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "self"
-    )
+    return is_of_self(node, name) or _is_item(node, name)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import TypeGuard
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.values import ClassRef, Instance
+from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.names.parents import Parents
 from nnx_migrate.nnx.layers import LAYERS
 
@@ -48,7 +48,7 @@ def check_runs_once(analysis: ClassAnalysis, setup: Method) -> None:
                 raise Refuse("unsupported-syntax", f"`setup` reads `{ast.unparse(node)}`: {_WHY}", node)
     names = {variable.attribute for variable in facts.variables.values()}
     for node in own:
-        if _is_of_self(node) and isinstance(node.ctx, ast.Load) and node.attr in names | _OF_CALLS:
+        if is_of_self(node) and isinstance(node.ctx, ast.Load) and node.attr in names | _OF_CALLS:
             raise Refuse("unsupported-syntax", f"`setup` reads `self.{node.attr}`: {_WHY}", node)
 
 
@@ -62,11 +62,6 @@ def _is_fixed(module: Instance, name: str) -> bool:
     return spec is not None and (name in spec.fields or name in _METHODS)
 
 
-def _is_of_self(node: ast.AST) -> TypeGuard[ast.Attribute]:
-    """`self.name`."""
-    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
-
-
 def _reached(analysis: ClassAnalysis, setup: Method) -> Iterator[ast.AST]:
     """`setup`, the methods of its class that it calls, and the properties that it reads."""
     found = {setup.name: setup}
@@ -75,7 +70,7 @@ def _reached(analysis: ClassAnalysis, setup: Method) -> Iterator[ast.AST]:
         method = waiting.pop()
         parents = method.owner.module.parents
         for node in ast.walk(method.node):
-            other = analysis.cls.method(node.attr) if _is_of_self(node) else None
+            other = analysis.cls.method(node.attr) if is_of_self(node) else None
             if other is None or other.name in found:
                 continue
             called = parents.get(node)
@@ -95,4 +90,4 @@ def _is_stored(node: ast.AST, parents: Parents) -> bool:
     targets = around.targets if isinstance(around, ast.Assign) else []
     if isinstance(around, ast.AnnAssign):
         targets = [around.target]
-    return bool(targets) and all(map(_is_of_self, targets))
+    return bool(targets) and all(map(is_of_self, targets))

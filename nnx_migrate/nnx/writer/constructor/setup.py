@@ -12,6 +12,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Phi, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import ClassRef, Instance, Iterated, Layer, Lifted, Maybe, ModuleList, Partial
+from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.writer.construction.handed import check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
@@ -341,12 +342,7 @@ class SetupWriter:
     def _needs_container(self, node: ast.Assign) -> bool:
         """Whether an attribute of self gets a list, tuple or dict that holds modules."""
         target = node.targets[0]
-        is_self = (
-            isinstance(target, ast.Attribute)
-            and isinstance(target.value, ast.Name)
-            and target.value.id == "self"
-        )
-        if not is_self:
+        if not is_of_self(target):
             return False
         assert isinstance(target, ast.Attribute)
         slot = self.analysis.session.attributes.get(target.attr)

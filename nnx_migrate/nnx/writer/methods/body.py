@@ -15,6 +15,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Site, VariableSite
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Layer
+from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
@@ -196,13 +197,7 @@ class BodyEditor:
 
     def _reads_variable(self, node: ast.AST) -> bool:
         """Whether `self.name` reads a parameter that setup made."""
-        return (
-            isinstance(node, ast.Attribute)
-            and isinstance(node.ctx, ast.Load)
-            and isinstance(node.value, ast.Name)
-            and node.value.id == "self"
-            and node.attr in self.setup_variables
-        )
+        return is_of_self(node) and isinstance(node.ctx, ast.Load) and node.attr in self.setup_variables
 
     def access(self, site: Site | VariableSite) -> str:
         """The expression that reads a submodule or variable."""

@@ -18,6 +18,7 @@ from typing import TypeVar
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.sites import Context, Control, Site
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import is_self
 from nnx_migrate.nnx.writer.methods.reached import is_outside
 from nnx_migrate.nnx.writer.naming import plural, snake_case
 
@@ -145,8 +146,7 @@ def _is_only_called(analysis: ClassAnalysis, module: Module, helper: SharedHelpe
 def _may_mean(module: Module, node: ast.AST, name: str, classes: Collection[ast.AST]) -> bool:
     """Whether a node may stand for the method `name` of one of the classes, read or named in a text."""
     if isinstance(node, ast.Attribute) and node.attr == name:
-        is_self = isinstance(node.value, ast.Name) and node.value.id == "self"
-        return not is_self or module.enclosing(node, ast.ClassDef) in classes
+        return not is_self(node.value) or module.enclosing(node, ast.ClassDef) in classes
     if isinstance(node, ast.Constant) and node.value == name:
         user = module.parents.get(node)
         is_label = isinstance(user, ast.Subscript) or (isinstance(user, ast.keyword) and user.arg == "name")

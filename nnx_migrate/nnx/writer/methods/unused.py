@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.linen.values import Layer
+from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.writer.construction.factories import given_flags
 from nnx_migrate.nnx.writer.residual.assigned import assigned_names
 
@@ -190,7 +191,4 @@ def _is_size(node: ast.expr) -> bool:
         return _is_size(node.value)
     if isinstance(node, ast.IfExp | ast.BoolOp | ast.Compare):
         return all(_is_size(n) for n in ast.iter_child_nodes(node) if isinstance(n, ast.expr))
-    is_field = (
-        isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
-    )
-    return is_field or isinstance(node, ast.Name | ast.Constant)
+    return is_of_self(node) or isinstance(node, ast.Name | ast.Constant)
