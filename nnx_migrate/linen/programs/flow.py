@@ -184,8 +184,9 @@ class _Walk(Passing):
         self.reads(flow.results, within)
         for use in flow.escapes[:1]:
             self.escape(use.module, use.node, f"it is returned by a function, which escapes: {use.why}")
-        for use, holder in zip(flow.holding, flow.holders, strict=True):  # it makes the value by calling this
-            self.held(use.module, use.node, holder)
+        for use in flow.uses:
+            if use.holder is not None:  # it makes the value by calling this
+                self.held(use.module, use.node, use.holder)
 
     def function(self, module: Module, function: FunctionNode) -> None:
         """Follow a function: every expression that names it."""

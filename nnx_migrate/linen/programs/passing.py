@@ -149,8 +149,7 @@ class Passing(Walk):
 
     def held(self, module: Module, call: ast.expr, holder: ast.ClassDef) -> None:
         """A module gets it, now or when that class is called at last."""
-        self.flow.holders.append(holder)
-        self.end(module, call, End.HELD)
+        self.end(module, call, End.HELD, holder=holder)
 
     def default_of_field(self, module: Module, call: ast.Call, passed: ast.keyword, within: Within) -> None:
         """`field(default=...)`, `field(default_factory=...)`."""

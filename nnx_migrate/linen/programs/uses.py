@@ -33,25 +33,24 @@ FLAX_ENDS = {
 
 @dataclass(frozen=True, eq=False)
 class Use:
-    """One end of the flow; `why` says how an escape happens."""
+    """One end of the flow; `why` says how an escape happens, `holder` is the class of the module that gets it."""
 
     module: Module
     node: ast.expr
     end: End
     why: str = ""
     sure: bool = True  # False where the value came through a field that was only known by its name
+    holder: ast.ClassDef | None = None
 
 
 @dataclass
 class Flow:
     """All uses of a value; `is_bound` where `functools.partial` gives it arguments on the way.
 
-    `vmapped` are the calls of `nn.vmap` that it goes through, if it is a class; `holders` the classes whose modules
-    get it.
+    `vmapped` are the calls of `nn.vmap` that it goes through, if it is a class.
     """
 
     uses: list[Use] = field(default_factory=list)
-    holders: list[ast.ClassDef] = field(default_factory=list)
     is_bound: bool = False
     vmapped: list[tuple[Module, ast.Call]] = field(default_factory=list)
 
@@ -68,12 +67,14 @@ class Flow:
     @property
     def held(self) -> list[tuple[Module, ast.Call]]:
         """The calls that hand the value to another module."""
-        return [(u.module, u.node) for u in self.holding if isinstance(u.node, ast.Call)]
+        return [
+            (u.module, u.node) for u in self.uses if u.holder is not None and isinstance(u.node, ast.Call)
+        ]
 
     @property
-    def holding(self) -> list[Use]:
-        """Where modules get it, one for each of `holders`."""
-        return [use for use in self.uses if use.end is End.HELD]
+    def holders(self) -> list[ast.ClassDef]:
+        """The classes whose modules get it."""
+        return [use.holder for use in self.uses if use.holder is not None]
 
     def sure_attributes(self) -> Iterator[tuple[Module, ast.Attribute]]:
         """Reads of attributes where the value is known to be that of the expression, and those of what they give."""

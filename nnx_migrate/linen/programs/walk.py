@@ -31,9 +31,11 @@ class Walk:
         """The value gets out of sight."""
         self.end(module, node, End.ESCAPE, why)
 
-    def end(self, module: Module, node: ast.expr, end: End, why: str = "") -> None:
+    def end(
+        self, module: Module, node: ast.expr, end: End, why: str = "", holder: ast.ClassDef | None = None
+    ) -> None:
         """A use that says what the value is for."""
-        self.flow.uses.append(Use(module, node, end, why, self.sure))
+        self.flow.uses.append(Use(module, node, end, why, self.sure, holder))
 
     def found(self, module: Module, node: ast.expr, within: Within = ()) -> None:
         """The value is what `node` gives, or a part of it."""
