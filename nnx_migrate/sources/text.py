@@ -118,6 +118,10 @@ class SourceText:
             self.offset(node.end_lineno, node.end_col_offset),  # type: ignore[attr-defined]
         )
 
+    def line_span(self, node: ast.AST) -> tuple[int, int]:
+        """Start of a node's first line, and start of the line behind its last one."""
+        return self.line_start(node.lineno), self.line_start(node.end_lineno + 1)  # type: ignore[attr-defined]
+
     def segment(self, node: ast.AST) -> str:
         """The source of a node, as written."""
         start, end = self.span(node)

@@ -260,8 +260,7 @@ class ClassWriter:
         for decorator in method.node.decorator_list:
             name = self.names.qualified(decorator)
             if name in ("flax.linen.compact", "flax.linen.nowrap"):
-                start = self.source.line_start(decorator.lineno)
-                edits.append(Edit(start, self.source.line_start((decorator.end_lineno or 0) + 1), ""))
+                edits.append(Edit(*self.source.line_span(decorator), ""))
             elif (
                 lifted := decorator_edits(self.names, self.converted, self.analysis.sites, method, decorator)
             ) is not None:

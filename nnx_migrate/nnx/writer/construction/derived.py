@@ -32,10 +32,7 @@ def write_derived(cls: LinenClass, override: ParamOverride | CallOverride, names
 def _call_edits(method: ast.FunctionDef, names: FileNames) -> list[Edit]:
     """A `__call__` around the layer's own: it stays, without `@nn.compact`."""
     source = names.module.source
-    edits = [
-        Edit(source.line_start(d.lineno), source.line_start((d.end_lineno or 0) + 1), "")
-        for d in method.decorator_list
-    ]
+    edits = [Edit(*source.line_span(decorator), "") for decorator in method.decorator_list]
     nodes: list[ast.AST | None] = [method.args, method.returns, *method.body]
     for node in (n for n in nodes if n is not None):
         edits += [Edit(*found) for found in replacements(source, node, names.replacement)]

@@ -59,13 +59,11 @@ class Placement:
 
     def _lines(self, statement: ast.stmt) -> str:
         """The whole lines of a statement."""
-        first, last = statement.lineno, (statement.end_lineno or statement.lineno) + 1
-        return self.source.text[self.source.line_start(first) : self.source.line_start(last)]
+        start, end = self.source.line_span(statement)
+        return self.source.text[start:end]
 
     def _setup_span(self, setup: Method, text: str) -> Edit:
-        start = self.source.line_start(setup.node.lineno)
-        end = self.source.line_start((setup.node.end_lineno or 0) + 1)
-        return Edit(start, end, text + "\n")
+        return Edit(*self.source.line_span(setup.node), text + "\n")
 
     def removed_method(self, method: Method) -> Edit:
         """Remove a method and the blank lines behind it."""

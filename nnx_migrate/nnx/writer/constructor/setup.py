@@ -127,8 +127,7 @@ class SetupWriter:
             return [(*self.source.span(statement), asked)]
         if not is_super_call(statement) and not self._only_constructs(statement):
             return replacements(self.source, statement, self._replace)
-        start = self.source.line_start(statement.lineno)
-        return [(start, self.source.line_start((statement.end_lineno or 0) + 1), "")]
+        return [(*self.source.line_span(statement), "")]
 
     def _where_given(self, statement: ast.stmt) -> str | None:
         """The statement under a condition, if it makes a layer for an argument that may be None."""
