@@ -305,11 +305,12 @@ class Rounds:
 class ModuleList:
     """A list of submodules that a loop or comprehension creates: `element` stands for each of them.
 
-    `rounds` are those in which it got its elements, where each of them gave it one.
+    `rounds` are those in which it got its elements, where each of them gave it one. One that is `keyed` is a dict.
     """
 
     element: Any
     rounds: Rounds | None = field(default=None, compare=False)
+    keyed: bool = False
 
 
 @dataclass(frozen=True)

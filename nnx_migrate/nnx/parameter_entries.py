@@ -128,7 +128,7 @@ def _held(value: Any, linen: str, path: list[str], depth: int = 0) -> Iterable[t
             yield linen, path, value.site
             yield from _handed_on(value.site, linen, path, depth)
     elif isinstance(value, ModuleList):
-        index = "{" + _INDICES[depth] + "}"
+        index = "{" + ("*" if value.keyed else "") + _INDICES[depth] + "}"
         yield from _held(value.element, f"{linen}_{index}", [*path, index], depth + 1)
     elif isinstance(value, tuple | list):
         for number, item in enumerate(value):

@@ -19,7 +19,10 @@ from nnx_migrate.linen.interpreter.statements.assignment import assign, bind_tar
 from nnx_migrate.linen.interpreter.static import is_repeatable, is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
-from nnx_migrate.linen.values import Instance, ModuleList, Rounds
+from nnx_migrate.linen.values import Expr, Instance, ModuleList, Rounds
+
+#: Why dicts of modules are left: NNX holds their values as attributes.
+TEXT_KEYS = "modules in a dict whose keys are not texts"
 
 
 @evaluates(ast.ListComp, ast.GeneratorExp, ast.DictComp, ast.SetComp)
@@ -42,14 +45,16 @@ def comprehension(frame: Frame, node: ast.ListComp | ast.GeneratorExp | ast.Dict
             evaluate(inner, test)
     inner.controls = (*controls, *(branch(node, "loop") for _ in node.generators[:1]))
     if isinstance(node, ast.DictComp):
-        evaluate(inner, node.key)
+        key = evaluate(inner, node.key)
         value = evaluate(inner, node.value)
+        if _holds_module(value) and _is_number(key):
+            raise Refuse("unsupported-syntax", TEXT_KEYS, node)
     else:
         value = evaluate(inner, node.elt)
     if _holds_module(value):
         if len(node.generators) > 1 and not frame.foreign:
             raise Refuse("unsupported-syntax", "modules created in a comprehension over two iterables", node)
-        return ModuleList(value, _rounds(frame, node, iterables))
+        return ModuleList(value, _rounds(frame, node, iterables), isinstance(node, ast.DictComp))
     if is_static(frame, node):
         return static_or_unknown(frame, node, "sequence")
     numbers = _numbers(inner, node, iterables)
@@ -115,6 +120,11 @@ def _numbers(inner: Frame, node: Any, iterables: list[Any]) -> list[Any] | None:
 def _is_plain(dim: Dim | None) -> bool:
     """Whether a value is a size that no condition decides, if it is known: nobody could read such a list."""
     return dim is not None and not (dim.known and " if " in dim.text())
+
+
+def _is_number(key: Any) -> bool:
+    """Whether a key is a number, as far as is known."""
+    return isinstance(key, Dim | int) or (isinstance(key, Expr) and key.kind == "int")
 
 
 def _holds_module(value: Any) -> bool:

@@ -74,7 +74,7 @@ def _store_item(frame: Frame, target: ast.Subscript, value: Any, static: bool) -
     if isinstance(container, dict) and isinstance(key, str | int):
         new: Any = {**container, key: value}
     elif isinstance(container, dict) and not container and in_loop and is_module(value):
-        new = ModuleList(value)
+        new = ModuleList(value, keyed=True)
     elif isinstance(container, list) and isinstance(key, int) and -len(container) <= key < len(container):
         new = list(container)
         new[key] = value

@@ -18,7 +18,9 @@ from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.asked_layers import needed_argument, needed_field
+from nnx_migrate.nnx.writer.constructor.dicts import check_dict
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, holds_arrays
+from nnx_migrate.nnx.writer.constructor.nested import Display, is_nested
 from nnx_migrate.nnx.writer.constructor.once import check_runs_once
 from nnx_migrate.nnx.writer.methods.reached import by_node, closures, inside_maker, makers
 from nnx_migrate.nnx.writer.names import FileNames
@@ -203,8 +205,8 @@ class SetupWriter:
             variable = self.variables.get(node)
             if variable is not None:
                 return self._variable(variable)
-        if isinstance(node, ast.List | ast.Tuple) and self._is_inner_list(node):
-            return self._inner_list(node)
+        if is_nested(node, self.sites, self.names.module.parents):
+            return self._nested(node)
         if isinstance(node, ast.Assign) and node.value in self.loop_sizes:
             return self._explicit_loop(node)
         if isinstance(node, ast.For) and node in self.loop_sizes:
@@ -235,25 +237,21 @@ class SetupWriter:
         own = isinstance(target.value, ast.Name) and target.value.id == "self"
         return own and holds_arrays(self.analysis.cls, target.attr)
 
-    def _is_inner_list(self, node: ast.List | ast.Tuple) -> bool:
-        """Whether modules are listed as an element of another list."""
-        parent = self.names.module.parents.get(node)
-        is_element = isinstance(parent, ast.List | ast.Tuple | ast.ListComp) or (
-            isinstance(parent, ast.Call)
-            and isinstance(parent.func, ast.Attribute)
-            and parent.func.attr == "append"
-        )
-        return is_element and any(item in self.sites for item in node.elts)
-
-    def _inner_list(self, node: ast.List | ast.Tuple) -> str:
-        """The list of an element, as an `nnx.List`."""
+    def _nested(self, node: Display) -> str:
+        """A list of an element as an `nnx.List`, a dict of one as an `nnx.Dict`."""
+        if isinstance(node, ast.Dict):
+            return f"{self.names.nnx()}.Dict({self._inner(node)})"
         indent = indentation(self.source, node.lineno)
         start, _ = self.source.span(node)
         prefix = self.source.text[self.source.line_start(node.lineno) : start].strip()
         callee = f"{self.names.nnx()}.List"
-        items = [one_line(self._inner(item)) for item in node.elts]
+        items = [one_line(self._element(item)) for item in node.elts]
         text = call_text(callee, items, indent, prefix, self.limit, "[])")
         return f"{callee}([{text[len(callee) + 1 : -1]}])"
+
+    def _element(self, node: ast.expr) -> str:
+        """The text of an element of a container."""
+        return rewritten(self.source, node, self._replace)
 
     def _construction(self, node: ast.Call, site: Site) -> str:
         if is_in_sequence(site):
@@ -295,7 +293,7 @@ class SetupWriter:
         target = self.source.segment(node.targets[0])
         indent = indentation(self.source, node.lineno)
         inner = indent + "    "
-        element = self._inner(comprehension.elt)
+        element = self._element(comprehension.elt)
         lines = [
             *self._assignments(comprehension, 0),
             f"{target} = {self.names.nnx()}.List()",
@@ -368,6 +366,7 @@ class SetupWriter:
             return targets + inner
         nnx = self.names.nnx()
         if isinstance(value, ast.Dict | ast.DictComp):
+            check_dict(self.analysis, target.attr, value)
             return f"{targets}{nnx}.Dict({inner})"
         if isinstance(value, ast.Tuple):
             inner = f"[{inner[1:-1].rstrip().removesuffix(',')}]" if inner.startswith("(") else f"[{inner}]"
@@ -376,7 +375,7 @@ class SetupWriter:
             indent = indentation(self.source, node.lineno)
             if isinstance(value, ast.List | ast.Tuple) and "\n" not in line:
                 if len(indent) + len(line) > self.limit:
-                    items = "".join(f"{indent}    {self._inner(item)},\n" for item in value.elts)
+                    items = "".join(f"{indent}    {self._element(item)},\n" for item in value.elts)
                     return f"{targets}{nnx}.List([\n{items}{indent}])"
             return line
         raise Refuse("unsupported-syntax", "a container of modules that isn't written out", node)

@@ -24,6 +24,7 @@ from nnx_migrate.nnx.writer.methods.array_methods import as_function
 from nnx_migrate.nnx.writer.methods.carries import static_carry
 from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunction, CreatingFunctions
 from nnx_migrate.nnx.writer.methods.function_edits import FunctionEditor
+from nnx_migrate.nnx.writer.methods.held_lists import joined_tuple
 from nnx_migrate.nnx.writer.methods.helper_calls import HelperCalls
 from nnx_migrate.nnx.writer.methods.late_layers import LateLayers
 from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall
@@ -167,6 +168,9 @@ class BodyEditor:
             if isinstance(alias, LocalList):
                 return f"self.{alias.attribute}"
             return self.access(alias)
+        joined = joined_tuple(self, node)
+        if joined is not None:
+            return joined
         if isinstance(node, ast.Name | ast.Attribute):
             if self.loops is not None and node in self.loops.headers:
                 return self.loops.headers[node]

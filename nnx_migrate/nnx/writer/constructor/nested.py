@@ -1,0 +1,43 @@
+"""Lists and dicts of modules within others: NNX finds modules only where each container is one of its own."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Container
+from typing import TypeGuard
+
+from nnx_migrate.names.parents import Parents
+
+Display = ast.List | ast.Tuple | ast.Dict
+
+
+def is_nested(node: ast.AST, made: Container[ast.AST], parents: Parents) -> TypeGuard[Display]:
+    """Whether a display lists modules, and is an element of another list or dict.
+
+    `made` are the calls that make modules.
+    """
+    if not isinstance(node, Display) or not _lists_modules(node, made):
+        return False
+    around = parents.get(node)
+    if isinstance(around, ast.List | ast.Tuple | ast.ListComp):
+        return True
+    if isinstance(around, ast.Dict):
+        return node in around.values
+    if isinstance(around, ast.DictComp):
+        return node is around.value
+    return (
+        isinstance(around, ast.Call)
+        and isinstance(around.func, ast.Attribute)
+        and around.func.attr == "append"
+    )
+
+
+def elements(node: Display) -> list[ast.expr]:
+    """The items of a list, the values of a dict."""
+    return node.values if isinstance(node, ast.Dict) else node.elts
+
+
+def _lists_modules(node: Display, made: Container[ast.AST]) -> bool:
+    return any(
+        item in made or (isinstance(item, Display) and _lists_modules(item, made)) for item in elements(node)
+    )
