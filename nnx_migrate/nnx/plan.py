@@ -149,6 +149,10 @@ class _Planner:
             name = next(iter(functions)).name
             what = f"classes that stay Linen need `{cls.name}` in its Linen form, but `{name}` changes"
             return Obstacle("uses-not-converted", what, cls.module, cls.node)
+        for reference in self.finder.compared:  # modules of its Linen form aren't instances of it
+            if reference.cls in cls.mro:
+                what = f"classes that stay Linen need `{cls.name}` in its Linen form, and `isinstance` asks for it"
+                return Obstacle("uses-not-converted", what, reference.module, reference.node)
         return self.copies.obstacle(cls, copied)
 
     def _group(self, classes: list[LinenClass], can_move: bool) -> Group:

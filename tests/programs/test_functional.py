@@ -383,3 +383,42 @@ def test_a_method_is_named_before_sizes_are_known() -> None:
     encoder = late(4)
     assert encoder.encode.__func__ is Net.encode
     assert_same(model.apply(variables, X, method=model.encode), model.apply(variables, X, method="encode"))
+
+
+def test_a_maker_as_class_attribute() -> None:
+    """It isn't bound to the instance, as a class wouldn't be."""
+
+    class Agent:
+        network = Functional.maker(Net)
+
+        def __init__(self) -> None:
+            self.model = self.network(4, in_features=3)
+
+    variables = Agent().model.init(jax.random.key(0), X)
+    assert variables["params"]["Dense_0"]["kernel"].shape == (3, 4)
+
+
+class Tower(nnx.Module):
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.layers = nnx.List([nnx.Linear(3, 3, rngs=rngs), nnx.Linear(3, 3, rngs=rngs)])
+
+    def __call__(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Towers(nnx.Module):
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.tower = nnx.vmap(lambda rngs: Tower(rngs=rngs))(rngs.split(2))
+
+    def __call__(self, x):
+        return nnx.vmap(Tower.__call__, in_axes=(0, None))(self.tower, x)
+
+
+def test_transforms_of_modules_with_lists() -> None:
+    model = Functional(Towers)
+    variables = model.init(jax.random.key(0), X)
+    kernels = [variables["params"]["tower"]["layers"][key]["kernel"] for key in ("0", "1")]
+    expected = X @ kernels[0] @ kernels[1]
+    np.testing.assert_allclose(jax.jit(model.apply)(variables, X), expected, rtol=1e-5, atol=1e-5)

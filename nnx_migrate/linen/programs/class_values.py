@@ -56,7 +56,7 @@ class ClassValues:
             problem = flow.escapes[0].why
         elif (held or inside) and len(inside) < len(calls):
             problem = "it is called both within modules and outside"
-        elif isinstance(parent, ast.Call) and _short(parent) in ("isinstance", "issubclass"):
+        elif _is_compared(module, node):
             problem = "it is compared with the class of something"
         elif any(use.end is End.ATTRIBUTE for use in flow.uses if use.sure):
             problem = "attributes of the class are used"
@@ -67,5 +67,11 @@ class ClassValues:
         return name in PARTIAL and call.args[:1] == [node]
 
 
-def _short(call: ast.Call) -> str:
-    return call.func.id if isinstance(call.func, ast.Name) else ""
+def _is_compared(module: Module, node: ast.expr) -> bool:
+    """`type(model) is CNN`, `cls in (CNN, MLP)`, `issubclass(cls, (CNN, MLP))`."""
+    parent = module.parents[node]
+    while isinstance(parent, ast.Tuple | ast.List | ast.Set):
+        parent = module.parents[parent]
+    if isinstance(parent, ast.Call):
+        return isinstance(parent.func, ast.Name) and parent.func.id in ("isinstance", "issubclass")
+    return isinstance(parent, ast.Compare)

@@ -45,6 +45,7 @@ class References:
     def __init__(self, program: LinenProgram) -> None:
         self.program = program
         self._bodies = {cls.node: cls for cls in program}
+        self._names = _names_of(program)
         self.outside: list[ClassReference] = []
         self.inside: list[ClassReference] = []
         #: Names that mean a class in one of several imports, and something else in another.
@@ -72,8 +73,7 @@ class References:
         return self.program.find(self.program.project.resolve(call.func, module.scope_at(call.func), module))
 
     def _of_module(self, module: Module) -> Iterator[ClassReference]:
-        short = {name.rpartition(".")[2] for name in self.program.classes}
-        if not any(name in module.source.text for name in short):
+        if not any(name in module.source.text for name in self._names):
             return
         known: dict[tuple[Scope | None, str], LinenClass | None] = {}
         for name, references in module.scopes.names.items():
@@ -90,7 +90,7 @@ class References:
                 else:
                     self._find_unclear(module, name, reference.scope, reference.node)
         for node in module.nodes(ast.Attribute):
-            if node.attr in short and isinstance(node.ctx, ast.Load):
+            if node.attr in self._names and isinstance(node.ctx, ast.Load):
                 found = self.program.project.resolve(node, module.scope_at(node), module)
                 cls = self.program.find(found)
                 if cls is not None:
@@ -107,6 +107,26 @@ class References:
             cls = self.program.find(self.program.project.canonical(f"{found}{dot}{rest}", module))
             if cls is not None:
                 self.unclear.append(ClassReference(module, node, cls, _role(module, node)))
+
+
+def _names_of(program: LinenProgram) -> set[str]:
+    """The names of Linen classes in their project: their own, and those of aliases and of imports `as` another."""
+    known = {name.rpartition(".")[2] for name in program.classes}
+    renamed: dict[str, set[str]] = {}
+    for module in program.project.modules():
+        for scope in module.scopes.all_scopes():
+            for local, bindings in scope.bindings.items():
+                for binding in bindings:
+                    meant = binding.target if binding.value is None else dotted(binding.value)
+                    original = (meant or "").rpartition(".")[2]
+                    if original and original != local:
+                        renamed.setdefault(original, set()).add(local)
+    waiting = list(known)
+    while waiting:
+        more = renamed.get(waiting.pop(), set()) - known
+        known |= more
+        waiting += more
+    return known
 
 
 def _role(module: Module, node: ast.expr) -> Role:

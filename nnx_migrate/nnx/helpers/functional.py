@@ -38,12 +38,7 @@ class Functional:
         cls, make: Callable[..., Any], sizes: Callable[..., Mapping[str, Any]] | None = None
     ) -> Callable[..., Functional]:
         """What takes the place of a class that is called elsewhere. For `sizes` see `sized`."""
-
-        def functional(*args: Any, **kwargs: Any) -> Functional:
-            made = cls(make, *args, **kwargs)
-            return made if sizes is None else made.sized(sizes)
-
-        return functional
+        return _Maker(cls, make, sizes)
 
     def clone(self, **changes: Any) -> Functional:
         """The same with other constructor arguments; Linen's `name` and `parent` mean nothing here."""
@@ -162,8 +157,10 @@ class Functional:
 
         def called(module: Any) -> Any:
             for _, part in nnx.iter_modules(module):
-                if isinstance(part, nnx.Dict):  # a loop over its items would meet what `capture` keeps there
-                    del part.__captures__
+                # A loop over a dictionary would meet what `capture` keeps there; among the numbers of a list,
+                # transforms can't sort its name.
+                if isinstance(part, nnx.Dict | nnx.List):
+                    delattr(part, "__captures__")
             return call(*arguments, **keywords)
 
         output, sown = nnx.capture(called, nnx.Intermediate)(module)
@@ -247,6 +244,17 @@ class Functional:
             call(*arguments, **named)
 
         jax.eval_shape(run, shapes)
+
+
+class _Maker:
+    """Makes `Functional`s when called. No function, which would be a method where it is a class attribute."""
+
+    def __init__(self, cls: Any, make: Callable[..., Any], sizes: Any) -> None:
+        self.cls, self.make, self.sizes = cls, make, sizes
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Functional:
+        made: Functional = self.cls(self.make, *args, **kwargs)
+        return made if self.sizes is None else made.sized(self.sizes)
 
 
 class _Unmeasured(nnx.Module):

@@ -91,6 +91,8 @@ def default_text(item: Field, names: FileNames) -> str | None:
             return "None" if default_factory(item) is not None else None
     if isinstance(node, ast.List | ast.Dict | ast.Set):
         raise Refuse("unsupported-syntax", f"field `{item.name}` has a mutable default", item.node)
+    if any(isinstance(part, ast.Call) and _is_module(part.func, item.owner) for part in ast.walk(node)):
+        raise Refuse("unknown-module", f"the default of field `{item.name}` makes a module", item.node)
     text = one_line(rewritten(item.owner.module.source, node, names.replacement_in(item.owner.module)))
     return f"({text})" if isinstance(node, ast.Tuple) and not text.startswith("(") else text
 
@@ -101,6 +103,12 @@ def default_factory(item: Field) -> ast.expr | None:
     if not isinstance(node, ast.Call) or item.owner.resolve_in_class(node.func) != "dataclasses.field":
         return None
     return next((k.value for k in node.keywords if k.arg == "default_factory"), None)
+
+
+def _is_module(node: ast.AST, cls: LinenClass) -> bool:
+    """Whether an expression in the body of a class names a class of modules."""
+    name = cls.resolve_in_class(node) if isinstance(node, ast.Name | ast.Attribute) else None
+    return name is not None and (name in cls.known_classes or (linen_name(name) or "")[:1].isupper())
 
 
 def made_by_default(item: Field, cls: LinenClass, names: FileNames) -> str | None:
@@ -117,10 +125,8 @@ def made_by_default(item: Field, cls: LinenClass, names: FileNames) -> str | Non
         raise Refuse("unsupported-syntax", detail, item.node)
     if item.owner.module is not cls.module:
         raise Refuse("unsupported-syntax", f"field `{item.name}` has a default factory elsewhere", cls.node)
-    for node in ast.walk(factory):
-        name = cls.resolve_in_class(node) if isinstance(node, ast.Name | ast.Attribute) else None
-        if name is not None and (name in cls.known_classes or (linen_name(name) or "")[:1].isupper()):
-            raise Refuse("unknown-module", f"the default of field `{item.name}` makes a module", item.node)
+    if any(_is_module(node, cls) for node in ast.walk(factory)):
+        raise Refuse("unknown-module", f"the default of field `{item.name}` makes a module", item.node)
     if isinstance(factory, ast.Name) and factory.id in _EMPTY:
         return _EMPTY[factory.id]
     body = factory.body if isinstance(factory, ast.Lambda) else factory
