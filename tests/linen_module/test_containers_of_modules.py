@@ -59,6 +59,22 @@ CASES: dict[str, tuple[str, str, str]] = {
         'self.d = {"a": nn.Dense(4), "values": nn.Dense(4)}',
         _ALL,
     ),
+    "lists and tuples of arrays": (
+        "equal",
+        "self.d = [jnp.arange(4.0) * i for i in range(3)]\nself.e = jnp.ones(4), nn.relu\nself.f = nn.Dense(4)",
+        "for table in self.d:\n    x = x + table\n"
+        "scale, act = self.e\nreturn act(self.f(x)) * scale + jnp.stack(self.d).sum(0)",
+    ),
+    "a dict of arrays and numbers": (
+        "equal",
+        'self.d = {"z": jnp.arange(4.0), "k": 3}\nself.f = nn.Dense(4)',
+        'return self.f(x) * self.d["z"] * self.d["k"]',
+    ),
+    "a dict of arrays in another order": (
+        _ORDER,
+        'self.d = {"z": jnp.arange(4.0), "a": jnp.ones(4)}\nself.f = nn.Dense(4)',
+        "for table in self.d.values():\n    x = x * 2 + table\nreturn self.f(x)",
+    ),
     "a dict with numbers as keys": (
         "the keys of `self.d` are not texts",
         "self.d = {0: nn.Dense(4), 1: nn.Dense(3)}",

@@ -16,6 +16,21 @@ from tests.linen_module.fixture import convert
 HEADER = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
 
 CASES = {
+    "a class method that makes instances of its class": (
+        "class-as-value",
+        """
+        class Model(nn.Module):
+            width: int = 2
+
+            @classmethod
+            def small(cls, **options):
+                return cls(width=1, **options)
+
+            @nn.compact
+            def __call__(self, x):
+                return nn.Dense(self.width)(x)
+        """,
+    ),
     "a module of a field that is called as a class, in setup": (
         "unknown-module",
         """

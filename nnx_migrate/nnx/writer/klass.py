@@ -143,6 +143,11 @@ class ClassWriter:
         for name in ("__init__", "__new__", "__getattr__", "__setattr__"):
             if cls.method(name) is not None:
                 raise Refuse("unsupported-api", f"the class defines `{name}`", cls.node)
+        for owner in cls.mro:
+            for method in owner.own_methods.values():
+                use = _use_of_class(method)
+                if use is not None:
+                    raise Refuse("class-as-value", f"`{method.name}` makes instances of its class", use)
         check_post_init(cls, self.names.project)
         check_initializers(self.names.project)
         called = {passed.site for passed in function_calls(self.analysis).values()}
@@ -319,3 +324,20 @@ def _distinct(edits: list[Edit]) -> list[Edit]:
         else:
             found.setdefault((edit.start, edit.end), edit)
     return sorted(found.values(), key=lambda e: (e.start, e.end))
+
+
+def _use_of_class(method: Method) -> ast.AST | None:
+    """A use of `cls` in a class method that isn't the read of an attribute: sizes and random streams are not there."""
+    arguments = getattr(method.node, "args", None)
+    if method.kind != "class" or not isinstance(arguments, ast.arguments):
+        return None
+    first = [*arguments.posonlyargs, *arguments.args][0].arg
+    parents = method.owner.module.parents
+    for node in ast.walk(method.node):
+        if (
+            isinstance(node, ast.Name)
+            and node.id == first
+            and not isinstance(parents.get(node), ast.Attribute)
+        ):
+            return node
+    return None

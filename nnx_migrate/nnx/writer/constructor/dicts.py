@@ -13,7 +13,7 @@ _METHODS = frozenset({"clear", "get", "items", "keys", "pop", "popitem", "setdef
 
 
 def check_dict(analysis: ClassAnalysis, name: str, value: ast.expr) -> None:
-    """Refuse a dict of modules, that `self.name` gets, if its keys are no texts or their order matters."""
+    """Refuse a dict of modules or arrays, that `self.name` gets, if its keys are no texts or their order matters."""
     keys = value.keys if isinstance(value, ast.Dict) else []
     literals = [key.value for key in keys if isinstance(key, ast.Constant)]
     if not all(isinstance(key, str) for key in literals):

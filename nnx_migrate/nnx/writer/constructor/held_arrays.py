@@ -9,8 +9,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.factory_uses import given_arguments
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.shapes import Array
+from nnx_migrate.linen.values import ArrayList
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_of_self
 
@@ -43,6 +46,25 @@ def _holds(cls: LinenClass, name: str, seen: frozenset[tuple[LinenClass, str]]) 
             if target is not None and _is_given(value, name) and _holds(target, field, seen):
                 return True
     return False
+
+
+def array_container(analysis: ClassAnalysis, node: ast.Assign) -> str | None:
+    """ "List" ("Dict") where `self.name = ...` keeps a list (dict) that has arrays, None elsewhere."""
+    target, made = node.targets[0], node.value
+    if len(node.targets) > 1 or not isinstance(target, ast.Attribute) or not is_of_self(target):
+        return None
+    element = made.elt if isinstance(made, ast.ListComp) else None
+    for (_, known), value in analysis.facts.values.items():
+        if known is element and isinstance(value, Array):
+            return "List"
+        if known is not made:
+            continue
+        if isinstance(value, dict) and any(isinstance(item, Array) for item in value.values()):
+            return "Dict"
+        listed = isinstance(value, list | tuple) and any(isinstance(item, Array) for item in value)
+        if listed or isinstance(value, ArrayList):
+            return "List"
+    return None
 
 
 def _code(cls: LinenClass) -> Iterator[tuple[Module, ast.AST]]:

@@ -19,7 +19,7 @@ from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.asked_layers import needed_argument, needed_field
 from nnx_migrate.nnx.writer.constructor.dicts import check_dict
-from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, holds_arrays
+from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, array_container, holds_arrays
 from nnx_migrate.nnx.writer.constructor.nested import Display, is_nested
 from nnx_migrate.nnx.writer.constructor.once import check_runs_once
 from nnx_migrate.nnx.writer.methods.reached import by_node, closures, inside_maker, makers
@@ -217,6 +217,12 @@ class SetupWriter:
         if isinstance(node, ast.Assign) and self._holds_arrays(node):
             start, end = self.source.span(node)[0], self.source.span(node.value)[0]
             return f"{self.source.text[start:end]}{self.names.helper(HELPER)}({self._inner(node.value)})"
+        kind = array_container(self.analysis, node) if isinstance(node, ast.Assign) else None
+        if isinstance(node, ast.Assign) and kind is not None and not self._needs_container(node):
+            if kind == "Dict" and isinstance(node.targets[0], ast.Attribute):
+                check_dict(self.analysis, node.targets[0].attr, node.value)
+            start, end = self.source.span(node)[0], self.source.span(node.value)[0]
+            return f"{self.source.text[start:end]}{self.names.nnx()}.{kind}({self._as_argument(node.value)})"
         if isinstance(node, ast.Assign) and self._needs_container(node):
             return self._container(node)
         if isinstance(node, ast.Name | ast.Attribute):
@@ -248,6 +254,12 @@ class SetupWriter:
         items = [one_line(self._element(item)) for item in node.elts]
         text = call_text(callee, items, indent, prefix, self.limit, "[])")
         return f"{callee}([{text[len(callee) + 1 : -1]}])"
+
+    def _as_argument(self, node: ast.expr) -> str:
+        """The text of a value as an argument: `a, b` gets its parentheses."""
+        text = self._inner(node)
+        bare = isinstance(node, ast.Tuple) and node.col_offset == node.elts[0].col_offset
+        return f"({text})" if bare else text
 
     def _element(self, node: ast.expr) -> str:
         """The text of an element of a container."""
