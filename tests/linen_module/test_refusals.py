@@ -16,6 +16,66 @@ from tests.linen_module.fixture import convert
 HEADER = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
 
 CASES = {
+    "a parameter of setup that is None otherwise": (
+        "unsupported-syntax",
+        """
+        class Model(nn.Module):
+            bias: bool = True
+
+            def setup(self):
+                if self.bias:
+                    self.b = self.param("b", nn.initializers.normal(), (4,))
+                else:
+                    self.b = None
+
+            def __call__(self, x):
+                return x if self.b is None else x + self.b
+        """,
+    ),
+    "a parameter of setup that is None at first": (
+        "unsupported-syntax",
+        """
+        class Model(nn.Module):
+            bias: bool = True
+
+            def setup(self):
+                self.b = None
+                if self.bias:
+                    self.b = self.param("b", nn.initializers.normal(), (4,))
+
+            def __call__(self, x):
+                return x if self.b is None else x + self.b
+        """,
+    ),
+    "a parameter of setup that is a number otherwise": (
+        "unsupported-syntax",
+        """
+        class Model(nn.Module):
+            bias: bool = True
+
+            def setup(self):
+                if self.bias:
+                    self.b = self.param("b", nn.initializers.normal(), (4,))
+                else:
+                    self.b = 0.0
+
+            def __call__(self, x):
+                return x if self.b is None else x + self.b
+        """,
+    ),
+    "a parameter of setup in a conditional expression": (
+        "unsupported-syntax",
+        """
+        class Model(nn.Module):
+            bias: bool = True
+
+            def setup(self):
+                self.b = self.param("b", nn.initializers.normal(), (4,)) if self.bias else None
+
+            def __call__(self, x):
+                return x if self.b is None else x + self.b
+        """,
+    ),
     "a class method that makes instances of its class": (
         "class-as-value",
         """

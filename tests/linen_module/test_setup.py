@@ -79,9 +79,21 @@ def test_what_every_call_computes_anew_is_refused(tmp_path: Path, setup: tuple[s
 
 
 @pytest.mark.parametrize(
+    ("setup", "why"),
+    [
+        ((f"self.out = {PARAM} if self.flag else 1.0",), "makes a variable in a conditional expression"),
+        ((f"self.out = {PARAM}", "if not self.flag: self.out = 1.0"), "and something else in others"),
+    ],
+)
+def test_what_only_some_models_have_as_a_variable_is_refused(
+    tmp_path: Path, setup: tuple[str, ...], why: str
+) -> None:
+    assert why in _converted(tmp_path, *setup)
+
+
+@pytest.mark.parametrize(
     ("setup", "written"),
     [
-        ((f"self.out = {PARAM} if self.flag else 1.0",), "self.out = nnx.Param("),
         (("self.table = Table()", "self.out = 2.0 * self.table.width"), "self.out = 2.0 * self.table.width"),
         (("self.table = Table()", "self.scale = self.table.scaled"), "self.scale = self.table.scaled"),
         (("self.out = jnp.arange(3) / 3",), "self.out = jnp.arange(3) / 3"),

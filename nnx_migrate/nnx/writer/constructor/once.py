@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.values import ClassRef, Instance
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.names.parents import Parents
@@ -32,6 +33,7 @@ def check_runs_once(analysis: ClassAnalysis, setup: Method) -> None:
     for (_, node), variable in facts.variables.items():
         if variable.method == "setup" and node in own and not _is_stored(node, parents):
             raise Refuse("unsupported-syntax", f"`setup` computes with `{variable.name}`: {_WHY}", node)
+    _check_alternatives(analysis, own, parents)
     for _, node in facts.parameter_reads:
         if node in own:
             raise Refuse("unsupported-syntax", f"`setup` reads `{ast.unparse(node)}`: {_WHY}", node)
@@ -50,6 +52,31 @@ def check_runs_once(analysis: ClassAnalysis, setup: Method) -> None:
     for node in own:
         if is_of_self(node) and isinstance(node.ctx, ast.Load) and node.attr in names | _OF_CALLS:
             raise Refuse("unsupported-syntax", f"`setup` reads `self.{node.attr}`: {_WHY}", node)
+
+
+def _check_alternatives(analysis: ClassAnalysis, own: set[ast.AST], parents: Parents) -> None:
+    """Refuse an attribute that holds a variable in some models, and something that is no array in others.
+
+    Methods would have to read it in two ways: `self.bias[...]` fails where it is None or a number.
+    """
+    facts = analysis.facts
+    made: set[ast.AST] = {node for _, node in facts.variables}
+    names = {v.attribute for (_, node), v in facts.variables.items() if v.entry == "setup" and node in own}
+    for node in own:
+        if not isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) or node.value is None:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        known = [target.attr for target in targets if is_of_self(target) and target.attr in names]
+        if not known or not made.isdisjoint(ast.walk(node.value)):
+            continue
+        values = [value for (_, n), value in facts.values.items() if n is node.value]
+        is_array = bool(values) and all(isinstance(value, Array) for value in values)
+        if isinstance(node, ast.AugAssign) or not is_array:
+            detail = f"`self.{known[0]}` is a variable in some models, and something else in others"
+            raise Refuse("unsupported-syntax", detail, node)
+    for node in made & own:
+        if isinstance(parents.get(node), ast.IfExp):
+            raise Refuse("unsupported-syntax", "`setup` makes a variable in a conditional expression", node)
 
 
 def _is_fixed(module: Instance, name: str) -> bool:
