@@ -211,7 +211,9 @@ class _Planner:
         yield from self.finder.other_obstacles()
         yield from self.functions.obstacles()
         for reference in self.finder.references.unclear:
-            detail = f"one import of `{ast.unparse(reference.node)}` means it, another one something else"
+            assigned = isinstance(getattr(reference.node, "ctx", None), ast.Store)
+            what = "assignment" if assigned else "import"
+            detail = f"one {what} of `{ast.unparse(reference.node)}` means it, another one something else"
             yield reference.cls, Obstacle("class-as-value", detail, reference.module, reference.node)
         for value in self.values:
             if value.problem:

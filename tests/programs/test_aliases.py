@@ -123,3 +123,12 @@ def test_no_linen_copy_of_classes_that_isinstance_asks_for() -> None:
     )
     assert "class Small(nn.Module)" in texts[FIRST] and "LinenSmall" not in texts[FIRST]
     assert any("`isinstance` asks for it" in message for message in left)
+
+
+def test_a_name_of_another_file_that_is_assigned_anew() -> None:
+    texts, left = fixed(
+        "import config\nconfig.MODEL = Big\nmodel = config.MODEL(2)\n",
+        config="import models\nMODEL = models.Small\n",
+    )
+    assert "class Small(nn.Module)" in texts[FIRST]
+    assert any("one assignment of `config.MODEL` means it" in message for message in left)

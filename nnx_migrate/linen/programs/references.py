@@ -48,7 +48,7 @@ class References:
         self._names = _names_of(program)
         self.outside: list[ClassReference] = []
         self.inside: list[ClassReference] = []
-        #: Names that mean a class in one of several imports, and something else in another.
+        #: Names that mean a class in one of several imports or assignments, and something else in another.
         self.unclear: list[ClassReference] = []
         for module in program.project.modules():
             for reference in self._of_module(module):
@@ -90,10 +90,12 @@ class References:
                 else:
                     self._find_unclear(module, name, reference.scope, reference.node)
         for node in module.nodes(ast.Attribute):
-            if node.attr in self._names and isinstance(node.ctx, ast.Load):
+            if node.attr in self._names and not isinstance(node.ctx, ast.Del):
                 found = self.program.project.resolve(node, module.scope_at(node), module)
                 cls = self.program.find(found)
-                if cls is not None:
+                if cls is not None and isinstance(node.ctx, ast.Store):  # `config.MODEL = Other`
+                    self.unclear.append(ClassReference(module, node, cls, Role.VALUE))
+                elif cls is not None:
                     yield ClassReference(module, node, cls, _role(module, node))
                 elif path := dotted(node):
                     self._find_unclear(module, path, module.scope_at(node), node)

@@ -33,17 +33,19 @@ _COMMON = frozenset({"dtype", "sharding", "device", "devices", "addressable_shar
 _LEADING = frozenset({"shape"})  # the batch size: of data, not of parameters
 _PARAMETERS = re.compile(r"param|variable|grad|state|weight|model|stats", re.IGNORECASE)
 _VIEWS = frozenset({"keys", "values", "items"})
+_DETAIL = "it depends on the order of parameters, which changes"
 
 
 def changes_order(names: Iterable[tuple[str, str]]) -> bool:
     """Whether the names of one module sort differently after they change. Pairs of old and new path."""
-    heads = {(old.partition("/")[0], new.partition("/")[0]) for old, new in names}
-    new = list(dict.fromkeys(name for _, name in sorted(heads)))
+    heads = dict.fromkeys((old.partition("/")[0], new.partition("/")[0]) for old, new in names)
+    # Names that count alike (`Dense_{}`) keep the order in which the modules are made.
+    new = list(dict.fromkeys(name for _, name in sorted(heads, key=lambda pair: pair[0])))
     return new != sorted(new)
 
 
 def order_obstacles(project: Project, sorted_alike: bool) -> Iterator[Obstacle]:
-    """Places that pick a leaf, or an entry of a dictionary, by its position.
+    """Places that pick a leaf, or an entry of a dictionary, by its position, or draw a random key for each leaf.
 
     `sorted_alike`: old and new names have the same order; then leaves do, but not the entries of a dictionary that
     no transform of JAX made: Linen has them in the order in which modules are called.
@@ -60,8 +62,23 @@ def order_obstacles(project: Project, sorted_alike: bool) -> Iterator[Obstacle]:
                 and _Sequences(module, project, sorted_alike).is_leaves(node.value)
                 and not _asks_what_all_share(module, node)
             ):
-                detail = "it depends on the order of parameters, which changes"
-                yield Obstacle("parameter-names", detail, module, node)
+                yield Obstacle("parameter-names", _DETAIL, module, node)
+        for call in module.nodes(ast.Call):
+            if (not sorted_alike and _splits_for_leaves(module, project, call)) or _Sequences(
+                module, project, sorted_alike
+            ).is_first_entry(call):
+                yield Obstacle("parameter-names", _DETAIL, module, call)
+
+
+def _splits_for_leaves(module: Module, project: Project, call: ast.Call) -> bool:
+    """`jax.random.split(key, len(leaves))`, `jax.random.split(key, structure.num_leaves)`: a key for each."""
+    if project.resolve(call.func, module.scope_at(call), module) != "jax.random.split":
+        return False
+    numbers = [*call.args[1:2], *(k.value for k in call.keywords if k.arg == "num")]
+    number = numbers[0] if numbers else None
+    if isinstance(number, ast.Call) and isinstance(number.func, ast.Name) and number.func.id == "len":
+        return len(number.args) == 1 and _Sequences(module, project, False).is_leaves(number.args[0])
+    return isinstance(number, ast.Attribute) and number.attr == "num_leaves"
 
 
 def _is_index(node: ast.expr) -> bool:
@@ -105,15 +122,31 @@ class _Sequences:
         if not isinstance(node, ast.Call):
             return False
         if isinstance(node.func, ast.Name) and node.func.id in ("list", "tuple") and len(node.args) == 1:
-            inner = node.args[0]
-            return (
-                isinstance(inner, ast.Call)
-                and isinstance(inner.func, ast.Attribute)
-                and inner.func.attr in _VIEWS
-                and not inner.args
-                and not (self.entries_alone and not self._is_named_as_parameters(inner.func.value))
-            )
+            return self._is_view(node.args[0])
         return not self.entries_alone and self._calls(node, _LISTS)
+
+    def is_first_entry(self, call: ast.Call) -> bool:
+        """`next(iter(params.values()))`."""
+        if not (isinstance(call.func, ast.Name) and call.func.id == "next" and call.args):
+            return False
+        inner = call.args[0]
+        return (
+            isinstance(inner, ast.Call)
+            and isinstance(inner.func, ast.Name)
+            and inner.func.id == "iter"
+            and len(inner.args) == 1
+            and self._is_view(inner.args[0], of_parameters=True)
+        )
+
+    def _is_view(self, node: ast.expr, of_parameters: bool = False) -> bool:
+        """`params.values()`; of any dictionary unless `of_parameters` or only entries count."""
+        return (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in _VIEWS
+            and not node.args
+            and (not (self.entries_alone or of_parameters) or self._is_named_as_parameters(node.func.value))
+        )
 
     def _is_named_as_parameters(self, node: ast.expr) -> bool:
         return _PARAMETERS.search(self.module.source.segment(node)) is not None
