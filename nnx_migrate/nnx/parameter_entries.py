@@ -125,6 +125,11 @@ def _held(value: Any, linen: str, path: list[str], depth: int = 0) -> Iterable[t
             yield from _held(one, linen, path, depth)
     elif isinstance(value, Instance):
         if value.site.method == "setup":
+            if depth < sum(
+                isinstance(control.node, ast.ListComp | ast.GeneratorExp) for control in value.site.loops
+            ):
+                detail = "modules that a comprehension makes are unpacked in `setup`"
+                raise Refuse("unsupported-syntax", detail, value.site.call)
             yield linen, path, value.site
             yield from _handed_on(value.site, linen, path, depth)
     elif isinstance(value, ModuleList):

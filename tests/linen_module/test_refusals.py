@@ -16,6 +16,18 @@ from tests.linen_module.fixture import convert
 HEADER = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
 
 CASES = {
+    "modules of a comprehension that several attributes get": (
+        "unsupported-syntax",
+        """
+        class Model(nn.Module):
+            def setup(self):
+                self.first = nn.Dense(3)
+                self.left, self.right = [nn.Dense(3) for _ in range(2)]
+
+            def __call__(self, x):
+                return self.right(self.left(self.first(x)))
+        """,
+    ),
     "a parameter of setup that is None otherwise": (
         "unsupported-syntax",
         """
