@@ -16,6 +16,21 @@ from tests.linen_module.fixture import convert
 HEADER = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
 
 CASES = {
+    "a static method that makes instances of its class": (
+        "class-as-value",
+        """
+        class Model(nn.Module):
+            width: int = 2
+
+            @staticmethod
+            def small(**options):
+                return Model(width=1, **options)
+
+            @nn.compact
+            def __call__(self, x):
+                return nn.Dense(self.width)(x)
+        """,
+    ),
     "modules of a comprehension that several attributes get": (
         "unsupported-syntax",
         """

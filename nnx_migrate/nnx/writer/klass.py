@@ -327,17 +327,22 @@ def _distinct(edits: list[Edit]) -> list[Edit]:
 
 
 def _use_of_class(method: Method) -> ast.AST | None:
-    """A use of `cls` in a class method that isn't the read of an attribute: sizes and random streams are not there."""
-    arguments = getattr(method.node, "args", None)
-    if method.kind != "class" or not isinstance(arguments, ast.arguments):
+    """A use of `cls` in a class method that isn't the read of an attribute, or a call of the class in a static one.
+
+    Sizes and random streams are not there.
+    """
+    owner, arguments = method.owner, getattr(method.node, "args", None)
+    if method.kind not in ("class", "static") or not isinstance(arguments, ast.arguments):
         return None
-    first = [*arguments.posonlyargs, *arguments.args][0].arg
-    parents = method.owner.module.parents
+    positional = [*arguments.posonlyargs, *arguments.args]
+    first = positional[0].arg if method.kind == "class" and positional else None
+    module = owner.module
     for node in ast.walk(method.node):
-        if (
-            isinstance(node, ast.Name)
-            and node.id == first
-            and not isinstance(parents.get(node), ast.Attribute)
-        ):
+        is_first = isinstance(node, ast.Name) and node.id == first
+        if is_first and not isinstance(module.parents.get(node), ast.Attribute):
             return node
+        if isinstance(node, ast.Call):
+            called = owner.program_project.resolve(node.func, module.scope_at(node.func), module)
+            if called == owner.qualified:
+                return node
     return None
