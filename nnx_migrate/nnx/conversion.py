@@ -225,8 +225,6 @@ class _Converter:
         if cls in self.open:
             raise Refuse("recursive-module", f"`{cls.name}` contains itself", cls.node)
         self.open.append(cls)
-        meter = self.analyses.meter
-        before = meter.steps
         try:
             conversion = self._convert(cls)
         except Refuse as refusal:
@@ -239,7 +237,6 @@ class _Converter:
             raise Refuse("budget", detail, cls.node) from None
         finally:
             self.open.pop()
-            meter.steps = before  # they don't count for the class that is built on this one
         self.result.converted[cls.qualified] = conversion
         return conversion
 

@@ -70,9 +70,8 @@ def _inner_lines(source: SourceText, call: ast.Call, longer: int) -> str:
     """The line break for arguments that would make their line too long, "" where there is no need."""
     line, (_, end) = source.line_text(call.lineno), source.span(call)
     behind = source.text[end : source.line_start(call.lineno) + len(line)]
-    comment = behind[
-        len(behind.partition("#")[0].rstrip()) :
-    ]  # it may stand out, and often has to stay on the line
+    # A comment may stand out, and often has to stay on the line.
+    comment = behind[len(behind.partition("#")[0].rstrip()) :]
     if call.lineno != call.end_lineno or len(line) - len(comment) + longer <= line_limit(source):
         return ""
     return f"\n{indentation(source, call.lineno)}{INDENT}"

@@ -135,21 +135,16 @@ class FixWriter:
 
     def _uses(self, group: Group) -> Iterator[tuple[Module, list[Edit], list[ImportRequest]]]:
         """The edits where programs use modules by functions that only know Linen's, each place once."""
-        seen: set[ast.Call] = set()
-        for instance in (*group.instances, *group.made):
-            for module, call in (*instance.applied, *instance.tabulated, *instance.asked):
-                if call in seen:
-                    continue
-                seen.add(call)
-                if (module, call) in instance.applied:
-                    yield module, list(applied_function(module, call)), []
-                elif (module, call) in instance.tabulated:
-                    edit, requests = tabulated(module, call)
-                    yield module, [edit], requests
-                else:
-                    kinds = linen_kinds(self.context.project, module, call) if len(call.args) == 2 else []
-                    requests = [PREFERRED_IMPORTS["flax.nnx"]] if kinds else []
-                    yield module, list(asked_for_class(module, call, kinds or [])), requests
+        instances = [*group.instances, *group.made]
+        for module, call in _once(place for i in instances for place in i.applied):
+            yield module, list(applied_function(module, call)), []
+        for module, call in _once(place for i in instances for place in i.tabulated):
+            edit, requests = tabulated(module, call)
+            yield module, [edit], requests
+        for module, call in _once(place for i in instances for place in i.asked):
+            kinds = linen_kinds(self.context.project, module, call) if len(call.args) == 2 else []
+            requests = [PREFERRED_IMPORTS["flax.nnx"]] if kinds else []
+            yield module, list(asked_for_class(module, call, kinds or [])), requests
 
     def _needed(self, group: Group) -> Iterator[tuple[Module, str, Module]]:
         """Which file needs which helper, and a file whose helpers it shares."""
@@ -161,6 +156,10 @@ class FixWriter:
         for use in uses:
             home = helper_home(use.module, use.cls.module, self.context.project)
             yield use.module, group.helper(use.cls), home
+
+
+def _once(places: Iterable[tuple[Module, ast.Call]]) -> Iterable[tuple[Module, ast.Call]]:
+    return dict.fromkeys(places)
 
 
 def function_edits(group: Group) -> list[tuple[Module, Edit]]:

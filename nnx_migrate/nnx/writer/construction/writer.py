@@ -81,9 +81,8 @@ class ConstructionWriter:
             names.learn(partial.call, partial.module)
         # (size of an argument that may be None, `context_features=...` with that size)
         self.passed_on: set[tuple[str, str]] = set()
-        self.handing_over: set[Context] = (
-            set()
-        )  # calls of functions that get modules, or None for missing ones
+        # calls of functions that get modules, or None for missing ones
+        self.handing_over: set[Context] = set()
         self.partials: dict[ast.Call, list[str]] = {}  # those given to submodules: callee and arguments
 
     @cached_property

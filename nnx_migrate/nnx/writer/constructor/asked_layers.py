@@ -14,6 +14,7 @@ from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Input
+from nnx_migrate.names.nodes import is_of_self
 
 
 def needed_argument(analysis: ClassAnalysis, site: Site, construction: str) -> NoneTest | None:
@@ -43,15 +44,12 @@ def _asked_at(analysis: ClassAnalysis, call: LayerCall) -> list[str]:
             test = control.node.test
             names = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
             read = [node for node in ast.walk(test) if isinstance(node, ast.Attribute)]
-            if names == {"self"} and all(_is_field(analysis, node) for node in read):
+            fields = all(is_of_self(node) and analysis.cls.field(node.attr) is not None for node in read)
+            if names == {"self"} and fields:
                 text = ast.unparse(test)
                 plain = isinstance(test, ast.Name | ast.Attribute)
                 found.append(text if control.branch == "body" else f"not {text if plain else f'({text})'}")
     return found
-
-
-def _is_field(analysis: ClassAnalysis, node: ast.Attribute) -> bool:
-    return isinstance(node.value, ast.Name) and analysis.cls.field(node.attr) is not None
 
 
 def _given_at(analysis: ClassAnalysis, call: LayerCall) -> NoneTest | None:

@@ -7,6 +7,7 @@ import ast
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.names.parents import Parents
 
 _METHODS = frozenset({"clear", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values"})
@@ -31,14 +32,8 @@ def _ordered_use(cls: LinenClass, name: str) -> ast.AST | None:
     for owner in cls.mro:
         for method in owner.own_methods.values():
             for node in ast.walk(method.node):
-                is_own = (
-                    isinstance(node, ast.Attribute)
-                    and node.attr == name
-                    and isinstance(node.ctx, ast.Load)
-                    and isinstance(node.value, ast.Name)
-                    and node.value.id == "self"
-                )
-                if is_own and not _is_unordered(node, owner.module.parents):
+                is_read = is_of_self(node, name) and isinstance(node.ctx, ast.Load)
+                if is_read and not _is_unordered(node, owner.module.parents):
                     return node
     return None
 

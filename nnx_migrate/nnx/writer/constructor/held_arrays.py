@@ -51,7 +51,7 @@ def _holds(cls: LinenClass, name: str, seen: frozenset[tuple[LinenClass, str]]) 
 def array_container(analysis: ClassAnalysis, node: ast.Assign) -> str | None:
     """ "List" ("Dict") where `self.name = ...` keeps a list (dict) that has arrays, None elsewhere."""
     target, made = node.targets[0], node.value
-    if len(node.targets) > 1 or not isinstance(target, ast.Attribute) or not is_of_self(target):
+    if len(node.targets) > 1 or not is_of_self(target):
         return None
     element = made.elt if isinstance(made, ast.ListComp) else None
     for (_, known), value in analysis.facts.values.items():

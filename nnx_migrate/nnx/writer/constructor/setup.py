@@ -234,14 +234,9 @@ class SetupWriter:
     def _holds_arrays(self, node: ast.Assign) -> bool:
         """Whether an attribute gets a dict of arrays."""
         target = node.targets[0]
-        if (
-            len(node.targets) > 1
-            or isinstance(node.value, ast.Constant)
-            or not isinstance(target, ast.Attribute)
-        ):
+        if len(node.targets) > 1 or isinstance(node.value, ast.Constant) or not is_of_self(target):
             return False
-        own = isinstance(target.value, ast.Name) and target.value.id == "self"
-        return own and holds_arrays(self.analysis.cls, target.attr)
+        return holds_arrays(self.analysis.cls, target.attr)
 
     def _nested(self, node: Display) -> str:
         """A list of an element as an `nnx.List`, a dict of one as an `nnx.Dict`."""

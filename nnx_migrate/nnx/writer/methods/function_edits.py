@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from io import StringIO
-from token import COMMENT, OP
-from tokenize import generate_tokens
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.model import Method
@@ -14,6 +11,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site
 from nnx_migrate.names.parameters import defaults
 from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunction
+from nnx_migrate.nnx.writer.methods.parentheses import parentheses
 from nnx_migrate.nnx.writer.text import call_text, indentation, line_limit, replacements
 from nnx_migrate.sources.text import Edit, SourceText
 
@@ -84,7 +82,7 @@ class FunctionEditor:
     def _signature(self) -> list[Edit]:
         """The parameters that stay, and those for the layers."""
         source, node = self.body.source, self.function.node
-        start, end, plain = _parentheses(source, node)
+        start, end, plain = parentheses(source, node)
         by_position = {a.arg for a in node.args.args}
         old: list[tuple[str, str]] = []
         for argument, default in _with_defaults(node.args):
@@ -111,24 +109,3 @@ class FunctionEditor:
 def _with_defaults(args: ast.arguments) -> list[tuple[ast.arg, ast.expr | None]]:
     known = dict(defaults(args))
     return [(argument, known.get(argument)) for argument in (*args.args, *args.kwonlyargs)]
-
-
-def _parentheses(source: SourceText, node: ast.FunctionDef) -> tuple[int, int, bool]:
-    """Where the parentheses around a function's parameters stand, and whether no comments are in them."""
-    begin = source.span(node)[0]
-    lines = source.text[begin:].splitlines(keepends=True)
-    starts = [begin]
-    for line in lines:
-        starts.append(starts[-1] + len(line))
-    depth, start, plain = 0, -1, True
-    for token in generate_tokens(StringIO("".join(lines)).readline):
-        plain &= not (token.type == COMMENT and depth > 0)
-        if token.type == OP and (token.string == "(" or (depth and token.string in "[{")):
-            if depth == 0:
-                start = starts[token.start[0] - 1] + token.start[1]
-            depth += 1
-        elif depth and token.type == OP and token.string in ")]}":
-            depth -= 1
-            if depth == 0:
-                return start, starts[token.start[0] - 1] + token.start[1], plain
-    raise Refuse("unsupported-syntax", f"the parameters of `{node.name}`", node)

@@ -6,6 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.values import ModuleList
+from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.writer.naming import holds_modules
 
 if TYPE_CHECKING:
@@ -17,13 +18,8 @@ def joined_tuple(editor: BodyEditor, node: ast.AST) -> str | None:
     if not isinstance(editor.names.module.parents.get(node), ast.BinOp):
         return None
     held = node.value if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice) else node
-    is_own = (
-        isinstance(held, ast.Attribute)
-        and isinstance(held.value, ast.Name)
-        and held.value.id == "self"
-        and _is_list(editor, held.attr)
-    )
-    return f"tuple({editor.source.segment(node)})" if is_own else None
+    is_list = is_of_self(held) and _is_list(editor, held.attr)
+    return f"tuple({editor.source.segment(node)})" if is_list else None
 
 
 def _is_list(editor: BodyEditor, name: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Site, VariableSite
 from nnx_migrate.nnx.writer.methods.access import Listed
+from nnx_migrate.nnx.writer.methods.parentheses import parentheses
 from nnx_migrate.nnx.writer.methods.shared_helpers import SharedHelper
 from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line, rewritten
 from nnx_migrate.sources.text import Edit
@@ -85,12 +86,9 @@ class HelperCalls:
         if helper is None or not (helper.names or helper.dropped):
             return []
         source, args = self.editor.source, function.args
-        start = source.text.index("(", source.span(function)[0])
-        nodes: list[ast.AST] = [*args.args, *args.kwonlyargs, *args.defaults]
-        nodes += [node for node in args.kw_defaults if node is not None]
-        last = max((source.span(node)[1] for node in nodes), default=start)
-        end = source.text.index(")", last) + 1
-        if "#" in source.text[start:end]:
+        start, last, plain = parentheses(source, function)
+        end = last + 1
+        if not plain:
             raise Refuse("unsupported-syntax", "comments between the parameters of a helper", function)
         without = [None] * (len(args.args) - len(args.defaults))
         texts = [self._parameter(a, d) for a, d in zip(args.args, [*without, *args.defaults], strict=True)]
