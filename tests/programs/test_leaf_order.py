@@ -78,3 +78,57 @@ def test_names_that_sort_alike_may_change(program: str) -> None:
 def test_other_counts(program: str) -> None:
     models, left = fixed(LOOP, program)
     assert "nnx.List" in models and left == []
+
+
+SEARCH = """\
+def search(start, expand):
+    open_states = {start: 0}
+    while len(open_states) > 0:
+        state, depth = next(iter(open_states.items()))
+        for action in [1, 2, 3]:
+            open_states[expand(state, action)] = depth + 1
+        del open_states[state]
+"""
+COLLECTED = """\
+params_by_name = {}
+for name in params["params"]:
+    params_by_name[name] = 1
+print(next(iter(params_by_name.items())))
+"""
+STACKED = """\
+params_by_name, left = {}, list(params["params"].items())
+while left:
+    name, value = left.pop()
+    params_by_name[name] = value
+print(next(iter(params_by_name.items())))
+"""
+COPIED = """\
+weights = {**params["params"]}
+print(next(iter(weights.values())))
+"""
+HANDED = """\
+weights = {}
+weights.update(params["params"])
+print(next(iter(weights.values())))
+"""
+BATCHED = """\
+def reset(key, state_buffer):
+    size = jax.tree_util.tree_leaves(state_buffer)[0].shape[0]
+    return jax.random.randint(key, (), 0, size)
+"""
+MOMENTS = """\
+def width(opt_state):
+    return jax.tree_util.tree_leaves(opt_state)[0].shape[0]
+"""
+
+
+@pytest.mark.parametrize("program", [SEARCH, BATCHED])
+def test_dictionaries_and_trees_of_other_things(program: str) -> None:
+    models, left = fixed(LOOP, program)
+    assert "nnx.List" in models and left == []
+
+
+@pytest.mark.parametrize("program", [COLLECTED, STACKED, COPIED, HANDED, MOMENTS])
+def test_dictionaries_and_trees_that_are_filled_with_parameters(program: str) -> None:
+    _, left = fixed(LOOP, program)
+    assert any("it depends on the order of parameters" in message for message in left)

@@ -32,7 +32,12 @@ _PAIRS = frozenset(
 _COMMON = frozenset({"dtype", "sharding", "device", "devices", "addressable_shards", "weak_type"})
 _LEADING = frozenset({"shape"})  # the batch size: of data, not of parameters
 _PARAMETERS = re.compile(r"param|variable|grad|state|weight|model|stats", re.IGNORECASE)
+# Of these, what also names data: `env_state`, `initial_state_buffer`. Leaves of states of training that have no
+# leading axis in common begin with a counter, which has no axis at all.
+_OF_DATA = re.compile(r"state(?!_dict)", re.IGNORECASE)
+_OPTIMIZER = re.compile(r"opt\w*_?state", re.IGNORECASE)
 _VIEWS = frozenset({"keys", "values", "items"})
+_READERS = frozenset({"len", "print", "sorted", "list", "tuple", "iter", "repr", "str"})
 _DETAIL = "it depends on the order of parameters, which changes"
 
 
@@ -97,8 +102,32 @@ def _asks_what_all_share(module: Module, leaf: ast.Subscript) -> bool:
         isinstance(first, ast.Subscript) and isinstance(first.slice, ast.Constant) and first.slice.value == 0
     )
     is_leading = read.attr in _LEADING and is_first and first.value is read  # type: ignore[attr-defined]
-    of_data = not _PARAMETERS.search(module.source.segment(leaf.value))
-    return read.attr in _COMMON or (is_leading and of_data)
+    return read.attr in _COMMON or (is_leading and _is_data(module.source.segment(leaf.value)))
+
+
+def _is_data(text: str) -> bool:
+    """Whether a tree is called as data are, with examples along the first axis of all leaves."""
+    return _OPTIMIZER.search(text) is None and _PARAMETERS.search(_OF_DATA.sub("", text)) is None
+
+
+def _is_display(node: ast.expr | None) -> bool:
+    """A dictionary that is written out."""
+    if isinstance(node, ast.Call):
+        return ast.unparse(node) in ("dict()", "OrderedDict()", "collections.OrderedDict()")
+    return isinstance(node, ast.Dict) and None not in node.keys
+
+
+def _is_written_out(node: ast.expr) -> bool:
+    """`[2, 3, 5]`, `range(n)`."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "range"
+    return isinstance(node, ast.List | ast.Tuple) and not any(isinstance(e, ast.Starred) for e in node.elts)
+
+
+def _asks_only(test: ast.expr, name: ast.AST) -> bool:
+    """`while len(states) > 0`."""
+    names = {n.id for n in ast.walk(test) if isinstance(n, ast.Name)} - {"len"}
+    return isinstance(name, ast.Name) and names == {name.id}
 
 
 class _Sequences:
@@ -149,7 +178,42 @@ class _Sequences:
         )
 
     def _is_named_as_parameters(self, node: ast.expr) -> bool:
-        return _PARAMETERS.search(self.module.source.segment(node)) is not None
+        named = _PARAMETERS.search(self.module.source.segment(node)) is not None
+        return named and not (isinstance(node, ast.Name) and self._is_filled_here(node))
+
+    def _is_filled_here(self, name: ast.Name) -> bool:
+        """Whether nothing but displays is bound to a name, and nothing put in for each entry of another container."""
+        scope = self.module.scope_at(name).binder(name.id)
+        bindings = scope.lookup(name.id) if scope is not None else []
+        if scope is None or not bindings or not all(_is_display(b.value) for b in bindings):
+            return False
+        for reference in self.module.scopes.names.get(name.id, ()):
+            if reference.scope.binder(name.id) is scope and not self._keeps_order(reference.node, scope.node):
+                return False
+        return True
+
+    def _keeps_order(self, read: ast.AST, around: ast.AST) -> bool:
+        """Whether a mention of a dictionary puts nothing in, or what no order of other entries decides."""
+        parent = self.module.parents[read]
+        if isinstance(parent, ast.Attribute):
+            return parent.attr in _VIEWS or parent.attr in ("get", "pop", "copy")
+        if isinstance(parent, ast.Subscript) and parent.value is read:
+            return not isinstance(parent.ctx, ast.Store) or not self._is_in_loop(read, around)
+        return isinstance(parent, ast.Compare | ast.For | ast.comprehension | ast.Assign | ast.AnnAssign) or (
+            isinstance(parent, ast.Call) and isinstance(parent.func, ast.Name) and parent.func.id in _READERS
+        )
+
+    def _is_in_loop(self, read: ast.AST, around: ast.AST) -> bool:
+        """Whether a loop stands around a place, but one that is written out or runs until the dictionary is empty."""
+        node = read
+        while (node := self.module.parents[node]) is not around:
+            if isinstance(node, ast.For) and not _is_written_out(node.iter):
+                return True
+            if isinstance(node, ast.While) and not _asks_only(node.test, read):
+                return True
+            if isinstance(node, ast.AsyncFor | ast.FunctionDef | ast.Lambda):
+                return True
+        return False
 
     def is_pair(self, node: ast.expr) -> bool:
         """`jax.tree.flatten(x)`, and names for it."""
