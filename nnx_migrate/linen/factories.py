@@ -14,17 +14,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nnx_migrate.linen.analysis import field_symbol
+from nnx_migrate.linen.factory_candidates import candidates, qualified_name
 from nnx_migrate.linen.factory_uses import FactoryUses, Use, given_arguments
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.references import References
 from nnx_migrate.linen.shapes import Unknown
-from nnx_migrate.linen.symbols import canonical, linen_name
+from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import ClassChoice, ClassRef, FieldFactory, FieldModule, Layer, Partial
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_self
 from nnx_migrate.nnx.layers import LAYERS
-
-_METHOD = "__call__"
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +90,14 @@ class Factories:
     def of(self, cls: LinenClass) -> dict[str, Factory]:
         """The factory fields of a class that can be converted, by name."""
         if cls not in self._fields:
-            self._fields[cls] = self._candidates(cls)
+            self._fields[cls] = candidates(self.program, cls)
         found = {name: self.field(cls, name) for name in self._fields[cls]}
         return {name: factory for name, factory in found.items() if factory is not None}
 
     def field(self, cls: LinenClass, name: str) -> Factory | None:
         """What a field is given, if it is a factory field that can be converted."""
         if cls not in self._fields:
-            self._fields[cls] = self._candidates(cls)
+            self._fields[cls] = candidates(self.program, cls)
         if name not in self._fields[cls]:
             return None
         if (cls, name) not in self._known:
@@ -115,37 +114,6 @@ class Factories:
         arguments = given_arguments(cls, call)
         node = arguments.get(field) if arguments is not None else None
         return self._follow(module, call, node) if node is not None else None
-
-    # ---- which fields ------------------------------------------------------------------------------------
-
-    def _candidates(self, cls: LinenClass) -> list[str]:
-        """Fields that the class only reads to construct modules, or to hand them on."""
-        if any(c.problem or c.layer_base or not set(c.own_methods) <= {_METHOD, "setup"} for c in cls.mro):
-            return []
-        names = {f.name for f in cls.fields if f.default is None or self._makes(f.owner, f.default)}
-        reads: dict[str, bool] = {}
-        for owner, node in ((c, n) for c in cls.mro for n in ast.walk(c.node)):
-            if isinstance(node, ast.Attribute) and node.attr in names and is_self(node.value):
-                outer = owner.module.parents.get(node)
-                made = isinstance(outer, ast.Call) and outer.func is node
-                handed = not made and self._is_handed(owner, outer)
-                reads[node.attr] = reads.get(node.attr, True) and (made or handed)
-        return [name for name, understood in reads.items() if understood]
-
-    def _is_handed(self, cls: LinenClass, outer: ast.AST | None) -> bool:
-        """Whether something is an argument of a partial, or of what constructs a module."""
-        call = cls.module.parents.get(outer) if isinstance(outer, ast.keyword) else outer
-        if not isinstance(call, ast.Call):
-            return False
-        name = self._qualified(cls.module, call.func)
-        own = isinstance(call.func, ast.Attribute) and is_self(call.func.value)
-        return own or name == "functools.partial" or self.program.find(name) is not None
-
-    def _makes(self, cls: LinenClass, node: ast.expr) -> bool:
-        """Whether a default is a layer, a class of the project or a partial of one."""
-        name = self._qualified(cls.module, _inner(node))
-        short = linen_name(name)
-        return (short is not None and f"flax.linen.{short}" in LAYERS) or self.program.find(name) is not None
 
     # ---- what they are given -----------------------------------------------------------------------------
 
@@ -216,7 +184,7 @@ class Factories:
             owner = self.uses.class_around(module, node)
             factory = self.field(owner, node.attr) if owner is not None else None
             return Given(node, factory.layer, factory.classes, source=factory) if factory else None
-        name = self._qualified(module, node)
+        name = qualified_name(self.program, module, node)
         cls = self.program.find(name)
         if cls is not None:
             return Given(node, classes=(cls,))
@@ -225,7 +193,7 @@ class Factories:
 
     def _returned(self, module: Module, call: ast.Call) -> Given | None:
         """What a function of the project returns, if that is nothing but a partial of a class."""
-        definition = self.program.project.definition(self._qualified(module, call.func) or "")
+        definition = self.program.project.definition(qualified_name(self.program, module, call.func) or "")
         if definition is None or not isinstance(definition.node, ast.FunctionDef):
             return None
         *others, last = definition.node.body
@@ -286,12 +254,7 @@ class Factories:
         """Whether a call is `functools.partial(layer, name=value, ...)`."""
         names = [k.arg for k in call.keywords]
         plain = len(call.args) == 1 and None not in names and not {"name", "parent"} & set(names)
-        return plain and self._qualified(module, call.func) == "functools.partial"
-
-    def _qualified(self, module: Module, node: ast.expr) -> str | None:
-        if not isinstance(node, ast.Name | ast.Attribute):
-            return None
-        return canonical(self.program.project.resolve(node, module.scope_at(node), module))
+        return plain and qualified_name(self.program, module, call.func) == "functools.partial"
 
 
 def _usual(found: list[Given], default: Given | None = None) -> list[Given]:
@@ -313,11 +276,6 @@ def _is_stock(layer: str) -> bool:
     """Whether NNX has a layer that a factory can make as it is."""
     spec = LAYERS.get(f"flax.linen.{layer}")
     return spec is not None and not (spec.nnx is None or spec.helper or spec.children or spec.refusal)
-
-
-def _inner(node: ast.expr) -> ast.expr:
-    """The layer of a partial."""
-    return node.args[0] if isinstance(node, ast.Call) and node.args else node
 
 
 def _keyword(name: str, flag: str | None, found: Iterable[Given]) -> ast.keyword:

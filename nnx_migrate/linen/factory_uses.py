@@ -151,8 +151,10 @@ class FactoryUses:
         return found
 
     def _holder(self, module: Module, node: ast.expr) -> tuple[LinenClass, str] | None:
-        """The class and field that gets a class as an argument: `ResNet(block_cls=Block)`, or by a partial."""
+        """The class and field that gets a class, by default or as an argument: `ResNet(block_cls=Block)`, a partial."""
         outer = module.parents.get(node)
+        if isinstance(outer, ast.AnnAssign):
+            return self._with_default(module, outer, node)
         name = outer.arg if isinstance(outer, ast.keyword) else None
         if isinstance(outer, ast.keyword):
             outer = module.parents.get(outer)
@@ -168,6 +170,15 @@ class FactoryUses:
             index = outer.args.index(node) - partial
             name = names[index] if index < len(names) else ""
         return (owner, name) if self.factory(owner, name) is not None else None
+
+    def _with_default(
+        self, module: Module, field: ast.AnnAssign, node: ast.AST
+    ) -> tuple[LinenClass, str] | None:
+        body, target = module.parents.get(field), field.target
+        owner = self.bodies.get(body) if isinstance(body, ast.ClassDef) else None
+        if owner is None or field.value is not node or not isinstance(target, ast.Name):
+            return None
+        return (owner, target.id) if self.factory(owner, target.id) is not None else None
 
     def _is_partial(self, module: Module, call: ast.Call) -> bool:
         return self.program.project.resolve(call.func, module.scope_at(call.func), module) == _PARTIAL

@@ -111,6 +111,75 @@ def test_factories_that_differ_or_escape_leave_the_classes_alone(
     assert "model.Model" not in conversions.converted
 
 
+METHODS = {
+    "a method that pads": ("return x + self.features", "", True),
+    "a static method": ("return x", "@staticmethod\n    ", True),
+    "a method that calls the factory": ("return self.norm()(x)", "@nn.compact\n    ", False),
+    "a method that calls the module": ("return self(x)", "", False),
+    "a method that hands on the module": ("return jax.vmap(lambda y, m=self: m(y))(x)", "", False),
+    "a method that names the call": ("return self.__call__(x)", "", False),
+}
+
+
+@pytest.mark.parametrize(("body", "decorator", "moves"), METHODS.values(), ids=METHODS)
+def test_methods_beside_the_call_stay_away_from_factories(
+    tmp_path: Path, body: str, decorator: str, moves: bool
+) -> None:
+    path = tmp_path / "model.py"
+    own = "x" if "static" in decorator else "self, x"
+    method = f"\n\n    {decorator}def more({own}):\n        {body}\n"
+    path.write_text(CODE.replace("nn.Dense(self.features)(x))", f"nn.Dense(self.features)(x)){method}"))
+    _, conversions = convert(path)
+    assert ("model.Block" in conversions.converted) is moves
+    assert ("model.Model" in conversions.converted) is moves
+
+
+def test_a_factory_that_setup_calls_beside_other_methods_stays(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    method = "    def again(self, x):\n        return self.layer(x)\n\n    def __call__(self, x):\n"
+    text = CODE.replace("    @nn.compact\n    def __call__(self, x):\n", method, 1)
+    text = text.replace(method, f"    def setup(self):\n        self.layer = self.norm()\n\n{method}")
+    path.write_text(text.replace("x + self.norm()(nn.Dense(self.features)(x))", "x + self.layer(x)"))
+    _, conversions = convert(path)
+    assert not conversions.converted
+
+
+CLASSES_BY_DEFAULT = """
+from typing import Any
+
+import flax.linen as nn
+
+
+class Block(nn.Module):
+    features: int
+    conv: Any
+
+    @nn.compact
+    def __call__(self, x):
+        return self.conv(self.features, (3, 3))(x)
+
+
+class Net(nn.Module):
+    block: Any = Block
+
+    @nn.compact
+    def __call__(self, x):
+        return self.block(3, nn.Conv)(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "moves"), [("", True), ("net = Net(block=nn.Conv)", False), ("Block(3, print)", False)]
+)
+def test_a_class_that_a_field_has_by_default_is_constructed_there(
+    tmp_path: Path, more: str, moves: bool
+) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(f"{CLASSES_BY_DEFAULT}\n\n{more}\n")
+    _, conversions = convert(path)
+    assert ({"model.Block", "model.Net"} <= conversions.converted.keys()) is moves
+
+
 RESNET = """
 from functools import partial
 from typing import Any

@@ -1,0 +1,82 @@
+"""Which fields of a class may hold factories of modules: those that it only reads to make modules, or to hand on.
+
+`__call__` and `setup` do that; other methods don't come near such fields:
+
+    def __call__(self, x):
+        return x + self.norm()(self.pad(x))
+
+    def pad(self, x):
+        return jnp.pad(x, ((0, 0), (0, self.features)))
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.symbols import canonical, linen_name
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import is_of_self, is_self
+from nnx_migrate.nnx.layers import LAYERS
+
+_CALL, _SETUP = "__call__", "setup"
+
+
+def candidates(program: LinenProgram, cls: LinenClass) -> list[str]:
+    """The names of a class's fields that may hold factories."""
+    if any(c.problem or c.layer_base for c in cls.mro):
+        return []
+    names = {f.name for f in cls.fields if f.default is None or _makes(program, f.owner, f.default)}
+    names -= _near_others(cls, names)
+    reads: dict[str, bool] = {}
+    for owner, node in ((c, n) for c in cls.mro for n in ast.walk(c.node)):
+        if is_of_self(node) and node.attr in names:
+            outer = owner.module.parents.get(node)
+            made = isinstance(outer, ast.Call) and outer.func is node
+            handed = not made and _is_handed(program, owner, outer)
+            reads[node.attr] = reads.get(node.attr, True) and (made or handed)
+    return [name for name, understood in reads.items() if understood]
+
+
+def qualified_name(program: LinenProgram, module: Module, node: ast.expr) -> str | None:
+    """What a name or dotted name of a module means, None for other expressions."""
+    if not isinstance(node, ast.Name | ast.Attribute):
+        return None
+    return canonical(program.project.resolve(node, module.scope_at(node), module))
+
+
+def _near_others(cls: LinenClass, names: Iterable[str]) -> set[str]:
+    """Fields that methods besides `__call__` may read, themselves or by way of what they call.
+
+    Such methods would need the mode flags that factories bind, which the calls of `__call__` get.
+    """
+    methods = [(name, method.node) for c in cls.mro for name, method in c.own_methods.items()]
+    others = [node for name, node in methods if name not in (_CALL, _SETUP)]
+    if not others:
+        return set()
+    found: set[str] = set()
+    for method in others:
+        held = {n.value for n in ast.walk(method) if is_of_self(n)}
+        if any((is_self(n) and n not in held) or is_of_self(n, _CALL) for n in ast.walk(method)):
+            return set(names)
+        found |= {n.attr for n in ast.walk(method) if is_of_self(n)}
+    setups = [node for name, node in methods if name == _SETUP]
+    return found | {n.attr for node in setups for n in ast.walk(node) if is_of_self(n)}
+
+
+def _is_handed(program: LinenProgram, cls: LinenClass, outer: ast.AST | None) -> bool:
+    """Whether something is an argument of a partial, or of what constructs a module."""
+    call = cls.module.parents.get(outer) if isinstance(outer, ast.keyword) else outer
+    if not isinstance(call, ast.Call):
+        return False
+    name = qualified_name(program, cls.module, call.func)
+    return is_of_self(call.func) or name == "functools.partial" or program.find(name) is not None
+
+
+def _makes(program: LinenProgram, cls: LinenClass, node: ast.expr) -> bool:
+    """Whether a default is a layer, a class of the project or a partial of one."""
+    layer = node.args[0] if isinstance(node, ast.Call) and node.args else node
+    name = qualified_name(program, cls.module, layer)
+    short = linen_name(name)
+    return (short is not None and f"flax.linen.{short}" in LAYERS) or program.find(name) is not None
