@@ -60,7 +60,7 @@ def plural(name: str) -> str:
     """The name of a list of `name`s."""
     if name in ("dense",):
         return "dense_layers"
-    if name.endswith("s") and not name.endswith("ss"):
+    if (name.endswith("s") and not name.endswith("ss")) or keyword.iskeyword(name + "s"):
         return name + "_list"
     if name.endswith(("ss", "x", "ch", "sh")):
         return name + "es"
@@ -101,7 +101,9 @@ class Names:
         self.taken.update(analysis.session.attributes)
 
     def fresh(self, wanted: str) -> str:
-        """`wanted`, with a number behind it if it is taken."""
+        """`wanted`, with a number behind it if it is taken, or a line if it is one of Python's keywords."""
+        if keyword.iskeyword(wanted):
+            wanted += "_"
         name, number = wanted, 1
         while name in self.taken:
             name = f"{wanted}_{number}"

@@ -1,0 +1,45 @@
+"""Attributes that hold submodules are named after their classes, but for names that Python has taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.linen_module.fixture import convert
+
+CODE = """
+import flax.linen as nn
+
+
+class {name}(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3)(x)
+
+
+class Model(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        {body}
+        return x
+"""
+LOOP = "for _ in range(2):\n            x = {name}()(x)"
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "written"),
+    [
+        ("Block", "x = {name}()(x)", "x = self.block(x)"),
+        ("Lambda", "x = {name}()(x)", "x = self.lambda_(x)"),
+        ("Block", LOOP, "for block in self.blocks:"),
+        ("A", LOOP, "for a in self.a_list:"),
+        ("I", LOOP, "for i in self.i_list:"),
+    ],
+)
+def test_names_that_are_keywords_are_avoided(tmp_path: Path, name: str, body: str, written: str) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(CODE.format(name=name, body=body.format(name=name)))
+    text, conversions = convert(path)
+    assert not conversions.refused
+    assert written in text
