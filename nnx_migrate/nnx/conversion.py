@@ -275,8 +275,9 @@ class _Converter:
         conversion.factories, conversion.makes_caches = factories, makes_caches
         conversion.functions = written.functions
         for node, function in written.functions.items():
-            imported = {request.binding for request in names.requests}
-            check_function(node, function.edits, imported, cls, self.program.project)
+            requests = names.requests if function.module is cls.module else function.imports
+            imported = {request.binding for request in requests}
+            check_function(node, function, imported, cls, self.program.project)
         conversion.is_lazy = any(c.is_lazy for c in inner) or bool(conversion.bridged)
         conversion.sows = any(c.sows for c in inner) or bool(analysis.facts.sown)
         if conversion.is_lazy:

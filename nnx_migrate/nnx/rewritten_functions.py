@@ -34,8 +34,8 @@ class RewrittenFunctions:
         self.project = project
         found: dict[ast.FunctionDef, RewrittenFunction] = {}
         for conversion in conversions.converted.values():
-            for node in conversion.functions:
-                known = found.setdefault(node, RewrittenFunction(node, conversion.cls.module))
+            for node, written in conversion.functions.items():
+                known = found.setdefault(node, RewrittenFunction(node, written.module))
                 known.users.append(conversion)
         self.all = list(found.values())
 

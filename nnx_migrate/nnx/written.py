@@ -14,11 +14,13 @@ from collections.abc import Collection, Iterator, Sequence
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import LINEN, canonical
+from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scope_builder import build_scopes
 from nnx_migrate.names.scopes import Scope, Scopes, dotted
 from nnx_migrate.nnx.layers import function
+from nnx_migrate.nnx.writer.written import WrittenFunction
 from nnx_migrate.sources.text import Edit, SourceText
 
 _IMPLICIT = frozenset({*dir(builtins), "__class__", "__name__", "__file__", "__doc__", "__qualname__"})
@@ -60,7 +62,7 @@ def check_written(
     for name in _shadowed(tree, scopes, before):
         detail = f"the constructor's parameter `{name}` would hide the `{name}` that the code reads there"
         raise Refuse("name-clash", detail, cls.node)
-    for path in _linen_paths(tree, scopes, imported, outside, cls, project):
+    for path in _linen_paths(tree, scopes, imported, outside, cls.module, project):
         raise Refuse(
             "unsupported-layer", f"`{path.removeprefix('flax.')}` is used in an unusual way", cls.node
         )
@@ -74,25 +76,30 @@ def check_written(
 
 
 def check_function(
-    node: ast.FunctionDef, edits: Sequence[Edit], imported: Collection[str], cls: LinenClass, project: Project
+    node: ast.FunctionDef,
+    written: WrittenFunction,
+    imported: Collection[str],
+    cls: LinenClass,
+    project: Project,
 ) -> None:
-    """Check a function outside of a class, which calls it, after its `edits`, as `check_written` does."""
-    start, end = cls.module.source.span(node)
-    old = SourceText(cls.module.source.text[start:end])
+    """Check a function outside of a class, which calls it, after its edits, as `check_written` does."""
+    module, edits = written.module, written.edits
+    start, end = module.source.span(node)
+    old = SourceText(module.source.text[start:end])
     try:
         tree = _parsed(old.with_edits([Edit(e.start - start, e.end - start, e.new) for e in edits]))
     except (SyntaxError, ValueError) as error:
         raise Refuse("unsupported-syntax", f"the new function can't be read: {error}", node) from None
-    outside, scopes = cls.module.scope_at(node), build_scopes(tree)
+    outside, scopes = module.scope_at(node), build_scopes(tree)
     known = {*_IMPLICIT, *imported, *(name for name, _ in _free(build_scopes(_parsed(old))))}
     for name, _ in _free(scopes):
         if name not in known and outside.binder(name) is None:
             raise Refuse("dynamic-construction", f"`{node.name}` would need `{name}`", node)
-    for path in _linen_paths(tree, scopes, imported, outside, cls, project):
+    for path in _linen_paths(tree, scopes, imported, outside, module, project):
         raise Refuse("unsupported-layer", f"`{path.removeprefix('flax.')}` is used in an unusual way", node)
     for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
         called = dotted(call.func)
-        if called is not None and project.resolve_name(called, outside, cls.module) in cls.known_classes:
+        if called is not None and project.resolve_name(called, outside, module) in cls.known_classes:
             path = called
             raise Refuse(
                 "unsupported-syntax", f"`{path}` is created in a function that can't be followed", node
@@ -169,7 +176,7 @@ def _linen_paths(
     scopes: Scopes,
     imported: Collection[str],
     outside: Scope,
-    cls: LinenClass,
+    module: Module,
     project: Project,
 ) -> Iterator[str]:
     """What is left of Linen in the text, apart from functions that work for NNX as they do for Linen."""
@@ -183,7 +190,7 @@ def _linen_paths(
             root = root.value
         if path is None or id(root) not in free or path.partition(".")[0] in imported:
             continue
-        name = canonical(project.resolve_name(path, outside, cls.module))
+        name = canonical(project.resolve_name(path, outside, module))
         if name is None or not name.startswith(f"{LINEN}.") or name.startswith(_INITIALIZERS):
             continue
         if function(name) is None and not _is_module_name(name):

@@ -204,3 +204,103 @@ def test_a_function_with_other_users_keeps_its_classes(other: str) -> None:
     texts = fixed(layers=before, other=other)
     assert texts["layers"] == before
     assert texts["other"] == other
+
+
+FUNCTIONS = """
+import flax.linen as nn
+import jax.numpy as jn
+
+WIDTH = 4
+RATE = 0.25
+
+
+def scaled(scale):
+    return nn.initializers.variance_scaling(scale, "fan_in", "normal")
+
+
+def dense(x, n, scale=1.0):
+    return nn.Dense(n, kernel_init=scaled(scale), dtype=jn.float32)(x)
+
+
+def head(x, train):
+    x = nn.Dropout(RATE, deterministic=not train)(x)
+    return dense(x, WIDTH) * jn.log(2.0)
+
+
+def width_of(n):
+    return n * WIDTH
+"""
+USER = """
+import flax.linen as nn
+{imports}
+
+
+class Model(nn.Module):
+    n: int = 3
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        {body}
+"""
+
+IN_OTHER_FILES = {
+    "one layer, whose parts are imported": (
+        "from functions import dense",
+        "return dense(x, self.n)",
+        [
+            "from functions import scaled",
+            "import jax.numpy as jn",
+            "kernel_init=scaled(1.0), dtype=jn.float32",
+            "return self.dense(x)",
+        ],
+    ),
+    "one layer, whose parts the file knows": (
+        "import jax.numpy as np\nimport functions as f",
+        "return f.dense(x, self.n, 2.0)",
+        ["kernel_init=f.scaled(2.0), dtype=np.float32"],
+    ),
+    "several layers": (
+        "from functions import head",
+        "return head(nn.relu(x), train)",
+        [
+            "from functions import head, RATE, scaled",
+            "nnx.Dropout(RATE, rngs=rngs)",
+            "head(nnx.relu(x), train",
+        ],
+    ),
+    "a size that a function computes": (
+        "from functions import dense, width_of",
+        "return dense(x, width_of(self.n))",
+        ["in_features, self.n * 4, kernel_init=scaled(1.0)"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("imports", "body", "parts"), IN_OTHER_FILES.values(), ids=IN_OTHER_FILES)
+def test_functions_of_other_files(imports: str, body: str, parts: list[str]) -> None:
+    texts = fixed(functions=FUNCTIONS, model=USER.format(imports=imports, body=body))
+    model = " ".join(texts["model"].split())
+    for part in parts:
+        assert part in model
+    if "head(" in model:
+        assert "def head(x, train, *, dropout, dense_0):" in texts["functions"]
+        assert "return dense_0(x) * jn.log(2.0)" in texts["functions"]
+
+
+@pytest.mark.parametrize(
+    ("imports", "body", "functions"),
+    [
+        ("from functions import dense\n\nscaled = 3", "return dense(x, self.n)", FUNCTIONS),
+        ("from functions import dense", "scaled = 2\n        return dense(x, self.n) * scaled", FUNCTIONS),
+        (
+            "import functions\nfrom functions import dense\n\nfunctions.scaled = None",
+            "return dense(x, self.n)",
+            FUNCTIONS,
+        ),
+        ("from functions import head", "return head(x, train)", FUNCTIONS + "\n\nhead(1, True)\n"),
+    ],
+    ids=["a global of the same name", "a local of the same name", "changed from outside", "called elsewhere"],
+)
+def test_functions_of_other_files_that_keep_their_users(imports: str, body: str, functions: str) -> None:
+    files = {"functions": functions, "model": USER.format(imports=imports, body=body)}
+    assert fixed(**files) == files

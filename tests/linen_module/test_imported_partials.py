@@ -79,6 +79,9 @@ def _unwrapped(text: str) -> str:
             "nn.Dense, 7, kernel_init=nn.initializers.normal(0.02)",
             "nnx.Linear(in_features, 7, kernel_init=nnx.initializers.normal(0.02), rngs=rngs)",
         ),
+        ("nn.LayerNorm, epsilon=EPSILON", "nnx.LayerNorm(in_features, epsilon=layers.EPSILON, rngs=rngs)"),
+        ("nn.Dense, 7, dtype=jn.bfloat16", "nnx.Linear(in_features, 7, dtype=jnp.bfloat16, rngs=rngs)"),
+        ("Block, 7", "layers.Block(7, in_features=in_features, rngs=rngs)"),
     ],
 )
 def test_what_they_bind_is_written_here(call: str, definition: str, written: str) -> None:
@@ -91,9 +94,13 @@ def test_what_they_bind_is_written_here(call: str, definition: str, written: str
 @pytest.mark.parametrize(
     ("definition", "name"),
     [
-        ("Layer = functools.partial(nn.LayerNorm, epsilon=EPSILON)", "EPSILON"),
-        ("Layer = functools.partial(nn.Dense, 7, dtype=jn.bfloat16)", "jn"),
-        ("Layer = functools.partial(Block, 7)", "Block"),
+        # another assignment of it may come before the constructor, or after
+        ("Layer = functools.partial(nn.LayerNorm, epsilon=EPSILON)\nEPSILON = 1e-4", "EPSILON"),
+        (
+            "Layer = functools.partial(nn.LayerNorm, epsilon=EPSILON)\n\n\ndef change():\n    global EPSILON\n"
+            "    EPSILON = 1e-4",
+            "EPSILON",
+        ),
         ("Layer = norm(1e-5)", "epsilon"),  # also the name of an argument of the constructor
     ],
 )

@@ -130,7 +130,7 @@ def _variable(frame: Frame, node: ast.Name) -> Any:
     bindings = frame.module.scopes.module.lookup(node.id)
     if len(bindings) == 1 and bindings[0].value is not None:
         return _global_variable(frame, frame.module, bindings[0].value, node, node.id)
-    return Expr(node.id) if bindings and not frame.foreign else Unknown(f"`{node.id}` isn't known")
+    return Expr(node.id) if bindings and not frame.is_elsewhere else Unknown(f"`{node.id}` isn't known")
 
 
 def _global_variable(frame: Frame, module: Any, value: ast.expr, node: ast.expr, qualified: str) -> Any:
@@ -144,12 +144,7 @@ def _global_variable(frame: Frame, module: Any, value: ast.expr, node: ast.expr,
     finally:
         session.depth -= 1
     if isinstance(found, Unknown | Expr | Array | Instance) or _contains_unknown(found):
-        same_file = module is frame.module and not frame.foreign
-        return (
-            Expr(ast.unparse(node))
-            if same_file or not frame.foreign
-            else Unknown(f"`{qualified}` isn't known")
-        )
+        return Unknown(f"`{qualified}` isn't known") if frame.is_elsewhere else Expr(ast.unparse(node))
     return found
 
 

@@ -203,7 +203,7 @@ class Frame:
     returns: list[Any] = field(default_factory=list)
     outer: MutableMapping[str, Slot] | None = None
     foreign: bool = False  # code of another class: its names mean nothing in the class under analysis
-    outside: bool = False  # a function of the same file, but not of the class
+    outside: bool = False  # a function that isn't of the class
     ended: bool = False
     rounds: tuple[Rounds, ...] = ()  # the loops around the statement at hand
     jumps: list[tuple[ast.stmt, Env]] = field(default_factory=list)
@@ -211,6 +211,11 @@ class Frame:
 
     def __post_init__(self) -> None:
         self.outer_controls = len(self.controls)  # those around the call of the function
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the code stands in another file, so that the class's own doesn't know its global names."""
+        return self.foreign or (self.outside and self.module is not self.session.cls.module)
 
     def lookup(self, name: str) -> Slot | None:
         """A local or enclosing variable."""

@@ -16,6 +16,7 @@ from nnx_migrate.linen.interpreter.stale import forget, without
 from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.lifts import LIFTS
+from nnx_migrate.linen.making_functions import makes_modules
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Global, Shape, Unknown
@@ -81,7 +82,7 @@ def call_closure(
         context=(*frame.context, node) if node is not None else frame.context,
         controls=frame.controls,
         outer=closure.env,
-        foreign=frame.foreign or not (local_function or closure.module is frame.module),
+        foreign=frame.foreign or not (local_function or _is_followed(frame, closure)),
         outside=frame.outside or not local_function,
     )
     if not inner.foreign:
@@ -99,6 +100,13 @@ def call_closure(
         session.depth -= 1
         if isinstance(node, ast.Call):
             _forget_changed(frame, closure, node, given, inner.env)
+
+
+def _is_followed(frame: Frame, closure: Closure) -> bool:
+    """Whether what a function does is recorded: of those in other files, only what makes modules matters."""
+    if closure.module is frame.module:
+        return True
+    return makes_modules(frame.session.program, closure.module, closure.node)
 
 
 def _too_deep(frame: Frame, node: ast.expr | None) -> Unknown:

@@ -63,6 +63,10 @@ class FixWriter:
             imports.setdefault(conversion.path, []).extend(
                 sorted(conversion.imports, key=lambda r: r.qualified)
             )
+            for function in conversion.functions.values():
+                imports.setdefault(function.module.path, []).extend(
+                    sorted(function.imports, key=lambda r: r.qualified)
+                )
         for module, edit in function_edits(group):
             edits.setdefault(module.path, []).append(edit)
         for program in self._programs[id(group)]:
@@ -167,7 +171,7 @@ def function_edits(group: Group) -> list[tuple[Module, Edit]]:
     found: dict[ast.FunctionDef, list[tuple[Module, Edit]]] = {}
     for conversion in group.conversions:
         for node, function in conversion.functions.items():
-            found.setdefault(node, [(conversion.cls.module, edit) for edit in function.edits])
+            found.setdefault(node, [(function.module, edit) for edit in function.edits])
     return [edit for edits in found.values() for edit in edits]
 
 

@@ -68,6 +68,8 @@ class ClassWriter:
 
     def write(self) -> WrittenClass:
         """All edits of the class."""
+        for closure in self.analysis.facts.functions.values():
+            self.names.learn(closure.node, closure.module)
         late = take_late_layers(self.analysis, self.constructions)
         self.creating = CreatingFunctions(self.analysis, local=False)
         self._check()

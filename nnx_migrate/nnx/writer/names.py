@@ -20,6 +20,7 @@ from nnx_migrate.nnx.layers import Judge, function
 from nnx_migrate.nnx.layers.functions import Function
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.spread_items import SpreadItem, behind
+from nnx_migrate.nnx.writer.other_files import import_of, is_assigned_elsewhere, known_name
 from nnx_migrate.nnx.writer.text import rewritten
 
 NNX = ImportRequest("flax.nnx", "nnx", "flax")
@@ -49,6 +50,14 @@ class FileNames:
         """The module in which a node stands."""
         return self._homes.get(node, self.module)
 
+    def of(self, module: Module) -> FileNames:
+        """The spelling of another file into which something is written, too."""
+        if module is self.module:
+            return self
+        other = FileNames(module, self.project)
+        other._homes = {node: home for node, home in self._homes.items() if home is not module}
+        return other
+
     def written(self, node: ast.AST, replace: Callable[[ast.AST], str | None]) -> str:
         """Code as this module writes it. Raises Refuse for names of another module that mean something else here."""
         home = self.home_of(node)
@@ -61,21 +70,49 @@ class FileNames:
 
         def text(part: ast.AST) -> str | None:
             new = replace(part)
-            if new is None and isinstance(part, ast.Name) and not self._means_the_same(part):
+            if new is not None or not isinstance(part, ast.Name) or self._means_the_same(part):
+                return new
+            known = self._as_known_here(part)
+            if known is None:
                 detail = f"`{ast.unparse(node)}` of `{home.name}` reads `{part.id}`"
                 raise Refuse("unsupported-syntax", f"{detail}, which `{self.module.name}` doesn't know", part)
-            return new
+            return known
 
         return rewritten(home.source, node, text)
 
     def _means_the_same(self, name: ast.Name) -> bool:
-        """Whether a name of another module is a builtin, or imported or defined once for both modules."""
+        """Whether a name of another module is a builtin, imported or defined once for both modules, or one of the
+        code that comes from there.
+        """
         own, home = self.module.scopes.module, self.home_of(name)
         binder = home.scope_at(name).binder(name.id)
+        if binder is not None and binder.node in self._homes:
+            return True
         if binder is None:
             return own.binder(name.id) is None and hasattr(builtins, name.id)
         mine = self.project.resolve(ast.Name(name.id, ast.Load()), own, self.module)
         return binder is home.scopes.module and mine is not None and self.qualified(name) == canonical(mine)
+
+    def _as_known_here(self, name: ast.Name) -> str | None:
+        """What this module writes for a global name of another one: its own name for it, or a new import."""
+        home = self.home_of(name)
+        bindings = home.scopes.module.bindings.get(name.id, ())
+        if home.scope_at(name).binder(name.id) is not home.scopes.module or len(bindings) != 1:
+            return None
+        if is_assigned_elsewhere(name.id, self.project):
+            return None
+        is_own = bindings[0].kind is not BindingKind.IMPORT
+        qualified = f"{home.name}.{name.id}" if is_own else self.qualified(name)
+        known = known_name(self.module, qualified, self.project) if qualified is not None else None
+        if known is not None:
+            return known
+        file = known_name(self.module, home.name, self.project)
+        if file is not None and is_own:
+            return f"{file}.{name.id}"
+        request = import_of(bindings[0], home, self.module, self.project)
+        if request is not None:
+            self.requests.add(request)
+        return request.binding if request is not None else None
 
     def nnx(self) -> str:
         """The name by which the file knows `flax.nnx`, asking for the import where there is none."""
@@ -126,7 +163,7 @@ class FileNames:
 
     def _is_looked_into(self, node: ast.AST) -> bool:
         """Whether `nn` stands in `getattr(nn, name)`: NNX has Linen's activations under the same names."""
-        parent = self.module.parents.get(node)
+        parent = self.home_of(node).parents.get(node)
         function = parent.func if isinstance(parent, ast.Call) and parent.args[:1] == [node] else None
         return isinstance(function, ast.Name) and function.id == "getattr"
 
@@ -153,7 +190,7 @@ class FileNames:
         None.
         """
         if isinstance(node, ast.Call):
-            return annotated(self, node, lambda part: rewritten(self.module.source, part, self.replacement))
+            return annotated(self, node, lambda part: self.written(part, self.replacement))
         if not isinstance(node, ast.Name | ast.Attribute):
             return None
         name = self.qualified(node)

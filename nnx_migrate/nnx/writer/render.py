@@ -104,8 +104,7 @@ class InitRenderer:
 
     def mirrored(self, node: ast.AST, context: Context, mirror: Callable[[ast.AST], str | None]) -> str:
         """The expression with other texts for the parts that `mirror` knows."""
-        source = self.names.module.source
-        return one_line(rewritten(source, node, lambda n: mirror(n) or self._replace(n, context)))
+        return one_line(self.names.written(node, lambda n: mirror(n) or self._replace(n, context)))
 
     def dim(self, value: Dim, node: ast.AST | None = None) -> str:
         """The expression of a size. Raises Refuse where it isn't known."""

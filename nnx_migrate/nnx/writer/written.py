@@ -5,16 +5,23 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
+from nnx_migrate.engine.findings import ImportRequest
+from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.writer.symbols import SizeParameter
 from nnx_migrate.sources.text import Edit
 
 
 @dataclass(frozen=True)
 class WrittenFunction:
-    """The edits of a function that a class calls, and the calls of it that the class rewrites."""
+    """The edits of a function that a class calls, and the calls of it that the class rewrites.
 
+    `imports` are those that its `module` newly needs.
+    """
+
+    module: Module
     edits: tuple[Edit, ...]
     calls: frozenset[ast.AST]
+    imports: frozenset[ImportRequest] = frozenset()
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from typing import Any
 
 from nnx_migrate.linen.interpreter.convert import text_of
@@ -21,7 +22,7 @@ def static_or_unknown(frame: Frame, node: ast.expr, kind: str = "", why: str = "
 
 def static_text(frame: Frame, node: ast.expr) -> str | None:
     """The source of a static expression with local variables replaced by what they stand for."""
-    if frame.foreign or not is_static(frame, node):
+    if frame.foreign or not is_static(frame, node) or (frame.is_elsewhere and _reads_globals(frame, node)):
         return None
     replaced: list[bool] = []
 
@@ -42,6 +43,14 @@ def static_text(frame: Frame, node: ast.expr) -> str | None:
 
     text = ast.unparse(Inline().visit(copy.deepcopy(node)))
     return None if replaced else text
+
+
+def _reads_globals(frame: Frame, node: ast.expr) -> bool:
+    """Whether an expression reads names of its file, builtins apart; its own ones count, too."""
+    names = (n.id for n in ast.walk(node) if isinstance(n, ast.Name) and frame.lookup(n.id) is None)
+    return any(
+        frame.module.scopes.module.binder(name) is not None or not hasattr(builtins, name) for name in names
+    )
 
 
 def wrapped(text: str) -> str:

@@ -167,9 +167,10 @@ def class_text(names: FileNames, site: Site) -> str:
     if names.qualified(given) is None and not isinstance(given, ast.Name):
         raise Refuse("unknown-module", "a lifted transform of a class that the code computes", given)
     assert isinstance(site.target, ClassRef)
-    text = names.module.source.segment(given)
-    bound = names.module.scopes.module.bindings.get(text.partition(".")[0])
-    if not bound or names.project.resolve(given, names.module.scope_at(given), names.module) is None:
+    home = names.home_of(given)
+    text = names.written(given, lambda _: None)
+    bound = home.scopes.module.bindings.get(home.source.segment(given).partition(".")[0])
+    if not bound or names.project.resolve(given, home.scope_at(given), home) is None:
         raise Refuse("unknown-module", "a lifted transform of a class that has another name here", given)
     return text
 

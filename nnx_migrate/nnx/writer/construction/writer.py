@@ -96,7 +96,7 @@ class ConstructionWriter:
 
     def parts(self, site: Site) -> tuple[str, list[str]]:
         """Callee and argument texts. Raises Refuse."""
-        check_no_walrus(self.names.module, site)
+        check_no_walrus(self.names.home_of(site.call), site)
         if site.called_by_others:
             check_plain_call(self, site)
         return lifted_parts_text(self, site, *self.member(site))
@@ -150,13 +150,13 @@ class ConstructionWriter:
 
         def expand(node: ast.expr) -> dict[str, ast.expr] | None:
             shown, value = self._expand(node), self.analysis.facts.values.get((site.context, node))
-            return shown or spread_items(self.names.module, spec.name, node, value)
+            return shown or spread_items(self.names.home_of(node), spec.name, node, value)
 
         return spec, _checked(bind(spec, site.call, base=base, expand=expand))
 
     def _expand(self, node: ast.expr) -> dict[str, ast.expr] | None:
         """What `**node` consists of, if the file shows it."""
-        return display_behind(self.names.module, node) if hasattr(node, "lineno") else None
+        return display_behind(self.names.home_of(node), node) if hasattr(node, "lineno") else None
 
     def _layer(self, site: Site) -> tuple[str, list[str]]:
         spec, bound = self.bound(site)
@@ -191,7 +191,9 @@ class ConstructionWriter:
             check_plain(written, factory, self.names.nnx(), site.call)
             local = own_partial(self, site)
             named = frozenset(k.arg or "" for k in local.keywords) if local is not None else frozenset()
-            callee = self.names.module.source.segment(site.call.func) if local is not None else factory.field
+            callee = (
+                self.names.written(site.call.func, lambda _: None) if local is not None else factory.field
+            )
             return callee, late_arguments(written, factory, named)
         callee = written.callee
         if isinstance(site.target, DerivedLayer):

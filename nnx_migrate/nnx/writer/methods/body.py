@@ -118,9 +118,7 @@ class BodyEditor:
     def outside_functions(self) -> dict[ast.FunctionDef, WrittenFunction]:
         """The functions outside of the class that get their layers from it, as they are written."""
         return {
-            function.node: WrittenFunction(
-                tuple(self.function_editor(function).edits), frozenset(c[-1] for c in function.calls)
-            )
+            function.node: self.function_editor(function).written()
             for function in self.creating.all
             if function.is_outside
         }
@@ -187,9 +185,10 @@ class BodyEditor:
         """The NNX class for the Linen layer in `isinstance(layer, nn.Dropout)`."""
         name = linen_name(self.names.qualified(node))
         spec = LAYERS.get(f"flax.linen.{name}")
-        test: ast.AST | None = self.names.module.parents.get(node)
+        parents = self.names.home_of(node).parents
+        test: ast.AST | None = parents.get(node)
         if isinstance(test, ast.Tuple):
-            test = self.names.module.parents.get(test)
+            test = parents.get(test)
         is_test = isinstance(test, ast.Call) and isinstance(test.func, ast.Name)
         if spec is None or not is_test or test.func.id != "isinstance":  # type: ignore[union-attr]
             return None
@@ -226,10 +225,9 @@ class BodyEditor:
 
     def within(self, function: CreatingFunction, method: Method) -> BodyEditor:
         """The editor for a function that gets the layers which it created."""
+        names = self.names.of(function.module)
         late = self.late.sites
-        return BodyEditor(
-            self.analysis, self.names, self.writer, method, (), late, (), 0, self.creating, function
-        )
+        return BodyEditor(self.analysis, names, self.writer, method, (), late, (), 0, self.creating, function)
 
     def function_editor(self, function: CreatingFunction) -> FunctionEditor:
         """The definition of such a function."""
@@ -239,6 +237,8 @@ class BodyEditor:
 
     def text(self, node: ast.AST) -> str:
         """An expression with everything replaced."""
+        if self.names.home_of(node) is not self.names.module:
+            return self.names.written(node, self.replace)
         return placeholder(node) or rewritten(self.source, node, self.replace)
 
     # ---- statements -------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Control, Site
 from nnx_migrate.linen.values import Closure
+from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall, layer_calls
 from nnx_migrate.nnx.writer.methods.reached import closures, is_outside, made_by_calls
 from nnx_migrate.nnx.writer.naming import plural, snake_case
@@ -36,6 +37,7 @@ class CreatingFunction:
     """
 
     node: ast.FunctionDef
+    module: Module
     is_outside: bool
     calls: list[Context] = field(default_factory=list)
     parameters: dict[Way, str] = field(default_factory=dict)
@@ -62,9 +64,9 @@ class CreatingFunctions:
         self.layer_calls = layer_calls(analysis)
         self.made = made_by_calls(analysis)
         self.by_call: dict[Context, CreatingFunction] = {}
-        for context, node, outside in self._found():
+        for context, node, closure in self._found():
             function = next((f for f in self.by_call.values() if f.node is node), None)
-            function = function or CreatingFunction(node, outside)
+            function = function or CreatingFunction(node, closure.module, is_outside(closure))
             function.calls.append(context)
             self.by_call[context] = function
         for function in self.all:
@@ -155,7 +157,7 @@ class CreatingFunctions:
 
     # ---- which functions --------------------------------------------------------------------------------
 
-    def _found(self) -> Iterator[tuple[Context, ast.FunctionDef, bool]]:
+    def _found(self) -> Iterator[tuple[Context, ast.FunctionDef, Closure]]:
         facts = self.analysis.facts
         simple = self._simple()
         reached: dict[ast.AST, list[tuple[Context, Closure]]] = {}
@@ -170,7 +172,7 @@ class CreatingFunctions:
             outside = is_outside(ways[0][1])
             inside = self.local and len(ways) > 1 and ways[0][1].env is not None
             if node in creating and isinstance(node, ast.FunctionDef) and (outside or inside):
-                yield from ((whole, node, outside) for whole, _ in ways)
+                yield from ((whole, node, closure) for whole, closure in ways)
 
     def _simple(self) -> set[Context]:
         """The calls that are written as the construction, or the call, of one layer."""

@@ -13,6 +13,7 @@ from nnx_migrate.names.parameters import defaults
 from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunction
 from nnx_migrate.nnx.writer.methods.parentheses import parentheses
 from nnx_migrate.nnx.writer.text import call_text, indentation, line_limit, replacements
+from nnx_migrate.nnx.writer.written import WrittenFunction
 from nnx_migrate.sources.text import Edit, SourceText
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class FunctionEditor:
 
     def __init__(self, function: CreatingFunction, around: BodyEditor) -> None:
         """`around` edits the code of the class."""
-        self.function, node = function, function.node
+        self.function, self.around, node = function, around, function.node
         old = around.method
         method = Method(old.name, node, old.owner, False, False, "static")
         self.body = around.within(function, method)
@@ -39,6 +40,19 @@ class FunctionEditor:
         own = [default for argument, default in defaults(node.args) if argument.arg in self.kept]
         self.reads |= {n.id for d in own for n in ast.walk(d) if isinstance(n, ast.Name)}
         self.edits = [*self._signature(), *edits]
+
+    def written(self) -> WrittenFunction:
+        """What becomes of the definition. Raises Refuse where the file would need more than imports of libraries."""
+        function, names = self.function, self.body.names
+        calls, module = frozenset(context[-1] for context in function.calls), function.module
+        if module is self.around.names.module:
+            return WrittenFunction(module, tuple(self.edits), calls)
+        if names.helpers:
+            detail = (
+                f"`{function.node.name}`, which stands in another file, would need `{min(names.helpers)}`"
+            )
+            raise Refuse("unsupported-syntax", detail, function.node)
+        return WrittenFunction(module, tuple(self.edits), calls, frozenset(names.requests))
 
     def call(self, editor: BodyEditor, call: ast.Call, contexts: list[Context]) -> str:
         """A call of the function in code that `editor` edits."""

@@ -34,10 +34,10 @@ class ListMirror:
         self.facts = residual.analysis.facts
         self.statements: dict[ast.stmt, list[tuple[ast.AST, ListStep]]] = {}
         self.labels: dict[str, set[str]] = {}
-        module = residual.writer.names.module
+        names = residual.writer.names
         for (context, node), step in self.facts.list_steps.items():
             if context == residual.context:
-                self.statements.setdefault(module.statement_of(node), []).append((node, step))
+                self.statements.setdefault(names.home_of(node).statement_of(node), []).append((node, step))
                 self.labels.setdefault(step.name, set()).add(step.label)
         for (context, _), variables in self.facts.list_items.items():
             if context == residual.context:
@@ -86,7 +86,7 @@ class ListMirror:
             for name, numbers in variables.items()
             if axis in numbers
         }
-        source = self.residual.writer.names.module.source
+        source = self.residual.writer.names.home_of(loop).source
         target = rewritten(
             source, loop.target, lambda n: tokens.get(n.id) if isinstance(n, ast.Name) else None
         )

@@ -78,10 +78,9 @@ class Residual:
         return len(renderer.needed), len(renderer.moved), *sizes
 
     def _statement(self, site: Site | VariableSite) -> ast.stmt:
-        module = self.writer.names.module
         level = len(self.context)
         node: ast.AST = site.context[level] if len(site.context) > level else site.call
-        return module.statement_of(node)
+        return self.writer.names.home_of(node).statement_of(node)
 
     def _collect(self, nodes: Sequence[Node]) -> None:
         """Find the tokens in the texts: phis that need assignments, locals that need their statements."""
@@ -142,7 +141,7 @@ class Residual:
         names = assigned_names(statement)
         value = getattr(statement, "value", None)
         if isinstance(statement, ast.Assign) and value in self.writer.partials:
-            target, source = statement.targets[0], self.writer.names.module.source
+            target, source = statement.targets[0], self.writer.names.home_of(statement).source
             texts = self.writer.partials[value]
             nodes.append(Line(f"{source.segment(target)} = ", source.segment(value.func), texts))
         elif names & self.renderer.needed and self._is_repeated(statement):
@@ -186,7 +185,7 @@ class Residual:
         return (self.context, statement) in self.analysis.facts.static_statements
 
     def _comment(self, statement: ast.stmt) -> str:
-        line = self.writer.names.module.source.line_text(statement.end_lineno or 0)
+        line = self.writer.names.home_of(statement).source.line_text(statement.end_lineno or 0)
         rest = line.encode()[statement.end_col_offset or 0 :].decode()
         return rest.rstrip() if rest.strip().startswith("#") else ""
 
@@ -268,7 +267,7 @@ class Residual:
         return [Block(f"if {test}:", body, orelse)]
 
     def _in_loop(self, statement: ast.stmt) -> bool:
-        return self.writer.names.module.enclosing(statement, ast.For, ast.While) is not None
+        return self.writer.names.home_of(statement).enclosing(statement, ast.For, ast.While) is not None
 
     def _created(self, statement: ast.stmt) -> list[Node]:
         """What a statement's own expressions create, in the helper functions that it calls, too."""
@@ -292,8 +291,8 @@ class Residual:
             raise Refuse(
                 "unsupported-syntax", "a module is created in a function that can't be followed", call
             )
-        if closure.module is not self.writer.names.module:
-            raise Refuse("unsupported-syntax", "a module is created in a function of another file", call)
+        if closure.self_value is not None and closure.module is not self.writer.names.module:
+            raise Refuse("unsupported-syntax", "a module is created in a method of another file", call)
         inner = Residual(
             self.analysis, self.renderer, self.writer, (*self.context, call), creating=self.creating
         )
@@ -365,7 +364,7 @@ class Residual:
         return [*own, *before, *lists, Block(header, [*sublists, *body, *after], is_loop=True, binds=binds)]
 
     def _loop_header(self, target: ast.expr, iterable: ast.expr) -> str:
-        names = self.writer.names.module.source.segment(target)
+        names = self.writer.names.home_of(target).source.segment(target)
         return f"for {names} in {self.renderer.text(iterable, self.context)}:"
 
     def _lists(self, loop: ast.AST) -> tuple[list[Node], list[Node]]:
