@@ -39,18 +39,6 @@ def is_none(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
-def runs_over(method: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> bool:
-    """Whether a method surely calls every module of the list, one after the other."""
-    for statement in method.body:
-        loops = [statement] if isinstance(statement, ast.For) else []
-        if isinstance(statement, ast.If) and name in {n.attr for n in _self_reads(statement.test)}:
-            loops += [s for s in statement.body if isinstance(s, ast.For)]  # if self.flows is not None:
-        for loop in loops:
-            if _iterates(loop.iter, name) and not _leaves(loop) and _calls(loop):
-                return True
-    return False
-
-
 def _element(annotation: ast.expr) -> ast.expr | None:
     """What `Sequence[X]`, `Tuple[X, ...]`, `Optional[Sequence[X]]`, `Sequence[X] | None` have as elements."""
     if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
@@ -89,26 +77,4 @@ def _is_read_plainly(owner: LinenClass, node: ast.Attribute) -> bool:
         and node in parent.args
         and isinstance(parent.func, ast.Name)
         and parent.func.id in _READERS
-    )
-
-
-def _iterates(node: ast.expr, name: str) -> bool:
-    """`self.flows`, `enumerate(self.flows)`, `reversed(self.flows)`."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 1:
-        return node.func.id in ("enumerate", "reversed") and _iterates(node.args[0], name)
-    return isinstance(node, ast.Attribute) and node.attr == name and bool(_self_reads(node))
-
-
-def _leaves(loop: ast.For) -> bool:
-    return any(isinstance(n, ast.Break | ast.Continue | ast.Return | ast.Raise) for n in ast.walk(loop))
-
-
-def _calls(loop: ast.For) -> bool:
-    """Whether each round calls the module itself."""
-    names = {n.id for n in ast.walk(loop.target) if isinstance(n, ast.Name)}
-    return any(
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names
-        for statement in loop.body
-        if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr)
-        for node in ast.walk(statement)
     )

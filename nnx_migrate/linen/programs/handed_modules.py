@@ -1,7 +1,7 @@
 """Modules that programs hand to other modules: `VAE(encoder=Encoder(20), decoder=Decoder())`.
 
 Such a module is made together with the one that gets it. That needs certainty: every value of the argument is a
-construction that is known, the class calls what it gets wherever it is called itself, and nothing gets the same
+construction that is known, the class calls what it gets wherever it is initialised itself, and nothing gets the same
 module twice (Linen would share its parameters).
 """
 
@@ -12,14 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from nnx_migrate.linen.factory_uses import given_arguments
 from nnx_migrate.linen.model import LinenClass, LinenProgram
-from nnx_migrate.linen.module_lists import holds_module_list, is_none, runs_over
+from nnx_migrate.linen.module_lists import holds_module_list, is_none
 from nnx_migrate.linen.programs.contents import Contents, Element
 from nnx_migrate.linen.programs.entry_calls import method_of
 from nnx_migrate.linen.programs.flow import FlowFinder
+from nnx_migrate.linen.programs.handed_uses import Handing
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.made_anew import is_made_anew, maker
 from nnx_migrate.linen.programs.origins import Origins
-from nnx_migrate.linen.programs.reached import methods_from, reached
+from nnx_migrate.linen.programs.reached import methods_from
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.nodes import is_self
 
@@ -32,6 +33,10 @@ def judge_handed_modules(instances: Sequence[Instance], program: LinenProgram, f
     judge = _Judge(program, finder, by_call)
     for holder in by_call.values():
         judge.arguments(holder)
+    for handing in judge.handings:
+        if not handing.is_surely_used(judge.handings):
+            problem = f"its field `{handing.name}` gets a module that a call of it may not use"
+            handing.holder.add_obstacle(_REASON, problem, handing.module, handing.node)
     for instance, element in judge.handed:
         instance.makers.append(maker(element, instance, by_call.values(), finder))
     for instance in instances:
@@ -52,6 +57,7 @@ class _Judge:
         self.origins = Origins(finder, attributes=True)
         self.contents = Contents(finder, by_call)
         self.handed: list[tuple[Instance, Element]] = []
+        self.handings: list[Handing] = []
 
     def arguments(self, holder: Instance) -> None:
         """Judge the arguments of one construction."""
@@ -73,14 +79,14 @@ class _Judge:
                 problem = f"its field `{name}` gets a module that isn't known"
             elif not is_list and not _is_module_field(holder.cls, name):
                 problem = f"its field `{name}` gets a module, and isn't declared to hold one"
-            elif not all(_uses(holder, start, name, is_list) for start in _initialised_by(holder)):
-                problem = f"its field `{name}` gets a module that a call of it may not use"
             elif any(k.arg == "name" for i in known for k in i.reference.call.keywords):
                 problem = f"its field `{name}` gets a module that has a name of its own"
             if problem:
                 holder.add_obstacle(_REASON, problem, module, node)
-            elif not is_list:
-                holder.parts[name] = known
+            else:
+                self.handings.append(Handing(holder, name, is_list, tuple(known), module, node))
+                if not is_list:
+                    holder.parts[name] = known
             for element, modules in found:
                 for i in modules:
                     if i is not None:
@@ -95,15 +101,6 @@ class _Judge:
                 made = origin[1] if origin is not None else None
                 found.append(self.by_call.get(made) if isinstance(made, ast.Call) else None)
         return found
-
-
-def _uses(holder: Instance, start: str, name: str, is_list: bool) -> bool:
-    """Whether a method surely uses the module, or all modules, that a field holds."""
-    used = reached(holder.cls, start, "setup")
-    if not is_list:
-        return name in used
-    methods = [holder.cls.method(called) for called in {start, *used}]
-    return any(method is not None and runs_over(method.node, name) for method in methods)
 
 
 def _initialised_by(holder: Instance) -> set[str]:

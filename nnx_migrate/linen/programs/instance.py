@@ -74,11 +74,14 @@ class Instance:
         )
 
     @property
+    def passes_init_on(self) -> bool:
+        """Whether the program initialises it through something else: `jax.jit(model.init)`."""
+        return any(
+            not isinstance(call := module.parents[node], ast.Call) or call.func is not node
+            for module, node in self.flow.attributes("init", "lazy_init", "init_with_output")
+        )
+
+    @property
     def is_initialised(self) -> bool:
         """Whether the program initialises it by `__call__`, be it through `jax.jit(model.init)`."""
-        passed_on = [
-            node
-            for module, node in self.flow.attributes("init", "lazy_init", "init_with_output")
-            if not isinstance(module.parents[node], ast.Call) or module.parents[node].func is not node  # type: ignore[attr-defined]
-        ]
-        return bool(passed_on) or any(method_of(call) == "__call__" for _, call in self.inits)
+        return self.passes_init_on or any(method_of(call) == "__call__" for _, call in self.inits)

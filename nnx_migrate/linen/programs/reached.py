@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.sure_reads import ANYTHING, Given, Read, sure_reads
 from nnx_migrate.names.nodes import is_self
 
 
@@ -28,19 +30,25 @@ def uses_everything(cls: LinenClass, start: str) -> bool:
 
 def reached(cls: LinenClass, *starts: str) -> set[str]:
     """What methods, and those that these call, surely read of `self`."""
-    found: set[str] = set()
-    pending = list(starts)
-    done: set[str] = set()
+    return {read.name for read in sure_uses(cls, [(start, ANYTHING) for start in starts], {})}
+
+
+def sure_uses(cls: LinenClass, starts: Iterable[tuple[str, Given]], fields: Mapping[str, Any]) -> set[Read]:
+    """The same with what calls give, for methods that are called so; `fields` are values that are known."""
+    found: set[Read] = set()
+    pending = [Read(name, given) for name, given in starts]
+    done: set[Read] = set()
+    own = {f"self.{name}": value for name, value in fields.items()}
     while pending:
-        name = pending.pop()
-        method = cls.method(name)
-        if method is None or name in done:
+        read = pending.pop()
+        method = cls.method(read.name)
+        if method is None or read in done:
             continue
-        done.add(name)
-        for statement in method.node.body:
-            reads = set(_sure_reads(statement))
-            found |= reads
-            pending += reads
+        done.add(read)
+        bound = 0 if method.kind == "static" else 1
+        reads = sure_reads(method.node, own | read.given.values(method.node.args, bound))
+        found |= reads
+        pending += reads
     return found
 
 
@@ -64,27 +72,3 @@ def _assigned(method: ast.AST) -> Iterator[str]:
     for node in ast.walk(method):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_self(node.value):
             yield node.attr
-
-
-def _sure_reads(node: ast.AST) -> Iterator[str]:
-    """The attributes of `self` that are read whenever a statement runs; `self(x)` reads `__call__`."""
-    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and is_self(node.value):
-        yield node.attr
-    if isinstance(node, ast.Call) and is_self(node.func):
-        yield "__call__"
-    if isinstance(node, ast.If | ast.IfExp):
-        yield from _sure_reads_of_branches(node)
-    elif not isinstance(node, ast.While | ast.Try | ast.BoolOp | ast.Lambda | ast.FunctionDef):
-        for child in ast.iter_child_nodes(node):
-            yield from _sure_reads(child)
-
-
-def _sure_reads_of_branches(node: ast.If | ast.IfExp) -> Iterator[str]:
-    """What both branches read, and what the test reads: `if self.encoder is not None: x = self.encoder(x)`."""
-    tested = set(_sure_reads(node.test))
-    body = node.body if isinstance(node.body, list) else [node.body]
-    others = node.orelse if isinstance(node.orelse, list) else [node.orelse]
-    first = {name for child in body for name in _sure_reads(child)}
-    second = {name for child in others for name in _sure_reads(child)}
-    yield from tested & first
-    yield from first & second

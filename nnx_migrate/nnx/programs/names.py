@@ -18,6 +18,7 @@ from nnx_migrate.linen.programs.references import References
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion
+from nnx_migrate.nnx.programs.list_keys import is_of_parameters, split_key
 from nnx_migrate.nnx.programs.order import changes_order, order_obstacles
 from nnx_migrate.nnx.programs.renames import AUTOMATIC, Other, Renames, names_of
 from nnx_migrate.sources.text import Edit
@@ -30,7 +31,6 @@ _LOOKING = frozenset(
 )  # fmt: skip
 #: What only patterns for parameters have: a placeholder for numbers, or the name of a parameter at the end.
 _PATTERN = re.compile(r"\\d|\.\*|\[0-9\]|/(?:kernel|bias|scale|embedding|mean|var)\W*$")
-_PARAMETERS = re.compile(r"param|variable|\.init\(", re.IGNORECASE)
 
 
 @dataclass
@@ -147,11 +147,20 @@ class NameChanges:
             return
         pieces = changed.split("/")
         if len(pieces) > len(parts) == 1:  # a module in a list: two keys
-            if not (isinstance(parent, ast.Subscript) and subscript and isinstance(parent.ctx, ast.Load)):
+            edits = split_key(module, node, lambda name: _new_keys(name, known, renames))
+            if edits is None:
                 obstacle(f"what {text!r} becomes isn't clear")
-                return
-            changed = f"{quote}][{quote}".join(pieces)
+            found.edits += [(module, edit) for edit in edits or ()]
+            return
         found.edits.append((module, Edit(*module.source.span(node), f"{quote}{changed}{quote}")))
+
+
+def _new_keys(name: str, known: Renames, renames: Renames) -> list[str] | None:
+    """What a key of parameters becomes: itself, another name, or the keys of a list and of its module."""
+    if not (known.changes(name) or (renames.changes(name) and not known.keeps(name))):
+        return [name]
+    new = known.new(name)
+    return new.split("/") if new is not None else None
 
 
 def _counted_key(
@@ -170,7 +179,7 @@ def _counted_key(
         and isinstance(value := text.values[1], ast.FormattedValue)
         and value.conversion == -1
         and value.format_spec is None
-        and _is_of_parameters(module, read.value)
+        and is_of_parameters(module, read.value)
     ):
         return None
     start, above = str(node.value), _key_above(read)
@@ -185,15 +194,6 @@ def _counted_key(
         return None
     keys = "][".join(f"{whole[1]}{key}{whole[1]}" for key in name.split("/"))
     return Edit(*module.source.span(text), f"{keys}][str({ast.unparse(value.value)})")
-
-
-def _is_of_parameters(module: Module, node: ast.expr) -> bool:
-    """Whether a tree is called as parameters are, or is made by `init`: `params`, `variables["params"]["encoder"]`."""
-    while isinstance(node, ast.Subscript) and not _PARAMETERS.search(module.source.segment(node)):
-        node = node.value
-    bindings = module.scope_at(node).lookup(node.id) if isinstance(node, ast.Name) else []
-    made = [b.value for b in bindings if b.value is not None]
-    return any(_PARAMETERS.search(module.source.segment(text)) for text in (node, *made))
 
 
 def _key_above(subscript: ast.AST) -> str | None:

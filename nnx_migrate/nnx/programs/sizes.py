@@ -141,7 +141,9 @@ class SizeFinder:
             raise Refuse("unknown-size", detail, instance.reference.node)
         by_method = any(method_of(call) != "__call__" for _, call in instance.inits)
         unseen = by_method or (instance.calls_a_method and not instance.is_initialised)
-        if unseen or any(user.calls_a_method and not user.inits for user in above(instance)):
+        if unseen or any(
+            user.calls_a_method and not (user.inits or user.passes_init_on) for user in above(instance)
+        ):
             detail = f"`{parameter.name}` of `{instance.cls.name}`: only a method is applied"
             raise Refuse("unknown-size", detail, instance.reference.node)
         calls = [call for _, call in (*instance.inits, *instance.applies) if method_of(call) == "__call__"]
