@@ -22,6 +22,7 @@ from nnx_migrate.linen.values import (
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.bridged import Bridged
+    from nnx_migrate.linen.chosen_functions import ChosenFunction
     from nnx_migrate.linen.lifts import Lift
     from nnx_migrate.linen.values import Instance
 
@@ -329,6 +330,8 @@ class Facts:
     functions: dict[tuple[Context, ast.AST], Any] = field(
         default_factory=dict
     )  # call -> the Closure it reaches
+    # call -> the local functions one of which it reaches
+    chosen: dict[tuple[Context, ast.AST], ChosenFunction] = field(default_factory=dict)
     arguments: dict[tuple[Context, str], tuple[Context, ast.expr]] = field(default_factory=dict)
     methods_reached: set[str] = field(default_factory=set)
     rng_calls: dict[tuple[Context, ast.AST], str] = field(

@@ -9,7 +9,7 @@ from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
 from nnx_migrate.linen.interpreter.fallbacks import changed_if_given, given_or_fallback, remember_test
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
-from nnx_migrate.linen.interpreter.function_choices import either_function
+from nnx_migrate.linen.interpreter.function_choices import chosen_function, either_function
 from nnx_migrate.linen.interpreter.lists.names import names_in
 from nnx_migrate.linen.interpreter.lists.shared import as_array_list, merged
 from nnx_migrate.linen.interpreter.numbers import array_or_number
@@ -97,7 +97,7 @@ def static_join(frame: Frame, name: str, a: Any, b: Any, node: ast.AST) -> Any:
     """A variable that the constructor computes by the same statements: known by its name from here on."""
     if isinstance(a, Instance | ModuleList) or isinstance(b, Instance | ModuleList):
         return join(frame, a, b, node, name)
-    choice = either_function(a, b) if frame.foreign else None
+    choice = chosen_function(frame, a, b, node) or (either_function(a, b) if frame.foreign else None)
     if choice is not None:
         return choice
     kind = "int" if as_dim(a) is not None and as_dim(b) is not None else ""
@@ -131,7 +131,7 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     optional = rematerialised(frame, a, b, node) or _optional(frame, a, b, node)
     if optional is not None:
         return optional
-    either = _either(frame, a, b, node)
+    either = _either(frame, a, b, node) or chosen_function(frame, a, b, node)
     if either is not None:
         return either
     if holds_module(a) or holds_module(b):

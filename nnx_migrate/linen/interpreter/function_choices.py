@@ -1,11 +1,14 @@
-"""One of several functions without modules: an activation that a dict holds, or that a condition chooses."""
+"""One of several functions: an activation that a dict holds, or a local function that a condition chooses."""
 
 from __future__ import annotations
 
 import ast
 from typing import Any
 
+from nnx_migrate.linen.chosen_functions import ChosenFunction, free_names, own_names
+from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Global
+from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Closure, FunctionChoice, Layer
 
 
@@ -27,3 +30,31 @@ def either_function(a: Any, b: Any) -> FunctionChoice | None:
         else:
             return None
     return FunctionChoice(tuple(functions))
+
+
+def chosen_function(frame: Frame, a: Any, b: Any, node: ast.AST) -> ChosenFunction | None:
+    """Which of two local functions there is behind a condition over fields; None for anything else.
+
+    What they read is still the same when they are called, and each is called the same way.
+    """
+    condition = frame.session.conditions.get((frame.context, node))
+    function = frame.module.enclosing(node, ast.FunctionDef)
+    if not isinstance(node, ast.If) or function is None or condition is None or TOKEN.search(condition):
+        return None
+    if not (isinstance(a, Closure | ChosenFunction) and isinstance(b, Closure | ChosenFunction)):
+        return None
+    found = ChosenFunction(node, frame.context, a, b)
+    names = [own_names(closure.node) for closure in found.functions]
+    stored = {
+        n.id
+        for n in ast.walk(function)
+        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and n.lineno >= node.lineno
+    }
+    for closure in found.functions:
+        is_local = (
+            closure.env is not None and frame.module.enclosing(closure.node, ast.FunctionDef) is function
+        )
+        is_plain = isinstance(closure.node, ast.Lambda) or not closure.node.decorator_list
+        if not is_local or not is_plain or free_names(closure.node) & stored:
+            return None
+    return found if names[0] is not None and all(other == names[0] for other in names) else None

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from nnx_migrate.linen.chosen_functions import ChosenFunction
 from nnx_migrate.linen.decorators import keeps_method
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute
 from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, MAX_RECURSION, Env, Frame, Slot
@@ -65,13 +66,18 @@ def call_closure(
     *,
     method: str = "",
     static_args: bool = False,
+    choice: bool = False,
 ) -> Any:
-    """The result of a function whose code is known; its effects are recorded in the context of the call."""
+    """The result of a function whose code is known; its effects are recorded in the context of the call.
+
+    That of one among several (a `choice`) has the function itself behind the call.
+    """
     frame = at_home(frame, closure.home)
     session = frame.session
     if session.depth >= MAX_DEPTH or frame.context.count(node) >= MAX_RECURSION:
         return _too_deep(frame, node)
     local_function = closure.env is not None or closure.self_value is not None
+    steps = () if node is None else (node, closure.node) if choice else (node,)
     inner = Frame(
         session,
         closure.module,
@@ -79,7 +85,7 @@ def call_closure(
         owner=closure.owner,
         self_value=closure.self_value,
         method=method or frame.method,
-        context=(*frame.context, node) if node is not None else frame.context,
+        context=(*frame.context, *steps),
         controls=frame.controls,
         outer=closure.env,
         foreign=frame.foreign or not (local_function or _is_followed(frame, closure)),
@@ -119,7 +125,7 @@ def _too_deep(frame: Frame, node: ast.expr | None) -> Unknown:
 def _remember(frame: Frame, closure: Closure, node: ast.Call, inner: Frame) -> None:
     """Which code a call reaches and which expressions its parameters stand for: the writer follows both."""
     facts = frame.session.facts
-    facts.functions[frame.context, node] = closure
+    facts.functions[inner.context[:-1], inner.context[-1]] = closure
     given: dict[str, ast.expr] = {}
     for name, argument in zip(_given_by_position(closure), node.args, strict=False):
         if isinstance(argument, ast.Starred):
@@ -150,7 +156,7 @@ def _is_direct(frame: Frame, closure: Closure, node: ast.Call) -> bool:
     called = frame.session.facts.values.get((frame.context, node.func))
     if isinstance(called, Bound):
         return isinstance(called.value, SelfValue) and called.name == getattr(closure.node, "name", "")
-    return called is closure
+    return called is closure or (isinstance(called, ChosenFunction) and closure in called.functions)
 
 
 def _find_static(frame: Frame, closure: Closure, inner: Frame) -> None:

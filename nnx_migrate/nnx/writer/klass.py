@@ -85,7 +85,9 @@ class ClassWriter:
             self.inheritance.check_sizes(self.constructions)
         edits, written = self._bases(), WrittenClass()
         nodes = self._nodes()
-        for method in sorted(own_methods(self.cls), key=lambda m: all(h.node is not m.node for h in helpers)):
+        for method in sorted(
+            own_methods(self.cls), key=lambda m: all(m.node not in h.functions for h in helpers)
+        ):
             edits += self._decorators(method)
             edits += self._body_edits(method, late, helpers, written)
         for site in self.analysis.sites:

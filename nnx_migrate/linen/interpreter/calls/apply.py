@@ -6,10 +6,11 @@ import ast
 from typing import Any
 
 from nnx_migrate.linen.activations import is_activation_name
+from nnx_migrate.linen.chosen_functions import ChosenFunction
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter import modules
 from nnx_migrate.linen.interpreter.calls.arguments import escapes
-from nnx_migrate.linen.interpreter.calls.choices import call_either
+from nnx_migrate.linen.interpreter.calls.choices import call_chosen, call_either
 from nnx_migrate.linen.interpreter.calls.graphs import call_graph_function
 from nnx_migrate.linen.interpreter.calls.libraries import call_global
 from nnx_migrate.linen.interpreter.calls.methods import call_bound
@@ -52,6 +53,8 @@ def apply(
         return apply(frame, target.func, (*target.args, *args), {**dict(target.kwargs), **kwargs}, node)
     if isinstance(target, Closure):
         return call_closure(frame, target, args, kwargs, node)
+    if isinstance(target, ChosenFunction):
+        return call_chosen(frame, target, args, kwargs, node)
     if isinstance(target, GraphFunction):
         return call_graph_function(frame, target, args, kwargs)
     if isinstance(target, Mapped):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.interpreter.control import either_size
+from nnx_migrate.linen.chosen_functions import ChosenFunction
+from nnx_migrate.linen.interpreter.control import branch, either_size
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.functions import call_closure
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
-from nnx_migrate.linen.values import Bound, Either, FieldModule, Instance
+from nnx_migrate.linen.values import Bound, Closure, Either, FieldModule, Instance
 
 
 def call_either(
@@ -45,6 +47,35 @@ def call_either(
             frame.session.facts.plain_calls.add(node)
     frame.context = outer
     return _joined(frame, either, results)
+
+
+def call_chosen(
+    frame: Frame, chosen: ChosenFunction, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
+) -> Any:
+    """Call the function of each branch, below its condition: what it creates exists only there."""
+    if node is None:
+        raise Refuse("unknown-call", "a function that a condition chooses is called indirectly")
+    if not frame.foreign:
+        frame.session.facts.chosen[frame.context, node] = chosen
+    return _of_each(frame, chosen, args, kwargs, node)
+
+
+def _of_each(
+    frame: Frame,
+    chosen: ChosenFunction | Closure,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    node: ast.Call,
+) -> Any:
+    """What one of several functions returns."""
+    if isinstance(chosen, Closure):
+        return call_closure(frame, chosen, args, kwargs, node, choice=True)
+    with frame.under(branch(chosen.statement, "body")):
+        first = effect_value(frame.session, _of_each(frame, chosen.body, args, kwargs, node))
+    with frame.under(branch(chosen.statement, "orelse")):
+        second = effect_value(frame.session, _of_each(frame, chosen.orelse, args, kwargs, node))
+    either = Either((first, second), (chosen.context, chosen.statement))
+    return _joined(frame, either, [first, second])
 
 
 def _decided(frame: Frame, either: Either) -> Any:

@@ -155,7 +155,7 @@ class LoopAccess:
 
     def _variable(self, attribute: str, loop: ast.AST) -> str:
         name = singular(attribute)
-        helpers = [h for h in self.editor.helpers.helpers if any(n is loop for n in ast.walk(h.node))]
+        helpers = [h for h in self.editor.helpers.helpers if loop in h.nodes]
         while name in self.used or any(name in helper.names.values() for helper in helpers):
             name += "_"
         self.used.add(name)

@@ -25,21 +25,26 @@ class HelperCalls:
         self.editor, self.helpers = editor, helpers
         self.names = {site: h.names[node] for h in helpers for (_, node), site in h.sites.items()}
         self.called: dict[ast.AST, SharedHelper] = {call: h for h in helpers for call in h.calls}
-        self.functions: dict[ast.AST, SharedHelper] = {h.node: h for h in helpers}
+        self.functions: dict[ast.AST, SharedHelper] = {f: h for h in helpers for f in h.functions}
+        self.lambdas: dict[ast.AST, SharedHelper] = {
+            f.args.args[0]: h for f, h in self.functions.items() if isinstance(f, ast.Lambda)
+        }
 
     def settle(self) -> None:
         """Find the parameters that the helpers in this method no longer need."""
         inside = set(ast.walk(self.editor.method.node))
         for helper in self.helpers:
-            if helper.node in inside:
-                helper.drop_unread(self.editor.unused.remaining_reads(helper.node.body))
+            if helper.definition is not None and helper.definition in inside:
+                helper.drop_unread(self.editor.unused.remaining_reads(helper.definition.body))
 
     def name(self, site: Site | VariableSite) -> str | None:
         """The helper's parameter that stands for a module."""
         return self.names.get(site) if isinstance(site, Site) else None
 
     def replacement(self, node: ast.AST) -> str | None:
-        """The call of a helper with its modules; None for any other node."""
+        """The call of a helper with its modules, or the first parameter of a lambda with theirs; None for others."""
+        if node in self.lambdas:
+            return ", ".join([*self.lambdas[node].names.values(), self.editor.source.segment(node)])
         helper = self.called.get(node)
         if helper is None or not isinstance(node, ast.Call):
             return None
@@ -77,7 +82,7 @@ class HelperCalls:
                 outer, own = helper.split_loops(site)
                 if outer and call in inside:
                     yield Listed(outer, site.attribute, f"self.{site.attribute}")
-                if own and helper.node in inside:
+                if own and not inside.isdisjoint(helper.functions):
                     yield Listed(own, self.names[site], self.names[site])
 
     def signature(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[Edit]:
@@ -116,4 +121,4 @@ class HelperCalls:
         return f"{text} = {given}" if argument.annotation is not None else f"{text}={given}"
 
     def _has(self, helper: SharedHelper, argument: ast.arg) -> bool:
-        return argument in [*helper.parameters, *helper.node.args.kwonlyargs]
+        return any(argument in [*f.args.args, *f.args.kwonlyargs] for f in helper.functions)

@@ -5,7 +5,7 @@
         return nn.BatchNorm(...)(x)                       return batch_norm(x)
 
 The constructor makes the modules of every call, and each call hands its own ones to the helper; parameters that
-only the constructions read go.
+only the constructions read go. Of functions that a condition chooses, each gets the modules of all of them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.chosen_functions import ChosenFunction, own_names
 from nnx_migrate.linen.sites import Context, Control, Site
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_self
@@ -23,14 +24,18 @@ from nnx_migrate.nnx.writer.methods.reached import is_outside
 from nnx_migrate.nnx.writer.naming import plural, snake_case
 
 _Record = TypeVar("_Record")
+_Function = ast.FunctionDef | ast.Lambda
 _PURE = frozenset({"int", "float", "len", "max", "min", "round", "tuple", "list", "str"})
 
 
 @dataclass(eq=False)
 class SharedHelper:
-    """A method, or a function in a method: `calls` in the order of the code; `names` by construction."""
+    """A method, or a function in a method: `calls` in the order of the code; `names` by construction.
 
-    node: ast.FunctionDef
+    Several `functions` are those of which a condition chooses one; all have the same parameters.
+    """
+
+    functions: tuple[_Function, ...]
     calls: tuple[ast.Call, ...]
     is_method: bool
     names: dict[ast.AST, str] = field(default_factory=dict)
@@ -38,13 +43,24 @@ class SharedHelper:
     dropped: frozenset[str] = frozenset()
 
     @property
+    def nodes(self) -> set[ast.AST]:
+        """Everything that stands in it."""
+        return {node for function in self.functions for node in ast.walk(function)}
+
+    @property
+    def definition(self) -> ast.FunctionDef | None:
+        """The one `def` that it is, None for lambdas and for several functions."""
+        (first, *others) = self.functions
+        return first if isinstance(first, ast.FunctionDef) and not others else None
+
+    @property
     def parameters(self) -> list[ast.arg]:
         """Its parameters without `self`."""
-        return self.node.args.args[1 if self.is_method else 0 :]
+        return self.functions[0].args.args[1 if self.is_method else 0 :]
 
     def split_loops(self, site: Site) -> tuple[tuple[Control, ...], tuple[Control, ...]]:
         """The loops around a module: those around the call of the helper, and the helper's own."""
-        inside = set(ast.walk(self.node))
+        inside = self.nodes
         own = tuple(control for control in site.loops if control.node in inside)
         return tuple(control for control in site.loops if control not in own), own
 
@@ -61,8 +77,8 @@ class SharedHelper:
         return [*by_place, *(k for k in call.keywords if k.arg not in self.dropped)]
 
     def drop_unread(self, reads: Iterable[str]) -> None:
-        """Drop the parameters that the helper no longer reads, if no argument for them does anything."""
-        own = [*self.parameters, *self.node.args.kwonlyargs]
+        """Drop the parameters that a `def` no longer reads, if no argument for them does anything."""
+        own = [*self.parameters, *self.functions[0].args.kwonlyargs]
         unread = {a.arg for a in own} - set(reads)
         given = [self.given(call) for call in self.calls]
         self.dropped = frozenset(
@@ -86,7 +102,7 @@ def shared_helpers(analysis: ClassAnalysis, module: Module, others: Iterable[Sit
                 continue
             if function is None:
                 return []
-            helpers.setdefault(function.node, function)
+            helpers.setdefault(function.functions[0], function)
     for helper in helpers.values():
         if not _fill(analysis, helper, contexts):
             return []
@@ -95,21 +111,30 @@ def shared_helpers(analysis: ClassAnalysis, module: Module, others: Iterable[Sit
 
 def _only_own_loops(helper: SharedHelper, site: Site) -> bool:
     """Whether the loops around a module stand in the helper itself, which then is called once."""
-    inside = set(ast.walk(helper.node))
+    inside = helper.nodes
     return all(loop.node in inside for loop in site.loops)
 
 
 def _helper(analysis: ClassAnalysis, module: Module, context: Context) -> SharedHelper | None:
     """The helper behind a context, if all of its calls can be rewritten."""
-    facts, call = analysis.facts, context[-1] if context else None
-    closure = facts.functions.get((context[:-1], call)) if call is not None else None
-    if closure is None or not isinstance(closure.node, ast.FunctionDef) or is_outside(closure):
+    facts, step = analysis.facts, context[-1] if context else None
+    closure = facts.functions.get((context[:-1], step)) if step is not None else None
+    if closure is None or not isinstance(closure.node, _Function) or is_outside(closure):
         return None
-    node, is_method = closure.node, closure.env is None
-    spec = node.args
-    if node.decorator_list or spec.posonlyargs or spec.vararg or spec.kwarg or closure.module is not module:
+    is_method = closure.env is None
+    call = call_around(context)
+    chosen = facts.chosen.get((context[:-2], call)) if call is not step else None
+    closures = chosen.functions if chosen is not None else (closure,)
+    functions = tuple(c.node for c in closures if isinstance(c.node, _Function) and _is_plain(c.node))
+    if len(functions) < len(closures) or any(c.module is not module for c in closures):
         return None
-    calls = [key[1] for key, other in facts.functions.items() if other.node is node]
+    if chosen is not None:
+        calls = [key[1] for key, other in facts.chosen.items() if _nodes(other) == functions]
+        reached = [key[1] for key, other in facts.functions.items() if other.node in functions]
+        if any(isinstance(node, ast.Call) for node in reached):  # one of them is called below its condition
+            return None
+    else:
+        calls = [key[1] for key, other in facts.functions.items() if other.node is closure.node]
     plain = all(
         isinstance(c, ast.Call)
         and not any(isinstance(a, ast.Starred) for a in c.args)
@@ -118,18 +143,48 @@ def _helper(analysis: ClassAnalysis, module: Module, context: Context) -> Shared
     )
     if not plain or len(set(calls)) < len(calls):  # each call is reached in one way
         return None
-    found = SharedHelper(node, tuple(c for c in calls if isinstance(c, ast.Call)), is_method)
+    found = SharedHelper(functions, tuple(c for c in calls if isinstance(c, ast.Call)), is_method)
     known = _is_only_called(analysis, module, found)
     return found if known and _entry_is_compact(analysis, module, found) else None
 
 
+def call_around(context: Context) -> ast.AST:
+    """The call that leads to code: one that may reach several functions has the function behind it."""
+    return context[-2] if isinstance(context[-1], _Function) else context[-1]
+
+
+def _nodes(chosen: ChosenFunction) -> tuple[ast.AST, ...]:
+    return tuple(closure.node for closure in chosen.functions)
+
+
+def _is_plain(function: _Function) -> bool:
+    """Whether modules can be added to a function's parameters."""
+    if isinstance(function, ast.Lambda):
+        return bool(own_names(function))
+    spec = function.args
+    return not (function.decorator_list or spec.posonlyargs or spec.vararg or spec.kwarg)
+
+
+def _name(module: Module, function: _Function) -> str | None:
+    """The name by which a function is called."""
+    if isinstance(function, ast.FunctionDef):
+        return function.name
+    bound = module.parents.get(function)
+    target = bound.targets[0] if isinstance(bound, ast.Assign) and len(bound.targets) == 1 else None
+    return target.id if isinstance(target, ast.Name) else None
+
+
 def _is_only_called(analysis: ClassAnalysis, module: Module, helper: SharedHelper) -> bool:
     """Whether nothing else in the project uses the helper."""
-    name, called = helper.node.name, {call.func for call in helper.calls}
+    name, called = _name(module, helper.functions[0]), {call.func for call in helper.calls}
+    if name is None or any(_name(module, function) != name for function in helper.functions):
+        return False
     if not helper.is_method:
-        scope = module.enclosing(helper.node, ast.FunctionDef)
+        scope = module.enclosing(helper.functions[0], ast.FunctionDef)
         names = [n for n in ast.walk(scope) if isinstance(n, ast.Name) and n.id == name] if scope else []
-        return scope is not None and set(names) == called
+        bound = [n for n in names if not isinstance(n.ctx, ast.Load)]
+        lambdas = [function for function in helper.functions if isinstance(function, ast.Lambda)]
+        return scope is not None and set(names) - set(bound) == called and len(bound) == len(lambdas)
     cls = analysis.cls
     related = [c for c in analysis.session.program if cls in c.mro or c in cls.mro]
     if cls.own_methods.get(name) is None or sum(name in c.own_methods for c in related) > 1:
@@ -170,7 +225,7 @@ def _fill(
     analysis: ClassAnalysis, helper: SharedHelper, contexts: Mapping[ast.AST, Mapping[Context, Site]]
 ) -> bool:
     """Find the modules that a helper makes, and name its new parameters; false where some can't be handed over."""
-    facts, inside = analysis.facts, set(ast.walk(helper.node))
+    facts, inside = analysis.facts, helper.nodes
     if any(key[1] in inside for key in facts.variables):
         return False
     kinds: dict[ast.AST, Site] = {}
@@ -178,9 +233,10 @@ def _fill(
         if node not in inside:
             continue
         for context, site in found.items():
-            if not context or context[-1] not in helper.calls or site.is_held or site.lifts:
+            call = call_around(context) if context else None
+            if call is None or call not in helper.calls or site.is_held or site.lifts:
                 return False
-            helper.sites[context[-1], node] = site
+            helper.sites[call, node] = site
             kinds.setdefault(node, site)
     ordered = sorted(kinds, key=lambda n: kinds[n].number)
     taken = {n.id for n in inside if isinstance(n, ast.Name)} | {

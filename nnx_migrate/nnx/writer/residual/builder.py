@@ -17,22 +17,31 @@ from collections.abc import Sequence
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Context, Control, Site, VariableSite
+from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunctions
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.residual.array_lists import ListMirror
-from nnx_migrate.nnx.writer.residual.assigned import assigned_names, check_helper_names
+from nnx_migrate.nnx.writer.residual.assigned import assigned_names
 from nnx_migrate.nnx.writer.residual.built_lists import BuiltLists
 from nnx_migrate.nnx.writer.residual.by_default import conjunction, open_parts
+from nnx_migrate.nnx.writer.residual.called import called
 from nnx_migrate.nnx.writer.residual.carried_sizes import CarriedSizes
 from nnx_migrate.nnx.writer.residual.exits import needs_exit
 from nnx_migrate.nnx.writer.residual.free import is_free
 from nnx_migrate.nnx.writer.residual.imports import needed_imports
 from nnx_migrate.nnx.writer.residual.local_lists import LocalList
-from nnx_migrate.nnx.writer.residual.nodes import Block, Line, Node, align, complete, merged, sets_sizes
+from nnx_migrate.nnx.writer.residual.nodes import (
+    Block,
+    Line,
+    Node,
+    align,
+    merged,
+    sets_sizes,
+    within,
+)
 from nnx_migrate.nnx.writer.text import unwrapped
 
 
@@ -61,11 +70,11 @@ class Residual:
         """The nodes for a method body. Repeated until no further local or size turns out to be needed."""
         self.sites = {}
         for site in (s for s in sites if not (isinstance(s, Site) and s.is_held)):
-            statement = self._statement(site)
+            statement = self.statement_of(site)
             self.sites.setdefault(id(statement), []).append(site)
         while True:
             before = self._progress()
-            nodes = self._block(body)
+            nodes = self.block(body)
             self._collect(nodes)
             self.imports |= needed_imports(body, nodes)
             if self._progress() == before:
@@ -77,7 +86,15 @@ class Residual:
         sizes = len(self.sizes.phis), len(self.writer.partials), len(self.imports)
         return len(renderer.needed), len(renderer.moved), *sizes
 
-    def _statement(self, site: Site | VariableSite) -> ast.stmt:
+    def below(self, context: Context) -> Residual:
+        """What builds the code of a function that this code calls."""
+        inner = Residual(self.analysis, self.renderer, self.writer, context, creating=self.creating)
+        inner.sizes.phis = self.sizes.phis
+        inner.sites = {}
+        return inner
+
+    def statement_of(self, site: Site | VariableSite) -> ast.stmt:
+        """The statement of this code that creates something, or calls what does."""
         level = len(self.context)
         node: ast.AST = site.context[level] if len(site.context) > level else site.call
         return self.writer.names.home_of(node).statement_of(node)
@@ -98,7 +115,8 @@ class Residual:
 
     # ---- statements -------------------------------------------------------------------------------------
 
-    def _block(self, body: Sequence[ast.stmt]) -> list[Node]:
+    def block(self, body: Sequence[ast.stmt]) -> list[Node]:
+        """What the constructor needs of statements one after the other."""
         nodes: list[Node] = []
         for index, statement in enumerate(body):
             if self.context and isinstance(statement, ast.If) and self._leaves(statement):
@@ -120,11 +138,11 @@ class Residual:
         if isinstance(statement, ast.While):
             return self._while(statement)
         if isinstance(statement, ast.With):
-            return [*self._own(statement), *self._block(statement.body)]
+            return [*self._own(statement), *self.block(statement.body)]
         if isinstance(statement, ast.FunctionDef):
             return self._function(statement)
         if isinstance(statement, ast.Try):
-            return self._block(statement.body)
+            return self.block(statement.body)
         return self._own(statement)
 
     def _own(self, statement: ast.stmt) -> list[Node]:
@@ -189,13 +207,13 @@ class Residual:
         rest = line.encode()[statement.end_col_offset or 0 :].decode()
         return rest.rstrip() if rest.strip().startswith("#") else ""
 
-    def _wrapped(self, site: Site | VariableSite, statement: ast.stmt) -> list[Node]:
-        """A construction under the conditional expressions that stand between it and its statement."""
+    def wrapped(self, site: Site | VariableSite, around: ast.AST) -> list[Node]:
+        """A construction under the conditional expressions that stand `around` it, in its statement or lambda."""
         nodes = self._creation(site)
-        inner = [c for c in site.controls if self._within(c, statement)]
+        inner = [c for c in site.controls if within(c, around)]
         for control in reversed(inner):
             if isinstance(control.node, ast.IfExp):
-                header = self._condition(control.node.test, control.branch == "orelse", [site])
+                header = self.condition(control.node.test, control.branch == "orelse", [site])
                 other: list[Node] = []
                 if isinstance(site, Site) and site.loops:
                     align(nodes, other)
@@ -205,9 +223,6 @@ class Residual:
             else:
                 raise Refuse("unsupported-syntax", "a module created inside a comprehension", site.call)
         return nodes
-
-    def _within(self, control: Control, statement: ast.stmt) -> bool:
-        return not isinstance(control.node, ast.stmt) and any(n is control.node for n in ast.walk(statement))
 
     def _comprehension(
         self, node: ast.ListComp | ast.GeneratorExp, body: list[Node], site: Site | VariableSite
@@ -241,12 +256,12 @@ class Residual:
         if decided is not None:
             return [
                 *self._created(statement),
-                *self._block(statement.body if decided else statement.orelse),
+                *self.block(statement.body if decided else statement.orelse),
             ]
         exits = self.analysis.facts.exits.get((self.context, statement))
         leaves = self._leaves(statement)
-        body = self._block([*statement.body, *(rest if exits != "body" else ())])
-        orelse = self._block([*statement.orelse, *(rest if exits == "body" else ())])
+        body = self.block([*statement.body, *(rest if exits != "body" else ())])
+        orelse = self.block([*statement.orelse, *(rest if exits == "body" else ())])
         phis = self.sizes.decided_at(statement)
         body += self.sizes.at_once(phis, 0, statement)
         orelse += self.sizes.at_once(phis, 1, statement)
@@ -258,7 +273,7 @@ class Residual:
             align(body, orelse)
         sites = self._sites_below(statement)
         decides = sets_sizes([*body, *orelse]) or self.built.below(statement)
-        test = self._condition(statement.test, False, sites, decides or leaves)
+        test = self.condition(statement.test, False, sites, decides or leaves)
         if test is None and decides:
             detail = "a condition of the call decides about sizes or lists"
             raise Refuse("dynamic-construction", detail, statement.test)
@@ -279,64 +294,38 @@ class Residual:
             members = list(group)
             if call is None:
                 for site in members:
-                    nodes += self._wrapped(site, statement)
+                    nodes += self.wrapped(site, statement)
             else:
-                nodes += self._called(call, members, statement)
+                nodes += called(self, call, members, statement)
         return merged(nodes)
 
-    def _called(self, call: ast.AST, sites: list[Site | VariableSite], statement: ast.stmt) -> list[Node]:
-        """What a helper function creates, at the place of its call."""
-        closure = self.analysis.facts.functions.get((self.context, call))
-        if closure is None:
-            raise Refuse(
-                "unsupported-syntax", "a module is created in a function that can't be followed", call
-            )
-        if closure.self_value is not None and closure.module is not self.writer.names.module:
-            raise Refuse("unsupported-syntax", "a module is created in a method of another file", call)
-        inner = Residual(
-            self.analysis, self.renderer, self.writer, (*self.context, call), creating=self.creating
-        )
-        inner.sizes.phis = self.sizes.phis
-        inner.sites = {}
-        for site in sites:
-            inner.sites.setdefault(id(inner._statement(site)), []).append(site)
-        if isinstance(closure.node, ast.Lambda):
-            nodes = [node for site in sites for node in self._creation(site)]
-        else:
-            nodes = inner._block(closure.node.body)
-            check_helper_names(self.analysis, closure.node, self.renderer.needed, call)
-        controls = sites[0].controls
-        for control in reversed([c for c in controls if self._within(c, statement)]):
-            if not isinstance(control.node, ast.IfExp):
-                raise Refuse(
-                    "unsupported-syntax", "a helper that creates modules is called in a comprehension", call
-                )
-            header = self._condition(control.node.test, control.branch == "orelse", sites)
-            other: list[Node] = []
-            align(nodes, other)
-            nodes = [Block(f"if {header}:", nodes, other)] if header else nodes
-        if (*self.context, call) in self.writer.handing_over:
-            complete(nodes)
-        return nodes
-
-    def _condition(
-        self, test: ast.expr, negate: bool, sites: Sequence[Site | VariableSite], decides: bool = False
+    def condition(
+        self,
+        test: ast.expr,
+        negate: bool,
+        sites: Sequence[Site | VariableSite],
+        decides: bool = False,
+        context: Context | None = None,
     ) -> str | None:
-        """A condition's text; None where a call decides it but nothing below has parameters (nor `decides` sizes)."""
+        """A condition's text; None where a call decides it but nothing below has parameters (nor `decides` sizes).
+
+        `context` is where it stands, if that isn't the code at hand.
+        """
+        context = self.context if context is None else context
         try:
             if not decides and all(is_free(self.writer, site) for site in sites) and self._asks(test):
                 return None
-            asked = self.analysis.facts.values.get((self.context, test))
+            asked = self.analysis.facts.values.get((context, test))
             if negate and isinstance(asked, NoneTest):
                 return self.renderer.none_test(asked.negated)
-            text = self.renderer.text(test, self.context)
+            text = self.renderer.text(test, context)
         except Refuse as refusal:
             if all(is_free(self.writer, site) for site in sites):
                 return None
-            parts = None if decides else open_parts(self.analysis, self.context, test)
+            parts = None if decides else open_parts(self.analysis, context, test)
             if not parts:
                 raise Refuse("dynamic-construction", refusal.detail, test) from None
-            text = conjunction([self.renderer.text(part, self.context) for part in parts])
+            text = conjunction([self.renderer.text(part, context) for part in parts])
         return f"not ({unwrapped(text)})" if negate else unwrapped(text)
 
     def _asks(self, test: ast.expr) -> bool:
@@ -346,10 +335,10 @@ class Residual:
 
     def _sites_below(self, statement: ast.stmt) -> list[Site | VariableSite]:
         inside = {id(n) for n in ast.walk(statement)}
-        return [s for group in self.sites.values() for s in group if id(self._statement(s)) in inside]
+        return [s for group in self.sites.values() for s in group if id(self.statement_of(s)) in inside]
 
     def _for(self, statement: ast.For) -> list[Node]:
-        body = self._block(statement.body)
+        body = self.block(statement.body)
         before, after = self.sizes.of_loop(statement)
         own = self._created(statement)
         if not body and not after:
@@ -383,7 +372,7 @@ class Residual:
         return before, inside
 
     def _while(self, statement: ast.While) -> list[Node]:
-        nodes = self._block(statement.body)
+        nodes = self.block(statement.body)
         if nodes:
             raise Refuse("unsupported-syntax", "modules are created in a `while` loop", statement)
         return []

@@ -5,9 +5,11 @@ Texts hold tokens for sizes until `NameAllocator` gives them names.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from nnx_migrate.linen.sites import Control
 from nnx_migrate.linen.symbols import TOKEN
 
 
@@ -117,8 +119,18 @@ def align(body: list[Node], orelse: list[Node]) -> None:
     aligned.
     """
     appended = [_appended(nodes) for nodes in (body, orelse)]
-    body.extend(Line(f"{target}None)") for target in appended[1] if target not in appended[0])
-    orelse.extend(Line(f"{target}None)") for target in appended[0] if target not in appended[1])
+    _add(body, [Line(f"{target}None)") for target in appended[1] if target not in appended[0]])
+    _add(orelse, [Line(f"{target}None)") for target in appended[0] if target not in appended[1]])
+
+
+def _add(nodes: list[Node], lines: Sequence[Line]) -> None:
+    """Add lines to a branch; where that is nothing but another condition (`elif`), to each branch of this."""
+    only = nodes[0] if len(nodes) == 1 else None
+    if isinstance(only, Block) and not only.is_loop and only.body and only.orelse:
+        _add(only.body, lines)
+        _add(only.orelse, lines)
+    else:
+        nodes.extend(lines)
 
 
 def complete(nodes: Sequence[Node]) -> list[str]:
@@ -130,8 +142,8 @@ def complete(nodes: Sequence[Node]) -> list[str]:
     for node in nodes:
         if isinstance(node, Block) and not node.is_loop:
             made = [complete(node.body), complete(node.orelse)]
-            node.body.extend(Line(f"{target}None") for target in made[1] if target not in made[0])
-            node.orelse.extend(Line(f"{target}None") for target in made[0] if target not in made[1])
+            _add(node.body, [Line(f"{target}None") for target in made[1] if target not in made[0]])
+            _add(node.orelse, [Line(f"{target}None") for target in made[0] if target not in made[1]])
             found += [*made[0], *(target for target in made[1] if target not in made[0])]
         elif isinstance(node, Block):
             complete(node.body)
@@ -139,6 +151,11 @@ def complete(nodes: Sequence[Node]) -> list[str]:
             if node.text.endswith(" = "):
                 found.append(node.text)
     return found
+
+
+def within(control: Control, around: ast.AST) -> bool:
+    """Whether what decides about a construction is an expression in a statement, or in a lambda."""
+    return not isinstance(control.node, ast.stmt) and any(n is control.node for n in ast.walk(around))
 
 
 def _appended(nodes: Sequence[Node]) -> list[str]:
