@@ -55,8 +55,8 @@ def _without_remainders(a: dims.Dim, b: dims.Dim) -> dims.Dim:
 def with_padding(terms: dict[Monomial, int]) -> dict[Monomial, int]:
     """`-(-n // b) * b`, the next multiple, for `n + -n % b`: what is padded to be cut in equal parts."""
     for monomial, number in terms.items():
-        atom = monomial.factors[0][0] if monomial.degree == 1 else None
-        if not number or not isinstance(atom, Mod):
+        atom, power = monomial.factors[0] if len(monomial.factors) == 1 else (None, 0)
+        if not isinstance(atom, Mod) or power != 1 or not number:
             continue
         if all(terms.get(m, 0) == -number * n for m, n in atom.numerator.terms.items()):
             rest = {m: n for m, n in terms.items() if m != monomial and m not in atom.numerator.terms}

@@ -9,12 +9,18 @@ if TYPE_CHECKING:
     from nnx_migrate.linen.dims import Dim
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Symbol:
     """A Python expression such as `features` or `self.dim`; `minimum` is its least value, if known."""
 
     text: str
-    minimum: int | None = field(default=None, compare=False)
+    minimum: int | None = None  # which makes no difference between two of them
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Symbol) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
 
 @dataclass(frozen=True)
@@ -63,21 +69,19 @@ class Opaque:
 Atom = Symbol | FloorDiv | Mod | Max | Min | Opaque
 
 
-class Monomial:
+class Monomial(frozenset[tuple[Atom, int]]):
     """A product of powers of atoms. Order of factors and place of the coefficient matter only for text."""
 
-    __slots__ = ("_hash", "_key", "factors", "number_first")
+    __slots__ = ("factors", "number_first")
 
-    def __init__(self, factors: tuple[tuple[Atom, int], ...] = (), number_first: bool = False) -> None:
+    factors: tuple[tuple[Atom, int], ...]
+    number_first: bool
+
+    def __new__(cls, factors: tuple[tuple[Atom, int], ...] = (), number_first: bool = False) -> Monomial:
+        """The product of these factors, each of another atom."""
+        self = super().__new__(cls, factors)
         self.factors, self.number_first = factors, number_first
-        self._key = frozenset(factors)
-        self._hash = hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Monomial) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return self._hash
+        return self
 
     @property
     def degree(self) -> int:
@@ -86,6 +90,10 @@ class Monomial:
 
     def times(self, other: Monomial) -> Monomial:
         """The product, this one's factors first."""
+        if not self.factors:
+            return Monomial(other.factors, True) if self.number_first else other
+        if not other.factors:
+            return Monomial(self.factors, True) if other.number_first else self
         powers = dict(self.factors)
         for atom, power in other.factors:
             powers[atom] = powers.get(atom, 0) + power

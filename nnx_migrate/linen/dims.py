@@ -18,7 +18,10 @@ from operator import mul
 from types import EllipsisType
 
 from nnx_migrate.linen import dim_bounds, dim_division, dim_text
+from nnx_migrate.linen.dim_answers import remembered
 from nnx_migrate.linen.dim_terms import ONE, Atom, FloorDiv, Max, Min, Mod, Monomial, Opaque, Symbol
+
+Written = tuple[object, ...]
 
 
 class Dim:
@@ -29,20 +32,21 @@ class Dim:
     deliberately undefined: use `same`, `at_least` and `.const`.
     """
 
-    __slots__ = ("_hash", "_key", "bound", "const", "reason", "terms")
+    __slots__ = ("_hash", "bound", "const", "reason", "terms", "written")
 
     terms: Mapping[Monomial, int]
     reason: str | None
     const: int | None  # the value, if it is a plain number
     bound: int | EllipsisType | None  # what `dim_bounds.lower_bound` found; ... before it is asked
+    written: Written | None  # see `dim_answers.written`; None before it is asked
 
     def __init__(self, terms: Mapping[Monomial, int], reason: str | None = None) -> None:
         self.terms = {monomial: number for monomial, number in terms.items() if number}
         self.reason = reason
         self.bound = ...
         self.const = _const(self.terms) if reason is None else None
-        self._key = frozenset(self.terms.items())
-        self._hash = hash(self.const) if self.const is not None else hash((self._key, reason))
+        self.written = None
+        self._hash: int | None = None
 
     # ---- construction -------------------------------------------------------------------------------------
 
@@ -54,7 +58,7 @@ class Dim:
     @staticmethod
     def symbol(text: str, minimum: int | None = None) -> Dim:
         """The value of the Python expression `text`, an int not less than `minimum`."""
-        return Dim({Monomial(((Symbol(text, minimum), 1),)): 1})
+        return _symbol(text, minimum)
 
     @staticmethod
     def size(text: str) -> Dim:
@@ -135,7 +139,11 @@ class Dim:
         other = Dim.of(other)
         if (unknown := unknown_among(self, other)) is not None:
             return unknown
-        leads = self.const is not None and other.const is None and self.const != 1
+        if other.const == 1:
+            return self
+        if self.const == 1:
+            return other
+        leads = self.const is not None and other.const is None
         terms: dict[Monomial, int] = {}
         for left, a in self.terms.items():
             for right, b in other.terms.items():
@@ -149,7 +157,13 @@ class Dim:
         return Dim({m: -n for m, n in self.terms.items()}, self.reason)
 
     def __sub__(self, other: int | Dim) -> Dim:
-        return self + -Dim.of(other)
+        other = Dim.of(other)
+        if (unknown := unknown_among(self, other)) is not None:
+            return unknown
+        terms = dict(self.terms)
+        for monomial, number in other.terms.items():
+            terms[monomial] = terms.get(monomial, 0) - number
+        return Dim(dim_division.with_padding(terms))
 
     def __pow__(self, power: int) -> Dim:
         if power < 0:
@@ -184,9 +198,12 @@ class Dim:
             other = Dim.of(other)
         if not isinstance(other, Dim):
             return NotImplemented
-        return self.reason is None and other.reason is None and self._key == other._key
+        return self.reason is None and other.reason is None and self.terms == other.terms
 
     def __hash__(self) -> int:
+        if self._hash is None:
+            items = frozenset(self.terms.items())
+            self._hash = hash((items, self.reason)) if self.const is None else hash(self.const)
         return self._hash
 
     def __bool__(self) -> bool:
@@ -201,9 +218,17 @@ class Dim:
 
 def same(a: int | Dim, b: int | Dim) -> bool | None:
     """Whether both are the same integer in every run (True), in no run (False), or can't be told (None)."""
-    difference = Dim.of(a) - Dim.of(b)
-    if not difference.known:
+    a, b = Dim.of(a), Dim.of(b)
+    if a.reason is not None or b.reason is not None:
         return None
+    if a.const is not None and b.const is not None:
+        return a.const == b.const
+    return True if a.terms == b.terms else _same(a, b)
+
+
+@remembered
+def _same(a: Dim, b: Dim) -> bool | None:
+    difference = a - b
     if difference.const is not None:
         return difference.const == 0
     for side in (difference, -difference):
@@ -219,9 +244,17 @@ def same(a: int | Dim, b: int | Dim) -> bool | None:
 
 def at_least(a: int | Dim, b: int | Dim) -> bool | None:
     """Whether `a >= b` in every run (True), in no run (False), or can't be told (None)."""
-    difference = Dim.of(a) - Dim.of(b)
-    if not difference.known:
+    a, b = Dim.of(a), Dim.of(b)
+    if a.reason is not None or b.reason is not None:
         return None
+    if a.const is not None and b.const is not None:
+        return a.const >= b.const
+    return True if a.terms == b.terms else _at_least(a, b)
+
+
+@remembered
+def _at_least(a: Dim, b: Dim) -> bool | None:
+    difference = a - b
     bound = dim_bounds.lower_bound(difference)
     if bound is not None and bound >= 0:
         return True
@@ -262,6 +295,11 @@ def _number(value: int) -> Dim:
     return Dim({ONE: value})
 
 
+@lru_cache(maxsize=4096)
+def _symbol(text: str, minimum: int | None) -> Dim:
+    return dim_of_atom(Symbol(text, minimum))
+
+
 def _const(terms: Mapping[Monomial, int]) -> int | None:
     if not terms:
         return 0
@@ -275,7 +313,10 @@ def dim_of_atom(atom: Atom) -> Dim:
 
 def unknown_among(*dims: Dim) -> Dim | None:
     """A fresh unknown dim if any is unknown (fresh, so that identity never means sameness)."""
-    return next((Dim.unknown(dim.reason) for dim in dims if dim.reason is not None), None)
+    for dim in dims:
+        if dim.reason is not None:
+            return Dim.unknown(dim.reason)
+    return None
 
 
 def _extremum(kind: type[Max] | type[Min], dims: list[Dim]) -> Dim:

@@ -106,7 +106,7 @@ class FactoryUses:
         if reference.role is Role.CONSTRUCTION:
             args = reference.call.args
             return self._is_unnamed(field) and len(args) <= index and not _has_star(args)
-        calls = [n for n in ast.walk(reference.module.tree) if isinstance(n, ast.Call)]
+        calls = reference.module.nodes(ast.Call)
         many = any(len(call.args) > index or _has_star(call.args) for call in calls)
         return not many and self._is_unnamed(field)
 
@@ -116,7 +116,7 @@ class FactoryUses:
         name = re.escape(field)
         named = re.compile(rf"[\"']{name}[\"']|(?<!\bself)\.{name}\s*=(?!=)")
         project = self.program.project
-        if any(True for _ in project.files_where(lambda text: named.search(text) is not None)):
+        if any(True for _ in project.matching_files(named, field)):
             return False
         return self._all_known(None, field, [])
 
@@ -186,8 +186,8 @@ class FactoryUses:
     def _all_known(self, cls: LinenClass | None, field: str, found: list[Use]) -> bool:
         """Whether every argument of that name in the project is given to a class that is named there."""
         known = {use.call for use in found}
-        for module in self.program.project.matching(re.compile(rf"\b{re.escape(field)}\s*=")):
-            for call in (n for n in ast.walk(module.tree) if isinstance(n, ast.Call)):
+        for module in self.program.project.matching(re.compile(rf"\b{re.escape(field)}\s*="), field):
+            for call in module.nodes(ast.Call):
                 if call in known or all(k.arg != field for k in call.keywords):
                     continue
                 target = call.args[0] if self._is_partial(module, call) and call.args else call.func

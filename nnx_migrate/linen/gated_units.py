@@ -122,7 +122,7 @@ class GatedUnits:
                 self._give(cls, target.attr)
             elif target.attr not in self._attributes:
                 self._attributes.add(target.attr)
-                for other in self._project.matching(re.compile(rf"\.{target.attr}\b")):
+                for other in self._project.matching(re.compile(rf"\.{target.attr}\b"), target.attr):
                     self._follow_reads(other, other.tree, target.attr)
         elif isinstance(target, ast.Name) and function is not None:
             if target.id not in self._names:

@@ -123,12 +123,8 @@ def kept_fields(node: ast.ClassDef, project: Project) -> list[tuple[str, ast.Ann
 
 
 def _is_named(field: str, project: Project) -> bool:
-    return _says(rf"\b{field}\s*=(?!=)|\bself\.{field}\b", project)
-
-
-def _says(pattern: str, project: Project) -> bool:
-    wanted = re.compile(pattern)
-    return any(True for _ in project.files_where(lambda text: wanted.search(text) is not None))
+    wanted = re.compile(rf"\b{field}\s*=(?!=)|\bself\.{field}\b")
+    return any(True for _ in project.matching_files(wanted, field))
 
 
 def has_own_code(cls: LinenClass) -> bool:

@@ -81,6 +81,7 @@ class LinenClass:
     layer_base: str | None = None
     mixins: list[LinenClass] = field(default_factory=list)
     problem: str = ""
+    _resolved: dict[ast.expr, str | None] = field(default_factory=dict, init=False, repr=False)
 
     def __repr__(self) -> str:
         return f"LinenClass({self.qualified})"
@@ -187,6 +188,11 @@ class LinenClass:
 
     def resolve_in_class(self, node: ast.expr) -> str | None:
         """Canonical name of a dotted expression in the class body; builtins resolve to themselves."""
+        if node not in self._resolved:
+            self._resolved[node] = self._resolve(node)
+        return self._resolved[node]
+
+    def _resolve(self, node: ast.expr) -> str | None:
         scope = self.module.scope_at(node)
         name = canonical(self.program_project.resolve(node, scope, self.module))
         if name is None and isinstance(node, ast.Name) and not scope.lookup(node.id):
@@ -288,6 +294,7 @@ class LinenProgram:
         self.project = project
         self.classes: dict[str, LinenClass] = {}
         self._plain: dict[ast.ClassDef, LinenClass] = {}
+        self._meanings: dict[tuple[Module, ast.expr], str | None] = {}
         self._find()
 
     def __iter__(self) -> Iterator[LinenClass]:
@@ -311,11 +318,7 @@ class LinenProgram:
     @cache  # noqa: B019 (a program lives as long as the run)
     def gets_none(self, name: str) -> bool:
         """Whether an argument of this name is None somewhere in the project."""
-        return self._says(rf"\b{name}\s*=\s*None\b")
-
-    def _says(self, pattern: str) -> bool:
-        wanted = re.compile(pattern)
-        return any(True for _ in self.project.files_where(lambda text: wanted.search(text) is not None))
+        return any(True for _ in self.project.matching_files(re.compile(rf"\b{name}\s*=\s*None\b"), name))
 
     def _find(self) -> None:
         found = find_linen_classes(self.project)
@@ -371,6 +374,13 @@ class LinenProgram:
             mixin.program_project, mixin.known_classes = self.project, self.classes
             self._plain[node] = mixin
         return self._plain[node]
+
+    def meaning(self, node: ast.expr, module: Module) -> str | None:
+        """The canonical qualified name of a dotted expression, looked up once: methods are followed many times."""
+        key = module, node
+        if key not in self._meanings:
+            self._meanings[key] = canonical(self.project.resolve(node, module.scope_at(node), module))
+        return self._meanings[key]
 
     def find(self, qualified: str | None) -> LinenClass | None:
         """The Linen class with this canonical qualified name."""

@@ -27,6 +27,7 @@ class Module:
     def __init__(self, path: Path, name: str, source: SourceText, words: Collection[str] = ()) -> None:
         self.path, self.name, self.source = path, name, source
         self._words = words
+        self._scope_at: dict[ast.AST, Scope] = {}
 
     def __repr__(self) -> str:
         return f"Module({self.name!r}, {str(self.path)!r})"
@@ -66,6 +67,12 @@ class Module:
 
     def scope_at(self, node: ast.AST) -> Scope:
         """The scope in which `node` is evaluated (decorators, defaults and bases: the surrounding one)."""
+        found = self._scope_at.get(node)
+        if found is None:
+            found = self._scope_at[node] = self._find_scope(node)
+        return found
+
+    def _find_scope(self, node: ast.AST) -> Scope:
         child, parent = node, self.parents.get(node)
         came_from_iter = False
         while parent is not None:

@@ -65,17 +65,23 @@ def guarded(transfer: Transfer) -> Transfer:
     @wraps(transfer)
     def call(*args: Value, **kwargs: Value) -> Value:
         try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            return Unknown(f"call does not fit the signature: {error}")
-        try:
-            return transfer(*bound.args, **bound.kwargs)
+            return transfer(*args, **kwargs)
         except Unmodelled as unmodelled:
             return Unknown(str(unmodelled))
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # code that fails as it stands
-            return Unknown(f"`{transfer.__name__}` fails: {error}")
+            misfit = misfit_of(signature, args, kwargs) if isinstance(error, TypeError) else ""
+            return Unknown(misfit or f"`{transfer.__name__}` fails: {error}")
 
     return call
+
+
+def misfit_of(signature: inspect.Signature, args: tuple[Value, ...], kwargs: dict[str, Value]) -> str:
+    """Why a call can't be one of a function with this signature; empty where it can."""
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        return f"call does not fit the signature: {error}"
+    return ""
 
 
 @cache

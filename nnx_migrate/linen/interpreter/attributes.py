@@ -16,7 +16,7 @@ from nnx_migrate.linen.interpreter.records import REPLACING, part
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape, Unknown
-from nnx_migrate.linen.symbols import canonical, linen_name
+from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import (
     Bound,
     ClassChoice,
@@ -87,14 +87,12 @@ def qualified_name(frame: Frame, node: ast.expr) -> str | None:
         and all(b.kind is BindingKind.ASSIGNMENT for b in bindings)
     ):
         return None  # an attribute of a variable
-    return canonical(frame.session.program.project.resolve(node, frame.module.scope_at(node), frame.module))
+    return frame.session.program.meaning(node, frame.module)
 
 
 def global_value(frame: Frame, node: ast.Name) -> Any:
     """A name that no function on the way defines."""
-    qualified = canonical(
-        frame.session.program.project.resolve(node, frame.module.scope_at(node), frame.module)
-    )
+    qualified = frame.session.program.meaning(node, frame.module)
     if qualified is None:
         if hasattr(builtins, node.id):
             return Global(f"builtins.{node.id}")

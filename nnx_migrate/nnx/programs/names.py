@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 
 from nnx_migrate.linen.model import LinenClass
@@ -52,6 +53,8 @@ class NameChanges:
     ) -> None:
         """`inits` are the calls of `init` whose model is known."""
         self.project, self.references, self.inits = project, references, inits
+        self._found: dict[Module, list[tuple[ast.Constant, LinenClass | None]]] = {}
+        self._of_order: dict[bool, list[Obstacle]] = {}  # by whether old and new names are sorted alike
 
     def of(self, conversions: Sequence[ClassConversion], others: Sequence[Other] = ()) -> NamesFound:
         """What a group's new names mean for the project's strings; `others` are classes of other groups."""
@@ -59,18 +62,26 @@ class NameChanges:
         renames = Renames.of(conversions)
         classes = {conversion.cls for conversion in conversions}
         alike = not any(changes_order(names_of(conversion)) for conversion in conversions)
-        found.obstacles += order_obstacles(self.project, alike)
+        if alike not in self._of_order:
+            self._of_order[alike] = list(order_obstacles(self.project, alike))
+        found.obstacles += self._of_order[alike]
         for module in self.project.modules():
             if any(word in module.source.text for word in renames.words):
-                for node in self._strings(module):
-                    model = self._model(module, module.parents[node])
+                for node, model in self._strings(module):
                     if model is None:
                         self._string(module, node, renames, others, found)
                     elif model in classes:
                         self._string(module, node, renames, (), found)
         return found
 
-    def _strings(self, module: Module) -> Iterator[ast.Constant]:
+    def _strings(self, module: Module) -> list[tuple[ast.Constant, LinenClass | None]]:
+        """Strings that may be names, each with the class of the model whose parameters it is a key of, if known."""
+        if module not in self._found:
+            strings = self._find_strings(module)
+            self._found[module] = [(node, self._model(module, module.parents[node])) for node in strings]
+        return self._found[module]
+
+    def _find_strings(self, module: Module) -> Iterator[ast.Constant]:
         """String constants outside of modules that aren't docstrings or `name=` arguments."""
         for node in module.nodes(ast.Constant):
             if not isinstance(node.value, str):
@@ -111,10 +122,7 @@ class NameChanges:
         known = renames.under(above)
         touched = [p for p in parts if known.changes(p) or (renames.changes(p) and not known.keeps(p))]
         if not touched or isinstance(parent, ast.JoinedStr):
-            start = re.sub(r"(\{\w*\}|%[ds]).*", "", text)
-            if _builds_names(module, node) and any(
-                start.rstrip("_") == stem or start.endswith(f"{stem}_") for stem in renames.stems
-            ):
+            if _builds_names(module, node) and _starts_name(text, renames.stems):
                 edit = _counted_key(module, node, renames, others)
                 if edit is None:
                     obstacle(f"a name is made of {text!r}")
@@ -211,10 +219,22 @@ def _builds_names(module: Module, node: ast.Constant) -> bool:
     )
 
 
+def _starts_name(text: str, stems: set[str]) -> bool:
+    """Whether a text ends, in front of its first placeholder, as names that change begin."""
+    start = re.sub(r"(\{\w*\}|%[ds]).*", "", text)
+    return any(start.rstrip("_") == stem or start.endswith(f"{stem}_") for stem in stems)
+
+
 def _mentions(text: str, stems: set[str]) -> bool:
     """Whether a part of a path, or of a pattern for paths, begins as names that change do."""
+    return not _beginnings(text).isdisjoint(stems)
+
+
+@lru_cache(maxsize=1 << 16)
+def _beginnings(text: str) -> frozenset[str]:
+    """The parts of a path, or of a pattern for paths, without the numbers behind them."""
     words = re.findall(r"(?<![\\\w])[A-Za-z]\w*", text)
-    return any(word.rstrip("_") in stems or re.sub(r"_?\d*$", "", word) in stems for word in words)
+    return frozenset(short for word in words for short in (word.rstrip("_"), re.sub(r"_?\d*$", "", word)))
 
 
 def _looks_into_names(module: Module, node: ast.Constant) -> bool:

@@ -10,7 +10,7 @@ from typing import ClassVar, TypeVar
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import dtype_of, kind
 from nnx_migrate.linen.effects.initial_dtypes import is_initial, promoted
-from nnx_migrate.linen.effects.registry import load
+from nnx_migrate.linen.effects.registry import load, misfit_of
 from nnx_migrate.linen.shapes import Array, Global, Unknown, Unmodelled, Value
 
 _L = TypeVar("_L", bound="type[Layer]")
@@ -53,13 +53,13 @@ class Layer:
             return Applied(Unknown(f"{type(self).__name__}.{method} is not modelled"))
         function = getattr(self, name)
         try:
-            bound = inspect.signature(function).bind(*args, **kwargs)
-        except TypeError as error:
-            return Applied(Unknown(f"call does not fit the signature: {error}"))
-        try:
-            result: Applied = function(*bound.args, **bound.kwargs)
+            result: Applied = function(*args, **kwargs)
         except Unmodelled as unmodelled:
             return Applied(Unknown(str(unmodelled)))
+        except TypeError:
+            if misfit := misfit_of(inspect.signature(function), args, kwargs):
+                return Applied(Unknown(misfit))
+            raise
         return result
 
 
