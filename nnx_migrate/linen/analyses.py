@@ -11,7 +11,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis, analyse
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.function_fields import known_functions
 from nnx_migrate.linen.given_modules import GivenModules
-from nnx_migrate.linen.interpreter.frame import Meter
+from nnx_migrate.linen.interpreter.frame import DefaultRank, Meter
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
 
@@ -44,6 +44,7 @@ class Analyses:
         self.given = GivenModules(factories.uses, self._aside, made)
         self._made: dict[_Key, ClassAnalysis | Refuse] = {}
         self._written: set[_Key] = set()
+        self._defaults: dict[_Key, DefaultRank] = {}
 
     def read(
         self,
@@ -82,6 +83,11 @@ class Analyses:
         self._written.add(key)
         return found
 
+    def asks_default(self, cls: LinenClass, known: Ranks, default_rank: int | None, fixed: Fixed) -> bool:
+        """Whether an analysis, or what was written from it, would differ by the rank that inputs have by default."""
+        default = self._defaults.get((cls, frozenset(known.items()), default_rank, tuple(fixed.items())))
+        return default is not None and default.asked
+
     def _analyse(
         self,
         cls: LinenClass,
@@ -93,8 +99,9 @@ class Analyses:
         fields |= known_functions(cls, self.factories.uses)
         fields |= dict(fixed)
         given = partial(self.given.of, cls)
+        default = self._defaults.setdefault((cls, known, default_rank, fixed), DefaultRank(default_rank))
         analysis = analyse(
-            self.program, cls, default_rank, fields, dict(known), self.meter, given, self._kinds_of(cls)
+            self.program, cls, default, fields, dict(known), self.meter, given, self._kinds_of(cls)
         )
         analysis.fixed = dict(fixed)
         return analysis

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nnx_migrate.linen.activations import is_activation_name, is_elementwise
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.dispatch import execute
-from nnx_migrate.linen.interpreter.frame import Frame, Meter, NeedKinds, NeedRank, Session, Slot
+from nnx_migrate.linen.interpreter.frame import DefaultRank, Frame, Meter, NeedKinds, NeedRank, Session, Slot
 from nnx_migrate.linen.interpreter.functions import call_method
 from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.model import Field, LinenClass, LinenProgram, Method
@@ -61,14 +61,14 @@ class ClassAnalysis:
 def analyse(
     program: LinenProgram,
     cls: LinenClass,
-    default_rank: int | None = None,
+    default_rank: DefaultRank | None = None,
     fields: Mapping[str, Any] | None = None,
     known: Mapping[tuple[str | int, ...], int] | None = None,
     meter: Meter | None = None,
     given: Callable[[str], tuple[GivenModule, ...] | None] = lambda name: None,
     kinds: Callable[[], Mapping[tuple[str | int, ...], str]] = dict,
 ) -> ClassAnalysis:
-    """Interpret a class. Inputs whose rank the code doesn't show get `default_rank` (None: no rank).
+    """Interpret a class. Inputs whose rank the code doesn't show get `default_rank`.
 
     `fields` are fields whose values are known, `known` the ranks of inputs; `meter` counts the steps that this
     takes; `given` tells the modules that the project gives a field, `kinds` what inputs hold. Raises Refuse.
@@ -86,7 +86,7 @@ def analyse(
             input_ranks=ranks,
             usual_ranks=usual,
             input_tuples=tuples,
-            default_rank=default_rank,
+            default_rank=default_rank or DefaultRank(),
             results=results,
             given=given,
             input_kinds=input_kinds,

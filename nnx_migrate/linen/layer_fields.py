@@ -123,8 +123,11 @@ def kept_fields(node: ast.ClassDef, project: Project) -> list[tuple[str, ast.Ann
 
 
 def _is_named(field: str, project: Project) -> bool:
-    wanted = re.compile(rf"\b{field}\s*=(?!=)|\bself\.{field}\b")
-    return any(True for _ in project.matching_files(wanted, field))
+    return _says(rf"\b{field}\s*=(?!=)|\bself\.{field}\b", field, project)
+
+
+def _says(pattern: str, word: str, project: Project) -> bool:
+    return any(True for _ in project.matching_files(re.compile(pattern), word))
 
 
 def has_own_code(cls: LinenClass) -> bool:
@@ -147,4 +150,4 @@ def has_own_code(cls: LinenClass) -> bool:
             part.attr in _CODE_OF_LAYERS or ast.unparse(part.value) == base
         ):
             return False
-    return not _says(rf"\bis(?:instance|subclass)\(.*\b{node.name}\b", cls.program_project)
+    return not _says(rf"\bis(?:instance|subclass)\(.*\b{node.name}\b", node.name, cls.program_project)

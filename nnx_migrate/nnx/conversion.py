@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -193,6 +193,7 @@ class _Converter:
         self.result = Conversions(program, self.factories, convert=self.convert)
         self.names: dict[Path, FileNames] = {}
         self.open: list[LinenClass] = []
+        self.for_any_rank: dict[LinenClass, dict[object, ClassConversion | Refuse]] = {}
 
     @property
     def references(self) -> References:
@@ -245,8 +246,11 @@ class _Converter:
         search = RankSearch(
             cls, self.callers, self._attempt, analyses.read, analyses.meter, self._fixed_fields
         )
-        with analyses.meter.aside():  # what a class takes is no cost of those that hold it
-            return search.run()
+        try:
+            with analyses.meter.aside():  # what a class takes is no cost of those that hold it
+                return search.run()
+        finally:
+            self.for_any_rank.pop(cls, None)
 
     def _fixed_fields(self, cls: LinenClass) -> Fixed:
         return fixed_fields(cls, self.program, self.references)
@@ -258,6 +262,31 @@ class _Converter:
         default_rank: int | None = None,
         known: Mapping[tuple[str | int, ...], int] = MappingProxyType({}),
         fixed: Fixed = MappingProxyType({}),
+    ) -> ClassConversion:
+        """Convert a class; once, where it makes no difference which rank inputs have by default. Raises Refuse."""
+        results = self.for_any_rank.setdefault(cls, {})
+        key = frozenset(known.items()), tuple(fixed.items())
+        if key not in results:
+            found: ClassConversion | Refuse
+            refused = len(self.result.refused)
+            try:
+                found = self._converted(cls, default_rank, known, fixed)
+            except Refuse as refusal:
+                found = refusal
+            settled = (
+                len(self.result.refused) == refused
+            )  # else it would be refused for another reason next time
+            if not settled or self.analyses.asks_default(cls, known, default_rank, fixed):
+                return _given_out(found)
+            results[key] = found
+        return _given_out(results[key])
+
+    def _converted(
+        self,
+        cls: LinenClass,
+        default_rank: int | None,
+        known: Mapping[tuple[str | int, ...], int],
+        fixed: Fixed,
     ) -> ClassConversion:
         names = FileNames(cls.module, self.program.project)
         if cls.override is not None:
@@ -320,6 +349,13 @@ class _Converter:
             written.constructions,
             written.has_constructor,
         )
+
+
+def _given_out(found: ClassConversion | Refuse) -> ClassConversion:
+    """A conversion that nobody else adds to. Raises the Refuse."""
+    if isinstance(found, Refuse):
+        raise found.with_traceback(None)
+    return replace(found)
 
 
 def check_lazy(conversion: ClassConversion) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
 from nnx_migrate.linen.analyses import Fixed
@@ -93,6 +93,15 @@ class RankSearch:
         with self.meter.aside():
             return self.callers().ranks(self.cls)
 
+    @cached_property
+    def _looks_at_ranks(self) -> bool:
+        """Whether code of the class does one thing or another by the rank of something."""
+        methods = [method.node for owner in self.cls.mro for method in owner.own_methods.values()]
+        tests = [
+            n.test for m in methods for n in ast.walk(m) if isinstance(n, ast.If | ast.IfExp | ast.While)
+        ]
+        return any(reads_rank(node) for test in tests for node in ast.walk(test))
+
     @property
     def _is_late(self) -> bool:
         """Whether the budget for one class is used up."""
@@ -127,7 +136,7 @@ class RankSearch:
                     conversion.assumed = ranks
                     return conversion if _needs_last_axes(conversion) else None
             needed = refusal.needed if isinstance(refusal, RankUnknown) else {}
-            if not needed or needed.keys() & ranks.keys() or _looks_at_ranks(self.cls):
+            if not needed or needed.keys() & ranks.keys() or self._looks_at_ranks:
                 return None
             ranks |= needed
         return None
@@ -182,21 +191,21 @@ class RankSearch:
             try:
                 conversion = self.attempt(self.cls, default_rank=rank, known={**shown, **known})
             except Refuse:
+                if self._looks_at_ranks:
+                    return None
                 continue
-            lowest = lowest or (rank, conversion)
+            if lowest is None:
+                lowest = rank, conversion
+                if not _needs_last_axes(conversion) and _has_numbered_axes(*lowest):
+                    return self._of_lowest_rank(*lowest, known)
             if _needs_last_axes(conversion):
                 found.append(conversion)
                 ranks.append(rank)
-        if lowest is not None and lowest[1] not in found and _has_numbered_axes(*lowest):
-            return self._of_lowest_rank(*lowest, known)
-        agreed = (
-            found
-            and (ranks != [2] or not found[0].sizes)
-            and all((c.edits, c.functions) == (found[0].edits, found[0].functions) for c in found)
-        )
-        if found and not agreed:
-            return None
-        if len(found) < len(_USUAL_RANKS) and _looks_at_ranks(self.cls):
+                if (conversion.edits, conversion.functions) != (found[0].edits, found[0].functions):
+                    return None
+            elif self._looks_at_ranks:
+                return None
+        if ranks == [2] and found[0].sizes:
             return None
         vectors = self._for_vectors(known)
         spread = vectors is not None and (not found or len(vectors.sizes) < len(found[0].sizes))
@@ -212,7 +221,7 @@ class RankSearch:
         parameter of another size might not.
         """
         has_parameters = conversion.analysis is None or bool(conversion.analysis.facts.variables)
-        if not self.numbers_axes or has_parameters or _looks_at_ranks(self.cls):
+        if not self.numbers_axes or has_parameters or self._looks_at_ranks:
             return None
         conversion.assumed = {**{size.path: rank for size in conversion.sizes if size.axis != -1}, **known}
         return conversion
@@ -229,7 +238,7 @@ class RankSearch:
         self, known: Ranks, shown: Ranks, chosen: ClassConversion, ranks: Sequence[int]
     ) -> bool:
         """Whether what callers know made no difference: the class then holds for inputs of other ranks, too."""
-        if not known or _looks_at_ranks(self.cls):
+        if not known or self._looks_at_ranks:
             return not known
         same = 0
         for rank in ranks:
@@ -270,10 +279,3 @@ def _has_numbered_axes(rank: int, conversion: ClassConversion) -> bool:
     axes = [size.axis for size in conversion.sizes if size.axis != -1]
     flat = any(size.flat for size in conversion.sizes)
     return rank > 2 and bool(axes) and not flat and all(-rank < axis < 0 for axis in axes)
-
-
-def _looks_at_ranks(cls: LinenClass) -> bool:
-    """Whether code of a class does one thing or another by the rank of something."""
-    methods = [method.node for owner in cls.mro for method in owner.own_methods.values()]
-    tests = [n.test for m in methods for n in ast.walk(m) if isinstance(n, ast.If | ast.IfExp | ast.While)]
-    return any(reads_rank(node) for test in tests for node in ast.walk(test))

@@ -37,7 +37,8 @@ def input_array(session: Session, value: Input) -> Array:
     """The array that a method argument is: its last axes are named, the others are what `lead` says."""
     if value.number:
         return Array(Shape(), value.number, weak=True)
-    rank = session.input_ranks.get(value.path, session.default_rank)
+    known = value.path in session.input_ranks
+    rank = session.input_ranks[value.path] if known else session.default_rank.ask()
     count = rank if rank is not None else 1
     dims = tuple(Dim.size(token(value.text, "a", axis)) for axis in range(-count, 0))
     dtype = (session.input_kinds or {}).get(value.path)

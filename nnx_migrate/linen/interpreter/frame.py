@@ -57,6 +57,19 @@ class NeedKinds(Exception):
 
 
 @dataclass
+class DefaultRank:
+    """The rank that inputs are taken to have whose rank the code doesn't show (None: no rank)."""
+
+    rank: int | None = None
+    asked: bool = False  # whether that made any difference
+
+    def ask(self) -> int | None:
+        """The rank, for something that depends on it."""
+        self.asked = True
+        return self.rank
+
+
+@dataclass
 class Meter:
     """How many expressions and statements have been interpreted."""
 
@@ -103,7 +116,7 @@ class Session:
     # what inputs hold ("int", "bool" ...), as callers say; None before that is asked
     input_kinds: Mapping[tuple[str | int, ...], str] | None = None
     unbatched: set[tuple[str | int, ...]] = field(default_factory=set)  # those that lack even that
-    default_rank: int | None = None  # what to try for inputs whose rank the code doesn't show
+    default_rank: DefaultRank = field(default_factory=DefaultRank)
     list_names: dict[ast.AST, frozenset[str]] = field(default_factory=dict)  # see `lists.names`
     input_tuples: set[tuple[str | int, ...]] = field(default_factory=set)
     parameters: dict[str, Any] = field(default_factory=dict)  # the module's own, by name

@@ -31,8 +31,9 @@ def rank_needed(frame: Frame, shape: Shape, rank: int, *, usual: bool = False) -
     root = frame.session.root
     wanted = rank - len(shape.dims) + cut
     for path in root.inputs_seen:
-        known = path in root.input_ranks or root.default_rank is not None
-        if base == Input(path).text and not known and wanted >= 1 and may_learn(frame):
+        if base != Input(path).text or path in root.input_ranks or wanted < 1:
+            continue
+        if root.default_rank.ask() is None and may_learn(frame):
             raise NeedRank(path, wanted, usual)
 
 
