@@ -54,6 +54,14 @@ def fixed(code: str) -> str:
         ("assert isinstance(model, nn.Module)\n", "assert isinstance(model, (nn.Module, nnx.Module))\n"),
         ("ok = isinstance(model, (str, nn.Module))\n", "isinstance(model, (str, nn.Module, nnx.Module))\n"),
         ("ok = isinstance(model, str | nn.Module)\n", "isinstance(model, str | nn.Module | nnx.Module)\n"),
+        (
+            "class T:\n    def test(self):\n        self.assertIsInstance(model, nn.Module)\n",
+            "        self.assertIsInstance(model, (nn.Module, nnx.Module))\n",
+        ),
+        (
+            "class T:\n    def test(self):\n        self.assertNotIsInstance(model, Wide)\n",
+            "        self.assertNotIsInstance(model, Wide)\n",
+        ),
         ("assert isinstance(model, Net)\n", "assert isinstance(model, Net)\n"),
         ("assert isinstance(model, (Wide, FrozenDict))\n", "assert isinstance(model, (Wide, FrozenDict))\n"),
         ("print(type(model).__name__)\n", "print(model.__class__.__name__)\n"),

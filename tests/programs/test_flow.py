@@ -355,6 +355,21 @@ FOLLOWED = {
             return model.init(key, x)
         init(Net())
     """,
+    "a factory that may return more, and that fails in tests": """
+        import pytest
+        import unittest
+        def make(width, config=False):
+            if config:
+                return Net(width), {"width": width}
+            return Net(width)
+        class MakeTest(unittest.TestCase):
+            def test_wrong(self):
+                self.assertRaises(ValueError, make, -1)
+                self.assertRaisesRegex(ValueError, "width", make, width=-1)
+                pytest.raises(ValueError, make, 0)
+        model = make(3)
+        model.init(key, x)
+    """,
 }
 ESCAPES = {
     "isinstance": "model = Net()\nmodel.init(key, x)\nassert not isinstance(model, nn.Dense)\n",
@@ -606,6 +621,20 @@ ESCAPES = {
         start(*arguments)
     """,
     "a library gets positional arguments": "import zoo\narguments = [1, Net()]\nzoo.run(*arguments)\n",
+    "a test that constructs it": """
+        import unittest
+        class MakeTest(unittest.TestCase):
+            def test_wrong(self):
+                self.assertRaises(ValueError, Net, -1)
+    """,
+    "a test of another kind": """
+        import unittest
+        def make(width):
+            return Net(width)
+        class MakeTest(unittest.TestCase):
+            def test_made(self):
+                self.assertMade(ValueError, make, -1)
+    """,
     "a library maps a factory": "import zoo\ndef make(w):\n    return Net(w)\nzoo.sweep(make)\n",
 }
 

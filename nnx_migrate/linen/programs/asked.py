@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.names.project import Project
 
 _NNX_MODULE = "flax.nnx.Module"
@@ -56,12 +57,17 @@ def is_compared(module: Module, node: ast.expr) -> bool:
     child, parent = node, module.parents[node]
     while isinstance(parent, ast.Tuple | ast.BinOp):
         child, parent = parent, module.parents[parent]
-    if not (isinstance(parent, ast.Call) and isinstance(parent.func, ast.Name) and len(parent.args) == 2):
+    if not (isinstance(parent, ast.Call) and len(parent.args) == 2 and parent.args[1] is child):
         return False
     name = parent.func
-    return (
-        name.id == "isinstance" and module.scope_at(name).binder(name.id) is None and parent.args[1] is child
-    )
+    is_builtin = isinstance(name, ast.Name) and module.scope_at(name).binder(name.id) is None
+    return (is_builtin and ast.unparse(name) == "isinstance") or asserts_class(parent)
+
+
+def asserts_class(call: ast.Call) -> bool:
+    """Whether a call of a test is `self.assertIsInstance(value, classes)`, or says that it isn't."""
+    function = call.func
+    return is_of_self(function) and function.attr in ("assertIsInstance", "assertNotIsInstance")
 
 
 def _alternatives(kinds: ast.expr) -> Iterator[ast.expr]:

@@ -102,7 +102,7 @@ def _attribute(module: Module, parent: ast.Attribute, within: Within) -> Taken:
             return Taken([(outer, within)])
         if parent.attr in _NOTHING_OUT:
             return Taken()
-    return Taken([(parent, rest)] if key == parent.attr or not isinstance(key, str) else [])
+    return Taken([(parent, rest)] if key in (ANY, parent.attr) else [])
 
 
 def items_of_call(

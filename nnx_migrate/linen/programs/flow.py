@@ -53,6 +53,7 @@ class FlowFinder:
         if function not in self._functions:
             self._functions[function] = Flow()  # a function that returns itself adds nothing
             walk = _Walk(self)
+            walk.is_function = True
             walk.function(module, function)
             self._functions[function] = walk.run()
         return self._functions[function]

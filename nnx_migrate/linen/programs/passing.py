@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
-from nnx_migrate.linen.programs.asked import is_only_told, linen_kinds
+from nnx_migrate.linen.programs.asked import asserts_class, is_only_told, linen_kinds
 from nnx_migrate.linen.programs.callees import (
     PARTIAL,
     TRANSPARENT,
@@ -36,6 +36,8 @@ _ASSERTION = re.compile(
     r"assert(?:Is|IsNot|IsNone|IsNotNone|True|False|(?:Not)?(?:AlmostEqual|Equal|In)|(?:Dict|List|Sequence|Tuple|Set)Equal"
     r"|(?:Greater|Less)(?:Equal)?|Len|Empty|NotEmpty|(?:AllClose|AlmostEquals))"
 )
+# Tests that call a function, which is to fail, and its place among their arguments.
+_RAISING = {"self.assertRaises": 1, "self.assertRaisesRegex": 2, "pytest.raises": 1}
 # Libraries whose functions take arrays, numbers and text, never a module: what goes there is something else.
 _NEVER_MODULES = (
     "jax.numpy.", "numpy.", "jax.lax.", "jax.nn.", "jax.random.", "jax.tree", "optax.", "tensorflow.",
@@ -55,6 +57,7 @@ class Passing(Walk):
     """
 
     is_object: bool
+    is_function = False  # one of the project, whose results are wanted
 
     def __init__(self, index: ProjectIndex, callees: Callees, holders: Collection[ast.ClassDef]) -> None:
         super().__init__(index)
@@ -125,7 +128,10 @@ class Passing(Walk):
         elif callee.qualified in _ASKING and self.is_object and place == 0:
             if not within:
                 self.asked(module, call, callee.qualified or "")
-        elif self._is_harmless(module, call, callee.qualified or ""):
+        elif asserts_class(call) and self.is_object and place == 0:
+            if not within:
+                self.asked(module, call, "isinstance")
+        elif self._is_harmless(module, call, callee.qualified or "", place):
             return
         elif callee.passes_on or _gives_back(callee.qualified, place):
             self.found(module, call, within)
@@ -182,9 +188,11 @@ class Passing(Walk):
         elif self.sure or _is_called(module, call):
             self.escape(module, call.args[0], "its class is asked for")
 
-    def _is_harmless(self, module: Module, call: ast.Call, qualified: str) -> bool:
+    def _is_harmless(self, module: Module, call: ast.Call, qualified: str, place: int) -> bool:
         if qualified == "isinstance":
             return linen_kinds(self.project, module, call) == []
+        if self.is_function and place == _RAISING.get(qualified or ast.unparse(call.func)):
+            return True  # what it returns is lost
         if not qualified and isinstance(call.func, ast.Attribute) and _ASSERTION.fullmatch(call.func.attr):
             return self.is_object and is_self(call.func.value)
         return qualified in _HARMLESS or qualified.startswith(_NEVER_MODULES)
