@@ -94,6 +94,8 @@ def call_builtin(
             "min": "int",
         }.get(name, "")
         return static_or_unknown(frame, node, kind)
+    if name == "round" and len(args) == 1 and not kwargs and isinstance(first, Dim | Expr):
+        return rounded(first, "round")
     if escapes(args) or escapes(tuple(kwargs.values())):
         if name in ("callable", "hasattr", "isinstance", "type", "id", "repr", "str"):
             return Unknown(f"`{name}` of a submodule")
@@ -135,6 +137,14 @@ def _integer(frame: Frame, value: Any, node: ast.Call | None) -> Any:
     if isinstance(value, Expr):
         return Dim.symbol(f"int({value.text})", 0 if _is_root(value.text) else None)
     return Unknown("an int that only a run can tell")
+
+
+def rounded(value: Dim | Expr, function: str) -> Dim:
+    """A number after `round`, `math.ceil` or the like: the same one if it can't have been a fraction."""
+    if isinstance(value, Expr):
+        return Dim.symbol(f"{function}({value.text})")
+    may_be_fraction = any("self." in symbol for symbol in value.symbols())  # whatever annotations say
+    return Dim.symbol(f"{function}({value.text()})") if may_be_fraction else value
 
 
 def _is_root(text: str) -> bool:

@@ -9,7 +9,7 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.calls import graphs
 from nnx_migrate.linen.interpreter.calls.arguments import escapes
-from nnx_migrate.linen.interpreter.calls.builtins import call_builtin
+from nnx_migrate.linen.interpreter.calls.builtins import call_builtin, rounded
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_arguments, effect_value
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
@@ -23,7 +23,7 @@ from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.interpreter.structured import control_flow
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.values import Input, Record
+from nnx_migrate.linen.values import Expr, Input, Record
 
 _FUNCTIONS_OF_FUNCTIONS = frozenset(
     {"jax.vmap", "jax.jit", "jax.grad", "jax.value_and_grad", "jax.checkpoint", "jax.remat", "jax.pmap"}
@@ -55,6 +55,10 @@ def call_global(
         numbers = SEQUENCES[name](*(effect_value(frame.session, a) for a in args))
         if numbers is not None:
             return numbers
+    if name in _INTEGER_FUNCTIONS and node is not None and not is_static(frame, node):
+        found = _rounded(frame, name, args, kwargs, node)
+        if found is not None:
+            return found
     transfer = registry.effect(name)
     if transfer is not None and not escapes(args) and not escapes(tuple(kwargs.values())):
         values, keywords = effect_arguments(frame.session, args, kwargs)
@@ -104,6 +108,19 @@ def call_global(
     if name in _FLOAT_FUNCTIONS:
         return Array(Shape(()))
     return Unknown(f"`{name}` isn't modelled")
+
+
+def _rounded(
+    frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call
+) -> Dim | Expr | None:
+    """`math.ceil(...)` of a number that depends on sizes of inputs; NumPy's gives a float."""
+    if len(args) != 1 or kwargs or frame.foreign or not isinstance(args[0], Dim | Expr):
+        return None
+    function = ast.unparse(node.func)
+    if name.startswith("math."):
+        return rounded(args[0], function)
+    text = args[0].text() if isinstance(args[0], Dim) else args[0].text
+    return Expr(f"{function}({text})", "float")
 
 
 def _transformed(frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], node: Any) -> Any:
