@@ -18,6 +18,7 @@ from nnx_migrate.linen.dims import Dim, at_least, maximum, product, same
 Value = object
 NO_RANK = "the rank of the array is not known"
 NUMBERED = "of an array of unknown rank"  # behind "axis 1"
+_AS_MANY = "~"
 BEYOND = "is out of bounds for rank"  # the same: code that fails for arrays of this rank
 
 
@@ -26,6 +27,21 @@ class Unknown:
     """A value about which nothing is known; `reason` is shown to the user."""
 
     reason: str
+
+
+@dataclass(frozen=True)
+class PerAxis(Unknown):
+    """A number for each axis of a convolution, given as a whole by the expression `text` (`self.patch_size`).
+
+    `listed` says that it is a sequence; else it may be one number for all axes, too.
+    """
+
+    text: str
+    listed: bool
+
+    def items(self, count: int) -> tuple[Dim, ...]:
+        """The numbers for `count` axes."""
+        return tuple(Dim.size(f"{self.text}[{index}]") for index in range(count))
 
 
 @dataclass(frozen=True)
@@ -278,6 +294,16 @@ def split_lead(lead: str) -> tuple[str, int]:
     """`("x", 2)` for `x[:-2]`: the array and how many axes are cut off; no array (empty) for other leads."""
     match = re.fullmatch(r"(.+)\[:-(\d+)\]", lead)
     return (match[1], int(match[2])) if match else ("", 0)
+
+
+def as_many(lead: str, mark: str) -> str:
+    """A lead of as many axes as another one has, whose sizes are others."""
+    return f"{lead}{_AS_MANY}{mark}" if lead and _AS_MANY not in lead else ""
+
+
+def counted_lead(lead: str) -> str:
+    """The lead that has as many axes as this one, and names the array whose they are."""
+    return lead.partition(_AS_MANY)[0]
 
 
 def cut_lead(lead: str, count: int) -> str:

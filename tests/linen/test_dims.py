@@ -90,6 +90,15 @@ def test_comparisons_and_bounds_hold_for_all_values(one: tuple[Dim, str], other:
             assert bound <= a
 
 
+def test_a_choice_is_at_least_what_both_sizes_are() -> None:
+    n = Dim.size("n")
+    choice = Dim.opaque("({0} if flag else {1})", n, n // 4 * 4)
+    assert at_least(n, choice) is True
+    assert at_least(choice, n) is None
+    assert at_least(Dim.opaque("({0} if flag else {1})", n + 2, n + 1), n) is True
+    assert maximum(n, choice) == n
+
+
 @settings(max_examples=120, deadline=None)
 @given(expressions(2), expressions(2))
 def test_an_exact_quotient_times_the_divisor_is_the_dividend(

@@ -141,6 +141,7 @@ WRITTEN: dict[str, list[tuple[Any, ...]]] = {
     "jax.numpy.linalg.qr": [(SQUARE,)],
     "jax.numpy.linspace": [(0, 1, n)],
     "jax.numpy.logspace": [(0.0, 1.0, {"num": n})],
+    "jax.numpy.mgrid.__getitem__": [((slice(n), slice(1, m)),), (slice(2, 5),)],
     "jax.numpy.moveaxis": [(X, 0, -1)],
     "jax.numpy.nanpercentile": [(X, 50.0, 1)],
     "jax.numpy.nanquantile": [(X, floats(2), 1)],

@@ -83,6 +83,24 @@ WRITTEN = {
             "if not (self.n > 2):\n            self.layer_norm = None\n        else:\n            self.layer_norm = nnx.LayerNorm("
         ],
     ),
+    "a parameter of the module": (
+        "def scaled(module, x, name):\n    return x * module.param(name, nn.initializers.ones, (x.shape[-1],))\n",
+        "x = scaled(self, x, 'a')\n        return scaled(self, nn.Dense(self.n)(x), 'b')",
+        [
+            "def scaled(x, *, a):\n    return x * a[...]\n",
+            "x = scaled(x, a=self.a)\n        return scaled(self.dense(x), a=self.b)",
+        ],
+    ),
+    "a parameter of some modules": (
+        "def shifted(self, x, learned):\n    if learned:\n        x = x + self.param('b', nn.initializers.zeros, (1,))\n"
+        "    return x * self.n\n",
+        "return nn.Dense(3)(shifted(self, x, self.n > 2))",
+        [
+            "        else:\n            self.b = None\n",
+            "def shifted(self, x, learned, *, b=None):",
+            "x = x + b[...]",
+        ],
+    ),
     "a function of the method in another one": (
         "",
         "def layer(x, n):\n            return nn.relu(nn.Dense(n)(x))\n\n"
@@ -150,6 +168,33 @@ LEFT = {
         "unsupported-syntax",
         "def block(x,  # the input\n          n):\n    return nn.relu(nn.Dense(n)(x))\n",
         "return block(x, self.n)",
+    ),
+    "a variable of the module": (
+        "unsupported-syntax",
+        "def counted(module, x):\n    count = module.variable('stats', 'count', jnp.zeros, ())\n"
+        "    count.value = count.value + 1\n    return x\n",
+        "return nn.Dense(3)(counted(self, x))",
+    ),
+    "a random key of the module": (
+        "unsupported-syntax",
+        "import jax\n\n\ndef noisy(module, x):\n"
+        "    return x + jax.random.normal(module.make_rng('noise'), x.shape)\n",
+        "return nn.Dense(3)(noisy(self, x))",
+    ),
+    "something sown": (
+        "unsupported-syntax",
+        "def kept(module, x):\n    module.sow('intermediates', 'x', x)\n    return x\n",
+        "return nn.Dense(3)(kept(self, x))",
+    ),
+    "a submodule that NNX calls in another way": (
+        "unsupported-syntax",
+        "def run(dropout, x):\n    return dropout(x * 2, False)\n",
+        "return nn.Dense(3)(run(nn.Dropout(0.5), x))",
+    ),
+    "a perturbation": (
+        "unsupported-api",
+        "def kept(module, x):\n    return module.perturb('x', x)\n",
+        "return nn.Dense(3)(kept(self, x))",
     ),
     "sizes that a second call computes anew": (
         "unknown-size",

@@ -289,10 +289,25 @@ CASES = {
         """
         class Model(nn.Module):
             def setup(self):
+                self.stem = nn.Dense(6)
                 self.dense = nn.Dense(8)
 
             def __call__(self, x):
-                return self.dense(self.dense(x)[..., :4])
+                return self.dense(self.dense(self.stem(x))[..., :4])
+        """,
+    ),
+    "a shared layer whose sure size is on one of two paths": (
+        "unknown-size",
+        """
+        class Model(nn.Module):
+            early: bool = False
+
+            @nn.compact
+            def __call__(self, x, shape):
+                head = nn.Dense(3)
+                if self.early:
+                    return head(x.reshape(shape))
+                return head(x)
         """,
     ),
     "a module that contains itself": (

@@ -1,4 +1,4 @@
-"""Windows that a configuration gives: `patches.size` may be one number or one for each axis."""
+"""Windows that a configuration gives: `patches.size` has a number for each axis; strides alone may be one number."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from tests.linen_module.fixture import convert
 
 CODE = """\
-from typing import Any, Tuple
+from typing import Any, Sequence, Tuple
 
 import flax.linen as nn
 
@@ -29,8 +29,10 @@ LAST = "return nn.Dense(4)(x)"
 @pytest.mark.parametrize(
     ("kind", "layer", "rest", "moves"),
     [
-        ("Any", CONV.format(size="self.patches.size"), FLAT, False),
+        ("Any", CONV.format(size="self.patches.size"), FLAT, True),  # the code names four axes
         ("Any", CONV.format(size="self.patches.size"), LAST, True),  # channels are known all the same
+        ("Sequence[int]", CONV.format(size="self.patches"), FLAT, True),
+        ("Any", "nn.Conv(8, self.patches.size, strides=self.patches.step)", FLAT, False),
         ("Tuple[int, int]", CONV.format(size="self.patches"), FLAT, True),
         ("Any", "nn.Conv(8, (4, 4), strides=self.patches)", FLAT, False),
         ("int", "nn.Conv(8, (4, 4), strides=self.patches)", FLAT, True),

@@ -248,6 +248,18 @@ def meshgrid(*xi: Value, copy: Value = True, sparse: Value = False, indexing: Va
     ]
 
 
+@models("jax.numpy.mgrid.__getitem__", "numpy.mgrid.__getitem__")
+def mgrid(key: Value) -> Array:
+    """Coordinates of all points of a grid, from the slices in `jnp.mgrid[:h, :w]`."""
+    slices = key if isinstance(key, tuple) else (key,)
+    counts: list[Dim] = []
+    for part in slices:
+        if not isinstance(part, slice) or part.step is not None:
+            raise Unmodelled("a grid of other points than all between two numbers")
+        counts.append(maximum(dim_of(part.stop) - dim_of(part.start or 0), 0))
+    return Array(Shape((Dim.of(len(counts)), *counts) if isinstance(key, tuple) else tuple(counts)), "int")
+
+
 @models("jax.nn.one_hot", "flax.linen.one_hot")
 def one_hot(x: Value, num_classes: Value, *, dtype: Value = None, axis: Value = -1) -> Array:
     """One-hot vectors along a new axis."""

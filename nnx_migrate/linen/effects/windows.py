@@ -15,7 +15,7 @@ from nnx_migrate.linen.effects.arguments import (
     unmodelled,
 )
 from nnx_migrate.linen.effects.registry import models
-from nnx_migrate.linen.shapes import NO_RANK, Array, Shape, Unmodelled, Value
+from nnx_migrate.linen.shapes import NO_RANK, Array, PerAxis, Shape, Unmodelled, Value
 
 Pads = str | tuple[tuple[Dim, Dim], ...]
 One = Sequence[int | Dim]
@@ -103,6 +103,8 @@ def per_axis(value: Value, count: int, what: str) -> tuple[Dim, ...]:
     """A parameter given once for all axes, once for each, or as None for 1."""
     if value is None:
         return (Dim.of(1),) * count
+    if isinstance(value, PerAxis) and value.listed:
+        return value.items(count)
     dims = dims_of(value, what)
     if not isinstance(value, tuple | list | Shape):
         return dims * count

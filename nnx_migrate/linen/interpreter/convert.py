@@ -10,7 +10,7 @@ from typing import Any
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.initial_dtypes import REAL
 from nnx_migrate.linen.interpreter.frame import Session
-from nnx_migrate.linen.shapes import Array, InitialDtype, Shape, Unknown
+from nnx_migrate.linen.shapes import Array, InitialDtype, PerAxis, Shape, Unknown
 from nnx_migrate.linen.symbols import token
 from nnx_migrate.linen.values import Expr, Input, Iterated, VariableValue
 
@@ -86,10 +86,14 @@ def effect_arguments(
 
 
 def _window_value(session: Session, key: int | str, value: Any) -> Any:
-    """An expression that may be a number for each axis is unknown. `key` is the argument's position or name."""
-    vague = isinstance(value, Expr) and not value.kind and value.length is None
+    """An expression may be a number for each axis. `key` is the argument's position or name."""
+    vague = isinstance(value, Expr) and value.kind in ("", "sequence") and value.length is None
     if vague and key in _PER_AXIS:
-        return Unknown(f"`{value.text}` may be one number or several")
+        listed = value.kind == "sequence"
+        reason = (
+            f"`{value.text}` isn't known here" if listed else f"`{value.text}` may be one number or several"
+        )
+        return PerAxis(reason, value.text, listed)
     return effect_value(session, value)
 
 

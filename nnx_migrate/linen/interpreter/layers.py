@@ -17,7 +17,7 @@ from nnx_migrate.linen.interpreter.ranks import rank_needed
 from nnx_migrate.linen.interpreter.records import part_of
 from nnx_migrate.linen.interpreter.recurrent import PARTS, recurrent_output
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Unknown
+from nnx_migrate.linen.shapes import Array, Shape, Unknown, as_many
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import BuiltList, Expr, Input, Instance, ModuleList
 from nnx_migrate.nnx.layers import LAYERS
@@ -80,7 +80,19 @@ def layer_output(
     padding = site.kwargs.get("padding")
     if isinstance(padding, Expr) and padding.kind == "str":
         return by_padding(padding, values, lambda name, inputs: output(inputs, padding=name))
-    return output(values)
+    return _of_same_rank(frame, site, values, output(values)) if "Conv" in name else output(values)
+
+
+def _of_same_rank(frame: Frame, site: Site, inputs: Sequence[Any], output: Any) -> Any:
+    """A convolution's result has as many axes as its input, whatever the length of its kernel."""
+    given = inputs[0] if inputs else None
+    if not (isinstance(given, Array) and isinstance(output, Array)):
+        return output
+    hidden = given.shape.lead if len(given.shape.dims) == len(output.shape.dims) == 1 else None
+    if not hidden or output.shape.lead != "":
+        return output
+    place = ".".join(str(getattr(node, "lineno", 0)) for node in (*frame.context, site.call))
+    return output.with_shape(Shape(output.shape.dims, as_many(hidden, place)))
 
 
 def _as_count(value: Any) -> Any:

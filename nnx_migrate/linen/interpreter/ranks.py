@@ -14,7 +14,7 @@ from nnx_migrate.linen.effects.einops_patterns import ELLIPSIS, parse
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame, NeedRank, Session
-from nnx_migrate.linen.shapes import NO_RANK, Array, InnerAxes, Shape, Unmodelled, split_lead
+from nnx_migrate.linen.shapes import NO_RANK, Array, InnerAxes, Shape, Unmodelled, counted_lead, split_lead
 from nnx_migrate.linen.values import Input
 
 _READS_RANKS = frozenset({"ndim", "shape"})
@@ -27,7 +27,7 @@ def rank_needed(frame: Frame, shape: Shape, rank: int, *, usual: bool = False) -
     """
     if shape.lead is None:
         return
-    base, cut = split_lead(shape.lead)
+    base, cut = split_lead(counted_lead(shape.lead))
     root = frame.session.root
     wanted = rank - len(shape.dims) + cut
     for path in root.inputs_seen:
@@ -41,7 +41,7 @@ def ranks_of_inputs(session: Session, array: Array, rank: int) -> dict[tuple[str
     """The rank of the input whose leading axes an array of unknown rank has, if the array is to have `rank` axes."""
     if array.shape.lead is None:
         return {}
-    base, cut = split_lead(array.shape.lead)
+    base, cut = split_lead(counted_lead(array.shape.lead))
     wanted = rank - len(array.shape.dims) + cut
     return {path: wanted for path in session.inputs_seen if base == Input(path).text and wanted >= 1}
 

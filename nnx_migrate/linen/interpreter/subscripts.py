@@ -14,7 +14,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_ar
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame, NeedKinds
 from nnx_migrate.linen.interpreter.function_choices import is_function
-from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled
+from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.values import (
     Bound,
     Expr,
@@ -68,6 +68,8 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
         return transfer(value, place)
     if isinstance(value, Expr):
         return _expression_item(frame, value, index)
+    if isinstance(value, Global) and (grid := registry.effect(f"{value.name}.__getitem__")) is not None:
+        return grid(effect_value(frame.session, index))
     if isinstance(value, ModuleList):
         return value.element
     if isinstance(value, Bound) and value.name == "at":

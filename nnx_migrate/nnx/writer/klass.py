@@ -130,6 +130,7 @@ class ClassWriter:
                 self.creating,
             )
             written.functions = written.functions or editor.outside_functions()
+            editor.calls.check_outside()
             edits = editor.edits()
             edits += editor.helpers.signature(method.node) or self._signature_edits(method)
             if choice and edits != found:

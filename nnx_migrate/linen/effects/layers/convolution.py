@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import array_of, dim_of, dims_of, unmodelled
@@ -16,7 +17,10 @@ from nnx_migrate.linen.effects.layers.base import (
     models_layer,
 )
 from nnx_migrate.linen.effects.windows import Pads, dilated, per_axis, transposed_windows, windowed
-from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled, Value
+from nnx_migrate.linen.shapes import Array, PerAxis, Shape, Unknown, Unmodelled, Value
+
+_Convolution = TypeVar("_Convolution", "Conv", "ConvTranspose")
+_AXES = ("kernel_size", "strides", "input_dilation", "kernel_dilation")
 
 
 def layer_padding(padding: Value, count: int) -> Pads:
@@ -42,6 +46,24 @@ def layer_padding(padding: Value, count: int) -> Pads:
 
 def _kernel(kernel_size: Value) -> tuple[Dim, ...]:
     return dims_of(kernel_size, "kernel_size")
+
+
+def _with_axes(layer: _Convolution, inputs: Value) -> _Convolution:
+    """The layer with a number for each axis that the kernel has on an array of known rank.
+
+    One axis is that of the batch: a kernel of another length would leave code that names the axes (`n, h, w, c`)
+    without sense, and its items, which the constructor reads, would be too few or not those of the axes.
+    """
+    kernel, rank = layer.kernel_size, inputs.shape.rank if isinstance(inputs, Array) else None
+    if not isinstance(kernel, PerAxis) or rank is None or rank < 3:
+        return layer
+    given = {name: getattr(layer, name) for name in _AXES if hasattr(layer, name)}
+    known = {
+        name: value.items(rank - 2)
+        for name, value in given.items()
+        if isinstance(value, PerAxis) and (value.listed or value.text == kernel.text)
+    }
+    return replace(layer, **known)
 
 
 def _convolved(
@@ -96,7 +118,8 @@ class Conv(Layer):
         dtype = layer_dtype(self.dtype, self.param_dtype, inputs)
         if self.conv_general_dilated is not None or self.conv_general_dilated_cls is not None:
             return Unknown("a convolution with its own operation")
-        return _convolved(inputs, self.kernel_size, lambda: self._sizes(inputs), self.features, dtype)
+        told = _with_axes(self, inputs)
+        return _convolved(inputs, told.kernel_size, lambda: told._sizes(inputs), self.features, dtype)
 
     def _sizes(self, inputs: Value) -> tuple[Dim, ...]:
         kernel = _kernel(self.kernel_size)
@@ -148,7 +171,8 @@ class ConvTranspose(Layer):
         dtype = (
             layer_dtype(self.dtype, self.param_dtype, inputs) if self.preferred_element_type is None else None
         )
-        return _convolved(inputs, self.kernel_size, lambda: self._sizes(inputs), self.features, dtype)
+        told = _with_axes(self, inputs)
+        return _convolved(inputs, told.kernel_size, lambda: told._sizes(inputs), self.features, dtype)
 
     def _sizes(self, inputs: Value) -> tuple[Dim, ...]:
         kernel = _kernel(self.kernel_size)

@@ -31,6 +31,7 @@ from nnx_migrate.nnx.layers import (
 from nnx_migrate.nnx.layers import write_construction as write_layer
 from nnx_migrate.nnx.writer.construction.bridging import bridge, bridged_parts, check_holder
 from nnx_migrate.nnx.writer.construction.call_arguments import argument_at, at_path, bound_argument
+from nnx_migrate.nnx.writer.construction.certain_sizes import certain_size
 from nnx_migrate.nnx.writer.construction.derived import nnx_layer
 from nnx_migrate.nnx.writer.construction.factories import (
     check_bound,
@@ -242,13 +243,14 @@ class ConstructionWriter:
 
     def _one(self, site: Site, dims: list[Dim]) -> str:
         first = next((d for d in dims if d.known), dims[0])
-        for other in dims:
+        certain = certain_size(site, dims) if len(dims) == len(site.deciding_calls) > 1 else None
+        for other in dims if certain is None else ():
             if not other.known:
                 raise Refuse("unknown-size", f"an input of `{site.label}`: {other.reason}", site.call)
             if not same(first, other):
                 detail = f"`{site.label}` gets inputs of size `{first.text()}` and `{other.text()}`"
                 raise Refuse("sizes-differ", detail, site.call)
-        return unwrapped(self.renderer.dim(first, site.call))
+        return unwrapped(self.renderer.dim(first if certain is None else certain, site.call))
 
     # ---- classes of the project -------------------------------------------------------------------------
 

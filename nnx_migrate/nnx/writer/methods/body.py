@@ -30,7 +30,6 @@ from nnx_migrate.nnx.writer.methods.late_layers import LateLayers
 from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall
 from nnx_migrate.nnx.writer.methods.module_calls import ModuleCalls
 from nnx_migrate.nnx.writer.methods.parameter_reads import ParameterReads
-from nnx_migrate.nnx.writer.methods.reached import by_node
 from nnx_migrate.nnx.writer.methods.shared_helpers import SharedHelper, of_one_call
 from nnx_migrate.nnx.writer.methods.state_edits import StateEditor
 from nnx_migrate.nnx.writer.methods.unused import Unused
@@ -74,7 +73,8 @@ class BodyEditor:
         self.sites: dict[ast.AST, Site] = self.creating.one_of_each(sites, function)
         self.created = self.creating.called_in(function)  # calls of functions that get layers
         self.function_editors: dict[CreatingFunction, FunctionEditor] = {}
-        self.variables = by_node({k: v for k, v in analysis.facts.variables.items() if not v.by_calls})
+        made = {k: v for k, v in analysis.facts.variables.items() if not v.by_calls}
+        self.variables: dict[ast.AST, VariableSite] = self.creating.one_of_each(made, function)
         self.streams = {node: stream for (_, node), stream in analysis.facts.rng_calls.items()}
         self.state = StateEditor(analysis, self)
         self.parameter_reads = ParameterReads(analysis, self)
@@ -213,14 +213,12 @@ class BodyEditor:
 
     def base(self, site: Site | VariableSite) -> str:
         """What holds a submodule or variable, or the list to which it belongs."""
-        if self.function is not None and isinstance(site, Site):
+        if self.function is not None and self.creating.passed(site):
             return self.creating.parameter(site, self.function)
         return f"self.{site.attribute}"
 
     def loops_around(self, site: Site | VariableSite) -> tuple[Control, ...]:
         """The loops around the place that creates something, as far as they stand in the code at hand."""
-        if not isinstance(site, Site):
-            return site.loops
         return self.creating.loops_around(site, self.function)
 
     def within(self, function: CreatingFunction, method: Method) -> BodyEditor:

@@ -55,7 +55,7 @@ class CacheEditor:
 
     def __init__(self, analysis: ClassAnalysis, editor: BodyEditor) -> None:
         self.editor, self.source, self.names = editor, editor.source, editor.names
-        self.made = {n: v for n, v in by_node(analysis.facts.variables).items() if v.by_calls}
+        self.made = by_node({k: v for k, v in analysis.facts.variables.items() if v.by_calls})
         self.asked = {
             found.node: (found, checked_cache(analysis, found))
             for found in analysis.facts.lookups

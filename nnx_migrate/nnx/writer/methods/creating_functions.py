@@ -1,5 +1,7 @@
 """Functions that create layers for whoever calls them: `def block(x, n): x = nn.Conv(n, (3, 3))(x) ...`
 
+So do those that get the module itself, and make parameters: `def embedded(self, x): p = self.param("p", ...) ...`
+
 Linen registers these layers in the calling module, anew for each call. In NNX the constructor of the class makes
 them, and the function gets them: `conv_block(x, conv=self.conv_0)`. Functions outside of the class are of this
 kind, and those inside of it that are reached in several ways.
@@ -15,14 +17,14 @@ from typing import TypeVar
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Context, Control, Site
+from nnx_migrate.linen.sites import Context, Control, Site, VariableSite
 from nnx_migrate.linen.values import Closure
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall, layer_calls
 from nnx_migrate.nnx.writer.methods.reached import closures, is_outside, made_by_calls
 from nnx_migrate.nnx.writer.naming import plural, snake_case
 
-Record = TypeVar("Record", Site, FunctionCall)
+Record = TypeVar("Record", Site, VariableSite, FunctionCall)
 
 #: The calls in a function that lead to a construction, and the construction.
 Way = tuple[ast.AST, ...]
@@ -93,14 +95,18 @@ class CreatingFunctions:
                 found.setdefault(call, []).append(context)
         return found
 
-    def layers(self, context: Context) -> dict[Way, Site]:
-        """The layers that a call of such a function creates, apart from those that other modules hold."""
+    def layers(self, context: Context) -> dict[Way, Site | VariableSite]:
+        """The layers and parameters that a call of such a function creates, but not those that other modules hold."""
         length = len(context)
         return {
             (*site.context[length:], site.call): site
-            for site in self.analysis.sites
+            for site in self._created
             if site.context[:length] == context and not site.is_held
         }
+
+    @property
+    def _created(self) -> list[Site | VariableSite]:
+        return [*self.analysis.sites, *self.analysis.variables]
 
     def calls_in(self, function: CreatingFunction) -> dict[ast.AST, tuple[Site, ...]]:
         """The submodules that the calls in the code of a function reach."""
@@ -136,14 +142,16 @@ class CreatingFunctions:
                 raise Refuse("unsupported-syntax", detail, node)
         return found
 
-    def parameter(self, site: Site, function: CreatingFunction) -> str:
+    def parameter(self, site: Site | VariableSite, function: CreatingFunction) -> str:
         """The parameter by which a function gets a layer."""
         for context in function.calls:
             if site.context[: len(context)] == context:
                 return function.parameters[(*site.context[len(context) :], site.call)]
         raise _refused(site.call)
 
-    def loops_around(self, site: Site, function: CreatingFunction | None) -> tuple[Control, ...]:
+    def loops_around(
+        self, site: Site | VariableSite, function: CreatingFunction | None
+    ) -> tuple[Control, ...]:
         """The loops around a construction that stand in the code of a function, or of the class itself."""
         if not self.passed(site):
             return site.loops
@@ -151,8 +159,8 @@ class CreatingFunctions:
             return tuple(c for c in site.loops if c.node in function.nodes)
         return tuple(c for c in site.loops if not any(c.node in f.nodes for f in self.all))
 
-    def passed(self, site: Site) -> bool:
-        """Whether such a function creates a layer."""
+    def passed(self, site: Site | VariableSite) -> bool:
+        """Whether such a function creates a layer or parameter."""
         return self.around(site.context) is not None
 
     # ---- which functions --------------------------------------------------------------------------------
@@ -166,7 +174,8 @@ class CreatingFunctions:
             whole = (*context, call)
             if not any(whole[:n] in simple for n in range(1, len(whole) + 1)):
                 reached.setdefault(closure.node, []).append((whole, closure))
-                if any(s.context[: len(whole)] == whole for s in self.analysis.sites):
+                made = self._created if is_outside(closure) else self.analysis.sites
+                if any(s.context[: len(whole)] == whole for s in made):
                     creating.add(closure.node)
         for node, ways in reached.items():
             outside = is_outside(ways[0][1])
@@ -182,15 +191,13 @@ class CreatingFunctions:
 
     def _name_layers(self, function: CreatingFunction) -> None:
         """A parameter for each layer: called as the local variable that held it, or after its class."""
-        ways: dict[Way, Site] = {}
+        ways: dict[Way, Site | VariableSite] = {}
         for context in function.calls:
             ways |= {way: site for way, site in self.layers(context).items() if way not in ways}
         stored = [n.id for n in function.nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
         taken = function.own_names
         bases = {
-            way: site.stored
-            if stored.count(site.stored) == 1 and len(way) == 1
-            else snake_case(site.target_name)
+            way: site.stored if stored.count(site.stored) == 1 and len(way) == 1 else _kind(site)
             for way, site in sorted(ways.items(), key=lambda item: item[1].number)
         }
         for way, base in bases.items():
@@ -241,9 +248,17 @@ class CreatingFunctions:
         ]
         unusual += [s.call for s in facts.sites.values() if s.carry_only and self.passed(s)]
         unusual += [s.call for s in self.analysis.sites if self.passed(s) and s.entry == "setup"]
-        unusual += [v.call for v in self.analysis.variables if self.around(v.context) is not None]
+        unusual += [v.call for v in self.analysis.variables if self.passed(v) and not _is_plain(v)]
         if unusual:
             raise _refused(unusual[0])
+        used = (facts.rng_calls, facts.sown, facts.parameter_reads)
+        places = [place for records in used for place in records]
+        places += [(lookup.context, lookup.node) for lookup in facts.lookups]
+        places += [(write.context, write.target) for write in facts.writes]
+        for context, node in places:
+            if any(is_outside(closure) for closure in closures(self.analysis, context)):
+                detail = "a function outside of the class uses the state or random streams of a module"
+                raise Refuse("unsupported-syntax", detail, node)
         for function in self.all:
             for context, node in (*facts.sites, *facts.calls):
                 if node in function.nodes and not self._belongs(context, function):
@@ -284,7 +299,19 @@ def _always_reached(function: ast.FunctionDef) -> set[ast.AST]:
     return found
 
 
-def _site(record: Site | FunctionCall) -> Site:
+def _kind(site: Site | VariableSite) -> str:
+    """What a parameter for it is called if the function has no name for it."""
+    if isinstance(site, Site):
+        return snake_case(site.target_name)
+    return site.name if site.name.isidentifier() else "param"
+
+
+def _is_plain(variable: VariableSite) -> bool:
+    """Whether it is a parameter of the module, whose value alone matters."""
+    return variable.is_param and not (variable.is_reference or variable.by_calls or variable.loops)
+
+
+def _site(record: Site | VariableSite | FunctionCall) -> Site | VariableSite:
     return record.site if isinstance(record, FunctionCall) else record
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Context, Site
+from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.names.parameters import defaults
 from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunction
 from nnx_migrate.nnx.writer.methods.parentheses import parentheses
@@ -61,7 +61,7 @@ class FunctionEditor:
             for name, node, by_name in self._arguments(call)
             if name in self.kept
         ]
-        layers: dict[str, Site] = {}
+        layers: dict[str, Site | VariableSite] = {}
         for context in contexts:
             for way, site in editor.creating.layers(context).items():
                 layers.setdefault(self.function.parameters[way], site)

@@ -16,7 +16,7 @@ from nnx_migrate.nnx.writer.construction.factories import given_flags
 from nnx_migrate.nnx.writer.construction.lifting import lifted_call
 from nnx_migrate.nnx.writer.methods.carries import attached_carry, detached_carry
 from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall
-from nnx_migrate.nnx.writer.methods.reached import reached_sites
+from nnx_migrate.nnx.writer.methods.reached import closures, is_outside, reached_sites
 from nnx_migrate.nnx.writer.methods.shared_helpers import of_one_call
 from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line
 
@@ -57,6 +57,17 @@ class ModuleCalls:
                 "unsupported-syntax", "one call of several submodules that NNX calls differently", call
             )
         return texts.pop() or self._joined_call(call)
+
+    def check_outside(self) -> None:
+        """Refuse functions outside of the class that would go on to call its submodules in Linen's way."""
+        analysis, creating = self.editor.analysis, self.editor.creating
+        elsewhere = {passed.site for passed in creating.layer_calls.values()}
+        for (context, call), site in analysis.facts.calls.items():
+            kept = creating.around(context) is None and site not in elsewhere
+            if kept and isinstance(call, ast.Call) and any(map(is_outside, closures(analysis, context))):
+                if self._special_call(call, site) is not None:
+                    detail = f"a function outside of the class calls `{site.label}`"
+                    raise Refuse("unsupported-syntax", detail, call)
 
     def of_function(self, call: ast.Call, passed: FunctionCall) -> str:
         """The call of a layer, for the call of a function that does nothing else. Raises Refuse."""

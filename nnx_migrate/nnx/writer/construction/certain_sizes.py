@@ -1,0 +1,38 @@
+"""The size of the inputs of a layer that is called several times, where not all of its calls tell it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.sites import LayerCall, Site
+from nnx_migrate.linen.values import Layer
+
+
+def certain_size(site: Site, dims: Sequence[Dim]) -> Dim | None:
+    """The size at a call that is made wherever the layer is; `dims` are those at its deciding calls.
+
+    One call makes the parameters in Linen, and another one with inputs of another size is an error there
+    (`Scope.param` in flax/core/scope.py). So the calls agree, unless their sizes are known to differ.
+    """
+    if not isinstance(site.target, Layer):
+        return None
+    known = [dim for dim in dims if dim.known]
+    if any(same(one, other) is False for one in known for other in known):
+        return None
+    made = [
+        dim
+        for call, dim in zip(site.deciding_calls, dims, strict=True)
+        if dim.known and _is_always_made(site, call)
+    ]
+    return min(made, key=lambda dim: len(dim.text()), default=None)
+
+
+def _is_always_made(site: Site, call: LayerCall) -> bool:
+    if call.node is None or not set(call.controls) <= set(site.controls):
+        return False
+    function = site.owner.module.enclosing(call.node, ast.FunctionDef)
+    if function is None:
+        return False
+    return sum(isinstance(node, ast.Return) for node in ast.walk(function)) == 1
