@@ -364,3 +364,58 @@ class Agent(nn.Module):
 def test_functions_that_a_submodule_chooses(tmp_path: Path, other: str, moves: bool) -> None:
     found = converted(tmp_path, ACTIVE.replace("OTHER", other))
     assert ("model.Agent" in found.converted) is moves
+
+
+CRITIC = """
+class Critic(nn.Module):
+    @nn.compact
+    def __call__(self, observations, actions):
+        x = jnp.concatenate((observations, actions), axis=1)
+        return nn.Dense(1)(x)
+
+
+class Trainer:
+    @classmethod
+    def create(cls, model, inputs, {more}):
+        {before}
+        return model.init({inputs})
+
+"""
+LIST, DICT = "*inputs", "**inputs"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "calls", "known"),
+    [
+        (LIST, ["[key, jnp.ones((1, 3)), jnp.ones((1, 2))]"], True),
+        (DICT, ['{"rngs": key, "observations": jnp.ones((1, n)), "actions": jnp.ones((1, n))}'], True),
+        (f"key, {LIST}", ["(jnp.ones((1, 3)), jnp.ones((1, 2)))"], True),
+        (
+            LIST,
+            ["[key, jnp.ones((1, 3)), jnp.ones((1, 2))]", "[key, jnp.ones((1, 4, 3)), jnp.ones((1, 4, 2))]"],
+            False,
+        ),
+        (LIST, ["[key, jnp.ones((1, 3)), jnp.ones((1, 2))]", "samples()"], False),
+        (LIST, ["[key, *samples()]"], False),
+    ],
+)
+def test_samples_that_callers_of_a_function_hand_over(
+    tmp_path: Path, inputs: str, calls: list[str], known: bool
+) -> None:
+    code = CRITIC.format(inputs=inputs, more="tx=None", before="print(cls)")
+    code += "def main(key, n, samples):\n    critic = Critic()\n"
+    code += "".join(f"    Trainer.create(critic, inputs={given}, tx=1)\n" for given in calls)
+    found = converted(tmp_path, code)
+    assert ("model.Critic" in found.converted) is known
+    if known:
+        assert {(s.path, s.axis) for s in sizes(found, "Critic")} == {
+            (("observations",), -1),
+            (("actions",), -1),
+        }
+
+
+def test_keywords_that_a_function_gathers_are_no_samples(tmp_path: Path) -> None:
+    code = CRITIC.format(inputs="key, **others", more="**others", before="key = inputs")
+    code += 'def main(key):\n    Trainer.create(Critic(), key, others={"observations": jnp.ones((1, 3)), '
+    code += '"actions": jnp.ones((1, 2))})\n'
+    assert "model.Critic" not in converted(tmp_path, code).converted

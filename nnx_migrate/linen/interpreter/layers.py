@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.effects.layers import layer
@@ -132,15 +133,21 @@ def sequential(
 
 
 def _repeated(frame: Frame, site: Site, layers: ModuleList, value: Any) -> Any:
-    """What layers of one kind return that keep the shape of what they get; None for others."""
+    """What layers of one kind return that keep the shape of what they get, if that is known; None for others."""
     from nnx_migrate.linen.interpreter.calls.apply import apply
 
     element = layers.element
     if not (isinstance(element, Instance) and (frame.foreign or _keeps(site, element.site))):
         return None
     result = apply(frame, element, (value,), {}, None)
+    if isinstance(value, Unknown):
+        return value
     arrays = [effect_value(frame.session, given) for given in (value, result)]
     shapes = [array.shape for array in arrays if isinstance(array, Array)]
+    if len(shapes) == 2 and all(shape.lead == "" for shape in shapes):
+        shapes = [
+            replace(shape, lead="batch") for shape in shapes
+        ]  # axes of which nothing is known, nor asked
     return result if len(shapes) == 2 and same_shapes(*shapes) is True else None
 
 

@@ -7,7 +7,7 @@ hand to `init` and `apply`, and the shapes that the configuration states.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from nnx_migrate.linen.analysis import ClassAnalysis
@@ -16,6 +16,7 @@ from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.programs.entry_calls import argument_of, method_of
 from nnx_migrate.linen.programs.instances import InstanceFinder
+from nnx_migrate.linen.programs.origins import Origins
 from nnx_migrate.linen.programs.references import ClassReference
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
@@ -29,6 +30,7 @@ Path = tuple[str | int, ...]
 Ranks = dict[Path, int]
 Kinds = dict[Path, str]
 _Known = tuple[int | None, str | None]
+_Argument = tuple[Module, ast.expr]
 
 
 class Callers:
@@ -87,32 +89,59 @@ class Callers:
                 for module, call in [*instance.inits, *instance.applies]:
                     method = _inherited(instance.cls, cls, method_of(call))
                     for name in method.parameters if method else ():
-                        given = self._given(module, call, method, name) if method else None
-                        for path, where, node in self.samples.leaves(*given) if given else ():
-                            yield (
-                                (name, *path),
-                                (self.samples.rank(where, node), self.samples.kind(where, node)),
-                            )
+                        for given in self._given(module, call, method, name) if method else ():
+                            for path, where, node in self.samples.leaves(*given):
+                                yield (
+                                    (name, *path),
+                                    (self.samples.rank(where, node), self.samples.kind(where, node)),
+                                )
 
-    def _given(
-        self, module: Module, call: ast.Call, method: Method, name: str
-    ) -> tuple[Module, ast.expr] | None:
-        """The argument for a parameter, also where `*sample` gives it and the code displays that tuple."""
+    def _given(self, module: Module, call: ast.Call, method: Method, name: str) -> list[_Argument]:
+        """What a parameter gets, also where `*sample` or `**sample` gives it and the code displays all that this may be.
+
+        That may be what callers of a function hand it, for several models.
+        """
         plain = argument_of(call, method, name)
         if plain is not None:
-            return module, plain
-        args: list[tuple[Module, ast.expr]] = []
-        for argument in call.args[1:]:
-            if not isinstance(argument, ast.Starred):
-                args.append((module, argument))
-                continue
-            shown = self.samples.display(module, argument.value)
-            if shown is None or isinstance(shown[1], ast.Dict):
-                break
-            if any(isinstance(e, ast.Starred) for e in shown[1].elts):
-                break
-            args += [(shown[0], element) for element in shown[1].elts]
-        return dict(zip(method.parameters, args, strict=False)).get(name)
+            return [(module, plain)]
+        found: list[_Argument] = []
+        for keyword in (k for k in call.keywords if k.arg is None):
+            for where, shown in self._displays(module, keyword.value):
+                if isinstance(shown, ast.Dict):
+                    found += [(where, value) for key, value in _items(shown) if key == name]
+        if not any(isinstance(a, ast.Starred) for a in call.args):
+            return found
+        for args in self._positional(module, call.args):
+            given = dict(zip(method.parameters, args[1:], strict=False)).get(name)
+            found += [given] if given is not None else []
+        return found
+
+    def _positional(self, module: Module, nodes: Sequence[ast.expr]) -> Iterator[list[_Argument]]:
+        """What a call may give by position, as far as that is displayed."""
+        if not nodes:
+            yield []
+            return
+        first, rest = nodes[0], nodes[1:]
+        if not isinstance(first, ast.Starred):
+            yield from ([(module, first), *args] for args in self._positional(module, rest))
+            return
+        for where, shown in self._displays(module, first.value) or [(module, ast.Dict([], []))]:
+            if isinstance(shown, ast.Dict) or any(isinstance(e, ast.Starred) for e in shown.elts):
+                yield []  # nothing is known of what comes now
+            else:
+                begun = [(where, element) for element in shown.elts]
+                yield from ([*begun, *args] for args in self._positional(module, rest))
+
+    def _displays(
+        self, module: Module, node: ast.expr
+    ) -> list[tuple[Module, ast.Tuple | ast.List | ast.Dict]]:
+        """The tuples, lists or dicts that an expression may be, if every one of them is displayed."""
+        found: list[tuple[Module, ast.Tuple | ast.List | ast.Dict]] = []
+        for origin in Origins(self.finder.finder, attributes=True, methods=True).of(module, node):
+            if origin is None or not isinstance(origin[1], ast.Tuple | ast.List | ast.Dict):
+                return []
+            found.append((origin[0], origin[1]))
+        return found
 
     # ---- modules ----------------------------------------------------------------------------------------
 
@@ -154,6 +183,12 @@ def _owner(reference: ClassReference, bodies: Mapping[ast.ClassDef, LinenClass])
             return bodies[node]
         node = reference.module.parents.get(node)
     return None
+
+
+def _items(node: ast.Dict) -> Iterator[tuple[str, ast.expr]]:
+    for key, value in zip(node.keys, node.values, strict=True):
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            yield key.value, value
 
 
 def _inherited(actual: LinenClass, cls: LinenClass, name: str) -> Method | None:

@@ -28,11 +28,18 @@ _COUNTING = frozenset({"len", "list", "sorted", "tuple", "set", "print", "enumer
 class Origins:
     """Follows values backwards, up to `ends`: expressions that are known.
 
-    With `attributes`, also through those of `self` and what constructors of the project's classes get.
+    With `attributes`, also through those of `self` and what constructors of the project's classes get; with
+    `methods`, through what calls of methods by their names may hand over, those of other classes with it.
     """
 
-    def __init__(self, finder: FlowFinder, ends: Container[ast.AST] = (), attributes: bool = False) -> None:
-        self.finder, self.ends, self.attributes = finder, ends, attributes
+    def __init__(
+        self,
+        finder: FlowFinder,
+        ends: Container[ast.AST] = (),
+        attributes: bool = False,
+        methods: bool = False,
+    ) -> None:
+        self.finder, self.ends, self.attributes, self.methods = finder, ends, attributes, methods
 
     def of(self, module: Module, node: ast.expr, depth: int = 0) -> list[Origin]:
         """Every expression that the value may be."""
@@ -204,11 +211,23 @@ class Origins:
         """What the calls of a function hand over, if all of them are known."""
         binder = scope.binder(binding.name)
         function = binder.node if binder is not None else None
+        if self.methods and isinstance(function, ast.FunctionDef):
+            if binding.name in {a.arg for a in (function.args.vararg, function.args.kwarg) if a is not None}:
+                yield None  # it gathers what calls hand over
+                return
         owner = module.parents.get(function) if isinstance(function, ast.FunctionDef) else None
         is_method = isinstance(owner, ast.ClassDef)
         is_constructor = (
             self.attributes and isinstance(function, ast.FunctionDef) and function.name == "__init__"
         )
+        if (
+            isinstance(function, ast.FunctionDef)
+            and is_method
+            and self.methods
+            and function.name != "__init__"
+        ):
+            yield from self._of_method_parameter(module, function, binding.name, depth)
+            return
         if not isinstance(function, ast.FunctionDef) or (is_method and not is_constructor):
             yield None
             return
@@ -229,6 +248,31 @@ class Origins:
                 yield from self.of(where, passed, depth + 1)
             else:
                 yield from self.of(module, default, depth + 1) if default is not None else [None]
+
+    def _of_method_parameter(
+        self, module: Module, function: ast.FunctionDef, name: str, depth: int
+    ) -> Iterator[Origin]:
+        """What the calls of a method hand over, as far as they name it: `Trainer.create(...)`."""
+        default = _default(function, name)
+        calls = 0
+        for where in self.finder.project.mentioning(function.name):
+            for node in ast.walk(where.tree):
+                if not (isinstance(node, ast.Attribute) and node.attr == function.name):
+                    continue
+                call = where.parents.get(node)
+                own = [c for c in self.finder.callees.of(where, node) if c.function is function]
+                if not own:
+                    continue
+                calls += 1
+                is_call = isinstance(call, ast.Call) and call.func is node
+                if not isinstance(call, ast.Call) or not is_call or any(k.arg is None for k in call.keywords):
+                    yield None
+                    continue
+                passed = _argument(where, call, function, name, bound=own[0].bound)
+                passed_where, value = (where, passed) if passed is not None else (module, default)
+                yield from self.of(passed_where, value, depth + 1) if value is not None else [None]
+        if not calls:
+            yield None
 
 
 def _builtin(module: Module, node: ast.expr) -> str:
