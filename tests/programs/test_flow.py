@@ -370,6 +370,49 @@ FOLLOWED = {
         model = make(3)
         model.init(key, x)
     """,
+    "a value for want of another": """
+        def build(**options):
+            model = options.get("model", Net())
+            other = options.pop("other", Net(2))
+            third = getattr(options, "third", Net(3))
+            return [m.init(key, x) for m in (model, other, third)]
+        build(model=Net(5))
+    """,
+    "namespaces": """
+        import argparse
+        from types import SimpleNamespace
+        kit = SimpleNamespace(model=Net(), rate=0.1)
+        kit.model.init(key, x)
+        other = argparse.Namespace(**{"model": Net(2)})
+        other.model.init(key, x)
+    """,
+    "the best of several": """
+        models = [Net(1), Net(2)]
+        best = max(models, key=lambda model: model.width)
+        best.init(key, x)
+        min(Net(3), Net(4), key=lambda model: model.width).init(key, x)
+        for model in filter(lambda model: model.width > 1, sorted(models, key=lambda m: -m.width)):
+            model.init(key, x)
+    """,
+    "products and chains": """
+        import itertools
+        models = [Net(1), Net(2)]
+        for model, k in itertools.product(models, [key]):
+            model.init(k, x)
+        for model in itertools.chain(models, itertools.islice([Net(3)], 1)):
+            model.init(key, x)
+        for k, model in zip([key], itertools.repeat(Net(4))):
+            model.init(k, x)
+    """,
+    "messages about a model": """
+        import logging
+        import rich
+        logger = logging.getLogger(__name__)
+        model = Net()
+        logger.info("model %s", model)
+        rich.print(model)
+        model.init(key, x)
+    """,
 }
 ESCAPES = {
     "isinstance": "model = Net()\nmodel.init(key, x)\nassert not isinstance(model, nn.Dense)\n",
@@ -621,6 +664,19 @@ ESCAPES = {
         start(*arguments)
     """,
     "a library gets positional arguments": "import zoo\narguments = [1, Net()]\nzoo.run(*arguments)\n",
+    "a value for want of another, and Linen's own API": "{}.get('model', Net()).unbind()\n",
+    "a namespace with Linen's own API": """
+        from types import SimpleNamespace
+        kit = SimpleNamespace(model=Net())
+        kit.model.unbind()
+    """,
+    "a key that uses Linen's own API": "max([Net(1)], key=lambda m: len(m.unbind())).init(key, x)\n",
+    "products with Linen's own API": """
+        import itertools
+        for k, model in itertools.product([key], [Net()]):
+            model.unbind()
+    """,
+    "another logger": "import zoo\nlogger = zoo.logger()\nlogger.info(Net())\n",
     "a test that constructs it": """
         import unittest
         class MakeTest(unittest.TestCase):

@@ -16,6 +16,7 @@ Key = int | str | None
 Within = tuple[Key, ...]
 
 _SEQUENCES = frozenset({"list", "tuple", "set", "sorted", "reversed", "iter", "frozenset"})
+_CHOOSING = frozenset({"max", "min"})
 _ADDING = frozenset({"append", "add", "appendleft", "insert"})
 _NOTHING_OUT = frozenset(
     {
@@ -115,6 +116,8 @@ def items_of_call(
             return Taken(targets=[(function.value, (ANY, *within))], may_be_project=True)
         if function.attr == "setdefault" and call.args[1:] == [passed]:
             return Taken([(call, within)], [(function.value, (ANY, *within))], may_be_project=True)
+        if function.attr in ("get", "pop") and call.args[1:] == [passed]:
+            return Taken([(call, within)], may_be_project=True)
         if function.attr in ("extend", "update") and within:
             inner = within if isinstance(within[0], str) else (ANY, *within[1:])
             return Taken(targets=[(function.value, inner)], may_be_project=True)
@@ -124,10 +127,14 @@ def items_of_call(
         if isinstance(passed, ast.keyword):
             return Taken([(call, (passed.arg, *within))])
         return Taken([(call, within if within and isinstance(within[0], str) else (ANY, *within[2:]))])
+    if function.id in _CHOOSING and isinstance(passed, ast.expr) and len(call.args) > 1:
+        return Taken([(call, within)])
     if not within or isinstance(passed, ast.keyword):
         return None
     rest = within[1:]
-    if isinstance(within[0], str) and function.id in (_SEQUENCES | {"enumerate", "zip", "next"}):
+    if isinstance(within[0], str) and function.id in (
+        _SEQUENCES | _CHOOSING | {"enumerate", "zip", "next", "filter"}
+    ):
         return Taken()  # these see the keys of a dict
     if function.id in _SEQUENCES:
         return Taken([(call, (ANY, *rest))])
@@ -135,9 +142,37 @@ def items_of_call(
         return Taken([(call, (ANY, 1, *rest))])
     if function.id == "zip":
         return Taken([(call, (ANY, call.args.index(passed), *rest))])
-    if function.id == "next":
+    if function.id == "next" or function.id in _CHOOSING:
         return Taken([(call, rest)])
+    if function.id == "filter" and call.args[1:] == [passed]:
+        return Taken([(call, (ANY, *rest))])
     return None
+
+
+def items_of_iterator(function: str, place: int, within: Within) -> Within | None:
+    """Where a value is in what a function of `itertools` gives, by its place among the arguments; None for others."""
+    rest = within[1:]
+    if function == "itertools.repeat" and place == 0:
+        return (ANY, *within)
+    if not within or isinstance(within[0], str):
+        return None
+    if function in ("itertools.chain", "itertools.cycle", "itertools.islice"):
+        return (ANY, *rest)
+    if function == "itertools.chain.from_iterable" and rest and not isinstance(rest[0], str):
+        return (ANY, *rest[1:])
+    if function in ("itertools.product", "itertools.zip_longest"):
+        return (ANY, place, *rest)
+    if function in ("itertools.combinations", "itertools.permutations"):
+        return (ANY, ANY, *rest)
+    return None
+
+
+def judging_functions(call: ast.Call) -> list[ast.expr]:
+    """The functions that a builtin calls with each element to sort or choose: `max(models, key=width)`."""
+    name = call.func.id if isinstance(call.func, ast.Name) else ""
+    if name == "filter":
+        return call.args[:1]
+    return [k.value for k in call.keywords if k.arg == "key" and name in (_CHOOSING | {"sorted"})]
 
 
 def stored_under(display: ast.expr, node: ast.expr) -> Within | None:

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Collection
 from dataclasses import replace
+from typing import TypeGuard
 
 from nnx_migrate.linen.programs.asked import asserts_class, is_only_told, linen_kinds
 from nnx_migrate.linen.programs.callees import (
@@ -16,7 +17,14 @@ from nnx_migrate.linen.programs.callees import (
     parameter_of,
     taken_by,
 )
-from nnx_migrate.linen.programs.containers import ANY, Part, Within, items_of_call
+from nnx_migrate.linen.programs.containers import (
+    ANY,
+    Part,
+    Within,
+    items_of_call,
+    items_of_iterator,
+    judging_functions,
+)
 from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.parametrised import PARAM, parameters_for
 from nnx_migrate.linen.programs.uses import FLAX_ENDS, VMAP, End
@@ -27,7 +35,7 @@ from nnx_migrate.names.nodes import is_self
 # Calls that take a value and keep nothing of it.
 _HARMLESS = frozenset(
     {
-        "print", "repr", "str", "id", "type", "hash", "len", "hasattr", "pprint.pprint", "bool",
+        "print", "rich.print", "repr", "str", "id", "type", "hash", "len", "hasattr", "pprint.pprint", "bool",
         "dir", "sum", "callable", "functools.wraps", "inspect.signature", "int", "float", "abs", "round", "range",
     }
 )  # fmt: skip
@@ -44,6 +52,10 @@ _NEVER_MODULES = (
     "torch.", "os.", "logging.", "absl.logging.", "math.", "time.", "json.", "wandb.", "tqdm.", "matplotlib.",
     "importlib.",
 )  # fmt: skip
+# Objects with the attributes that they are made with.
+_NAMESPACES = frozenset({"types.SimpleNamespace", "argparse.Namespace"})
+_LOGGERS = frozenset({"logging.getLogger", "absl.logging.get_absl_logger"})
+_LOGGING = frozenset({"debug", "info", "warning", "error", "critical", "exception", "log"})
 _CASTS = frozenset({"typing.cast", "typing_extensions.cast"})
 _FIELDS = frozenset({"dataclasses.field", "flax.struct.field"})
 _ASKING = frozenset({"isinstance", "type"})
@@ -75,6 +87,8 @@ class Passing(Walk):
             self.pending += [(module, expression, rest) for expression, rest in inside.expressions]
             for holder, rest in inside.targets:
                 self.stored(module, holder, rest)
+            for function in judging_functions(call):
+                self.judged(module, function, within if len(call.args) > 1 else within[1:])
             return
         if self.project.resolve(call.func, module.scope_at(call.func), module) in PARTIAL and call.args:
             if passed is call.args[0]:
@@ -137,10 +151,14 @@ class Passing(Walk):
             self.found(module, call, within)
         elif callee.qualified in _FIELDS and isinstance(passed, ast.keyword):
             self.default_of_field(module, call, passed, within)
+        elif callee.qualified == "getattr" and place == 2:
+            self.found(module, call, within)
         elif callee.qualified == "map" and place > 0 and within:
             self.mapped(module, call, place, within)
-        elif callee.stores_keywords and isinstance(passed, ast.keyword) and passed.arg:
-            self.attribute_named(passed.arg, within)
+        elif (callee.stores_keywords or callee.qualified in _NAMESPACES) and _is_named(passed):
+            self.attribute_named(passed.arg or "", within)
+        elif (rest := items_of_iterator(callee.qualified or "", place, within)) is not None:
+            self.found(module, call, rest)
         elif not self._parametrised(module, call, passed, within, callee.qualified or ""):
             self.escape(module, node, f"it is passed to `{ast.unparse(call.func)}`")
 
@@ -175,6 +193,12 @@ class Passing(Walk):
             for name in names:
                 self.parameter(callee.module, callee.function, name, within[1:])  # type: ignore[arg-type]
 
+    def judged(self, module: Module, function: ast.expr, within: Within) -> None:
+        """`max(models, key=lambda model: model.width)`: the function gets each of them."""
+        for callee in self.callees.of(module, function):
+            for name in taken_by(callee, 0, 0) if callee.function is not None else ():
+                self.parameter(callee.module, callee.function, name, within)  # type: ignore[arg-type]
+
     def asked(self, module: Module, call: ast.Call, function: str) -> None:
         """A program asks for the class of the value."""
         if function == "isinstance":
@@ -195,7 +219,22 @@ class Passing(Walk):
             return True  # what it returns is lost
         if not qualified and isinstance(call.func, ast.Attribute) and _ASSERTION.fullmatch(call.func.attr):
             return self.is_object and is_self(call.func.value)
-        return qualified in _HARMLESS or qualified.startswith(_NEVER_MODULES)
+        return (
+            qualified in _HARMLESS
+            or qualified.startswith(_NEVER_MODULES)
+            or (self.is_object and self._logs(module, call.func))
+        )
+
+    def _logs(self, module: Module, function: ast.expr) -> bool:
+        """`log.info`, where `log` is a logger."""
+        if not (isinstance(function, ast.Attribute) and function.attr in _LOGGING):
+            return False
+        bindings = module.scope_at(function).lookup(ast.unparse(function.value))
+        makers = [b.value.func if isinstance(b.value, ast.Call) else None for b in bindings]
+        return bool(makers) and all(
+            maker is not None and self.project.resolve(maker, module.scope_at(maker), module) in _LOGGERS
+            for maker in makers
+        )
 
     def unpacked(self, module: Module, call: ast.Call, within: Within) -> bool:
         """`f(**values)`, the value being under a key that is known."""
@@ -215,6 +254,8 @@ class Passing(Walk):
                 self.held_by_field(module, call, callee, key, within[1:])
             elif callee.qualified in ("dict", "builtins.dict"):
                 self.found(module, call, within)
+            elif callee.qualified in _NAMESPACES:
+                self.attribute_named(key, within[1:])
             else:
                 return False
         return True
@@ -251,6 +292,10 @@ class Passing(Walk):
                     self.held_by_field(module, call, callee, name, within[1:])
             else:
                 self.escape(module, starred, f"it is passed to `{ast.unparse(call.func)}` by unpacking")
+
+
+def _is_named(passed: ast.expr | ast.keyword) -> TypeGuard[ast.keyword]:
+    return isinstance(passed, ast.keyword) and passed.arg is not None
 
 
 def _gives_back(function: str | None, place: int) -> bool:
