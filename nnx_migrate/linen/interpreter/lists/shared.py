@@ -22,7 +22,7 @@ def array_list(frame: Frame, items: Sequence[Any]) -> ArrayList | None:
         array = input_array(frame.session, item) if isinstance(item, Input) else item
         if found is None or not isinstance(array, Array):
             return None
-        changing = frozenset(i for i in range(-len(array.shape.dims), 0) if _changes(array.shape.dims[i]))
+        changing = frozenset(i for i in range(-len(array.shape.dims), 0) if changes(array.shape.dims[i]))
         found = merged(found, ArrayList(_marked(array, changing), changing))
     return found
 
@@ -37,7 +37,7 @@ def as_array_list(frame: Frame, value: Any) -> ArrayList | None:
 def merged(a: ArrayList, b: ArrayList) -> ArrayList | None:
     """A list whose elements are those of either; None where ranks differ."""
     if a.element is None or b.element is None:
-        return a if b.element is None else b
+        return uncounted(a if b.element is None else b)
     first, second = aligned(a.element.shape, b.element.shape)
     if first.exact and second.exact and len(first.dims) != len(second.dims):
         return None
@@ -53,12 +53,17 @@ def merged(a: ArrayList, b: ArrayList) -> ArrayList | None:
     return ArrayList(_marked(Array(shape, dtype), frozenset(differ)), frozenset(differ))
 
 
+def uncounted(arrays: ArrayList) -> ArrayList:
+    """A list of which nobody knows any more how many arrays it holds."""
+    return ArrayList(arrays.element, arrays.varying)
+
+
 def _marked(array: Array, varying: frozenset[int]) -> Array:
     count = len(array.shape.dims)
     dims = tuple(Dim.unknown(_DIFFERS) if i in varying else array.shape.dims[i] for i in range(-count, 0))
     return Array(Shape(dims, array.shape.lead), array.dtype)
 
 
-def _changes(size: Dim) -> bool:
+def changes(size: Dim) -> bool:
     """Whether a size may be another one in the next round of a loop."""
     return any(match["kind"] in "lps" for text in size.symbols() for match in TOKEN.finditer(text))

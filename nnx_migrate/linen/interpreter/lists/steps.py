@@ -9,13 +9,14 @@ from typing import Any
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.control import size_name
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.lists import totals
 from nnx_migrate.linen.interpreter.lists.names import (
     COMPREHENSIONS,
     CONDITIONAL,
     can_be_followed,
     popped_index,
 )
-from nnx_migrate.linen.interpreter.lists.shared import array_list, as_array_list, merged
+from nnx_migrate.linen.interpreter.lists.shared import array_list, as_array_list, merged, uncounted
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import ListStep
@@ -41,7 +42,10 @@ def appended(frame: Frame, call: ast.Call, old: Any, item: Any, in_loop: bool) -
     if isinstance(old, list) and not in_loop:
         return None
     before, new = as_array_list(frame, old), array_list(frame, [item])
-    return merged(before, new) if before is not None and new is not None else None
+    both = merged(before, new) if before is not None and new is not None else None
+    if both is None or before is None or in_loop:
+        return both
+    return totals.with_one_more(frame, before, both, item)
 
 
 def popped(frame: Frame, call: ast.Call) -> Any:
@@ -66,6 +70,7 @@ def popped(frame: Frame, call: ast.Call) -> Any:
     if found is None:
         frame.bind(name.id, Unknown("a list changed in place"))
         return Unknown("an element taken from a list")
+    found = uncounted(found)
     frame.bind(name.id, found)
     label = _label(frame, call, name.id)
     element, numbers = _element(frame, found, call, label)
@@ -89,7 +94,7 @@ def taken(frame: Frame, node: ast.Subscript, value: Any, index: Any) -> Any:
     if found is None:
         return NotImplemented
     if isinstance(node.slice, ast.Slice):
-        return found
+        return uncounted(found)
     if isinstance(node.slice, ast.Tuple):
         return Unknown("a part of a list")
     repeated = _stands_in(frame, node, (*CONDITIONAL, *COMPREHENSIONS))

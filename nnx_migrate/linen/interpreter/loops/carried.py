@@ -9,6 +9,7 @@ from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.control import join, size_name, static_join
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
+from nnx_migrate.linen.interpreter.lists.shared import uncounted
 from nnx_migrate.linen.interpreter.loops.results import LastRound
 from nnx_migrate.linen.interpreter.records import changed, parts_of_both, replaces_parts
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
@@ -29,6 +30,8 @@ def carried_slot(frame: Frame, name: str, slot: Slot, statement: ast.AST) -> Slo
             for i in range(-len(value.shape.dims), 0)
         )
         return Slot(Array(Shape(dims, value.shape.lead), value.dtype), slot.static)
+    if isinstance(value, ArrayList):
+        return Slot(uncounted(value), slot.static, slot.maybe_unbound)
     if isinstance(value, Record):
         parts = {
             key: carried_slot(frame, f"{name}_{key}", Slot(item), statement).value

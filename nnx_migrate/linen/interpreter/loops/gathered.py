@@ -23,7 +23,7 @@ def many_of(frame: Frame, node: ast.AST, element: Array, iterables: Sequence[Any
     made = [one.rounds.loop for one in iterables if isinstance(one, ModuleList) and one.rounds is not None]
     own = {name for loop in (node, *made) for name in frame.session.loop_symbols.get(id(loop), ())}
     dims = tuple(_behind(dim, own) for dim in element.shape.dims)
-    count = _count(iterables[0]) if len(iterables) == 1 and not skips else _LENGTH
+    count = count_of(iterables[0]) if len(iterables) == 1 and not skips else _LENGTH
     return ManyOf(element, element.with_shape(Shape(dims, element.shape.lead)), _behind(count, own))
 
 
@@ -36,7 +36,7 @@ def put_together(transfer: Callable[..., Any], args: tuple[Any, ...], kwargs: di
     if isinstance(first, ManyOf):
         element, count = first.shared, first.count
     elif isinstance(first, ArrayList) and first.element is not None:
-        element, count = first.element, _LENGTH
+        return _of_list(transfer, first, args[1:], kwargs)
     else:
         return NotImplemented
     two, three = (transfer([element] * n, *args[1:], **kwargs) for n in (2, 3))
@@ -46,6 +46,30 @@ def put_together(transfer: Callable[..., Any], args: tuple[Any, ...], kwargs: di
         return NotImplemented
     pairs = zip(two.shape.dims, three.shape.dims, strict=True)
     return two.with_shape(Shape(tuple(_of_count(a, b, count) for a, b in pairs), two.shape.lead))
+
+
+def _of_list(
+    transfer: Callable[..., Any], arrays: ArrayList, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """A function of arrays that may differ in size: where it adds sizes up, it gives their total."""
+    element, totals = arrays.element, dict(arrays.totals)
+    assert element is not None
+    axes = range(-len(element.shape.dims), 0)
+    marks = {axis: Dim.size(f"size{-axis}§of") for axis in axes if axis in totals}
+    dims = tuple(marks.get(axis, element.shape.dim(axis)) for axis in axes)
+    marked = element.with_shape(Shape(dims, element.shape.lead))
+    two, three = (transfer([marked] * n, *args, **kwargs) for n in (2, 3))
+    if not isinstance(two, Array) or not isinstance(three, Array):
+        return two
+    if len(two.shape.dims) != len(three.shape.dims):
+        return NotImplemented
+    count = arrays.count if arrays.count is not None else _LENGTH
+    sizes = {mark.text(): element.shape.dim(axis) for axis, mark in marks.items()}
+    found: list[Dim] = []
+    for a, b in zip(two.shape.dims, three.shape.dims, strict=True):
+        sums = [totals[axis] for axis, mark in marks.items() if same(b - a, mark) and same(a, mark * 2)]
+        found.append(sums[0] if sums else _of_count(a.substitute(sizes.get), b.substitute(sizes.get), count))
+    return two.with_shape(Shape(tuple(found), two.shape.lead))
 
 
 def _of_count(two: Dim, three: Dim, count: Dim) -> Dim:
@@ -61,19 +85,19 @@ def _behind(dim: Dim, own: set[str]) -> Dim:
     return dim if names.isdisjoint(own) else Dim.unknown("a size in which the elements of a list differ")
 
 
-def _count(iterable: Any) -> Dim:
+def count_of(iterable: Any) -> Dim:
     """How many rounds there are."""
     if isinstance(iterable, tuple | list):
         return Dim.of(len(iterable))
     if isinstance(iterable, ManyOf):
         return iterable.count
     if isinstance(iterable, ModuleList):
-        return _count(iterable.rounds.iterable) if iterable.rounds is not None else _LENGTH
+        return count_of(iterable.rounds.iterable) if iterable.rounds is not None else _LENGTH
     if isinstance(iterable, Iterated) and iterable.kind == "range" and len(iterable.args) == 1:
         count = as_dim(iterable.args[0])
         return count if count is not None else _LENGTH
     if isinstance(iterable, Iterated) and iterable.kind in ("enumerate", "reversed") and iterable.args:
-        return _count(iterable.args[0])
+        return count_of(iterable.args[0])
     if isinstance(iterable, Expr) and iterable.kind == "sequence" and TOKEN.search(iterable.text) is None:
         return Dim.symbol(f"len({iterable.text})", 0)
     return _LENGTH

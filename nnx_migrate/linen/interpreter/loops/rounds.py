@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
@@ -17,6 +18,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate, execute, executes
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.loops.carried import carried_slot, close, next_header
 from nnx_migrate.linen.interpreter.loops.elements import surely_runs
+from nnx_migrate.linen.interpreter.loops.filled import after_loop
 from nnx_migrate.linen.interpreter.loops.results import LastRound, outside
 from nnx_migrate.linen.interpreter.loops.unrolling import unroll, unrollable
 from nnx_migrate.linen.interpreter.stale import forget_in, token_of
@@ -24,7 +26,7 @@ from nnx_migrate.linen.interpreter.statements.assignment import bind_target
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Unknown
-from nnx_migrate.linen.values import Maybe, ModuleList, Rounds
+from nnx_migrate.linen.values import ArrayList, Maybe, ModuleList, Rounds
 from nnx_migrate.names.nodes import nodes_below
 
 _ROUNDS = 6
@@ -97,6 +99,11 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
     after = {n: s for n, s in back.items() if n not in header}
     filled = {n: back[n] for n in assigned if n in entry and _is_filled(back[n].value)}
     frame.env = {**header, **filled}
+    for name in assigned:
+        value = frame.env[name].value if name in entry else None
+        if isinstance(value, ArrayList):
+            full = after_loop(frame, statement, name, entry[name].value, value, iterable)
+            frame.env[name] = replace(frame.env[name], value=full)
     frame.env.update({n: Slot(s.value, s.static, maybe_unbound=not runs) for n, s in after.items()})
     for env in exits:
         frame.env = join_envs(frame, frame.env, env, statement)
