@@ -116,19 +116,50 @@ def reset(key, state_buffer):
     size = jax.tree_util.tree_leaves(state_buffer)[0].shape[0]
     return jax.random.randint(key, (), 0, size)
 """
+MEASURED = """\
+def leading(batch, state):
+    shape = jax.tree_util.tree_leaves(batch)[0].shape
+    return shape[: len(shape) - jax.tree_util.tree_leaves(state.mean)[0].ndim]
+"""
+MEASURED_WEIGHTS = """\
+def shape(weights):
+    return jax.tree_util.tree_leaves(weights)[0].shape
+"""
 MOMENTS = """\
 def width(opt_state):
     return jax.tree_util.tree_leaves(opt_state)[0].shape[0]
 """
 
 
-@pytest.mark.parametrize("program", [SEARCH, BATCHED])
+@pytest.mark.parametrize("program", [SEARCH, BATCHED, MEASURED])
 def test_dictionaries_and_trees_of_other_things(program: str) -> None:
     models, left = fixed(LOOP, program)
     assert "nnx.List" in models and left == []
 
 
-@pytest.mark.parametrize("program", [COLLECTED, STACKED, COPIED, HANDED, MOMENTS])
+@pytest.mark.parametrize("program", [COLLECTED, STACKED, COPIED, HANDED, MOMENTS, MEASURED_WEIGHTS])
 def test_dictionaries_and_trees_that_are_filled_with_parameters(program: str) -> None:
     _, left = fixed(LOOP, program)
     assert any("it depends on the order of parameters" in message for message in left)
+
+
+PRODUCT = """\
+def variants({name}):
+    first = list({name}.keys())[0]
+    return [{{first: value}} for value in {name}[first]]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "moves"),
+    [
+        ("choices", "import copy\n", True),
+        ("hyperparameter", "import copy\n", True),
+        ("params", "import copy\n", False),
+        ("choices", "import jax\n", False),
+    ],
+)
+def test_dictionaries_in_files_without_jax(name: str, head: str, moves: bool) -> None:
+    files = {"models": LOOP, "main": PROGRAM, "settings": head + PRODUCT.format(name=name)}
+    texts, _ = fix_files({Path(f"/project/{key}.py"): text for key, text in files.items()}, RULES)
+    assert ("nnx.List" in texts[Path("/project/models.py")]) is moves

@@ -136,6 +136,8 @@ def text_of(value: Any) -> str | None:
         return value.text() if value.known else None
     if isinstance(value, Expr):
         return value.text
+    if isinstance(value, str) and value.isprintable() and '"' not in value and "\\" not in value:
+        return f'"{value}"'
     if value is None or isinstance(value, bool | int | float | str):
         return repr(value)
     if isinstance(value, tuple | list):

@@ -97,9 +97,9 @@ class Callers:
                                 )
 
     def _given(self, module: Module, call: ast.Call, method: Method, name: str) -> list[_Argument]:
-        """What a parameter gets, also where `*sample` or `**sample` gives it and the code displays all that this may be.
+        """What a parameter gets, also where `*sample` or `**sample` gives it and the code displays what this may be.
 
-        That may be what callers of a function hand it, for several models.
+        That is all that callers of a function hand it, for several models.
         """
         plain = argument_of(call, method, name)
         if plain is not None:

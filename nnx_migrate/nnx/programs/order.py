@@ -30,8 +30,9 @@ _PAIRS = frozenset(
 )  # fmt: skip
 # What code only asks any one leaf for where all leaves agree on it.
 _COMMON = frozenset({"dtype", "sharding", "device", "devices", "addressable_shards", "weak_type"})
-_LEADING = frozenset({"shape"})  # the batch size: of data, not of parameters
+_SHAPE = frozenset({"shape", "ndim"})  # of data, which have their leading axes in common; not of parameters
 _PARAMETERS = re.compile(r"param|variable|grad|state|weight|model|stats", re.IGNORECASE)
+_SETTINGS = re.compile(r"hyper_?param(?:eter)?s?", re.IGNORECASE)  # what a program is started with
 # Of these, what also names data: `env_state`, `initial_state_buffer`. Leaves of states of training that have no
 # leading axis in common begin with a counter, which has no axis at all.
 _OF_DATA = re.compile(r"state(?!_dict)", re.IGNORECASE)
@@ -101,13 +102,20 @@ def _asks_what_all_share(module: Module, leaf: ast.Subscript) -> bool:
     is_first = (
         isinstance(first, ast.Subscript) and isinstance(first.slice, ast.Constant) and first.slice.value == 0
     )
-    is_leading = read.attr in _LEADING and is_first and first.value is read  # type: ignore[attr-defined]
-    return read.attr in _COMMON or (is_leading and _is_data(module.source.segment(leaf.value)))
+    is_leading = read.attr == "shape" and is_first and first.value is read  # type: ignore[attr-defined]
+    is_measured = read.attr in _SHAPE and isinstance(leaf.value, ast.Call)
+    of_data = (is_leading or is_measured) and _is_data(module.source.segment(leaf.value))
+    return read.attr in _COMMON or of_data
 
 
 def _is_data(text: str) -> bool:
     """Whether a tree is called as data are, with examples along the first axis of all leaves."""
     return _OPTIMIZER.search(text) is None and _PARAMETERS.search(_OF_DATA.sub("", text)) is None
+
+
+def _knows_jax(module: Module) -> bool:
+    """Whether a file imports what makes parameters: others may still get them."""
+    return re.search(r"\b(?:jax|flax|optax|orbax)\b", module.source.text) is not None
 
 
 def _is_display(node: ast.expr | None) -> bool:
@@ -168,17 +176,18 @@ class _Sequences:
         )
 
     def _is_view(self, node: ast.expr, of_parameters: bool = False) -> bool:
-        """`params.values()`; of any dictionary unless `of_parameters` or only entries count."""
+        """`params.values()`; of any dictionary unless `of_parameters`, only entries count, or the file has no JAX."""
+        only_named = self.entries_alone or of_parameters or not _knows_jax(self.module)
         return (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
             and node.func.attr in _VIEWS
             and not node.args
-            and (not (self.entries_alone or of_parameters) or self._is_named_as_parameters(node.func.value))
+            and (not only_named or self._is_named_as_parameters(node.func.value))
         )
 
     def _is_named_as_parameters(self, node: ast.expr) -> bool:
-        named = _PARAMETERS.search(self.module.source.segment(node)) is not None
+        named = _PARAMETERS.search(_SETTINGS.sub("", self.module.source.segment(node))) is not None
         return named and not (isinstance(node, ast.Name) and self._is_filled_here(node))
 
     def _is_filled_here(self, name: ast.Name) -> bool:

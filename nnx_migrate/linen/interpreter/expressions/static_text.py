@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from typing import Any
 
 from nnx_migrate.linen.interpreter.convert import text_of
@@ -12,6 +13,8 @@ from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Expr, SelfValue
+
+_STRING = re.compile(r"""(["'])[^"'\\]*\1""")
 
 
 def static_or_unknown(frame: Frame, node: ast.expr, kind: str = "", why: str = "") -> Any:
@@ -59,5 +62,6 @@ def wrapped(text: str) -> str:
         text.replace(".", "", 1).isalnum()
         or text.replace(".", "").isidentifier()
         or TOKEN.fullmatch(text) is not None
+        or _STRING.fullmatch(text) is not None
     )
     return text if simple else f"({text})"
