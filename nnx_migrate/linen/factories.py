@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nnx_migrate.linen.analysis import field_symbol
+from nnx_migrate.linen.chosen_classes import alternatives, table
 from nnx_migrate.linen.factory_candidates import candidates, qualified_name
 from nnx_migrate.linen.factory_uses import FactoryUses, Use, given_arguments
 from nnx_migrate.linen.model import LinenClass, LinenProgram
@@ -167,6 +168,9 @@ class Factories:
         if isinstance(node, ast.Name) and call is not None:
             value = _assigned(module, call, node.id, in_branches=self.uses.class_around(module, call) is None)
             if value is not None:
+                chosen = self._chosen(module, call, node, alternatives(module, call, node.id))
+                if chosen is not None:
+                    return chosen
                 inner = self._follow(module, call, value) if not isinstance(value, ast.Name) else None
                 if inner is None or inner.partial is not value:
                     return None  # only partials are worth a variable of the constructor
@@ -180,6 +184,11 @@ class Factories:
             if inner.classes and inner.source is not None:
                 return None
             return replace(inner, node=node, partial=node)
+        if isinstance(node, ast.IfExp):
+            return self._chosen(module, call, node, [node.body, node.orelse])
+        if isinstance(node, ast.Subscript):
+            home, values = table(self.program.project, module, node.value)
+            return self._chosen(home, None, node, values)
         if isinstance(node, ast.Attribute) and is_self(node.value):
             owner = self.uses.class_around(module, node)
             factory = self.field(owner, node.attr) if owner is not None else None
@@ -190,6 +199,20 @@ class Factories:
             return Given(node, classes=(cls,))
         short = linen_name(name)
         return Given(node, layer=short) if short is not None and f"flax.linen.{short}" in LAYERS else None
+
+    def _chosen(
+        self, module: Module, call: ast.Call | None, node: ast.expr, values: list[ast.expr]
+    ) -> Given | None:
+        """One of several classes of the project, which a condition or a table chooses; None for anything else."""
+        classes: dict[LinenClass, None] = {}
+        for value in values:
+            if isinstance(value, ast.Name) and call is not None and alternatives(module, call, value.id):
+                return None
+            given = self._follow(module, call, value)
+            if given is None or not given.classes or given.partial or given.source or given.variable:
+                return None
+            classes |= dict.fromkeys(given.classes)
+        return Given(node, classes=tuple(classes)) if classes else None
 
     def _returned(self, module: Module, call: ast.Call) -> Given | None:
         """What a function of the project returns, if that is nothing but a partial of a class."""
@@ -213,7 +236,7 @@ class Factories:
         if bound:
             value = self._partial_of(classes[0], name, bound) if len(classes) == 1 else None
             return Factory(name, "", classes, bound, "", value) if value is not None else None
-        made: Any = ClassRef(classes[0]) if len(classes) == 1 else ClassChoice(name, classes)
+        made: Any = ClassRef(classes[0]) if len(classes) == 1 else ClassChoice(name, classes, name)
         return Factory(name, "", classes, frozenset(), "", made)
 
     def _partial_of(self, cls: LinenClass, name: str, bound: Iterable[str]) -> Partial | None:

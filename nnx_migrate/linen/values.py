@@ -196,10 +196,14 @@ class ClassRef:
 
 @dataclass(frozen=True)
 class ClassChoice:
-    """One of several Linen classes of the project: what the factory field `field` is given."""
+    """One of several Linen classes of the project: what the factory field, or variable, `field` holds.
+
+    `text` is how the constructor reads it, empty where it has no name.
+    """
 
     field: str
     classes: tuple[LinenClass, ...]
+    text: str = ""
 
 
 @dataclass(frozen=True, eq=False)

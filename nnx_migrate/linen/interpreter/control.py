@@ -6,6 +6,7 @@ import ast
 from typing import Any, Literal
 
 from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.interpreter.class_choices import named, one_of_classes
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
 from nnx_migrate.linen.interpreter.fallbacks import changed_if_given, given_or_fallback, remember_test
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
@@ -22,6 +23,7 @@ from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import (
     ArrayList,
     BuiltList,
+    ClassChoice,
     Closure,
     Either,
     Expr,
@@ -101,7 +103,9 @@ def static_join(frame: Frame, name: str, a: Any, b: Any, node: ast.AST) -> Any:
     if choice is not None:
         return choice
     kind = "int" if as_dim(a) is not None and as_dim(b) is not None else ""
-    return local(frame, name, (id(node), frame.context, name, "join"), kind)
+    variable = local(frame, name, (id(node), frame.context, name, "join"), kind)
+    chosen = one_of_classes((a, b))
+    return named(chosen, name, variable) if isinstance(chosen, ClassChoice) else variable
 
 
 def local(frame: Frame, name: str, key: Any, kind: str = "") -> Any:

@@ -234,9 +234,10 @@ def _chosen(frame: Frame, site: Site, choice: ClassChoice, args: Any, kwargs: An
             continue
         module = frame.session.instances_of[0].module  # of the class whose constructor tells them apart
         visible = frame.session.program.project.resolve_name(cls.name, module.scopes.module, module)
-        if not (isinstance(found, Array) and isinstance(result, Array)) or visible != cls.qualified:
+        known = visible == cls.qualified and choice.text
+        if not (isinstance(found, Array) and isinstance(result, Array) and known):
             return Unknown(f"the classes that `{choice.field}` may be return different things")
-        result = _by_class(f"{choice.field} is {cls.name}", found, result)
+        result = _by_class(f"{choice.text} is {cls.name}", found, result)
     return result
 
 

@@ -10,8 +10,9 @@ from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.effects.initial_dtypes import is_initial
 from nnx_migrate.linen.interpreter import caches
 from nnx_migrate.linen.interpreter.attributes import atomic, seen
+from nnx_migrate.linen.interpreter.class_choices import in_place, one_of_classes
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array, text_of
-from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
+from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, static_text
 from nnx_migrate.linen.interpreter.frame import Frame, NeedKinds
 from nnx_migrate.linen.interpreter.function_choices import is_function
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
@@ -51,6 +52,9 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
         functions = tuple(value.values())
         if functions and all(is_function(function) for function in functions):
             return FunctionChoice(functions)
+        chosen = one_of_classes(functions)
+        if chosen is not None and node is not None:
+            return in_place(chosen, static_text(frame, node))
         return Unknown("a key that isn't known")
     if isinstance(value, Input):
         if isinstance(index, str):

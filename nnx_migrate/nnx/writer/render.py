@@ -18,6 +18,7 @@ from nnx_migrate.linen.sites import Context
 from nnx_migrate.linen.symbols import TOKEN, token
 from nnx_migrate.linen.values import (
     BuiltList,
+    ClassChoice,
     ClassRef,
     Expr,
     Input,
@@ -55,10 +56,12 @@ class InitRenderer:
         self.analysis, self.names, self.access = analysis, names, access
         self.needed: set[str] = set()
         self.moved: set[ast.stmt] = set()  # statements that aren't static, which the constructor repeats
+        self.raises: set[ast.stmt] = set()  # for configurations that there aren't: in the constructor, too
         self.asked: set[str] = set()  # sizes of arguments that conditions test for None
         self.substitutes: dict[str, str] = {}
         self.lambda_names: frozenset[ast.AST] = frozenset()  # in the expression that is being written
         self.may_name_dtypes = False  # only variables get the dtypes that arrays have at first
+        self.may_name_classes = False  # where only a construction takes one of several classes
         self.element: Callable[[ast.AST, Context], str | None] = lambda node, context: None
 
     @contextmanager
@@ -86,6 +89,20 @@ class InitRenderer:
             return one_line(self.names.written(node, lambda n: self._replace(n, context)))
         finally:
             self.lambda_names = saved
+
+    def statement(self, node: ast.stmt, context: Context) -> str:
+        """A statement that the constructor repeats."""
+        value = self.analysis.facts.values.get((context, getattr(node, "value", node)))
+        write = self.choice if isinstance(value, ClassRef | ClassChoice) else self.text
+        return write(node, context)
+
+    def choice(self, node: ast.AST, context: Context) -> str:
+        """An expression, or a statement, that chooses between classes of the project, which move, too."""
+        saved, self.may_name_classes = self.may_name_classes, True
+        try:
+            return self.text(node, context)
+        finally:
+            self.may_name_classes = saved
 
     def argument(self, node: ast.AST, context: Context) -> str:
         """An expression that is an argument as a whole, so that it needs no parentheses."""
@@ -185,7 +202,8 @@ class InitRenderer:
             return self.substitutes[node.id]
         if static is None:
             replaced = self.names.replacement(node)
-            if replaced is None and isinstance(value, Layer | ClassRef):
+            may_stay = isinstance(value, ClassRef) and self.may_name_classes
+            if replaced is None and isinstance(value, Layer | ClassRef) and not may_stay:
                 raise Refuse("unknown-module", f"the class `{node.id}` is used as a value", node)
             return replaced
         if isinstance(value, BuiltList):

@@ -8,6 +8,7 @@ from typing import Any
 from nnx_migrate.linen.dim_bounds import lower_bound
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter import control
+from nnx_migrate.linen.interpreter.class_choices import in_place, one_of_classes
 from nnx_migrate.linen.interpreter.convert import as_dim, text_of
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_text, wrapped
@@ -85,6 +86,10 @@ def _conditional(frame: Frame, node: ast.IfExp) -> Any:
     lifted = control.rematerialised(frame, first, second, node)
     if lifted is not None:
         return lifted
+    chosen = one_of_classes((first, second)) if control.condition_is_static(frame, node) else None
+    if chosen is not None:
+        text = static_text(frame, node)
+        return in_place(chosen, f"({text})" if text else None)
     text = static_text(frame, node)
     if text is not None and not isinstance(first, Instance) and not isinstance(second, Instance):
         length = _common_length(first, second)

@@ -6,6 +6,7 @@ import ast
 from dataclasses import replace
 from typing import Any
 
+from nnx_migrate.linen.interpreter.class_choices import named
 from nnx_migrate.linen.interpreter.control import local
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
@@ -21,7 +22,7 @@ from nnx_migrate.linen.interpreter.statements.stores import store
 from nnx_migrate.linen.interpreter.statements.unpacking import unpacked
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Unknown
-from nnx_migrate.linen.values import MADE_BY_MODULE, Expr
+from nnx_migrate.linen.values import MADE_BY_MODULE, ClassChoice, Expr
 
 
 @executes(ast.Assign)
@@ -110,6 +111,8 @@ def assign(frame: Frame, target: ast.expr, value: Any, static: bool, node: ast.A
         static = False  # the constructor calls no modules
     if static and isinstance(target, ast.Name) and isinstance(value, Unknown) and not frame.foreign:
         value = local(frame, target.id, (id(node), frame.context, target.id))
+    elif static and isinstance(target, ast.Name) and _is_unnamed(value):
+        value = named(value, target.id, local(frame, target.id, (id(node), frame.context, target.id)))
     elif static and isinstance(target, ast.Name) and _repeats(value) and not frame.foreign:
         value = replace(
             local(frame, target.id, (id(node), frame.context, target.id), "sequence"), element=value.element
@@ -117,6 +120,11 @@ def assign(frame: Frame, target: ast.expr, value: Any, static: bool, node: ast.A
     if isinstance(target, ast.Name):
         value = _renewed(frame, target.id, value, static, node)
     store(frame, target, value, static)
+
+
+def _is_unnamed(value: Any) -> bool:
+    """Whether a value is one of several classes, which no variable or field holds so far."""
+    return isinstance(value, ClassChoice) and not value.text.isidentifier()
 
 
 def _repeats(value: Any) -> bool:

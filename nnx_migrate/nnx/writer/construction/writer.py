@@ -290,6 +290,9 @@ class ConstructionWriter:
         node = site.partials[0].call.args[0] if site.partials else site.call.func
         if isinstance(node, ast.Attribute) and node.attr in self.known_factories.of(self.analysis.cls):
             return node.attr
+        if isinstance(site.target, ClassChoice):
+            text = self.renderer.choice(node, site.context)
+            return f"({text})" if isinstance(node, ast.IfExp) else text
         return self.names.written(node, lambda _: None)
 
     def _arguments(

@@ -96,14 +96,16 @@ class Unused:
         return found
 
     def _are_dead(self, body: Sequence[ast.stmt]) -> list[ast.stmt]:
-        """Conditions on fields under which everything is dead."""
+        """Conditions on fields under which everything is dead, or raised by the constructor before."""
+        gone = self.deleted | self.writer.renderer.raises
         return [
             node
             for statement in body
             for node in ast.walk(statement)
             if isinstance(node, ast.If)
             and node not in self.deleted
-            and all(inner in self.deleted for inner in [*node.body, *node.orelse])
+            and all(inner in gone for inner in [*node.body, *node.orelse])
+            and any(inner in self.deleted for inner in ast.walk(node))
             and _is_size(node.test)
         ]
 

@@ -42,6 +42,7 @@ from nnx_migrate.nnx.writer.residual.nodes import (
     sets_sizes,
     within,
 )
+from nnx_migrate.nnx.writer.residual.raises import with_raises
 from nnx_migrate.nnx.writer.text import unwrapped
 
 
@@ -163,7 +164,8 @@ class Residual:
             texts = self.writer.partials[value]
             nodes.append(Line(f"{source.segment(target)} = ", source.segment(value.func), texts))
         elif names & self.renderer.needed and self._is_repeated(statement):
-            nodes.append(Line(self.renderer.text(statement, self.context), comment=self._comment(statement)))
+            text = self.renderer.statement(statement, self.context)
+            nodes.append(Line(text, comment=self._comment(statement)))
         return nodes
 
     def _filling(self, made: LocalList, statement: ast.stmt) -> list[Node]:
@@ -279,6 +281,8 @@ class Residual:
             raise Refuse("dynamic-construction", detail, statement.test)
         if test is None:  # only modules without parameters below: they may exist in any case
             return [*body, *orelse]
+        if not self.context:
+            body, orelse = with_raises(self.renderer, statement, test, body, orelse)
         return [Block(f"if {test}:", body, orelse)]
 
     def _in_loop(self, statement: ast.stmt) -> bool:

@@ -1,0 +1,74 @@
+"""What a variable or a table may hold of which conditions and keys choose: `block = Basic if small else Bottleneck`."""
+
+from __future__ import annotations
+
+import ast
+
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
+from nnx_migrate.names.scopes import Binding
+
+
+def alternatives(module: Module, place: ast.AST, name: str) -> list[ast.expr]:
+    """The values that a local variable may have at a place: of all its assignments, which come before it.
+
+    None of them if something else binds the variable.
+    """
+    function = module.enclosing(place, ast.FunctionDef, ast.Lambda) or module.tree
+    if not isinstance(function, ast.FunctionDef | ast.Module):
+        return []
+    bound = {n for n in ast.walk(function) if _binds(n, name)}
+    found = [
+        statement
+        for statement in ast.walk(function)
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and statement.targets[0] in bound
+    ]
+    known = {statement.targets[0] for statement in found}
+    before = all(statement.lineno < getattr(place, "lineno", 0) for statement in found)
+    return [statement.value for statement in found] if known == bound and before else []
+
+
+def table(project: Project, module: Module, node: ast.expr) -> tuple[Module, list[ast.expr]]:
+    """The values of a dict that is written out, here or as a module's constant, and the module that has them."""
+    if isinstance(node, ast.Dict):
+        return module, list(node.values)
+    qualified = project.resolve(node, module.scope_at(node), module)
+    definition = project.definition(qualified) if qualified is not None else None
+    home, bindings = module, list[Binding]()
+    if definition is not None:
+        home, bindings = definition.module, [definition.binding]
+    elif isinstance(node, ast.Name) and module.scope_at(node).binder(node.id) is module.scopes.module:
+        bindings = module.scopes.module.bindings[node.id]
+    if len(bindings) != 1 or not isinstance(bindings[0].value, ast.Dict):
+        return module, []
+    name = bindings[0].name
+    if len(home.scopes.module.bindings.get(name, ())) != 1 or _may_change(project, name):
+        return module, []
+    return home, list(bindings[0].value.values)
+
+
+def _may_change(project: Project, name: str) -> bool:
+    """Whether code does more with a name than to look something up: `TABLE[key]`, `key in TABLE`, `TABLE.get(key)`."""
+    for module in project.mentioning(name):
+        for node in ast.walk(module.tree):
+            if (getattr(node, "id", None) or getattr(node, "attr", None)) != name:
+                continue
+            user = module.parents.get(node)
+            if isinstance(getattr(node, "ctx", None), ast.Store):
+                if not isinstance(user, ast.Assign | ast.AnnAssign):
+                    return True
+            elif isinstance(user, ast.Subscript):
+                if not isinstance(user.ctx, ast.Load):
+                    return True
+            elif isinstance(user, ast.Attribute):
+                if user.attr not in ("get", "keys", "values", "items"):
+                    return True
+            elif not isinstance(user, ast.Compare | ast.FormattedValue):
+                return True
+    return False
+
+
+def _binds(node: ast.AST, name: str) -> bool:
+    if isinstance(node, ast.arg):
+        return node.arg == name
+    return isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load)

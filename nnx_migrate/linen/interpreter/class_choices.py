@@ -1,0 +1,30 @@
+"""One of several classes of the project that a condition or a table chooses: `Bottleneck if self.deep else Basic`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from nnx_migrate.linen.values import ClassChoice, ClassRef, Expr
+
+
+def one_of_classes(values: Iterable[Any]) -> ClassRef | ClassChoice | None:
+    """One of these classes, or choices of classes; None if anything else is among them."""
+    found = list(values)
+    if not found or not all(isinstance(value, ClassRef | ClassChoice) for value in found):
+        return None
+    classes = {c for v in found for c in (v.classes if isinstance(v, ClassChoice) else (v.cls,))}
+    if len(classes) == 1:
+        return ClassRef(classes.pop())
+    return ClassChoice("block", tuple(sorted(classes, key=lambda c: c.qualified)))
+
+
+def in_place(choice: ClassRef | ClassChoice, text: str | None) -> ClassRef | ClassChoice:
+    """A choice that no variable holds: the constructor asks the expression itself."""
+    return replace(choice, text=text) if isinstance(choice, ClassChoice) and text else choice
+
+
+def named(choice: ClassChoice, name: str, variable: Any) -> ClassChoice:
+    """A choice that a variable holds, which the constructor has, too."""
+    return replace(choice, field=name, text=variable.text if isinstance(variable, Expr) else "")
