@@ -196,10 +196,7 @@ class ClassRef:
 
 @dataclass(frozen=True)
 class ClassChoice:
-    """One of several Linen classes of the project: what the factory field, or variable, `field` holds.
-
-    `text` is how the constructor reads it, empty where it has no name.
-    """
+    """One of several Linen classes: what the variable, or factory field, `field` holds; `text`, in the constructor."""
 
     field: str
     classes: tuple[LinenClass, ...]
