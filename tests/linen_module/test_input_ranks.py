@@ -419,3 +419,42 @@ def test_keywords_that_a_function_gathers_are_no_samples(tmp_path: Path) -> None
     code += 'def main(key):\n    Trainer.create(Critic(), key, others={"observations": jnp.ones((1, 3)), '
     code += '"actions": jnp.ones((1, 2))})\n'
     assert "model.Critic" not in converted(tmp_path, code).converted
+
+
+RETURNS = """
+class Net(nn.Module):
+    depth: int = 1
+
+    @nn.compact
+    def __call__(self, x):
+        if {test}:
+            x = nn.Dense(4)(x)
+            return {first}
+        if self.depth == 2:
+            x = nn.Dense(8)(x)
+            return nn.relu(x)
+
+
+class Policy(nn.Module):
+    depth: int = 1
+
+    @nn.compact
+    def __call__(self, x):
+        x = Net(self.depth)(x)
+        return nn.Dense(3)(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "first", "known"),
+    [
+        ("self.depth == 1", "x", True),
+        ("x.sum() > 1", "x", False),
+        ("self.depth == 1", "None", False),
+    ],
+)
+def test_functions_that_return_nothing_for_other_configurations(
+    tmp_path: Path, test: str, first: str, known: bool
+) -> None:
+    found = converted(tmp_path, RETURNS.format(test=test, first=first))
+    assert ("model.Policy" in found.converted) is known

@@ -11,6 +11,7 @@ from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.steps import without_lists
+from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.values import Input
 
 
@@ -27,7 +28,7 @@ def _return(frame: Frame, statement: ast.Return) -> None:
 def returned(frame: Frame) -> Any:
     """The function's result over all its return statements."""
     values = list(frame.returns)
-    if not frame.ended:
+    if not frame.ended and not _is_complete(frame):
         values.append((None, None))
     if not values:
         return None
@@ -36,6 +37,18 @@ def returned(frame: Frame) -> Any:
         if value != result:
             result = _join_returns(frame, value, result, node)
     return result
+
+
+def _is_complete(frame: Frame) -> bool:
+    """Whether a function returns arrays for every configuration that it knows: `if self.depth == 1: ... return x`.
+
+    For others it returns nothing that a model could compute with.
+    """
+    known = frame.session.conditions
+    return bool(frame.returns) and all(
+        isinstance(value, Array | Input) and (frame.context, statement) in known
+        for value, statement in frame.returns
+    )
 
 
 def _join_returns(frame: Frame, a: Any, b: Any, node: ast.AST) -> Any:

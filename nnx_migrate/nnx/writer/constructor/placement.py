@@ -30,7 +30,8 @@ class Placement:
             if not all(isinstance(statement, ast.Assign) for statement in between):
                 raise Refuse("unsupported-syntax", "other statements stand between the fields", self.cls.node)
             following = self._first_after(own[-1])
-            tail = "\n" if following is None or following.lineno > (own[-1].end_lineno or 0) + 1 else "\n\n"
+            gap = following is None or _first_line(following) > (own[-1].end_lineno or 0) + 1
+            tail = "\n" if gap else "\n\n"
             before = self.source.line_text(own[0].lineno - 1).strip()
             lead = (
                 "\n"
@@ -43,8 +44,7 @@ class Placement:
         if first is None:
             end = self.source.line_start((self.cls.node.body[-1].end_lineno or 0) + 1)
             return [*edits, Edit(end, end, "\n" + text + "\n")]
-        line = min([first.lineno, *(d.lineno for d in first.decorator_list)])
-        start = self.source.line_start(line)
+        start = self.source.line_start(_first_line(first))
         return [*edits, Edit(start, start, text + "\n\n")]
 
     def _first_after(self, node: ast.stmt) -> ast.stmt | None:
@@ -67,8 +67,13 @@ class Placement:
 
     def removed_method(self, method: Method) -> Edit:
         """Remove a method and the blank lines behind it."""
-        first = min([method.node.lineno, *(d.lineno for d in method.node.decorator_list)])
+        first = _first_line(method.node)
         last = (method.node.end_lineno or 0) + 1
         while last <= self.source.line_count and not self.source.line_text(last).strip():
             last += 1
         return Edit(self.source.line_start(first), self.source.line_start(last), "")
+
+
+def _first_line(statement: ast.stmt) -> int:
+    """The first line of a statement, decorators included."""
+    return min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", ()))])
