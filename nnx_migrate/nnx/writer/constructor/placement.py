@@ -76,4 +76,5 @@ class Placement:
 
 def _first_line(statement: ast.stmt) -> int:
     """The first line of a statement, decorators included."""
-    return min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", ()))])
+    decorators = statement.decorator_list if isinstance(statement, ast.FunctionDef | ast.ClassDef) else []
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
