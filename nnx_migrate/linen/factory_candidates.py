@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.symbols import canonical, linen_name
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.nodes import is_of_self, is_self
+from nnx_migrate.names.nodes import all_below, is_of_self, is_self
 from nnx_migrate.nnx.layers import LAYERS
 
 _CALL, _SETUP = "__call__", "setup"
@@ -30,7 +30,7 @@ def candidates(program: LinenProgram, cls: LinenClass) -> list[str]:
     names = {f.name for f in cls.fields if f.default is None or _makes(program, f.owner, f.default)}
     names -= _near_others(cls, names)
     reads: dict[str, bool] = {}
-    for owner, node in ((c, n) for c in cls.mro for n in ast.walk(c.node)):
+    for owner, node in ((c, n) for c in cls.mro for n in all_below(c.node)):
         if is_of_self(node) and node.attr in names:
             outer = owner.module.parents.get(node)
             made = isinstance(outer, ast.Call) and outer.func is node
@@ -57,12 +57,12 @@ def _near_others(cls: LinenClass, names: Iterable[str]) -> set[str]:
         return set()
     found: set[str] = set()
     for method in others:
-        held = {n.value for n in ast.walk(method) if is_of_self(n)}
-        if any((is_self(n) and n not in held) or is_of_self(n, _CALL) for n in ast.walk(method)):
+        held = {n.value for n in all_below(method) if is_of_self(n)}
+        if any((is_self(n) and n not in held) or is_of_self(n, _CALL) for n in all_below(method)):
             return set(names)
-        found |= {n.attr for n in ast.walk(method) if is_of_self(n)}
+        found |= {n.attr for n in all_below(method) if is_of_self(n)}
     setups = [node for name, node in methods if name == _SETUP]
-    return found | {n.attr for node in setups for n in ast.walk(node) if is_of_self(n)}
+    return found | {n.attr for node in setups for n in all_below(node) if is_of_self(n)}
 
 
 def _is_handed(program: LinenProgram, cls: LinenClass, outer: ast.AST | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 from typing import TypeGuard
 
 from nnx_migrate.names.scopes import child_fields
@@ -18,6 +19,24 @@ def nodes_below(tree: ast.AST) -> list[ast.AST]:
                 found += [child for child in value if child is not None]
             elif value is not None:
                 found.append(value)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def all_below(tree: ast.AST) -> tuple[ast.AST, ...]:
+    """`nodes_below` of a method or statement that is gone through many times."""
+    return tuple(nodes_below(tree))
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """The nodes right below one in the order of `ast.iter_child_nodes`, without contexts and operators."""
+    found: list[ast.AST] = []
+    for name in child_fields(type(node)):
+        value = getattr(node, name)
+        if type(value) is list:
+            found += [child for child in value if child is not None]
+        elif value is not None:
+            found.append(value)
     return found
 
 

@@ -193,7 +193,7 @@ class _Converter:
         self.result = Conversions(program, self.factories, convert=self.convert)
         self.names: dict[Path, FileNames] = {}
         self.open: list[LinenClass] = []
-        self.for_any_rank: dict[LinenClass, dict[object, ClassConversion | Refuse]] = {}
+        self.attempts: dict[LinenClass, dict[object, ClassConversion | Refuse]] = {}
 
     @property
     def references(self) -> References:
@@ -250,7 +250,7 @@ class _Converter:
             with analyses.meter.aside():  # what a class takes is no cost of those that hold it
                 return search.run()
         finally:
-            self.for_any_rank.pop(cls, None)
+            self.attempts.pop(cls, None)
 
     def _fixed_fields(self, cls: LinenClass) -> Fixed:
         return fixed_fields(cls, self.program, self.references)
@@ -263,23 +263,26 @@ class _Converter:
         known: Mapping[tuple[str | int, ...], int] = MappingProxyType({}),
         fixed: Fixed = MappingProxyType({}),
     ) -> ClassConversion:
-        """Convert a class; once, where it makes no difference which rank inputs have by default. Raises Refuse."""
-        results = self.for_any_rank.setdefault(cls, {})
-        key = frozenset(known.items()), tuple(fixed.items())
-        if key not in results:
-            found: ClassConversion | Refuse
+        """Convert a class: once for each rank that inputs have by default, or for all where it makes no difference.
+
+        Raises Refuse.
+        """
+        results = self.attempts.setdefault(cls, {})
+        for_any_rank = frozenset(known.items()), tuple(fixed.items())
+        for_this = (*for_any_rank, default_rank)
+        found = results.get(for_any_rank) or results.get(for_this)
+        if found is None:
             refused = len(self.result.refused)
             try:
                 found = self._converted(cls, default_rank, known, fixed)
             except Refuse as refusal:
                 found = refusal
-            settled = (
-                len(self.result.refused) == refused
-            )  # else it would be refused for another reason next time
-            if not settled or self.analyses.asks_default(cls, known, default_rank, fixed):
-                return _given_out(found)
-            results[key] = found
-        return _given_out(results[key])
+            if len(self.result.refused) == refused:  # else it would be refused for another reason next time
+                depends = self.analyses.asks_default(cls, known, default_rank, fixed)
+                results[for_this if depends else for_any_rank] = found
+        if isinstance(found, Refuse):
+            raise found.with_traceback(None)
+        return replace(found)  # for whoever adds to it
 
     def _converted(
         self,
@@ -349,13 +352,6 @@ class _Converter:
             written.constructions,
             written.has_constructor,
         )
-
-
-def _given_out(found: ClassConversion | Refuse) -> ClassConversion:
-    """A conversion that nobody else adds to. Raises the Refuse."""
-    if isinstance(found, Refuse):
-        raise found.with_traceback(None)
-    return replace(found)
 
 
 def check_lazy(conversion: ClassConversion) -> None:

@@ -15,7 +15,7 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import LINEN, canonical
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.nodes import is_of_self
+from nnx_migrate.names.nodes import is_of_self, nodes_below
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scope_builder import build_scopes
 from nnx_migrate.names.scopes import Scope, Scopes, dotted
@@ -97,7 +97,7 @@ def check_function(
             raise Refuse("dynamic-construction", f"`{node.name}` would need `{name}`", node)
     for path in _linen_paths(tree, scopes, imported, outside, module, project):
         raise Refuse("unsupported-layer", f"`{path.removeprefix('flax.')}` is used in an unusual way", node)
-    for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
+    for call in (n for n in nodes_below(tree) if isinstance(n, ast.Call)):
         called = dotted(call.func)
         if called is not None and project.resolve_name(called, outside, module) in cls.known_classes:
             path = called
@@ -124,13 +124,13 @@ def _made_attributes(tree: ast.Module) -> set[str]:
         targets = list(statement.targets) if isinstance(statement, ast.Assign) else []
         targets += [statement.target] if isinstance(statement, ast.AnnAssign) else []
         made.update(target.id for target in targets if isinstance(target, ast.Name))
-    if any(isinstance(n, ast.Name) and n.id == "setattr" for n in ast.walk(tree)):
+    if any(isinstance(n, ast.Name) and n.id == "setattr" for n in nodes_below(tree)):
         made |= _read_attributes(tree)  # whose names may be computed
     return made
 
 
 def _of_self(tree: ast.Module) -> Iterator[ast.Attribute]:
-    for node in ast.walk(tree):
+    for node in nodes_below(tree):
         if is_of_self(node):
             yield node
 
@@ -151,8 +151,8 @@ def _shadowed(tree: ast.Module, scopes: Scopes, before: Collection[str]) -> Iter
         arguments = method.args
         parameters = {a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]}
         body = scopes.of_node[method]
-        expected = {id(n) for s in method.body if _hands_on(s) for n in ast.walk(s)}
-        inside = {id(n) for s in method.body for n in ast.walk(s)} - expected
+        expected = {id(n) for s in method.body if _hands_on(s) for n in nodes_below(s)}
+        inside = {id(n) for s in method.body for n in nodes_below(s)} - expected
         for name in sorted(parameters & set(before)):
             references = scopes.names.get(name, ())
             if any(id(r.node) in inside and r.scope.binder(name) is body for r in references):
@@ -163,7 +163,7 @@ def _hands_on(statement: ast.stmt) -> bool:
     """`self.name = name` and `super().__init__(name)`: what a constructor does with its parameters."""
     if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
         target = statement.targets[0]
-        names = {n.id for n in ast.walk(statement.value) if isinstance(n, ast.Name)}
+        names = {n.id for n in nodes_below(statement.value) if isinstance(n, ast.Name)}
         return isinstance(target, ast.Attribute) and target.attr in names
     call = statement.value if isinstance(statement, ast.Expr) else None
     return (
@@ -181,7 +181,7 @@ def _linen_paths(
 ) -> Iterator[str]:
     """What is left of Linen in the text, apart from functions that work for NNX as they do for Linen."""
     free = {id(node) for _, node in _free(scopes)}
-    for node in ast.walk(tree):
+    for node in nodes_below(tree):
         if not isinstance(node, ast.Name | ast.Attribute):
             continue
         path = dotted(node)
@@ -210,7 +210,7 @@ def _constructions(
     for method in (n for c in tree.body if isinstance(c, ast.ClassDef) for n in c.body):
         if not isinstance(method, ast.FunctionDef) or method.name == "__init__":
             continue
-        for call in (n for n in ast.walk(method) if isinstance(n, ast.Call)):
+        for call in (n for n in nodes_below(method) if isinstance(n, ast.Call)):
             path, root = dotted(call.func), call.func
             while isinstance(root, ast.Attribute):
                 root = root.value
@@ -232,7 +232,7 @@ def _makes_layers(qualified: str, rewritten: Collection[ast.AST], project: Proje
     module = definition.module
     if isinstance(module.parents.get(definition.node), ast.ClassDef):
         return False  # a method, which is converted with its class
-    for call in (n for n in ast.walk(definition.node) if isinstance(n, ast.Call)):
+    for call in (n for n in nodes_below(definition.node) if isinstance(n, ast.Call)):
         if isinstance(call.func, ast.Call) and isinstance(call.func.func, ast.Name | ast.Attribute):
             made = call.func.func
             name = canonical(project.resolve(made, module.scope_at(made), module)) or ""

@@ -12,6 +12,7 @@ from token import DEDENT, ENDMARKER, INDENT, NAME, NEWLINE, NL
 from tokenize import TokenError, TokenInfo, generate_tokens
 
 from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.names.nodes import children
 from nnx_migrate.sources.text import Edit, SourceText
 
 Replace = Callable[[ast.AST], str | None]
@@ -42,7 +43,7 @@ def replacements(source: SourceText, node: ast.AST, replace: Replace) -> list[tu
         elif isinstance(current, ast.JoinedStr):
             stack.extend(v for v in current.values if isinstance(v, ast.FormattedValue))
         else:
-            stack.extend(ast.iter_child_nodes(current))
+            stack += children(current)
     return found
 
 

@@ -15,7 +15,7 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.values import ArrayList
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.nodes import is_of_self
+from nnx_migrate.names.nodes import all_below, is_of_self
 
 HELPER = "static_dict"
 _CONVERSIONS = frozenset(
@@ -70,7 +70,7 @@ def array_container(analysis: ClassAnalysis, node: ast.Assign) -> str | None:
 def _code(cls: LinenClass) -> Iterator[tuple[Module, ast.AST]]:
     for owner in cls.mro:
         for method in owner.own_methods.values():
-            for node in ast.walk(method.node):
+            for node in all_below(method.node):
                 yield owner.module, node
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Site, VariableSite
+from nnx_migrate.names.nodes import all_below
 from nnx_migrate.nnx.writer.naming import singular
 from nnx_migrate.nnx.writer.text import call_text, line_limit
 
@@ -42,7 +43,7 @@ class LoopAccess:
         self.headers: dict[ast.AST, str] = {}
         self.elements: dict[tuple[ast.AST, str], str] = {}
         self.reads = editor.unused.remaining_reads(body)
-        self.used = {n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name)}
+        self.used = {n.id for s in body for n in all_below(s) if isinstance(n, ast.Name)}
         if editor.function is not None:
             self.used.update(editor.function.parameters.values())
         made: list[Site | VariableSite] = [*editor.sites.values(), *editor.makers.values()]
@@ -54,7 +55,7 @@ class LoopAccess:
         sites = [s for s in sites if s.method == editor.method.name or editor.function is not None]
         plain = [self._listed(s) for s in sites if not handed(editor, s)]
         everything = [*plain, *editor.helpers.lists()]
-        for node in (n for s in body for n in ast.walk(s)):
+        for node in (n for s in body for n in all_below(s)):
             loop = node if isinstance(node, ast.For) else self._only_generator(node)
             lists = [(s, k) for s in everything for k, c in enumerate(s.loops) if c.node is node]
             nested = any(len(made.loops) > 1 for made, _ in lists)
@@ -135,7 +136,7 @@ class LoopAccess:
         )
 
     def _still_read(self, loop: Loop) -> set[str]:
-        names = {n.id for n in ast.walk(loop.target) if isinstance(n, ast.Name)}
+        names = {n.id for n in all_below(loop.target) if isinstance(n, ast.Name)}
         return names & self.reads
 
     def _only_generator(self, node: ast.AST) -> ast.comprehension | None:
@@ -171,7 +172,7 @@ def _is_renewed(loop: Loop, name: str) -> bool:
     """Whether the body of a loop gives its counter another value."""
     if isinstance(loop, ast.comprehension):
         return False
-    names = (n for statement in loop.body for n in ast.walk(statement) if isinstance(n, ast.Name))
+    names = (n for statement in loop.body for n in all_below(statement) if isinstance(n, ast.Name))
     return any(n.id == name and not isinstance(n.ctx, ast.Load) for n in names)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Site, VariableSite
+from nnx_migrate.names.nodes import all_below
 from nnx_migrate.nnx.writer.methods.access import Listed
 from nnx_migrate.nnx.writer.methods.parentheses import parentheses
 from nnx_migrate.nnx.writer.methods.shared_helpers import SharedHelper
@@ -32,7 +33,7 @@ class HelperCalls:
 
     def settle(self) -> None:
         """Find the parameters that the helpers in this method no longer need."""
-        inside = set(ast.walk(self.editor.method.node))
+        inside = set(all_below(self.editor.method.node))
         for helper in self.helpers:
             if helper.definition is not None and helper.definition in inside:
                 helper.drop_unread(self.editor.unused.remaining_reads(helper.definition.body))
@@ -76,7 +77,7 @@ class HelperCalls:
 
     def lists(self) -> Iterator[Listed]:
         """The lists of modules that loops of the method hand over, and those that helpers in it get."""
-        inside = set(ast.walk(self.editor.method.node))
+        inside = set(all_below(self.editor.method.node))
         for helper in self.helpers:
             for (call, _), site in helper.sites.items():
                 outer, own = helper.split_loops(site)

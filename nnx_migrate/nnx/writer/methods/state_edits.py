@@ -15,6 +15,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import VariableSite
 from nnx_migrate.linen.values import VariableValue
+from nnx_migrate.names.nodes import all_below
 from nnx_migrate.nnx.writer.methods.caches import CacheEditor
 from nnx_migrate.nnx.writer.methods.init_flags import InitFlags
 from nnx_migrate.nnx.writer.text import call_text, indentation, line_limit, one_line
@@ -61,7 +62,7 @@ class StateEditor:
 
     def definitions(self, body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
         """The statements that give a name to a condition which is always the same."""
-        for node in (n for statement in body for n in ast.walk(statement)):
+        for node in (n for statement in body for n in all_below(statement)):
             if isinstance(node, ast.stmt) and self.flags.is_definition(node):
                 yield node
 
@@ -75,7 +76,7 @@ class StateEditor:
         written = [
             self.references[node.value]
             for target in targets
-            for node in ast.walk(target)
+            for node in all_below(target)
             if isinstance(node, ast.Attribute) and node.attr == "value" and node.value in self.references
         ]
         if not written:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.linen.values import Layer
-from nnx_migrate.names.nodes import is_of_self
+from nnx_migrate.names.nodes import all_below, children, is_of_self
 from nnx_migrate.nnx.writer.construction.factories import given_flags
 from nnx_migrate.nnx.writer.residual.assigned import assigned_names
 
@@ -30,7 +30,7 @@ class Unused:
         on.
         """
         stores: dict[str, list[ast.stmt]] = {}
-        for statement in (n for s in body for n in ast.walk(s) if isinstance(n, ast.stmt)):
+        for statement in (n for s in body for n in all_below(s) if isinstance(n, ast.stmt)):
             if self.editor.state.written_by(statement) is None and statement not in self.deleted:
                 for name in assigned_names(statement):
                     stores.setdefault(name, []).append(statement)
@@ -53,7 +53,7 @@ class Unused:
         return sum(
             isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)
             for s in body
-            for n in ast.walk(s)
+            for n in all_below(s)
         )
 
     def find_dead(self, body: Sequence[ast.stmt]) -> None:
@@ -63,12 +63,12 @@ class Unused:
             everything = {
                 n.id
                 for s in body
-                for n in ast.walk(s)
+                for n in all_below(s)
                 if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
             }
             dead: list[ast.stmt] = [
                 statement
-                for statement in (n for s in body for n in ast.walk(s) if isinstance(n, ast.stmt))
+                for statement in (n for s in body for n in all_below(s) if isinstance(n, ast.stmt))
                 if statement not in self.deleted
                 and isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.FunctionDef)
                 and self._is_removable(statement)
@@ -84,7 +84,7 @@ class Unused:
     def _only_renewed(self, body: Sequence[ast.stmt]) -> set[str]:
         """Names that nothing reads but statements like `width *= 2`, all of which may go."""
         statements = [
-            n for s in body for n in ast.walk(s) if isinstance(n, ast.stmt) and n not in self.deleted
+            n for s in body for n in all_below(s) if isinstance(n, ast.stmt) and n not in self.deleted
         ]
         renewing = [s for s in statements if isinstance(s, ast.AugAssign) and isinstance(s.target, ast.Name)]
         found = {s.target.id for s in renewing if isinstance(s.target, ast.Name)}
@@ -101,7 +101,7 @@ class Unused:
         return [
             node
             for statement in body
-            for node in ast.walk(statement)
+            for node in all_below(statement)
             if isinstance(node, ast.If)
             and node not in self.deleted
             and all(inner in gone for inner in [*node.body, *node.orelse])
@@ -160,19 +160,19 @@ class Unused:
                 reads.add(node.id)
             if renewed and isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
                 reads.add(node.target.id)
-            stack.extend(ast.iter_child_nodes(node))
+            stack += children(node)
         return reads
 
     def _flag_reads(self, site: Site) -> set[str]:
         """Names in a mode flag that moves from the construction to the call."""
         if site.classes:
             flags = given_flags(self.writer, site).values()
-            return {n.id for flag in flags for n in ast.walk(flag) if isinstance(n, ast.Name)}
+            return {n.id for flag in flags for n in all_below(flag) if isinstance(n, ast.Name)}
         if not isinstance(site.target, Layer):
             return set()
         spec, bound = self.writer.bound(site)
         node = bound.values.get(spec.call.flag or "")
-        return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} if node is not None else set()
+        return {n.id for n in all_below(node) if isinstance(n, ast.Name)} if node is not None else set()
 
 
 def _is_size(node: ast.expr) -> bool:
