@@ -18,11 +18,12 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from nnx_migrate.engine.callees import PARTIAL, Callee, Callees, FunctionNode
-from nnx_migrate.engine.follow_checks import check_unmixed, is_none
+from nnx_migrate.engine.follow_checks import check_unmixed
 from nnx_migrate.engine.follow_fields import Fields
 from nnx_migrate.engine.follow_kinds import DONE, Element, Escape, Function, Holder, Kind, Semantics, Value
 from nnx_migrate.names.instances import self_name
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import is_none
 from nnx_migrate.names.parameters import defaults
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import Scope

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nnx_migrate.engine.callees import PARTIAL
 from nnx_migrate.engine.follow_kinds import Function, Kind
+from nnx_migrate.names.nodes import is_none
 from nnx_migrate.names.parameters import defaults
 from nnx_migrate.names.scopes import BindingKind
 
@@ -133,8 +134,3 @@ def _targets(node: ast.AST) -> list[ast.expr]:
         target = getattr(node, "target", None) or getattr(node, "optional_vars", None)
         targets = [target] if target is not None else []
     return [e for t in targets for e in (t.elts if isinstance(t, ast.Tuple | ast.List) else [t])]
-
-
-def is_none(node: ast.expr | None) -> bool:
-    """True for the constant None."""
-    return isinstance(node, ast.Constant) and node.value is None

@@ -18,6 +18,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Facts, Site, VariableSite
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Expr, FieldFactory, FieldModule, Input
+from nnx_migrate.names.nodes import is_none
 from nnx_migrate.names.parameters import defaults
 
 if TYPE_CHECKING:
@@ -212,8 +213,8 @@ def field_symbol(cls: LinenClass, item: Field, reference: str = "") -> Any:
     if _is_factory(cls, item, text, default):
         return FieldFactory(item.name)
     if _is_module(cls, annotation, text):
-        return FieldModule(item.name, optional=_is_none(item.default))
-    if text == "int" and not _is_none(item.default):
+        return FieldModule(item.name, optional=is_none(item.default))
+    if text == "int" and not is_none(item.default):
         return Dim.symbol(reference, None if _may_be_negative(cls, item) else 0)
     for kind in ("int", "float", "bool", "str"):
         if text in (kind, f"Optional[{kind}]", f"{kind} | None", f"typing.Optional[{kind}]"):
@@ -226,11 +227,6 @@ def field_symbol(cls: LinenClass, item: Field, reference: str = "") -> Any:
     if is_activation_name(item.name) or (default is not None and is_elementwise(default)):
         return Expr(reference, "elementwise")
     return Expr(reference)
-
-
-def _is_none(node: ast.expr | None) -> bool:
-    """Whether a default is `None`, whatever the annotation says."""
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _length(annotation: ast.expr) -> int | None:

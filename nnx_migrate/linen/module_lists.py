@@ -9,7 +9,7 @@ import ast
 
 from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.symbols import linen_name
-from nnx_migrate.names.nodes import is_of_self
+from nnx_migrate.names.nodes import is_none, is_of_self
 
 _LISTS = frozenset({"Sequence", "List", "list", "Tuple", "tuple", "Iterable"})
 _READERS = frozenset({"enumerate", "zip", "reversed", "len"})
@@ -32,11 +32,6 @@ def may_be_none(item: Field) -> bool:
     """Whether the list may be left out."""
     annotation = ast.unparse(item.annotation)
     return is_none(item.default) or "Optional" in annotation or "None" in annotation
-
-
-def is_none(node: ast.expr | None) -> bool:
-    """Whether an expression is `None`."""
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _element(annotation: ast.expr) -> ast.expr | None:

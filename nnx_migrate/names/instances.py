@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterator
 
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import is_none
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import Binding, BindingKind, Scope, dotted
 
@@ -102,7 +103,7 @@ class Instances:
             path = dotted(parsed)
             return self.project.resolve_name(path, module.scopes.module, module) if path else None
         if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):  # X | None
-            sides = [s for s in (annotation.left, annotation.right) if not _is_none(s)]
+            sides = [s for s in (annotation.left, annotation.right) if not is_none(s)]
             return self._of_annotation((sides[0], module)) if len(sides) == 1 else None
         if isinstance(annotation, ast.Subscript):
             outer = self.project.resolve(annotation.value, module.scope_at(annotation), module)
@@ -215,10 +216,10 @@ class Instances:
         known = [self._of_annotation((a, self.module)) for a in annotations]
         if known and _same(known):
             return _same(known)
-        return _same([self.class_of(value, depth + 1) for value in values if not _is_none(value)])
+        return _same([self.class_of(value, depth + 1) for value in values if not is_none(value)])
 
     def _attribute_values(self, node: ast.Attribute) -> list[ast.expr]:
-        return [value for value in self._attribute_sources(node)[1] if not _is_none(value)]
+        return [value for value in self._attribute_sources(node)[1] if not is_none(value)]
 
     def _attribute_sources(self, node: ast.Attribute) -> tuple[list[ast.expr], list[ast.expr]]:
         """Annotations and values that the enclosing class gives to `self.x`."""
@@ -264,10 +265,6 @@ def _names_attribute(target: ast.expr, name: str, owner: ast.ClassDef, module: M
         and isinstance(target.value, ast.Name)
         and target.value.id == self_name(target, module)
     )
-
-
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _same(answers: list[str | None]) -> str | None:

@@ -52,6 +52,11 @@ def by_kind(tree: ast.AST) -> dict[type[ast.AST], list[ast.AST]]:
     return found
 
 
+def is_none(node: ast.AST | None) -> bool:
+    """Whether a node is the constant `None`."""
+    return isinstance(node, ast.Constant) and node.value is None
+
+
 def is_self(node: ast.AST) -> TypeGuard[ast.Name]:
     """Whether a node is the name `self`."""
     return isinstance(node, ast.Name) and node.id == "self"

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from nnx_migrate.linen.factory_uses import given_arguments
 from nnx_migrate.linen.model import LinenClass, LinenProgram
-from nnx_migrate.linen.module_lists import holds_module_list, is_none
+from nnx_migrate.linen.module_lists import holds_module_list
 from nnx_migrate.linen.programs.contents import Contents, Element
 from nnx_migrate.linen.programs.entry_calls import method_of
 from nnx_migrate.linen.programs.flow import FlowFinder
@@ -22,7 +22,7 @@ from nnx_migrate.linen.programs.made_anew import is_made_anew, maker
 from nnx_migrate.linen.programs.origins import Origins
 from nnx_migrate.linen.programs.reached import methods_from
 from nnx_migrate.linen.symbols import linen_name
-from nnx_migrate.names.nodes import is_self
+from nnx_migrate.names.nodes import is_none, is_self
 
 _REASON = "shared-module"
 

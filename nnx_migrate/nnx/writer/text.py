@@ -122,8 +122,8 @@ def call_text(
 
 
 def folded(text: str, indent: str, limit: int) -> str:
-    """An argument that is a call, or a lambda that makes one, broken in the same way where its line would be
-    longer than `limit`.
+    """An argument broken where its line would be longer than `limit`: a call (or a lambda that makes one) like the
+    call around it, a conditional expression in front of `if` and `else`.
     """
     if "\n" in text or len(indent) + len(text) + 1 <= limit:
         return text
@@ -133,6 +133,13 @@ def folded(text: str, indent: str, limit: int) -> str:
         call = ast.parse(text[start:], mode="eval").body
     except (SyntaxError, ValueError):
         return text
+    if isinstance(call, ast.IfExp) and text.isascii():
+        ways = [
+            text[start + n.col_offset : start + (n.end_col_offset or 0)]
+            for n in (call.body, call.test, call.orelse)
+        ]
+        body, test, orelse = (folded(way, indent, limit) for way in ways)
+        return f"{text[:start]}{body}\n{indent}if {test}\n{indent}else {orelse}"
     if not isinstance(call, ast.Call) or not text.isascii():
         return text
     parts: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]

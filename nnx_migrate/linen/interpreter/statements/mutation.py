@@ -13,7 +13,7 @@ from nnx_migrate.linen.interpreter.lists.steps import appended
 from nnx_migrate.linen.interpreter.statements.stores import is_module, loop_depth_since, store
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Shape, Unknown
-from nnx_migrate.linen.values import ArrayList, Expr, Instance, Maybe, ModuleList, Rounds
+from nnx_migrate.linen.values import ArrayList, Either, Expr, Instance, Maybe, ModuleList, Rounds
 
 
 def mutate(frame: Frame, call: ast.Call) -> None:
@@ -33,7 +33,7 @@ def mutate(frame: Frame, call: ast.Call) -> None:
             return
     if isinstance(old, list) and method in ("append", "extend", "insert") and call.args:
         item = _evaluated(frame, call.args[-1])
-        if method == "append" and loop_depth_since(frame, target) and is_module(item):
+        if method == "append" and loop_depth_since(frame, target) and _are_modules(item):
             new: Any = ModuleList(item, _rounds(frame))
         elif method == "append":
             new = [*old, item] if not loop_depth_since(frame, target) else Unknown("a list filled in a loop")
@@ -66,6 +66,20 @@ def mutate(frame: Frame, call: ast.Call) -> None:
         "insert",
     ):
         store(frame, target, Unknown("a container changed in place"), False)
+
+
+def _are_modules(item: Any) -> bool:
+    """Whether a submodule is appended, or several, of which some may be missing or one of two."""
+    if isinstance(item, tuple | list):
+        parts = [
+            part
+            for each in item
+            for part in (
+                each.values if isinstance(each, Either) else [each.value if isinstance(each, Maybe) else each]
+            )
+        ]
+        return is_module(parts)
+    return is_module(item)
 
 
 def _evaluated(frame: Frame, node: ast.expr) -> Any:

@@ -48,7 +48,7 @@ class CarriedSizes:
         phis = self.decided_at(node)
         for phi in phis:
             if phi.node is not node:
-                self._check_moved(phi, phis)
+                self._check_moved(phi, phis, node)
         return self.at_once(phis, 0, node), self.at_once(phis, 1, node)
 
     def at_once(self, phis: Sequence[Phi], which: int, node: ast.AST) -> list[Node]:
@@ -58,10 +58,12 @@ class CarriedSizes:
             raise Refuse("unknown-size", "a loop exchanges sizes", node)
         return list(found)
 
-    def _check_moved(self, phi: Phi, others: Sequence[Phi]) -> None:
+    def _check_moved(self, phi: Phi, others: Sequence[Phi], creating: ast.AST) -> None:
         """Refuse sizes of a loop over modules that the loop which creates them can't know."""
         first, last = (set(TOKEN.finditer(self.renderer.dim(d, phi.node))) for d in phi.sources)
         known = {other.token for other in others}
+        variables = self.analysis.facts.loop_variables
+        known |= {m.group() for m in last if m["kind"] == "l" and variables[int(m["id"])].node is creating}
         early = all(m["kind"] == "a" for m in first)
         if not early or not all(m["kind"] == "a" or m.group() in known for m in last):
             raise Refuse("unknown-size", f"a loop changes the size `{phi.name}`", phi.node)

@@ -18,6 +18,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Iterated, ModuleList
+from nnx_migrate.names.nodes import is_none
 
 _COUNTERS = ("enumerate", "zip")
 
@@ -66,7 +67,8 @@ def _local_list(analysis: ClassAnalysis, method: Method, definition: ast.Assign)
     if direct is None or not _only_read(method, target.id, fill):
         return None
     for site in (s for s in analysis.sites if _within(s.call, element)):
-        in_loop = [c.node for c in site.controls if c.branch != "after"] == [creating]
+        around = [c.node for c in site.controls if c.branch != "after"]
+        in_loop = [node for node in around if not _is_choice(node, element)] == [creating]
         if not in_loop or site.context or (site not in direct and site.parent_site is None):
             return None
     for site, place in direct.items():
@@ -138,8 +140,17 @@ def _direct(
                 return None
             found |= inner
         return found
+    if isinstance(element, ast.IfExp):
+        ways = [way for way in (element.body, element.orelse) if not is_none(way)]
+        held = [_direct(analysis, way, place) for way in ways]
+        return {s: p for each in held if each for s, p in each.items()} if all(held) else None
     site = analysis.facts.sites.get(((), element))
     return {site: place} if site is not None else None
+
+
+def _is_choice(node: ast.AST, element: ast.expr) -> bool:
+    """Whether a condition decides what stands at a place of the element."""
+    return isinstance(node, ast.IfExp) and _within(node, element)
 
 
 def _only_read(method: Method, name: str, fill: ast.stmt) -> bool:
