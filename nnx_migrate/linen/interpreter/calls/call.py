@@ -10,7 +10,12 @@ from nnx_migrate.linen.interpreter import modules
 from nnx_migrate.linen.interpreter.calls.apply import MADE_BY, apply
 from nnx_migrate.linen.interpreter.calls.arguments import arguments
 from nnx_migrate.linen.interpreter.calls.packages import comes_from_libraries, is_free_of_flax
-from nnx_migrate.linen.interpreter.calls.spread import hides_arrays_only, own_function, with_sizes
+from nnx_migrate.linen.interpreter.calls.spread import (
+    hidden_arguments,
+    hides_arrays_only,
+    own_function,
+    with_sizes,
+)
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
@@ -157,6 +162,9 @@ def _uncertain(
         if isinstance(target.site.target, Layer):
             return result  # sizes and mode flags: the first argument decides about the result
         return Unknown("what a module returns for `**` arguments isn't known")
+    hidden = hidden_arguments(frame, target, node, args, kwargs)
+    if hidden is not None:
+        return apply(frame, target, args, {**kwargs, **hidden}, node)
     if isinstance(target, Instance | ModuleList | Either | FieldModule) or (
         isinstance(target, Bound) and isinstance(target.value, Instance | SelfValue)
     ):

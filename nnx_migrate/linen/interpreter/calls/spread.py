@@ -8,8 +8,8 @@ from typing import Any
 from nnx_migrate.linen.interpreter.calls.arguments import escapes
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.ranks import rank_needed
-from nnx_migrate.linen.shapes import Shape
-from nnx_migrate.linen.values import Bound, Closure, SelfValue, Spread
+from nnx_migrate.linen.shapes import Shape, Unknown
+from nnx_migrate.linen.values import Bound, ClassRef, Closure, Input, Instance, SelfValue, Spread
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
@@ -48,3 +48,35 @@ def with_sizes(
     if node.keywords or places < len(shape.dims):
         return args
     return (*first, *(shape.dim(axis) for axis in range(-places, 0)))
+
+
+def hidden_arguments(
+    frame: Frame, target: Any, node: ast.Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any] | None:
+    """What `block(x, *args, **kwargs)` may give a module of the project besides `args` and `kwargs`: unknown values.
+
+    None unless these are what the method itself gets, behind arguments that are written out.
+    """
+    cls = (
+        target.site.target.cls
+        if isinstance(target, Instance) and isinstance(target.site.target, ClassRef)
+        else None
+    )
+    method = cls.method("__call__") if cls is not None else None
+    spread = [a.value for a in node.args if isinstance(a, ast.Starred)]
+    named = [k.value for k in node.keywords if k.arg is None]
+    if (
+        method is None
+        or not args
+        or spread != [a.value for a in node.args[-1:] if isinstance(a, ast.Starred)]
+    ):
+        return None
+    for value in (*spread, *named):
+        slot = frame.lookup(value.id) if isinstance(value, ast.Name) else None
+        if slot is None or not isinstance(slot.value, Input):
+            return None
+    spec = method.node.args
+    by_position = [a.arg for a in (*spec.posonlyargs, *spec.args)][1:]
+    taken = set(by_position[: len(args)]) | kwargs.keys()
+    others = [*by_position, *(a.arg for a in spec.kwonlyargs)] if named else by_position
+    return {name: Unknown("an argument that `*` or `**` gives") for name in others if name not in taken}

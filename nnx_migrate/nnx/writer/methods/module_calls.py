@@ -127,9 +127,11 @@ class ModuleCalls:
 
     def _with_argument(self, call: ast.Call, argument: str) -> str | None:
         """The call with one more argument, None where there is none to add."""
-        texts = [*(self.text(a) for a in call.args)]
-        texts += [f"{k.arg}={self.text(k.value)}" for k in call.keywords]
+        texts = [*(self.text(a) for a in call.args), *map(self._keyword, call.keywords)]
         return self.call_text(call, [one_line(text) for text in [*texts, argument]]) if argument else None
+
+    def _keyword(self, keyword: ast.keyword) -> str:
+        return f"{keyword.arg}={self.text(keyword.value)}" if keyword.arg else f"**{self.text(keyword.value)}"
 
     def _layer_call(self, call: ast.Call, site: Site) -> str | None:
         """The call of a built-in layer in NNX's form, None where only parts inside it change."""
@@ -169,11 +171,12 @@ class ModuleCalls:
         flags = given_flags(self.writer, site)
         if not flags:
             return None
+        if any(keyword.arg is None for keyword in call.keywords):
+            raise Refuse("mode-flag", "`**` may give a module the mode of its layers, too", call)
         for flag in flags.values():
             self._check_flag(flag, call)
             self._check_direct(call)
-        texts = [*(self.text(a) for a in call.args)]
-        texts += [f"{k.arg}={self.text(k.value)}" for k in call.keywords]
+        texts = [*(self.text(a) for a in call.args), *map(self._keyword, call.keywords)]
         texts += [f"{name}={self.text(flag)}" for name, flag in flags.items()]
         return self.call_text(call, [one_line(text) for text in texts])
 
