@@ -92,9 +92,7 @@ WRITTEN = {
     "branches": (
         "if self.kind == 'basic':\n            block = Basic\n        else:\n            block = Wide\n"
         "        x = block(4)(block(5)(x))",
-        [
-            "if self.kind == 'basic': block = Basic else: block = Wide self.block_0 = block(4, in_features="
-        ],
+        ["if self.kind == 'basic': block = Basic else: block = Wide self.block_0 = block(4, in_features="],
     ),
     "branches, and an error": (
         "if self.kind == 'basic':\n            block = Basic\n        elif self.kind == 'wide':\n"
