@@ -458,3 +458,33 @@ def test_functions_that_return_nothing_for_other_configurations(
 ) -> None:
     found = converted(tmp_path, RETURNS.format(test=test, first=first))
     assert ("model.Policy" in found.converted) is known
+
+
+BRANCHES = """
+class Critic(nn.Module):
+    @nn.compact
+    def __call__(self, observations, actions):
+        if {test}:
+            observations = jnp.repeat(jnp.expand_dims(observations, 1), actions.shape[1], axis=1)
+            observations = observations.reshape(-1, observations.shape[-1])
+            actions = actions.reshape(-1, actions.shape[-1])
+        x = jnp.concatenate([observations, actions], axis=-1)
+        return nn.Dense(1)(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "known"),
+    [
+        ("actions.ndim == 3 and observations.ndim == 2", True),
+        ("len(observations.shape) == 2", True),
+        ("actions.ndim == 3", False),
+        ("actions.ndim == 3 or observations.ndim == 2", False),
+        ("observations.ndim != 2", False),
+    ],
+)
+def test_a_condition_says_the_rank_below_it(tmp_path: Path, test: str, known: bool) -> None:
+    found = converted(tmp_path, BRANCHES.format(test=test))
+    assert ("model.Critic" in found.converted) is known
+    if known:
+        assert {size.axis for size in sizes(found, "Critic")} == {-1}

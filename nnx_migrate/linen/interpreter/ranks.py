@@ -79,13 +79,13 @@ def ranks_required(frame: Frame, test: ast.expr, *, forbidden: bool = False) -> 
     if not isinstance(test.ops[0], ast.NotEq if forbidden else ast.Eq):
         return
     for measured, number in ((test.left, test.comparators[0]), (test.comparators[0], test.left)):
-        array = _of_rank(measured)
+        array = array_of_rank(measured)
         if array is not None and isinstance(number, ast.Constant) and type(number.value) is int:
             _demand(frame, array, number.value)
 
 
-def _of_rank(node: ast.expr) -> ast.expr | None:
-    """`x` for `x.ndim` and `len(x.shape)`."""
+def array_of_rank(node: ast.expr) -> ast.expr | None:
+    """`x` for `x.ndim` and `len(x.shape)`; None for other expressions."""
     if isinstance(node, ast.Attribute) and node.attr == "ndim":
         return node.value
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len":
@@ -99,7 +99,7 @@ def reads_rank(node: ast.AST) -> bool:
     """Whether an expression is the rank of something: `x.ndim`, `len(x.shape)`, `jnp.ndim(x)`."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "ndim":
         return True
-    return isinstance(node, ast.expr) and _of_rank(node) is not None
+    return isinstance(node, ast.expr) and array_of_rank(node) is not None
 
 
 def _demand(frame: Frame, node: ast.expr, rank: int) -> None:
@@ -191,7 +191,7 @@ def inner_axes(frame: Frame, call: ast.Call) -> InnerAxes | None:
     last, back = end, ast.Constant(0)
     if isinstance(end, ast.BinOp) and isinstance(end.op, ast.Sub) and isinstance(end.right, ast.Constant):
         last, back = end.left, end.right
-    array = _of_rank(last)
+    array = array_of_rank(last)
     numbers = [n.value for n in (front, back) if isinstance(n, ast.Constant) and type(n.value) is int]
     if array is None or len(numbers) < 2 or min(numbers) < 0 or len(call.args) > 2:
         return None

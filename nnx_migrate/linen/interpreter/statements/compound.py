@@ -6,16 +6,16 @@ import ast
 from collections.abc import Sequence
 
 from nnx_migrate.linen.interpreter.control import branch, join_envs, remember_condition
-from nnx_migrate.linen.interpreter.convert import input_array
+from nnx_migrate.linen.interpreter.convert import effect_value, input_array
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute, executes
 from nnx_migrate.linen.interpreter.expressions.conditions import truth
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.initialisation import after_init, only_initially
-from nnx_migrate.linen.interpreter.ranks import ranks_required
+from nnx_migrate.linen.interpreter.ranks import array_of_rank, ranks_required
 from nnx_migrate.linen.interpreter.repeated import below, restored
 from nnx_migrate.linen.interpreter.statements.assignment import assign
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array
+from nnx_migrate.linen.shapes import Array, Shape
 from nnx_migrate.linen.values import InitFlag, Input
 
 
@@ -36,6 +36,7 @@ def _if(frame: Frame, statement: ast.If) -> None:
         ranks_required(frame, statement.test, forbidden=True)
     before, attributes_before = dict(frame.env), dict(frame.session.attributes)
     frame.env = below(frame, before, statement, holds=True)
+    _assume_ranks(frame, statement.test)
     assumed = dict(frame.env)
     with frame.under(branch(statement, "body")), after_init(frame, condition, True):
         execute(frame, statement.body)
@@ -64,6 +65,28 @@ def _if(frame: Frame, statement: ast.If) -> None:
         frame.session.attributes = join_envs(
             frame, first_attributes, frame.session.attributes, statement, of_self=True
         )
+
+
+def _assume_ranks(frame: Frame, test: ast.expr) -> None:
+    """Where `x.ndim == 2` holds, `x` has two axes."""
+    parts = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
+    for part in parts:
+        if not (isinstance(part, ast.Compare) and len(part.ops) == 1 and isinstance(part.ops[0], ast.Eq)):
+            continue
+        measured, rank = part.left, part.comparators[0]
+        array = array_of_rank(measured)
+        if (
+            not isinstance(array, ast.Name)
+            or not isinstance(rank, ast.Constant)
+            or type(rank.value) is not int
+        ):
+            continue
+        slot = frame.env.get(array.id)
+        value = effect_value(frame.session, slot.value) if slot is not None else None
+        if slot is not None and isinstance(value, Array) and not value.shape.exact:
+            if len(value.shape.dims) <= rank.value:
+                dims = tuple(value.shape.dim(axis) for axis in range(-rank.value, 0))
+                frame.bind(array.id, Array(Shape(dims), value.dtype, value.weak), slot.static)
 
 
 def _assume_equal_shapes(frame: Frame, test: ast.expr) -> None:
