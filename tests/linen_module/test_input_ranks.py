@@ -461,13 +461,21 @@ def test_functions_that_return_nothing_for_other_configurations(
 
 
 BRANCHES = """
-class Critic(nn.Module):
-    @nn.compact
-    def __call__(self, observations, actions):
+def for_several_actions(method):
+    def wrapped(self, observations, actions):
         if {test}:
             observations = jnp.repeat(jnp.expand_dims(observations, 1), actions.shape[1], axis=1)
             observations = observations.reshape(-1, observations.shape[-1])
             actions = actions.reshape(-1, actions.shape[-1])
+        return method(self, observations, actions)
+
+    return wrapped
+
+
+class Critic(nn.Module):
+    @for_several_actions
+    @nn.compact
+    def __call__(self, observations, actions):
         x = jnp.concatenate([observations, actions], axis=-1)
         return nn.Dense(1)(x)
 """
@@ -481,6 +489,7 @@ class Critic(nn.Module):
         ("actions.ndim == 3", False),
         ("actions.ndim == 3 or observations.ndim == 2", False),
         ("observations.ndim != 2", False),
+        ("observations.ndim == 1", False),
     ],
 )
 def test_a_condition_says_the_rank_below_it(tmp_path: Path, test: str, known: bool) -> None:
