@@ -56,12 +56,26 @@ class RewrittenFunctions:
                     place = module, node
                     break
             what = f"`{name}`, which would get the layers that it creates, is used elsewhere"
+            place = place or self._asked_by_name(function)
             if place is None and len({user.functions[function.node].edits for user in function.users}) > 1:
                 place = function.module, function.node
                 what = f"`{name}` would get other layers from other classes"
             if place is not None:
                 for user in function.users:
                     yield user.cls, Obstacle("unsupported-syntax", what, *place)
+
+    def _asked_by_name(self, function: RewrittenFunction) -> tuple[Module, ast.AST] | None:
+        """Where something asks a function's file for a function whose name is computed: `getattr(layers, kind)`."""
+        for module in self.project.mentioning("getattr"):
+            for call in module.nodes(ast.Call):
+                if not (isinstance(call.func, ast.Name) and call.func.id == "getattr" and call.args):
+                    continue
+                asked, name = call.args[0], call.args[1] if len(call.args) > 1 else None
+                if isinstance(name, ast.Constant) and name.value != function.node.name:
+                    continue
+                if self.project.resolve(asked, module.scope_at(asked), module) == function.module.name:
+                    return module, call
+        return None
 
     def _references(self, function: RewrittenFunction) -> Iterator[tuple[Module, ast.expr]]:
         name = function.node.name

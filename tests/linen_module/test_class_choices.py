@@ -147,6 +147,35 @@ def test_other_choices_are_refused(tmp_path: Path, body: str) -> None:
     assert "model.Net" in refused
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "BLOCKS['other'] = Masked",
+        "BLOCKS.update(other=Masked)",
+        "def register(name, cls):\n    BLOCKS[name] = cls",
+    ],
+)
+def test_tables_that_change_are_refused(tmp_path: Path, change: str) -> None:
+    text = NET.format(body="x = BLOCKS[self.kind](4)(x)")
+    _, refused = converted(tmp_path, f"{text}\n\n{change}\n")
+    assert "model.Net" in refused
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "block = Wide if self.deep else Basic\n        x = block(4)(x)\n        block = Basic",
+        "block = Wide if self.deep else Basic\n        made = block(4)\n        block = Wide\n        x = made(x)",
+        "block = Wide if self.deep else Basic\n        x = block(4)(x)\n        block = Basic if self.kind else Wide",
+        "if self.deep:\n            block = Wide\n        else:\n            block = Basic\n        x = block(4)(x)\n"
+        "        if self.kind:\n            block = Basic",
+    ],
+)
+def test_sizes_that_ask_a_variable_which_changes_are_refused(tmp_path: Path, body: str) -> None:
+    _, refused = converted(tmp_path, NET.format(body=body))
+    assert refused["model.Net"] == "unknown-size"
+
+
 def test_errors_of_what_calls_decide_stay_in_the_call(tmp_path: Path) -> None:
     body = (
         "if self.deep and train:\n            raise ValueError('no')\n        else:\n            x = nn.Dropout(0.1)(x, "

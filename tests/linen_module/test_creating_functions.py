@@ -343,8 +343,19 @@ def test_functions_of_other_files(imports: str, body: str, parts: list[str]) -> 
             FUNCTIONS,
         ),
         ("from functions import head", "return head(x, train)", FUNCTIONS + "\n\nhead(1, True)\n"),
+        (
+            "import functions\n\nmake = getattr(functions, 'he' + 'ad')",
+            "return functions.head(x, train)",
+            FUNCTIONS,
+        ),
     ],
-    ids=["a global of the same name", "a local of the same name", "changed from outside", "called elsewhere"],
+    ids=[
+        "a global of the same name",
+        "a local of the same name",
+        "changed from outside",
+        "called elsewhere",
+        "asked for by name",
+    ],
 )
 def test_functions_of_other_files_that_keep_their_users(imports: str, body: str, functions: str) -> None:
     files = {"functions": functions, "model": USER.format(imports=imports, body=body)}

@@ -9,13 +9,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.values import Closure, Expr, Partial
+from nnx_migrate.linen.values import ClassChoice, Closure, Expr, Partial
 
 _LOCAL = re.compile(r"([A-Za-z_]\w*)§[sl]\d+")
 
@@ -23,17 +24,23 @@ _LOCAL = re.compile(r"([A-Za-z_]\w*)§[sl]\d+")
 def token_of(name: str, value: Any) -> str | None:
     """The token by which a variable is known, if it is known by nothing else."""
     dim = as_dim(value)
-    text = value.text if isinstance(value, Expr) else dim.text() if dim is not None and dim.known else ""
+    text = (
+        value.text
+        if isinstance(value, Expr | ClassChoice)
+        else dim.text()
+        if dim is not None and dim.known
+        else ""
+    )
     match = _LOCAL.fullmatch(text)
     return text if match is not None and match[1] == name else None
 
 
 def mentions(value: Any, token: str) -> bool:
     """Whether a value is computed from what a token stands for."""
-    if isinstance(value, Expr):
+    if isinstance(value, Expr | ClassChoice):
         return token in value.text
     if isinstance(value, Dim):
-        return any(token in symbol for symbol in value.symbols())
+        return value.known and token in value.text()  # conditions that tell sizes apart are part of it
     if isinstance(value, Shape):
         return any(mentions(dim, token) for dim in value.dims)
     if isinstance(value, Array):
@@ -50,6 +57,8 @@ def forget(frame: Frame, name: str, token: str) -> None:
     for site in frame.session.facts.sites.values():  # what its calls return depends on its arguments
         site.args = tuple(without(value, name, token) for value in site.args)
         site.kwargs = {key: without(value, name, token) for key, value in site.kwargs.items()}
+        if isinstance(site.target, ClassChoice) and mentions(site.target, token):
+            site.target = replace(site.target, text="")
 
 
 def forget_functions(frame: Frame, name: str) -> None:

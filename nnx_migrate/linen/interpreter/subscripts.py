@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.chosen_classes import table
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.effects.initial_dtypes import is_initial
@@ -53,7 +54,7 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
         if functions and all(is_function(function) for function in functions):
             return FunctionChoice(functions)
         chosen = one_of_classes(functions)
-        if chosen is not None and node is not None:
+        if chosen is not None and node is not None and _stays(frame, node.value):
             return in_place(chosen, static_text(frame, node))
         return Unknown("a key that isn't known")
     if isinstance(value, Input):
@@ -81,6 +82,13 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
     if isinstance(value, Unknown):
         return value
     return Unknown("a subscript that can't be followed")
+
+
+def _stays(frame: Frame, node: ast.expr) -> bool:
+    """Whether a dict has no other entries when the module is made than those that are written out."""
+    if isinstance(node, ast.Name) and frame.lookup(node.id) is not None:
+        return True  # changes of local ones are followed
+    return bool(table(frame.session.program.project, frame.module, node)[1])
 
 
 def _may_be_boolean(index: Any) -> bool:
