@@ -10,6 +10,7 @@ from pathlib import Path
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.hidden_uses import hidden_uses, neighbours
+from nnx_migrate.linen.programs.import_graph import ImportGraph
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
 from nnx_migrate.linen.programs.outside_uses import outside_uses
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs
@@ -103,7 +104,8 @@ class _Planner:
         inits: dict[ast.AST, LinenClass] = {
             call: instance.cls for instance in self.instances for _, call in instance.inits
         }
-        self.names = NameChanges(project, self.finder.references, inits)
+        imports = ImportGraph(project, self.finder.dynamic)
+        self.names = NameChanges(project, self.finder.references, inits, imports)
 
     def run(self, root: Path | None) -> list[Group]:
         blocked = [*self._of_classes(), *self._of_uses(), *self._of_unseen_uses(root)]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.import_graph import ImportGraph
 from nnx_migrate.linen.programs.instance import Obstacle
 from nnx_migrate.linen.programs.references import References
 from nnx_migrate.names.modules import Module
@@ -50,11 +51,14 @@ class NameChanges:
         project: Project,
         references: References,
         inits: Mapping[ast.AST, LinenClass] = MappingProxyType({}),
+        imports: ImportGraph | None = None,
     ) -> None:
         """`inits` are the calls of `init` whose model is known."""
         self.project, self.references, self.inits = project, references, inits
+        self.imports = imports or ImportGraph(project)
         self._found: dict[Module, list[tuple[ast.Constant, LinenClass | None]]] = {}
-        self._of_order: dict[bool, list[Obstacle]] = {}  # by whether old and new names are sorted alike
+        # by file, and whether old and new names are sorted alike
+        self._of_order: dict[tuple[Module, bool], list[Obstacle]] = {}
 
     def of(self, conversions: Sequence[ClassConversion], others: Sequence[Other] = ()) -> NamesFound:
         """What a group's new names mean for the project's strings; `others` are classes of other groups."""
@@ -62,17 +66,27 @@ class NameChanges:
         renames = Renames.of(conversions)
         classes = {conversion.cls for conversion in conversions}
         alike = not any(changes_order(names_of(conversion)) for conversion in conversions)
-        if alike not in self._of_order:
-            self._of_order[alike] = list(order_obstacles(self.project, alike))
-        found.obstacles += self._of_order[alike]
+        homes = {cls.module.path for cls in classes}
         for module in self.project.modules():
-            if any(word in module.source.text for word in renames.words):
-                for node, model in self._strings(module):
-                    if model is None:
-                        self._string(module, node, renames, others, found)
-                    elif model in classes:
-                        self._string(module, node, renames, (), found)
+            near = self.imports.known_to(module)
+            is_near = not homes.isdisjoint(near)
+            beside = [other for other in others if other.cls.module.path in near]
+            if is_near or not beside:
+                found.obstacles += self._order(module, alike)
+            if not any(word in module.source.text for word in renames.words):
+                continue
+            for node, model in self._strings(module):
+                if model is None and (is_near or not _is_of(beside, str(node.value))):
+                    self._string(module, node, renames, beside if is_near else others, found)
+                elif model in classes:
+                    self._string(module, node, renames, (), found)
         return found
+
+    def _order(self, module: Module, alike: bool) -> list[Obstacle]:
+        """Places in a file that depend on the order of parameters."""
+        if (module, alike) not in self._of_order:
+            self._of_order[module, alike] = list(order_obstacles(self.project, module, alike))
+        return self._of_order[module, alike]
 
     def _strings(self, module: Module) -> list[tuple[ast.Constant, LinenClass | None]]:
         """Strings that may be names, each with the class of the model whose parameters it is a key of, if known."""
@@ -161,6 +175,12 @@ class NameChanges:
             found.edits += [(module, edit) for edit in edits or ()]
             return
         found.edits.append((module, Edit(*module.source.span(node), f"{quote}{changed}{quote}")))
+
+
+def _is_of(others: Iterable[Other], text: str) -> bool:
+    """Whether a text names something in one of these classes, the only ones whose parameters a file may have."""
+    names = {name for word in re.findall(r"[A-Za-z]\w*", text) for name in (word, f"{word.rstrip('_')}_0")}
+    return any(other.has(name) for other in others for name in names)
 
 
 def _new_keys(name: str, known: Renames, renames: Renames) -> list[str] | None:

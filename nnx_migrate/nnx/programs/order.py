@@ -30,7 +30,7 @@ _PAIRS = frozenset(
 )  # fmt: skip
 # What code only asks any one leaf for where all leaves agree on it.
 _COMMON = frozenset({"dtype", "sharding", "device", "devices", "addressable_shards", "weak_type"})
-_SHAPE = frozenset({"shape", "ndim"})  # of data, which have their leading axes in common; not of parameters
+_SHAPES = frozenset({"shape", "ndim"})  # of data, which have their leading axes in common; not of parameters
 _PARAMETERS = re.compile(r"param|variable|grad|state|weight|model|stats", re.IGNORECASE)
 _SETTINGS = re.compile(r"hyper_?param(?:eter)?s?", re.IGNORECASE)  # what a program is started with
 # Of these, what also names data: `env_state`, `initial_state_buffer`. Leaves of states of training that have no
@@ -50,30 +50,27 @@ def changes_order(names: Iterable[tuple[str, str]]) -> bool:
     return new != sorted(new)
 
 
-def order_obstacles(project: Project, sorted_alike: bool) -> Iterator[Obstacle]:
-    """Places that pick a leaf, or an entry of a dictionary, by its position, or draw a random key for each leaf.
+def order_obstacles(project: Project, module: Module, sorted_alike: bool) -> Iterator[Obstacle]:
+    """Places in a file that pick a leaf or an entry of a dictionary by its position, or draw a key for each leaf.
 
     `sorted_alike`: old and new names have the same order; then leaves do, but not the entries of a dictionary that
     no transform of JAX made: Linen has them in the order in which modules are called.
     """
-    for module in project.modules():
-        if not any(
-            word in module.source.text for word in ("leaves", "flatten", "keys()", "values()", "items()")
+    if not any(word in module.source.text for word in ("leaves", "flatten", "keys()", "values()", "items()")):
+        return
+    for node in module.nodes(ast.Subscript):
+        if (
+            isinstance(node.ctx, ast.Load)
+            and _is_index(node.slice)
+            and _Sequences(module, project, sorted_alike).is_leaves(node.value)
+            and not _asks_what_all_share(module, node)
         ):
-            continue
-        for node in module.nodes(ast.Subscript):
-            if (
-                isinstance(node.ctx, ast.Load)
-                and _is_index(node.slice)
-                and _Sequences(module, project, sorted_alike).is_leaves(node.value)
-                and not _asks_what_all_share(module, node)
-            ):
-                yield Obstacle("parameter-names", _DETAIL, module, node)
-        for call in module.nodes(ast.Call):
-            if (not sorted_alike and _splits_for_leaves(module, project, call)) or _Sequences(
-                module, project, sorted_alike
-            ).is_first_entry(call):
-                yield Obstacle("parameter-names", _DETAIL, module, call)
+            yield Obstacle("parameter-names", _DETAIL, module, node)
+    for call in module.nodes(ast.Call):
+        if (not sorted_alike and _splits_for_leaves(module, project, call)) or _Sequences(
+            module, project, sorted_alike
+        ).is_first_entry(call):
+            yield Obstacle("parameter-names", _DETAIL, module, call)
 
 
 def _splits_for_leaves(module: Module, project: Project, call: ast.Call) -> bool:
@@ -94,23 +91,19 @@ def _is_index(node: ast.expr) -> bool:
 
 
 def _asks_what_all_share(module: Module, leaf: ast.Subscript) -> bool:
-    """`jax.tree.leaves(batch)[0].shape[0]`, `jax.tree.leaves(params)[0].dtype`: any leaf gives the same."""
+    """`jax.tree.leaves(batch)[0].shape`, `jax.tree.leaves(params)[0].dtype`: any leaf gives the same."""
     read = module.parents[leaf]
     if not isinstance(read, ast.Attribute):
         return False
-    first = module.parents[read]
-    is_first = (
-        isinstance(first, ast.Subscript) and isinstance(first.slice, ast.Constant) and first.slice.value == 0
-    )
-    is_leading = read.attr == "shape" and is_first and first.value is read  # type: ignore[attr-defined]
-    is_measured = read.attr in _SHAPE and isinstance(leaf.value, ast.Call)
-    of_data = (is_leading or is_measured) and _is_data(module.source.segment(leaf.value))
-    return read.attr in _COMMON or of_data
+    return read.attr in _COMMON or (read.attr in _SHAPES and _is_data(module, leaf.value))
 
 
-def _is_data(text: str) -> bool:
-    """Whether a tree is called as data are, with examples along the first axis of all leaves."""
-    return _OPTIMIZER.search(text) is None and _PARAMETERS.search(_OF_DATA.sub("", text)) is None
+def _is_data(module: Module, tree: ast.expr) -> bool:
+    """Whether a tree, and what its names were assigned, is called as data are, which have axes in common."""
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    assigned = [value for name in names for value, _ in _values(module, name)]
+    texts = [module.source.segment(node) for node in (tree, *assigned)]
+    return not any(_OPTIMIZER.search(text) or _PARAMETERS.search(_OF_DATA.sub("", text)) for text in texts)
 
 
 def _knows_jax(module: Module) -> bool:

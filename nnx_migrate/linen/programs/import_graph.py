@@ -1,0 +1,75 @@
+"""Which files know each other: by imports, one of another, directly or through more."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
+from nnx_migrate.names.scopes import absolute_module
+
+if TYPE_CHECKING:
+    from nnx_migrate.linen.programs.dynamic_reads import DynamicRead
+
+
+class ImportGraph:
+    """The imports between a project's files. `dynamic` are those whose names are computed."""
+
+    def __init__(self, project: Project, dynamic: Sequence[DynamicRead] = ()) -> None:
+        self.project, self.dynamic = project, dynamic
+        self._known: dict[Path, frozenset[Path]] = {}
+
+    def known_to(self, module: Module) -> frozenset[Path]:
+        """A file, what it imports, what imports it, and what that imports: whatever values of these may be in it."""
+        if module.path not in self._known:
+            users = _closure([module.path], self._importers)
+            self._known[module.path] = frozenset(_closure(users, self._imports))
+        return self._known[module.path]
+
+    @cached_property
+    def _imports(self) -> dict[Path, set[Path]]:
+        found: dict[Path, set[Path]] = {}
+        modules = list(self.project.modules())
+        for module in modules:
+            names = (path for name in _imported(module) if (path := self.project.find_path(name, module)))
+            found[module.path] = set(names)
+        for read in self.dynamic:
+            found.setdefault(read.module.path, set()).update(
+                other.path for other in modules if read.may_reach(other.name)
+            )
+        return found
+
+    @cached_property
+    def _importers(self) -> dict[Path, set[Path]]:
+        found: dict[Path, set[Path]] = {}
+        for importer, imported in self._imports.items():
+            for path in imported:
+                found.setdefault(path, set()).add(importer)
+        return found
+
+
+def _closure(start: Iterable[Path], steps: dict[Path, set[Path]]) -> list[Path]:
+    found = list(start)
+    seen = set(found)
+    for path in found:  # grows
+        new = steps.get(path, set()) - seen
+        seen |= new
+        found += new
+    return found
+
+
+def _imported(module: Module) -> Iterator[str]:
+    """The names of all modules that the imports of a file may run, packages above them included."""
+    for node, _, _ in module.scopes.imports:
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            base = absolute_module(node, module.package)
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        for name in names:
+            parts = name.split(".")
+            yield from (".".join(parts[: length + 1]) for length in range(len(parts)))
