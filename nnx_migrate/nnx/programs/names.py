@@ -66,17 +66,20 @@ class NameChanges:
         renames = Renames.of(conversions)
         classes = {conversion.cls for conversion in conversions}
         alike = not any(changes_order(names_of(conversion)) for conversion in conversions)
-        homes = {cls.module.path for cls in classes}
+        homes, words = {cls.module.path for cls in classes}, renames.words
         for module in self.project.modules():
             near = self.imports.known_to(module)
             is_near = not homes.isdisjoint(near)
             beside = [other for other in others if other.cls.module.path in near]
             if is_near or not beside:
                 found.obstacles += self._order(module, alike)
-            if not any(word in module.source.text for word in renames.words):
+            if not any(word in module.source.text for word in words):
                 continue
             for node, model in self._strings(module):
-                if model is None and (is_near or not _is_of(beside, str(node.value))):
+                text = str(node.value)
+                if not any(word in text or word.startswith("*") for word in words):
+                    continue  # `*` stands for the names of any class
+                if model is None and (is_near or not _is_of(beside, text)):
                     self._string(module, node, renames, beside if is_near else others, found)
                 elif model in classes:
                     self._string(module, node, renames, (), found)

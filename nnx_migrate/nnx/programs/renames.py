@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.nnx.conversion import ClassConversion
@@ -114,17 +115,20 @@ class Other:
     cls: LinenClass
     conversion: ClassConversion | None
 
+    @cached_property
+    def _own(self) -> Renames | None:
+        """The names that the class changes."""
+        return Renames.of([self.conversion]) if self.conversion is not None else None
+
     def has(self, name: str) -> bool:
         """Whether this class may have a submodule of that name."""
-        if self.conversion is not None:
-            own = Renames.of([self.conversion])
+        if (own := self._own) is not None:
             return name in own.exact or name in own.kept or own.counts(name)
         return self._mentions(name)
 
     def may_count(self, start: str, name: str) -> bool:
         """Whether names that begin so may mean submodules of this class that the list `name` doesn't hold."""
-        if self.conversion is not None:
-            own = Renames.of([self.conversion])
+        if (own := self._own) is not None:
             return own.begins(start) and own.list_of(start) != name
         return start.rstrip("_") in self.cls.module.source.segment(self.cls.node)
 
@@ -134,8 +138,7 @@ class Other:
 
     def may_mean(self, old: str, new: str | None) -> bool:
         """Whether `old` may name a submodule of this class that doesn't become `new`."""
-        if self.conversion is not None:
-            own = Renames.of([self.conversion])
+        if (own := self._own) is not None:
             return (own.new(old) if own.changes(old) else old) != new and self.has(old)
         return self._mentions(old.partition("/")[0])
 
