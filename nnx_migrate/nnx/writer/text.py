@@ -89,16 +89,15 @@ def _may_go(tokens: Sequence[TokenInfo], comma: TokenInfo) -> bool:
 
 
 def unwrapped(text: str) -> str:
-    """An expression without the parentheses around all of it, which an argument doesn't need."""
+    """An expression without the parentheses around all of it, which a value or an argument doesn't need."""
     if not (text.startswith("(") and text.endswith(")")):
         return text
-    depth = 0
-    for index, character in enumerate(text):
-        depth += (character in "([{") - (character in ")]}")
-        if depth == 0 and index < len(text) - 1:
-            return text
-    inner = TOKEN.sub("size", text[1:-1])
-    return text if "," in inner or "'" in inner or '"' in inner or " for " in inner else text[1:-1]
+    try:
+        whole, inner = (ast.parse(TOKEN.sub("size", t), mode="eval").body for t in (text, text[1:-1]))
+    except SyntaxError:
+        return text
+    needed = isinstance(inner, ast.Tuple | ast.GeneratorExp | ast.NamedExpr | ast.Yield | ast.Await)
+    return text if needed or ast.dump(whole) != ast.dump(inner) else text[1:-1]
 
 
 def call_text(

@@ -188,8 +188,9 @@ def close(
     last_round = LastRound(frame, statement, iterable)
     for name, slot in header.items():
         for number, label, first, last in _pairs(frame, statement, name, entry, slot, back):
-            result = last_round.result(first, last)
-            results[token(label, "p", number)] = result
+            symbol = token(label, "p", number)
+            result = last_round.result(first, last, symbol)
+            results[symbol] = result
             if not frame.foreign:
                 phi = Phi(number, label, statement, (first, last), True, result, frame.context)
                 frame.session.facts.phis[number] = phi

@@ -34,17 +34,29 @@ class LastRound:
         if isinstance(statement, ast.For):
             self._see(statement, statement.target, iterable)
 
-    def result(self, first: Dim, last: Dim) -> Dim:
-        """The size behind the loop: `first` before it, `last` at the end of a round."""
+    def result(self, first: Dim, last: Dim, symbol: str) -> Dim:
+        """The size behind the loop: `first` before it, `last` at the end of a round, `symbol` at its beginning."""
         if same(first, last):
             return first
         found = self.closed(last)
+        if not found.known and first.known:
+            found = self._of_equal_rounds(first, last, symbol)
         if not found.known or self.condition == "" or same(first, found):
             return found
         if self.condition is None or not first.known:
             return _UNKNOWN
         escaped = self.condition.replace("{", "{{").replace("}", "}}")
         return Dim.opaque(f"({{0}} if {escaped} else {{1}})", found, first)
+
+    def _of_equal_rounds(self, first: Dim, last: Dim, symbol: str) -> Dim:
+        """The size behind rounds of which all but the first change nothing: `max(width, x)` for a residual."""
+        once, twice = (self._after(last, symbol, size) for size in (first, self._after(last, symbol, first)))
+        settled = not self.own(once.symbols()) and same(once, twice)
+        return once if settled else _UNKNOWN
+
+    def _after(self, last: Dim, symbol: str, size: Dim) -> Dim:
+        """The size at the end of a round that begins with another one."""
+        return last.substitute(lambda text: size if text == symbol else None)
 
     def closed(self, dim: Dim) -> Dim:
         """A size at the end of the last round; unknown where it depends on other rounds."""

@@ -41,7 +41,7 @@ class CarriedSizes:
         return tuple(step for step in phi.context if step not in rounds) == self.context
 
     def _assign(self, phi: Phi, which: int) -> Assign:
-        return Assign(phi.token, self.renderer.dim(phi.sources[which], phi.node))
+        return Assign(phi.token, unwrapped(self.renderer.dim(phi.sources[which], phi.node)))
 
     def of_loop(self, node: ast.AST) -> tuple[list[Node], list[Node]]:
         """What gives the sizes of a loop their values: before it, and at the end of each round."""
@@ -97,9 +97,16 @@ def replace_text(nodes: Sequence[Node], old: str, new: str) -> None:
     for node in nodes:
         if isinstance(node, Line):
             node.text = node.text.replace(old, new)
-            node.arguments = [unwrapped(a.replace(old, new)) for a in node.arguments]
+            node.arguments = [_replaced(argument, old, new) for argument in node.arguments]
         elif isinstance(node, Assign):
-            node.text = node.text.replace(old, new)
+            node.text = unwrapped(node.text.replace(old, new))
         else:
             node.header = node.header.replace(old, new)
             replace_text([*node.body, *node.orelse], old, new)
+
+
+def _replaced(argument: str, old: str, new: str) -> str:
+    name, separator, value = argument.partition("=")
+    if name.isidentifier() and separator and value == old:
+        return f"{name}={unwrapped(new)}"
+    return unwrapped(argument.replace(old, new))
