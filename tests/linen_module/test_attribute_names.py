@@ -43,3 +43,28 @@ def test_names_that_are_keywords_are_avoided(tmp_path: Path, name: str, body: st
     text, conversions = convert(path)
     assert not conversions.refused
     assert written in text
+
+
+COUNTED = """
+import flax.linen as nn
+
+
+class Model(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        {before}
+        for _ in range(2):
+            x = nn.LayerNorm()(nn.Dense(4)(x))
+        return x
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "counter"), [("pass", "i"), ("i = 3", "j"), ("x = [i + y for i, y in enumerate(x)][0]", "j")]
+)
+def test_loops_that_index_lists_have_a_counter_with_a_name(tmp_path: Path, before: str, counter: str) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(COUNTED.format(before=before))
+    text, _ = convert(path)
+    assert f"for {counter} in range(2):" in text.partition("def __call__")[2]
+    assert f"self.layer_norms[{counter}](self.dense_layers[{counter}](x))" in text

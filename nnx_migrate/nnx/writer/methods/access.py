@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.reasons import Refuse
@@ -42,6 +43,7 @@ class LoopAccess:
         self.editor = editor
         self.headers: dict[ast.AST, str] = {}
         self.elements: dict[tuple[ast.AST, str], str] = {}
+        self.counters: dict[ast.AST, str] = {}  # names for loops that had none
         self.reads = editor.unused.remaining_reads(body)
         self.used = {n.id for s in body for n in all_below(s) if isinstance(n, ast.Name)}
         if editor.function is not None:
@@ -93,6 +95,8 @@ class LoopAccess:
                 self.headers[loop.target] = f"{counter}, {variable}"
                 self.headers[loop.iter] = f"enumerate({base})"
                 return
+            if not counter.strip("_"):
+                self.headers[loop.target] = counter = self._fresh_counter(node)
             for attribute, base in bases.items():
                 self.elements[node, attribute] = f"{base}[{counter}]"
             return
@@ -154,10 +158,18 @@ class LoopAccess:
         base = self.editor.base(site)
         return Listed(self.editor.loops_around(site), base.removeprefix("self."), base)
 
+    def _fresh_counter(self, loop: ast.AST) -> str:
+        """A name for the counter of a loop that had none (`for _ in range(n)`)."""
+        around = {name for other, name in self.counters.items() if any(n is loop for n in ast.walk(other))}
+        names = chain("ijk", (f"i_{number}" for number in count()))
+        self.counters[loop] = name = next(n for n in names if n not in self.used | around)
+        return name
+
     def _variable(self, attribute: str, loop: ast.AST) -> str:
         name = singular(attribute)
         helpers = [h for h in self.editor.helpers.helpers if loop in h.nodes]
-        while name in self.used or any(name in helper.names.values() for helper in helpers):
+        taken = self.used | set(self.counters.values())
+        while name in taken or any(name in helper.names.values() for helper in helpers):
             name += "_"
         self.used.add(name)
         return name
