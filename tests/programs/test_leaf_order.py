@@ -131,7 +131,14 @@ def width(opt_state):
 """
 
 
-@pytest.mark.parametrize("program", [SEARCH, BATCHED, MEASURED])
+SIGNATURE = """\
+import inspect
+param_types = inspect.signature(model.init).parameters
+print(list(param_types.keys())[0])
+"""
+
+
+@pytest.mark.parametrize("program", [SIGNATURE, SEARCH, BATCHED, MEASURED])
 def test_dictionaries_and_trees_of_other_things(program: str) -> None:
     models, left = fixed(LOOP, program)
     assert "nnx.List" in models and left == []

@@ -398,12 +398,14 @@ def test_uses_that_nothing_shows(code: str) -> None:
         ("docs/ext/describe.py", "from sphinx.util.docutils import SphinxDirective\n", False),
         ("docs/conf.py", "", False),
         ("docs/describe.py", "", True),
+        ("docs/source/describe.py", "# beside settings that import it\n", False),
         ("tools/describe.py", "import sphinx\n", True),
     ],
 )
 def test_documentation_looks_definitions_up_without_using_them(path: str, start: str, stays: bool) -> None:
     code = f"{start}import importlib\n\n\ndef find(place, name):\n    return getattr(importlib.import_module(place), name)\n"
     files = {PATH: MODEL + "Net().init(key, x)\n", PATH.parent / path: code}
+    files[PATH.parent / "docs/source/conf.py"] = "from describe import find\n"
     after = fix_files(files, resolve_rules(["linen-module"]))[0][PATH]
     assert ("class Net(nn.Module)" in after) is stays
 
@@ -550,6 +552,26 @@ def project_reasons(folder: Path, given: list[str], **files: str) -> set[str]:
 def test_users_outside_of_the_given_files(tmp_path: Path, name: str, text: str, reason: str) -> None:
     (found,) = project_reasons(tmp_path, ["main.py"], main_DOT_py=MODEL, **{name: text})
     assert found.startswith(reason or ": `Net` is a Linen module")
+
+
+@pytest.mark.parametrize(
+    ("code", "stays"),
+    [
+        ("import yaml\nsettings = yaml.safe_load(open('net.yaml'))\nprint(settings['cls'])\n", False),
+        ("import json\nsettings = json.load(open('net.json'))\n", True),
+        (
+            "import yaml, importlib\nsettings = yaml.safe_load(open('net.yaml'))\nimportlib.reload(yaml)\n",
+            True,
+        ),
+        ("import yaml, hydra\nsettings = yaml.safe_load(open('net.yaml'))\n", True),
+        ("import hydra\n", True),
+        ("", True),
+    ],
+)
+def test_a_configuration_that_code_only_reads(tmp_path: Path, code: str, stays: bool) -> None:
+    files = {"main_DOT_py": MODEL + "Net().init(key, x)\n" + code, "net_DOT_yaml": "cls: main.Net\n"}
+    (found,) = project_reasons(tmp_path, ["main.py"], **files)
+    assert found.startswith("hidden-use" if stays else ": `Net` is a Linen module")
 
 
 def test_an_unused_class_beside_one_that_a_configuration_names(tmp_path: Path) -> None:

@@ -58,14 +58,14 @@ def find_dynamic_reads(finder: FlowFinder) -> list[DynamicRead]:
     project, texts = finder.project, Texts(finder)
     found: list[DynamicRead] = []
     for module in project.matching(_MENTION):
-        if _is_of_sphinx(module):
+        if _is_of_sphinx(module, project):
             continue
         for call in module.nodes(ast.Call):
             found += _looked_up(project, texts, module, call)
             found += _imported(project, finder, texts, module, call)
     namespaces = Namespaces(finder, texts)
     for module in project.matching(_NAMESPACE):
-        if _is_of_sphinx(module):
+        if _is_of_sphinx(module, project):
             continue
         for read in namespaces.reads(module):
             found.append(
@@ -74,12 +74,25 @@ def find_dynamic_reads(finder: FlowFinder) -> list[DynamicRead]:
     return found
 
 
-def _is_of_sphinx(module: Module) -> bool:
-    """Whether a file is the settings or an extension of Sphinx: these look definitions up to describe and link them."""
+def _is_of_sphinx(module: Module, project: Project) -> bool:
+    """Whether a file is the settings of Sphinx, imported by these, or an extension: such look definitions up to
+    describe and link them.
+    """
     if not _DOCUMENTATION & set(module.path.parts):
         return False
+    beside = module.path.with_name("conf.py")
+    settings = project.module(beside) if beside in project else None
+    if settings is not None and any(
+        isinstance(node, ast.ImportFrom | ast.Import) and module.path.stem in _imported_names(node)
+        for node, _, _ in settings.scopes.imports
+    ):
+        return True
     imported = [b for found in module.scopes.module.bindings.values() for b in found if b.target]
     return module.path.name == "conf.py" or any(b.target.partition(".")[0] == "sphinx" for b in imported)
+
+
+def _imported_names(node: ast.Import | ast.ImportFrom) -> set[str | None]:
+    return {node.module} if isinstance(node, ast.ImportFrom) else {alias.name for alias in node.names}
 
 
 def _looked_up(project: Project, texts: Texts, module: Module, call: ast.Call) -> Iterator[DynamicRead]:

@@ -31,6 +31,19 @@ _FOR_READERS_NAMED = (
     "codecov",
     "citation",
 )
+# How code reads configurations itself, by their suffix, and what can make a class of a text that stands there.
+_YAML = r"\byaml\.(?:\w+_)?load\w*\(|\bYAML\("
+_READERS = {
+    ".yaml": _YAML,
+    ".yml": _YAML,
+    ".json": r"\bjson\.loads?\(",
+    ".toml": r"\btom\w+\.loads?\(",
+}
+_MAKERS = re.compile(
+    r"import_module|__import__|importlib|pydoc|locate\(|instantiate|\b_target_\b|getattr|globals\(|locals\(|vars\(|\beval\("
+    r"|\bexec\(|sys\.modules|__dict__|regist(?:er|ry)|runpy|\b(?:hydra|gin|fiddle|jsonargparse|lightning|draccus)\b",
+    re.IGNORECASE,
+)
 #: Larger files are data.
 LARGEST = 512 * 1024
 
@@ -43,11 +56,14 @@ def outside_uses(project: Project, classes: Iterable[LinenClass], root: Path) ->
     given = {path.absolute() for path in project.paths}
     if not by_name or not all(path.is_relative_to(root) and path.exists() for path in given):
         return
+    only_read = {suffix for suffix in CONFIGURATIONS if _is_only_read(project, suffix)}
     for path in sorted(files_below(root, (*SUFFIXES, *CONFIGURATIONS))):
         if path.absolute() in given or any(part.startswith(_NOT_ITS_OWN) for part in path.parts):
             continue
         is_code = path.suffix in SUFFIXES
         if not is_code and _is_for_readers(path.absolute().relative_to(root)):
+            continue
+        if path.suffix in only_read:
             continue
         text = _text(path)
         for match in _named(text, [name for name in by_name if name in text], is_code):
@@ -61,6 +77,16 @@ def outside_uses(project: Project, classes: Iterable[LinenClass], root: Path) ->
                     detail = f"`{place}:{line}` {what}"
                     reason = "used-outside" if is_code else "hidden-use"
                     yield cls, Obstacle(reason, detail, cls.module, ast.Pass(lineno=cls.node.lineno))
+
+
+def _is_only_read(project: Project, suffix: str) -> bool:
+    """Whether the project reads such configurations itself, and nothing in its code makes classes of texts."""
+    reader = _READERS.get(suffix)
+    return (
+        reader is not None
+        and any(True for _ in project.matching_files(re.compile(reader)))
+        and not any(True for _ in project.matching_files(_MAKERS))
+    )
 
 
 def _named(text: str, names: Sequence[str], is_code: bool) -> Iterator[re.Match[str]]:

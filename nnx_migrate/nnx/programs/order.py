@@ -177,11 +177,25 @@ class _Sequences:
             and node.func.attr in _VIEWS
             and not node.args
             and (not only_named or self._is_named_as_parameters(node.func.value))
+            and not self._is_known(node.func.value)
         )
 
     def _is_named_as_parameters(self, node: ast.expr) -> bool:
-        named = _PARAMETERS.search(_SETTINGS.sub("", self.module.source.segment(node))) is not None
-        return named and not (isinstance(node, ast.Name) and self._is_filled_here(node))
+        return _PARAMETERS.search(_SETTINGS.sub("", self.module.source.segment(node))) is not None
+
+    def _is_known(self, node: ast.expr) -> bool:
+        """Whether a name is a dictionary of something else than parameters."""
+        return isinstance(node, ast.Name) and (self._is_filled_here(node) or self._is_of_signature(node))
+
+    def _is_of_signature(self, name: ast.Name) -> bool:
+        """Whether nothing but `inspect.signature(f).parameters` is assigned to a name."""
+        values = [value for value, unpacked in _values(self.module, name) if not unpacked]
+        return bool(values) and all(
+            isinstance(value, ast.Attribute)
+            and isinstance(value.value, ast.Call)
+            and self._calls(value.value, frozenset({"inspect.signature"}))
+            for value in values
+        )
 
     def _is_filled_here(self, name: ast.Name) -> bool:
         """Whether nothing but displays is bound to a name, and nothing put in for each entry of another container."""

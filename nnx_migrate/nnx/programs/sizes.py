@@ -74,8 +74,8 @@ class SizeFinder:
 
     @staticmethod
     def _is_never_given(instance: Instance, parameter: SizeParameter) -> bool:
-        """Whether no call that creates the parameters gives the argument a value."""
-        if not instance.inits or instance.indirect:
+        """Whether no call that creates the parameters gives the argument a value; `apply` then can't, either."""
+        if not instance.inits or instance.passes_init_on or instance.holders:
             return False
         method = instance.cls.method(parameter.method)
         return all(
