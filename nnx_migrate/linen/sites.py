@@ -165,6 +165,11 @@ class Site:
         return main or calls
 
     @property
+    def outermost(self) -> Site:
+        """The module of which it is an argument, constructed in place, or an argument of an argument; else itself."""
+        return self if self.parent_site is None else self.parent_site.outermost
+
+    @property
     def is_held(self) -> bool:
         """Whether another module or a list holds it, so that it needs no attribute of its own."""
         return self.parent_site is not None or self.container is not None

@@ -94,9 +94,10 @@ class _Planner:
     def __init__(self, project: Project, conversions: Conversions, sizes: SizeFinder) -> None:
         self.project, self.conversions, self.sizes = project, conversions, sizes
         self.finder = conversions.finder
-        self.instances = self.finder.known_instances
-        self.values = self.finder.class_values()
         self.functions = RewrittenFunctions(project, conversions)
+        replaced = self.functions.replaced()
+        self.instances = [i for i in self.finder.known_instances if i.reference.node not in replaced]
+        self.values = self.finder.class_values()
         together = list(self.functions.together())
         self.dependencies = Dependencies(conversions, self.finder, self.instances, together)
         self.copies = CopyWriter(project, self.finder.references)

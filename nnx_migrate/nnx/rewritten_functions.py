@@ -26,6 +26,13 @@ class RewrittenFunction:
         """The calls that are rewritten, too."""
         return {call for user in self.users for call in user.functions[self.node].calls}
 
+    @property
+    def made(self) -> dict[ast.AST, tuple[LinenClass, ...]]:
+        """What names the classes of the project that it constructs, which it gets as modules now."""
+        inside = set(ast.walk(self.node))
+        sites = [s for user in self.users if user.analysis is not None for s in user.analysis.sites]
+        return {site.call.func: site.classes for site in sites if site.call in inside}
+
 
 class RewrittenFunctions:
     """Those of a project."""
@@ -40,10 +47,15 @@ class RewrittenFunctions:
         self.all = list(found.values())
 
     def together(self) -> Iterator[tuple[LinenClass, LinenClass]]:
-        """Pairs of classes that call the same function."""
+        """Pairs of classes that call the same function, or that one makes for the other."""
         for function in self.all:
             first, *others = function.users
             yield from ((first.cls, other.cls) for other in others)
+            yield from ((first.cls, cls) for classes in function.made.values() for cls in classes)
+
+    def replaced(self) -> set[ast.AST]:
+        """The names of classes in functions that don't construct them any more."""
+        return {node for function in self.all for node in function.made}
 
     def obstacles(self) -> Iterator[tuple[LinenClass, Obstacle]]:
         """Classes whose functions serve others, too, who would call them as before."""

@@ -360,3 +360,49 @@ def test_functions_of_other_files(imports: str, body: str, parts: list[str]) -> 
 def test_functions_of_other_files_that_keep_their_users(imports: str, body: str, functions: str) -> None:
     files = {"functions": functions, "model": USER.format(imports=imports, body=body)}
     assert fixed(**files) == files
+
+
+MADE = """
+import flax.linen as nn
+
+
+class Inner(nn.Module):
+    n: int
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.n)(x){end}
+
+
+def block(x, n):
+    x = Inner(n)(x)
+    return nn.relu(x)
+
+
+class Outer(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return block(x, 3){outer_end}
+{more}
+"""
+
+
+def test_modules_that_functions_make_move_with_their_callers() -> None:
+    text = fixed(model=MADE.format(end="", outer_end="", more=""))["model"]
+    assert text.count("(nnx.Module)") == 2
+    assert "def block(x, *, inner):\n    x = inner(x)\n    return nnx.relu(x)" in text
+    assert "self.inner = Inner(3, in_features=in_features, rngs=rngs)" in text
+
+
+@pytest.mark.parametrize(
+    ("end", "outer_end", "more"),
+    [
+        (" * len(self.scope.path)", "", ""),
+        ("", " * len(self.scope.path)", ""),
+        ("", "", "\n\nfunctions = [block]"),
+    ],
+    ids=["what it makes stays", "its caller stays", "another use of it"],
+)
+def test_modules_that_functions_make_stay_with_their_callers(end: str, outer_end: str, more: str) -> None:
+    before = MADE.format(end=end, outer_end=outer_end, more=more)
+    assert fixed(model=before)["model"] == before

@@ -159,7 +159,8 @@ class ClassWriter:
         for site in self.analysis.sites:
             if site.method == NAME:
                 raise Refuse("unsupported-api", f"a module is created in `{NAME}`", site.call)
-            known = site in called or inside_maker(self.analysis, site) or self.creating.passed(site)
+            known = inside_maker(self.analysis, site) or self.creating.passed(site.outermost)
+            known = known or site.outermost in called
             if site.foreign and not known:
                 raise Refuse(
                     "unsupported-syntax", "a module is created in a function outside of the class", site.call
