@@ -11,7 +11,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
 from nnx_migrate.linen.interpreter.fallbacks import changed_if_given, given_or_fallback, remember_test
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.function_choices import chosen_function, either_function
-from nnx_migrate.linen.interpreter.lists.names import names_in
+from nnx_migrate.linen.interpreter.lists.names import list_names
 from nnx_migrate.linen.interpreter.lists.shared import as_array_list, merged
 from nnx_migrate.linen.interpreter.numbers import array_or_number
 from nnx_migrate.linen.interpreter.records import changed, parts_of_both
@@ -54,7 +54,7 @@ def join_envs(frame: Frame, first: Env, second: Env, node: ast.AST, *, of_self: 
             only = a or b
             assert only is not None
             joined[name] = Slot(only.value, only.static, maybe_unbound=True)
-        elif a == b:
+        elif a is b or a == b:
             joined[name] = a
         else:
             joined[name] = _join_slots(frame, name, a, b, node, of_self)
@@ -178,7 +178,7 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
 def _join_lists(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     """A list of arrays that got different elements on two paths, if all that happens to it is seen."""
     function = frame.module.enclosing(node, ast.FunctionDef, ast.Lambda)
-    if function is not None and name in names_in(frame, function):
+    if function is not None and name in list_names(function, frame.module.parents):
         first, second = as_array_list(frame, a), as_array_list(frame, b)
         found = merged(first, second) if first is not None and second is not None else None
         if found is not None:

@@ -117,7 +117,6 @@ class Session:
     input_kinds: Mapping[tuple[str | int, ...], str] | None = None
     unbatched: set[tuple[str | int, ...]] = field(default_factory=set)  # those that lack even that
     default_rank: DefaultRank = field(default_factory=DefaultRank)
-    list_names: dict[ast.AST, frozenset[str]] = field(default_factory=dict)  # see `lists.names`
     input_tuples: set[tuple[str | int, ...]] = field(default_factory=set)
     parameters: dict[str, Any] = field(default_factory=dict)  # the module's own, by name
     inputs_seen: dict[tuple[str | int, ...], None] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.values import (
@@ -18,9 +19,10 @@ from nnx_migrate.linen.values import (
     Partial,
     SelfValue,
 )
-from nnx_migrate.names.scopes import child_fields
+from nnx_migrate.names.nodes import children
 
 _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_NEVER = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
 _MODULE_VALUES = (Instance, ModuleList, Maybe, Either)
 _MODULE_CALLABLES = (Layer, ClassRef, ClassChoice, FieldFactory)
 # Layers of flax.linen that are plain functions start with a lower-case letter; initializers are functions,
@@ -41,26 +43,45 @@ def is_repeatable(frame: Frame, node: ast.AST, bound: frozenset[str] = frozenset
 
 
 def _static(frame: Frame, node: ast.AST, bound: frozenset[str], any_variable: bool = False) -> bool:
-    if isinstance(node, ast.Name):
-        return _name(frame, node, bound, any_variable)
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        slot = frame.lookup(node.value.id)
-        if slot is not None and isinstance(slot.value, SelfValue):
-            return _self_attribute(frame, node.attr)
-    if isinstance(node, ast.Call) and not _pure(frame, node):
-        return False
-    if isinstance(node, ast.NamedExpr | ast.Await | ast.Yield | ast.YieldFrom):
-        return False
-    if isinstance(node, _SCOPES):
-        bound = bound | _names_bound(node)
-    for name in child_fields(type(node)):
-        value = getattr(node, name)
-        if isinstance(value, list):
-            if not all(child is None or _static(frame, child, bound, any_variable) for child in value):
-                return False
-        elif value is not None and not _static(frame, value, bound, any_variable):
+    for part, own in _deciding(node):
+        if isinstance(part, ast.Name):
+            static = _name(frame, part, bound | own if own else bound, any_variable)
+        elif isinstance(part, ast.Attribute):
+            static = _attribute(frame, part, bound | own if own else bound, any_variable)
+        else:
+            static = isinstance(part, ast.Call) and _pure(frame, part)
+        if not static:
             return False
     return True
+
+
+@lru_cache(maxsize=1 << 14)
+def _deciding(node: ast.AST) -> tuple[tuple[ast.AST, frozenset[str]], ...]:
+    """The parts of a node that decide about it, each with the variables that lambdas and the like around it bind.
+
+    These are names, attributes of names, calls, and what is never static.
+    """
+    found: list[tuple[ast.AST, frozenset[str]]] = []
+    stack: list[tuple[ast.AST, frozenset[str]]] = [(node, frozenset())]
+    while stack:
+        part, bound = stack.pop()
+        is_attribute = isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name)
+        if is_attribute or isinstance(part, (ast.Name, ast.Call, *_NEVER)):
+            found.append((part, bound))
+        if is_attribute or isinstance(part, _NEVER):
+            continue
+        if isinstance(part, _SCOPES):
+            bound |= _names_bound(part)
+        stack += [(child, bound) for child in children(part)]
+    return tuple(found)
+
+
+def _attribute(frame: Frame, node: ast.Attribute, bound: frozenset[str], any_variable: bool) -> bool:
+    assert isinstance(node.value, ast.Name)
+    slot = frame.lookup(node.value.id)
+    if slot is not None and isinstance(slot.value, SelfValue):
+        return _self_attribute(frame, node.attr)
+    return _name(frame, node.value, bound, any_variable)
 
 
 def _name(frame: Frame, node: ast.Name, bound: frozenset[str], any_variable: bool) -> bool:

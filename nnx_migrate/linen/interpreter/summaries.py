@@ -117,7 +117,6 @@ def inside(session: Session, cls: LinenClass, fields: Any, learns: bool) -> tupl
         meter=session.meter,
         limit=session.limit,
         results=session.results,
-        list_names=session.list_names,
         recording=False,
     )
     inner.caller, inner.may_learn = session, learns

@@ -78,7 +78,7 @@ class Renames:
 
     def counts(self, name: str) -> bool:
         """Whether it is a name with the number of a loop in it."""
-        return any(pattern.fullmatch(name) for pattern, _ in self.patterns)
+        return bool(self.patterns) and any(pattern.fullmatch(name) for pattern, _ in self.patterns)
 
     def begins(self, start: str) -> bool:
         """Whether names begin so, those of a loop with its number."""
@@ -120,6 +120,10 @@ class Other:
         """The names that the class changes."""
         return Renames.of([self.conversion]) if self.conversion is not None else None
 
+    @cached_property
+    def _text(self) -> str:
+        return self.cls.module.source.segment(self.cls.node)
+
     def has(self, name: str) -> bool:
         """Whether this class may have a submodule of that name."""
         if (own := self._own) is not None:
@@ -130,11 +134,11 @@ class Other:
         """Whether names that begin so may mean submodules of this class that the list `name` doesn't hold."""
         if (own := self._own) is not None:
             return own.begins(start) and own.list_of(start) != name
-        return start.rstrip("_") in self.cls.module.source.segment(self.cls.node)
+        return start.rstrip("_") in self._text
 
     def _mentions(self, name: str) -> bool:
-        word = re.escape(name.rpartition("_")[0] if AUTOMATIC.fullmatch(name) else name)
-        return re.search(rf"\b{word}\b", self.cls.module.source.segment(self.cls.node)) is not None
+        word = name.rpartition("_")[0] if AUTOMATIC.fullmatch(name) else name
+        return word in self._text and re.search(rf"\b{re.escape(word)}\b", self._text) is not None
 
     def may_mean(self, old: str, new: str | None) -> bool:
         """Whether `old` may name a submodule of this class that doesn't become `new`."""

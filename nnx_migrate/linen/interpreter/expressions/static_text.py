@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+from functools import lru_cache
 from typing import Any
 
 from nnx_migrate.linen.interpreter.convert import text_of
@@ -13,6 +14,7 @@ from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Expr, SelfValue
+from nnx_migrate.names.nodes import all_below
 
 _STRING = re.compile(r"""(["'])[^"'\\]*\1""")
 
@@ -20,13 +22,23 @@ _STRING = re.compile(r"""(["'])[^"'\\]*\1""")
 def static_or_unknown(frame: Frame, node: ast.expr, kind: str = "", why: str = "") -> Any:
     """The value of an expression that the constructor can compute, or Unknown."""
     text = static_text(frame, node)
-    return Expr(text, kind) if text else Unknown(why or f"`{ast.unparse(node)}` can't be followed")
+    return Expr(text, kind) if text else Unknown(why or f"`{unparsed(node)}` can't be followed")
+
+
+@lru_cache(maxsize=1 << 12)
+def unparsed(node: ast.expr) -> str:
+    """The source of an expression in its normal form."""
+    return ast.unparse(node)
 
 
 def static_text(frame: Frame, node: ast.expr) -> str | None:
     """The source of a static expression with local variables replaced by what they stand for."""
     if frame.foreign or not is_static(frame, node) or (frame.is_elsewhere and _reads_globals(frame, node)):
         return None
+    names = [n for n in all_below(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
+    slots = [frame.lookup(name.id) for name in names]
+    if all(slot is None or isinstance(slot.value, SelfValue) for slot in slots):
+        return unparsed(node)
     replaced: list[bool] = []
 
     class Inline(ast.NodeTransformer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -25,17 +26,10 @@ def can_be_followed(frame: Frame, name: ast.Name) -> bool:
     function = frame.module.enclosing(name, *_FUNCTIONS)
     if not isinstance(function, ast.FunctionDef):
         return False
-    return name.id in names_in(frame, function)
+    return name.id in list_names(function, frame.module.parents)
 
 
-def names_in(frame: Frame, function: ast.AST) -> frozenset[str]:
-    """The names of a function that hold nothing but lists of their own."""
-    known = frame.session.list_names
-    if function not in known:
-        known[function] = list_names(function, frame.module.parents)
-    return known[function]
-
-
+@lru_cache(maxsize=1 << 12)
 def list_names(function: ast.AST, parents: Parents) -> frozenset[str]:
     """Names that are only ever bound to a fresh list, and used in ways that make no second name for it."""
     stored: set[str] = set()

@@ -6,7 +6,7 @@ A constructor runs once. So what `setup` computes from variables, by submodules 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.model import Method
@@ -28,7 +28,7 @@ _OF_CALLS = frozenset(
 
 def check_runs_once(analysis: ClassAnalysis, setup: Method) -> None:
     """Refuse a `setup` that does something else in the next call than in the first one."""
-    own = {node for method in _reached(analysis, setup) for node in ast.walk(method)}
+    own = dict.fromkeys(node for method in _reached(analysis, setup) for node in ast.walk(method))
     facts, parents = analysis.facts, setup.owner.module.parents
     for (_, node), variable in facts.variables.items():
         if variable.method == "setup" and node in own and not _is_stored(node, parents):
@@ -54,7 +54,7 @@ def check_runs_once(analysis: ClassAnalysis, setup: Method) -> None:
             raise Refuse("unsupported-syntax", f"`setup` reads `self.{node.attr}`: {_WHY}", node)
 
 
-def _check_alternatives(analysis: ClassAnalysis, own: set[ast.AST], parents: Parents) -> None:
+def _check_alternatives(analysis: ClassAnalysis, own: Collection[ast.AST], parents: Parents) -> None:
     """Refuse an attribute that holds a variable in some models, and something that is no array in others.
 
     Methods would have to read it in two ways: `self.bias[...]` fails where it is None or a number.
@@ -74,8 +74,8 @@ def _check_alternatives(analysis: ClassAnalysis, own: set[ast.AST], parents: Par
         if isinstance(node, ast.AugAssign) or not is_array:
             detail = f"`self.{known[0]}` is a variable in some models, and something else in others"
             raise Refuse("unsupported-syntax", detail, node)
-    for node in made & own:
-        if isinstance(parents.get(node), ast.IfExp):
+    for node in own:
+        if node in made and isinstance(parents.get(node), ast.IfExp):
             raise Refuse("unsupported-syntax", "`setup` makes a variable in a conditional expression", node)
 
 
