@@ -167,6 +167,8 @@ class InstanceFinder:
         parent = module.parents[node]
         if not (isinstance(parent, ast.Call) and parent.func is node):
             instance.indirect = True
+            if node.attr == "apply":
+                self._passed_on(instance, module, node)
             return
         if node.attr == "tabulate":
             instance.inits.append((module, parent))
@@ -186,6 +188,14 @@ class InstanceFinder:
             instance.flow.uses += self.finder.follow(module, parent).uses
         if node.attr != "tabulate" and any(k.arg == _UNSUPPORTED_KEYWORD for k in parent.keywords):
             instance.add_obstacle("module-use", f"`{_UNSUPPORTED_KEYWORD}`", module, parent)
+
+    def _passed_on(self, instance: Instance, module: Module, node: ast.Attribute) -> None:
+        """`train(apply_fn=model.apply)`: the calls of what is handed over."""
+        flow = self.finder.follow(module, node)
+        calls = [(where, call) for where, call in flow.results if isinstance(call, ast.Call)]
+        if flow.escapes or flow.is_bound or len(calls) < len(flow.results) or not calls:
+            instance.is_seen = False
+        instance.passed_on += calls
 
     def _bound(self, instance: Instance, module: Module, call: ast.Call) -> None:
         """What a program asks of the module that `bind` returns, and of parts of it: a NNX module has no more."""

@@ -74,21 +74,26 @@ class SizeFinder:
 
     @staticmethod
     def _is_never_given(instance: Instance, parameter: SizeParameter) -> bool:
-        """Whether no call that creates the parameters gives the argument a value; `apply` then can't, either."""
-        if not instance.inits or instance.passes_init_on or instance.holders:
+        """Whether no call that creates the parameters gives the argument a value; `apply` then can't, either.
+
+        A program that has its parameters from elsewhere shows by its calls of `apply` what it needs of them.
+        """
+        applied = [*instance.applies, *instance.passed_on] if instance.is_seen else []
+        calls = instance.inits or applied
+        if not calls or instance.passes_init_on or instance.holders:
             return False
         method = instance.cls.method(parameter.method)
         return all(
             method_of(call) == parameter.method and is_left_out(call, method, str(parameter.path[0]))
-            for _, call in instance.inits
+            for _, call in calls
         )
 
     @staticmethod
     def _is_always_given(instance: Instance, parameter: SizeParameter) -> bool:
         """Whether every call names the argument, if only to say that it is None: `Functional` reads it there."""
-        calls = [call for _, call in (*instance.inits, *instance.applies)]
+        calls = [call for _, call in (*instance.inits, *instance.applies, *instance.passed_on)]
         method = instance.cls.method(parameter.method)
-        if instance.indirect or instance.holders or not instance.inits or method is None:
+        if not instance.is_seen or instance.passes_init_on or instance.holders or not calls or method is None:
             return False
         return all(
             method_of(call) == parameter.method
