@@ -232,14 +232,26 @@ def _steps(sites: Sequence[Site], depth: int) -> tuple[Step, ...]:
             path = PathPattern.of([*_path(loop), "layers", "{" + _INDICES[depth] + "}"])
             steps.append(Repeated(_INDICES[depth], (Created(DYNAMIC, path, DYNAMIC, True),)))
         elif loop is None:
-            for site in members:
-                path = PathPattern.of(_path(site))
-                conditional = any(not control.is_loop for control in site.controls)
-                prefix = DYNAMIC if isinstance(site.target, ClassChoice) else site.linen_class
-                steps.append(Created(prefix, path, module_name(site), conditional, site.lifted_class))
+            steps += _one_of_several([_created(site) for site in members])
         else:
             steps.append(Repeated(_INDICES[depth], _steps(members, depth + 1)))
     return tuple(steps)
+
+
+def _created(site: Site) -> Created:
+    conditional = any(not control.is_loop for control in site.controls)
+    prefix = DYNAMIC if isinstance(site.target, ClassChoice) else site.linen_class
+    return Created(prefix, PathPattern.of(_path(site)), module_name(site), conditional, site.lifted_class)
+
+
+def _one_of_several(steps: Sequence[Created]) -> list[Created]:
+    """Modules that conditions put at one place are one step, whose class shows in the model."""
+    found: dict[PathPattern, Created] = {}
+    for step in steps:
+        known = found.setdefault(step.nnx, step)
+        if (known.prefix, known.module) != (step.prefix, step.module):
+            found[step.nnx] = Created(DYNAMIC, step.nnx, DYNAMIC, True)
+    return list(found.values())
 
 
 def _template(site: Site) -> str:

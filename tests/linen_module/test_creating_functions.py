@@ -175,6 +175,11 @@ LEFT = {
         "    count.value = count.value + 1\n    return x\n",
         "return nn.Dense(3)(counted(self, x))",
     ),
+    "a parameter for each round": (
+        "unsupported-syntax",
+        "def scaled(self, x, i):\n    return x * self.param(f's{i}', nn.initializers.ones, (3,))\n",
+        "for i in range(3):\n            x = scaled(self, x, i)\n        return x",
+    ),
     "a random key of the module": (
         "unsupported-syntax",
         "import jax\n\n\ndef noisy(module, x):\n"

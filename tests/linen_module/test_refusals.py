@@ -13,7 +13,7 @@ from nnx_migrate.nnx.conversion import convert_project
 from nnx_migrate.sources.files import load_source
 from tests.linen_module.fixture import convert
 
-HEADER = "import flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
+HEADER = "from typing import Sequence\n\nimport flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
 
 CASES = {
     "a static method that makes instances of its class": (
@@ -294,6 +294,45 @@ CASES = {
 
             def __call__(self, x):
                 return self.dense(self.dense(self.stem(x))[..., :4])
+        """,
+    ),
+    "a parameter that setup gets from a function": (
+        "unsupported-syntax",
+        """
+        def scale(module, size):
+            return module.param("scale", nn.initializers.ones, (size,))
+
+
+        class Model(nn.Module):
+            def setup(self):
+                self.scale = scale(self, 3)
+
+            def __call__(self, x):
+                return x * self.scale
+        """,
+    ),
+    "a shared norm without parameters": (
+        "unknown-size",
+        """
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x, shape):
+                norm = nn.GroupNorm(num_groups=None, group_size=2, use_scale=False, use_bias=False)
+                return norm(nn.Dense(4)(x)), norm(x.reshape(shape))
+        """,
+    ),
+    "windows of unknown length on inputs of unknown rank": (
+        "unknown-size",
+        """
+        class Model(nn.Module):
+            width: int
+            window: Sequence[int] = (2, 2)
+
+            @nn.compact
+            def __call__(self, x):
+                x = nn.Conv(self.width, self.window, strides=self.window)(x)
+                x = x.reshape(x.shape[0], -1, self.width)
+                return nn.Dense(2)(x.reshape(*x.shape[:1], -1))
         """,
     ),
     "a shared layer whose sure size is on one of two paths": (

@@ -93,6 +93,8 @@ def _window_value(session: Session, key: int | str, value: Any) -> Any:
         reason = (
             f"`{value.text}` isn't known here" if listed else f"`{value.text}` may be one number or several"
         )
+        if session.root.default_rank.ask() is not None:  # an attempt: every rank would do
+            return Unknown(reason)
         return PerAxis(reason, value.text, listed)
     return effect_value(session, value)
 

@@ -74,6 +74,8 @@ def _convolved(
         size = dim_of(features, "features")
         if isinstance(kernel_size, Unknown):
             rank = inputs.shape.rank if isinstance(inputs, Array) else None
+            if rank is not None and rank < 2:
+                raise Unmodelled("a convolution of an array without spatial axes")
             others = (Dim.unknown(kernel_size.reason),) * ((rank or 1) - 1)
             return Array(Shape((*others, size), None if rank else ""), dtype)
         count = len(_kernel(kernel_size))

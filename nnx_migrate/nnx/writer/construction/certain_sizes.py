@@ -16,7 +16,7 @@ def certain_size(site: Site, dims: Sequence[Dim]) -> Dim | None:
     One call makes the parameters in Linen, and another one with inputs of another size is an error there
     (`Scope.param` in flax/core/scope.py). So the calls agree, unless their sizes are known to differ.
     """
-    if not isinstance(site.target, Layer):
+    if not isinstance(site.target, Layer) or _may_lack_parameters(site):
         return None
     known = [dim for dim in dims if dim.known]
     if any(same(one, other) is False for one in known for other in known):
@@ -27,6 +27,11 @@ def certain_size(site: Site, dims: Sequence[Dim]) -> Dim | None:
         if dim.known and _is_always_made(site, call)
     ]
     return min(made, key=lambda dim: len(dim.text()), default=None)
+
+
+def _may_lack_parameters(site: Site) -> bool:
+    """Whether the layer may have no parameters, so that no call binds the others: a norm without scale and bias."""
+    return all(site.kwargs.get(name, True) is not True for name in ("use_scale", "use_bias"))
 
 
 def _is_always_made(site: Site, call: LayerCall) -> bool:

@@ -308,7 +308,8 @@ def _kind(site: Site | VariableSite) -> str:
 
 def _is_plain(variable: VariableSite) -> bool:
     """Whether it is a parameter of the module, whose value alone matters."""
-    return variable.is_param and not (variable.is_reference or variable.by_calls or variable.loops)
+    held = variable.is_reference or variable.by_calls or variable.loops or variable.entry == "setup"
+    return variable.is_param and not held
 
 
 def _site(record: Site | VariableSite | FunctionCall) -> Site | VariableSite:
