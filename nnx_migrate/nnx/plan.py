@@ -98,7 +98,7 @@ class _Planner:
         replaced = self.functions.replaced()
         self.instances = [i for i in self.finder.known_instances if i.reference.node not in replaced]
         self.values = self.finder.class_values()
-        together = list(self.functions.together())
+        together = [*self.functions.together(), *self._made_for_classes()]
         self.dependencies = Dependencies(conversions, self.finder, self.instances, together)
         self.copies = CopyWriter(project, self.finder.references)
         self.kept: dict[KeptValue, Blocked] = {}
@@ -107,6 +107,14 @@ class _Planner:
         }
         imports = ImportGraph(project, self.finder.dynamic)
         self.names = NameChanges(project, self.finder.references, inits, imports)
+
+    def _made_for_classes(self) -> Iterator[tuple[LinenClass, LinenClass]]:
+        """Pairs of classes of which the code of one gets modules of the other from functions outside of it."""
+        for instance in self.instances:
+            for module, call in instance.flow.calls:
+                user = self.finder.references.enclosing_class(module, call)
+                if user is not None and user is not instance.cls:
+                    yield instance.cls, user
 
     def run(self, root: Path | None) -> list[Group]:
         blocked = [*self._of_classes(), *self._of_uses(), *self._of_unseen_uses(root)]

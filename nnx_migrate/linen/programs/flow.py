@@ -84,6 +84,8 @@ class _Walk(Passing):
             if (node, within) in self.seen:
                 continue
             self.seen.add((node, within))
+            if isinstance(node, ast.Call) and not within:
+                self.flow.calls.append((module, node))
             if len(within) > _MAX_NESTING:
                 self.escape(module, node, "it is stored in a container")
             elif within:

@@ -134,7 +134,8 @@ class InstanceFinder:
             elif use.end is End.ASKED and isinstance(use.node, ast.Call):
                 instance.asked.append((use.module, use.node))
             elif use.end is End.CALL and use.sure and isinstance(use.node, ast.Call):
-                instance.called.append((use.module, use.node))
+                if not self.references.in_linen_class(use.module, use.node):  # which moves with it
+                    instance.called.append((use.module, use.node))
             elif isinstance(use.node, ast.Attribute):
                 self._attribute(instance, use.module, use.node, use.sure)
 

@@ -47,12 +47,13 @@ class Use:
 class Flow:
     """All uses of a value; `is_bound` where `functools.partial` gives it arguments on the way.
 
-    `vmapped` are the calls of `nn.vmap` that it goes through, if it is a class.
+    `vmapped` are the calls of `nn.vmap` that it goes through, if it is a class; `calls` are all that return it.
     """
 
     uses: list[Use] = field(default_factory=list)
     is_bound: bool = False
     vmapped: list[tuple[Module, ast.Call]] = field(default_factory=list)
+    calls: list[tuple[Module, ast.Call]] = field(default_factory=list)
 
     @property
     def escapes(self) -> list[Use]:
