@@ -16,6 +16,7 @@ from typing import Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
 from nnx_migrate.linen.interpreter.recurrent import PARTS
+from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.module_lists import holds_module_list
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Site, VariableSite
@@ -149,7 +150,7 @@ def _handed_on(site: Site, linen: str, path: list[str], depth: int) -> Iterable[
     It does so for those that setup has not assigned to an attribute before.
     """
     given = {**site.kwargs, **dict(zip(_fields(site), site.args, strict=False))}
-    if isinstance(given.get("layers"), BuiltList):
+    if isinstance(given.get("layers"), BuiltList | MixedList):
         index = "{" + _INDICES[depth] + "}"
         for element in site.elements:
             yield f"{linen}/layers_{index}", [*path, "layers", index], element

@@ -7,12 +7,14 @@ it can be compared with values that are made up (`assumed`).
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.models import find_models
 from nnx_migrate.names.layout import importable_name
 from nnx_migrate.numerics.compare import EXACT, Tolerance
@@ -101,6 +103,7 @@ class Cases:
             cls = self.code.classes.get(called.model)
             has_dtype = cls is not None and cls.field("dtype") is not None
             sets_dtype = "dtype" in called.constructor or called.nnx_constructor is not None
+            sets_dtype = sets_dtype or (cls is not None and _is_by_position("dtype", called.constructor, cls))
             if has_dtype and not sets_dtype and not case.missing:
                 half = f"{called.constructor}, dtype=jnp.bfloat16".removeprefix(", ")
                 yield replace(self.case(replace(called, constructor=half)), variant="bfloat16")
@@ -241,3 +244,11 @@ def import_root(root: Path, module: str) -> tuple[str, str]:
             folder = found[0].parents[depth]
             return name, folder.relative_to(root).as_posix()
     return module, "."
+
+
+def _is_by_position(name: str, arguments: str, cls: LinenClass) -> bool:
+    """Whether the arguments of a construction, as text, give a field a value by its place."""
+    call = ast.parse(f"f({arguments})", mode="eval").body
+    given = call.args if isinstance(call, ast.Call) else []
+    names = [item.name for item in cls.fields]
+    return name in names[: len(given)] or any(isinstance(value, ast.Starred) for value in given)

@@ -72,6 +72,11 @@ def test_a_found_model_in_its_dtype_and_in_bfloat16(project):
     assert found["models:Net (bfloat16)"].before.model == "Net(8, dtype=jnp.bfloat16)"
 
 
+def test_a_dtype_that_is_given_by_its_place_stays(project):
+    table = {"model": "models:Net", "args": "4, jnp.float32", "inputs": ["jnp.ones((2, 3))"]}
+    assert [title for title in cases(project, tables=[table]) if "bfloat16" in title] == []
+
+
 def test_what_was_not_converted_is_linen_on_both_sides(project):
     assert cases(project)["models:Net"].after.kind == "linen"
 

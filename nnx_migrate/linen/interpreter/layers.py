@@ -17,6 +17,7 @@ from nnx_migrate.linen.interpreter.paddings import by_padding
 from nnx_migrate.linen.interpreter.ranks import rank_needed
 from nnx_migrate.linen.interpreter.records import part_of
 from nnx_migrate.linen.interpreter.recurrent import PARTS, recurrent_output
+from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown, as_many
 from nnx_migrate.linen.sites import Site
@@ -115,13 +116,20 @@ def sequential(
         repeated = _repeated(frame, site, layers, args[0])
         if repeated is not None:
             return repeated
+    if isinstance(layers, MixedList):
+        layers = layers.items
     if isinstance(layers, ModuleList) or not isinstance(layers, tuple | list):
         raise Refuse(
             "unsupported-layer", "`nn.Sequential` of a list that isn't written out", node or site.call
         )
     result: Any = args[0] if args else None
     for index, item in enumerate(layers):
-        if index == 0:
+        if isinstance(item, ModuleList):
+            result = _repeated(frame, site, item, result) if not kwargs and len(args) == 1 else None
+            if result is None:
+                detail = "`nn.Sequential` of a list that isn't written out"
+                raise Refuse("unsupported-layer", detail, node or site.call)
+        elif index == 0:
             result = apply(frame, item, args, kwargs, None)
         elif isinstance(result, tuple):
             result = apply(frame, item, result, {}, None)

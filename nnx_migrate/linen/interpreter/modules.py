@@ -16,12 +16,12 @@ from nnx_migrate.linen.interpreter.explicit_names import name_expression
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.fallbacks import optional_array
 from nnx_migrate.linen.interpreter.frame import Frame, Session, Slot
+from nnx_migrate.linen.interpreter.handed_over import hand_over
 from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
 from nnx_migrate.linen.interpreter.lifting import call_lifts, joined_result, lift, member_arguments
 from nnx_migrate.linen.interpreter.pure_modules import check_pure
 from nnx_migrate.linen.interpreter.ranks import learn_from_call, may_learn
 from nnx_migrate.linen.interpreter.records import objects_among
-from nnx_migrate.linen.interpreter.recurrent import PARTS
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.lifts import lifted_parts
 from nnx_migrate.linen.model import LinenClass
@@ -110,57 +110,8 @@ def _site(frame: Frame, node: ast.Call, target: Any, partials: Any, args: Any, k
     elif site.target != target:
         raise Refuse("unknown-module", "one expression constructs different kinds of modules", node)
     site.args, site.kwargs, site.controls = args, kwargs, frame.controls
-    _hand_over(site)
+    hand_over(site)
     return site
-
-
-def _hand_over(site: Site) -> None:
-    """Modules that are arguments of another one: constructed in place, they are known by its fields."""
-    if site.partials or any(isinstance(a, ast.Starred) for a in site.call.args):
-        return
-    given: list[tuple[str, ast.expr, Any]] = []
-    if isinstance(site.target, ClassRef):
-        names = [item.name for item in site.target.cls.fields]
-        given += zip(names, site.call.args, site.args, strict=False)
-        given += [(k.arg, k.value, site.kwargs.get(k.arg)) for k in site.call.keywords if k.arg]
-        for name, node, value in given:
-            _give(site, (name,), node, value)
-    elif isinstance(site.target, Layer) and site.target.name in PARTS:
-        names = list(PARTS[site.target.name])
-        given += zip(names, site.call.args, site.args, strict=False)
-        given += [(k.arg, k.value, site.kwargs.get(k.arg)) for k in site.call.keywords if k.arg in names]
-        for name, node, value in given:
-            _give(site, (name,), node, value)
-    elif site.target == Layer("Sequential"):
-        value = site.kwargs.get("layers", site.args[0] if site.args else ())
-        (node, *_) = [*(k.value for k in site.call.keywords if k.arg == "layers"), *site.call.args, None]
-        if isinstance(node, ast.List | ast.Tuple) and isinstance(value, list | tuple):
-            if not any(isinstance(item, ast.Starred) for item in node.elts):
-                for index, (item, inner) in enumerate(zip(node.elts, value, strict=True)):
-                    _give(site, ("layers", str(index)), item, inner)
-        elif isinstance(node, ast.ListComp) and isinstance(value, ModuleList):
-            _give_repeated(site, node, value)
-
-
-def _give_repeated(site: Site, node: ast.ListComp, modules: ModuleList) -> None:
-    """The layers of a sequence that a comprehension makes in place, one in each round."""
-    element = modules.element
-    if site.loops or modules.rounds is None or modules.rounds.loop is not node:
-        return
-    if isinstance(element, Instance) and element.site.call is node.elt and not element.site.partials:
-        around, inner = element.site.controls[:-1], element.site.controls[-1:]
-        if around == site.controls and [control.node for control in inner] == [node]:
-            element.site.parent_site, element.site.place = site, ("layers", "{i}")
-
-
-def _give(site: Site, place: tuple[str, ...], node: ast.expr, value: Any) -> None:
-    if not isinstance(value, Instance):
-        return
-    in_place = value.site.call is node or value.site.context[: len(site.context) + 1] == (*site.context, node)
-    if in_place and value.site.controls == site.controls:
-        value.site.parent_site, value.site.place = site, place
-    else:
-        value.site.lent[site] = place
 
 
 # ---- calls -------------------------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, static_text
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.shapes import Shape, Unknown
-from nnx_migrate.linen.values import BuiltList, Expr
+from nnx_migrate.linen.symbols import canonical, linen_name
+from nnx_migrate.linen.values import BuiltList, Expr, ModuleList
 
 
 @evaluates(ast.Constant)
@@ -22,9 +24,14 @@ def _constant(frame: Frame, node: ast.Constant) -> Any:
 @evaluates(ast.Tuple, ast.List)
 def _tuple(frame: Frame, node: ast.Tuple | ast.List) -> Any:
     items: list[Any] = []
+    mixed = False
     for element in node.elts:
         if isinstance(element, ast.Starred):
             inner = evaluate(frame, element.value)
+            if isinstance(inner, ModuleList) and _is_of_sequence(frame, node, element):
+                items.append(inner)
+                mixed = True
+                continue
             if isinstance(inner, Shape) and inner.exact:
                 inner = inner.items()
             if isinstance(inner, BuiltList) and element is node.elts[0]:
@@ -41,7 +48,19 @@ def _tuple(frame: Frame, node: ast.Tuple | ast.List) -> Any:
             items.extend(inner)
         else:
             items.append(evaluate(frame, element))
+    if mixed:
+        return MixedList(tuple(items))
     return items if isinstance(node, ast.List) else tuple(items)
+
+
+def _is_of_sequence(frame: Frame, node: ast.Tuple | ast.List, element: ast.Starred) -> bool:
+    """Whether a comprehension stands among the layers of `nn.Sequential([...])`."""
+    call = frame.module.parents.get(node)
+    call = frame.module.parents.get(call) if isinstance(call, ast.keyword) else call
+    if not isinstance(call, ast.Call) or not isinstance(element.value, ast.ListComp):
+        return False
+    name = frame.session.program.project.resolve(call.func, frame.module.scope_at(call.func), frame.module)
+    return linen_name(canonical(name)) == "Sequential"
 
 
 @evaluates(ast.Starred)
