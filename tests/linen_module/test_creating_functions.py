@@ -411,3 +411,12 @@ def test_modules_that_functions_make_move_with_their_callers() -> None:
 def test_modules_that_functions_make_stay_with_their_callers(end: str, outer_end: str, more: str) -> None:
     before = MADE.format(end=end, outer_end=outer_end, more=more)
     assert fixed(model=before)["model"] == before
+
+
+def test_a_function_that_only_calls_what_it_makes_gets_it() -> None:
+    before = MADE.format(end="", outer_end="", more="").replace(
+        "x = Inner(n)(x)\n    return nn.relu(x)", "return Inner(n)(x)"
+    )
+    text = fixed(model=before)["model"]
+    assert "def block(x, *, inner):\n    return inner(x)" in text
+    assert "return block(x, inner=self.inner)" in text
