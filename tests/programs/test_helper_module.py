@@ -137,3 +137,15 @@ def test_a_file_that_may_be_part_of_a_folder_or_stand_beside_scripts(
             run = subprocess.run([sys.executable, "-c", f"import {name}"], cwd=folder, check=False)
             assert run.returncode == 0
         assert fix_files(texts, RULES)[0] == texts
+
+
+def test_what_an_earlier_run_has_imported_serves_the_next_one(tmp_path: Path) -> None:
+    tried = (
+        "try:\n    from .nnx_compat import Functional\n"
+        "except ImportError:  # beside a script\n    from nnx_compat import Functional\n"
+    )
+    model, main = tmp_path / "nets" / "model.py", tmp_path / "main.py"
+    texts, _ = fix_files({model: f"{tried}\n{DENSE}", main: "import os\n"}, RULES)
+    assert "Functional(" in texts[model]
+    assert texts[model].count("from .nnx_compat") == 1
+    assert "\nfrom .nnx_compat" not in texts[model]

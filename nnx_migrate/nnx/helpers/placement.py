@@ -9,7 +9,7 @@ from pathlib import Path
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
-from nnx_migrate.names.scopes import absolute_module
+from nnx_migrate.names.scopes import Guard, absolute_module
 from nnx_migrate.nnx.helpers.bundle import helper_names
 
 HELPER_MODULE = "nnx_compat"
@@ -48,7 +48,11 @@ def helper_import(module: Module, name: str, project: Project) -> ImportRequest:
 
 
 def _imports_neighbours_relatively(module: Module) -> bool:
-    return any(isinstance(node, ast.ImportFrom) and node.level for node, _, _ in module.scopes.imports)
+    """Whether a file can't run as a script. One that only tries relative imports can."""
+    return any(
+        isinstance(node, ast.ImportFrom) and node.level and guard is Guard.NONE
+        for node, _, guard in module.scopes.imports
+    )
 
 
 def _may_be_imported_in_folder(module: Module, project: Project) -> bool:
