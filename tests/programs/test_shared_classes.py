@@ -142,7 +142,15 @@ def run(key):
 
 def test_what_a_function_makes_for_a_class_is_needed_by_it() -> None:
     """The reference stands in no class: it is the analysis that knows whose constructor would make the module."""
-    assert fixed(MADE_BY_A_FUNCTION, "")[LAYERS] == MADE_BY_A_FUNCTION
+    text = fixed(MADE_BY_A_FUNCTION, "")[LAYERS]
+    assert text.count("(nnx.Module)") == 2
+    assert "def head(x, deterministic=True, *, head_0):\n    return head_0(x, deterministic=deterministic)" in text
+    assert "return head(self.dense(x), deterministic=not train, head_0=self.head)" in text
+
+
+def test_what_a_function_makes_stays_where_something_else_may_call_the_function() -> None:
+    before = MADE_BY_A_FUNCTION + "\n\nfunctions = [head]\n"
+    assert fixed(before, "")[LAYERS] == before
 
 
 def test_a_function_whose_other_callers_stay_keeps_what_it_makes() -> None:
