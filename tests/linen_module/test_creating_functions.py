@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.linen_module.fixture import convert
 from tests.linen_module.test_layer_functions import converted
 from tests.rules.harness import fix_files, resolve_rules
 
@@ -420,3 +421,44 @@ def test_a_function_that_only_calls_what_it_makes_gets_it() -> None:
     text = fixed(model=before)["model"]
     assert "def block(x, *, inner):\n    return inner(x)" in text
     assert "return block(x, inner=self.inner)" in text
+
+
+CARRIES = """
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class Scanned(nn.Module):
+    @functools.partial(
+        nn.scan, variable_broadcast="params", in_axes=0, out_axes=0, split_rngs={"params": False}
+    )
+    @nn.compact
+    def __call__(self, carry, x):
+        return nn.GRUCell(carry.shape[-1])(carry, x)
+
+    @staticmethod
+    def initialize_carry(width, *batch):
+        return nn.GRUCell(width, parent=None).initialize_carry(jax.random.key(0), (*batch, width))
+
+
+class Network(nn.Module):
+    width: int = 4
+
+    @nn.compact
+    def __call__(self, carry, x):
+        carry, x = Scanned()(carry, nn.Dense(self.width)(x))
+        return carry, nn.Dense(2)(x)
+
+    def initialize_carry(self, *batch):
+        return Scanned.initialize_carry(self.width, *batch)
+"""
+
+
+def test_first_carries_that_static_methods_of_other_classes_make(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(CARRIES)
+    _, conversions = convert(path)
+    assert not conversions.refused

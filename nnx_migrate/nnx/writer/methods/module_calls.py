@@ -59,11 +59,14 @@ class ModuleCalls:
         return texts.pop() or self._joined_call(call)
 
     def check_outside(self) -> None:
-        """Refuse functions outside of the class that would go on to call its submodules in Linen's way."""
+        """Refuse functions outside of the class that would go on to call its submodules in Linen's way.
+
+        A cell that is only asked for its first carry is none of them: that works outside of modules, too.
+        """
         analysis, creating = self.editor.analysis, self.editor.creating
         elsewhere = {passed.site for passed in creating.layer_calls.values()}
         for (context, call), site in analysis.facts.calls.items():
-            kept = creating.around(context) is None and site not in elsewhere
+            kept = creating.around(context) is None and site not in elsewhere and not site.carry_only
             if kept and isinstance(call, ast.Call) and any(map(is_outside, closures(analysis, context))):
                 if self._special_call(call, site) is not None:
                     detail = f"a function outside of the class calls `{site.label}`"
