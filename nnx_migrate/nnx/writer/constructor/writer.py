@@ -12,6 +12,7 @@ from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.post_init import NAME
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.names.parameters import defaults
 from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.fields import field_assignments, field_parameters, signature
 from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
@@ -22,7 +23,7 @@ from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import rng_attribute, stream_of
 from nnx_migrate.nnx.writer.residual.allocation import NameAllocator, size_tokens, texts
 from nnx_migrate.nnx.writer.residual.emit import Emitter
-from nnx_migrate.nnx.writer.residual.nodes import Node
+from nnx_migrate.nnx.writer.residual.nodes import Node, unconditional
 from nnx_migrate.nnx.writer.symbols import SizeNames, SizeParameter, input_paths
 from nnx_migrate.nnx.writer.text import indentation, line_limit, with_quotes_of
 from nnx_migrate.nnx.writer.written import WrittenClass
@@ -213,6 +214,8 @@ class ConstructorWriter:
             found.use(token)
         found.use(setup_text)
         self.optional = self._optional(found, [*texts(nodes), setup_text])
+        always = [*texts(unconditional(nodes)), setup_text]
+        self.optional |= {token for token in found.used if self._may_be_left_out(token, found, always)}
         found.optional = frozenset(self.optional)
         if self._super is not None:
             for size in self._super.base.sizes:
@@ -262,6 +265,15 @@ class ConstructorWriter:
             elif arguments and not any(_names(_without(text, arguments), token) for text in texts):
                 optional.add(token)
         return optional
+
+    def _may_be_left_out(self, token: str, found: SizeNames, always: Sequence[str]) -> bool:
+        """Whether only layers under conditions need a size of an argument that is None by default."""
+        path = found.used[token][0]
+        if len(path) > 1 or token in found.dtypes or any(_names(text, token) for text in always):
+            return False
+        method = self.cls.method(self._method_of(path))
+        given = defaults(method.node.args) if method is not None else ()
+        return any(a.arg == path[0] and isinstance(d, ast.Constant) and d.value is None for a, d in given)
 
     def _check_asked(self, token: str, path: tuple[str | int, ...], texts: Sequence[str]) -> None:
         """An argument that a condition tests for None has to have a size, if given, and nothing may stand in for it."""

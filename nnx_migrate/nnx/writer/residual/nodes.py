@@ -85,6 +85,18 @@ def sets_sizes(nodes: Sequence[Node]) -> bool:
     )
 
 
+def unconditional(nodes: Sequence[Node]) -> list[Node]:
+    """What conditions leave of nodes: the lines outside of `if`, and what the conditions themselves say."""
+    found: list[Node] = []
+    for node in nodes:
+        if isinstance(node, Block):
+            inner = unconditional([*node.body, *node.orelse]) if node.is_loop else []
+            found.append(Block(node.header, inner, is_loop=node.is_loop, binds=node.binds))
+        else:
+            found.append(node)
+    return found
+
+
 def in_order(assignments: Sequence[Assign]) -> list[Assign] | None:
     """Assignments that mean to happen at once, so that none reads what another has set; None for an exchange."""
     left, ordered = list(assignments), []
