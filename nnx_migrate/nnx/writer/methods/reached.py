@@ -81,7 +81,7 @@ def is_created_in(analysis: ClassAnalysis, site: Site, context: Context) -> bool
 def inside_maker(analysis: ClassAnalysis, site: Site) -> bool:
     """Whether a construction, or what it is an argument of, stands in a function of which only the result matters."""
     made = makers(analysis)
-    return any(made.get(step) is site.outermost for step in site.context)
+    return any(made.get(step) in (site, site.outermost) for step in site.context)
 
 
 def is_outside(closure: Closure) -> bool:
