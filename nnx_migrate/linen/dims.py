@@ -32,7 +32,7 @@ class Dim:
     deliberately undefined: use `same`, `at_least` and `.const`.
     """
 
-    __slots__ = ("_hash", "bound", "const", "reason", "terms", "written")
+    __slots__ = ("_hash", "_texts", "bound", "const", "reason", "terms", "written")
 
     terms: Mapping[Monomial, int]
     reason: str | None
@@ -47,6 +47,7 @@ class Dim:
         self.const = _const(self.terms) if reason is None else None
         self.written = None
         self._hash: int | None = None
+        self._texts: frozenset[str] | None = None
 
     # ---- construction -------------------------------------------------------------------------------------
 
@@ -92,7 +93,9 @@ class Dim:
 
     def symbols(self) -> frozenset[str]:
         """The texts of all symbols within."""
-        return frozenset(symbol.text for symbol in _symbols(self))
+        if self._texts is None:
+            self._texts = frozenset(symbol.text for symbol in _symbols(self))
+        return self._texts
 
     def substitute(self, value: Callable[[str], Dim | float | None]) -> Dim:
         """With symbols replaced: `value(text)` gives a dim, an int, a float (only useful in opaque

@@ -236,3 +236,10 @@ def test_equal_dims_hash_equally() -> None:
 
 def test_a_float_in_the_place_of_a_size_is_unknown() -> None:
     assert not (n * 2).substitute({"n": 0.5}.get).known
+
+
+def test_answers_about_a_symbol_are_not_those_about_one_that_may_be_negative() -> None:
+    size, number = Dim.size("k"), Dim.symbol("k")
+    assert size == number
+    assert [at_least(size * n, 1), at_least(number * n, 1)] == [True, None]
+    assert [same(size + n, 0), same(number + n, 0)] == [False, None]
