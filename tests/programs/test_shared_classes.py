@@ -144,7 +144,10 @@ def test_what_a_function_makes_for_a_class_is_needed_by_it() -> None:
     """The reference stands in no class: it is the analysis that knows whose constructor would make the module."""
     text = fixed(MADE_BY_A_FUNCTION, "")[LAYERS]
     assert text.count("(nnx.Module)") == 2
-    assert "def head(x, deterministic=True, *, head_0):\n    return head_0(x, deterministic=deterministic)" in text
+    assert (
+        "def head(x, deterministic=True, *, head_0):\n    return head_0(x, deterministic=deterministic)"
+        in text
+    )
     assert "return head(self.dense(x), deterministic=not train, head_0=self.head)" in text
 
 
