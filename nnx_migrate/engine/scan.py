@@ -107,7 +107,8 @@ class Scanner:
             if not any(triggers.within(name) for name in mentioned):
                 continue
             try:
-                found += judged(card.rule.check(file), self.context.project)
+                reported = [f for f in card.rule.check(file) if not module.scopes.asks_for_version(f.line)]
+                found += judged(reported, self.context.project)
             except RecursionError:
                 raise
             except Exception as error:

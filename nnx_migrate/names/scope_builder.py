@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from nnx_migrate.names.scopes import (
@@ -35,6 +35,8 @@ _VERSION_WORDS = {
     "parse",
 }
 
+_LIBRARIES = ("jax", "flax", "optax", "orbax", "numpy")
+
 # Nodes to visit, the last one first, in a scope and under a guard.
 Region = tuple[list[ast.AST], Scope, Guard]
 
@@ -50,6 +52,8 @@ class _Builder:
         self.module = Scope(tree, None)
         self.scopes: dict[ast.AST, Scope] = {tree: self.module}
         self.imports: list[tuple[ast.Import | ast.ImportFrom, Scope, Guard]] = []
+        self.versions: list[ast.If] = []
+        self.flags: set[str] = set()  # variables of the module that hold what a version is, or whether a name exists
 
     def build(self, words: frozenset[str]) -> Scopes:
         names: dict[str, list[Any]] = defaultdict(list)
@@ -85,7 +89,7 @@ class _Builder:
                             stack += value[::-1]
                         elif value is not None:
                             stack.append(value)
-        return Scopes(self.module, self.scopes, References(names), References(attributes), self.imports)
+        return Scopes(self.module, self.scopes, References(names), References(attributes), self.imports, self.versions)
 
     def enter(self, node: ast.AST, parent: Scope) -> Scope:
         scope = self.scopes[node] = Scope(node, parent)
@@ -95,8 +99,12 @@ class _Builder:
 
     def assign(self, node: ast.Assign, scope: Scope, guard: Guard, stack: list[ast.AST]) -> None:
         if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            _bind(scope, node.targets[0].id, BindingKind.ASSIGNMENT, node, guard, node.value)
+            name = node.targets[0].id
+            _bind(scope, name, BindingKind.ASSIGNMENT, node, guard, node.value)
             stack.append(node.value)
+            if scope is self.module and _is_question(node.value):
+                if _if_guard(node.value, Guard.NONE, self.flags) is Guard.VERSION:
+                    self.flags.add(name)
         else:
             stack += [node.value, *node.targets[::-1]]
 
@@ -186,12 +194,14 @@ class _Builder:
         return [(tried[::-1], scope, _try_guard(node, guard))]
 
     def if_(self, node: ast.If, scope: Scope, guard: Guard, stack: list[ast.AST]) -> list[Region] | None:
-        inside = _if_guard(node.test, guard)
+        inside = _if_guard(node.test, guard, self.flags)
         if inside is guard:
             stack += node.orelse[::-1]
             stack += node.body[::-1]
             stack.append(node.test)
             return None
+        if inside is Guard.VERSION:
+            self.versions.append(node)
         chosen: list[ast.AST] = [node.test, *node.body, *node.orelse]
         return [(chosen[::-1], scope, inside)]
 
@@ -277,23 +287,45 @@ def _try_guard(node: ast.Try, inherited: Guard) -> Guard:
     return inherited
 
 
-def _if_guard(test: ast.expr, inherited: Guard) -> Guard:
-    """The guard inside of an `if`: what the first telling word of its condition says."""
-    pending: list[ast.AST] = [test]
-    for node in pending:  # grows as it goes: breadth first
-        word = ""
-        if isinstance(node, ast.Name):
-            word = node.id
-        elif isinstance(node, ast.Attribute):
-            word = node.attr
-            pending.append(node.value)
-        else:
-            pending += _children(node)
+def _if_guard(test: ast.expr, inherited: Guard, flags: Collection[str]) -> Guard:
+    """The guard inside of an `if`: what the first telling word of its condition says.
+
+    `flags` are variables that hold the answer to such a question. Other functions and variables tell a version by
+    their name, if a library is named beside it: `if module_version("jax") >= (0, 10):`.
+    """
+    version = library = False
+    for word in _words(test):
         if word == "TYPE_CHECKING":
             return Guard.TYPING
-        if word in _VERSION_WORDS:
+        if word in _VERSION_WORDS or word in flags:
             return Guard.VERSION
-    return inherited
+        lowered = word.lower()
+        version = version or "version" in lowered
+        library = library or any(name in lowered for name in _LIBRARIES)
+    return Guard.VERSION if version and library else inherited
+
+
+def _is_question(value: ast.expr) -> bool:
+    """Whether the answer is yes or no."""
+    if isinstance(value, ast.Call):
+        return isinstance(value.func, ast.Name) and value.func.id == "hasattr"
+    return isinstance(value, ast.Compare | ast.BoolOp | ast.UnaryOp)
+
+
+def _words(test: ast.expr) -> Iterator[str]:
+    """The names, attributes and texts of an expression."""
+    pending: list[ast.AST] = [test]
+    for node in pending:  # grows as it goes: breadth first
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+            pending.append(node.value)
+        elif isinstance(node, ast.Constant):
+            if isinstance(node.value, str):
+                yield node.value
+        else:
+            pending += _children(node)
 
 
 def _children(node: ast.AST) -> Iterable[ast.AST]:

@@ -152,6 +152,11 @@ class Scopes:
     names: References  # every Name that is read, by its id
     attributes: References  # Attributes whose attr is one of the wanted words
     imports: list[tuple[ast.Import | ast.ImportFrom, Scope, Guard]]
+    versions: list[ast.If]  # what asks for a version, or whether a name exists
+
+    def asks_for_version(self, line: int) -> bool:
+        """Whether a line stands in code that already limits itself to some releases."""
+        return any(node.lineno <= line <= (node.end_lineno or 0) for node in self.versions)
 
     @cached_property
     def imported(self) -> dict[str, list[str]]:

@@ -140,6 +140,10 @@ SPELLINGS = {
         "import jax\njax.lax.call((x), (1), (y if z else w))\n",
         "import jax\njax.numpy.call((x), (1), flag=(y if z else w), new=1)\n",
     ),
+    "a version of something else": (
+        "import jax\nif model_version == 2:\n    jax.old_map(f)\n",
+        "import jax\nif model_version == 2:\n    jax.tree.map(f)\n",
+    ),
     "annotations": (
         "import jax\ndef f(x: jax.lax.typed, *y: list[jax.lax.typed]) -> jax.lax.typed | None: ...\n",
         "import jax\ndef f(x: jax.Array, *y: list[jax.Array]) -> jax.Array | None: ...\n",
@@ -163,6 +167,9 @@ UNTOUCHED = {
     "only in try": "try:\n    from jax.lax import same\nexcept ImportError:\n    pass\nsame(1)\n",
     "a version check": "import jax\nif jax.__version__ < '0.5':\n    jax.old_map(1)\n",
     "hasattr": "import jax\nif hasattr(jax, 'old_map'):\n    f = jax.old_map\n",
+    "a version that a function tells": "import jax\nif installed_version('jax') >= (0, 5):\n    f = g\nelse:\n    f = jax.old_map\n",
+    "a version that a variable tells": "import jax\nOLD = jax.__version__ < '0.5'\nif OLD:\n    jax.old_map(1)\n",
+    "hasattr in a variable": "import jax\nHAS = hasattr(jax, 'old_map')\nif HAS and x:\n    jax.old_map(1)\n",
     "an assignment to it": "import jax\njax.old_map = jax.tree.map\n",
     "text and comments": "import jax\n# jax.old_map(f)\nx = 'jax.old_map'\n",
     "getattr": "import jax\ngetattr(jax, 'old_map')(f)\n",
