@@ -53,7 +53,9 @@ class _Builder:
         self.scopes: dict[ast.AST, Scope] = {tree: self.module}
         self.imports: list[tuple[ast.Import | ast.ImportFrom, Scope, Guard]] = []
         self.versions: list[ast.If] = []
-        self.flags: set[str] = set()  # variables of the module that hold what a version is, or whether a name exists
+        self.flags: set[str] = (
+            set()
+        )  # variables of the module that hold what a version is, or whether a name exists
 
     def build(self, words: frozenset[str]) -> Scopes:
         names: dict[str, list[Any]] = defaultdict(list)
@@ -89,7 +91,9 @@ class _Builder:
                             stack += value[::-1]
                         elif value is not None:
                             stack.append(value)
-        return Scopes(self.module, self.scopes, References(names), References(attributes), self.imports, self.versions)
+        return Scopes(
+            self.module, self.scopes, References(names), References(attributes), self.imports, self.versions
+        )
 
     def enter(self, node: ast.AST, parent: Scope) -> Scope:
         scope = self.scopes[node] = Scope(node, parent)

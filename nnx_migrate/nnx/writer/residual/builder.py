@@ -156,7 +156,8 @@ class Residual:
         if statement in self.imports:
             return [Line(self.writer.names.module.source.segment(statement))]
         created = self._created(statement)
-        nodes = [*self.array_lists.reads(statement), *created, *self.array_lists.changes(statement)]
+        kept = self.sizes.at_once(self.sizes.decided_at(statement), 0, statement)
+        nodes = [*kept, *self.array_lists.reads(statement), *created, *self.array_lists.changes(statement)]
         names = assigned_names(statement)
         value = getattr(statement, "value", None)
         if isinstance(statement, ast.Assign) and value in self.writer.partials:

@@ -1,0 +1,38 @@
+"""Sizes that were computed from a variable which gets another value: `in_channels = out_channels` at a round's end.
+
+They become symbols of their own, which the constructor binds in front of the statement.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter.control import size_name
+from nnx_migrate.linen.interpreter.frame import Frame, Slot
+from nnx_migrate.linen.interpreter.stale import mentions
+from nnx_migrate.linen.shapes import Array, Shape
+from nnx_migrate.linen.sites import Phi
+
+
+def keep_sizes(frame: Frame, name: str, token: str, node: ast.AST) -> None:
+    """Give the sizes of arrays that mention `token`, the variable `name` so far, symbols that last."""
+    if frame.foreign or not isinstance(node, ast.Assign):
+        return
+    for other, slot in frame.env.items():
+        if other == name or not isinstance(slot.value, Array) or not mentions(slot.value, token):
+            continue
+        dims = slot.value.shape.dims
+        kept = [
+            _kept(frame, size_name(other, axis - len(dims)), dim, node) if mentions(dim, token) else dim
+            for axis, dim in enumerate(dims)
+        ]
+        shape = Shape(tuple(kept), slot.value.shape.lead)
+        frame.env[other] = Slot(slot.value.with_shape(shape), slot.static, slot.maybe_unbound)
+
+
+def _kept(frame: Frame, label: str, dim: Dim, node: ast.AST) -> Dim:
+    number = frame.session.number_of(("kept", id(node), frame.context, label, dim))
+    found = Phi(number, label, node, (dim, dim), False, context=frame.context)
+    frame.session.facts.phis.setdefault(number, found)
+    return Dim.size(found.token)
