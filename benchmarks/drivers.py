@@ -119,10 +119,9 @@ def compare(driver: Driver, before: Path, after: Path, records: dict[str, Any]) 
     call = ast.parse(driver.build, mode="eval").body
     if not isinstance(call, ast.Call):
         return "built in another way"
-    sizes = [_size(size, driver) for size in facts.get("sizes", ())]
-    if None in sizes:
-        return "size not given by the inputs"
-    extra = ", ".join([*(str(s) for s in sizes), *(["rngs=rngs"] if facts.get("rngs", True) else [])])
+    # The size of an input that is left out need not be given, or else the constructor says so.
+    sizes = [text for size in facts.get("sizes", ()) if (text := _size(size, driver)) is not None]
+    extra = ", ".join([*sizes, *(["rngs=rngs"] if facts.get("rngs", True) else [])])
     opening = driver.build[:-1].rstrip().rstrip(",")
     separator = "" if opening.endswith("(") or not extra else ", "
     shared: dict[str, Any] = {
