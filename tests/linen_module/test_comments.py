@@ -138,3 +138,43 @@ def test_blanks_behind_a_comment_are_no_part_of_it() -> None:
     assert "nnx.Module" in after
     assert "# of layers" in after
     assert "        # classes\n        self.dense" in after
+
+
+FIELDS = '''\
+import flax.linen as nn
+
+
+class Model(nn.Module):
+    """A model."""
+
+    width: int = 2
+    """How wide it is:
+
+    # never less than 1
+    """
+    # with a bias, too
+    use_bias: bool = True
+    """Whether there is a bias."""
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.width, use_bias=self.use_bias)(x)
+'''
+
+
+def test_texts_below_fields_go_below_their_assignments() -> None:
+    text = fix_text(FIELDS, "linen-module")
+    assert (
+        '''\
+        self.width = width
+        """How wide it is:
+
+        # never less than 1
+        """
+        self.use_bias = use_bias
+        """Whether there is a bias."""
+        self.dense = nnx.Linear('''
+        in text
+    )
+    assert "        # with a bias, too\n        use_bias: bool = True,\n" in text
+    assert text.count("never less") == text.count("Whether there is") == 1

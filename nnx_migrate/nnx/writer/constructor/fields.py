@@ -17,7 +17,7 @@ from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, holds_arrays
 from nnx_migrate.nnx.writer.constructor.inheritance import inherited_field
 from nnx_migrate.nnx.writer.names import FileNames
-from nnx_migrate.nnx.writer.text import one_line, rewritten
+from nnx_migrate.nnx.writer.text import dedented, indentation, one_line, rewritten
 
 _FREEZABLE = ("Sequence", "List", "list", "Iterable")
 
@@ -165,7 +165,8 @@ def _trailing_comment(item: Field, names: FileNames) -> str:
 
 def _comments_above(item: Field, cls: LinenClass) -> tuple[str, ...]:
     """The comments between a field and the one before it (those above the first one stay where they are)."""
-    before = [f.node.end_lineno or 0 for f in cls.own_fields if f.node.lineno < item.node.lineno]
+    others = [f for f in cls.own_fields if f.node.lineno < item.node.lineno]
+    before = [(f.docstring or f.node).end_lineno or 0 for f in others]
     first = max(before) + 1 if before else item.node.lineno
     lines = (cls.module.source.line_text(n).strip() for n in range(first, item.node.lineno))
     return tuple(line for line in lines if line.startswith("#"))
@@ -203,6 +204,10 @@ def field_assignments(
     lines: list[str] = []
     for item in cls.fields:
         if item.name in done:
+            if item.owner is cls and item.docstring is not None:
+                raise Refuse(
+                    "unsupported-syntax", f"a text tells about `{item.name}`, which isn't kept", item.node
+                )
             continue
         annotation = ast.unparse(item.annotation).removeprefix("typing.")
         is_list = annotation.startswith(_FREEZABLE) and not _may_be_none(item)
@@ -220,7 +225,16 @@ def field_assignments(
         if holds_arrays(cls, item.name):
             value = f"{names.helper(HELPER)}({value})"
         lines.append(f"{indent}self.{item.name} = {value}")
+        if item.owner is cls and item.docstring is not None:
+            lines += _docstring_lines(cls, item.docstring, indent)
     return lines
+
+
+def _docstring_lines(cls: LinenClass, node: ast.Expr, indent: str) -> list[str]:
+    """A field's text below its assignment, where documentation tools look for it, too."""
+    source = cls.module.source
+    text = dedented(source.segment(node), indentation(source, node.lineno), indent)
+    return [indent + line if number == 0 else line for number, line in enumerate(text.split("\n"))]
 
 
 _SEQUENCE_FUNCTIONS = frozenset({"len", "enumerate", "zip", "reversed", "list", "tuple", "sum", "sorted"})

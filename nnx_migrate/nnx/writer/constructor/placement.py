@@ -18,7 +18,7 @@ class Placement:
     def place(self, text: str, setup: Method | None) -> list[Edit]:
         """Put the constructor where the fields stood (else where setup or the first method stands)."""
         edits: list[Edit] = []
-        own = [item.node for item in self.cls.own_fields]
+        own = self._fields()
         if setup is not None and not own:
             return [self._setup_span(setup, text)]
         if setup is not None:
@@ -52,7 +52,14 @@ class Placement:
         index = body.index(node)
         return body[index + 1] if index + 1 < len(body) else None
 
-    def _between(self, own: list[ast.AnnAssign]) -> list[ast.stmt]:
+    def _fields(self) -> list[ast.stmt]:
+        """The statements that declare fields, and the texts about these, which go along with them."""
+        found: list[ast.stmt] = []
+        for item in self.cls.own_fields:
+            found += [item.node, *([item.docstring] if item.docstring is not None else [])]
+        return found
+
+    def _between(self, own: list[ast.stmt]) -> list[ast.stmt]:
         body = self.cls.node.body
         first, last = body.index(own[0]), body.index(own[-1])
         return [s for s in body[first : last + 1] if s not in own]
