@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _USUAL_RANKS = (2, 3, 4, 5)
 _MAX_NEEDS = 6  # submodules that may show a rank, one after the other
-# The same refusal without a rank and for so many ranks, less one, isn't about ranks: what is says which rank it met.
-_ENOUGH = 3
 # Refusals that more knowledge about the inputs may avoid.
 _ABOUT_INPUTS = frozenset({"unknown-size", "shape-condition", "dynamic-construction", "sizes-differ"})
 
@@ -59,7 +57,6 @@ class RankSearch:
         self.fixed = fixed
         self.cls, self.callers, self.attempt, self.analyse = cls, callers, attempt, analyse
         self.meter, self.limit = meter, meter.steps + BUDGET
-        self.refusal: Refuse | None = None  # of the last attempt without a rank for all inputs
         self.numbers_axes = (
             False  # the code names axes by their place from the front, and that doesn't show a rank
         )
@@ -71,7 +68,6 @@ class RankSearch:
         except Refuse as refusal:
             if refusal.reason not in _ABOUT_INPUTS:
                 raise
-            self.refusal = refusal
             known = self._known()
             self.numbers_axes = NUMBERED in refusal.detail
             found = self._with(known) or self._as_submodules_need(refusal, known)
@@ -117,8 +113,7 @@ class RankSearch:
             return None
         try:
             conversion = self.attempt(self.cls, known=known)
-        except Refuse as refusal:
-            self.refusal = refusal
+        except Refuse:
             return None
         conversion.assumed = known
         return conversion
@@ -136,7 +131,7 @@ class RankSearch:
                 try:
                     conversion = self.attempt(self.cls, known=ranks)
                 except Refuse as another:
-                    self.refusal = refusal = another
+                    refusal = another
                 else:
                     conversion.assumed = ranks
                     return conversion if _needs_last_axes(conversion) else None
@@ -190,18 +185,14 @@ class RankSearch:
         found: list[ClassConversion] = []
         ranks: list[int] = []
         lowest: tuple[int, ClassConversion] | None = None
-        refusals = [self.refusal]
         for rank in _USUAL_RANKS:
             if self._is_late:
                 return None
             try:
                 conversion = self.attempt(self.cls, default_rank=rank, known={**shown, **known})
-            except Refuse as refusal:
+            except Refuse:
                 if self._looks_at_ranks:
                     return None
-                refusals.append(refusal)
-                if len(refusals) == _ENOUGH and lowest is None and _are_alike(refusals):
-                    break
                 continue
             if lowest is None:
                 lowest = rank, conversion
@@ -276,13 +267,6 @@ def _usual(analysis: ClassAnalysis | None) -> Ranks:
         return {}
     session = analysis.session
     return {path: session.input_ranks[path] for path in session.usual_ranks}
-
-
-def _are_alike(refusals: Sequence[Refuse | None]) -> bool:
-    """Whether attempts were refused at one place and for one reason."""
-    return (
-        len({(r.reason, r.detail, r.node) for r in refusals if r is not None}) == 1 and None not in refusals
-    )
 
 
 def _needs_last_axes(conversion: ClassConversion) -> bool:

@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 
 from nnx_migrate.array_notation import parse_array
-from nnx_migrate.linen.analyses import Analyses, Fixed, Ranks
-from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import Conversions, convert_project
@@ -500,28 +497,3 @@ def test_a_condition_says_the_rank_below_it(tmp_path: Path, test: str, known: bo
     assert ("model.Critic" in found.converted) is known
     if known:
         assert {size.axis for size in sizes(found, "Critic")} == {-1}
-
-
-def test_ranks_are_not_tried_where_a_refusal_is_about_something_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code = """
-class Odd(nn.Module):
-    make: object
-
-    @nn.compact
-    def __call__(self, x):
-        return nn.Dense(4)(self.make(x) * x)
-"""
-    tried: list[int | None] = []
-    to_write = Analyses.to_write
-
-    def counted(
-        self: Analyses, cls: LinenClass, known: Ranks, rank: int | None, fixed: Fixed
-    ) -> ClassAnalysis:
-        tried.append(rank)
-        return to_write(self, cls, known, rank, fixed)
-
-    monkeypatch.setattr(Analyses, "to_write", counted)
-    assert converted(tmp_path, code).refused["model.Odd"].reason == "unknown-size"
-    assert tried == [None, 2, 3, 1]
