@@ -23,6 +23,13 @@ def lower_bound(dim: dims.Dim) -> int | None:
     return dim.bound
 
 
+def ways(dim: dims.Dim) -> tuple[dims.Dim, ...]:
+    """Both sizes of one that a condition decides about, the size itself for others."""
+    atom = dims.single_atom(dim)
+    is_choice = isinstance(atom, Opaque) and atom.template.startswith("({0} if ") and len(atom.args) == 2
+    return tuple(map(dims.Dim.of, atom.args)) if is_choice else (dim,)  # type: ignore[union-attr]
+
+
 def _lower_bound(dim: dims.Dim) -> int | None:
     if dim.reason is not None:
         return None

@@ -264,7 +264,7 @@ def _at_least(a: Dim, b: Dim) -> bool | None:
     bound = dim_bounds.lower_bound(-difference)
     if bound is not None and bound > 0:
         return False
-    ways = _ways(Dim.of(a)), _ways(Dim.of(b))
+    ways = dim_bounds.ways(Dim.of(a)), dim_bounds.ways(Dim.of(b))
     if max(map(len, ways)) > 1 and all(at_least(one, other) is True for one in ways[0] for other in ways[1]):
         return True
     return None
@@ -323,13 +323,6 @@ def unknown_among(*dims: Dim) -> Dim | None:
         if dim.reason is not None:
             return Dim.unknown(dim.reason)
     return None
-
-
-def _ways(dim: Dim) -> tuple[Dim, ...]:
-    """Both sizes of one that a condition decides about, the size itself for others."""
-    atom = single_atom(dim)
-    is_choice = isinstance(atom, Opaque) and atom.template.startswith("({0} if ") and len(atom.args) == 2
-    return tuple(map(Dim.of, atom.args)) if is_choice else (dim,)  # type: ignore[union-attr]
 
 
 def _extremum(kind: type[Max] | type[Min], dims: list[Dim]) -> Dim:

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from nnx_migrate.linen.dims import Dim, at_least, maximum, product, same
+from nnx_migrate.linen.leads import cut_lead, split_lead
 
 Value = object
 NO_RANK = "the rank of the array is not known"
 NUMBERED = "of an array of unknown rank"  # behind "axis 1"
-_AS_MANY = "~"
 BEYOND = "is out of bounds for rank"  # the same: code that fails for arrays of this rank
 
 
@@ -288,30 +288,6 @@ def _either(a: Dim, b: Dim) -> Dim:
         if dim.reason is not None:
             return Dim.unknown(dim.reason)
     return Dim.unknown(f"either {a.text()} or {b.text()}")
-
-
-def split_lead(lead: str) -> tuple[str, int]:
-    """`("x", 2)` for `x[:-2]`: the array and how many axes are cut off; no array (empty) for other leads."""
-    match = re.fullmatch(r"(.+)\[:-(\d+)\]", lead)
-    return (match[1], int(match[2])) if match else ("", 0)
-
-
-def as_many(lead: str, mark: str) -> str:
-    """A lead of as many axes as another one has, whose sizes are others."""
-    return f"{lead}{_AS_MANY}{mark}" if lead and _AS_MANY not in lead else ""
-
-
-def counted_lead(lead: str) -> str:
-    """The lead that has as many axes as this one, and names the array whose they are."""
-    return lead.partition(_AS_MANY)[0]
-
-
-def cut_lead(lead: str, count: int) -> str:
-    """The name of `lead` without its last `count` axes."""
-    base, cut = split_lead(lead)
-    if not count:
-        return lead
-    return f"{base}[:-{cut + count}]" if base else ""
 
 
 def lead_dim(lead: str, place: int) -> Dim:

@@ -22,7 +22,8 @@ import numpy as np
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import effect, method
 from nnx_migrate.linen.effects.arguments import kind
-from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, split_lead
+from nnx_migrate.linen.leads import split_lead
+from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
 
 SYMBOLS = ("n", "m", "k", "h", "w")
 Assignment = dict[str, int]

@@ -17,9 +17,10 @@ from nnx_migrate.linen.interpreter.paddings import by_padding
 from nnx_migrate.linen.interpreter.ranks import rank_needed
 from nnx_migrate.linen.interpreter.records import part_of
 from nnx_migrate.linen.interpreter.recurrent import PARTS, recurrent_output
+from nnx_migrate.linen.leads import as_many
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Shape, Unknown, as_many
+from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import BuiltList, Expr, Input, Instance, ModuleList
 from nnx_migrate.nnx.layers import LAYERS

@@ -14,7 +14,8 @@ from nnx_migrate.linen.effects.einops_patterns import ELLIPSIS, parse
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame, NeedRank, Session
-from nnx_migrate.linen.shapes import NO_RANK, Array, InnerAxes, Shape, Unmodelled, counted_lead, split_lead
+from nnx_migrate.linen.leads import counted_lead, split_lead
+from nnx_migrate.linen.shapes import NO_RANK, Array, InnerAxes, Shape, Unmodelled
 from nnx_migrate.linen.values import Input
 
 _READS_RANKS = frozenset({"ndim", "shape"})
