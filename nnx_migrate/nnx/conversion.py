@@ -229,8 +229,8 @@ class _Converter:
         try:
             conversion = self._convert(cls)
         except Refuse as refusal:
-            line = getattr(refusal.node, "lineno", cls.node.lineno)
-            self.result.refused[cls.qualified] = Refusal(cls.qualified, refusal.reason, refusal.detail, line)
+            detail, line = self._placed(refusal, cls)
+            self.result.refused[cls.qualified] = Refusal(cls.qualified, refusal.reason, detail, line)
             raise
         except RecursionError:
             detail = "the code is nested too deeply"
@@ -240,6 +240,17 @@ class _Converter:
             self.open.pop()
         self.result.converted[cls.qualified] = conversion
         return conversion
+
+    def _placed(self, refusal: Refuse, cls: LinenClass) -> tuple[str, int]:
+        """What is said about a class, and a line of its file; a place in another file is part of what is said."""
+        project, line = self.analyses.program.project, getattr(refusal.node, "lineno", None)
+        if refusal.node is None or line is None or cls.module.parents.get(refusal.node) is not None:
+            return refusal.detail, line or cls.node.lineno
+        loaded = (project.module(path) for path in project.loaded)
+        home = next((m for m in loaded if m is not None and m.parents.get(refusal.node) is not None), None)
+        if home is None:  # a node that stands for another one of the class
+            return refusal.detail, line
+        return f"{refusal.detail} ({home.path.name}:{line})", cls.node.lineno
 
     def _convert(self, cls: LinenClass) -> ClassConversion:
         analyses = self.analyses

@@ -462,3 +462,15 @@ def test_first_carries_that_static_methods_of_other_classes_make(tmp_path: Path)
     path.write_text(CARRIES)
     _, conversions = convert(path)
     assert not conversions.refused
+
+
+def test_a_place_in_another_file_is_named_with_it() -> None:
+    files = {
+        "layers": "import flax.linen as nn\n\n\ndef block(x, *sizes):\n    return nn.relu(nn.Dense(sizes[0])(x))\n",
+        "net": "import flax.linen as nn\nfrom layers import block\n"
+        + MODEL.format(name="A", body="x = x * 2"),
+    }
+    _, result = fix_files({Path(f"/project/{name}.py"): text for name, text in files.items()}, RULES)
+    (message,) = (f.message for f in result.remaining.findings if f.path.name == "net.py")
+    assert "(layers.py:4)" in message
+    assert "net.py:4)" not in message
