@@ -1,12 +1,13 @@
-"""Expressions over several lines, joined to one."""
+"""Expressions over several lines, joined to one, and long ones broken."""
 
 from __future__ import annotations
 
 import ast
+import re
 
 import pytest
 
-from nnx_migrate.nnx.writer.text import one_line, unwrapped
+from nnx_migrate.nnx.writer.text import folded, one_line, unwrapped
 
 
 @pytest.mark.parametrize(
@@ -42,9 +43,28 @@ def test_comments_keep_their_lines() -> None:
         ("(x['image']§a-1)", "x['image']§a-1"),
         ("(2 * x['image']§a-1)", "2 * x['image']§a-1"),
         ("(a) + (b)", "(a) + (b)"),
-        ("(')')", "(')')"),
+        ("(')')", "')'"),
+        ("(a)(b)", "(a)(b)"),
+        ("(x for x in y)", "(x for x in y)"),
         ("(a, b)", "(a, b)"),
     ],
 )
 def test_parentheses_that_nothing_needs(text: str, expected: str) -> None:
     assert unwrapped(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a if flag else b", "a if flag else b"),
+        ("size=first_width if self.first else other", "size=first_width\n  if self.first\n  else other"),
+        ("(first if flag else second) if chosen else third", "(first if flag else second)\n  if chosen\n  else third"),
+        ("first_width if (lambda: flag)() else x§a-1", "first_width\n  if (lambda: flag)()\n  else x§a-1"),
+        ("x§a-1 if self.kind == 'a' else (b if c else d)", "x§a-1\n  if self.kind == 'a'\n  else b if c else d"),
+        ('lambda x: {"a": (1 if x else 2), "b": f(x, 1)}', 'lambda x: {\n      "a": (1 if x else 2),\n      "b": f(x, 1),\n  }'),
+    ],
+)  # fmt: skip
+def test_long_arguments_are_broken_and_mean_the_same(text: str, expected: str) -> None:
+    assert folded(text, "  ", 32) == expected
+    plain, broken = (re.sub(r"^size=|§a-", "", part) for part in (text, expected))
+    assert ast.dump(ast.parse(f"f({plain})")) == ast.dump(ast.parse(f"f(\n{broken})"))

@@ -11,7 +11,7 @@ from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.programs.sizes import Sizes
-from nnx_migrate.nnx.writer.text import indentation, line_limit
+from nnx_migrate.nnx.writer.text import folded, indentation, line_limit
 from nnx_migrate.sources.text import Edit, SourceText
 
 HELPER = "Functional"
@@ -135,7 +135,8 @@ def _sized(source: SourceText, call: ast.Call, sizes: Sizes, longer: int) -> str
     if len(last) + growth + len(text) <= line_limit(source):
         return text
     indent = indentation(source, call.end_lineno or call.lineno)
-    return f".sized(\n{indent}{INDENT}{sizes.function}\n{indent})"
+    function = folded(sizes.function, indent + INDENT, line_limit(source))
+    return f".sized(\n{indent}{INDENT}{function}\n{indent})"
 
 
 def _opening(source: SourceText, call: ast.Call) -> int:

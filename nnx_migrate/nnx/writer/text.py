@@ -121,32 +121,42 @@ def call_text(
 
 
 def folded(text: str, indent: str, limit: int) -> str:
-    """An argument broken where its line would be longer than `limit`: a call (or a lambda that makes one) like the
-    call around it, a conditional expression in front of `if` and `else`.
+    """An argument broken where its line would be longer than `limit`: a call like the call around it, a dict into
+    its items, a conditional expression in front of `if` and `else`; what a lambda returns, too.
     """
     if "\n" in text or len(indent) + len(text) + 1 <= limit:
         return text
     name = re.match(r"\w+=(?!=)|\*\*?|lambda [\w, ]*: ", text)
     start = name.end() if name else 0
+    plain = TOKEN.sub(lambda token: "x" * len(token.group()), text)
     try:
-        call = ast.parse(text[start:], mode="eval").body
+        node = ast.parse(plain[start:], mode="eval").body
     except (SyntaxError, ValueError):
         return text
-    if isinstance(call, ast.IfExp) and text.isascii():
-        ways = [
-            text[start + n.col_offset : start + (n.end_col_offset or 0)]
-            for n in (call.body, call.test, call.orelse)
-        ]
-        body, test, orelse = (folded(way, indent, limit) for way in ways)
-        return f"{text[:start]}{body}\n{indent}if {test}\n{indent}else {orelse}"
-    if not isinstance(call, ast.Call) or not text.isascii():
+    if not plain.isascii():
         return text
-    parts: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
-    arguments = [text[start + p.col_offset : start + (p.end_col_offset or 0)] for p in parts]
-    callee = text[
-        start : text.index("(", start + (call.func.end_col_offset or 0))
-    ]  # `(lambda: x)` as a whole
-    return text[:start] + call_text(callee, arguments, indent, text[:start], limit, ",")
+    head, value = text[:start], text[start:]
+    if isinstance(node, ast.IfExp):
+        return head + _folded_choice(value, node, indent, limit)
+    if isinstance(node, ast.Dict):
+        _, items = _parts_of_call(f"({value[1:-1]})")
+        inner = indent + "    "
+        return f"{head}{{\n" + "".join(f"{inner}{item},\n" for item in items if item) + f"{indent}}}"
+    if not isinstance(node, ast.Call):
+        return text
+    parts: list[ast.expr | ast.keyword] = [*node.args, *node.keywords]
+    arguments = [value[p.col_offset : p.end_col_offset] for p in parts]
+    callee = value[: value.index("(", node.func.end_col_offset)]  # `(lambda: x)` as a whole
+    return head + call_text(callee, arguments, indent, head, limit, ",")
+
+
+def _folded_choice(text: str, choice: ast.IfExp, indent: str, limit: int) -> str:
+    parts = [text[n.col_offset : n.end_col_offset] for n in (choice.body, choice.test, choice.orelse)]
+    for index, node in enumerate((choice.body, choice.test)):  # whose parentheses are no part of them
+        if isinstance(node, ast.IfExp | ast.Lambda | ast.NamedExpr):
+            parts[index] = f"({parts[index]})"
+    body, test, orelse = (folded(part, indent, limit) for part in parts)
+    return f"{body}\n{indent}if {test}\n{indent}else {orelse}"
 
 
 def without_double_gaps(source: SourceText, edits: list[Edit]) -> list[Edit]:
