@@ -162,16 +162,34 @@ def test_tables_that_change_are_refused(tmp_path: Path, change: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "part"),
     [
-        "block = Wide if self.deep else Basic\n        x = block(4)(x)\n        block = Basic",
-        "block = Wide if self.deep else Basic\n        made = block(4)\n        block = Wide\n        x = made(x)",
-        "block = Wide if self.deep else Basic\n        x = block(4)(x)\n        block = Basic if self.kind else Wide",
-        "if self.deep:\n            block = Wide\n        else:\n            block = Basic\n        x = block(4)(x)\n"
-        "        if self.kind:\n            block = Basic",
+        (
+            "block = Wide if self.deep else Basic\n        x = block(4)(x)\n        block = Basic",
+            "        x_features = 4 if block is Basic else 8\n        block = Basic\n",
+        ),
+        (
+            "block = Wide if self.deep else Basic\n        x = block(4)(x)\n        block = Basic if self.kind else Wide",
+            "        x_features = 4 if block is Basic else 8\n        block = Basic if self.kind else Wide\n",
+        ),
+        (
+            "if self.deep:\n            block = Wide\n        else:\n            block = Basic\n        x = block(4)(x)\n"
+            "        if self.kind:\n            block = Basic",
+            "            x_features = 4 if block is Basic else 8\n            block = Basic\n        else:\n"
+            "            x_features = 4 if block is Basic else 8\n",
+        ),
     ],
 )
-def test_sizes_that_ask_a_variable_which_changes_are_refused(tmp_path: Path, body: str) -> None:
+def test_sizes_that_ask_a_variable_are_computed_before_it_changes(
+    tmp_path: Path, body: str, part: str
+) -> None:
+    texts, refused = converted(tmp_path, NET.format(body=body))
+    assert not refused
+    assert " ".join(part.split()) in " ".join(texts["model.Net"].split())
+
+
+def test_what_a_module_returns_is_lost_when_the_variable_of_its_class_changes(tmp_path: Path) -> None:
+    body = "block = Wide if self.deep else Basic\n        made = block(4)\n        block = Wide\n        x = made(x)"
     _, refused = converted(tmp_path, NET.format(body=body))
     assert refused["model.Net"] == "unknown-size"
 

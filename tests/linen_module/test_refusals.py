@@ -221,23 +221,6 @@ CASES = {
                 return 3
         """,
     ),
-    "a width that is doubled between two layers": (
-        "unknown-size",
-        """
-        class Model(nn.Module):
-            big: bool
-
-            @nn.compact
-            def __call__(self, x):
-                if self.big:
-                    width = 8
-                else:
-                    width = 16
-                x = nn.Dense(width)(x)
-                width = width * 2
-                return nn.Dense(width)(x)
-        """,
-    ),
     "a layer on one path and a function that is called in another way on the other": (
         "unsupported-syntax",
         """

@@ -72,15 +72,15 @@ MODEL = """
     [
         ("Table(5).init(jax.random.key(0), jnp.ones((2, 3), jnp.int32))", True),
         ("Table(5).init(jax.random.key(0), jnp.ones((5, 4), bool))", False),
-        ("Table(5).init(jax.random.key(0), load())", False),
+        ("Table(5).init(jax.random.key(0), load())", True),  # as for a vector: both kinds of these pick rows
         (
             "Table(5).init(jax.random.key(0), jnp.ones((5,), bool))\n"
             "Table(6).init(jax.random.key(0), jnp.ones((5,), int))",
-            False,
+            True,  # both pick rows
         ),
     ],
 )
-def test_a_table_has_the_features_of_its_rows_for_integers_alone(
+def test_a_table_has_the_features_of_its_rows_but_for_truth_values_of_all_its_items(
     tmp_path: Path, program: str, converts: bool
 ) -> None:
     path = tmp_path / "model.py"

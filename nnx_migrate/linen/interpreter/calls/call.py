@@ -13,6 +13,7 @@ from nnx_migrate.linen.interpreter.calls.packages import comes_from_libraries, i
 from nnx_migrate.linen.interpreter.calls.spread import (
     hidden_arguments,
     hides_arrays_only,
+    others_by_name,
     own_function,
     with_sizes,
 )
@@ -156,15 +157,17 @@ def _uncertain(
     args = tuple(a for a in args if not isinstance(a, Spread))
     if isinstance(target, FieldModule):
         return apply(frame, target, args, kwargs, node)
-    by_name_only = not any(isinstance(a, ast.Starred) for a in node.args)
-    if isinstance(target, Instance) and by_name_only and args:
-        result = apply(frame, target, args, kwargs, node)
-        if isinstance(target.site.target, Layer):
-            return result  # sizes and mode flags: the first argument decides about the result
-        return Unknown("what a module returns for `**` arguments isn't known")
     hidden = hidden_arguments(frame, target, node, args, kwargs)
     if hidden is not None:
         return apply(frame, target, args, {**kwargs, **hidden}, node)
+    by_name_only = not any(isinstance(a, ast.Starred) for a in node.args)
+    if isinstance(target, Instance) and by_name_only and args:
+        if isinstance(
+            target.site.target, Layer
+        ):  # sizes and mode flags: the first argument decides about the result
+            return apply(frame, target, args, kwargs, node)
+        apply(frame, target, args, {**kwargs, **others_by_name(target, args, kwargs)}, node)
+        return Unknown("what a module returns for `**` arguments isn't known")
     if isinstance(target, Instance | ModuleList | Either | FieldModule) or (
         isinstance(target, Bound) and isinstance(target.value, Instance | SelfValue)
     ):

@@ -8,6 +8,7 @@ from typing import Any
 from nnx_migrate.linen.interpreter.calls.arguments import escapes
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.ranks import rank_needed
+from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.shapes import Shape, Unknown
 from nnx_migrate.linen.values import Bound, ClassRef, Closure, Input, Instance, SelfValue, Spread
 
@@ -57,12 +58,7 @@ def hidden_arguments(
 
     None unless these are what the method itself gets, behind arguments that are written out.
     """
-    cls = (
-        target.site.target.cls
-        if isinstance(target, Instance) and isinstance(target.site.target, ClassRef)
-        else None
-    )
-    method = cls.method("__call__") if cls is not None else None
+    method = _called(target)
     spread = [a.value for a in node.args if isinstance(a, ast.Starred)]
     named = [k.value for k in node.keywords if k.arg is None]
     if (
@@ -75,8 +71,25 @@ def hidden_arguments(
         slot = frame.lookup(value.id) if isinstance(value, ast.Name) else None
         if slot is None or not isinstance(slot.value, Input):
             return None
+    others = others_by_name(target, args, kwargs)
+    spec = method.node.args
+    by_position = [a.arg for a in (*spec.posonlyargs, *spec.args)]
+    return {name: value for name, value in others.items() if named or name in by_position}
+
+
+def others_by_name(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that a call may give a module of the project besides `args` and `kwargs`: unknown values."""
+    method = _called(target)
+    if method is None:
+        return {}
     spec = method.node.args
     by_position = [a.arg for a in (*spec.posonlyargs, *spec.args)][1:]
     taken = set(by_position[: len(args)]) | kwargs.keys()
-    others = [*by_position, *(a.arg for a in spec.kwonlyargs)] if named else by_position
-    return {name: Unknown("an argument that `*` or `**` gives") for name in others if name not in taken}
+    names = [*by_position, *(a.arg for a in spec.kwonlyargs)]
+    return {name: Unknown("an argument that `*` or `**` gives") for name in names if name not in taken}
+
+
+def _called(target: Any) -> Method | None:
+    """The method that a call of a module of the project reaches."""
+    is_own = isinstance(target, Instance) and isinstance(target.site.target, ClassRef)
+    return target.site.target.cls.method("__call__") if is_own else None

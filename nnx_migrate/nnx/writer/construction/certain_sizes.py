@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
+from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.sites import LayerCall, Site
+from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Layer
 
 
-def certain_size(site: Site, dims: Sequence[Dim]) -> Dim | None:
+def certain_size(analysis: ClassAnalysis, site: Site, dims: Sequence[Dim]) -> Dim | None:
     """The size at a call that is made wherever the layer is; `dims` are those at its deciding calls.
 
     One call makes the parameters in Linen, and another one with inputs of another size is an error there
@@ -24,9 +26,19 @@ def certain_size(site: Site, dims: Sequence[Dim]) -> Dim | None:
     made = [
         dim
         for call, dim in zip(site.deciding_calls, dims, strict=True)
-        if dim.known and _is_always_made(site, call)
+        if dim.known and _is_always_made(site, call) and not _is_late(analysis, site, dim)
     ]
     return min(made, key=lambda dim: len(dim.text()), default=None)
+
+
+def _is_late(analysis: ClassAnalysis, site: Site, dim: Dim) -> bool:
+    """Whether control flow decides the size behind the construction."""
+    numbers = [int(m["id"]) for m in TOKEN.finditer(dim.text()) if m["kind"] == "p"]
+    found = [analysis.facts.phis.get(number) for number in numbers]
+    return any(
+        phi is None or phi.context != site.context or getattr(phi.node, "lineno", 0) >= site.call.lineno
+        for phi in found
+    )
 
 
 def _may_lack_parameters(site: Site) -> bool:

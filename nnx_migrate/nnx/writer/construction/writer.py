@@ -243,7 +243,9 @@ class ConstructionWriter:
 
     def _one(self, site: Site, dims: list[Dim]) -> str:
         first = next((d for d in dims if d.known), dims[0])
-        certain = certain_size(site, dims) if len(dims) == len(site.deciding_calls) > 1 else None
+        certain = (
+            certain_size(self.analysis, site, dims) if len(dims) == len(site.deciding_calls) > 1 else None
+        )
         for other in dims if certain is None else ():
             if not other.known:
                 raise Refuse("unknown-size", f"an input of `{site.label}`: {other.reason}", site.call)
