@@ -264,7 +264,7 @@ def _at_least(a: Dim, b: Dim) -> bool | None:
     bound = dim_bounds.lower_bound(-difference)
     if bound is not None and bound > 0:
         return False
-    ways = dim_bounds.ways(Dim.of(a)), dim_bounds.ways(Dim.of(b))
+    ways = dim_bounds.ways(a), dim_bounds.ways(b)
     if max(map(len, ways)) > 1 and all(at_least(one, other) is True for one in ways[0] for other in ways[1]):
         return True
     return None

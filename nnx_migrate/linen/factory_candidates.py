@@ -15,7 +15,7 @@ import ast
 from collections.abc import Iterable
 
 from nnx_migrate.linen.model import LinenClass, LinenProgram
-from nnx_migrate.linen.symbols import canonical, linen_name
+from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import all_below, is_of_self, is_self
 from nnx_migrate.nnx.layers import LAYERS
@@ -43,7 +43,7 @@ def qualified_name(program: LinenProgram, module: Module, node: ast.expr) -> str
     """What a name or dotted name of a module means, None for other expressions."""
     if not isinstance(node, ast.Name | ast.Attribute):
         return None
-    return canonical(program.project.resolve(node, module.scope_at(node), module))
+    return program.meaning(node, module)
 
 
 def _near_others(cls: LinenClass, names: Iterable[str]) -> set[str]:

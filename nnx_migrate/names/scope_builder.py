@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+from nnx_migrate.names.nodes import children
 from nnx_migrate.names.scopes import (
     COMPREHENSIONS,
     Binding,
@@ -53,9 +54,8 @@ class _Builder:
         self.scopes: dict[ast.AST, Scope] = {tree: self.module}
         self.imports: list[tuple[ast.Import | ast.ImportFrom, Scope, Guard]] = []
         self.versions: list[ast.If] = []
-        self.flags: set[str] = (
-            set()
-        )  # variables of the module that hold what a version is, or whether a name exists
+        # variables of the module that hold what a version is, or whether a name exists
+        self.flags: set[str] = set()
 
     def build(self, words: frozenset[str]) -> Scopes:
         names: dict[str, list[Any]] = defaultdict(list)
@@ -329,13 +329,4 @@ def _words(test: ast.expr) -> Iterator[str]:
             if isinstance(node.value, str):
                 yield node.value
         else:
-            pending += _children(node)
-
-
-def _children(node: ast.AST) -> Iterable[ast.AST]:
-    for name in child_fields(type(node)):
-        value = getattr(node, name)
-        if type(value) is list:
-            yield from (child for child in value if child is not None)
-        elif value is not None:
-            yield value
+            pending += children(node)

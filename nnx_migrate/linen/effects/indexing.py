@@ -33,9 +33,7 @@ def _as_item(item: Value) -> Value:
         found = array_from(item, "an index")
         if is_integer(found):
             return found
-        if (
-            found.shape.exact and len(found.shape.dims) == 1
-        ):  # numbers or truth values: both take rows of one axis
+        if found.shape.rank == 1:  # numbers or truth values: both take rows of one axis
             return Array(Shape((Dim.unknown("how many rows an array selects"),)), "int")
         raise Unmodelled("an index array that may be boolean")
     raise unmodelled(item, "an index of unknown kind")

@@ -24,13 +24,12 @@ _LOCAL = re.compile(r"([A-Za-z_]\w*)§[sl]\d+")
 def token_of(name: str, value: Any) -> str | None:
     """The token by which a variable is known, if it is known by nothing else."""
     dim = as_dim(value)
-    text = (
-        value.text
-        if isinstance(value, Expr | ClassChoice)
-        else dim.text()
-        if dim is not None and dim.known
-        else ""
-    )
+    if isinstance(value, Expr | ClassChoice):
+        text = value.text
+    elif dim is not None and dim.known:
+        text = dim.text()
+    else:
+        return None
     match = _LOCAL.fullmatch(text)
     return text if match is not None and match[1] == name else None
 

@@ -36,10 +36,9 @@ class Instance:
     asked: list[tuple[Module, ast.Call]] = field(default_factory=list)  # isinstance(model, nn.Module)
     clones: list[ast.Call] = field(default_factory=list)
     indirect: bool = False  # init or apply are passed on as functions
-    passed_on: list[tuple[Module, ast.Call]] = field(
-        default_factory=list
-    )  # calls of `apply` where it is passed on
-    is_seen: bool = True  # whether these are all
+    # calls of `apply` where it is passed on, and whether these are all
+    passed_on: list[tuple[Module, ast.Call]] = field(default_factory=list)
+    is_seen: bool = True
     obstacles: list[Obstacle] = field(default_factory=list)
     made_by: ast.Call | None = None  # the call that makes it, where the class is used as a value
     parts: dict[str, list[Instance]] = field(

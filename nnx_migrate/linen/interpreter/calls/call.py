@@ -162,9 +162,8 @@ def _uncertain(
         return apply(frame, target, args, {**kwargs, **hidden}, node)
     by_name_only = not any(isinstance(a, ast.Starred) for a in node.args)
     if isinstance(target, Instance) and by_name_only and args:
-        if isinstance(
-            target.site.target, Layer
-        ):  # sizes and mode flags: the first argument decides about the result
+        if isinstance(target.site.target, Layer):
+            # Sizes and mode flags: the first argument decides about the result.
             return apply(frame, target, args, kwargs, node)
         apply(frame, target, args, {**kwargs, **others_by_name(target, args, kwargs)}, node)
         return Unknown("what a module returns for `**` arguments isn't known")

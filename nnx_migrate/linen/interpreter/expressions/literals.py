@@ -12,7 +12,7 @@ from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unkn
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.shapes import Shape, Unknown
-from nnx_migrate.linen.symbols import canonical, linen_name
+from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import BuiltList, Expr, ModuleList
 
 
@@ -59,8 +59,7 @@ def _is_of_sequence(frame: Frame, node: ast.Tuple | ast.List, element: ast.Starr
     call = frame.module.parents.get(call) if isinstance(call, ast.keyword) else call
     if not isinstance(call, ast.Call) or not isinstance(element.value, ast.ListComp):
         return False
-    name = frame.session.program.project.resolve(call.func, frame.module.scope_at(call.func), frame.module)
-    return linen_name(canonical(name)) == "Sequential"
+    return linen_name(frame.session.program.meaning(call.func, frame.module)) == "Sequential"
 
 
 @evaluates(ast.Starred)

@@ -71,15 +71,15 @@ def mutate(frame: Frame, call: ast.Call) -> None:
 def _are_modules(item: Any) -> bool:
     """Whether a submodule is appended, or several, of which some may be missing or one of two."""
     if isinstance(item, tuple | list):
-        parts = [
-            part
-            for each in item
-            for part in (
-                each.values if isinstance(each, Either) else [each.value if isinstance(each, Maybe) else each]
-            )
-        ]
-        return is_module(parts)
+        return is_module([_possible(part) for part in item])
     return is_module(item)
+
+
+def _possible(part: Any) -> Any:
+    """The submodule that may be missing, and both of two."""
+    if isinstance(part, Either):
+        return part.values
+    return part.value if isinstance(part, Maybe) else part
 
 
 def _evaluated(frame: Frame, node: ast.expr) -> Any:
