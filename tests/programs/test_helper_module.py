@@ -139,6 +139,34 @@ def test_a_file_that_may_be_part_of_a_folder_or_stand_beside_scripts(
         assert fix_files(texts, RULES)[0] == texts
 
 
+@pytest.mark.parametrize(
+    ("imports", "runs_alone"), [("", True), ("from runs import sizes\n", False), ("import ppo.sizes\n", True)]
+)
+def test_a_script_in_a_package_runs_alone_and_as_a_part_of_it(
+    tmp_path: Path, imports: str, runs_alone: bool
+) -> None:
+    package = tmp_path / "runs"
+    inner = package / "ppo"
+    inner.mkdir(parents=True)
+    script, other = inner / "train.py", tmp_path / "main.py"
+    files = {
+        script: f"{imports}{DENSE}\nif __name__ == '__main__':\n    print(v)\n",
+        other: "import runs.ppo.train\n",
+        package / "sizes.py": "WIDTH = 3\n",
+        package / "__init__.py": "",
+        inner / "__init__.py": "",
+    }
+    for path, text in files.items():
+        path.write_text(text)
+    texts, _ = fix_files(files, RULES)
+    assert ((inner / "nnx_compat.py") in texts) is runs_alone
+    for path, text in texts.items():
+        path.write_text(text.replace("import ppo.sizes\n", ""))
+    commands = [([str(other)], tmp_path), (["-m", "runs.ppo.train"], tmp_path)]
+    for arguments, folder in [*commands, *[(["train.py"], inner)] * runs_alone]:
+        subprocess.run([sys.executable, *arguments], cwd=folder, check=True)
+
+
 def test_what_an_earlier_run_has_imported_serves_the_next_one(tmp_path: Path) -> None:
     tried = (
         "try:\n    from .nnx_compat import Functional\n"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nnx_migrate.engine.findings import ImportRequest
+from nnx_migrate.engine.import_places import script_block
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import Guard, absolute_module
@@ -18,7 +19,7 @@ HELPER_MODULE = "nnx_compat"
 def helper_path(module: Module) -> Path:
     """The file that holds the helpers for a module: in its topmost package, else in its own folder."""
     folder = module.path.parent
-    if not _is_package(folder):
+    if not _is_package(folder) or _runs_alone(module):
         return folder / f"{HELPER_MODULE}.py"
     while _is_package(folder.parent):
         folder = folder.parent
@@ -30,8 +31,32 @@ def _is_package(folder: Path) -> bool:
     return folder.name.isidentifier() and (folder / "__init__.py").is_file()
 
 
+def _runs_alone(module: Module) -> bool:
+    """Whether a file is a script or notebook that finds what lies beside it, and maybe not the package around it.
+
+    `python baselines/ppo/train.py` puts `baselines/ppo` on the path. That the folder of `baselines` is there, too, only
+    an import of the script shows.
+    """
+    is_script = module.path.suffix == ".ipynb" or script_block(module) is not None
+    if not is_script or _imports_neighbours_relatively(module):
+        return False
+    folders = module.path.absolute().parents
+    for name in _imported_modules(module):
+        root, *rest = name.split(".")
+        for folder in folders:
+            place = folder.joinpath(*rest)
+            if folder.name == root and (place.is_dir() or place.with_suffix(".py").is_file()):
+                return False
+    return True
+
+
 def helper_import(module: Module, name: str, project: Project) -> ImportRequest:
     """The import of a helper in a module, as the project's own imports name the folder of the helpers."""
+    if _runs_alone(module):
+        in_folder = _may_be_imported_in_folder(module, project)
+        return ImportRequest(
+            f"{HELPER_MODULE}.{name}", name, HELPER_MODULE, scripts_only=True, in_folder=in_folder
+        )
     folder = helper_path(module).parent
     prefix = project.import_prefixes.of(folder)
     if prefix is None and _is_package(folder):
