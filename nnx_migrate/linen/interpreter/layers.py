@@ -99,8 +99,11 @@ def _of_same_rank(frame: Frame, site: Site, inputs: Sequence[Any], output: Any) 
 
 
 def _as_count(value: Any) -> Any:
-    """An argument that only a number can be, whatever the annotation of a field says: `action_dim: Sequence[int]`."""
-    wrong = isinstance(value, Expr) and value.kind == "sequence" and value.length is None
+    """An argument that only an integer can be, whatever the annotation of a field says: `action_dim: Sequence[int]`.
+
+    Nor can it be a float, with which a layer fails: `embed_dim: float`.
+    """
+    wrong = isinstance(value, Expr) and value.kind in ("sequence", "float") and value.length is None
     return Expr(value.text, "int") if wrong else value
 
 

@@ -120,6 +120,16 @@ def call_text(
     return f"{callee}(\n{body}{indent})"
 
 
+def append_text(target: str, element: str, indent: str, limit: int) -> str:
+    """`target.append(element)`, the element on lines of its own where one line would be longer than `limit`."""
+    text = one_line(element)
+    line = f"{target}.append({text})"
+    if "\n" in text or len(indent) + len(line) <= limit:
+        return line
+    inner = indent + "    "
+    return f"{target}.append(\n{inner}{folded(text, inner, limit)}\n{indent})"
+
+
 def folded(text: str, indent: str, limit: int) -> str:
     """An argument broken where its line would be longer than `limit`: a call like the call around it, a dict into
     its items, a conditional expression in front of `if` and `else`; what a lambda returns, too.

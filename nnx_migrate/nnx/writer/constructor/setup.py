@@ -27,7 +27,15 @@ from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.residual.nodes import Assign, in_order
-from nnx_migrate.nnx.writer.text import call_text, dedented, indentation, one_line, replacements, rewritten
+from nnx_migrate.nnx.writer.text import (
+    append_text,
+    call_text,
+    dedented,
+    indentation,
+    one_line,
+    replacements,
+    rewritten,
+)
 
 
 class SetupWriter:
@@ -300,13 +308,13 @@ class SetupWriter:
         target = self.source.segment(node.targets[0])
         indent = indentation(self.source, node.lineno)
         inner = indent + "    "
-        element = self._element(comprehension.elt)
+        element = append_text(target, self._element(comprehension.elt), inner, self.limit)
         lines = [
             *self._assignments(comprehension, 0),
             f"{target} = {self.names.nnx()}.List()",
             f"for {self.source.segment(generator.target)} in {self._inner(generator.iter)}:",
         ]
-        body = [f"{target}.append({element})", *self._assignments(comprehension, 1)]
+        body = [element, *self._assignments(comprehension, 1)]
         return ("\n" + indent).join(lines) + "".join(f"\n{inner}{line}" for line in body)
 
     def _carrying_loop(self, node: ast.For) -> str:
