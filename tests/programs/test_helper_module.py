@@ -42,6 +42,18 @@ def test_a_second_run_extends_what_the_first_has_written(tmp_path: Path) -> None
     assert after[first] == texts[first]
 
 
+def test_a_class_that_comes_later_uses_the_helpers_that_its_file_imports(tmp_path: Path) -> None:
+    model = tmp_path / "model.py"
+    texts, _ = fix_files({model: GRU}, RULES)
+    for path, text in texts.items():
+        path.write_text(text)
+    later = GRU.replace("class A", "class B").replace("v = A()", "w = B()")
+    after, _ = fix_files({**texts, model: texts[model] + "\n\n" + later}, RULES)
+    assert "class B(nnx.Module)" in after[model]
+    assert after[model].count("LinenGRUCell(") == 2
+    assert after[model].count("import Functional, LinenGRUCell") == 1
+
+
 def test_a_file_with_a_name_of_its_own_is_left_alone() -> None:
     path = Path("/project/main.py")
     files = {path: DENSE + "\n\nclass Functional:\n    pass\n"}

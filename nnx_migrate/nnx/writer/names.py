@@ -15,7 +15,7 @@ from nnx_migrate.linen.symbols import LINEN, canonical
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind
-from nnx_migrate.nnx.helpers.placement import helper_import, helper_path
+from nnx_migrate.nnx.helpers.placement import helper_import, helper_path, imported_helpers
 from nnx_migrate.nnx.layers import Judge, function
 from nnx_migrate.nnx.layers.functions import Function
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
@@ -133,7 +133,8 @@ class FileNames:
     def helper(self, name: str) -> str:
         """The name of a helper class or function, which `helper_file` defines; asks for its import."""
         self.helpers.add(name)
-        if name in self.module.scopes.module.bindings:
+        imported = {known for _, known in imported_helpers(self.module, self.project)}  # by an earlier run
+        if name in self.module.scopes.module.bindings and name not in imported:
             raise Refuse("name-clash", f"the helper `{name}` has the name of something in the file")
         self.requests.add(helper_import(self.module, name, self.project))
         return name
