@@ -36,12 +36,12 @@ REFUSED = {
                 return x
         """,
     ),
-    "layers of one loop that NNX calls differently": (
+    "layers of one loop and type that NNX calls differently": (
         "unsupported-syntax",
         """
         class Model(nn.Module):
             def setup(self):
-                self.layers = [nn.Dense(4), nn.BatchNorm(use_running_average=True)]
+                self.layers = [nn.BatchNorm(use_running_average=False), nn.BatchNorm(use_running_average=True)]
 
             def __call__(self, x):
                 for layer in self.layers:

@@ -15,6 +15,7 @@ from nnx_migrate.nnx.writer.construction.bridging import changed_collections
 from nnx_migrate.nnx.writer.construction.factories import given_flags
 from nnx_migrate.nnx.writer.construction.lifting import lifted_call
 from nnx_migrate.nnx.writer.methods.carries import attached_carry, detached_carry
+from nnx_migrate.nnx.writer.methods.chosen_calls import chosen_call
 from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall
 from nnx_migrate.nnx.writer.methods.reached import closures, is_outside, reached_sites
 from nnx_migrate.nnx.writer.methods.shared_helpers import of_one_call
@@ -49,14 +50,11 @@ class ModuleCalls:
 
     def replacement(self, call: ast.Call) -> str | None:
         """The call of a submodule, or of one of several that a loop or a condition chooses."""
-        texts = {self._special_call(call, site) for site in self.calls[call]}
-        if call in self.plain:
-            texts.add(None)
-        if len(texts) > 1:
-            raise Refuse(
-                "unsupported-syntax", "one call of several submodules that NNX calls differently", call
-            )
-        return texts.pop() or self._joined_call(call)
+        texts = {site: self._special_call(call, site) for site in self.calls[call]}
+        different = {*texts.values(), *([None] if call in self.plain else [])}
+        if len(different) > 1:
+            return chosen_call(self, call, texts, call in self.plain)
+        return different.pop() or self._joined_call(call)
 
     def check_outside(self) -> None:
         """Refuse functions outside of the class that would go on to call its submodules in Linen's way.
@@ -130,8 +128,12 @@ class ModuleCalls:
 
     def _with_argument(self, call: ast.Call, argument: str) -> str | None:
         """The call with one more argument, None where there is none to add."""
-        texts = [*(self.text(a) for a in call.args), *map(self._keyword, call.keywords)]
-        return self.call_text(call, [one_line(text) for text in [*texts, argument]]) if argument else None
+        return self.plain_call(call, argument) if argument else None
+
+    def plain_call(self, call: ast.Call, *more: str) -> str:
+        """The call with its own arguments, and more behind them."""
+        texts = [*(self.text(a) for a in call.args), *map(self._keyword, call.keywords), *more]
+        return self.call_text(call, [one_line(text) for text in texts])
 
     def _keyword(self, keyword: ast.keyword) -> str:
         return f"{keyword.arg}={self.text(keyword.value)}" if keyword.arg else f"**{self.text(keyword.value)}"
