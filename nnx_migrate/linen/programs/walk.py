@@ -34,8 +34,11 @@ class Walk:
     def end(
         self, module: Module, node: ast.expr, end: End, why: str = "", holder: ast.ClassDef | None = None
     ) -> None:
-        """A use that says what the value is for."""
-        self.flow.uses.append(Use(module, node, end, why, self.sure, holder))
+        """A use that says what the value is for, told once however many ways lead to it."""
+        key = (end, node, why, self.sure, holder)
+        if key not in self.seen:
+            self.seen.add(key)
+            self.flow.uses.append(Use(module, node, end, why, self.sure, holder))
 
     def found(self, module: Module, node: ast.expr, within: Within = ()) -> None:
         """The value is what `node` gives, or a part of it."""
