@@ -355,6 +355,7 @@ class Facts:
     )  # changed in a loop that was followed round by round
     sown: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # sow call -> name
     parameter_reads: dict[tuple[Context, ast.AST], ParameterRead] = field(default_factory=dict)
+    late_modes: set[ast.AST] = field(default_factory=set)  # partials of layers whose mode only a call knows
     only_initial: list[ast.AST] = field(default_factory=list)  # code that only an initialisation reaches
 
     def ordered_sites(self) -> Iterator[Site]:

@@ -1,4 +1,4 @@
-"""One of several classes of the project that a condition or a table chooses: `Bottleneck if self.deep else Basic`."""
+"""One of several classes, or layers, that a condition or a table chooses: `Bottleneck if self.deep else Basic`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from nnx_migrate.linen.chosen_layers import LayerChoice, one_of_layers
 from nnx_migrate.linen.values import ClassChoice, ClassRef, Expr
 
 
 def one_of_classes(values: Iterable[Any]) -> ClassRef | ClassChoice | None:
-    """One of these classes, or choices of classes; None if anything else is among them."""
+    """One of these classes or layers, or choices of such; None if anything else is among them."""
     found = list(values)
+    layers = one_of_layers(found)
+    if isinstance(layers, LayerChoice):
+        return layers
     if not found or not all(isinstance(value, ClassRef | ClassChoice) for value in found):
         return None
     classes = {c for v in found for c in (v.classes if isinstance(v, ClassChoice) else (v.cls,))}

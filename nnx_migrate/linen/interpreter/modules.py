@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.chosen_layers import LayerChoice, alternatives
 from nnx_migrate.linen.derived_layers import CallOverride
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
@@ -155,6 +156,8 @@ def call_instance(
     if isinstance(site.target, ClassRef):
         result = call_project_class(frame, site, site.target.cls, args, kwargs, method)
         return joined_result(frame, lifts, result)
+    if isinstance(site.target, LayerChoice):
+        return _chosen_layer(frame, site, args, kwargs, node, method)
     if isinstance(site.target, ClassChoice):
         return _chosen(frame, site, site.target, args, kwargs, method)
     return Unknown(f"the result of `{site.target_name}` isn't known")
@@ -190,6 +193,17 @@ def _chosen(frame: Frame, site: Site, choice: ClassChoice, args: Any, kwargs: An
             return Unknown(f"the classes that `{choice.field}` may be return different things")
         result = _by_class(f"{choice.text} is {cls.name}", found, result)
     return result
+
+
+def _chosen_layer(
+    frame: Frame, site: Site, args: Any, kwargs: Any, node: ast.Call | None, method: str
+) -> Any:
+    """What one of several layers returns, if all return arrays of the same shape."""
+    results = [layer_output(frame, one, args, kwargs, node, method) for one in alternatives(site).values()]
+    shapes = [result.shape for result in results if isinstance(result, Array)]
+    if len(shapes) < len(results) or any(shape != shapes[0] for shape in shapes):
+        return Unknown(f"the layers that `{site.label}` may be return different things")
+    return results[0] if all(result == results[0] for result in results) else Array(shapes[0], None)
 
 
 def _by_class(condition: str, first: Array, second: Array) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from typing import Any
 
 from nnx_migrate.linen.chosen_classes import table
+from nnx_migrate.linen.chosen_layers import LayerChoice
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.effects.initial_dtypes import is_initial
@@ -22,6 +24,8 @@ from nnx_migrate.linen.values import (
     Expr,
     FunctionChoice,
     Input,
+    Instance,
+    LostModule,
     Maybe,
     ModuleList,
     OwnVariables,
@@ -54,9 +58,9 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
         if functions and all(is_function(function) for function in functions):
             return FunctionChoice(functions)
         chosen = one_of_classes(functions)
-        if chosen is not None and node is not None and _stays(frame, node.value):
+        if chosen is not None and node is not None and _stays(frame, node.value, chosen):
             return in_place(chosen, static_text(frame, node))
-        return Unknown("a key that isn't known")
+        return one_of(value.values())
     if isinstance(value, Input):
         if isinstance(index, str):
             return seen(frame, Input((*value.path, index)))
@@ -84,8 +88,22 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
     return Unknown("a subscript that can't be followed")
 
 
-def _stays(frame: Frame, node: ast.expr) -> bool:
-    """Whether a dict has no other entries when the module is made than those that are written out."""
+def one_of(values: Iterable[Any]) -> Unknown:
+    """What a key that isn't known gives of a table: its calls may make modules."""
+    from nnx_migrate.linen.interpreter.modules import constructs
+
+    if any(constructs(value) or isinstance(value, Instance) for value in values):
+        return LostModule("which module, or class of modules, a table gives isn't known")
+    return Unknown("a key that isn't known")
+
+
+def _stays(frame: Frame, node: ast.expr, chosen: Any) -> bool:
+    """Whether a dict has no other entries when the module is made than those that are written out.
+
+    One of layers has to stand in the class, which alone gets NNX's.
+    """
+    if isinstance(chosen, LayerChoice):
+        return isinstance(node, ast.Dict)
     if isinstance(node, ast.Name) and frame.lookup(node.id) is not None:
         return True  # changes of local ones are followed
     return bool(table(frame.session.program.project, frame.module, node)[1])

@@ -62,6 +62,7 @@ class InitRenderer:
         self.lambda_names: frozenset[ast.AST] = frozenset()  # in the expression that is being written
         self.may_name_dtypes = False  # only variables get the dtypes that arrays have at first
         self.may_name_classes = False  # where only a construction takes one of several classes
+        self.layers: dict[ast.AST | Layer, str] = {}  # what makes layers, of which choices take one
         self.element: Callable[[ast.AST, Context], str | None] = lambda node, context: None
 
     @contextmanager
@@ -93,11 +94,14 @@ class InitRenderer:
     def statement(self, node: ast.stmt, context: Context) -> str:
         """A statement that the constructor repeats."""
         value = self.analysis.facts.values.get((context, getattr(node, "value", node)))
-        write = self.choice if isinstance(value, ClassRef | ClassChoice) else self.text
+        chooses = isinstance(value, ClassRef | ClassChoice) or (
+            isinstance(value, Layer) and value in self.layers
+        )
+        write = self.choice if chooses else self.text
         return write(node, context)
 
     def choice(self, node: ast.AST, context: Context) -> str:
-        """An expression, or a statement, that chooses between classes of the project, which move, too."""
+        """An expression, or a statement, that chooses between classes of the project, which move, too, or layers."""
         saved, self.may_name_classes = self.may_name_classes, True
         try:
             return self.text(node, context)
@@ -150,6 +154,9 @@ class InitRenderer:
         element = self.element(node, context)
         if element is not None:
             return element
+        made = self.layers.get(node)
+        if made is not None:
+            return made
         stream = facts.init_rngs.get((context, node))
         if stream is not None:
             return f"{stream_of(stream)}()"
@@ -163,6 +170,10 @@ class InitRenderer:
         if marked is not None:
             return marked
         value = facts.values.get((context, node))
+        if self.may_name_classes and isinstance(value, Layer) and isinstance(node, ast.Name | ast.Attribute):
+            made = self.layers.get(value)
+            if made is not None:
+                return made
         if isinstance(value, NoneTest) and isinstance(node, ast.Compare | ast.Call):
             return self.none_test(value)
         is_known = isinstance(node, _VALUES) and (context, node) in facts.values

@@ -16,6 +16,7 @@ from nnx_migrate.linen.interpreter.homes import at_home
 from nnx_migrate.linen.interpreter.ranks import learn_from_call
 from nnx_migrate.linen.interpreter.records import REPLACING, changed
 from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.interpreter.subscripts import one_of
 from nnx_migrate.linen.interpreter.variables import module_api
 from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.values import (
@@ -67,6 +68,8 @@ def call_bound(
             return value.get(args[0], args[1] if len(args) > 1 else None)
         if name == "copy":
             return dict(value)
+        if name in ("get", "pop", "setdefault"):
+            return one_of([*value.values(), *args[1:]])
         return Unknown(f"`{name}` of a dict")
     if isinstance(value, ModuleList) and name in ("items", "values", "keys"):
         return Iterated(name, (value,))

@@ -6,6 +6,7 @@ import ast
 from dataclasses import replace
 from typing import Any
 
+from nnx_migrate.linen.chosen_layers import mode_of
 from nnx_migrate.linen.interpreter.class_choices import named
 from nnx_migrate.linen.interpreter.control import local
 from nnx_migrate.linen.interpreter.convert import as_dim
@@ -31,7 +32,7 @@ def _assign(frame: Frame, statement: ast.Assign) -> None:
     if begun(frame, statement):
         return
     value = _own(frame, statement, evaluate(frame, statement.value))
-    static = _static_statement(frame, statement, statement.value)
+    static = _static_statement(frame, statement, statement.value, value)
     _name_variable(frame, statement)
     bound(frame, statement, value)
     for target in statement.targets:
@@ -92,13 +93,29 @@ def _name_variable(frame: Frame, statement: ast.Assign) -> None:
         variable.attribute = target.attr
 
 
-def _static_statement(frame: Frame, statement: ast.stmt, value: ast.expr) -> bool:
-    """Whether the constructor can execute an assignment as it stands; remembered for the writer."""
-    static = is_static(frame, value)
+def _static_statement(frame: Frame, statement: ast.stmt, node: ast.expr, value: Any = None) -> bool:
+    """Whether the constructor can execute an assignment as it stands; remembered for the writer.
+
+    It may leave out the mode that one of several partials of layers binds: see `chosen_layers`.
+    """
+    static = is_static(frame, node)
+    mode = mode_of(value) if not static and not frame.foreign else None
+    if mode is not None and value.call is node and _is_one_of_several(frame, statement):
+        static = all(is_static(frame, keyword.value) for keyword in node.keywords if keyword is not mode)
+        if static:
+            frame.session.facts.late_modes.add(node)
     if not frame.foreign:
         statements = frame.session.facts.static_statements
         (statements.add if static else statements.discard)((frame.context, statement))
     return static
+
+
+def _is_one_of_several(frame: Frame, statement: ast.stmt) -> bool:
+    """Whether the variable of an assignment gets values elsewhere, too."""
+    function = frame.module.enclosing(statement, ast.FunctionDef, ast.AsyncFunctionDef)
+    targets = [n.id for n in getattr(statement, "targets", ()) if isinstance(n, ast.Name)]
+    names = [n for n in ast.walk(function or statement) if isinstance(n, ast.Name) and n.id in targets]
+    return sum(isinstance(name.ctx, ast.Store) for name in names) > 1
 
 
 def assign(frame: Frame, target: ast.expr, value: Any, static: bool, node: ast.AST) -> None:

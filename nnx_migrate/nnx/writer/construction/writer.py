@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.bridged import Bridges
+from nnx_migrate.linen.chosen_layers import LayerChoice
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.factories import Factories, Factory, placeholder
 from nnx_migrate.linen.given_arguments import OptionalArray
@@ -21,9 +22,9 @@ from nnx_migrate.linen.values import ClassChoice, ClassRef, DerivedLayer, Layer,
 from nnx_migrate.nnx.layers import (
     LAYERS,
     BoundArgs,
+    Construction,
     LayerSpec,
     NeededSize,
-    Refusal,
     bind,
     bind_partial,
     needed_sizes,
@@ -32,6 +33,8 @@ from nnx_migrate.nnx.layers import write_construction as write_layer
 from nnx_migrate.nnx.writer.construction.bridging import bridge, bridged_parts, check_holder
 from nnx_migrate.nnx.writer.construction.call_arguments import argument_at, at_path, bound_argument
 from nnx_migrate.nnx.writer.construction.certain_sizes import certain_size
+from nnx_migrate.nnx.writer.construction.checked import checked
+from nnx_migrate.nnx.writer.construction.chosen_layers import chosen_layer
 from nnx_migrate.nnx.writer.construction.derived import nnx_layer
 from nnx_migrate.nnx.writer.construction.factories import (
     check_bound,
@@ -110,6 +113,8 @@ class ConstructionWriter:
             return bridged_parts(self, site)
         if isinstance(site.target, ClassRef):
             return self._project_class(site, site.target.cls)
+        if isinstance(site.target, LayerChoice):
+            return chosen_layer(self, site)
         if isinstance(site.target, ClassChoice):
             return self._one_of(site, site.target)
         raise Refuse("unknown-module", f"the class behind `self.{site.target.name}` isn't known", site.call)
@@ -147,31 +152,31 @@ class ConstructionWriter:
             raise Refuse("unsupported-layer", f"`nn.{site.target_name}`", site.call)
         base: BoundArgs | None = None
         for partial in site.partials:
-            base = _checked(bind_partial(spec, partial.call, expand=self._expand))
+            base = checked(bind_partial(spec, partial.call, expand=self._expand))
 
         def expand(node: ast.expr) -> dict[str, ast.expr] | None:
             shown, value = self._expand(node), self.analysis.facts.values.get((site.context, node))
             return shown or spread_items(self.names.home_of(node), spec.name, node, value)
 
-        return spec, _checked(bind(spec, site.call, base=base, expand=expand))
+        return spec, checked(bind(spec, site.call, base=base, expand=expand))
 
     def _expand(self, node: ast.expr) -> dict[str, ast.expr] | None:
         """What `**node` consists of, if the file shows it."""
         return display_behind(self.names.home_of(node), node) if hasattr(node, "lineno") else None
 
-    def _layer(self, site: Site) -> tuple[str, list[str]]:
+    def layer(self, site: Site, keep_flag: bool) -> Construction:
+        """The construction of a built-in layer. Raises Refuse."""
         spec, bound = self.bound(site)
         judge = self.names.judge()
-        needed = _checked(needed_sizes(spec, bound, judge))
+        needed = checked(needed_sizes(spec, bound, judge))
         sizes: dict[str, str] = {}
         for size in needed:
             dims = [self._size(site, size, spec, axis) for axis in size.axes]
             if all(dim is not None for dim in dims):
                 sizes[size.param] = size.text([str(dim) for dim in dims])
         calls = [c.node for c in site.calls if c.node is not None]
-        factory = self._factory(site)
         methods = frozenset(c.method for c in site.calls if c.method != "__call__")
-        written = _checked(
+        written: Construction = checked(
             write_layer(
                 spec,
                 bound,
@@ -182,12 +187,18 @@ class ConstructionWriter:
                     placeholder(node) or unwrapped(self.renderer.argument(node, site.context))
                 ),
                 judge=judge,
-                helper=self.names.helper if factory is None else str,
-                keep_flag=is_in_sequence(site),
+                helper=self.names.helper if self._factory(site) is None else str,
+                keep_flag=keep_flag,
                 methods=methods,
                 call=calls[0] if len(calls) == 1 else None,
             )
         )
+        return written
+
+    def _layer(self, site: Site) -> tuple[str, list[str]]:
+        spec, bound = self.bound(site)
+        factory = self._factory(site)
+        written = self.layer(site, keep_flag=is_in_sequence(site))
         if factory is not None and not isinstance(site.target, DerivedLayer):
             check_plain(written, factory, self.names.nnx(), site.call)
             local = own_partial(self, site)
@@ -211,7 +222,7 @@ class ConstructionWriter:
         self.converted(target.cls)
         if callee != f"{self.names.nnx()}.{nnx_layer(target.name)}" or site.lifts:
             raise Refuse("unsupported-layer", f"`{target.cls.name}` as another layer than its own", site.call)
-        return self._callee(site)
+        return self.callee(site)
 
     def _size(self, site: Site, size: NeededSize, spec: LayerSpec, axis: int) -> str | None:
         argument, optional = size.call_arg, size.optional
@@ -265,7 +276,7 @@ class ConstructionWriter:
         factory = self._factory(site)
         if factory is not None:
             check_bound(site, factory, conversion)
-        callee = self._callee(site) if factory is None else factory.field
+        callee = self.callee(site) if factory is None else factory.field
         fields = conversion.factories if factory is None else ()
         given = {name: given_text(self, site, cls, name) for name in fields}
         arguments: list[str] = []
@@ -286,7 +297,8 @@ class ConstructionWriter:
             arguments.append(f"{RNGS}={RNGS}")
         return callee, arguments
 
-    def _callee(self, site: Site) -> str:
+    def callee(self, site: Site) -> str:
+        """What is called to construct a submodule. Raises Refuse."""
         if site.lifts:
             return class_text(self.names, site)
         node = site.partials[0].call.args[0] if site.partials else site.call.func
@@ -377,19 +389,6 @@ class ConstructionWriter:
         if not dims:
             raise Refuse("unknown-size", f"`{site.label}` is never called in the class", site.call)
         return written.format(self._one(site, dims))
-
-
-def _checked(found: Any) -> Any:
-    """A result of the layer tables; their refusals become ours."""
-    if not isinstance(found, Refusal):
-        return found
-    reason = {
-        "missing-mode-flag": "mode-flag",
-        "unknown-axes": "unknown-size",
-        "missing-size": "unknown-size",
-        "unknown-arguments": "unsupported-syntax",
-    }.get(found.code, "unsupported-layer")
-    raise Refuse(reason, found.reason, found.node)
 
 
 __all__ = ["ConstructionWriter", "Unmodelled", "text_of"]

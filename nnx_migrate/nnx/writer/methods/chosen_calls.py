@@ -66,7 +66,8 @@ def _in_place(calls: ModuleCalls, call: ast.Call, parts: Sequence[str]) -> str:
     """The choice where the call stands: in parentheses if it is a part of an expression, or too long for the line."""
     source, choice = calls.source, " ".join(_lines(parts))
     outer = calls.names.module.parents.get(call)
-    whole = isinstance(outer, _WHOLE) or (isinstance(outer, ast.Call) and len(outer.args) == 1)
+    inside = isinstance(outer, ast.Call) and [*outer.args, *outer.keywords] == [call]
+    whole = inside or isinstance(outer, _WHOLE)
     start, end = source.span(call)
     line = source.text[source.line_start(call.lineno) : start]
     rest = source.text[end:].partition("\n")[0]
@@ -76,7 +77,7 @@ def _in_place(calls: ModuleCalls, call: ast.Call, parts: Sequence[str]) -> str:
     indent = indentation(source, call.lineno)
     inner = indent + "    "
     lines = [inner + folded(part, inner, limit) for part in _lines(parts)]
-    return "\n".join(["(", *lines, f"{indent})"])
+    return "\n".join(["" if inside else "(", *lines, indent if inside else f"{indent})"])
 
 
 def _lines(parts: Sequence[str]) -> list[str]:

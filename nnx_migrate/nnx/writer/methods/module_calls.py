@@ -6,6 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.chosen_layers import LayerChoice, alternatives, is_late
 from nnx_migrate.linen.factories import placeholder
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
@@ -124,6 +125,8 @@ class ModuleCalls:
             return detached_carry(self.editor, call, site)
         if self.writer.is_bridged(site):
             return self._with_argument(call, changed_collections(site))
+        if isinstance(site.target, LayerChoice):
+            return self._chosen_layer_call(call, site, site.target)
         return self._layer_call(call, site) or self._flagged_call(call, site)
 
     def _with_argument(self, call: ast.Call, argument: str) -> str | None:
@@ -138,8 +141,23 @@ class ModuleCalls:
     def _keyword(self, keyword: ast.keyword) -> str:
         return f"{keyword.arg}={self.text(keyword.value)}" if keyword.arg else f"**{self.text(keyword.value)}"
 
-    def _layer_call(self, call: ast.Call, site: Site) -> str | None:
-        """The call of a built-in layer in NNX's form, None where only parts inside it change."""
+    def _chosen_layer_call(self, call: ast.Call, site: Site, choice: LayerChoice) -> str | None:
+        """The call of one of several layers, some of which take their mode from the call."""
+        if self.place is not None:
+            raise Refuse("unsupported-syntax", "a function that calls one of several layers", call)
+        late, made = self.editor.analysis.facts.late_modes, alternatives(site)
+        texts = {
+            made[maker]: self._layer_call(call, made[maker], keep_flag=not is_late(maker, late))
+            for maker in choice.makers
+        }
+        different = set(texts.values())
+        return chosen_call(self, call, texts, False) if len(different) > 1 else different.pop()
+
+    def _layer_call(self, call: ast.Call, site: Site, keep_flag: bool = False) -> str | None:
+        """The call of a built-in layer in NNX's form, None where only parts inside it change.
+
+        With `keep_flag` the constructor keeps the mode that the construction gives.
+        """
         if not isinstance(site.target, Layer):
             return None
         spec = LAYERS.get(f"flax.linen.{site.layer_name}")
@@ -151,6 +169,8 @@ class ModuleCalls:
             return None
         _, bound = self.writer.bound(site)
         flag = bound.values.get(spec.call.flag or "")
+        keep_flag = keep_flag and flag is not None
+        flag = None if keep_flag else flag
         self._check_flag(flag, call)
         if flag is not None:
             self._check_direct(call)
@@ -162,6 +182,7 @@ class ModuleCalls:
             nnx=self.names.nnx(),
             judge=self.names.judge(),
             helper=self.names.helper,
+            keep_flag=keep_flag,
         )
         if isinstance(rewrite, Refusal):
             reason = "mode-flag" if rewrite.code == "missing-mode-flag" else "unsupported-layer"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.chosen_layers import LayerChoice, is_late, mode_of
 from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.linen.values import Layer
 from nnx_migrate.names.nodes import all_below, children, is_of_self
@@ -168,6 +169,10 @@ class Unused:
         if site.classes:
             flags = given_flags(self.writer, site).values()
             return {n.id for flag in flags for n in all_below(flag) if isinstance(n, ast.Name)}
+        if isinstance(site.target, LayerChoice):
+            late = [m for m in site.target.makers if is_late(m, self.analysis.facts.late_modes)]
+            modes = [mode.value for maker in late if (mode := mode_of(maker)) is not None]
+            return {n.id for node in modes for n in all_below(node) if isinstance(n, ast.Name)}
         if not isinstance(site.target, Layer):
             return set()
         spec, bound = self.writer.bound(site)

@@ -84,7 +84,7 @@ class Residual:
 
     def _progress(self) -> tuple[int, ...]:
         renderer = self.renderer
-        sizes = len(self.sizes.phis), len(self.writer.partials), len(self.imports)
+        sizes = len(self.sizes.phis), len(self.writer.partials), len(self.imports), len(renderer.layers)
         return len(renderer.needed), len(renderer.moved), *sizes
 
     def below(self, context: Context) -> Residual:
