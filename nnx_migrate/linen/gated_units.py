@@ -162,13 +162,22 @@ def _loads(function: ast.AST, name: str) -> Iterator[ast.Name]:
             yield node
 
 
+def _is_exported(module: Module, name: ast.Constant) -> bool:
+    """Whether a text is one of the names in `__all__`."""
+    parent = module.parents.get(name)
+    statement = module.parents.get(parent) if isinstance(parent, ast.List | ast.Tuple) else None
+    if isinstance(statement, ast.Assign):
+        return ast.unparse(statement.targets[0]) == "__all__"
+    return isinstance(statement, ast.AugAssign) and ast.unparse(statement.target) == "__all__"
+
+
 def _named(module: Module) -> Iterator[ast.expr]:
     """Where a file names one of these functions other than to call it, or as text.
 
     Parameters and fields of these names (`glu: bool`) hold something else, or what another place names.
     """
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.Constant) and node.value in _GATED_UNITS:
+        if isinstance(node, ast.Constant) and node.value in _GATED_UNITS and not _is_exported(module, node):
             yield node
         if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
             continue

@@ -1,9 +1,7 @@
 """What an expression may stand for while a Linen class is interpreted.
 
-Arrays, shapes, sizes, functions and plain Python values are those of `nnx_migrate.linen.shapes`; here is
-everything
-else that a model's code handles: modules, their classes and factories, arguments, values known by expression
-only.
+Arrays, shapes, sizes, functions and plain Python values are those of `nnx_migrate.linen.shapes`; here is everything
+else that a model's code handles: modules, their classes and factories, arguments, values known by expression only.
 Values are immutable (lists and dicts are never changed in place) and compare by content, so that joins and
 fixpoints are decided by `==`.
 """
@@ -88,8 +86,7 @@ class Attribute(str):
 
 @dataclass(frozen=True)
 class Input:
-    """An argument of the method under analysis, or a part of one: `path` is `("batch", "image")` or
-    `("carry", 0)`.
+    """An argument of the method under analysis, or a part of one: `path` is `("batch", "image")` or `("carry", 0)`.
 
     What it is (array, flag, dict) shows only in its use. `has_default` and `default` are those of the
     argument; `number` is "int" or "float" for one that is declared as such and has a number as default.
@@ -133,10 +130,13 @@ def path_of(text: str) -> tuple[str | int, ...]:
 
 @dataclass(frozen=True)
 class Record:
-    """An object with named parts: `items` are those that are known; the others are those of the argument `base`."""
+    """An object with named parts: `items` are those that are known; the others are those of the argument `base`.
+    The parts in `order` can be read by position, too; `complete`: there are no others."""
 
     base: Input | None
     items: tuple[tuple[str, Any], ...]
+    order: tuple[str, ...] = ()
+    complete: bool = False
 
 
 @dataclass(frozen=True)

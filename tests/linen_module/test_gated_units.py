@@ -38,6 +38,7 @@ SOMETHING_ELSE = {
     "a flag of a configuration": "def width(config):\n    return 8 if config.glu else 4",
     "a parameter": "def width(glu=False):\n    return 8 if glu else 4",
     "a comment": "# glu halves the size",
+    "a name that the file exports": "from jax.nn import glu\n__all__ = ['Model', 'glu']",
 }
 
 

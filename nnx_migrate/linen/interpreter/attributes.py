@@ -17,6 +17,7 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape, Unknown
 from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.linen.tuple_choices import TupleChoice, part_of_choice
 from nnx_migrate.linen.values import (
     Bound,
     ClassChoice,
@@ -169,6 +170,8 @@ def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
         return _input_attribute(frame, value, name)
     if isinstance(value, Record):
         return Bound(value, name) if name in REPLACING else part(frame, value, name)
+    if isinstance(value, TupleChoice):
+        return part_of_choice(value, name)
     if isinstance(value, VariableValue):
         if name == "value":
             return value.value

@@ -20,6 +20,7 @@ from nnx_migrate.linen.lifts import chosen
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, aligned
 from nnx_migrate.linen.sites import Context, Control, Phi
 from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.tuple_choices import tuple_choice
 from nnx_migrate.linen.values import (
     ArrayList,
     BuiltList,
@@ -143,6 +144,10 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     number = array_or_number(a, b, f"`{name}` differs between two paths")
     if number is not None:
         return number
+    if not isinstance(node, ast.For | ast.While):
+        choice = tuple_choice((a, b), f"`{name}` differs between two paths")
+        if isinstance(choice, Unknown):
+            return choice
     if isinstance(a, Unknown):
         return a
     if isinstance(b, Unknown):

@@ -12,7 +12,8 @@ from nnx_migrate.linen.effects.initial_dtypes import REAL
 from nnx_migrate.linen.interpreter.frame import Session
 from nnx_migrate.linen.shapes import Array, InitialDtype, PerAxis, Shape, Unknown
 from nnx_migrate.linen.symbols import token
-from nnx_migrate.linen.values import Expr, Input, Iterated, VariableValue
+from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
+from nnx_migrate.linen.values import Expr, Input, Iterated, Record, VariableValue
 
 _MAX_RANGE = 64
 # Words for tuples of numbers that are at least 1.
@@ -64,6 +65,8 @@ def effect_value(session: Session, value: Any) -> Any:
     is_vague = isinstance(value, Array) and value.dtype in (None, "float") and not value.weak
     if is_vague and session.program.is_real:
         return Array(value.shape, REAL)
+    if isinstance(value, TupleChoice) or (isinstance(value, Record) and value.order):
+        return each_part(value, lambda item: effect_value(session, item))
     if isinstance(value, tuple):
         return tuple(effect_value(session, item) for item in value)
     if isinstance(value, list):

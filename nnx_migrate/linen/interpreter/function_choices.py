@@ -9,14 +9,31 @@ from nnx_migrate.linen.chosen_functions import ChosenFunction, free_names, own_n
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Global
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import Closure, FunctionChoice, Layer
+from nnx_migrate.linen.values import Closure, FunctionChoice, Layer, Partial
 
 
 def is_function(value: Any) -> bool:
-    """Whether a value is a library function, an activation of Linen, or a lambda."""
+    """Whether a value is a library function, an activation of Linen, or a lambda; also with arguments bound."""
+    if isinstance(value, Partial):
+        return is_function(value.func)
     if isinstance(value, Layer):
         return not value.is_class
-    return isinstance(value, Global) or (isinstance(value, Closure) and isinstance(value.node, ast.Lambda))
+    return isinstance(value, Global) or (isinstance(value, Closure) and _is_expression(value))
+
+
+def _is_expression(function: Closure) -> bool:
+    """Whether a function is a lambda, or as plain as one: a function of a file that calls no classes."""
+    if isinstance(function.node, ast.Lambda):
+        return True
+    if function.env is not None or function.self_value is not None or function.node.decorator_list:
+        return False
+    *before, last = function.node.body
+    if not isinstance(last, ast.Return) or not all(
+        isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in before
+    ):
+        return False
+    called = [ast.unparse(n.func).rpartition(".")[2] for n in ast.walk(last) if isinstance(n, ast.Call)]
+    return not any(name[:1].isupper() for name in called)
 
 
 def either_function(a: Any, b: Any) -> FunctionChoice | None:

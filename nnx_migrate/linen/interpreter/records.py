@@ -70,7 +70,8 @@ def objects_among(method: Method) -> frozenset[str]:
 def changed(value: Input | Record, parts: dict[str, Any]) -> Record:
     """The object with some of its parts replaced."""
     base, items = (value, ()) if isinstance(value, Input) else (value.base, value.items)
-    return Record(base, tuple({**dict(items), **parts}.items()))
+    order, complete = (value.order, value.complete) if isinstance(value, Record) else ((), False)
+    return Record(base, tuple({**dict(items), **parts}.items()), order, complete)
 
 
 def parts_of_both(frame: Frame, a: Any, b: Any) -> dict[str, tuple[Any, Any]] | None:

@@ -16,7 +16,8 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.values import ClassChoice, Closure, Expr, Partial
+from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
+from nnx_migrate.linen.values import ClassChoice, Closure, Expr, Partial, Record
 
 _LOCAL = re.compile(r"([A-Za-z_]\w*)§[sl]\d+")
 
@@ -44,6 +45,10 @@ def mentions(value: Any, token: str) -> bool:
         return any(mentions(dim, token) for dim in value.dims)
     if isinstance(value, Array):
         return mentions(value.shape, token)
+    if isinstance(value, TupleChoice):
+        return mentions(value.alternatives, token)
+    if isinstance(value, Record):
+        return mentions(tuple(item for _, item in value.items), token)
     if isinstance(value, tuple | list):
         return any(mentions(item, token) for item in value)
     return isinstance(value, dict) and any(mentions(item, token) for item in value.values())
@@ -102,6 +107,8 @@ def without(value: Any, name: str, token: str) -> Any:
         return Shape(tuple(without(dim, name, token) for dim in value.dims), value.lead)
     if isinstance(value, Array):
         return value.with_shape(without(value.shape, name, token))
+    if isinstance(value, TupleChoice | Record):
+        return each_part(value, lambda item: without(item, name, token))
     if isinstance(value, tuple | list):
         return type(value)(without(item, name, token) for item in value)
     if isinstance(value, dict):

@@ -19,6 +19,7 @@ from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unkn
 from nnx_migrate.linen.interpreter.frame import Frame, NeedKinds
 from nnx_migrate.linen.interpreter.function_choices import is_function
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
+from nnx_migrate.linen.tuple_choices import TupleChoice, each, item_of
 from nnx_migrate.linen.values import (
     Bound,
     Expr,
@@ -29,6 +30,7 @@ from nnx_migrate.linen.values import (
     Maybe,
     ModuleList,
     OwnVariables,
+    Record,
     VariableValue,
 )
 
@@ -41,6 +43,10 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
     constant = number.const if number is not None else None
     if isinstance(value, VariableValue | Maybe):
         value = value.value
+    if isinstance(value, TupleChoice | Record) and constant is not None:
+        return item_of(value, constant)
+    if isinstance(value, TupleChoice) and isinstance(index, slice):
+        return each(value, lambda one: _slice(one, index) if isinstance(one, tuple) else None)
     if isinstance(value, Shape):
         return _shape_item(frame, value, index, constant)
     if isinstance(value, tuple | list):

@@ -14,6 +14,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.symbols import TOKEN, linen_name
+from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
 from nnx_migrate.linen.values import Expr, Instance, ModuleList, Record
 
 _MAX_NESTING = 12
@@ -161,8 +162,8 @@ def without_inner(value: Any, first: int) -> Any:
         return value.with_shape(without_inner(value.shape, first))
     if isinstance(value, Expr) and _names_inner(value.text, first):
         return Unknown("a value that only another module knows")
-    if isinstance(value, Record):
-        return Record(value.base, without_inner(value.items, first))
+    if isinstance(value, TupleChoice | Record):
+        return each_part(value, lambda item: without_inner(item, first))
     if isinstance(value, tuple | list):
         return type(value)(without_inner(item, first) for item in value)
     if isinstance(value, dict):

@@ -19,6 +19,7 @@ from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, NumberArray, Shape, Unknown
 from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.tuple_choices import TupleChoice
 from nnx_migrate.linen.values import (
     ArrayList,
     ClassRef,
@@ -180,6 +181,8 @@ def _container(frame: Frame, name: str, args: tuple[Any, ...], node: ast.Call | 
     value = args[0]
     if isinstance(value, tuple | list | dict):
         return kind(value)
+    if isinstance(value, TupleChoice) and kind is tuple:
+        return value
     if isinstance(value, NumberArray):
         return kind(value.numbers)
     if isinstance(value, Shape):

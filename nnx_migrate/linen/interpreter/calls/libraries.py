@@ -17,6 +17,7 @@ from nnx_migrate.linen.interpreter.loops.gathered import put_together
 from nnx_migrate.linen.interpreter.mapped import jvp, vmap
 from nnx_migrate.linen.interpreter.modules import constructs
 from nnx_migrate.linen.interpreter.number_sequences import SEQUENCES
+from nnx_migrate.linen.interpreter.objects import OUTPUTS_OF_TRANSFORMERS, made, output_of_transformers
 from nnx_migrate.linen.interpreter.ranks import learn_from_call
 from nnx_migrate.linen.interpreter.records import part_of
 from nnx_migrate.linen.interpreter.static import is_static
@@ -89,9 +90,11 @@ def call_global(
         return _mapped(frame, args, kwargs, node)
     definition = frame.session.program.project.definition(name) if not escapes(args) else None
     if definition is not None and isinstance(definition.node, ast.ClassDef):
-        return Unknown(
-            f"an object of the class `{definition.node.name}`"
-        )  # no module, or it would be a ClassRef
+        held = None if escapes(tuple(kwargs.values())) else made(frame, definition, args, kwargs)
+        reason = f"an object of the class `{definition.node.name}`"  # no module, or it would be a ClassRef
+        return held if held is not None else Unknown(reason)
+    if name.startswith(OUTPUTS_OF_TRANSFORMERS) and not args and not escapes(tuple(kwargs.values())):
+        return output_of_transformers(kwargs)
     if node is not None and is_static(frame, node):
         dims = [as_dim(a) for a in args]
         if name in _INTEGER_FUNCTIONS and len(dims) == 1:

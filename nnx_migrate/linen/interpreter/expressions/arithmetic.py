@@ -16,6 +16,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.initialisation import negated
 from nnx_migrate.linen.interpreter.numbers import combined
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
+from nnx_migrate.linen.tuple_choices import TupleChoice, concatenated
 from nnx_migrate.linen.values import ArrayOrNumber, BuiltList, Expr, InitFlag
 
 _ARRAY_OPERATORS: dict[type[ast.operator], str] = {
@@ -59,6 +60,8 @@ def binary(frame: Frame, op: ast.operator, left: Any, right: Any) -> Any:
     a, b = as_dim(left), as_dim(right)
     if a is not None and b is not None and not _is_float(left) and not _is_float(right):
         return _integers(op, a, b)
+    if isinstance(op, ast.Add) and (isinstance(left, TupleChoice) or isinstance(right, TupleChoice)):
+        return concatenated(left, right, "an operation on sequences")
     if isinstance(left, tuple | list | Shape) or isinstance(right, tuple | list | Shape):
         return _sequences(op, left, right)
     if isinstance(left, str) and isinstance(right, str) and isinstance(op, ast.Add):

@@ -15,6 +15,7 @@ from nnx_migrate.linen.interpreter.records import changed, parts_of_both, replac
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Phi
 from nnx_migrate.linen.symbols import token
+from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
 from nnx_migrate.linen.values import ArrayList, Input, Maybe, ModuleList, Record, VariableValue
 
 
@@ -264,8 +265,8 @@ def substitute(value: Any, replacements: dict[str, Dim]) -> Any:
         return type(value)(substitute(item, replacements) for item in value)
     if isinstance(value, dict):
         return {key: substitute(item, replacements) for key, item in value.items()}
-    if isinstance(value, Record):
-        return Record(value.base, substitute(value.items, replacements))
+    if isinstance(value, TupleChoice | Record):
+        return each_part(value, lambda item: substitute(item, replacements))
     if isinstance(value, VariableValue):
         return VariableValue(value.site, substitute(value.value, replacements))
     return value

@@ -19,6 +19,7 @@ from nnx_migrate.linen.interpreter.statements.assignment import assign, bind_tar
 from nnx_migrate.linen.interpreter.static import is_repeatable, is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
+from nnx_migrate.linen.tuple_choices import TupleChoice, given_ones
 from nnx_migrate.linen.values import Expr, Instance, ModuleList, Rounds
 
 #: Why dicts of modules are left: NNX holds their values as attributes.
@@ -33,6 +34,10 @@ def comprehension(frame: Frame, node: ast.ListComp | ast.GeneratorExp | ast.Dict
     controls = frame.controls
     if frame.foreign and len(node.generators) == 1 and not node.generators[0].ifs:
         found = _unrolled_comprehension(inner, node)
+        if found is not None:
+            return found
+    if isinstance(node, ast.GeneratorExp) and _leaves_out_none(node):
+        found = _without_none(inner, node)
         if found is not None:
             return found
     iterables: list[Any] = []
@@ -65,6 +70,26 @@ def comprehension(frame: Frame, node: ast.ListComp | ast.GeneratorExp | ast.Dict
     if isinstance(value, Array):
         return many_of(frame, node, value, iterables)
     return Unknown("a comprehension over values of a call")
+
+
+def _leaves_out_none(node: ast.GeneratorExp) -> bool:
+    """Whether this is `v for v in values if v is not None`."""
+    generator = node.generators[0]
+    name = getattr(node.elt, "id", "")
+    tests = [ast.unparse(test) for test in generator.ifs]
+    plain = (
+        len(node.generators) == 1 and isinstance(generator.target, ast.Name) and generator.target.id == name
+    )
+    return plain and tests == [f"{name} is not None"]
+
+
+def _without_none(inner: Frame, node: ast.GeneratorExp) -> Any:
+    """The tuple of those values that aren't None, where it is known which may be; None for anything else."""
+    iterable = evaluate(inner, node.generators[0].iter)
+    items = iterable if isinstance(iterable, TupleChoice) else known_items(iterable)
+    if items is None or (isinstance(items, list) and any(_holds_module(item) for item in items)):
+        return None
+    return given_ones(items, "values of which some may be None")
 
 
 def _rounds(frame: Frame, node: Any, iterables: list[Any]) -> Rounds | None:

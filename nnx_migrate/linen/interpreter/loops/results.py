@@ -17,7 +17,8 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Context
 from nnx_migrate.linen.symbols import TOKEN, token
-from nnx_migrate.linen.values import Expr, Iterated, ModuleList, Rounds, VariableValue
+from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
+from nnx_migrate.linen.values import Expr, Iterated, ModuleList, Record, Rounds, VariableValue
 
 _UNKNOWN = Dim.unknown("a size that a loop of another module changes")
 
@@ -146,6 +147,8 @@ def outside(value: Any, loop: LastRound, results: Mapping[str, Dim]) -> Any:
         return type(value)(outside(item, loop, results) for item in value)
     if isinstance(value, dict):
         return {key: outside(item, loop, results) for key, item in value.items()}
+    if isinstance(value, TupleChoice | Record):
+        return each_part(value, lambda item: outside(item, loop, results))
     if isinstance(value, VariableValue):
         return VariableValue(value.site, outside(value.value, loop, results))
     return value

@@ -10,7 +10,8 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.elements import ManyOf
 from nnx_migrate.linen.interpreter.ranks import rank_needed
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.values import Expr, Input, ModuleList, VariableValue
+from nnx_migrate.linen.tuple_choices import TupleChoice, of_length
+from nnx_migrate.linen.values import Expr, Input, ModuleList, Record, VariableValue
 
 
 def unpacked(frame: Frame, value: Any, count: int, starred: int | None) -> list[Any]:
@@ -28,6 +29,9 @@ def unpacked(frame: Frame, value: Any, count: int, starred: int | None) -> list[
     if isinstance(value, Array) and value.shape.rank:
         rest = value.with_shape(Shape(value.shape.dims[1:]))
         return [rest] * count if starred is None else [Unknown("part of an array")] * count
+    if isinstance(value, TupleChoice | Record):
+        fitting = of_length(value, count if starred is None else count - 1, or_more=starred is not None)
+        value = value if fitting is None else fitting
     if isinstance(value, tuple | list):
         if starred is None and len(value) == count:
             return list(value)
