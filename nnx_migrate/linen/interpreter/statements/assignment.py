@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nnx_migrate.linen.chosen_layers import mode_of
+from nnx_migrate.linen.chosen_layers import LayerChoice, mode_of
 from nnx_migrate.linen.interpreter.class_choices import named
 from nnx_migrate.linen.interpreter.control import local
 from nnx_migrate.linen.interpreter.convert import as_dim
@@ -98,16 +99,34 @@ def _static_statement(frame: Frame, statement: ast.stmt, node: ast.expr, value: 
 
     It may leave out the mode that one of several partials of layers binds: see `chosen_layers`.
     """
-    static = is_static(frame, node)
-    mode = mode_of(value) if not static and not frame.foreign else None
-    if mode is not None and value.call is node and _is_one_of_several(frame, statement):
-        static = all(is_static(frame, keyword.value) for keyword in node.keywords if keyword is not mode)
-        if static:
-            frame.session.facts.late_modes.add(node)
+    static = is_static(frame, node) or _is_static_choice(frame, statement, node, value)
     if not frame.foreign:
         statements = frame.session.facts.static_statements
         (statements.add if static else statements.discard)((frame.context, statement))
     return static
+
+
+def _is_static_choice(frame: Frame, statement: ast.stmt, node: ast.expr, value: Any) -> bool:
+    """Whether the constructor can choose between layers, or make one of several partials, but for their modes."""
+    makers: tuple[Any, ...] = value.makers if isinstance(value, LayerChoice) else (value,)
+    modes = {maker.call: mode for maker in makers if (mode := mode_of(maker)) is not None}
+    if frame.foreign or not modes or not (len(makers) > 1 or _is_one_of_several(frame, statement)):
+        return False
+    if not _is_static_without(frame, node, modes):
+        return False
+    inside = set(ast.walk(node))
+    late = {call for call, mode in modes.items() if call in inside and not is_static(frame, mode.value)}
+    frame.session.facts.late_modes |= late
+    return True
+
+
+def _is_static_without(frame: Frame, node: ast.expr, modes: Mapping[ast.Call, ast.keyword]) -> bool:
+    if isinstance(node, ast.IfExp):
+        parts = [_is_static_without(frame, part, modes) for part in (node.body, node.orelse)]
+        return is_static(frame, node.test) and all(parts)
+    if isinstance(node, ast.Call) and node in modes:
+        return all(is_static(frame, keyword.value) for keyword in node.keywords if keyword is not modes[node])
+    return is_static(frame, node)
 
 
 def _is_one_of_several(frame: Frame, statement: ast.stmt) -> bool:

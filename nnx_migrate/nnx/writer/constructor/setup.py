@@ -6,18 +6,20 @@ import ast
 import re
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.chosen_layers import LayerChoice, is_maker
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.post_init import is_super_call
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Phi, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import ClassRef, Instance, Iterated, Layer, Lifted, Maybe, ModuleList, Partial
+from nnx_migrate.linen.values import ClassRef, Instance, Layer, Lifted, Maybe, ModuleList, Partial
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.writer.construction.handed import check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.asked_layers import needed_argument, needed_field
+from nnx_migrate.nnx.writer.constructor.creating_loops import creating_loop
 from nnx_migrate.nnx.writer.constructor.dicts import check_dict
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, array_container, holds_arrays
 from nnx_migrate.nnx.writer.constructor.nested import Display, is_nested
@@ -73,6 +75,9 @@ class SetupWriter:
         the loop that creates them then carries it, too.
         """
         self.limit = limit
+        for site in self.sites.values():
+            if isinstance(site.target, LayerChoice):
+                self.writer.parts(site)  # which tells what makes the layers
         while True:
             text = self._text()
             if not self._carry_sizes(text):
@@ -86,7 +91,7 @@ class SetupWriter:
             if phi is None or not isinstance(phi.node, ast.For):
                 continue
             own = any(node is phi.node for node in ast.walk(self.setup.node))
-            loop = phi.node if own else self._creating_loop(phi.node)
+            loop = phi.node if own else creating_loop(self.analysis, phi.node)
             if loop is None:
                 raise Refuse("unknown-size", f"a loop changes the size `{phi.name}`", phi.node)
             known = self.loop_sizes.setdefault(loop, [])
@@ -94,17 +99,6 @@ class SetupWriter:
                 known.append(phi)
                 grew = True
         return grew
-
-    def _creating_loop(self, loop: ast.For) -> ast.AST | None:
-        """The loop of setup that creates the modules over which a method's loop runs."""
-        values = [v for (_, node), v in self.analysis.facts.values.items() if node is loop.iter]
-        while values:
-            value = values.pop()
-            if isinstance(value, Iterated) and value.kind in ("enumerate", "zip"):
-                values.extend(value.args)
-            elif isinstance(value, ModuleList):
-                return value.rounds.loop if value.rounds is not None else None
-        return None
 
     def _text(self) -> str:
         body = self.setup.node.body
@@ -169,6 +163,8 @@ class SetupWriter:
             value = next(
                 (v for (_, n), v in self.analysis.facts.values.items() if n is statement.value), None
             )
+        if is_maker(value) and (statement.value in self.renderer.layers or value in self.renderer.layers):
+            return False
         while isinstance(value, Partial):
             value = value.func
         if isinstance(value, Lifted | ClassRef):
@@ -233,8 +229,13 @@ class SetupWriter:
             return f"{self.source.text[start:end]}{self.names.nnx()}.{kind}({self._as_argument(node.value)})"
         if isinstance(node, ast.Assign) and self._needs_container(node):
             return self._container(node)
+        made = self.renderer.layers.get(node)
+        if made is not None:
+            return made
         if isinstance(node, ast.Name | ast.Attribute):
-            return self.names.replacement(node)
+            value = self.analysis.facts.values.get(((), node))
+            made = self.renderer.layers.get(value) if isinstance(value, Layer) else None
+            return made or self.names.replacement(node)
         if isinstance(node, ast.Call):
             return annotated(self.names, node, lambda n: rewritten(self.source, n, self._replace))
         return None

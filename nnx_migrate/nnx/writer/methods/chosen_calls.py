@@ -37,7 +37,7 @@ def chosen_call(
     rest = plain if may_be_function or plain in groups else list(groups)[-1]
     names = {text: _classes(calls, sites, refusal) for text, sites in groups.items()}
     found = [name for classes in names.values() for name in classes]
-    if len(found) != len(set(found)) or (may_be_function and plain in groups):
+    if len(found) != len(set(found)):
         raise refusal
     parts: list[str] = []
     for text in (text for text in groups if text != rest):
