@@ -32,17 +32,18 @@ class Dim:
     deliberately undefined: use `same`, `at_least` and `.const`.
     """
 
-    __slots__ = ("_hash", "_texts", "bound", "const", "reason", "terms", "written")
+    __slots__ = ("_hash", "_texts", "bound", "const", "options", "reason", "terms", "written")
 
     terms: Mapping[Monomial, int]
     reason: str | None
+    options: tuple[Dim, ...]  # one of these, if that is all that is known
     const: int | None  # the value, if it is a plain number
     bound: int | EllipsisType | None  # what `dim_bounds.lower_bound` found; ... before it is asked
     written: Written | None  # see `dim_answers.written`; None before it is asked
 
     def __init__(self, terms: Mapping[Monomial, int], reason: str | None = None) -> None:
         self.terms = {monomial: number for monomial, number in terms.items() if number}
-        self.reason = reason
+        self.reason, self.options = reason, ()
         self.bound = ...
         self.const = _const(self.terms) if reason is None else None
         self.written = None

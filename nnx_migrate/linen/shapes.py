@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from nnx_migrate.linen.dims import Dim, at_least, maximum, product, same
@@ -19,6 +20,7 @@ from nnx_migrate.linen.leads import cut_lead, split_lead
 Value = object
 NO_RANK = "the rank of the array is not known"
 NUMBERED = "of an array of unknown rank"  # behind "axis 1"
+_FLEETING = re.compile(r"§[lps]")  # in names of what loops and assignments change
 BEYOND = "is out of bounds for rank"  # the same: code that fails for arrays of this rank
 
 
@@ -284,10 +286,16 @@ class NumberArray(Array):
 
 
 def _either(a: Dim, b: Dim) -> Dim:
+    for one, other in ((a, b), (b, a)):
+        if one.options and any(same(option, other) for option in one.options):
+            return one
     for dim in (a, b):
         if dim.reason is not None:
             return Dim.unknown(dim.reason)
-    return Dim.unknown(f"either {a.text()} or {b.text()}")
+    found = Dim.unknown(f"either {a.text()} or {b.text()}")
+    if not any(_FLEETING.search(symbol) for dim in (a, b) for symbol in dim.symbols()):
+        found.options = (a, b)
+    return found
 
 
 def lead_dim(lead: str, place: int) -> Dim:
@@ -334,11 +342,24 @@ def broadcast_dims(a: Dim, b: Dim) -> Dim:
             if same(one, other) is False and other.known and (at_least(other, 2) or other == 0):
                 raise Unmodelled(f"sizes {a.text()} and {b.text()} do not broadcast")
             return one
+    if a.options or b.options:
+        return _one_size(a, b)
     for dim in (a, b):
         if dim.reason is not None:
             return Dim.unknown(dim.reason)
     # Symbolic axes are at least 1 long, and fit only if they are equal or one of them is 1.
     return maximum(a, b)
+
+
+def _one_size(a: Dim, b: Dim) -> Dim:
+    """The size of an axis where one of the two is one of several sizes: what it is in any case, if that is one."""
+    found: list[Dim] = []
+    for one, other in ((x, y) for x in a.options or (a,) for y in b.options or (b,)):
+        with suppress(Unmodelled):  # sizes that never meet
+            found.append(broadcast_dims(one, other))
+    if found and all(dim.known and same(dim, found[0]) for dim in found):
+        return found[0]
+    return Dim.unknown(a.reason or b.reason or "")
 
 
 def broadcast(*shapes: Shape) -> Shape:

@@ -22,7 +22,7 @@ import numpy as np
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import effect, method
 from nnx_migrate.linen.effects.arguments import kind
-from nnx_migrate.linen.leads import split_lead
+from nnx_migrate.linen.leads import counted_lead, split_lead
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
 
 SYMBOLS = ("n", "m", "k", "h", "w")
@@ -283,10 +283,13 @@ def _compare_shape(
         elif evaluate(dim, values, names) != actual:
             raise Mismatch(f"{shape} instead of {real} for {values}")
     if shape.lead:
-        base, cut = split_lead(shape.lead)
-        lead = (names or {})[base]
-        if lead[: max(len(lead) - cut, 0)] != real[: len(real) - len(shape.dims)]:
+        counted = counted_lead(shape.lead)
+        base, cut = split_lead(counted)
+        lead, front = (names or {})[base], real[: len(real) - len(shape.dims)]
+        if len(front) != max(len(lead) - cut, 0) or (counted == shape.lead and lead[: len(front)] != front):
             raise Mismatch(f"{shape} instead of {real} for {values}")
+        if counted != shape.lead:
+            unknown.append("the sizes of the leading axes")
     elif shape.lead == "":
         unknown.append("rank")
     return unknown

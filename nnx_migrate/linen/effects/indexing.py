@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
+from zlib import crc32
 
 from nnx_migrate.linen.dims import Dim, at_least, ceil_div, maximum, minimum
 from nnx_migrate.linen.effects.arguments import array_from, dim_of, is_integer, unmodelled
+from nnx_migrate.linen.leads import as_many
 from nnx_migrate.linen.shapes import NO_RANK, Array, Global, Shape, Unmodelled, Value, broadcast
 
 
@@ -57,7 +59,22 @@ def _index_unknown_rank(shape: Shape, items: list[Value], consumed: int) -> Shap
     joined = Shape(tuple(certain)[::-1], "")
     for result in results[:-1]:
         joined = joined.join(result)
-    return joined
+    return _counted(shape, items, joined)
+
+
+def _counted(shape: Shape, items: list[Value], found: Shape) -> Shape:
+    """What is found with a lead of as many axes as that of the array, where each index adds or takes one."""
+    if Ellipsis in items or any(isinstance(item, Array) for item in items) or not shape.lead:
+        return found
+    taken = sum(isinstance(item, Dim) for item in items)
+    count = len(shape.dims) + items.count(None) - taken
+    if count < 0:
+        return found
+    unknown = tuple(Dim.unknown(NO_RANK) for _ in range(count - len(found.dims)))
+    mark = f"{crc32(f'{shape} {items}'.encode()):08x}"
+    return Shape(
+        (*unknown, *found.dims[len(found.dims) - min(count, len(found.dims)) :]), as_many(shape.lead, mark)
+    )
 
 
 @dataclass

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.chosen_classes import table
@@ -33,6 +35,9 @@ from nnx_migrate.linen.values import (
     Record,
     VariableValue,
 )
+
+# Names of arrays of numbers that count rows: `token_ids`, `self.idx`, `relative_position_index`.
+_NUMBERS = re.compile(r"(?:^|_|\.)(?:ids?|idxs?|ind|inds|index|indexes|indices)$")
 
 
 def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None) -> Any:
@@ -80,7 +85,7 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
         place = effect_value(frame.session, index)
         if frame.session.root.input_kinds is None and _may_be_boolean(place):
             raise NeedKinds
-        return transfer(value, place)
+        return transfer(value, _of_numbers(place, node))
     if isinstance(value, Expr):
         return _expression_item(frame, value, index)
     if isinstance(value, Global) and (grid := registry.effect(f"{value.name}.__getitem__")) is not None:
@@ -119,6 +124,22 @@ def _may_be_boolean(index: Any) -> bool:
     """Whether an index holds an array of unknown kind."""
     items = index if isinstance(index, tuple) else (index,)
     return any(isinstance(one, Array) and (one.dtype is None or is_initial(one.dtype)) for one in items)
+
+
+def _of_numbers(index: Any, node: ast.Subscript | None) -> Any:
+    """An index whose arrays are called `ids` or `indices`: these hold numbers.
+
+    With truth values instead, the result would have fewer axes than the layers behind it are made for: they fail.
+    """
+    nodes = getattr(node.slice, "elts", [node.slice]) if node is not None else []
+    items = index if isinstance(index, tuple) else (index,)
+    if len(nodes) != len(items):
+        return index
+    found = tuple(
+        replace(item, dtype="int") if _may_be_boolean(item) and _NUMBERS.search(ast.unparse(place)) else item
+        for item, place in zip(items, nodes, strict=True)
+    )
+    return found if isinstance(index, tuple) else found[0]
 
 
 def _shape_item(frame: Frame, shape: Shape, index: Any, constant: int | None) -> Any:

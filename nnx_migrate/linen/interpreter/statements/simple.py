@@ -9,6 +9,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import decorated
 from nnx_migrate.linen.interpreter.lists.sequences import filled
 from nnx_migrate.linen.interpreter.movable import remember_function
+from nnx_migrate.linen.interpreter.rank_assumptions import assume_ranks, assume_shape
 from nnx_migrate.linen.interpreter.ranks import ranks_required
 from nnx_migrate.linen.interpreter.statements.mutation import mutate
 from nnx_migrate.linen.values import Closure
@@ -29,6 +30,8 @@ def _expression(frame: Frame, statement: ast.Expr) -> None:
 def _assert(frame: Frame, statement: ast.Assert) -> None:
     evaluate(frame, statement.test)
     ranks_required(frame, statement.test)
+    assume_ranks(frame, statement.test, holds=True, inputs=False)
+    assume_shape(frame, statement.test)
 
 
 @executes(ast.FunctionDef)
