@@ -12,6 +12,7 @@ from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.homes import at_home
+from nnx_migrate.linen.interpreter.kept_numbers import kept_number
 from nnx_migrate.linen.interpreter.records import REPLACING, part
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
@@ -290,6 +291,9 @@ def array_attribute(frame: Frame, array: Array, name: str, of: Any = None) -> An
 def _instance_attribute(frame: Frame, value: Instance, name: str, node: ast.expr) -> Any:
     """A field, method or submodule of a submodule."""
     target = value.site.target
+    kept = kept_number(frame, value, name)
+    if kept is not None:
+        return kept
     if isinstance(target, ClassRef):
         if target.cls.method(name) is not None:
             return Bound(value, name)

@@ -6,6 +6,7 @@ import ast
 from functools import lru_cache
 
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.kept_numbers import is_plain
 from nnx_migrate.linen.values import (
     Bound,
     ClassChoice,
@@ -48,6 +49,7 @@ def _static(frame: Frame, node: ast.AST, bound: frozenset[str], any_variable: bo
             static = _name(frame, part, bound | own if own else bound, any_variable)
         elif isinstance(part, ast.Attribute):
             static = _attribute(frame, part, bound | own if own else bound, any_variable)
+            static = static or _is_kept(frame, part)
         else:
             static = isinstance(part, ast.Call) and _pure(frame, part)
         if not static:
@@ -108,6 +110,15 @@ def _self_attribute(frame: Frame, name: str) -> bool:
     return method is not None and (
         method.kind in ("static", "class") or method.is_nowrap or method.kind == "property"
     )
+
+
+def _is_kept(frame: Frame, module: ast.Attribute) -> bool:
+    """Whether `setup` reads a number that a submodule keeps, which the constructor has made by then."""
+    outer = frame.module.parents.get(module) if frame.method == "setup" else None
+    value = (
+        frame.session.facts.values.get((frame.context, outer)) if isinstance(outer, ast.Attribute) else None
+    )
+    return value is not None and is_plain(value)
 
 
 def _pure(frame: Frame, call: ast.Call) -> bool:

@@ -27,6 +27,7 @@ from nnx_migrate.linen.values import (
     ModuleList,
     SelfValue,
 )
+from nnx_migrate.names.nodes import is_of_self, is_self
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import stream_of
@@ -244,6 +245,13 @@ class InitRenderer:
         setup = self.analysis.cls.own_methods.get("setup")
         return setup is not None and self.names.module.enclosing(node, ast.FunctionDef) is setup.node
 
+    def _is_made(self, node: ast.Attribute, context: Context) -> bool:
+        """Whether an attribute holds a module of the project that the constructor has made by then."""
+        held = self.analysis.facts.values.get((context, node))
+        return (
+            isinstance(held, Instance) and isinstance(held.site.target, ClassRef) and self._is_in_setup(node)
+        )
+
     def _compared_shapes(self, node: ast.Compare, context: Context) -> str | None:
         """`x.shape != y.shape` as a comparison of the sizes that may differ; None for other comparisons."""
         values = self.analysis.facts.values
@@ -275,7 +283,9 @@ class InitRenderer:
         """Whether the expression reads a variable that the constructor lacks, or a parameter: a value says more."""
         facts = self.analysis.facts
         names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
-        if any(facts.static_names.get((context, n)) is False for n in names):
+        read: list[ast.AST] = [n for n in names if not is_self(n)]
+        read += [n for n in ast.walk(node) if is_of_self(n) and not self._is_made(n, context)]
+        if any(facts.static_names.get((context, n)) is False for n in read):
             return True
         is_plain = _is_plain(facts.values.get((context, node)))
         return is_plain and any((context, n.id) in facts.arguments for n in names)

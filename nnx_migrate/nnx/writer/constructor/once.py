@@ -9,6 +9,7 @@ import ast
 from collections.abc import Collection, Iterator
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.interpreter.kept_numbers import is_plain
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array
@@ -43,8 +44,8 @@ def check_runs_once(analysis: ClassAnalysis, setup: Method) -> None:
                 raise Refuse(
                     "unsupported-syntax", f"`setup` calls `{site.label}`: {_WHY}", call.node or site.call
                 )
-    for (context, node), _ in list(facts.values.items()):
-        if node in own and isinstance(node, ast.Attribute):
+    for (context, node), value in list(facts.values.items()):
+        if node in own and isinstance(node, ast.Attribute) and not is_plain(value):
             held = facts.values.get((context, node.value))
             if isinstance(held, Instance) and not _is_fixed(held, node.attr):
                 raise Refuse("unsupported-syntax", f"`setup` reads `{ast.unparse(node)}`: {_WHY}", node)
