@@ -112,9 +112,10 @@ def test_functions_that_do_more_keep_their_callers(
 
 
 SETUPS = {
-    "a method that makes a layer": """
+    "a method that makes a layer of its own numbers": """
         def make(self, n):
-            return nn.Dense(n)
+            width = 2 * n
+            return nn.Dense(width)
 
         def setup(self):
             self.layer = self.make(3)

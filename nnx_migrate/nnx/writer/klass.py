@@ -27,6 +27,7 @@ from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunctions
 from nnx_migrate.nnx.writer.methods.late_layers import take_late_layers
 from nnx_migrate.nnx.writer.methods.layer_functions import function_calls
 from nnx_migrate.nnx.writer.methods.reached import inside_maker
+from nnx_migrate.nnx.writer.methods.setup_makers import setup_makers, without_methods
 from nnx_migrate.nnx.writer.methods.shared_helpers import SharedHelper, shared_helpers
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import RESERVED, Names, name_sites
@@ -65,6 +66,7 @@ class ClassWriter:
         self.inheritance: Inheritance | None = None
         self.lists: dict[str, list[LocalList]] = {}
         self.creating: CreatingFunctions
+        self.makers: list[Method] = []  # methods that go
 
     def write(self) -> WrittenClass:
         """All edits of the class."""
@@ -85,9 +87,9 @@ class ClassWriter:
             self.inheritance.check_sizes(self.constructions)
         edits, written = self._bases(), WrittenClass()
         nodes = self._nodes()
-        for method in sorted(
-            own_methods(self.cls), key=lambda m: all(m.node not in h.functions for h in helpers)
-        ):
+        edits += without_methods(self.source, self.makers)
+        kept = [m for m in own_methods(self.cls) if m not in self.makers]
+        for method in sorted(kept, key=lambda m: all(m.node not in h.functions for h in helpers)):
             edits += self._decorators(method)
             edits += self._body_edits(method, late, helpers, written)
         for site in self.analysis.sites:
@@ -165,11 +167,7 @@ class ClassWriter:
                 raise Refuse(
                     "unsupported-syntax", "a module is created in a function outside of the class", site.call
                 )
-        created: list[Site | VariableSite] = [*self.analysis.sites, *self.analysis.variables]
-        for made in created:
-            if made.entry == "setup" and made.method not in ("setup", NAME):
-                detail = f"`{made.method}`, which `setup` calls, creates modules or variables"
-                raise Refuse("unsupported-syntax", detail, made.call)
+        self.makers = setup_makers(self.analysis)
         if cls.field(RNGS) is not None:
             raise Refuse("name-clash", f"the class has a field `{RNGS}`", cls.node)
         if any(keyword.arg != "metaclass" for keyword in cls.node.keywords):

@@ -45,7 +45,7 @@ _VALUES = (
 )
 
 
-_ATOMS = (ast.Name, ast.Attribute, ast.Constant, ast.Call, ast.Tuple)
+_ATOMS = (ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.Call, ast.Tuple)
 
 
 class InitRenderer:
@@ -188,7 +188,8 @@ class InitRenderer:
             text = self.text(chosen, context)
             return text if isinstance(chosen, _ATOMS) else f"({text})"
         if isinstance(node, ast.Compare):
-            return self._compared_shapes(node, context)
+            known = bool(context) and isinstance(value, bool)
+            return str(value) if known else self._compared_shapes(node, context)
         if isinstance(node, ast.Name):
             return self._name(node, context, value) if isinstance(node.ctx, ast.Load) else None
         if isinstance(node, ast.Attribute):

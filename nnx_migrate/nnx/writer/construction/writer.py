@@ -322,7 +322,7 @@ class ConstructionWriter:
             if factory is not None:
                 return factory
             check_handed(self, site, node)
-            return self.renderer.text(node, site.context)
+            return self.renderer.argument(node, site.context)
 
         fields = [*conversion.parameters, *("" for _ in args)]
         found = [text(name, node) for name, node in zip(fields, args, strict=False)]

@@ -121,6 +121,9 @@ class CreatingFunctions:
     def own_sites(self) -> dict[tuple[Context, ast.AST], Site]:
         """The constructions that aren't written together with the call of a function around them."""
         elsewhere = {passed.site for passed in self.layer_calls.values()} | set(self.made.values())
+        elsewhere |= {
+            s for s in self.analysis.sites if s.method == "setup" and s.outermost in elsewhere
+        }  # its parts
         return {key: site for key, site in self.analysis.facts.sites.items() if site not in elsewhere}
 
     def one_of_each(

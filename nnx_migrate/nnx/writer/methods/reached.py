@@ -63,7 +63,7 @@ def made_by_calls(analysis: ClassAnalysis) -> dict[tuple[Context, ast.AST], Site
     found: dict[tuple[Context, ast.AST], Site] = {}
     for (context, call), closure in analysis.facts.functions.items():
         value = analysis.facts.values.get((context, call))
-        if not isinstance(value, Instance) or _is_method(closure):
+        if not isinstance(value, Instance) or (_is_method(closure) and value.site.entry != "setup"):
             continue
         if is_created_in(analysis, value.site, (*context, call)):
             found[context, call] = value.site
