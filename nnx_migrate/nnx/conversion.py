@@ -41,7 +41,7 @@ from nnx_migrate.nnx.writer.construction.derived import write_derived
 from nnx_migrate.nnx.writer.klass import ClassWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.symbols import SizeParameter
-from nnx_migrate.nnx.writer.written import WrittenClass, WrittenFunction
+from nnx_migrate.nnx.writer.written import WrittenClass, WrittenFunction, helped
 from nnx_migrate.nnx.written import check_function, check_written
 from nnx_migrate.numerics.parameter_map import ClassMap, ParameterMap
 from nnx_migrate.sources.text import Edit
@@ -153,8 +153,10 @@ class Conversions:
         """Files with the helpers that converted classes import: to be written with the edits."""
         wanted: dict[Path, set[str]] = {}
         for conversion in self.converted.values():
-            if conversion.helpers:
-                wanted.setdefault(helper_path(conversion.cls.module), set()).update(conversion.helpers)
+            for module, helpers in helped(
+                conversion.cls.module, conversion.helpers, conversion.functions.values()
+            ):
+                wanted.setdefault(helper_path(module), set()).update(helpers)
         return {path: bundle(names) for path, names in wanted.items()}
 
     @property

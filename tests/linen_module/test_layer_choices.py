@@ -8,6 +8,7 @@ from textwrap import dedent
 import pytest
 
 from tests.linen_module.fixture import convert
+from tests.rules.harness import fix_files, resolve_rules
 
 HEADER = "from functools import partial\n\nimport flax.linen as nn\nimport jax\nimport jax.numpy as jnp\n\n\n"
 
@@ -118,3 +119,90 @@ def test_what_is_not_certain_is_left_alone(tmp_path: Path, code: str) -> None:
     text, conversions = convert(path)
     assert len(conversions.refused) == 1
     assert "class Model(nn.Module)" in text
+
+
+FUNCTION = """
+def norm_of(kind, train=False):
+    if kind == "batch":
+        return partial(nn.BatchNorm, use_running_average=not train)
+    return nn.LayerNorm
+
+
+"""
+
+REFUSED_FUNCTIONS = {
+    "a function that gets a mode which only calls know": """
+        class Model(nn.Module):
+            norm: str = "batch"
+
+            @nn.compact
+            def __call__(self, x, train):
+                return norm_of(self.norm, train)()(x)
+    """,
+    "a function that calls a layer, too": """
+        def scaled(kind, x):
+            if kind == "layer":
+                return nn.LayerNorm
+            nn.Dense(4)(x)
+            return nn.RMSNorm
+
+
+        class Model(nn.Module):
+            norm: str = "layer"
+
+            @nn.compact
+            def __call__(self, x):
+                return scaled(self.norm, x)()(x)
+    """,
+}
+
+
+@pytest.mark.parametrize("code", REFUSED_FUNCTIONS.values(), ids=REFUSED_FUNCTIONS)
+def test_functions_that_choose_in_other_ways_are_left_alone(tmp_path: Path, code: str) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(HEADER + FUNCTION.lstrip("\n") + dedent(code).lstrip("\n"))
+    text, conversions = convert(path)
+    assert len(conversions.refused) == 1
+    assert "class Model(nn.Module)" in text
+    assert "partial(nn.BatchNorm" in text
+
+
+MODEL = """
+class Model(nn.Module):
+    norm: str = "batch"
+    train: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        return norm_of(self.norm, self.train)()(x)
+"""
+
+
+def fixed(files: dict[str, str]) -> dict[str, str]:
+    paths = {Path("/project") / name: text for name, text in files.items()}
+    texts, _ = fix_files(paths, resolve_rules(["linen-module"]))
+    return {path.relative_to("/project").as_posix(): text for path, text in texts.items()}
+
+
+def test_a_function_that_others_call_keeps_linens_layers() -> None:
+    before = HEADER + FUNCTION.lstrip("\n") + MODEL.lstrip("\n")
+    assert (
+        "self.layer = norm_of(self.norm, self.train)(in_features, rngs=rngs)"
+        in fixed({"a.py": before})["a.py"]
+    )
+    other = "from a import norm_of\n\nlayer = norm_of('layer')()\n"
+    assert fixed({"a.py": before, "b.py": other}) == {"a.py": before, "b.py": other}
+
+
+def test_a_function_of_another_file_gets_helpers_where_it_stands() -> None:
+    """The file of the class needs none of them."""
+    typed = FUNCTION.replace("nn.LayerNorm", "partial(nn.LayerNorm, dtype=kind)")
+    model = "import flax.linen as nn\n\nfrom lib.layers import norm_of\n\n" + MODEL
+    texts = fixed(
+        {"lib/__init__.py": "", "lib/layers.py": HEADER + typed.strip("\n") + "\n", "model.py": model}
+    )
+    layers, model = texts["lib/layers.py"], texts["model.py"]
+    assert "partial(nnx.LayerNorm, dtype=kind, promote_dtype=keep_dtypes)" in layers
+    assert "from lib.nnx_compat import keep_dtypes" in layers
+    assert "keep_dtypes" not in model
+    assert "self.layer = norm_of(self.norm, self.train)(in_features, rngs=rngs)" in model

@@ -34,6 +34,7 @@ from nnx_migrate.nnx.programs.constructions import (
 )
 from nnx_migrate.nnx.programs.idiomatic.program import Program, idiomatic_programs
 from nnx_migrate.nnx.programs.makers import functional_values
+from nnx_migrate.nnx.writer.written import helped
 from nnx_migrate.numerics.parameter_map import ParameterMap, to_json
 from nnx_migrate.sources.text import Edit
 
@@ -153,7 +154,10 @@ class FixWriter:
     def _needed(self, group: Group) -> Iterator[tuple[Module, str, Module]]:
         """Which file needs which helper, and a file whose helpers it shares."""
         for conversion in group.conversions:
-            yield from ((conversion.cls.module, n, conversion.cls.module) for n in sorted(conversion.helpers))
+            for module, helpers in helped(
+                conversion.cls.module, conversion.helpers, conversion.functions.values()
+            ):
+                yield from ((module, name, module) for name in sorted(helpers))
         for (module, _), values in shared_places(group.values).items():
             yield module, VMAPPED, helper_home(module, values[0].cls.module, self.context.project)
         uses = [i.reference for i in self._functional(group)] + [v.reference for v in group.values]

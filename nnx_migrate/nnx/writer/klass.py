@@ -17,6 +17,7 @@ from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.values import Either, Instance, Maybe
 from nnx_migrate.linen.wrappers import wrapper
 from nnx_migrate.nnx.writer.comments import with_comments
+from nnx_migrate.nnx.writer.construction.choosing_functions import choosing_functions
 from nnx_migrate.nnx.writer.construction.lifting import decorator_edits
 from nnx_migrate.nnx.writer.construction.partitioning import check_initializers
 from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
@@ -95,6 +96,7 @@ class ClassWriter:
         for site in self.analysis.sites:
             callee, arguments = self.constructions.parts(site)
             written.constructions[site.call] = f"{callee}({', '.join(arguments)})"
+        written.functions = {**written.functions, **choosing_functions(self.constructions)}
         constructor = ConstructorWriter(
             self.analysis, self.names, self.constructions, self.inheritance, self.factories
         )

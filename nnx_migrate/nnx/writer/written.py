@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from nnx_migrate.engine.findings import ImportRequest
@@ -15,13 +16,14 @@ from nnx_migrate.sources.text import Edit
 class WrittenFunction:
     """The edits of a function that a class calls, and the calls of it that the class rewrites.
 
-    `imports` are those that its `module` newly needs.
+    `imports` are those that its `module` newly needs, `helpers` what it takes from the file with helpers.
     """
 
     module: Module
     edits: tuple[Edit, ...]
     calls: frozenset[ast.AST]
     imports: frozenset[ImportRequest] = frozenset()
+    helpers: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -35,3 +37,14 @@ class WrittenClass:
     has_constructor: bool = True
     # functions outside of the class that it rewrites, with their edits, and the calls that these expect
     functions: dict[ast.FunctionDef, WrittenFunction] = field(default_factory=dict)
+
+
+def helped(
+    module: Module, helpers: frozenset[str], functions: Iterable[WrittenFunction]
+) -> Iterator[tuple[Module, frozenset[str]]]:
+    """The files that need helpers because of a class in `module`, and which ones."""
+    if helpers:
+        yield module, helpers
+    for function in functions:
+        if function.helpers:
+            yield function.module, function.helpers

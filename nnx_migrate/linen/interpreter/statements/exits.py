@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.chosen_layers import one_of_layers
 from nnx_migrate.linen.interpreter import fallbacks
 from nnx_migrate.linen.interpreter.control import join, remember_return
 from nnx_migrate.linen.interpreter.convert import input_array
@@ -59,7 +60,8 @@ def _join_returns(frame: Frame, a: Any, b: Any, node: ast.AST) -> Any:
         a = input_array(frame.session, a)
     if isinstance(b, Input):
         b = input_array(frame.session, b)
-    return join(frame, a, b, node, "result")
+    chosen = one_of_layers((a, b)) if (frame.context, node) in frame.session.conditions else None
+    return chosen if chosen is not None else join(frame, a, b, node, "result")
 
 
 @executes(ast.Raise)

@@ -15,6 +15,7 @@ from nnx_migrate.linen.chosen_layers import Maker, alternatives, is_late
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Layer, Partial
+from nnx_migrate.nnx.layers import Construction
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
@@ -45,19 +46,45 @@ def _key(maker: Maker) -> ast.AST | Layer:
 
 def _parts(writer: ConstructionWriter, maker: Maker, site: Site) -> tuple[str, list[str]]:
     """What makes a layer, and the arguments that the construction gives to each of several layers."""
-    facts = writer.analysis.facts
-    written = writer.layer(site, keep_flag=not is_late(maker, facts.late_modes))
     call = maker.call if isinstance(maker, Partial) else None
     bound = frozenset(k.arg or "" for k in call.keywords) if call is not None else frozenset()
+    written = construction(writer, maker, site)
     early, late = written.split(bound)
     given = [str(argument) for argument in early if argument.origin != "rngs"]
     rest = [*map(str, late), *(str(argument) for argument in early if argument.origin == "rngs")]
     again = bound & {k.arg for k in site.call.keywords}
     if again or any(argument.name == "**" for argument in written.arguments) or (given and call is None):
-        raise Refuse(
-            "unsupported-layer", f"`{site.label}` is one of several layers, made in unusual ways", site.call
-        )
+        detail = f"`{site.label}` is one of several layers, made in unusual ways"
+        raise Refuse("unsupported-layer", detail, site.call)
     if call is None or not given:
         return written.callee, rest
     partial = writer.names.home_of(call).source.segment(call.func)
     return f"{partial}({', '.join([written.callee, *given])})", rest
+
+
+def construction(writer: ConstructionWriter, maker: Maker, site: Site) -> Construction:
+    """The construction of one of several layers; what a function outside of the class binds stands there as it is."""
+    late = is_late(maker, writer.analysis.facts.late_modes)
+    if not isinstance(maker, Partial) or maker.module is None or not is_outside(writer, maker):
+        return writer.layer(site, keep_flag=not late)
+    if late:
+        raise Refuse(
+            "mode-flag", "a function outside of the class binds a mode that only calls know", site.call
+        )
+    inside, source = set(ast.walk(maker.call)), maker.module.source
+
+    def segment(node: ast.AST) -> str:
+        return source.segment(node) if node in inside else writer.renderer.argument(node, site.context)
+
+    names = writer.names
+    before = set(names.requests), set(names.helpers)
+    written = writer.layer(site, keep_flag=True, segment=segment)
+    if maker.module is not names.module:  # which needs the helpers itself
+        names.requests &= before[0]
+        names.helpers &= before[1]
+    return written
+
+
+def is_outside(writer: ConstructionWriter, maker: Partial) -> bool:
+    """Whether a partial stands outside of the class."""
+    return all(maker.call not in set(ast.walk(cls.node)) for cls in writer.analysis.cls.mro)

@@ -164,8 +164,10 @@ class ConstructionWriter:
         """What `**node` consists of, if the file shows it."""
         return display_behind(self.names.home_of(node), node) if hasattr(node, "lineno") else None
 
-    def layer(self, site: Site, keep_flag: bool) -> Construction:
-        """The construction of a built-in layer. Raises Refuse."""
+    def layer(
+        self, site: Site, keep_flag: bool, segment: Callable[[ast.AST], str] | None = None
+    ) -> Construction:
+        """The construction of a built-in layer, with `segment` to write its arguments. Raises Refuse."""
         spec, bound = self.bound(site)
         judge = self.names.judge()
         needed = checked(needed_sizes(spec, bound, judge))
@@ -183,9 +185,8 @@ class ConstructionWriter:
                 sizes,
                 nnx=self.names.nnx(),
                 rngs=RNGS,
-                segment=lambda node: (
-                    placeholder(node) or unwrapped(self.renderer.argument(node, site.context))
-                ),
+                segment=segment
+                or (lambda n: placeholder(n) or unwrapped(self.renderer.argument(n, site.context))),
                 judge=judge,
                 helper=self.names.helper if self._factory(site) is None else str,
                 keep_flag=keep_flag,

@@ -75,9 +75,8 @@ class SetupWriter:
         the loop that creates them then carries it, too.
         """
         self.limit = limit
-        for site in self.sites.values():
-            if isinstance(site.target, LayerChoice):
-                self.writer.parts(site)  # which tells what makes the layers
+        for site in (s for s in self.sites.values() if isinstance(s.target, LayerChoice)):
+            self.writer.parts(site)  # tells what makes the layers
         while True:
             text = self._text()
             if not self._carry_sizes(text):

@@ -1,0 +1,107 @@
+"""Functions outside of classes that choose a layer for them: they return NNX's layers, and partials of these.
+
+    def norm_layer(kind, dtype):
+        if kind == "layer":
+            return partial(nnx.LayerNorm, dtype=dtype)
+        return nnx.GroupNorm
+
+The constructor calls such a function as the method did: what it gets has to be known there.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from nnx_migrate.linen.chosen_layers import LayerChoice, Maker, alternatives
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Site
+from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.linen.values import Closure, Layer, Partial
+from nnx_migrate.nnx.writer.construction.chosen_layers import construction
+from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.written import WrittenFunction
+from nnx_migrate.sources.text import Edit
+
+if TYPE_CHECKING:
+    from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
+
+
+def choosing_functions(writer: ConstructionWriter) -> dict[ast.FunctionDef, WrittenFunction]:
+    """Those that a class calls, as they are with NNX's layers. Raises Refuse."""
+    made: dict[Maker, Site] = {}
+    for site in (s for s in writer.analysis.sites if isinstance(s.target, LayerChoice)):
+        for maker, one in alternatives(site).items():
+            made.setdefault(maker, one)
+    found: dict[ast.FunctionDef, WrittenFunction] = {}
+    calls: dict[ast.FunctionDef, set[ast.AST]] = {}
+    facts = writer.analysis.facts
+    for (context, call), closure in facts.functions.items():
+        choice, node = facts.values.get((context, call)), closure.node
+        outside = isinstance(closure, Closure) and closure.env is None and closure.self_value is None
+        if not (made and outside and isinstance(choice, LayerChoice) and isinstance(node, ast.FunctionDef)):
+            continue
+        calls.setdefault(node, set()).add(call)
+        names = writer.names.of(closure.module)
+        edits = tuple(_edits(writer, names, node, made))
+        own = names is writer.names
+        found[node] = WrittenFunction(
+            closure.module,
+            edits,
+            frozenset(calls[node]),
+            frozenset() if own else frozenset(names.requests),
+            frozenset() if own else frozenset(names.helpers),
+        )
+    return found
+
+
+def _edits(
+    writer: ConstructionWriter, names: FileNames, function: ast.FunctionDef, made: Mapping[Maker, Site]
+) -> Iterator[Edit]:
+    """The layers that a function names, and what NNX's need besides."""
+    source, parents = names.module.source, names.module.parents
+    partials = {maker.call: maker for maker in made if isinstance(maker, Partial)}
+    for node in _layers(names, function):
+        outer = parents.get(node)
+        maker = partials.get(outer) if isinstance(outer, ast.Call) else None
+        if maker is not None and maker.call.args[0] is node:
+            yield Edit(*source.span(node), f"{names.nnx()}.{_stock(writer, maker, made[maker])}")
+            yield from _extras(writer, names, maker, made[maker])
+            continue
+        layer = Layer(linen_name(names.qualified(node)) or "")
+        if layer not in made or (isinstance(outer, ast.Call) and outer.func is node):
+            detail = f"`{function.name}` names a layer otherwise than to return it, or a partial of it"
+            raise Refuse("unsupported-layer", detail, node)
+        yield Edit(*source.span(node), f"{names.nnx()}.{_stock(writer, layer, made[layer])}")
+
+
+def _stock(writer: ConstructionWriter, maker: Maker, site: Site) -> str:
+    prefix, _, name = construction(writer, maker, site).callee.rpartition(".")
+    if prefix != writer.names.nnx():
+        raise Refuse("unsupported-layer", f"a function that returns `{name}`, a helper", site.call)
+    return name
+
+
+def _extras(writer: ConstructionWriter, names: FileNames, maker: Partial, site: Site) -> Iterator[Edit]:
+    """Arguments that keep what Linen computes; the others have to stay as they are. Raises Refuse."""
+    call, source = maker.call, names.module.source
+    written = {str(k.arg): source.segment(k.value) for k in call.keywords}
+    early, _ = construction(writer, maker, site).split(frozenset(written))
+    more = [argument for argument in early if argument.origin == "extra"]
+    same = {a.name: a.text for a in early if a.origin == "field"}
+    if same != written or any(not argument.text.isidentifier() for argument in more):
+        raise Refuse("unsupported-layer", "a function binds what NNX takes in another way", call)
+    text = "".join(f", {argument.name}={names.helper(argument.text)}" for argument in more)
+    if text:
+        _, end = source.span((call.keywords or call.args)[-1])
+        yield Edit(end, end, text)
+
+
+def _layers(names: FileNames, function: ast.FunctionDef) -> Iterator[ast.Name | ast.Attribute]:
+    """The dotted names of Linen's classes in a function."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name | ast.Attribute):
+            short = linen_name(names.qualified(node))
+            if short is not None and short[:1].isupper() and "." not in short:
+                yield node
