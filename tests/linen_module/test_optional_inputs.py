@@ -178,7 +178,6 @@ model = Block()
         ("x + self.cond(c) if c is not None else x", True),
         ("x if c is None else x + self.cond(c)", True),
         ("x + self.cond(c)", False),
-        ("self.cond(x) if c is None else x + self.cond(c)", False),
         ("x + (self.cond(c) if c is not None else self.cond.features)", False),
     ],
 )

@@ -43,9 +43,14 @@ def combine_masks(*masks: Value, dtype: Value = _FLOAT32) -> Array | None:
 
 
 def attention_weights(query: Array, key: Array, *extra: Value) -> Shape:
-    """(..., heads, queries, keys), widened by bias and mask."""
+    """(..., heads, queries, keys), widened by bias and mask.
+
+    Flax wants these to have no other axes than the weights. So they don't count where their shape isn't known.
+    """
     shape = einsum_shape("...qhd,...khd->...hqk", [query.shape, key.shape])
-    return broadcast(shape, *(array_of(value).shape for value in extra if value is not None))
+    return broadcast(
+        shape, *(value.shape for value in extra if isinstance(value, Array) and value.shape.exact)
+    )
 
 
 @models("flax.linen.dot_product_attention_weights", "flax.linen.attention.dot_product_attention_weights")

@@ -83,9 +83,17 @@ def _is_product(dim: Dim) -> bool:
     return len(parts) == len(dim.terms) and all(number > 0 for number in dim.terms.values())
 
 
+def _kept_unknown(shape: Shape, target: Shape, at: int) -> set[int]:
+    """The axes in front of the -1 that keep a size of which nothing is known: `x.reshape(x.shape[:2] + (-1,))`."""
+    pairs = enumerate(zip(shape.dims[:at], target.dims, strict=False))
+    return {i for i, (before, after) in pairs if before is after and not before.known}
+
+
 def _missing(total: Dim, shape: Shape, target: Shape, at: int) -> Dim:
-    others = [dim for i, dim in enumerate(target.dims) if i != at]
-    known = product(others)
+    kept = _kept_unknown(shape, target, at)
+    if kept and shape.exact and target.exact:
+        total = product(dim for i, dim in enumerate(shape.dims) if i not in kept)
+    known = product(dim for i, dim in enumerate(target.dims) if i != at and i not in kept)
     for dim in (total, known):
         if dim.reason is not None:
             return Dim.unknown(dim.reason)

@@ -6,9 +6,9 @@ import ast
 from typing import Any, Literal
 
 from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.interpreter import fallbacks
 from nnx_migrate.linen.interpreter.class_choices import named, one_of_classes
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
-from nnx_migrate.linen.interpreter.fallbacks import changed_if_given, given_or_fallback, remember_test
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.function_choices import chosen_function, either_function
 from nnx_migrate.linen.interpreter.lists.names import list_names
@@ -123,14 +123,14 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     """What is known of a value that came by one path or the other."""
     if a == b:
         return a
-    given = given_or_fallback(frame, a, b, node)
+    given = fallbacks.given_or_fallback(frame, a, b, node)
     if given is not None:
         return given
 
     def size(axis: int, there: Dim, missing: Dim) -> Dim:
         return _if_given(frame, size_name(name, axis), node, there, missing)
 
-    given = changed_if_given(frame, a, b, node, size)
+    given = fallbacks.changed_if_given(frame, a, b, node, size)
     if given is not None:
         return given
     optional = rematerialised(frame, a, b, node) or _optional(frame, a, b, node)
@@ -296,6 +296,7 @@ def phi(frame: Frame, name: str, node: ast.AST, first: Dim, second: Dim, *, is_l
     if not second.known:
         return second
     agreed = _agreed(frame, (frame.context, node), first, second)
+    agreed = fallbacks.kept_by_mask(frame, node, first, second) if agreed is None else agreed
     if agreed is not None:
         return agreed
     if frame.foreign or not isinstance(node, ast.If | ast.For | ast.While):
@@ -365,7 +366,7 @@ def _choice(frame: Frame, branch: tuple[Context, ast.AST], first: Dim, second: D
 
 def remember_condition(frame: Frame, node: ast.AST, value: Any) -> None:
     """Remember the condition of a branch, where the constructor can compute it."""
-    remember_test(frame, node, value)
+    fallbacks.remember_test(frame, node, value)
     frame.session.equalities.pop((frame.context, node), None)
     if isinstance(value, Expr | SizeTest):
         frame.session.equalities[frame.context, node] = value

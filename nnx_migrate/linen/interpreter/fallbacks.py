@@ -7,16 +7,19 @@ where the module's user gives none.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.dims import Dim, maximum, same
 from nnx_migrate.linen.given_arguments import NoneTest, OptionalArray
 from nnx_migrate.linen.interpreter.convert import effect_value, input_array
-from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.frame import Frame, Session
 from nnx_migrate.linen.shapes import Array, Shape
 from nnx_migrate.linen.symbols import TOKEN, token
 from nnx_migrate.linen.values import Input
+
+_MOST_AXES = 4  # of masks
+_MAY_BE_NONE = ("mask",)  # how arguments end that callers give None, even where there is no such default
 
 
 def none_test(op: ast.cmpop, left: Any, right: Any) -> NoneTest | None:
@@ -70,12 +73,15 @@ def given_or_fallback(frame: Frame, a: Any, b: Any, node: ast.AST) -> Array | No
         token(given.text, "a", axis): theirs.dims[axis]
         for axis in range(-min(len(ours.dims), len(theirs.dims)), 0)
     }
-    if not found or any(
-        not _is_plain(dim) or frame.session.fallbacks.get(name, dim) != dim for name, dim in found.items()
-    ):
-        return None
-    frame.session.fallbacks.update(found)
-    return array
+    return array if found and stand_in(frame.session, found) else None
+
+
+def stand_in(session: Session, sizes: Mapping[str, Dim]) -> bool:
+    """Remember what stands in for sizes of an argument that isn't given, if the constructor can compute it."""
+    if any(not _is_plain(dim) or session.fallbacks.get(name, dim) != dim for name, dim in sizes.items()):
+        return False
+    session.fallbacks.update(sizes)
+    return True
 
 
 def changed_if_given(
@@ -102,9 +108,24 @@ def changed_if_given(
     return OptionalArray(Shape(dims, shape.lead), array.dtype, path=test.path)
 
 
+def kept_by_mask(frame: Frame, node: ast.AST, first: Dim, second: Dim) -> Dim | None:
+    """The size of an axis that an argument only masks, where one is given; `first` where the condition of `node` held.
+
+    It would stretch an axis of size 1, too. But layers made for the size without it refuse what that gives.
+    """
+    test = frame.session.none_tests.get((frame.context, node))
+    if test is None:
+        return None
+    given, missing = (second, first) if test.is_none else (first, second)
+    sizes = (Dim.size(token(Input(test.path).text, "a", axis)) for axis in range(-_MOST_AXES, 0))
+    return missing if any(same(given, maximum(missing, size)) for size in sizes) else None
+
+
 def optional_array(frame: Frame, value: Any) -> OptionalArray | None:
     """What another module sees of an argument that is handed on, given or not; None for anything else."""
-    if not isinstance(value, Input) or not value.has_default or value.default is not None:
+    if not isinstance(value, Input) or value.default is not None:
+        return None
+    if not value.has_default and not str(value.path[-1]).endswith(_MAY_BE_NONE):
         return None
     array = input_array(frame.session, value)
     return OptionalArray(array.shape, array.dtype, path=value.path)

@@ -148,11 +148,11 @@ def _equal_ranks(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 
 def _einsum(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    if not args or not isinstance(args[0], str) or "..." in args[0]:
+    if not args or not isinstance(args[0], str):
         return
     labels = args[0].replace(" ", "").partition("->")[0].split(",")
     for label, array in zip(labels, args[1:], strict=False):
-        if isinstance(array, Array):
+        if isinstance(array, Array) and "..." not in label:
             rank_needed(frame, array.shape, len(label))
 
 

@@ -38,6 +38,8 @@ from nnx_migrate.linen.values import (
 
 # Names of arrays of numbers that count rows: `token_ids`, `self.idx`, `relative_position_index`.
 _NUMBERS = re.compile(r"(?:^|_|\.)(?:ids?|idxs?|ind|inds|index|indexes|indices)$")
+#: Tables of libraries that hold nothing but activations.
+_ACTIVATIONS = frozenset({"transformers.modeling_flax_utils.ACT2FN"})
 
 
 def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None) -> Any:
@@ -88,6 +90,8 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
         return transfer(value, _of_numbers(place, node))
     if isinstance(value, Expr):
         return _expression_item(frame, value, index)
+    if isinstance(value, Global) and value.name in _ACTIVATIONS:
+        return FunctionChoice((Global("jax.nn.gelu"), Global("jax.nn.relu")))  # and others of that kind
     if isinstance(value, Global) and (grid := registry.effect(f"{value.name}.__getitem__")) is not None:
         return grid(effect_value(frame.session, index))
     if isinstance(value, ModuleList):

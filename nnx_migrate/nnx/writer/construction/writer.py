@@ -17,7 +17,7 @@ from nnx_migrate.linen.interpreter.convert import effect_value, text_of
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown, Unmodelled
-from nnx_migrate.linen.sites import Context, Site
+from nnx_migrate.linen.sites import Context, LayerCall, Site
 from nnx_migrate.linen.values import ClassChoice, ClassRef, DerivedLayer, Layer, Partial
 from nnx_migrate.nnx.layers import (
     LAYERS,
@@ -50,6 +50,7 @@ from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags
 from nnx_migrate.nnx.writer.construction.optional_sizes import given_under, same_argument, where_given
 from nnx_migrate.nnx.writer.construction.spread import display_behind
 from nnx_migrate.nnx.writer.construction.spread_items import rejoined, spread_items
+from nnx_migrate.nnx.writer.construction.stand_in_sizes import given_or_instead
 from nnx_migrate.nnx.writer.construction.walrus import check_no_walrus
 from nnx_migrate.nnx.writer.methods.reached import makers
 from nnx_migrate.nnx.writer.names import FileNames
@@ -241,7 +242,7 @@ class ConstructionWriter:
             if optional:
                 return None
             raise Refuse("unknown-size", f"`{site.label}` is never called in the class", site.call)
-        return self._one(site, found)
+        return self._one(site, site.deciding_calls, found)
 
     def _dim(self, value: Any, axis: int) -> Dim:
         array = effect_value(self.analysis.session, value)
@@ -253,11 +254,13 @@ class ConstructionWriter:
         array = effect_value(self.analysis.session, value)
         return array.shape.elements(start) if isinstance(array, Array) else self._dim(value, start)
 
-    def _one(self, site: Site, dims: list[Dim]) -> str:
+    def _one(self, site: Site, calls: list[LayerCall], dims: list[Dim]) -> str:
         first = next((d for d in dims if d.known), dims[0])
         certain = (
             certain_size(self.analysis, site, dims) if len(dims) == len(site.deciding_calls) > 1 else None
         )
+        if certain is None and any(not same(first, other) for other in dims):
+            certain = given_or_instead(self.renderer, site, calls, dims)
         for other in dims if certain is None else ():
             if not other.known:
                 raise Refuse("unknown-size", f"an input of `{site.label}`: {other.reason}", site.call)
@@ -389,7 +392,7 @@ class ConstructionWriter:
             dims.append(self._elements(value, size.axis) if size.flat else self._dim(value, size.axis))
         if not dims:
             raise Refuse("unknown-size", f"`{site.label}` is never called in the class", site.call)
-        return written.format(self._one(site, dims))
+        return written.format(self._one(site, calls, dims))
 
 
 __all__ = ["ConstructionWriter", "Unmodelled", "text_of"]

@@ -15,9 +15,18 @@ from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Input
 from nnx_migrate.names.nodes import is_of_self
+from nnx_migrate.nnx.writer.render import InitRenderer
 
 
-def needed_argument(analysis: ClassAnalysis, site: Site, construction: str) -> NoneTest | None:
+def asked_test(renderer: InitRenderer, site: Site, construction: str, may_ask_fields: bool) -> str | None:
+    """The condition under which the constructor makes a layer that `construction` makes; None for any other layer."""
+    given = _needed_argument(renderer.analysis, site, construction)
+    if given is not None:
+        return renderer.none_test(given)
+    return _needed_field(renderer.analysis, site) if may_ask_fields else None
+
+
+def _needed_argument(analysis: ClassAnalysis, site: Site, construction: str) -> NoneTest | None:
     """The argument that is given at every call of a layer, and whose size its `construction` takes, if any."""
     tests = [_given_at(analysis, call) for call in site.calls]
     first = tests[0] if tests else None
@@ -28,7 +37,7 @@ def needed_argument(analysis: ClassAnalysis, site: Site, construction: str) -> N
     return first if any(match["name"] == name for match in sizes) else None
 
 
-def needed_field(analysis: ClassAnalysis, site: Site) -> str | None:
+def _needed_field(analysis: ClassAnalysis, site: Site) -> str | None:
     """The condition on fields under which every call of a layer stands, if any."""
     conditions = [_asked_at(analysis, call) for call in site.calls]
     first = conditions[0] if conditions else []

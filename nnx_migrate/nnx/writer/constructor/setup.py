@@ -18,7 +18,7 @@ from nnx_migrate.nnx.writer.construction.handed import check_plain_call, is_in_s
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
-from nnx_migrate.nnx.writer.constructor.asked_layers import needed_argument, needed_field
+from nnx_migrate.nnx.writer.constructor.asked_layers import asked_test
 from nnx_migrate.nnx.writer.constructor.creating_loops import creating_loop
 from nnx_migrate.nnx.writer.constructor.dicts import check_dict
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, array_container, holds_arrays
@@ -101,12 +101,7 @@ class SetupWriter:
 
     def _text(self) -> str:
         body = self.setup.node.body
-        first = body[0]
-        if (
-            isinstance(first, ast.Expr)
-            and isinstance(first.value, ast.Constant)
-            and isinstance(first.value.value, str)
-        ):
+        if ast.get_docstring(self.setup.node) is not None:
             body = body[1:]
         if not body:
             return ""
@@ -125,25 +120,24 @@ class SetupWriter:
         return re.sub(r"\A(?:[ \t]*\n)+", "", "".join(pieces))  # what stood there first may be gone
 
     def _edits(self, statement: ast.stmt) -> list[tuple[int, int, str]]:
-        asked = self._where_given(statement)
-        if asked is not None:
-            return [(*self.source.span(statement), asked)]
         if not is_super_call(statement) and not self._only_constructs(statement):
             return replacements(self.source, statement, self._replace)
         return [(*self.source.line_span(statement), "")]
 
-    def _where_given(self, statement: ast.stmt) -> str | None:
+    def _where_given(self, statement: ast.AST) -> str | None:
         """The statement under a condition, if it makes a layer for an argument that may be None."""
+        around = self.names.module.parents.get(statement)
         if not isinstance(statement, ast.Assign) or statement.value not in self.sites:
             return None
-        site, text = self.sites[statement.value], self._inner(statement)
-        given = needed_argument(self.analysis, site, text)
-        test = self.renderer.none_test(given) if given is not None else needed_field(self.analysis, site)
+        if not isinstance(around, ast.If | ast.FunctionDef):
+            return None
+        text = self._inner(statement)
+        test = asked_test(self.renderer, self.sites[statement.value], text, around is self.setup.node)
         if test is None or statement.value in self.makers or len(statement.targets) > 1:
             return None
         indent = indentation(self.source, statement.lineno)
         outer = indentation(self.source, self.setup.node.lineno)
-        inner = indent + indent[len(outer) :]
+        inner = indent + indentation(self.source, self.setup.node.body[0].lineno)[len(outer) :]
         return f"if {test}:\n{inner}{dedented(text, indent, inner)}"
 
     def _only_constructs(self, statement: ast.stmt) -> bool:
@@ -208,6 +202,9 @@ class SetupWriter:
             variable = self.variables.get(node)
             if variable is not None:
                 return self._variable(variable)
+        asked = self._where_given(node)
+        if asked is not None:
+            return asked
         if is_nested(node, self.sites, self.names.module.parents):
             return self._nested(node)
         if isinstance(node, ast.Assign) and node.value in self.loop_sizes:

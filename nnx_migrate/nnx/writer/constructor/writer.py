@@ -18,6 +18,7 @@ from nnx_migrate.nnx.writer.constructor.fields import field_assignments, field_p
 from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
 from nnx_migrate.nnx.writer.constructor.placement import Placement
 from nnx_migrate.nnx.writer.constructor.setup import SetupWriter
+from nnx_migrate.nnx.writer.constructor.size_variables import named
 from nnx_migrate.nnx.writer.methods.caches import own_caches
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import rng_attribute, stream_of
@@ -67,7 +68,7 @@ class ConstructorWriter:
         taken = self._taken_names()
         allocator = NameAllocator(nodes, dict(parameters), taken)
         lines = Emitter(allocator, unit, self.limit).lines(nodes, indent + unit)
-        setup_text = TOKEN.sub(lambda m: parameters.get(m.group()) or m["name"], setup_text)
+        setup_text = named(setup_text, parameters, taken)
         streams = self._streams()
         own = [
             *(f"{indent}{unit}self.{name} = {stream_of(stream)}.fork()" for stream, name in streams.items()),

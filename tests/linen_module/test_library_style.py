@@ -1,0 +1,113 @@
+"""Modules in the style of large libraries: attention to other states, layers for states that are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.linen_module.fixture import convert
+
+HEAD = """
+import flax.linen as nn
+import jax.numpy as jnp
+"""
+
+
+def _converted(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "model.py"
+    path.write_text(HEAD + dedent(text))
+    written, conversions = convert(path)
+    assert not conversions.refused, conversions.refused
+    return written
+
+
+def _refused(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "model.py"
+    path.write_text(HEAD + dedent(text))
+    return convert(path)[1].refused["model.Model"].reason
+
+
+ATTENTION = """
+    class Attention(nn.Module):
+        def setup(self):
+            self.key = nn.Dense(4)
+
+        def __call__(self, x, states=None):
+            return self.key(x) if states is None else self.key(states)
+    """
+
+
+def test_states_of_no_given_size_are_the_inputs(tmp_path: Path) -> None:
+    text = _converted(tmp_path, ATTENTION)
+    assert "states_features: int | None = None" in text
+    assert "if states_features is None:\n            states_features = x_features" in text
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "self.key(x) if flag else self.key(states)",
+        "self.key(x) if states is None or flag else self.key(states)",
+    ],
+)
+def test_sizes_that_something_else_tells_apart_are_refused(tmp_path: Path, call: str) -> None:
+    text = ATTENTION.replace("Attention", "Model").replace("states=None", "states=None, flag=False")
+    old = "self.key(x) if states is None else self.key(states)"
+    assert old in text
+    assert _refused(tmp_path, text.replace(old, call)) == "sizes-differ"
+
+
+def test_a_parameter_that_a_loop_changes_is_still_read_behind_it(tmp_path: Path) -> None:
+    text = """
+    class Block(nn.Module):
+        width: int
+
+        @nn.compact
+        def __call__(self, x):
+            return jnp.concatenate([x, nn.Dense(self.width)(x)], axis=-1)
+
+
+    class Model(nn.Module):
+        width: int
+
+        def setup(self):
+            self.blocks = [Block(self.width) for _ in range(2)]
+            self.last = nn.Dense(2)
+            self.other = nn.Dense(2)
+
+        def __call__(self, x, y):
+            start = x
+            for block in self.blocks:
+                x = block(x)
+            return self.other(y), self.last(start)
+    """
+    written = _converted(tmp_path, text)
+    assert "self.last = nnx.Linear(x_features, 2, rngs=rngs)" in written
+    assert "x_features_2 = x_features_2 + self.width" in written
+    kept = _converted(tmp_path, text.replace("self.last(start)", "self.last(x)"))
+    assert "x_features_2" not in kept and "x_features = x_features\n" not in kept
+
+
+def test_a_layer_for_an_argument_is_made_only_with_it_below_a_condition_of_setup(tmp_path: Path) -> None:
+    text = """
+    class Model(nn.Module):
+        crosses: bool = False
+
+        def setup(self):
+            self.main = nn.Dense(4)
+            if self.crosses:
+                self.cross = nn.Dense(4)
+
+        def __call__(self, x, states=None):
+            x = self.main(x)
+            if states is not None:
+                x = x + self.cross(states)
+            return x
+    """
+    written = _converted(tmp_path, text)
+    assert (
+        "if self.crosses:\n            if states_features is not None:\n                self.cross ="
+        in written
+    )
