@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from zlib import crc32
 
 _AS_MANY = "~"
 
@@ -15,7 +16,20 @@ def split_lead(lead: str) -> tuple[str, int]:
 
 def as_many(lead: str, mark: str) -> str:
     """A lead of as many axes as another one has, whose sizes are others."""
-    return f"{lead}{_AS_MANY}{mark}" if lead and _AS_MANY not in lead else ""
+    if _AS_MANY in lead:
+        mark = _sum(f"{lead} {mark}")
+    return f"{counted_lead(lead)}{_AS_MANY}{mark}" if lead else ""
+
+
+def as_many_as_both(first: str, second: str) -> str:
+    """The lead of what two arrays with as many leading axes give together; "" where that isn't known."""
+    if not first or counted_lead(first) != counted_lead(second):
+        return ""
+    return as_many(first, _sum(second))
+
+
+def _sum(text: str) -> str:
+    return f"{crc32(text.encode()):08x}"
 
 
 def counted_lead(lead: str) -> str:
@@ -25,7 +39,9 @@ def counted_lead(lead: str) -> str:
 
 def cut_lead(lead: str, count: int) -> str:
     """The name of `lead` without its last `count` axes."""
-    base, cut = split_lead(lead)
     if not count:
         return lead
-    return f"{base}[:-{cut + count}]" if base else ""
+    counted, _, mark = lead.partition(_AS_MANY)
+    base, cut = split_lead(counted)
+    shorter = f"{base}[:-{cut + count}]" if base else ""
+    return as_many(shorter, mark) if mark else shorter

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from nnx_migrate.linen.dims import Dim, at_least, maximum, product, same
-from nnx_migrate.linen.leads import cut_lead, split_lead
+from nnx_migrate.linen.leads import as_many_as_both, cut_lead, split_lead
 
 Value = object
 NO_RANK = "the rank of the array is not known"
@@ -203,12 +203,12 @@ class Shape:
         """What is known of a value that has either the one shape or the other."""
         if self.exact and other.exact and len(self.dims) == len(other.dims):
             dims = tuple(
-                a if same(a, b) else _either(a, b) for a, b in zip(self.dims, other.dims, strict=True)
+                a if same(a, b) else either(a, b) for a, b in zip(self.dims, other.dims, strict=True)
             )
             return Shape(dims)
         dims_behind: list[Dim] = []
         for a, b in zip(reversed(self.dims), reversed(other.dims), strict=False):
-            dims_behind.insert(0, a if same(a, b) else _either(a, b))
+            dims_behind.insert(0, a if same(a, b) else either(a, b))
         keeps_lead = self.lead == other.lead and len(self.dims) == len(other.dims)
         return Shape(tuple(dims_behind), self.lead if keeps_lead else "")
 
@@ -285,7 +285,8 @@ class NumberArray(Array):
         return NumberArray(Shape.of(len(numbers)), "int", numbers=tuple(numbers))
 
 
-def _either(a: Dim, b: Dim) -> Dim:
+def either(a: Dim, b: Dim) -> Dim:
+    """One of two sizes."""
     for one, other in ((a, b), (b, a)):
         if one.options and any(same(option, other) for option in one.options):
             return one
@@ -395,4 +396,4 @@ def _broadcast_leads(a: Shape, b: Shape, count: int) -> str | None:
     known = [lead for lead in leads if lead is not None]
     if len(known) < 2:
         return known[0] if known else None
-    return known[0] if known[0] == known[1] else ""
+    return known[0] if known[0] == known[1] else as_many_as_both(*known)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nnx_migrate.linen.dims import Dim, product
 from nnx_migrate.linen.effects.arguments import (
     array_of,
@@ -12,12 +14,14 @@ from nnx_migrate.linen.effects.arguments import (
     dtype_of,
     floating,
     int_of,
+    ints_of,
     kind,
     names,
     promote,
 )
 from nnx_migrate.linen.effects.registry import models, models_method
-from nnx_migrate.linen.shapes import Array, InnerAxes, Shape, Unmodelled, Value, broadcast
+from nnx_migrate.linen.leads import as_many
+from nnx_migrate.linen.shapes import Array, InnerAxes, Shape, Unmodelled, Value, broadcast, either
 
 
 def reduced(shape: Shape, axis: Value, keepdims: Value = False) -> Shape:
@@ -28,12 +32,25 @@ def reduced(shape: Shape, axis: Value, keepdims: Value = False) -> Shape:
     if keeps:
         if axis is None:
             return Shape(tuple(Dim.of(1) for _ in shape.items()))
+        if shape.lead and max(places := ints_of(axis, "axis")) >= 0:
+            return _with_ones(shape, places)
         axes = axes_of(axis, shape)
         full = shape.with_last(max((-a for a in axes), default=0))
         for index in axes:
             full = full.replaced(index, 1)
         return full
     return Shape() if axis is None else shape.without(axes_of(axis, shape))
+
+
+def _with_ones(shape: Shape, places: Sequence[int]) -> Shape:
+    """A shape of unknown rank with 1 in places that are counted from the front, too: which of its axes these are
+    isn't known.
+    """
+    full = shape.with_last(max(-place for place in (*places, -1)))
+    dims = list(full.dims)
+    for index in range(-len(dims), 0):
+        dims[index] = Dim.of(1) if index in places else either(dims[index], Dim.of(1))
+    return Shape(tuple(dims), as_many(full.lead or "", f"1{sorted(places)}".replace(" ", "")))
 
 
 def _sum_dtype(array: Array) -> str | None:

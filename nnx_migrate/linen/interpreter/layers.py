@@ -94,7 +94,8 @@ def _of_same_rank(frame: Frame, site: Site, inputs: Sequence[Any], output: Any) 
     hidden = given.shape.lead if len(given.shape.dims) == len(output.shape.dims) == 1 else None
     if not hidden or output.shape.lead != "":
         return output
-    place = ".".join(str(getattr(node, "lineno", 0)) for node in (*frame.context, site.call))
+    nodes = (*frame.context, site.call)
+    place = ".".join(f"{getattr(n, 'lineno', 0)}:{getattr(n, 'col_offset', 0)}" for n in nodes)
     return output.with_shape(Shape(output.shape.dims, as_many(hidden, place)))
 
 

@@ -147,6 +147,12 @@ def _equal_ranks(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
             rank_needed(frame, shape, len(exact.dims))
 
 
+def _like_kernel(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    inputs, kernel = (_argument(args, kwargs, index, name) for index, name in enumerate(("lhs", "rhs")))
+    if isinstance(inputs, Array) and isinstance(kernel, Array) and kernel.shape.exact:
+        rank_needed(frame, inputs.shape, len(kernel.shape.dims))
+
+
 def _einsum(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if not args or not isinstance(args[0], str):
         return
@@ -172,6 +178,8 @@ _LESSONS: dict[str, Callable[..., None]] = {
     "jax.numpy.transpose": _as_long_as(1, "axes"),
     "jax.lax.transpose": _as_long_as(1, "permutation"),
     "transpose": _transpose_method,
+    "jax.lax.conv_general_dilated": _like_kernel,
+    "jax.lax.conv": _like_kernel,
     "jax.image.resize": _as_long_as(1, "shape"),
     "jax.numpy.concatenate": _equal_ranks,
     "jax.numpy.einsum": _einsum,
