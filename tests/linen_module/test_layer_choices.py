@@ -73,6 +73,24 @@ REFUSED = {
             def __call__(self, x):
                 return norm_of(self.norm)()(x)
     """,
+    "a mode of which a sequence knows nothing": """
+        class Model(nn.Module):
+            norm: str = "batch"
+
+            @nn.compact
+            def __call__(self, x, train):
+                norm = partial(nn.BatchNorm, use_running_average=not train) if self.norm == "batch" else nn.LayerNorm
+                return nn.Sequential([nn.Dense(4), norm()])(x)
+    """,
+    "a lifted transform of one of several layers": """
+        class Model(nn.Module):
+            rms: bool = False
+
+            @nn.compact
+            def __call__(self, x):
+                norm = nn.RMSNorm if self.rms else nn.LayerNorm
+                return nn.remat(norm)()(x)
+    """,
     "a choice that only a call can take": """
         class Model(nn.Module):
             @nn.compact

@@ -65,7 +65,7 @@ def _parts(writer: ConstructionWriter, maker: Maker, site: Site) -> tuple[str, l
 def construction(writer: ConstructionWriter, maker: Maker, site: Site) -> Construction:
     """The construction of one of several layers; what a function outside of the class binds stands there as it is."""
     late = is_late(maker, writer.analysis.facts.late_modes)
-    if not isinstance(maker, Partial) or maker.module is None or not is_outside(writer, maker):
+    if not isinstance(maker, Partial) or maker.module is None or not _is_outside(writer, maker, site):
         return writer.layer(site, keep_flag=not late)
     if late:
         raise Refuse(
@@ -85,6 +85,10 @@ def construction(writer: ConstructionWriter, maker: Maker, site: Site) -> Constr
     return written
 
 
-def is_outside(writer: ConstructionWriter, maker: Partial) -> bool:
-    """Whether a partial stands outside of the class."""
-    return all(maker.call not in set(ast.walk(cls.node)) for cls in writer.analysis.cls.mro)
+def _is_outside(writer: ConstructionWriter, maker: Partial, site: Site) -> bool:
+    """Whether a partial stands outside of the class, and of the functions whose layers the constructor makes."""
+    functions = writer.analysis.facts.functions
+    places = [(site.context[:level], call) for level, call in enumerate(site.context)]
+    followed = [functions[place].node for place in places if place in functions]
+    around = [*(cls.node for cls in writer.analysis.cls.mro), *followed]
+    return all(maker.call not in set(ast.walk(node)) for node in around)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.chosen_layers import LayerChoice, alternatives
+from nnx_migrate.linen.chosen_layers import LayerChoice, alternatives, is_late
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Either, Instance, Layer, Maybe
@@ -53,7 +53,8 @@ def check_plain_call(writer: ConstructionWriter, site: Site) -> None:
     if isinstance(site.target, Layer):
         differs = _layer_differs(writer, site)
     elif isinstance(site.target, LayerChoice):
-        differs = any(_layer_differs(writer, one) for one in alternatives(site).values())
+        late = any(is_late(maker, writer.analysis.facts.late_modes) for maker in site.target.makers)
+        differs = late or any(_layer_differs(writer, one) for one in alternatives(site).values())
     else:
         differs = bool(given_flags(writer, site))
     if differs:
