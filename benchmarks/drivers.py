@@ -22,6 +22,7 @@ from nnx_migrate.numerics.process_proof import COMPILED, prove_in_processes
 from nnx_migrate.numerics.processes import ChildError
 from nnx_migrate.numerics.results import Proof
 from nnx_migrate.numerics.source import ModelSource
+from nnx_migrate.verification.cases import size_argument
 
 _ARRAYS = {
     "f": 'np.random.RandomState(0).randn{shape}.astype("float32")',
@@ -112,7 +113,7 @@ def compare(driver: Driver, before: Path, after: Path, records: dict[str, Any]) 
     "close" is what `nnx-migrate verify` accepts, too: equal without jit, and XLA rounds otherwise with it.
     """
     entries = parameter_map.from_json({"version": parameter_map.VERSION, "modules": records})
-    key = entries.key(f"{driver.module}:{driver.cls}")
+    key = _key(entries, driver)
     if key is None:
         return "not converted"
     facts = records[key]
@@ -144,6 +145,14 @@ def compare(driver: Driver, before: Path, after: Path, records: dict[str, Any]) 
     return _told(proof)
 
 
+def _key(entries: parameter_map.ParameterMap, driver: Driver) -> str | None:
+    """The record of the class: the folder that the driver puts on the path tells modules of one name apart."""
+    folders = [folder.strip("./").replace("/", ".") for folder in driver.sys_path]
+    modules = [*(f"{folder}.{driver.module}" for folder in folders if folder), driver.module]
+    keys = (entries.key(f"{module}:{driver.cls}") for module in modules)
+    return next((key for key in keys if key is not None), None)
+
+
 def _told(proof: Proof) -> str:
     """The verdict, and the first differences with their sizes."""
     bad = [
@@ -153,13 +162,7 @@ def _told(proof: Proof) -> str:
 
 
 def _size(size: dict[str, Any], driver: Driver) -> str | None:
-    """The size as an expression over the driver's inputs."""
-    if len(size["path"]) != 1 or not driver.args:
-        return None
+    """The argument for a size, as an expression over the driver's inputs; None for an input that is left out."""
     index = size.get("index", 0)
-    if index >= len(driver.args):
-        return None
-    array, axis = driver.args[index], size["axis"]
-    if size.get("flat"):
-        return f"{size['name']}=int(__import__('math').prod(({array}).shape[{axis}:]))"
-    return f"{size['name']}=({array}).shape[{axis}]"
+    given = driver.args[index] if index < len(driver.args) else driver.init_kwargs.get(size["path"][0])
+    return size_argument(size, given) if given is not None else None

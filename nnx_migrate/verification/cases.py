@@ -209,8 +209,7 @@ def _sizes(facts: Mapping[str, Any], called: Called) -> list[str] | str:
     texts = list(called.inputs.values())
     arguments = []
     for size in facts.get("sizes", ()):
-        head, *rest = size["path"]
-        text = called.inputs.get(str(head))
+        text = called.inputs.get(str(size["path"][0]))
         if text is None and isinstance(size.get("index"), int) and size["index"] < called.positional:
             text = texts[size["index"]]
         if text in (None, "None") and size.get("optional"):
@@ -219,14 +218,19 @@ def _sizes(facts: Mapping[str, Any], called: Called) -> list[str] | str:
             text = texts[0]
         if text is None:
             return f"no input tells the size {size['name']!r}: list the model in [[tool.nnx-migrate.verify]]"
-        part = "".join(key if str(key).startswith(".") else f"[{key!r}]" for key in rest)
-        shape = f"({text}){part}.shape"
-        axis = size["axis"]
-        value = f"int(np.prod({shape}[{axis}:]))" if size.get("flat") else f"{shape}[{axis}]"
-        if size.get("dtype"):
-            value = f"({text}){part}.dtype"
-        arguments.append(f"{size['name']}={value}")
+        arguments.append(size_argument(size, text))
     return arguments
+
+
+def size_argument(size: Mapping[str, Any], text: str) -> str:
+    """The argument that gives a size: read off the input that it is a part of, an expression."""
+    part = "".join(key if str(key).startswith(".") else f"[{key!r}]" for key in size["path"][1:])
+    shape, axis = f"({text}){part}.shape", size["axis"]
+    if size.get("dtype"):
+        return f"{size['name']}=({text}){part}.dtype"
+    return f"{size['name']}=" + (
+        f"int(np.prod({shape}[{axis}:]))" if size.get("flat") else f"{shape}[{axis}]"
+    )
 
 
 def import_root(root: Path, module: str) -> tuple[str, str]:

@@ -235,6 +235,13 @@ def test_classes_constructed_elsewhere() -> None:
     assert model.init(jax.random.key(0), X)["params"]["Dense_0"]["kernel"].shape == (3, 5)
 
 
+def test_what_makes_functionals_makes_modules_for_new_code() -> None:
+    make = functools.partial(Functional.maker(Net, lambda x: {"in_features": x.shape[-1]}), 4)
+    module = make(in_features=3, rngs=nnx.Rngs(0))
+    assert isinstance(module, Net)
+    assert module(X).shape == make().init_with_output(jax.random.key(0), X)[0].shape
+
+
 def test_clones_have_other_arguments_and_the_same_sizes() -> None:
     model = Functional(Net, 4).sized(lambda x: {"in_features": x.shape[-1]})
     wide = model.clone(features=6, name="wide", parent=None)

@@ -247,12 +247,17 @@ class Functional:
 
 
 class _Maker:
-    """Makes `Functional`s when called. No function, which would be a method where it is a class attribute."""
+    """Makes `Functional`s when called, or the module itself for a call with `rngs`.
+
+    No function, which would be a method where it is a class attribute.
+    """
 
     def __init__(self, cls: Any, make: Callable[..., Any], sizes: Any) -> None:
         self.cls, self.make, self.sizes = cls, make, sizes
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Functional:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if "rngs" in kwargs:
+            return self.make(*args, **kwargs)
         made: Functional = self.cls(self.make, *args, **kwargs)
         return made if self.sizes is None else made.sized(self.sizes)
 
