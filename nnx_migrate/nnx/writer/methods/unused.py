@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.chosen_layers import LayerChoice, is_late, mode_of
 from nnx_migrate.linen.sites import Context, Site, VariableSite
+from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Layer
 from nnx_migrate.names.nodes import all_below, children, is_of_self
+from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.factories import given_flags
 from nnx_migrate.nnx.writer.residual.assigned import assigned_names
 
@@ -125,8 +127,16 @@ class Unused:
             return True
         value = statement.value
         is_shape = value is not None and _is_size(value)
-        is_partial = isinstance(value, ast.Call) and self.names.qualified(value.func) == "functools.partial"
-        return is_shape or is_partial
+        return is_shape or self._makes_layers(value)
+
+    def _makes_layers(self, node: ast.expr | None) -> bool:
+        """Whether an expression is a partial, a layer, or one of such that a field decides about."""
+        if isinstance(node, ast.IfExp):
+            return _is_size(node.test) and self._makes_layers(node.body) and self._makes_layers(node.orelse)
+        if isinstance(node, ast.Call):
+            return self.names.qualified(node.func) == "functools.partial"
+        short = linen_name(self.names.qualified(node)) if node is not None else None
+        return short is not None and f"flax.linen.{short}" in LAYERS
 
     def remaining_reads(self, body: Sequence[ast.stmt], *, renewed: bool = True) -> set[str]:
         """Names that the body still reads after constructions and deleted statements are gone.
