@@ -49,6 +49,10 @@ KNOWN = {
 NOT_KNOWN = {
     "either rank": "if jnp.isscalar(x) or x.ndim == 1:\n            h = x * jnp.ones((1, 5))\n        else:\n            h = x[None]",
     "more than one axis": "h = nn.Dense(y.shape[0])(jnp.ones((2, 5, 5, 6))) + nn.Dense(4)(x)[:, None, None]",
+    "an array that may be missing decides about a layer": "z = jnp.ones((2, 4)) if self.has_rng('a') else None\n"
+    "        h = x\n        if z is not None:\n            h = nn.Dense(4)(x)",
+    "an array of one size or another, or none": "z = jnp.ones((2, 4)) if self.has_rng('a') else None\n"
+    "        if self.has_rng('b'):\n            z = jnp.ones((2, 5))\n        h = z + 1",
     "truth values": "x2, y2 = y.shape\n        h = nn.Dense(6)(x)[y]",
 }
 

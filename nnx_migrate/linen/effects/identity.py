@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nnx_migrate.linen.effects.arguments import array_from
 from nnx_migrate.linen.effects.registry import models
+from nnx_migrate.linen.optional_arrays import ArrayOrNone
 from nnx_migrate.linen.shapes import Array, Shape, Value
 
 
@@ -64,9 +65,15 @@ def checkpoint_name(x: Value, name: Value) -> Value:
 
 
 @models("flax.linen.dtypes.promote_dtype")
-def promote_dtype(*args: Value, dtype: Value = None, inexact: Value = True) -> list[Array | None]:
+def promote_dtype(*args: Value, dtype: Value = None, inexact: Value = True) -> list[Value]:
     """All arguments that are not None as arrays of a common dtype."""
-    return [None if value is None else Array(array_from(value).shape) for value in args]
+    return [_promoted(value) for value in args]
+
+
+def _promoted(value: Value) -> Value:
+    if isinstance(value, ArrayOrNone):
+        return ArrayOrNone(value.reason, Array(value.array.shape))
+    return None if value is None else Array(array_from(value).shape)
 
 
 @models(

@@ -15,6 +15,7 @@ from nnx_migrate.linen.interpreter.homes import at_home
 from nnx_migrate.linen.interpreter.kept_numbers import kept_number
 from nnx_migrate.linen.interpreter.records import REPLACING, part
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.optional_arrays import present
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape, Unknown
 from nnx_migrate.linen.symbols import linen_name
@@ -171,6 +172,7 @@ def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
         return _input_attribute(frame, value, name)
     if isinstance(value, Record):
         return Bound(value, name) if name in REPLACING else part(frame, value, name)
+    value = present(value)
     if isinstance(value, TupleChoice):
         return part_of_choice(value, name)
     if isinstance(value, VariableValue):

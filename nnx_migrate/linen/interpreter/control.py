@@ -17,6 +17,7 @@ from nnx_migrate.linen.interpreter.numbers import array_or_number
 from nnx_migrate.linen.interpreter.records import changed, parts_of_both
 from nnx_migrate.linen.interpreter.repeated import remember_asked, remember_choice
 from nnx_migrate.linen.lifts import chosen
+from nnx_migrate.linen.optional_arrays import array_or_none
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, aligned
 from nnx_migrate.linen.sites import Context, Control, Phi
 from nnx_migrate.linen.symbols import TOKEN
@@ -141,7 +142,8 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
         return either
     if holds_module(a) or holds_module(b):
         return LostModule("what is called is a submodule on one path and something else on another")
-    number = array_or_number(a, b, f"`{name}` differs between two paths")
+    reason = f"`{name}` differs between two paths"
+    number = array_or_number(a, b, reason) or array_or_none(a, b, reason)
     if number is not None:
         return number
     if not isinstance(node, ast.For | ast.While):

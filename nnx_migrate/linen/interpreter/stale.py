@@ -15,9 +15,10 @@ from typing import Any
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
+from nnx_migrate.linen.optional_arrays import ArrayOrNone
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
-from nnx_migrate.linen.values import ClassChoice, Closure, Expr, Partial, Record
+from nnx_migrate.linen.values import ArrayOrNumber, ClassChoice, Closure, Expr, Partial, Record
 
 _LOCAL = re.compile(r"([A-Za-z_]\w*)§[sl]\d+")
 
@@ -45,6 +46,8 @@ def mentions(value: Any, token: str) -> bool:
         return any(mentions(dim, token) for dim in value.dims)
     if isinstance(value, Array):
         return mentions(value.shape, token)
+    if isinstance(value, ArrayOrNone | ArrayOrNumber):
+        return mentions(value.array, token)
     if isinstance(value, TupleChoice):
         return mentions(value.alternatives, token)
     if isinstance(value, Record):

@@ -20,6 +20,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_ar
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, static_text
 from nnx_migrate.linen.interpreter.frame import Frame, NeedKinds
 from nnx_migrate.linen.interpreter.function_choices import is_function
+from nnx_migrate.linen.optional_arrays import present
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.tuple_choices import TupleChoice, each, item_of
 from nnx_migrate.linen.values import (
@@ -50,6 +51,7 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
     constant = number.const if number is not None else None
     if isinstance(value, VariableValue | Maybe):
         value = value.value
+    value = present(value)
     if isinstance(value, TupleChoice | Record) and constant is not None:
         return item_of(value, constant)
     if isinstance(value, TupleChoice) and isinstance(index, slice):

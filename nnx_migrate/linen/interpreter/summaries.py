@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -10,12 +11,13 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.frame import Frame, Session
 from nnx_migrate.linen.interpreter.functions import call_method
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.optional_arrays import ArrayOrNone
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.symbols import TOKEN, linen_name
 from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
-from nnx_migrate.linen.values import Expr, Instance, ModuleList, Record
+from nnx_migrate.linen.values import ArrayOrNumber, Expr, Instance, ModuleList, Record
 
 _MAX_NESTING = 12
 _KEEPING = frozenset({"checkpoint", "jit", "remat"})  # lifted transforms that compute the same
@@ -162,6 +164,8 @@ def without_inner(value: Any, first: int) -> Any:
         return value.with_shape(without_inner(value.shape, first))
     if isinstance(value, Expr) and _names_inner(value.text, first):
         return Unknown("a value that only another module knows")
+    if isinstance(value, ArrayOrNone | ArrayOrNumber):
+        return replace(value, array=without_inner(value.array, first))
     if isinstance(value, TupleChoice | Record):
         return each_part(value, lambda item: without_inner(item, first))
     if isinstance(value, tuple | list):

@@ -89,6 +89,8 @@ def _one_of(frame: Frame, choice: FunctionChoice, args: tuple[Any, ...], kwargs:
     results = [effect_value(frame.session, apply(frame, f, args, kwargs, None)) for f in choice.functions]
     different = "functions that return different things"
     joined = results[0]
+    if all(isinstance(result, Unknown) for result in results):
+        return joined
     for result in results[1:]:
         if not (isinstance(result, Array) and isinstance(joined, Array)):
             return Unknown(different)

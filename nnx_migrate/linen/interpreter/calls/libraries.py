@@ -22,6 +22,7 @@ from nnx_migrate.linen.interpreter.ranks import learn_from_call
 from nnx_migrate.linen.interpreter.records import part_of
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.interpreter.structured import control_flow
+from nnx_migrate.linen.optional_arrays import all_present
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.values import Expr, Input, Record
@@ -62,7 +63,7 @@ def call_global(
             return found
     transfer = registry.effect(name)
     if transfer is not None and not escapes(args) and not escapes(tuple(kwargs.values())):
-        values, keywords = effect_arguments(frame.session, args, kwargs)
+        values, keywords = effect_arguments(frame.session, all_present(name, args), kwargs)
         learn_from_call(frame, name, values, keywords)
         result = put_together(transfer, values, keywords)
         result = transfer(*values, **keywords) if result is NotImplemented else result

@@ -15,6 +15,7 @@ from nnx_migrate.linen.interpreter.expressions.static_text import wrapped
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.initialisation import negated
 from nnx_migrate.linen.interpreter.numbers import combined
+from nnx_migrate.linen.optional_arrays import present
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
 from nnx_migrate.linen.tuple_choices import TupleChoice, concatenated
 from nnx_migrate.linen.values import ArrayOrNumber, BuiltList, Expr, InitFlag
@@ -57,6 +58,7 @@ def binary(frame: Frame, op: ast.operator, left: Any, right: Any) -> Any:
         return left  # with what is added to it
     if isinstance(left, str) and isinstance(op, ast.Mod):
         return Unknown("string formatting")
+    left, right = present(left), present(right)
     a, b = as_dim(left), as_dim(right)
     if a is not None and b is not None and not _is_float(left) and not _is_float(right):
         return _integers(op, a, b)

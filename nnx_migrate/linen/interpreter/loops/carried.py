@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim, same
@@ -12,11 +13,12 @@ from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.lists.shared import uncounted
 from nnx_migrate.linen.interpreter.loops.results import LastRound
 from nnx_migrate.linen.interpreter.records import changed, parts_of_both, replaces_parts
+from nnx_migrate.linen.optional_arrays import ArrayOrNone
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Phi
 from nnx_migrate.linen.symbols import token
 from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
-from nnx_migrate.linen.values import ArrayList, Input, Maybe, ModuleList, Record, VariableValue
+from nnx_migrate.linen.values import ArrayList, ArrayOrNumber, Input, Maybe, ModuleList, Record, VariableValue
 
 
 def carried_slot(frame: Frame, name: str, slot: Slot, statement: ast.AST) -> Slot:
@@ -265,6 +267,8 @@ def substitute(value: Any, replacements: dict[str, Dim]) -> Any:
         return type(value)(substitute(item, replacements) for item in value)
     if isinstance(value, dict):
         return {key: substitute(item, replacements) for key, item in value.items()}
+    if isinstance(value, ArrayOrNone | ArrayOrNumber):
+        return replace(value, array=substitute(value.array, replacements))
     if isinstance(value, TupleChoice | Record):
         return each_part(value, lambda item: substitute(item, replacements))
     if isinstance(value, VariableValue):

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim, at_least, same
 from nnx_migrate.linen.interpreter.attributes import atomic
 from nnx_migrate.linen.interpreter.convert import as_dim, text_of
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.optional_arrays import ArrayOrNone
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Context
 from nnx_migrate.linen.symbols import TOKEN, token
 from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
-from nnx_migrate.linen.values import Expr, Iterated, ModuleList, Record, Rounds, VariableValue
+from nnx_migrate.linen.values import ArrayOrNumber, Expr, Iterated, ModuleList, Record, Rounds, VariableValue
 
 _UNKNOWN = Dim.unknown("a size that a loop of another module changes")
 
@@ -147,6 +149,8 @@ def outside(value: Any, loop: LastRound, results: Mapping[str, Dim]) -> Any:
         return type(value)(outside(item, loop, results) for item in value)
     if isinstance(value, dict):
         return {key: outside(item, loop, results) for key, item in value.items()}
+    if isinstance(value, ArrayOrNone | ArrayOrNumber):
+        return replace(value, array=outside(value.array, loop, results))
     if isinstance(value, TupleChoice | Record):
         return each_part(value, lambda item: outside(item, loop, results))
     if isinstance(value, VariableValue):
