@@ -325,6 +325,7 @@ class Facts:
     sites: dict[tuple[Context, ast.AST], Site] = field(default_factory=dict)
     variables: dict[tuple[Context, ast.AST], VariableSite] = field(default_factory=dict)
     calls: dict[tuple[Context, ast.AST], Site] = field(default_factory=dict)
+    given_kernels: dict[ast.AST, Site] = field(default_factory=dict)  # calls of layers with others' kernels
     plain_calls: set[ast.AST] = field(default_factory=set)  # calls that may reach a function, no submodule
     phis: dict[int, Phi] = field(default_factory=dict)
     loop_variables: dict[int, LoopVariable] = field(default_factory=dict)

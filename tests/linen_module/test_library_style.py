@@ -111,3 +111,49 @@ def test_a_layer_for_an_argument_is_made_only_with_it_below_a_condition_of_setup
         "if self.crosses:\n            if states_features is not None:\n                self.cross ="
         in written
     )
+
+
+TIED = """
+    class Model(nn.Module):
+        tied: bool = True
+
+        def setup(self):
+            self.embed = nn.Embed(5, 4)
+            self.head = nn.Dense(5, use_bias=False)
+
+        def __call__(self, tokens, kernel=None):
+            x = self.embed(tokens)
+            if self.tied:
+                kernel = self.embed.variables["params"]["embedding"].T
+                return self.head.apply({"params": {"kernel": kernel}}, x)
+            return self.head(x)
+    """
+
+
+def test_a_layer_that_gets_an_embedding_s_kernel_is_made_in_other_configurations(tmp_path: Path) -> None:
+    branches = TIED.replace(
+        "            return self.head(x)", "            else:\n                return self.head(x)"
+    )
+    text = _converted(tmp_path, branches)
+    assert "        if not self.tied:\n            self.head = nnx.Linear(" in text
+    assert "return linear_with_kernel(x, kernel)" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("if self.tied:", "if kernel is not None:"),  # an argument decides which parameters there are
+        (", use_bias=False", ""),
+        ('"kernel": kernel', '"kernel": kernel, "bias": kernel[0]'),
+        ("nn.Dense(5, use_bias=False)", "nn.Dense(5, use_bias=False, dot_general=jnp.dot)"),
+        ("            return self.head(x)", "            return x"),
+    ],
+)
+def test_other_layers_with_given_parameters_are_refused(tmp_path: Path, old: str, new: str) -> None:
+    branches = TIED.replace(
+        "            return self.head(x)", "            else:\n                return self.head(x)"
+    )
+    assert _refused(tmp_path, (branches if "return x" not in new else TIED).replace(old, new)) in (
+        "unsupported-layer",
+        "unknown-call",
+    )

@@ -17,6 +17,7 @@ from nnx_migrate.linen.interpreter.explicit_names import name_expression
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.fallbacks import optional_array
 from nnx_migrate.linen.interpreter.frame import Frame, Session, Slot
+from nnx_migrate.linen.interpreter.given_kernels import applied
 from nnx_migrate.linen.interpreter.handed_over import hand_over
 from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
 from nnx_migrate.linen.interpreter.lifting import call_lifts, joined_result, lift, member_arguments
@@ -130,6 +131,9 @@ def call_instance(
     code.
     """
     site = instance.site
+    result = applied(frame, site, args, kwargs, node, method)
+    if result is not NotImplemented:
+        return result
     check_pure(frame, instance, node)
     lifts = call_lifts(frame, site, method, node)
     if isinstance(site.target, DerivedLayer) and isinstance(site.target.cls.override, CallOverride):

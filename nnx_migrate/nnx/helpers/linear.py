@@ -15,6 +15,12 @@ from flax.nnx.nn.dtypes import promote_dtype
 _conv_local_init = nnx.initializers.lecun_normal()
 
 
+def linear_with_kernel(inputs: Any, kernel: Any, *, dtype: Any = None, precision: Any = None) -> jax.Array:
+    """What a linear layer without bias computes with this kernel, such as one that it shares with an embedding."""
+    inputs, kernel = promote_dtype((inputs, kernel), dtype=dtype)
+    return jax.lax.dot_general(inputs, kernel, (((inputs.ndim - 1,), (0,)), ((), ())), precision=precision)
+
+
 @dataclasses.dataclass(frozen=True)
 class PlainDotGeneral:
     """A `dot_general` with Linen's signature, for NNX, which also passes `out_sharding`."""

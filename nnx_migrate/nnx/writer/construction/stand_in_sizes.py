@@ -12,21 +12,20 @@ from collections.abc import Sequence
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.interpreter.fallbacks import stand_in
-from nnx_migrate.linen.sites import LayerCall, Site
+from nnx_migrate.linen.interpreter.frame import Session
+from nnx_migrate.linen.sites import LayerCall
 from nnx_migrate.linen.symbols import token
-from nnx_migrate.linen.values import Input, Layer
+from nnx_migrate.linen.values import Input
 from nnx_migrate.nnx.writer.render import InitRenderer
 
 
-def given_or_instead(
-    renderer: InitRenderer, site: Site, calls: Sequence[LayerCall], dims: Sequence[Dim]
-) -> Dim | None:
+def given_or_instead(renderer: InitRenderer, calls: Sequence[LayerCall], dims: Sequence[Dim]) -> Dim | None:
     """The size where a test for None decides which calls are made; None where the calls differ in anything else."""
-    if not isinstance(site.target, Layer) or len(calls) != len(dims) or not all(dim.known for dim in dims):
+    if len(calls) != len(dims) or not all(dim.known for dim in dims):
         return None
     session = renderer.analysis.session
     for control in calls[0].controls:
-        test = session.none_tests.get((calls[0].context, control.node))
+        test = _test_at(session, calls[0], control.node)
         if test is None or not isinstance(control.node, ast.If | ast.IfExp):
             continue
         sides = [_is_given(test, call, control.node) for call in calls]
@@ -45,6 +44,14 @@ def given_or_instead(
             f"({{0}} if {renderer.none_test(test)} else {{1}})", *_in_order(test, given[0], instead[0])
         )
     return None
+
+
+def _test_at(session: Session, call: LayerCall, statement: ast.AST) -> NoneTest | None:
+    """The test for None around a call, which may be one of several that its code stands for."""
+    ways = (call.context[:length] for length in range(len(call.context), -1, -1))
+    return next(
+        (session.none_tests[way, statement] for way in ways if (way, statement) in session.none_tests), None
+    )
 
 
 def _is_given(test: NoneTest, call: LayerCall, statement: ast.AST) -> bool | None:

@@ -260,7 +260,7 @@ class ConstructionWriter:
             certain_size(self.analysis, site, dims) if len(dims) == len(site.deciding_calls) > 1 else None
         )
         if certain is None and any(not same(first, other) for other in dims):
-            certain = given_or_instead(self.renderer, site, calls, dims)
+            certain = given_or_instead(self.renderer, calls, dims)
         for other in dims if certain is None else ():
             if not other.known:
                 raise Refuse("unknown-size", f"an input of `{site.label}`: {other.reason}", site.call)

@@ -23,7 +23,7 @@ def asked_test(renderer: InitRenderer, site: Site, construction: str, may_ask_fi
     given = _needed_argument(renderer.analysis, site, construction)
     if given is not None:
         return renderer.none_test(given)
-    return _needed_field(renderer.analysis, site) if may_ask_fields else None
+    return needed_field(renderer.analysis, site) if may_ask_fields else None
 
 
 def _needed_argument(analysis: ClassAnalysis, site: Site, construction: str) -> NoneTest | None:
@@ -37,7 +37,7 @@ def _needed_argument(analysis: ClassAnalysis, site: Site, construction: str) -> 
     return first if any(match["name"] == name for match in sizes) else None
 
 
-def _needed_field(analysis: ClassAnalysis, site: Site) -> str | None:
+def needed_field(analysis: ClassAnalysis, site: Site) -> str | None:
     """The condition on fields under which every call of a layer stands, if any."""
     conditions = [_asked_at(analysis, call) for call in site.calls]
     first = conditions[0] if conditions else []
@@ -53,12 +53,19 @@ def _asked_at(analysis: ClassAnalysis, call: LayerCall) -> list[str]:
             test = control.node.test
             names = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
             read = [node for node in ast.walk(test) if isinstance(node, ast.Attribute)]
-            fields = all(is_of_self(node) and analysis.cls.field(node.attr) is not None for node in read)
+            fields = all(_is_of_field(analysis, node) for node in read)
             if names == {"self"} and fields:
                 text = ast.unparse(test)
                 plain = isinstance(test, ast.Name | ast.Attribute)
                 found.append(text if control.branch == "body" else f"not {text if plain else f'({text})'}")
     return found
+
+
+def _is_of_field(analysis: ClassAnalysis, node: ast.Attribute) -> bool:
+    """Whether an attribute is a field of the class, or belongs to what one holds: `self.config.use_bias`."""
+    while isinstance(node.value, ast.Attribute):
+        node = node.value
+    return is_of_self(node) and analysis.cls.field(node.attr) is not None
 
 
 def _given_at(analysis: ClassAnalysis, call: LayerCall) -> NoneTest | None:
@@ -75,7 +82,10 @@ def _given_at(analysis: ClassAnalysis, call: LayerCall) -> NoneTest | None:
 def _is_only_called(analysis: ClassAnalysis, site: Site) -> bool:
     """Whether nothing but those calls reads the attribute, which the module may lack."""
     calls = [call.node for call in site.calls]
-    functions = {call.func for call in calls if call is not None}
+    functions: set[ast.AST] = {call.func for call in calls if call is not None}
+    for call, applied in analysis.facts.given_kernels.items():
+        if applied is site and isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+            functions.add(call.func.value)
     nodes = [node for owner in analysis.cls.mro for node in ast.walk(owner.node)]
     reads = {n for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)}
     return None not in calls and {n for n in reads if n.attr == site.attribute} == functions

@@ -24,6 +24,7 @@ from nnx_migrate.nnx.writer.methods.array_methods import as_function
 from nnx_migrate.nnx.writer.methods.carries import static_carry
 from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunction, CreatingFunctions
 from nnx_migrate.nnx.writer.methods.function_edits import FunctionEditor
+from nnx_migrate.nnx.writer.methods.given_kernels import given_kernel_call
 from nnx_migrate.nnx.writer.methods.held_lists import joined_tuple
 from nnx_migrate.nnx.writer.methods.helper_calls import HelperCalls
 from nnx_migrate.nnx.writer.methods.late_layers import LateLayers
@@ -159,6 +160,8 @@ class BodyEditor:
             return f"{self.access(variable)}[...]"
         if isinstance(node, ast.Call) and node in self.calls.calls:
             return self.calls.replacement(node)
+        if isinstance(node, ast.Call) and node in self.analysis.facts.given_kernels:
+            return given_kernel_call(self, node, self.analysis.facts.given_kernels[node])
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in self.aliases:
             alias = self.aliases[node.id]
             if isinstance(alias, VariableSite):
