@@ -102,6 +102,14 @@ class RankSearch:
         ]
         return any(reads_rank(node) for test in tests for node in ast.walk(test))
 
+    @cached_property
+    def _usual_ranks(self) -> set[int]:
+        """The ranks that are usual for the layers which get the inputs."""
+        try:
+            return set(_usual(self.analyse(self.cls, {})).values())
+        except Refuse:
+            return set()
+
     @property
     def _is_late(self) -> bool:
         """Whether the budget for one class is used up."""
@@ -207,6 +215,8 @@ class RankSearch:
                 return None
         if ranks == [2] and found[0].sizes:
             return None
+        if found and not self._usual_ranks <= set(ranks):
+            return None  # it was refused for the inputs that its layers usually get
         vectors = self._for_vectors(known)
         spread = vectors is not None and (not found or len(vectors.sizes) < len(found[0].sizes))
         chosen = vectors if spread else found[0] if found else None

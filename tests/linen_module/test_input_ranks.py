@@ -497,3 +497,21 @@ def test_a_condition_says_the_rank_below_it(tmp_path: Path, test: str, known: bo
     assert ("model.Critic" in found.converted) is known
     if known:
         assert {size.axis for size in sizes(found, "Critic")} == {-1}
+
+
+POOLED = """
+from settings import count
+
+
+class Model(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        x = jnp.mean(nn.Conv(4, (3, 3))(x), axis=(1, 2))
+        return nn.Dense(3)(x[:, : count(5)])
+"""
+
+
+def test_other_ranks_than_the_usual_one_prove_nothing(tmp_path: Path) -> None:
+    """Images leave `(batch, some features)` behind; only for videos are the features those of the convolution."""
+    found = converted(tmp_path, POOLED)
+    assert found.refused["model.Model"].reason == "unknown-size"

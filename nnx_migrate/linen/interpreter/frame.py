@@ -13,6 +13,7 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import Context, Control, Facts
 from nnx_migrate.linen.values import Expr, Rounds, SelfValue, SizeTest
 from nnx_migrate.names.modules import Module
@@ -219,6 +220,7 @@ class Frame:
     ended: bool = False
     rounds: tuple[Rounds, ...] = ()  # the loops around the statement at hand
     jumps: list[tuple[ast.stmt, Env]] = field(default_factory=list)
+    left: dict[tuple[int, str], Array] = field(default_factory=dict)  # what the last rounds of loops leave
     thread: Thread | None = None  # the list of layers whose elements are called as they are added
 
     def __post_init__(self) -> None:

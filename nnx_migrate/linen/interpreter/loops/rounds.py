@@ -19,6 +19,7 @@ from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.loops.carried import carried_slot, close, next_header
 from nnx_migrate.linen.interpreter.loops.elements import surely_runs
 from nnx_migrate.linen.interpreter.loops.filled import after_loop
+from nnx_migrate.linen.interpreter.loops.last_round import left_behind
 from nnx_migrate.linen.interpreter.loops.results import LastRound, outside
 from nnx_migrate.linen.interpreter.loops.unrolling import unroll, unrollable
 from nnx_migrate.linen.interpreter.stale import forget_in, token_of
@@ -98,7 +99,7 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
     frame.jumps = []
     after = {n: s for n, s in back.items() if n not in header}
     filled = {n: back[n] for n in assigned if n in entry and _is_filled(back[n].value)}
-    frame.env = {**header, **filled}
+    frame.env = {**header, **filled, **left_behind(frame, statement, header, back)}
     for name in assigned:
         value = frame.env[name].value if name in entry else None
         if isinstance(value, ArrayList):

@@ -10,6 +10,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate, execute, executes
 from nnx_migrate.linen.interpreter.expressions.conditions import truth
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.initialisation import after_init, only_initially
+from nnx_migrate.linen.interpreter.loops.last_round import holds_before_last, leave_in_last_round
 from nnx_migrate.linen.interpreter.rank_assumptions import assume_equal_shapes, assume_ranks
 from nnx_migrate.linen.interpreter.ranks import ranks_required
 from nnx_migrate.linen.interpreter.repeated import below, restored
@@ -31,6 +32,7 @@ def _if(frame: Frame, statement: ast.If) -> None:
         with after_init(frame, condition, decided):
             execute(frame, statement.body if decided else statement.orelse)
         return
+    before_last = holds_before_last(frame, statement)
     if _only_raises(statement.body) and not statement.orelse:
         ranks_required(frame, statement.test, forbidden=True)
     before, attributes_before = dict(frame.env), dict(frame.session.attributes)
@@ -64,6 +66,9 @@ def _if(frame: Frame, statement: ast.If) -> None:
             frame.controls = (*frame.controls, branch(statement, "after"))
     elif not frame.ended:
         frame.env = join_envs(frame, first, second, statement)
+        if before_last is not None:
+            going, last = (first, second) if before_last else (second, first)
+            leave_in_last_round(frame, statement, going, last)
         frame.session.attributes = join_envs(
             frame, first_attributes, frame.session.attributes, statement, of_self=True
         )
