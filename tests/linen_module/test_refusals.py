@@ -221,20 +221,7 @@ CASES = {
                 return 3
         """,
     ),
-    "a layer on one path and a function that is called in another way on the other": (
-        "unsupported-syntax",
-        """
-        class Model(nn.Module):
-            rate: float
-
-            def setup(self):
-                self.drop = nn.Dropout(self.rate) if self.rate > 0 else lambda x, **options: x
-
-            def __call__(self, x, key):
-                return self.drop(x, deterministic=False, rng=key)
-        """,
-    ),
-    "layers on two paths that NNX calls in different ways": (
+    "layers of one type on two paths that get different modes": (
         "unsupported-syntax",
         """
         class Model(nn.Module):
@@ -242,7 +229,10 @@ CASES = {
 
             @nn.compact
             def __call__(self, x, train: bool):
-                norm = nn.BatchNorm(use_running_average=not train) if self.batch else nn.LayerNorm()
+                if self.batch:
+                    norm = nn.BatchNorm(use_running_average=not train)
+                else:
+                    norm = nn.BatchNorm(use_running_average=True, momentum=0.9)
                 return norm(x)
         """,
     ),
