@@ -8,7 +8,7 @@ its definition, or a `Refusal`. Constructions outside of modules are rewritten b
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +40,7 @@ from nnx_migrate.nnx.wrapped_methods import check_wrappers
 from nnx_migrate.nnx.writer.construction.derived import write_derived
 from nnx_migrate.nnx.writer.klass import ClassWriter
 from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.naming import Naming
 from nnx_migrate.nnx.writer.symbols import SizeParameter
 from nnx_migrate.nnx.writer.written import WrittenClass, WrittenFunction, helped
 from nnx_migrate.nnx.written import check_function, check_written
@@ -74,6 +75,7 @@ class ClassConversion:
     sows: bool = False  # likewise: whether its calls keep intermediate values
     functions: Mapping[ast.FunctionDef, WrittenFunction] = field(default_factory=dict)  # see `WrittenClass`
     is_lazy: bool = False  # it, or a submodule that it creates, holds Linen modules: inputs initialise them
+    naming: Naming = Naming.FREELY
 
     @property
     def qualified(self) -> str:
@@ -121,27 +123,8 @@ class Conversions:
     factories: Factories
     converted: dict[str, ClassConversion] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
-    named_as_linen: set[LinenClass] = field(default_factory=set)
+    namings: dict[LinenClass, Naming] = field(default_factory=dict)  # FREELY where none is given
     convert: Callable[[LinenClass], ClassConversion] | None = None  # as long as the program is as it was read
-
-    def name_as_linen(self, classes: Iterable[LinenClass]) -> bool:
-        """Convert classes again, with Linen's own names (`Dense_0`) for the modules that they make.
-
-        Returns whether that is new for any of them; where one can't be converted so, all stay as they were.
-        """
-        wanted = [cls for cls in classes if cls not in self.named_as_linen]
-        before = {cls.qualified: self.converted.pop(cls.qualified) for cls in wanted}
-        self.named_as_linen.update(wanted)
-        try:
-            for cls in wanted:
-                assert self.convert is not None
-                self.convert(cls)
-        except Refuse:
-            for cls in wanted:
-                self.refused.pop(cls.qualified, None)
-            self.converted |= before
-            return False
-        return bool(wanted)
 
     @cached_property
     def finder(self) -> InstanceFinder:
@@ -311,14 +294,14 @@ class _Converter:
             raise Refuse("unknown-base", f"a subclass of `nn.{cls.is_subclass_of_layer}`", cls.node)
         factories = self.factories.of(cls)
         analysis = self.analyses.to_write(cls, known, default_rank, fixed)
-        keep_names = cls in self.result.named_as_linen
-        written = ClassWriter(analysis, names, self.convert, self.factories, self.bridges, keep_names).write()
+        naming = self.result.namings.get(cls, Naming.FREELY)
+        written = ClassWriter(analysis, names, self.convert, self.factories, self.bridges, naming).write()
         inner = [self.convert(c) for s in analysis.sites if s.bridged is None for c in s.classes]
         makes_caches = "CachingAttention" in names.helpers or any(v.by_calls for v in analysis.variables)
         makes_caches |= any(c.makes_caches for c in inner)
         conversion = self._checked(cls, written, names, analysis, class_map(analysis))
         conversion.factories, conversion.makes_caches = factories, makes_caches
-        conversion.functions = written.functions
+        conversion.functions, conversion.naming = written.functions, naming
         for node, function in written.functions.items():
             requests = names.requests if function.module is cls.module else function.imports
             imported = {request.binding for request in requests}

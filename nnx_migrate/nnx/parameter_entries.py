@@ -189,9 +189,8 @@ def _compact_entries(sites: Sequence[Site]) -> list[Entry]:
     """Explicit names as they are; the others by their class's counter, which loops and conditions move."""
     automatic = [s for s in sites if s.kwargs.get("name") is None and not s.is_orphan]
     entries: list[Entry] = []
-    for site in (s for s in sites if not s.is_orphan):
-        if site not in automatic:
-            entries += _site_entries(site, _template(site), _path(site))
+    named = (s for s in sites if not s.is_orphan and s not in automatic)
+    entries += _one_each([e for site in named for e in _site_entries(site, _template(site), _path(site))])
     chosen = any(isinstance(site.target, ClassChoice) for site in automatic)
     if chosen or any(site.controls or _sequence_of(site) or site.lifted_class for site in automatic):
         if any(site.carry_only for site in automatic):

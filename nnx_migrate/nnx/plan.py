@@ -23,14 +23,23 @@ from nnx_migrate.nnx.conversion import ClassConversion, Conversions, convert_pro
 from nnx_migrate.nnx.forms import Dependencies, Forms
 from nnx_migrate.nnx.helpers.placement import imported_helpers
 from nnx_migrate.nnx.linen_copies import Copies, CopyWriter
+from nnx_migrate.nnx.names_as_linen import name_as_linen
 from nnx_migrate.nnx.programs.bridges import is_behind_bridge, lazy_obstacles
-from nnx_migrate.nnx.programs.constructions import BRIDGING_HELPER, CACHING_HELPER, HELPER, VMAPPED
+from nnx_migrate.nnx.programs.constructions import (
+    BRIDGING_HELPER,
+    CACHING_HELPER,
+    HELPER,
+    LISTING,
+    VMAPPED,
+)
 from nnx_migrate.nnx.programs.handed_factories import HandedFactories, handed_factories, layers_given_to
 from nnx_migrate.nnx.programs.kept_values import KeptValue, kept_value
 from nnx_migrate.nnx.programs.names import NameChanges
 from nnx_migrate.nnx.programs.renames import Other
 from nnx_migrate.nnx.programs.sizes import SizeFinder, Sizes
+from nnx_migrate.nnx.programs.written_classes import written_classes
 from nnx_migrate.nnx.rewritten_functions import RewrittenFunctions
+from nnx_migrate.nnx.writer.naming import Naming
 from nnx_migrate.sources.text import Edit
 
 Blocked = tuple[LinenClass, Obstacle]
@@ -60,14 +69,20 @@ class Group:
     copies: Copies = field(default_factory=Copies)
     bridged: frozenset[LinenClass] = frozenset()  # those that NNX modules hold in their Linen form
 
+    @property
+    def has_lists_as_linen(self) -> bool:
+        """Whether programs know the modules of its lists by Linen's names."""
+        return any(conversion.naming is Naming.LISTS_AS_LINEN for conversion in self.conversions)
+
     def helper(self, cls: LinenClass) -> str:
         """The helper that programs use a class by: some are called in their initialisation, too."""
         (conversion,) = [c for c in self.conversions if c.qualified == cls.qualified]
+        prefix = LISTING if self.has_lists_as_linen else ""
         if conversion.is_lazy:
-            return BRIDGING_HELPER
+            return prefix + BRIDGING_HELPER
         made = self.conversions if conversion.takes_modules else [conversion]
         caching = any(c.makes_caches for c in made)
-        return CACHING_HELPER if caching else HELPER
+        return prefix + (CACHING_HELPER if caching else HELPER)
 
     def as_others(self) -> list[Other]:
         """Its classes as the names of parameters in other groups see them."""
@@ -106,6 +121,7 @@ class _Planner:
             call: instance.cls for instance in self.instances for _, call in instance.inits
         }
         imports = ImportGraph(project, self.finder.dynamic)
+        self.written = list(written_classes(project))
         self.names = NameChanges(project, self.finder.references, inits, imports)
 
     def _made_for_classes(self) -> Iterator[tuple[LinenClass, LinenClass]]:
@@ -147,7 +163,7 @@ class _Planner:
             concerned = {cls for cls, _ in found}
             named = [g.classes for g in moving if concerned & set(g.classes)]
             # modules may have Linen's names instead, for code that can't be told the new ones
-            kept_names = [classes for classes in named if self.conversions.name_as_linen(classes)]
+            kept_names = [classes for classes in named if name_as_linen(self.conversions, classes)]
             if not kept_names:
                 blocked += found
 
@@ -299,7 +315,7 @@ class _Planner:
         found: list[Blocked] = []
         for group in moving:
             others = [o for g in (*moving, *staying) if g is not group for o in g.as_others()]
-            names = self.names.of(group.conversions, [*others, *copied])
+            names = self.names.of(group.conversions, [*others, *copied, *self.written])
             group.names = names.edits
             found += [(cls, obstacle) for cls in group.classes for obstacle in names.obstacles]
         return found

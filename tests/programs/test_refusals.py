@@ -322,9 +322,10 @@ q = Listed().init(key, x)["params"]
     ],
 )
 def test_names_that_a_loop_counts(code: str, text: str | None) -> None:
-    """They are rewritten where the number is written out, else the program stays."""
+    """They are rewritten where the number is written out, else the program goes on to use Linen's names."""
     after = fix_files({PATH: MODEL + LISTED + code}, resolve_rules(["linen-module"]))[0][PATH]
-    assert ("class Counted(nnx.Module)" in after) == (text is not None)
+    assert "class Counted(nnx.Module)" in after
+    assert ("p = ListingFunctional(Counted" in after) == (text is None)
     assert (text or code) in after
 
 

@@ -17,6 +17,7 @@ _SOURCES = (
     "functional",
     "caching",
     "bridging",
+    "listing",
     "vmapped",
 )
 _HEADER = '''"""Keeps what flax.linen computed where flax.nnx computes otherwise. Written by nnx-migrate."""

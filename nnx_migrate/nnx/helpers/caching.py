@@ -31,7 +31,7 @@ class CachingFunctional(Functional):
     ) -> tuple[Any, dict[str, Any]]:
         """The output of a new module, and its variables."""
         variables = super().init(rngs, *inputs, method=method, **keywords)
-        output, called = self.apply(variables, *inputs, rngs=rngs, method=method, mutable=True, **keywords)
+        output, called = super().apply(variables, *inputs, rngs=rngs, method=method, mutable=True, **keywords)
         called.pop("intermediates", None)
         made = _joined(called, variables)  # of what was there, an initialisation changes nothing
         return output, made if mutable is True else _chosen(made, mutable)

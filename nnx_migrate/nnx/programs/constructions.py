@@ -17,6 +17,7 @@ from nnx_migrate.sources.text import Edit, SourceText
 HELPER = "Functional"
 CACHING_HELPER = "CachingFunctional"
 BRIDGING_HELPER = "BridgingFunctional"
+LISTING = "Listing"  # in front of a helper's name: it gives what lists hold Linen's names
 VMAPPED = "vmapped"  # for `nn.vmap` of a class
 INDENT = "    "
 _LINEN_ONLY = ("name", "parent")

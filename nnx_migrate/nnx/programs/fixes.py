@@ -122,7 +122,7 @@ class FixWriter:
 
     def _idiomatic(self, group: Group) -> list[Program]:
         """The programs that don't stay programs of functions."""
-        if self.context.config.programs == "functional":
+        if self.context.config.programs == "functional" or group.has_lists_as_linen:
             return []
         others = [
             *((c.cls.module, edit) for c in group.conversions for edit in c.edits),

@@ -23,8 +23,10 @@ from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.programs.list_keys import is_of_parameters, split_key
 from nnx_migrate.nnx.programs.order import changes_order, order_obstacles
 from nnx_migrate.nnx.programs.renames import AUTOMATIC, Other, Renames, names_of
+from nnx_migrate.nnx.programs.written_classes import WrittenClass
 from nnx_migrate.sources.text import Edit
 
+Others = Other | WrittenClass
 _LOOKING = frozenset(
     {
         "startswith", "endswith", "match", "search", "fullmatch", "replace", "find", "findall", "compile",
@@ -60,7 +62,7 @@ class NameChanges:
         # by file, and whether old and new names are sorted alike
         self._of_order: dict[tuple[Module, bool], list[Obstacle]] = {}
 
-    def of(self, conversions: Sequence[ClassConversion], others: Sequence[Other] = ()) -> NamesFound:
+    def of(self, conversions: Sequence[ClassConversion], others: Sequence[Others] = ()) -> NamesFound:
         """What a group's new names mean for the project's strings; `others` are classes of other groups."""
         found = NamesFound()
         renames = Renames.of(conversions)
@@ -70,7 +72,7 @@ class NameChanges:
         for module in self.project.modules():
             near = self.imports.known_to(module)
             is_near = not homes.isdisjoint(near)
-            beside = [other for other in others if other.cls.module.path in near]
+            beside = [other for other in others if other.module.path in near]
             if is_near or not beside:
                 found.obstacles += self._order(module, alike)
             if not any(word in module.source.text for word in words):
@@ -126,7 +128,7 @@ class NameChanges:
 
     @staticmethod
     def _string(
-        module: Module, node: ast.Constant, renames: Renames, others: Sequence[Other], found: NamesFound
+        module: Module, node: ast.Constant, renames: Renames, others: Sequence[Others], found: NamesFound
     ) -> None:
         text, parent = str(node.value), module.parents[node]
 
@@ -152,6 +154,8 @@ class NameChanges:
             return
         is_key = subscript or (isinstance(parent, ast.Dict) and node in parent.keys)
         if not is_key and not any(AUTOMATIC.fullmatch(p) or renames.counts(p) for p in touched):
+            if any("_" in part for part in touched) and _is_chosen(module, node):
+                obstacle(f"names are compared with {text!r}")
             return  # an ordinary word that also names a submodule
         if known is not renames and above is not None and not any(other.has(above) for other in others):
             others = ()  # only classes of this group have a submodule of that name
@@ -180,7 +184,7 @@ class NameChanges:
         found.edits.append((module, Edit(*module.source.span(node), f"{quote}{changed}{quote}")))
 
 
-def _is_of(others: Iterable[Other], text: str) -> bool:
+def _is_of(others: Iterable[Others], text: str) -> bool:
     """Whether a text names something in one of these classes, the only ones whose parameters a file may have."""
     names = {name for word in re.findall(r"[A-Za-z]\w*", text) for name in (word, f"{word.rstrip('_')}_0")}
     return any(other.has(name) for other in others for name in names)
@@ -195,7 +199,7 @@ def _new_keys(name: str, known: Renames, renames: Renames) -> list[str] | None:
 
 
 def _counted_key(
-    module: Module, node: ast.Constant, renames: Renames, others: Sequence[Other]
+    module: Module, node: ast.Constant, renames: Renames, others: Sequence[Others]
 ) -> Edit | None:
     """`params[f"fc_{i}"]` as `params["fcs"][str(i)]`; None for other texts, and where that isn't certain."""
     text = module.parents[node]
@@ -258,6 +262,12 @@ def _beginnings(text: str) -> frozenset[str]:
     """The parts of a path, or of a pattern for paths, without the numbers behind them."""
     words = re.findall(r"(?<![\\\w])[A-Za-z]\w*", text)
     return frozenset(short for word in words for short in (word.rstrip("_"), re.sub(r"_?\d*$", "", word)))
+
+
+def _is_chosen(module: Module, node: ast.Constant) -> bool:
+    """`key == "pos_embed"`, `key in ["pos_embed", "cls_token"]`, `("params", "pos_embed")`."""
+    parent = module.parents[node]
+    return isinstance(parent, ast.Compare | ast.List | ast.Tuple | ast.Set)
 
 
 def _looks_into_names(module: Module, node: ast.Constant) -> bool:

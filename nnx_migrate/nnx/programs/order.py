@@ -37,6 +37,7 @@ _SETTINGS = re.compile(r"hyper_?param(?:eter)?s?", re.IGNORECASE)  # what a prog
 # leading axis in common begin with a counter, which has no axis at all.
 _OF_DATA = re.compile(r"state(?!_dict)", re.IGNORECASE)
 _OPTIMIZER = re.compile(r"opt\w*_?state", re.IGNORECASE)
+_RENUMBERED = re.compile(r"\{[^{}]{2,}\}")
 _VIEWS = frozenset({"keys", "values", "items"})
 _READERS = frozenset({"len", "print", "sorted", "list", "tuple", "iter", "repr", "str"})
 _DETAIL = "it depends on the order of parameters, which changes"
@@ -44,6 +45,9 @@ _DETAIL = "it depends on the order of parameters, which changes"
 
 def changes_order(names: Iterable[tuple[str, str]]) -> bool:
     """Whether the names of one module sort differently after they change. Pairs of old and new path."""
+    names = list(names)
+    if any(old != new and _RENUMBERED.search(old) for old, new in names):
+        return True  # `layer_10` comes before `layer_2`, but `layers/9` behind `layers/1`
     heads = dict.fromkeys((old.partition("/")[0], new.partition("/")[0]) for old, new in names)
     # Names that count alike (`Dense_{}`) keep the order in which the modules are made.
     new = list(dict.fromkeys(name for _, name in sorted(heads, key=lambda pair: pair[0])))

@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.parameter_entries import class_key
+from nnx_migrate.nnx.writer.naming import Naming
 from nnx_migrate.numerics.map_sequences import Created, Repeated, SequenceEntry, Step
 from nnx_migrate.numerics.parameter_map import DYNAMIC, LeafEntry, ModuleEntry
 
 AUTOMATIC = re.compile(r"[A-Z]\w*_\d+")
 _COUNT = re.compile(r"_?\d*$")
 _WITHOUT_VARIABLES = frozenset({"flax.linen:Dropout", "flax.linen:Sequential"})
+_ELEMENT = re.compile(r"/(?=\{[a-z]\}|\d+(?:/|$))")  # of a list
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
@@ -24,13 +27,14 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 class Renames:
     """The names of a group's classes. A new name of None means that it isn't clear.
 
-    `exact`: old name -> new path; `patterns`: names that a loop counts; `kept`: names that stay; `stems`: what
-    the names that change begin with; `below`: the names below a submodule, where its class is known.
+    `exact`: old name -> new path; `patterns`: names that a loop counts; `kept`, `kept_patterns`: names that stay;
+    `stems`: what the names that change begin with; `below`: the names below a submodule, where its class is known.
     """
 
     exact: dict[str, str | None] = field(default_factory=dict)
     patterns: list[tuple[re.Pattern[str], str | None]] = field(default_factory=list)
     kept: set[str] = field(default_factory=set)
+    kept_patterns: list[re.Pattern[str]] = field(default_factory=list)
     stems: set[str] = field(default_factory=set)
     below: dict[str, Renames | None] = field(default_factory=dict)
 
@@ -54,7 +58,9 @@ class Renames:
         return found
 
     def _add(self, old: str, new: str) -> None:
-        if "{" in old or "{" in new:
+        if "{" in old and old == new:
+            self.kept_patterns.append(_pattern(old, new)[0])
+        elif "{" in old or "{" in new:
             self.stems.add(old.partition("{")[0].rstrip("_"))
             self.patterns.append(_pattern(old, new))
         elif old == new:
@@ -74,7 +80,11 @@ class Renames:
 
     def keeps(self, name: str) -> bool:
         """Whether a name surely stays."""
-        return name in self.kept and name not in self.exact and not self.counts(name)
+        return self.has_kept(name) and not self.changes(name)
+
+    def has_kept(self, name: str) -> bool:
+        """Whether it is a name of something that keeps it; others of that name may not."""
+        return name in self.kept or any(pattern.fullmatch(name) for pattern in self.kept_patterns)
 
     def counts(self, name: str) -> bool:
         """Whether it is a name with the number of a loop in it."""
@@ -82,11 +92,14 @@ class Renames:
 
     def begins(self, start: str) -> bool:
         """Whether names begin so, those of a loop with its number."""
-        return self.counts(f"{start}0") or any(name.startswith(start) for name in {*self.exact, *self.kept})
+        counted = f"{start}0"
+        if self.counts(counted) or self.has_kept(counted):
+            return True
+        return any(name.startswith(start) for name in {*self.exact, *self.kept})
 
     def list_of(self, start: str) -> str | None:
         """The list `fcs` that holds what a loop called `fc_0`, `fc_1`, ...; None where other names begin so."""
-        if any(name.startswith(start) for name in {*self.exact, *self.kept}):
+        if any(name.startswith(start) for name in {*self.exact, *self.kept}) or self.has_kept(f"{start}0"):
             return None
         name = (self.new(f"{start}0") or "").removesuffix("/0")
         return name if name and self.new(f"{start}12") == f"{name}/12" else None
@@ -99,7 +112,7 @@ class Renames:
     def new(self, name: str) -> str | None:
         """What a name becomes; None where that isn't clear."""
         found = {self.exact[name]} if name in self.exact else set()
-        if name in self.kept:
+        if self.has_kept(name):
             found.add(name)
         for pattern, template in self.patterns:
             match = pattern.fullmatch(name)
@@ -115,6 +128,11 @@ class Other:
     cls: LinenClass
     conversion: ClassConversion | None
 
+    @property
+    def module(self) -> Module:
+        """The file of the class."""
+        return self.cls.module
+
     @cached_property
     def _own(self) -> Renames | None:
         """The names that the class changes."""
@@ -127,7 +145,7 @@ class Other:
     def has(self, name: str) -> bool:
         """Whether this class may have a submodule of that name."""
         if (own := self._own) is not None:
-            return name in own.exact or name in own.kept or own.counts(name)
+            return name in own.exact or own.has_kept(name) or own.counts(name)
         return self._mentions(name)
 
     def may_count(self, start: str, name: str) -> bool:
@@ -163,7 +181,17 @@ def _classes_below(conversions: Iterable[ClassConversion]) -> dict[str, set[str 
 
 
 def names_of(conversion: ClassConversion) -> Iterator[tuple[str, str]]:
-    """Linen name and NNX path of everything in a class; names that a loop counts hold `{`."""
+    """Linen name and NNX path of everything in a class; names that a loop counts hold `{`.
+
+    Paths are as programs meet them.
+    """
+    names = _names(conversion)
+    if conversion.naming is not Naming.LISTS_AS_LINEN:
+        return names
+    return ((old, _ELEMENT.sub("_", new)) for old, new in names)
+
+
+def _names(conversion: ClassConversion) -> Iterator[tuple[str, str]]:
     for entry in conversion.entries.entries:
         if isinstance(entry, ModuleEntry):
             yield "/".join(entry.linen.elements), "/".join(entry.nnx.elements)

@@ -31,7 +31,7 @@ from nnx_migrate.nnx.writer.methods.reached import inside_maker
 from nnx_migrate.nnx.writer.methods.setup_makers import setup_makers, without_methods
 from nnx_migrate.nnx.writer.methods.shared_helpers import SharedHelper, shared_helpers
 from nnx_migrate.nnx.writer.names import FileNames
-from nnx_migrate.nnx.writer.naming import RESERVED, Names, name_sites
+from nnx_migrate.nnx.writer.naming import RESERVED, Names, Naming, name_sites
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.residual.array_lists import inlined
 from nnx_migrate.nnx.writer.residual.builder import Residual
@@ -55,10 +55,9 @@ class ClassWriter:
         converted: Callable[[LinenClass], ClassConversion],
         factories: Factories,
         bridges: Bridges | None = None,
-        keep_names: bool = False,
+        naming: Naming = Naming.FREELY,
     ) -> None:
-        """`keep_names`: attributes have the names that Linen makes (`Dense_0`) where they are known."""
-        self.analysis, self.names, self.keep_names = analysis, names, keep_names
+        self.analysis, self.names, self.naming = analysis, names, naming
         self.cls, self.source = analysis.cls, names.module.source
         self.renderer = InitRenderer(analysis, names, self._access)
         self.constructions = ConstructionWriter(analysis, names, self.renderer, converted, factories, bridges)
@@ -223,7 +222,7 @@ class ClassWriter:
         compact = [m for m in self.analysis.methods if self._sites_of(m)]
         self.lists = {m.name: find_local_lists(self.analysis, m) for m in compact}
         lists = [made for found in self.lists.values() for made in found]
-        name_sites(self.analysis, names, lists, self.keep_names)
+        name_sites(self.analysis, names, lists, self.naming)
 
     def _access(self, value: Instance) -> str | None:
         """How the constructor reads a module; None where it has the same local variable as setup."""

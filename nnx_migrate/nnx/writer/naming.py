@@ -6,6 +6,7 @@ import keyword
 import re
 from collections import Counter
 from collections.abc import Iterable
+from enum import Enum, auto
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
@@ -112,26 +113,44 @@ class Names:
         return name
 
 
-def name_sites(
-    analysis: ClassAnalysis, names: Names, lists: Iterable[LocalList] = (), keep: bool = False
-) -> None:
-    """Give every site of the class its attribute (those of setup have one by assignment).
+class Naming(Enum):
+    """What the attributes that hold modules are called.
 
-    `keep` the names that Linen makes for modules, where it is known.
+    FREELY as people would call them, AS_LINEN by the names that Linen makes (`Dense_0`) where these are known, or
+    LISTS_AS_LINEN by such names that the elements of lists have Linen's, too, once they are joined to the number:
+    `self.Dense[0]` is `Dense_0`.
     """
+
+    FREELY = auto()
+    AS_LINEN = auto()
+    LISTS_AS_LINEN = auto()
+
+
+def name_sites(
+    analysis: ClassAnalysis, names: Names, lists: Iterable[LocalList] = (), naming: Naming = Naming.FREELY
+) -> None:
+    """Give every site of the class its attribute (those of setup have one by assignment)."""
+    listed = naming is Naming.LISTS_AS_LINEN
     for made in lists:
-        made.attribute = names.fresh(made.name)
+        stems = {_list_stem(site) for site in made.sites}
+        made.attribute = names.fresh(stems.pop() if listed and len(stems) == 1 else made.name)
         for site in made.sites:
             site.attribute = made.attribute
     sites = [s for s in analysis.sites if not s.attribute and not s.is_held]
     kinds = Counter(s.target_name for s in sites if not _own_name(s))
     seen: Counter[str] = Counter()
-    kept = automatic_names(analysis) if keep else {}
+    kept = automatic_names(analysis) if naming is not Naming.FREELY else {}
+    if listed:
+        kept |= {site: _list_stem(site) for site in sites if site.loops}
     for site in sites:
+        own, named = _own_name(site), [s for s in sites if s.attribute and _are_alternatives(s, site)]
+        shared = [s for s in named if _have_one_name(s, site) or (listed and s.attribute == kept.get(site))]
+        if shared:
+            site.attribute = shared[0].attribute
+            continue
         if site in kept:
             site.attribute = names.fresh(kept[site])
             continue
-        own = _own_name(site)
         if own:
             site.attribute = names.fresh(plural(own) if site.loops and not own.endswith("s") else own)
             continue
@@ -145,7 +164,22 @@ def name_sites(
         seen[site.target_name] += 1
     for variable in analysis.variables:
         if not variable.attribute:
-            variable.attribute = _variable_name(variable, names)
+            variable.attribute = _variable_name(variable, names, listed)
+
+
+def _have_one_name(one: Site, other: Site) -> bool:
+    """Whether two modules have the same explicit name."""
+    name = one.kwargs.get("name")
+    return isinstance(name, str) and other.kwargs.get("name") == name and not (one.loops or other.loops)
+
+
+def _are_alternatives(one: Site, other: Site) -> bool:
+    """Whether a condition decides which of two modules there is."""
+    pairs = zip(one.controls, other.controls, strict=False)
+    first, second = next(((a, b) for a, b in pairs if a != b), (None, None))
+    if first is None or second is None or first.node is not second.node:
+        return False
+    return {first.branch, second.branch} == {"body", "orelse"}
 
 
 def automatic_names(analysis: ClassAnalysis) -> dict[Site, str]:
@@ -182,10 +216,19 @@ def _own_name(site: Site) -> str:
     return site.stored
 
 
-def _variable_name(variable: VariableSite, names: Names) -> str:
+def _list_stem(site: Site) -> str:
+    """What Linen's names for the modules that a loop makes begin with: `encoderblock` for `encoderblock_0`."""
+    if isinstance(site.kwargs.get("name"), str) or name_parts(site.name) is not None:
+        return _own_name(site) or snake_case(site.target_name)
+    return site.linen_class
+
+
+def _variable_name(variable: VariableSite, names: Names, listed: bool) -> str:
     pieces = name_parts(variable.name_node)
     if pieces is not None and variable.loops:
         literal = "".join(piece for piece in pieces if isinstance(piece, str)).rstrip("_0123456789")
+        if listed and literal.strip("_"):
+            return names.fresh(identifier(literal))
         return names.fresh(plural(identifier(literal)) if literal.strip("_") else "params")
     if variable.loops:
         raise Refuse("unsupported-syntax", "a variable created in a loop", variable.call)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Site, VariableSite
 from nnx_migrate.names.nodes import all_below
-from nnx_migrate.nnx.writer.naming import singular
+from nnx_migrate.nnx.writer.naming import singular, snake_case
 from nnx_migrate.nnx.writer.text import call_text, line_limit
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class LoopAccess:
         return name
 
     def _variable(self, attribute: str, loop: ast.AST) -> str:
-        name = singular(attribute)
+        name = singular(snake_case(attribute) if attribute[:1].isupper() else attribute)
         helpers = [h for h in self.editor.helpers.helpers if loop in h.nodes]
         taken = self.used | set(self.counters.values())
         while name in taken or any(name in helper.names.values() for helper in helpers):
