@@ -35,7 +35,9 @@ def fixed(files: dict[str, str]) -> dict[str, str]:
 def test_names_that_may_be_theirs_stay() -> None:
     text = fixed({"main.py": f"{HEAD}{NETWORK}\n\n{ACTOR}\n\n{READ}\n\n{MADE}"})["main.py"]
     assert "class Actor(nnx.Module)" in text
-    assert 'params["Dense_0"]' in text and "self.Dense_0 = nnx.Linear(4, 2" in text.replace("in_features", "4")
+    assert 'params["Dense_0"]' in text and "self.Dense_0 = nnx.Linear(4, 2" in text.replace(
+        "in_features", "4"
+    )
 
 
 def test_names_in_files_of_their_own_stay() -> None:
