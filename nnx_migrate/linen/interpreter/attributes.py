@@ -215,7 +215,7 @@ def _have_method(either: Either, name: str) -> bool:
 def atomic(text: str) -> str:
     """An expression as an operand: in parentheses unless it is a name, an attribute or an item."""
     plain = text.replace("§", "_").replace(".", "_").replace("[", "_").replace("]", "_").replace("'", "_")
-    return text if plain.isidentifier() else f"({text})"
+    return text if plain.isidentifier() or plain.isdigit() else f"({text})"
 
 
 def self_attribute(frame: Frame, name: str, node: ast.expr | None = None) -> Any:

@@ -102,6 +102,13 @@ class LastRound:
             if count is not None and text is not None:
                 self.condition = "" if at_least(count, 1) else f"{atomic(text)} > 0"
                 self._bind(loop, target, count - 1)
+        elif iterable.kind == "range" and len(iterable.args) == 2:
+            start, stop = (as_dim(arg) for arg in iterable.args)
+            texts = [text_of(dim) if dim is not None else None for dim in (start, stop)]
+            if start is not None and stop is not None and None not in texts:
+                more = f"{atomic(str(texts[1]))} > {atomic(str(texts[0]))}"
+                self.condition = "" if at_least(stop, start + 1) else more
+                self._bind(loop, target, stop - 1)
         elif iterable.kind == "enumerate" and len(iterable.args) == 1 and len(parts) == 2:
             self._see(loop, parts[1], iterable.args[0])
             if isinstance(iterable.args[0], Expr):
