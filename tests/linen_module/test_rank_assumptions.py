@@ -79,3 +79,26 @@ def test_not_known(tmp_path: Path, case: str) -> None:
     after, refused = _converted(tmp_path, NOT_KNOWN[case])
     assert refused
     assert "class Model(nn.Module)" in after
+
+
+SUMMED = """
+import flax.linen as nn
+
+
+class Model(nn.Module):
+    branches: int = 3
+
+    @nn.compact
+    def __call__(self, x):
+        heads = [nn.Dense(6) for _ in range(self.branches)]
+        return nn.Dense(3)(sum([head(x) for head in heads]))
+"""
+
+
+def test_sum_of_a_list(tmp_path: Path) -> None:
+    """The built-in `sum` of equal arrays has their shape."""
+    path = tmp_path / "models.py"
+    path.write_text(SUMMED)
+    after, conversions = convert(path)
+    assert not conversions.refused
+    assert "nnx.Linear(6, 3, rngs=rngs)" in after

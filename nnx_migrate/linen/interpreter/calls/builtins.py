@@ -14,6 +14,7 @@ from nnx_migrate.linen.interpreter.expressions.arithmetic import binary
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.elements import known_items
+from nnx_migrate.linen.interpreter.loops.gathered import alike_arrays
 from nnx_migrate.linen.interpreter.ranks import inner_axes
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
@@ -80,6 +81,8 @@ def call_builtin(
         if name == "setattr" and len(args) == 3:
             return modules.set_attribute(frame, args, node)
         return None
+    if name == "sum" and len(args) == 1 and not kwargs:
+        first = alike_arrays(first) or first
     if name in ("sum",) and isinstance(first, tuple | list) and first and not kwargs:
         total = first[0]
         for item in first[1:]:

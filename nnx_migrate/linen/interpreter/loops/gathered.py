@@ -27,6 +27,15 @@ def many_of(frame: Frame, node: ast.AST, element: Array, iterables: Sequence[Any
     return ManyOf(element, element.with_shape(Shape(dims, element.shape.lead)), _behind(count, own))
 
 
+def alike_arrays(value: Any) -> list[Array] | None:
+    """Two arrays of a list whose arrays have the same shape, for what doesn't depend on their number; else None."""
+    if isinstance(value, ManyOf):
+        return [value.shared] * 2
+    if isinstance(value, ArrayList) and value.element is not None and not value.varying:
+        return [value.element] * 2
+    return None
+
+
 def put_together(transfer: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A function of a list of arrays, if the list is its first argument; NotImplemented for other calls.
 
