@@ -113,6 +113,25 @@ def test_a_layer_for_an_argument_is_made_only_with_it_below_a_condition_of_setup
     )
 
 
+def test_a_norm_behind_such_a_layer_is_made_only_with_the_argument_too(tmp_path: Path) -> None:
+    text = """
+    class Model(nn.Module):
+        def setup(self):
+            self.main = nn.Dense(4)
+            self.cross = nn.Dense(4)
+            self.norm = nn.RMSNorm()
+
+        def __call__(self, x, states=None):
+            x = self.main(x)
+            if states is not None:
+                x = self.norm(x + self.cross(states))
+            return x
+    """
+    written = _converted(tmp_path, text)
+    assert written.count("        if states_features is not None:\n") == 2
+    assert "if states_features is not None:\n            self.norm = nnx.RMSNorm(4" in written
+
+
 TIED = """
     class Model(nn.Module):
         tied: bool = True

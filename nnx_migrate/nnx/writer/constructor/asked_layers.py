@@ -8,11 +8,12 @@ or it asks what the calls ask: `if self.use_cond:`.
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.sites import LayerCall, Site
-from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.symbols import TOKEN, token
 from nnx_migrate.linen.values import Input
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.writer.render import InitRenderer
@@ -20,21 +21,27 @@ from nnx_migrate.nnx.writer.render import InitRenderer
 
 def asked_test(renderer: InitRenderer, site: Site, construction: str, may_ask_fields: bool) -> str | None:
     """The condition under which the constructor makes a layer that `construction` makes; None for any other layer."""
-    given = _needed_argument(renderer.analysis, site, construction)
+    given = _needed_argument(renderer.analysis, site, construction, renderer.asked)
     if given is not None:
         return renderer.none_test(given)
     return needed_field(renderer.analysis, site) if may_ask_fields else None
 
 
-def _needed_argument(analysis: ClassAnalysis, site: Site, construction: str) -> NoneTest | None:
-    """The argument that is given at every call of a layer, and whose size its `construction` takes, if any."""
+def _needed_argument(
+    analysis: ClassAnalysis, site: Site, construction: str, asked: Collection[str]
+) -> NoneTest | None:
+    """The argument that is given at every call of a layer, if its `construction` takes the argument's size.
+
+    Another layer may have `asked` for that already, such as the attention that a norm comes after.
+    """
     tests = [_given_at(analysis, call) for call in site.calls]
     first = tests[0] if tests else None
     if first is None or any(test != first for test in tests) or not _is_only_called(analysis, site):
         return None
     name = Input(first.path).text
     sizes = [match for match in TOKEN.finditer(construction) if match["kind"] in "af"]
-    return first if any(match["name"] == name for match in sizes) else None
+    is_known = any(match["name"] == name for match in sizes) or token(name, "a", -1) in asked
+    return first if is_known else None
 
 
 def needed_field(analysis: ClassAnalysis, site: Site) -> str | None:
