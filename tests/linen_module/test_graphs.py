@@ -63,6 +63,24 @@ def test_what_cannot_be_followed_is_refused(tmp_path: Path, body: str, reason: s
     assert refused == {"Model": reason}
 
 
+def test_a_graph_that_two_branches_change_is_one_graph(tmp_path: Path) -> None:
+    refused, after = model(
+        tmp_path,
+        """
+        embed = jraph.GraphMapFeatures(embed_node_fn=nn.Dense(9))
+        if self.skip:
+            graph = graph._replace(nodes=embed(graph).nodes + 1)
+        else:
+            graph = embed(graph)
+        return nn.Dense(3)(graph.nodes)
+        """,
+        fields="skip: bool = True",
+    )
+
+    assert not refused
+    assert "nnx.Linear(9, 3" in after
+
+
 def test_parts_that_some_configurations_replace_have_sizes_by_condition(tmp_path: Path) -> None:
     refused, after = model(
         tmp_path,

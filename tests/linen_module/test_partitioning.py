@@ -1,12 +1,17 @@
-"""Partition metadata: names of axes move to NNX's variables, unless something in the project reads Linen's boxes."""
+"""Partition metadata: names of axes move to NNX's variables; programs that read Linen's boxes get them from there."""
 
 from __future__ import annotations
 
+import runpy
+import sys
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
 from tests.linen_module.test_state import conversion
+from tests.rules.harness import fix_files, resolve_rules
 
 CODE = """
 import flax.linen as nn
@@ -22,12 +27,6 @@ class Model(nn.Module):
 ANNOTATED = 'nn.with_partitioning(nn.initializers.ones, (None, "model"))'
 
 REFUSED = {
-    "specs that a program reads": (
-        {
-            "after": "\n\nspecs = nn.get_partition_spec(jax.eval_shape(Model().init, jax.random.key(0), 1.0))\n"
-        },
-        "partition metadata, which `get_partition_spec` may read",
-    ),
     "an initializer made elsewhere": (
         {"before": f"\nINIT = {ANNOTATED}\n", "init": "INIT"},
         "initializers with partition metadata, made outside of classes in `model`",
@@ -53,3 +52,62 @@ def test_names_of_axes_are_kept_and_nothing_is_placed(tmp_path: Path) -> None:
     text = conversion(tmp_path, CODE.format(before="", init=ANNOTATED, after=""))
     written = 'kernel_init=nnx.with_partitioning(nnx.initializers.ones,(None,"model"),eager_sharding=False)'
     assert written in "".join(text.split())
+
+
+READS_BOXES = """
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax.training.train_state import TrainState
+
+
+class Model(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        logical = nn.with_logical_partitioning(nn.initializers.constant(0.5), ("embed", "mlp"))
+        x = nn.Dense(3, kernel_init=logical)(x)
+        return nn.Dense(2, kernel_init=nn.with_partitioning(nn.initializers.ones, (None, "model")))(x)
+
+
+model, x = Model(), jnp.arange(8.0).reshape(2, 4)
+variables = model.init(jax.random.key(0), x)
+state = TrainState.create(apply_fn=model.apply, params=variables["params"], tx=optax.adam(1e-2))
+specs = nn.get_partition_spec(state)
+meshes = nn.logical_to_mesh(specs, (("embed", None), ("mlp", "data")))
+
+
+@jax.jit
+def step(state):
+    def loss_fn(params):
+        return jnp.sum(state.apply_fn({"params": params}, x) ** 2)
+
+    loss, grads = jax.value_and_grad(loss_fn)(state.params)
+    return state.apply_gradients(grads=grads), loss
+
+
+losses = []
+for _ in range(5):
+    state, loss = step(state)
+    losses.append(loss)
+plain = jax.tree.leaves(nn.meta.unbox(state.params))
+"""
+
+
+def test_programs_that_read_boxes_find_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "nnx_compat", raising=False)
+    path = tmp_path / "train.py"
+    path.write_text(READS_BOXES)
+    before = runpy.run_path(str(path))
+    texts, _ = fix_files({path: READS_BOXES}, resolve_rules(["linen-module"]))
+    assert "nn.Module" not in texts[path]
+    for file, text in texts.items():
+        file.write_text(text)
+    after = runpy.run_path(str(path))
+    monkeypatch.delitem(sys.modules, "nnx_compat")
+    for name in ("specs", "meshes"):
+        assert jax.tree.leaves(before[name]) == jax.tree.leaves(after[name])
+    assert jax.sharding.PartitionSpec("embed", "mlp") in jax.tree.leaves(after["specs"])
+    assert before["losses"] == after["losses"]
+    jax.tree.map(np.testing.assert_array_equal, before["plain"], after["plain"])

@@ -146,7 +146,8 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     number = array_or_number(a, b, reason) or array_or_none(a, b, reason)
     if number is not None:
         return number
-    if not isinstance(node, ast.For | ast.While):
+    both = parts_of_both(frame, a, b)
+    if both is None and not isinstance(node, ast.For | ast.While):
         choice = tuple_choice((a, b), f"`{name}` differs between two paths")
         if isinstance(choice, Unknown):
             return choice
@@ -156,7 +157,6 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
         return b
     if isinstance(a, VariableValue) or isinstance(b, VariableValue):
         return Unknown("different variables on different paths")
-    both = parts_of_both(frame, a, b)
     if both is not None:
         parts = {key: join(frame, x, y, node, f"{name}_{key}") for key, (x, y) in both.items()}
         return changed(a, parts)

@@ -81,7 +81,7 @@ def parts_of_both(frame: Frame, a: Any, b: Any) -> dict[str, tuple[Any, Any]] | 
     if not isinstance(a, Input | Record) or not isinstance(b, Input | Record):
         return None
     first, second = changed(a, {}), changed(b, {})
-    if first.base != second.base:
+    if (first.base, first.order, first.complete) != (second.base, second.order, second.complete):
         return None
     names = dict.fromkeys([*dict(first.items), *dict(second.items)])
     return {name: (part(frame, first, name), part(frame, second, name)) for name in names}

@@ -9,7 +9,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
+from flax import linen, nnx
+from flax.core.meta import AxisMetadata
 
 
 class Functional:
@@ -335,8 +336,18 @@ def _by_collection(state: Any) -> dict[str, Any]:
             tree = collections.setdefault(_collection(leaf), {})
             for key in path[:-1]:
                 tree = tree.setdefault(str(key), {})
-            tree[str(path[-1])] = leaf.get_value()
+            tree[str(path[-1])] = _boxed(leaf)
     return collections
+
+
+def _boxed(leaf: Any) -> Any:
+    """The value of a variable, in the box that has the names of its axes if the program reads these."""
+    metadata, value = leaf.get_metadata(), leaf.get_value()
+    return (
+        getattr(linen, metadata["linen_box"])(value, metadata["out_sharding"])
+        if "linen_box" in metadata
+        else value
+    )
 
 
 def _is_variable(leaf: Any) -> bool:
@@ -363,4 +374,4 @@ def _leaf(path: Sequence[Any], leaf: Any, variables: Mapping[str, Any]) -> Any:
             raise KeyError(
                 f"no variable {'/'.join(map(str, path))} in collection {_collection(leaf)!r}"
             ) from None
-    return value
+    return value.unbox() if isinstance(value, AxisMetadata) else value

@@ -30,7 +30,9 @@ from nnx_migrate.sources.text import Edit
 
 _NNX = "flax.nnx"
 # Modules that keep more than parameters and statistics, or that change in a way of their own.
-_UNUSUAL = re.compile(r"\b(?:sow|perturb|make_rng|is_mutable_collection|SpectralNorm|WeightNorm|has_rng)\b")
+_UNUSUAL = re.compile(
+    r"\b(?:sow|perturb|make_rng|is_mutable_collection|SpectralNorm|WeightNorm|has_rng|with_(?:logical_)?partitioning)\b"
+)
 _STATISTICS = re.compile(r"\b(?:BatchNorm|batch_stats)\b")
 # Optimizers that look into the tree of parameters, which has another form.
 _BY_TREE = re.compile(

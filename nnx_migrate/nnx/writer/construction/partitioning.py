@@ -1,7 +1,7 @@
 """Partition metadata: `nn.with_partitioning(init, names)` becomes `nnx.with_partitioning(..., eager_sharding=False)`.
 
-Linen puts the arrays into boxes that name their axes, NNX keeps the names with the Variable. Programs that look
-into the boxes, or read specs from them, would find none.
+Linen puts the arrays into boxes that name their axes, NNX keeps the names with the Variable. For programs that look
+into the boxes, or read specs from them, the Variable says which box the trees of `Functional` have.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _READERS = re.compile(
     r"|Partitioned|LogicallyPartitioned|AxisMetadata)\b"
 )
 _ANNOTATING = re.compile(r"\bwith_(?:logical_)?partitioning\b")
-_READER_OF: WeakKeyDictionary[Project, str] = WeakKeyDictionary()
+_READ: WeakKeyDictionary[Project, bool] = WeakKeyDictionary()
 _OUTSIDE: WeakKeyDictionary[Project, str] = WeakKeyDictionary()
 
 
@@ -39,22 +39,22 @@ def annotated(names: FileNames, node: ast.Call, text: Callable[[ast.AST], str]) 
     for option in ("mesh", "rules"):
         if option in given:
             raise Refuse("unsupported-layer", f"`{ast.unparse(node.func)}` with `{option}`", node)
-    reader = _reader(names.project)
-    if reader:
-        raise Refuse("unsupported-layer", f"partition metadata, which `{reader}` may read", node)
     rewrite = rewrite_function_call(row, node, text)
     if isinstance(rewrite, Refusal):
         raise Refuse("unsupported-layer", rewrite.reason, node)
     inner = row.nnx.removeprefix("flax.nnx.")
-    return f"{names.nnx()}.{inner}({', '.join(rewritten_arguments(node, rewrite, text))})"
+    arguments = rewritten_arguments(node, rewrite, text)
+    if _has_readers(names.project):
+        box = "LogicallyPartitioned" if row.linen.endswith("with_logical_partitioning") else "Partitioned"
+        arguments.append(f'linen_box="{box}"')
+    return f"{names.nnx()}.{inner}({', '.join(arguments)})"
 
 
-def _reader(project: Project) -> str:
-    """What in the project may look into boxes, "" where nothing does."""
-    if project not in _READER_OF:
-        found = [_READERS.search(module.source.text) for module in project.matching(_READERS)]
-        _READER_OF[project] = next((match.group() for match in found if match is not None), "")
-    return _READER_OF[project]
+def _has_readers(project: Project) -> bool:
+    """Whether something in the project may look into boxes."""
+    if project not in _READ:
+        _READ[project] = any(_READERS.search(m.source.text) for m in project.matching(_READERS))
+    return _READ[project]
 
 
 def check_initializers(project: Project) -> None:
