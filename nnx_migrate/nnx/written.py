@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import textwrap
 from collections.abc import Collection, Iterator, Sequence
 
 from nnx_migrate.linen.model import LinenClass
@@ -48,7 +47,7 @@ def check_written(
     old = SourceText(source.text[start:end])
     try:
         new = old.with_edits([Edit(e.start - start, e.end - start, e.new) for e in own])
-        tree = ast.parse(textwrap.dedent(new.text))
+        tree = _parsed(new)
     except (SyntaxError, ValueError) as error:
         raise Refuse("unsupported-syntax", f"the new class can't be read: {error}", cls.node) from None
     outside = cls.module.scope_at(cls.node)
@@ -107,7 +106,12 @@ def check_function(
 
 
 def _parsed(text: SourceText) -> ast.Module:
-    return ast.parse(textwrap.dedent(text.text))
+    """The tree of a statement as it stands in its file: in a block, where lines in brackets may start anywhere."""
+    if not text.text[:1].isspace():
+        return ast.parse(text.text)
+    (block,) = ast.parse(f"if True:\n{text.text}").body
+    assert isinstance(block, ast.If)
+    return ast.Module(block.body, [])
 
 
 def _read_attributes(tree: ast.Module) -> set[str]:
