@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from nnx_migrate.linen.effects.registry import modelled_methods
@@ -34,12 +34,19 @@ _COLLECTIONS = {
         (),
     ),
 }  # fmt: skip
+#: Packages that know nothing of Linen: whatever is called there makes no module, and can't ask which one is around.
 _LIBRARIES = frozenset(
     {
-        "absl", "chex", "einops", "jax", "jaxtyping", "ml_collections", "ml_dtypes", "numpy", "optax", "scipy",
-        "typing_extensions", *sys.stdlib_module_names,
+        "PIL", "absl", "attr", "beartype", "chex", "cv2", "dacite", "datasets", "diffrax", "distrax", "dm_env",
+        "einops", "etils", "fsspec", "gym", "gymnasium", "h5py", "huggingface_hub", "immutabledict", "jax", "jaxopt",
+        "jaxtyping", "jmp", "jraph", "lineax", "matplotlib", "ml_collections", "ml_dtypes", "msgpack", "numba", "numpy",
+        "omegaconf", "optax", "opt_einsum", "packaging", "pandas", "requests", "rlax", "safetensors", "scipy",
+        "skimage", "sklearn", "tensorflow", "tensorflow_datasets", "tensorstore", "torch", "torchvision", "tqdm",
+        "typeguard", "typing_extensions", "wandb", "yaml", *sys.stdlib_module_names,
     }
 )  # fmt: skip
+#: Of packages that do know Linen: what has nothing to do with it.
+_OF_LIBRARIES = ("flax.core", "flax.serialization", "flax.struct", "flax.traverse_util", "flax.typing")
 #: What a Linen module can tell, or do, only below the module and the program that it was written for.
 _SURROUNDINGS = frozenset(
     {
@@ -47,6 +54,8 @@ _SURROUNDINGS = frozenset(
         "sow", "unbind", "with_logical_partitioning", "with_partitioning",
     }
 )  # fmt: skip
+#: Methods of every module; what they make is read where it is made.
+_OF_MODULES = frozenset({"get_variable", "has_variable", "is_initializing", "make_rng", "param", "variable"})
 #: Options of layers with which calls make variables.
 _OPTIONS = frozenset({"decode", "sow_weights"})
 #: Attributes of `ToNNX` and of modules, which can't be names of variables, submodules or methods that others call.
@@ -65,14 +74,18 @@ TAKEN = frozenset(
 class Bridged:
     """How a class stays Linen: `problem` says why it can't, else empty; `collections` are those that calls change.
 
-    `classes` are all classes of the project that its code reaches, itself included; `unknown_call` is a call of
-    something that a configuration may hold.
+    `classes` are all classes of the project that its code reaches, itself included. `unknown_calls` are calls of
+    something that a configuration may hold, by the field of the class that is called, or by "" for all other ones.
     """
 
     problem: str = ""
     collections: tuple[str, ...] = ()
-    unknown_call: str = ""
+    unknown_calls: Mapping[str, str] = field(default_factory=dict)
     classes: frozenset[LinenClass] = frozenset()
+
+    def unknown_call(self, name: str) -> str:
+        """The call that may be one of what the field `name` gets; empty if there is none."""
+        return self.unknown_calls.get(name) or self.unknown_calls.get("", "")
 
 
 class Bridges:
@@ -88,7 +101,7 @@ class Bridges:
             reader = _Reader(self.program)
             problem = cls.problem or reader.read(cls) or _taken(cls)
             names = tuple(sorted(reader.collections))
-            unknown = "" if problem else reader.unknown_call()
+            unknown = {} if problem else reader.unknown_calls(cls)
             self._known[cls] = Bridged(problem, names, unknown, frozenset(reader.classes))
         return self._known[cls]
 
@@ -113,7 +126,7 @@ class _Reader:
             if node in self._seen:
                 continue
             self._seen.add(node)
-            for inner in ast.walk(node):
+            for inner in _code(node):
                 if problem := self._problem(module, inner):
                     return f"{problem} ({module.path.name}:{getattr(inner, 'lineno', 0)})"
         for name, collections in self.variables.items():
@@ -121,17 +134,21 @@ class _Reader:
                 return f"{' and '.join(sorted(collections))} may both have a variable `{name}`"
         return ""
 
-    def unknown_call(self) -> str:
-        """A call of something of which the code doesn't show what it is: it may be a module, or make one."""
-        known = {*modelled_methods(), *_of_containers(), "at", "set", "get", "add", "multiply"}
-        for cls in self.classes:
-            known.update(cls.own_methods)
-            stored = (n for n in ast.walk(cls.node) if isinstance(n, ast.Attribute))
+    def unknown_calls(self, cls: LinenClass) -> dict[str, str]:
+        """Calls of something of which the code doesn't show what it is: it may be a module, or make one."""
+        known = {*modelled_methods(), *_of_containers(), *_OF_MODULES, "at", "set", "get", "add", "multiply"}
+        for reached in self.classes:
+            known.update(reached.own_methods)
+            stored = (n for n in ast.walk(reached.node) if isinstance(n, ast.Attribute))
             known.update(n.attr for n in stored if isinstance(n.ctx, ast.Store))
+        own = {(owner.module, owner.node) for owner in cls.mro}
+        fields = {item.name for item in cls.fields}
+        found: dict[str, str] = {}
         for module, call in self._calls:
             if self._is_unknown(module, call.func, known):
-                return f"`{ast.unparse(call.func)}` ({module.path.name}:{call.lineno})"
-        return ""
+                shown = f"`{ast.unparse(call.func)}` ({module.path.name}:{call.lineno})"
+                found.setdefault(_field_called(module, call, own, fields), shown)
+        return found
 
     def _is_unknown(self, module: Module, called: ast.expr, known: Collection[str]) -> bool:
         if isinstance(called, ast.Attribute):
@@ -239,13 +256,43 @@ class _Reader:
                 self._waiting.append((definition.module, node))
                 return ""
             package = found.partition(".")[0]
-            if package in _LIBRARIES or found.startswith(("flax.struct", "flax.core", "flax.traverse_util")):
+            if package in _LIBRARIES or found.startswith(_OF_LIBRARIES) or _is_configuration(found):
                 return ""
             shorter = found.rpartition(".")[0]
             if "." not in shorter:
                 return f"what `{found}` does isn't known"
             found = shorter
         return ""
+
+
+def _code(node: ast.AST) -> Iterator[ast.AST]:
+    """Everything in `node` but annotations, which do nothing."""
+    yield node
+    for name, value in ast.iter_fields(node):
+        if name in ("annotation", "returns"):
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST):
+                yield from _code(child)
+
+
+def _is_configuration(found: str) -> bool:
+    """Whether a name is that of a configuration's class in a package that has modules, too."""
+    return found.startswith("transformers.") and found.endswith("Config")
+
+
+def _field_called(
+    module: Module, call: ast.Call, own: Collection[tuple[Module, ast.AST]], fields: Collection[str]
+) -> str:
+    """The field that `self.field(...)` calls in the own code of a class; empty for every other call."""
+    called = call.func
+    if not (isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name)):
+        return ""
+    around: ast.AST | None = call
+    while around is not None and (module, around) not in own:
+        around = module.parents.get(around)
+    is_field = around is not None and called.value.id == "self" and called.attr in fields
+    return called.attr if is_field else ""
 
 
 def _of_containers() -> frozenset[str]:

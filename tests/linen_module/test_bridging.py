@@ -19,11 +19,12 @@ from flax import linen as nn
 
 
 """
-# a class that can't be converted; `{}` stands for what else it does
+# a class that can't be converted; the `{}` stand for what else it has and does
 PART = """
 class Part(nn.Module):
     features: int
     options: dict = None
+    {}
 
     @nn.compact
     def __call__(self, x, train=False):
@@ -57,10 +58,14 @@ class Whole(nn.Module):
 """
 
 
-def written(tmp_path: Path, part: str = "", call: str = "x = Part(2)(x)", field: str = "") -> str:
+def written(
+    tmp_path: Path, part: str = "", call: str = "x = Part(2)(x)", field: str = "", part_field: str = ""
+) -> str:
     """What becomes of `Whole`: its text, or why it stays."""
     path = tmp_path / "model.py"
-    path.write_text(HEADER + OFTEN + PART.format(part or "x = nn.relu(x)") + WHOLE.format(field, call))
+    path.write_text(
+        HEADER + OFTEN + PART.format(part_field, part or "x = nn.relu(x)") + WHOLE.format(field, call)
+    )
     text, conversions = convert(path)
     assert "model.Part" in conversions.refused
     refusal = conversions.refused.get("model.Whole")
@@ -150,6 +155,42 @@ def test_a_configuration_that_may_hold_modules_is_not_handed_to_code_that_calls_
     assert "may be a module, and `self.options.norm`" in reason
 
 
+def test_what_a_class_calls_of_its_own_fields_asks_about_these_fields_alone(tmp_path: Path) -> None:
+    part = "x = self.act(x) + self.param('w', nn.initializers.ones, ())"
+    taken = written(tmp_path, part, "x = Part(2, self.config)(x)", part_field="act: callable = nn.relu")
+    assert "ToNNX(Part(2, self.config), rngs=rngs)" in taken
+    call = "x = Part(2, act=self.config)(x)"
+    assert "may be a module, and `self.act`" in written(
+        tmp_path, part, call, part_field="act: callable = None"
+    )
+
+
+@pytest.mark.parametrize(
+    ("declared", "why"),
+    [
+        ("tuple[int, ...]", ""),
+        ("'Optional[Sequence[int]]'", ""),
+        ("Literal['a', 'b'] | None", ""),
+        ("dict[str, int]", "may be a module"),
+        ("Any", "may be a module"),
+        ("list[nn.Module]", "may be a module"),
+    ],
+)
+def test_fields_declared_to_be_data_hold_no_modules(tmp_path: Path, declared: str, why: str) -> None:
+    reason = written(
+        tmp_path,
+        "x = self.options.norm()(x)",
+        "x = Part(2, sizes=self.config)(x)",
+        part_field=f"sizes: {declared} = None",
+    )
+    assert why in reason and ("ToNNX(Part(2, sizes=self.config)" in reason) == (not why), reason
+
+
+def test_annotations_are_no_code(tmp_path: Path) -> None:
+    part = "from unknown_types import Vector; y: Vector = x * 2; x = y"
+    assert "ToNNX(Part(2), rngs=rngs)" in written(tmp_path, part)
+
+
 def test_modules_and_their_classes_are_not_handed_to_what_stays_linen(tmp_path: Path) -> None:
     for given in ("nn.LayerNorm", "nn.Dense(2)", "(nn.LayerNorm, 3)", "lambda: nn.Dense(2)"):
         assert "base-not-converted" in written(tmp_path, call=f"x = Part(2, {given})(x)"), given
@@ -157,7 +198,7 @@ def test_modules_and_their_classes_are_not_handed_to_what_stays_linen(tmp_path: 
 
 def test_keeps_parts_and_what_holds_them_apart(tmp_path: Path) -> None:
     path = tmp_path / "model.py"
-    path.write_text(HEADER + PART.format("x = nn.relu(x)") + WHOLE.format("", "x = Part(2)(x)"))
+    path.write_text(HEADER + PART.format("", "x = nn.relu(x)") + WHOLE.format("", "x = Part(2)(x)"))
     moving, staying = make_plan(Project([path], load_source))
     assert [c.name for c in moving.classes] == ["Whole"] and moving.can_move
     assert [c.name for c in staying.bridged] == ["Part"] and not staying.can_move
@@ -206,6 +247,6 @@ def test_programs_that_may_look_inside_of_linen_modules_keep_the_class(
 ) -> None:
     path = tmp_path / "model.py"
     program = f"\n\nkey, x = jax.random.key(0), jnp.ones((2, 3))\nmodel = Whole()\n{use}\n"
-    path.write_text(HEADER + PART.format("x = nn.relu(x)") + WHOLE.format("", "x = Part(2)(x)") + program)
+    path.write_text(HEADER + PART.format("", "x = nn.relu(x)") + WHOLE.format("", "x = Part(2)(x)") + program)
     groups = make_plan(Project([path], load_source))
     assert [c.name for g in groups if g.can_move for c in g.classes] == (["Whole"] if moves else [])

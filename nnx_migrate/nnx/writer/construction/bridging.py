@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.bridged import TAKEN
+from nnx_migrate.linen.declared import declares_data
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape
@@ -137,17 +138,22 @@ def _needs_more(site: Site, cls: LinenClass) -> str:
             return f"another module calls its method `{call.method}`"
         if _OF_BRIDGE & call.kwargs.keys():
             return f"it is called with `{min(_OF_BRIDGE & call.kwargs.keys())}`"
-    for name, value in _given(site, cls):
+    for name, annotation, value in _given(site, cls):
+        if declares_data(annotation):
+            continue
         if _holds_modules(value):
             return f"its field `{name}` gets modules"
-        if site.bridged is not None and site.bridged.unknown_call and not _is_plain(value):
-            return f"`{name}`, or a part of it, may be a module, and {site.bridged.unknown_call} is called"
+        called = site.bridged.unknown_call(name) if site.bridged is not None else ""
+        if called and not _is_plain(value):
+            return f"`{name}`, or a part of it, may be a module, and {called} is called"
     return ""
 
 
-def _given(site: Site, cls: LinenClass) -> Iterable[tuple[str, Any]]:
-    yield from zip((item.name for item in cls.fields), site.args, strict=False)
-    yield from site.kwargs.items()
+def _given(site: Site, cls: LinenClass) -> Iterable[tuple[str, ast.expr | None, Any]]:
+    """The arguments of a construction: the fields that they set, what these are declared to be, and the values."""
+    declared = {item.name: item.annotation for item in cls.fields}
+    for name, value in (*zip(declared, site.args, strict=False), *site.kwargs.items()):
+        yield name, declared.get(name), value
 
 
 def _holds_modules(value: Any) -> bool:
