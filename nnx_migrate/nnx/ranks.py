@@ -13,6 +13,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.interpreter.frame import BUDGET, Meter
 from nnx_migrate.linen.interpreter.ranks import reads_rank
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.other_ranks import is_of_other_rank
 from nnx_migrate.linen.programs.callers import Callers, Ranks
 from nnx_migrate.linen.reasons import RankUnknown, Refuse
 from nnx_migrate.linen.shapes import NUMBERED
@@ -60,6 +61,8 @@ class RankSearch:
         self.numbers_axes = (
             False  # the code names axes by their place from the front, and that doesn't show a rank
         )
+        self.working: dict[int, ClassConversion] = {}  # what the usual ranks gave, for all unknown inputs
+        self.unfit: set[int] = set()  # the usual ranks for which the code can't run
 
     def run(self) -> ClassConversion:
         """The conversion. Raises the Refuse of the first attempt."""
@@ -71,7 +74,8 @@ class RankSearch:
             known = self._known()
             self.numbers_axes = NUMBERED in refusal.detail
             found = self._with(known) or self._as_submodules_need(refusal, known)
-            found = found or self._by_rank(known) or self._without_batch(known) or self._with_fixed_fields()
+            found = found or self._by_rank(known) or self._of_fitting_rank(known)
+            found = found or self._without_batch(known) or self._with_fixed_fields()
             if found is None:
                 raise
             return found
@@ -185,11 +189,13 @@ class RankSearch:
     def _by_rank(self, known: Ranks) -> ClassConversion | None:
         """Try the usual ranks of inputs; right where the result doesn't depend on which rank it is.
 
-        A result counts if it needs no other size of the inputs than that of the last axis. One that only
-        rank 2 gives doesn't, unless it needs no size at all (token ids, say): code that flattens its input works
-        for every rank, with another size each. Code that looks at ranks has to come out alike for each.
+        A result counts if it needs no other size of the inputs than that of the last axis, those aside whose
+        rank is known. One that only rank 2 gives doesn't, unless it needs no size at all (token ids, say): code
+        that flattens its input works for every rank, with another size each. Code that looks at ranks has to come
+        out alike for each.
         """
         shown = self._shown()
+        settled = {**shown, **known}
         found: list[ClassConversion] = []
         ranks: list[int] = []
         lowest: tuple[int, ClassConversion] | None = None
@@ -198,22 +204,25 @@ class RankSearch:
                 return None
             try:
                 conversion = self.attempt(self.cls, default_rank=rank, known={**shown, **known})
-            except Refuse:
+            except Refuse as refusal:
                 if self._looks_at_ranks:
                     return None
+                if is_of_other_rank(refusal.detail):
+                    self.unfit.add(rank)
                 continue
+            self.working[rank] = conversion
             if lowest is None:
                 lowest = rank, conversion
-                if not _needs_last_axes(conversion) and _has_numbered_axes(*lowest):
+                if not _needs_last_axes(conversion, settled) and _has_numbered_axes(*lowest, settled):
                     return self._of_lowest_rank(*lowest, known)
-            if _needs_last_axes(conversion):
+            if _needs_last_axes(conversion, settled):
                 found.append(conversion)
                 ranks.append(rank)
                 if (conversion.edits, conversion.functions) != (found[0].edits, found[0].functions):
                     return None
             elif self._looks_at_ranks:
                 return None
-        if ranks == [2] and found[0].sizes:
+        if ranks == [2] and any(size.path not in settled for size in found[0].sizes):
             return None
         if found and not self._usual_ranks <= set(ranks):
             return None  # it was refused for the inputs that its layers usually get
@@ -223,6 +232,30 @@ class RankSearch:
         if chosen is not None and not self._holds_without(known, shown, chosen, ranks):
             chosen.assumed = known
         return chosen
+
+    def _of_fitting_rank(self, known: Ranks) -> ClassConversion | None:
+        """Convert for the only rank that an input can have: the code fails for each of the others.
+
+        The ranks of other inputs are left open, so that none of these failures is theirs.
+        """
+        shown = self._shown() if len(self.working) == 1 and self.unfit else {}
+        for rank, working in self.working.items():
+            paths = {size.path for size in working.sizes} - {*shown, *known}
+            if len(self.working) > 1 or len(paths) != 1 or self.unfit != {*_USUAL_RANKS} - {rank}:
+                return None
+            (path,) = paths
+            for other in (1, *self.unfit):
+                try:
+                    self.attempt(self.cls, known={**known, path: other})
+                except Refuse as refusal:
+                    if is_of_other_rank(refusal.detail):
+                        continue
+                return None
+            found = self._with({**known, path: rank})
+            if found is not None:
+                found.assumed = known
+            return found
+        return None
 
     def _of_lowest_rank(self, rank: int, conversion: ClassConversion, known: Ranks) -> ClassConversion | None:
         """Take the lowest rank for code that numbers its axes: `jnp.swapaxes(x, 1, 2)` is about inputs of rank 3.
@@ -279,13 +312,17 @@ def _usual(analysis: ClassAnalysis | None) -> Ranks:
     return {path: session.input_ranks[path] for path in session.usual_ranks}
 
 
-def _needs_last_axes(conversion: ClassConversion) -> bool:
-    """Whether a conversion needs no other size of its inputs than those of their last axes."""
-    return all(size.axis == -1 and not size.flat for size in conversion.sizes)
+def _needs_last_axes(conversion: ClassConversion, settled: Ranks = {}) -> bool:  # noqa: B006
+    """Whether a conversion needs no other size of its inputs than those of their last axes.
+
+    Inputs of a `settled` rank have their sizes whatever the ranks of the others are.
+    """
+    return all(size.axis == -1 and not size.flat for size in conversion.sizes if size.path not in settled)
 
 
-def _has_numbered_axes(rank: int, conversion: ClassConversion) -> bool:
+def _has_numbered_axes(rank: int, conversion: ClassConversion, settled: Ranks) -> bool:
     """Whether a conversion for inputs of some rank needs sizes of axes between that of the batch and the last."""
-    axes = [size.axis for size in conversion.sizes if size.axis != -1]
-    flat = any(size.flat for size in conversion.sizes)
+    sizes = [size for size in conversion.sizes if size.path not in settled]
+    axes = [size.axis for size in sizes if size.axis != -1]
+    flat = any(size.flat for size in sizes)
     return rank > 2 and bool(axes) and not flat and all(-rank < axis < 0 for axis in axes)

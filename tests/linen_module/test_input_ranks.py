@@ -515,3 +515,61 @@ def test_other_ranks_than_the_usual_one_prove_nothing(tmp_path: Path) -> None:
     """Images leave `(batch, some features)` behind; only for videos are the features those of the convolution."""
     found = converted(tmp_path, POOLED)
     assert found.refused["model.Model"].reason == "unknown-size"
+
+
+TWO_INPUTS = """
+class Pair(nn.Module):
+    @nn.compact
+    def __call__(self, tokens, images):
+        n, h, w, c = images.shape
+        scale = self.param("scale", nn.initializers.ones, (h, w, c))
+        x = nn.Embed(9, 4)(tokens)
+        return nn.Dense(8)(jnp.mean(x, axis=1)), images * scale, OTHER
+"""
+
+
+def test_the_rank_of_one_input_makes_no_difference_to_the_sizes_of_another(tmp_path: Path) -> None:
+    found = converted(tmp_path, TWO_INPUTS.replace("OTHER", "0"))
+    assert [(size.path, size.axis) for size in sizes(found, "Pair")] == [
+        (("images",), -1),
+        (("images",), -3),
+        (("images",), -2),
+    ]
+    assert not found.converted["model.Pair"].assumed
+
+
+def test_sizes_of_an_input_whose_rank_nothing_shows_still_count(tmp_path: Path) -> None:
+    own = "self.param('shift', nn.initializers.zeros, (tokens.shape[1], 4))"
+    assert "model.Pair" in converted(tmp_path, TWO_INPUTS.replace("OTHER", own)).refused
+
+
+JOINED = """
+class Rows(nn.Module):
+    @nn.compact
+    def __call__(self, x, y):
+        numbers, ids = jnp.split(x, [3], 1)
+        ids = ids.reshape(x.shape[0], SIZES)
+        return nn.Dense(4)(jnp.concatenate([nn.Dense(8)(numbers), ids], axis=1)) + y
+"""
+
+
+def test_the_only_rank_for_which_code_runs(tmp_path: Path) -> None:
+    found = converted(tmp_path, JOINED.replace("SIZES", "2"))
+    assert [(size.path, size.axis) for size in sizes(found, "Rows")] == [(("x",), -1)]
+
+
+def test_code_that_runs_for_another_rank_shows_none(tmp_path: Path) -> None:
+    code = JOINED.replace("SIZES", "*x.shape[1:-1], 2")
+    assert "model.Rows" in converted(tmp_path, code).refused
+
+
+def test_a_failure_that_another_input_causes_shows_no_rank(tmp_path: Path) -> None:
+    code = """
+class Rows(nn.Module):
+    @nn.compact
+    def __call__(self, x, y):
+        numbers, ids = jnp.split(x, [3], 1)
+        pairs = jnp.stack([y, jnp.ones((3, 4))])
+        return nn.Dense(4)(numbers), nn.Dense(2)(pairs)
+"""
+    assert "model.Rows" in converted(tmp_path, code).refused

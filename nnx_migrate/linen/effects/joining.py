@@ -17,6 +17,7 @@ from nnx_migrate.linen.effects.arguments import (
 from nnx_migrate.linen.effects.axes import atleast_1d, atleast_2d, atleast_3d
 from nnx_migrate.linen.effects.indexing import slice_size
 from nnx_migrate.linen.effects.registry import models, models_method
+from nnx_migrate.linen.other_ranks import JOINED
 from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value
 
 # ---- joining -----------------------------------------------------------------------------------------------
@@ -26,11 +27,11 @@ def merged(shapes: Sequence[Shape], skip: int | None = None) -> Shape:
     """What shapes that must be equal, but for the axis `skip` (negative), say together."""
     ranks = {shape.rank for shape in shapes if shape.exact}
     if len(ranks) > 1:
-        raise Unmodelled("arrays of different rank are joined")
+        raise Unmodelled(JOINED)
     exact = next((shape for shape in shapes if shape.exact), None)
     length = max(len(shape.dims) for shape in shapes)
     if exact is not None and length > len(exact.dims):
-        raise Unmodelled("arrays of different rank are joined")
+        raise Unmodelled(JOINED)
     leads = {shape.lead for shape in shapes if len(shape.dims) == length}
     if exact is not None:
         lead, length = None, len(exact.dims)

@@ -1,0 +1,20 @@
+"""Refusals that tell that code can't run for inputs of some rank: it was written for another one."""
+
+from __future__ import annotations
+
+import re
+
+from nnx_migrate.linen.shapes import BEYOND
+
+#: What JAX does not do with arrays of any sizes; behind ` (` may stand the place.
+JOINED = "arrays of different rank are joined"
+_FAILURES = re.compile(rf"axis -?\d+ {BEYOND} \d+|{JOINED}|an array of rank \d+ where \d+ axes are needed")
+
+
+def is_of_other_rank(detail: str) -> bool:
+    """Whether a refusal's detail says that the code fails, whatever the sizes are.
+
+    >>> is_of_other_rank("an input of `dense`: axis 2 is out of bounds for rank 2")
+    True
+    """
+    return re.search(rf"(?:^|: )(?:{_FAILURES.pattern})(?: \(|$)", detail) is not None
