@@ -108,3 +108,47 @@ def test_other_modules_stay(tmp_path: Path, old: str, new: str) -> None:
     noisy += "        return nn.Dropout(0.5)(nn.Dense(2)(x), deterministic=False)\n"
     _, converted = _convert(tmp_path, SOURCE.replace(old, new, 1) + noisy)
     assert "Model" not in converted
+
+
+CHOSEN = """\
+
+
+class Chosen(nn.Module):
+    kind: str
+
+    def setup(self):
+        if self.kind == "net":
+            self.gamma = Inner(3)
+        else:
+            self.gamma = Other(3)
+
+    def __call__(self, t):
+        return TRANSFORM
+
+
+class Other(nn.Module):
+    width: int = 4
+
+    @nn.compact
+    def __call__(self, x):
+        return BODY
+"""
+
+
+@pytest.mark.parametrize("transform", ["jax.jvp(self.gamma, (t,), (t,))[0]", "jax.vmap(self.gamma)(t)"])
+@pytest.mark.parametrize("state", ["none", *STATEFUL])
+def test_one_of_several_modules_moves_if_all_are_pure(tmp_path: Path, transform: str, state: str) -> None:
+    body = STATEFUL.get(state, "nn.Dense(self.width)(x)")
+    source = SOURCE + CHOSEN.replace("TRANSFORM", transform).replace("BODY", body)
+    text, converted = _convert(tmp_path, source)
+    assert ("Chosen" in converted) == (state == "none")
+    assert (f"return {transform}" in text) or state != "none"
+
+
+def test_layers_with_state_are_no_base_of_pure_ones(tmp_path: Path) -> None:
+    source = SOURCE.replace(
+        "class Inner(nn.Module):\n    width: int = 4\n", "class Inner(nn.BatchNorm):\n", 1
+    )
+    source = source.replace("self.width", "3").replace("Inner(3)", "Inner(use_running_average=True)")
+    _, converted = _convert(tmp_path, source)
+    assert "Model" not in converted

@@ -10,7 +10,17 @@ from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.pure_modules import inside_transform, is_pure
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
-from nnx_migrate.linen.values import Bound, Closure, Instance, Layer, Mapped, Partial, SelfValue
+from nnx_migrate.linen.values import (
+    Bound,
+    Closure,
+    Either,
+    Instance,
+    Layer,
+    Mapped,
+    Maybe,
+    Partial,
+    SelfValue,
+)
 
 
 def is_function(value: Any) -> bool:
@@ -57,7 +67,8 @@ def call_mapped(
         named = {name: row(frame, value, 0, sizes) for name, value in kwargs.items()}
         if not sizes:
             return Unknown("`jax.vmap` over nothing")
-        inner = None if isinstance(mapped.func, Instance) else node  # the call is the mapped function's
+        is_module = isinstance(mapped.func, Instance | Either | Maybe)
+        inner = None if is_module else node  # the call is the mapped function's
         with inside_transform(frame):
             result = apply(frame, mapped.func, rows, named, inner)
         return with_axis(result, mapped.out_axes, sizes[0])

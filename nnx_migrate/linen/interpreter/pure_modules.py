@@ -21,10 +21,12 @@ from nnx_migrate.linen.values import (
     ClassRef,
     Closure,
     DerivedLayer,
+    Either,
     FieldFactory,
     FieldModule,
     Instance,
     Layer,
+    Maybe,
     ModuleList,
     Partial,
 )
@@ -62,7 +64,14 @@ def check_pure(frame: Frame, module: Instance, node: ast.AST | None) -> None:
 
 
 def is_pure(value: Any) -> bool:
-    """Whether a value is a submodule without state and random draws, its own and those of modules that it has."""
+    """Whether a value is a submodule without state and random draws, its own and those of modules that it has.
+
+    One of several submodules is one if all of them are.
+    """
+    if isinstance(value, Maybe):
+        return is_pure(value.value)
+    if isinstance(value, Either):
+        return all(is_pure(one) for one in value.values)
     if not isinstance(value, Instance) or value.site.lifts:
         return False
     site = value.site
@@ -95,7 +104,7 @@ def _is_pure_class(cls: LinenClass, seen: set[LinenClass]) -> bool:
     for owner in cls.mro:
         if (
             owner.problem
-            or owner.layer_base is not None
+            or (owner.layer_base is not None and owner.layer_base not in _LAYERS)
             or any(m.transforms for m in owner.own_methods.values())
         ):
             return False

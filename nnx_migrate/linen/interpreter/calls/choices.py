@@ -10,6 +10,7 @@ from nnx_migrate.linen.interpreter.control import branch, either_size
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import call_closure
+from nnx_migrate.linen.interpreter.pure_modules import is_pure
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.values import Bound, Closure, Either, FieldModule, Instance
@@ -32,6 +33,8 @@ def call_either(
     decided = _decided(frame, either)
     if decided is not None:
         return apply(frame, decided, args, kwargs, node)
+    if node is None and frame.session.transforms and all(is_pure(value) for value in either.values):
+        return _joined(frame, either, [apply(frame, value, args, kwargs, None) for value in either.values])
     if node is None:
         raise Refuse("unknown-call", "what is called indirectly is a submodule on one path only")
     outer = frame.context
