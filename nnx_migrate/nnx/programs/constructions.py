@@ -11,7 +11,7 @@ from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.programs.sizes import Sizes
-from nnx_migrate.nnx.writer.text import folded, indentation, line_limit
+from nnx_migrate.nnx.writer.text import HANGING, folded, indentation, line_limit
 from nnx_migrate.sources.text import Edit, SourceText
 
 HELPER = "Functional"
@@ -19,7 +19,6 @@ CACHING_HELPER = "CachingFunctional"
 BRIDGING_HELPER = "BridgingFunctional"
 LISTING = "Listing"  # in front of a helper's name: it gives what lists hold Linen's names
 VMAPPED = "vmapped"  # for `nn.vmap` of a class
-INDENT = "    "
 _LINEN_ONLY = ("name", "parent")
 _ENDED = re.compile(r"(?:\s*\))*(?P<comma>\s*,)?")  # what can stand behind the last argument
 
@@ -48,7 +47,7 @@ def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELP
             behind, behind, "".join(f"{break_}{name}={text}," for name, text in sizes.arguments.items())
         )
     elif added or inner:
-        yield Edit(behind, behind, (added[1:] if comma and kept else added) + inner[: -len(INDENT)])
+        yield Edit(behind, behind, (added[1:] if comma and kept else added) + inner[: -len(HANGING)])
     if late:
         yield Edit(end, end, late)
 
@@ -75,7 +74,7 @@ def _inner_lines(source: SourceText, call: ast.Call, longer: int) -> str:
     comment = behind[len(behind.partition("#")[0].rstrip()) :]
     if call.lineno != call.end_lineno or len(line) - len(comment) + longer <= line_limit(source):
         return ""
-    return f"\n{indentation(source, call.lineno)}{INDENT}"
+    return f"\n{indentation(source, call.lineno)}{HANGING}"
 
 
 def applied_function(module: Module, outer: ast.Call) -> Iterator[Edit]:
@@ -136,8 +135,8 @@ def _sized(source: SourceText, call: ast.Call, sizes: Sizes, longer: int) -> str
     if len(last) + growth + len(text) <= line_limit(source):
         return text
     indent = indentation(source, call.end_lineno or call.lineno)
-    function = folded(sizes.function, indent + INDENT, line_limit(source))
-    return f".sized(\n{indent}{INDENT}{function}\n{indent})"
+    function = folded(sizes.function, indent + HANGING, line_limit(source))
+    return f".sized(\n{indent}{HANGING}{function}\n{indent})"
 
 
 def _opening(source: SourceText, call: ast.Call) -> int:

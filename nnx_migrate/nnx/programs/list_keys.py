@@ -10,10 +10,9 @@ import re
 from collections.abc import Callable
 
 from nnx_migrate.names.modules import Module
-from nnx_migrate.nnx.writer.text import indentation
+from nnx_migrate.nnx.writer.text import HANGING, indentation
 from nnx_migrate.sources.text import Edit
 
-INDENT = "    "
 _PARAMETERS = re.compile(r"param|variable|\.init\(", re.IGNORECASE)
 #: What a name becomes: the keys, or None where it isn't clear. Names that stay are their own keys.
 NewKeys = Callable[[str], list[str] | None]
@@ -90,8 +89,8 @@ def _in_display(
         return [Edit(*source.span(node), f"{quote}{keys[0]}{quote}: {{{inner}"), Edit(end, end, "}")]
     starts = [source.line_start(line) for line in lines if source.line_text(line).strip()]
     return [
-        Edit(*source.span(node), f"{quote}{keys[0]}{quote}: {{\n{indent}{INDENT}{inner}"),
-        *(Edit(start, start, INDENT) for start in starts),
+        Edit(*source.span(node), f"{quote}{keys[0]}{quote}: {{\n{indent}{HANGING}{inner}"),
+        *(Edit(start, start, HANGING) for start in starts),
         Edit(end, end, f",\n{indent}}}"),
     ]
 

@@ -9,9 +9,8 @@ from itertools import pairwise
 from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
-from nnx_migrate.nnx.programs.constructions import INDENT
 from nnx_migrate.nnx.programs.sizes import Sizes
-from nnx_migrate.nnx.writer.text import indentation, line_limit
+from nnx_migrate.nnx.writer.text import HANGING, indentation, line_limit
 from nnx_migrate.sources.text import Edit, SourceText
 
 _Texts = dict[ast.expr, str]
@@ -66,7 +65,7 @@ def _placed(source: SourceText, around: ast.AST, texts: _Texts) -> Iterator[Edit
         starts_line = not line[: node.col_offset].strip()
         length = len(indent) + len(text) + 1 if starts_line else len(line) + growth[node.lineno]
         if length > limit:
-            text = text.replace("(", f"(\n{indent}{INDENT}", 1)[:-1] + f"\n{indent})"
+            text = text.replace("(", f"(\n{indent}{HANGING}", 1)[:-1] + f"\n{indent})"
         yield Edit(*source.span(node), text)
         end = source.span(node)[1]
         behind = next((start for start, _ in items if start > end), None)
@@ -77,9 +76,9 @@ def _placed(source: SourceText, around: ast.AST, texts: _Texts) -> Iterator[Edit
 def _unfolded(source: SourceText, around: ast.expr, items: list[_Span], texts: _Texts) -> Iterator[Edit]:
     """The parts of a call or display on lines below: on one, if they fit, or else each on its own."""
     indent = indentation(source, around.lineno)
-    inner = f"\n{indent}{INDENT}"
+    inner = f"\n{indent}{HANGING}"
     first, last, end = items[0][0], items[-1][1], source.span(around)[1] - 1
-    length = len(indent) + len(INDENT) + last - first
+    length = len(indent) + len(HANGING) + last - first
     together = length + sum(_growth(source, n, t) for n, t in texts.items()) <= line_limit(source)
     yield Edit(first, first, inner)
     yield from (Edit(*source.span(node), text) for node, text in texts.items())

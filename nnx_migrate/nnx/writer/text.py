@@ -47,6 +47,8 @@ def replacements(source: SourceText, node: ast.AST, replace: Replace) -> list[tu
     return found
 
 
+#: How far what stands in brackets is to the right of the line that opens them, whatever blocks have.
+HANGING = "    "
 _BLANK = frozenset({NL, NEWLINE, INDENT, DEDENT, ENDMARKER})
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
@@ -110,7 +112,7 @@ def call_text(
     line = f"{callee}({', '.join(arguments)})"
     if "\n" not in line and len(indent) + len(prefix) + len(line) + len(suffix) <= limit:
         return line
-    inner = indent + "    "
+    inner = indent + HANGING
     if callee.endswith(")") and "\n" not in line and len(indent) + len(prefix) + len(callee) + 1 > limit:
         return _call_of_call(callee, arguments, indent, inner, limit)
     joined = ", ".join(arguments)
@@ -126,7 +128,7 @@ def append_text(target: str, element: str, indent: str, limit: int) -> str:
     line = f"{target}.append({text})"
     if "\n" in text or len(indent) + len(line) <= limit:
         return line
-    inner = indent + "    "
+    inner = indent + HANGING
     return f"{target}.append(\n{inner}{folded(text, inner, limit)}\n{indent})"
 
 
@@ -150,7 +152,7 @@ def folded(text: str, indent: str, limit: int) -> str:
         return head + _folded_choice(value, node, indent, limit)
     if isinstance(node, ast.Dict):
         _, items = _parts_of_call(f"({value[1:-1]})")
-        inner = indent + "    "
+        inner = indent + HANGING
         return f"{head}{{\n" + "".join(f"{inner}{item},\n" for item in items if item) + f"{indent}}}"
     if not isinstance(node, ast.Call):
         return text

@@ -325,7 +325,7 @@ class ConstructorWriter:
             inner = indentation(self.source, method.node.body[0].lineno)
             if len(inner) > len(indent):
                 return inner[len(indent) :]
-        return "    "
+        return indent.removeprefix(indentation(self.source, self.cls.node.lineno)) or "    "
 
 
 def _without(text: str, parts: Sequence[str]) -> str:

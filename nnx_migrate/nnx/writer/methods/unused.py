@@ -208,4 +208,10 @@ def _is_size(node: ast.expr) -> bool:
         return _is_size(node.value)
     if isinstance(node, ast.IfExp | ast.BoolOp | ast.Compare):
         return all(_is_size(n) for n in ast.iter_child_nodes(node) if isinstance(n, ast.expr))
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("len", "max", "min")
+    ):
+        return not node.keywords and all(_is_size(argument) for argument in node.args)
     return is_of_self(node) or isinstance(node, ast.Name | ast.Constant)

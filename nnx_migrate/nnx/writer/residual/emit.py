@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from nnx_migrate.nnx.writer.residual.allocation import NameAllocator
 from nnx_migrate.nnx.writer.residual.nodes import Assign, Block, Line, Node
-from nnx_migrate.nnx.writer.text import call_text, unwrapped
+from nnx_migrate.nnx.writer.text import HANGING, call_text, unwrapped
 
 _ENUMERATE = re.compile(r"for (\w+), (.+) in enumerate\((.+)\):$", re.DOTALL)
 _FOR = re.compile(r"for (\w+) in (range\(.+\)):$", re.DOTALL)
@@ -65,7 +65,7 @@ class Emitter:
         if (
             closing and "\n" in text and not line.is_list
         ):  # the call is itself an argument: it moves to a line of its own
-            inner = indent + self.unit
+            inner = indent + HANGING
             text = self._call(line, inner)
             return f"{indent}{prefix}\n{inner}{text}\n{indent}{closing}".split("\n")
         return f"{indent}{prefix}{text}{closing}".split("\n")
@@ -114,7 +114,7 @@ class Emitter:
         attribute = node.text.removesuffix(" = ")
         if not (isinstance(only, Line) and only.callee and only.text == f"{attribute}.append("):
             return None
-        inner = indent + self.unit
+        inner = indent + HANGING
         element = self._call(only, inner)
         header = _without_unused(self.allocator.text(following.header), [element]).removesuffix(":")
         opening = f"{indent}{node.text}{node.callee}("

@@ -1,0 +1,61 @@
+"""How written constructors are laid out: the file's own indentation, and nothing left of what moved away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.linen_module.fixture import convert
+
+NARROW = '''\
+from typing import Sequence
+
+from flax import linen as nn
+
+
+class Base(nn.Module):
+  """Has fields alone, and no method that would show how far blocks are indented."""
+
+  width: int = 3
+
+
+class Tower(Base):
+  features: Sequence[int] = (4, 5)
+
+  @nn.compact
+  def __call__(self, x):
+    for i, size in enumerate(self.features):
+      if i == 0:
+        kernel_init = nn.initializers.ones
+      elif i + 1 < len(self.features):
+        kernel_init = nn.initializers.lecun_normal()
+      else:
+        kernel_init = nn.initializers.zeros
+      x = nn.Dense(size, use_bias=False, kernel_init=kernel_init)(x)
+    return x
+'''
+
+
+def written(tmp_path: Path) -> str:
+    path = tmp_path / "model.py"
+    path.write_text(NARROW)
+    text, conversions = convert(path)
+    assert not conversions.refused
+    return text
+
+
+def test_blocks_are_indented_as_the_file_does(tmp_path: Path) -> None:
+    assert "  def __init__(self, width: int = 3):\n    self.width = width\n" in written(tmp_path)
+
+
+def test_brackets_hang_alike(tmp_path: Path) -> None:
+    lines = written(tmp_path).splitlines()
+    opening = next(i for i, line in enumerate(lines) if line.endswith(".append("))
+    columns = [len(line) - len(line.lstrip()) for line in lines[opening : opening + 3]]
+    assert columns == [6, 10, 14]
+
+
+def test_conditions_go_with_what_they_decide(tmp_path: Path) -> None:
+    _, _, call = written(tmp_path).rpartition("def __call__")
+    assert (
+        call.split(":\n", 1)[1] == "    for dense in self.dense_layers:\n      x = dense(x)\n    return x\n"
+    )
