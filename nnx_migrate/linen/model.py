@@ -6,13 +6,13 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 
 from nnx_migrate.linen.class_finder import find_linen_classes
 from nnx_migrate.linen.derived_layers import CallOverride, ParamOverride, override
 from nnx_migrate.linen.gated_units import GatedUnits
 from nnx_migrate.linen.layer_fields import CELL, has_own_code, kept_fields, layer_node, layers
-from nnx_migrate.linen.number_types import is_real
+from nnx_migrate.linen.project_facts import ProjectFacts
 from nnx_migrate.linen.symbols import LINEN, canonical, linen_name
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
@@ -296,11 +296,11 @@ def _is_class_at(node: ast.AST, position: tuple[int, int]) -> bool:
     return isinstance(node, ast.ClassDef) and (node.lineno, node.col_offset) == position
 
 
-class LinenProgram:
+class LinenProgram(ProjectFacts):
     """All Linen classes of a project, by qualified name."""
 
     def __init__(self, project: Project) -> None:
-        self.project = project
+        super().__init__(project)
         self.classes: dict[str, LinenClass] = {}
         self._plain: dict[ast.ClassDef, LinenClass] = {}
         self._meanings: dict[tuple[Module, ast.expr], str | None] = {}
@@ -318,16 +318,6 @@ class LinenProgram:
     def gated_units(self) -> GatedUnits:
         """Which fields called like an activation may hold one that changes sizes."""
         return GatedUnits(self.project, self.classes)
-
-    @cached_property
-    def is_real(self) -> bool:
-        """Whether all arrays are real ones of at most 32 bits: nothing enables others, or makes complex numbers."""
-        return is_real(self.project)
-
-    @cache  # noqa: B019 (a program lives as long as the run)
-    def gets_none(self, name: str) -> bool:
-        """Whether an argument of this name is None somewhere in the project."""
-        return any(True for _ in self.project.matching_files(re.compile(rf"\b{name}\s*=\s*None\b"), name))
 
     def _find(self) -> None:
         found = find_linen_classes(self.project)

@@ -10,7 +10,6 @@ from pathlib import Path
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.hidden_uses import hidden_uses, neighbours
-from nnx_migrate.linen.programs.import_graph import ImportGraph
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
 from nnx_migrate.linen.programs.outside_uses import outside_uses
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs
@@ -120,7 +119,7 @@ class _Planner:
         inits: dict[ast.AST, LinenClass] = {
             call: instance.cls for instance in self.instances for _, call in instance.inits
         }
-        imports = ImportGraph(project, self.finder.dynamic)
+        imports = conversions.program.imports
         self.written = list(written_classes(project))
         self.names = NameChanges(project, self.finder.references, inits, imports)
 

@@ -7,6 +7,9 @@ from textwrap import dedent, indent
 
 import pytest
 
+from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.conversion import convert_project
+from nnx_migrate.sources.files import load_source
 from tests.linen_module.fixture import convert
 
 HEADER = """\
@@ -77,6 +80,10 @@ def test_dtypes_that_are_not_known(tmp_path: Path, case: str) -> None:
         "def spectrum(x):\n    return jnp.fft.rfft(x)\n",
         "def rotated(x):\n    return x * 1j\n",
         "model = Model(dtype=None)\n",
+        "def mixed(x, layer):\n    return layer(jnp.fft.fft2(x)).real\n",
+        "def mixed(x, layer):\n    return jax.vmap(layer)(jnp.fft.fft2(x)).real\n",
+        "def kept(self, x):\n    self.spectrum = jnp.fft.rfft(x)\n    return jnp.abs(x)\n",
+        "def maybe(x, found):\n    found += jnp.fft.rfft(x)\n    if x.ndim:\n        return found\n    return x.real\n",
     ],
 )
 def test_projects_in_which_a_layer_may_return_something_else(tmp_path: Path, more: str) -> None:
@@ -91,6 +98,10 @@ def test_projects_in_which_a_layer_may_return_something_else(tmp_path: Path, mor
         'jax.config.update("jax_enable_x64", False)\n',
         'HELP = """Set jax_enable_x64 for more digits; jnp.fft is not used, nor 2j."""\n',
         "# jnp.fft would give other numbers\n",
+        "def mixed(x):\n    return jnp.fft.fft2(x, axes=(-2, -1)).real\n",
+        "def mixed(x):\n    return jax.vmap(jnp.fft.fft)(x).real\n",
+        "def power(x):\n    found = jnp.fft.rfft(x)\n    return jnp.abs(found * jnp.exp(2j))\n",
+        "def low_pass(x, keep):\n    return jnp.fft.irfft(jnp.fft.rfft(x)[..., :keep])\n",
     ],
 )
 def test_projects_that_only_speak_of_other_numbers(tmp_path: Path, more: str) -> None:
@@ -122,3 +133,39 @@ def test_a_module_hands_on_what_its_callers_know(tmp_path: Path) -> None:
     assert "Model(in_features=in_features, in_dtype=in_dtype)" in text.replace(", rngs=rngs", "")
     assert "Model(in_features=4, in_dtype=jnp.float32" in text
     assert list(conversions.refused) == ["model.Lost"]
+
+
+SWITCH = 'import jax\n\njax.config.update("jax_enable_x64", True)\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "known"),
+    [
+        ({"other.py": SWITCH}, True),
+        ({"other.py": SWITCH, "main.py": "import other\nimport model\n"}, False),
+        ({"other.py": SWITCH + "import model\n"}, False),
+        ({"conftest.py": SWITCH}, False),
+        (
+            {
+                "other.py": SWITCH,
+                "main.py": "import importlib\nimport model\nimportlib.import_module(name)\n",
+            },
+            False,
+        ),
+        (
+            {
+                "other.py": SWITCH,
+                "main.py": "import importlib\nimport model\nimportlib.import_module('os')\n",
+            },
+            True,
+        ),
+    ],
+)
+def test_other_numbers_in_files_that_this_one_never_meets(
+    tmp_path: Path, files: dict[str, str], known: bool
+) -> None:
+    path = model(tmp_path, "x = nn.Dense(self.width, dtype=self.dtype)(x)" + PARAM)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    project = Project([path, *(tmp_path / name for name in files)], load_source)
+    assert (convert_project(project).refused == {}) is known

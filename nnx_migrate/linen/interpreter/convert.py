@@ -34,6 +34,11 @@ def as_dim(value: Any) -> Dim | None:
     return None
 
 
+def _are_real(session: Session) -> bool:
+    cls = session.root.cls
+    return session.program.number_types.are_real(cls.module)
+
+
 def input_array(session: Session, value: Input) -> Array:
     """The array that a method argument is: its last axes are named, the others are what `lead` says."""
     if value.number:
@@ -43,7 +48,7 @@ def input_array(session: Session, value: Input) -> Array:
     count = rank if rank is not None else 1
     dims = tuple(Dim.size(token(value.text, "a", axis)) for axis in range(-count, 0))
     dtype = (session.input_kinds or {}).get(value.path)
-    if dtype in (None, "float") and session.program.is_real:
+    if dtype in (None, "float") and _are_real(session):
         dtype = f"={token(value.text, 't', 0)}"
     return Array(Shape(dims, None if rank is not None else f"{value.text}[:-{count}]"), dtype)
 
@@ -63,7 +68,7 @@ def effect_value(session: Session, value: Any) -> Any:
     if isinstance(value, Expr):
         return _field_dtype(session, value) or _expression(value)
     is_vague = isinstance(value, Array) and value.dtype in (None, "float") and not value.weak
-    if is_vague and session.program.is_real:
+    if is_vague and _are_real(session):
         return Array(value.shape, REAL)
     if isinstance(value, TupleChoice) or (isinstance(value, Record) and value.order):
         return each_part(value, lambda item: effect_value(session, item))
@@ -106,7 +111,7 @@ def _field_dtype(session: Session, value: Expr) -> InitialDtype | None:
     """A field that holds a dtype (not None, so not whatever the arrays have): known by its name."""
     match = _DTYPE_FIELD.fullmatch(value.text)
     item = session.root.cls.field(match[1]) if match is not None else None
-    if match is None or item is None or item.default is None or not session.program.is_real:
+    if match is None or item is None or item.default is None or not _are_real(session):
         return None
     if isinstance(item.default, ast.Constant) and item.default.value is None:
         return None

@@ -115,6 +115,9 @@ def _imported(
     places = frozenset(
         re.sub(r"^(?:\\\.)+", "", text) or ANYTHING for text in texts.patterns(module, call.args[0])
     )
+    yield DynamicRead(
+        places, frozenset(), module, call, call
+    )  # what is imported runs, whatever becomes of it
     for use in finder.follow(module, call).uses:
         names = {ANYTHING}
         if use.end is End.ATTRIBUTE and isinstance(use.node, ast.Attribute) and use.node.attr != "__dict__":

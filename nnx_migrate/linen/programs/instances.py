@@ -8,11 +8,9 @@ from functools import cached_property
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.asked import is_compared, is_only_told
 from nnx_migrate.linen.programs.class_values import ClassValue, ClassValues
-from nnx_migrate.linen.programs.dynamic_reads import find_dynamic_reads
 from nnx_migrate.linen.programs.entry_calls import method_of
 from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.handed_modules import judge_handed_modules
-from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
 from nnx_migrate.linen.programs.reached import uses_everything
 from nnx_migrate.linen.programs.references import ClassReference, References, Role
@@ -40,9 +38,8 @@ class InstanceFinder:
     def __init__(self, program: LinenProgram) -> None:
         self.program = program
         self.references = References(program)
-        index = ProjectIndex(program.project)
-        index.dynamic = self.dynamic = find_dynamic_reads(FlowFinder(index))
-        self.finder = FlowFinder(index, [cls.node for cls in program])
+        self.dynamic = program.index.dynamic
+        self.finder = FlowFinder(program.index, [cls.node for cls in program])
         self._results: dict[ClassValue, list[Instance]] = {}
 
     @cached_property
