@@ -95,7 +95,8 @@ class Analyses:
         default_rank: int | None,
         fixed: tuple[tuple[str, int | tuple[int, ...]], ...],
     ) -> ClassAnalysis:
-        fields = {name: factory.value for name, factory in self.factories.of(cls).items()}
+        factories = self.factories.of(cls)
+        fields = {name: factory.value for name, factory in factories.items()}
         fields |= known_functions(cls, self.factories.uses)
         fields |= dict(fixed)
         given = partial(self.given.of, cls)
@@ -104,6 +105,8 @@ class Analyses:
             self.program, cls, default, fields, dict(known), self.meter, given, self._kinds_of(cls)
         )
         analysis.fixed = dict(fixed)
+        parts = (one for factory in factories.values() for one in factory.several)
+        analysis.facts.late_modes |= {one.value.call for one in parts if one.flag}
         return analysis
 
     def _kinds_of(self, cls: LinenClass) -> Callable[[], Mapping[tuple[str | int, ...], str]]:

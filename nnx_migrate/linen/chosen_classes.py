@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.project import Project
+from nnx_migrate.names.project import Definition, Project
 from nnx_migrate.names.scopes import Binding
+
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
 def alternatives(module: Module, place: ast.AST, name: str) -> list[ast.expr]:
@@ -25,7 +27,48 @@ def alternatives(module: Module, place: ast.AST, name: str) -> list[ast.expr]:
     ]
     known = {statement.targets[0] for statement in found}
     before = all(statement.lineno < getattr(place, "lineno", 0) for statement in found)
-    return [statement.value for statement in found] if known == bound and before else []
+    if known != bound or not before:
+        return []
+    return [statement.value for statement in found if not _is_dead(module, statement)]
+
+
+def _is_dead(module: Module, statement: ast.stmt) -> bool:
+    """Whether a statement stands behind one that leaves its block: `raise NotImplementedError`."""
+    block = module.parents.get(statement)
+    bodies = (getattr(block, name, []) for name in ("body", "orelse", "finalbody"))
+    body = next((body for body in bodies if statement in body), [])
+    return (
+        any(isinstance(other, ast.Raise | ast.Return) for other in body[: body.index(statement)])
+        if body
+        else False
+    )
+
+
+def returned_values(definition: Definition) -> list[ast.expr]:
+    """The values that a plain function may return; none of them where that isn't certain."""
+    function = definition.node
+    if not isinstance(function, ast.FunctionDef) or function.decorator_list:
+        return []
+    inner = [n for n in ast.walk(function) if n is not function and isinstance(n, _SCOPES)]
+    returns = [n for n in ast.walk(function) if isinstance(n, ast.Return)]
+    if inner or any(isinstance(n, ast.Yield | ast.YieldFrom) for n in ast.walk(function)):
+        return []
+    found: list[ast.expr] = []
+    for node in returns:
+        if isinstance(node.value, ast.Name) and _is_local(function, node.value.id):
+            values = alternatives(definition.module, node, node.value.id)
+            if not values:
+                return []
+            found += values
+        elif node.value is None:
+            return []
+        else:
+            found.append(node.value)
+    return found
+
+
+def _is_local(function: ast.AST, name: str) -> bool:
+    return any(_binds(node, name) for node in ast.walk(function))
 
 
 def table(project: Project, module: Module, node: ast.expr) -> tuple[Module, list[ast.expr]]:

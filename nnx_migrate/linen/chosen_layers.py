@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.values import ClassChoice, DerivedLayer, Layer, Partial
+from nnx_migrate.linen.values import ClassChoice, Layer, Partial
 from nnx_migrate.nnx.layers import LAYERS, LayerSpec
 
 Maker = Layer | Partial
@@ -44,7 +44,7 @@ def is_maker(value: Any) -> bool:
         call = value.call
         plain = len(call.args) == 1 and all(k.arg not in (None, "name", "parent") for k in call.keywords)
         return plain and hasattr(call, "lineno") and is_maker(value.func) and isinstance(value.func, Layer)
-    return isinstance(value, Layer) and not isinstance(value, DerivedLayer) and spec_of(value) is not None
+    return isinstance(value, Layer) and spec_of(value) is not None
 
 
 def spec_of(maker: Maker) -> LayerSpec | None:

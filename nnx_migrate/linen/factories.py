@@ -1,8 +1,9 @@
 """Fields that hold layer factories: `conv: ModuleDef`, called as `self.conv(features, (3, 3))(x)`.
 
 Such a field can be converted where everything that the project ever gives it is known: the same Linen layer
-each time, bare or as a `functools.partial`, or classes of the project (`block_cls=ResNetBlock`). The class's
-own code is then analysed as if it named that layer, with placeholders for what a partial binds. Places that give
+each time, bare or as a `functools.partial`, one of several layers that a condition chooses, or classes of the
+project (`block_cls=ResNetBlock`). The class's own code is then analysed as if it named that layer, with
+placeholders for what a partial binds. Places that give
 it a layer that NNX lacks don't count: they can't move, whatever becomes of the class.
 """
 
@@ -10,73 +11,31 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.analysis import field_symbol
-from nnx_migrate.linen.chosen_classes import alternatives, table
+from nnx_migrate.linen.chosen_classes import alternatives, returned_values, table
+from nnx_migrate.linen.chosen_layers import LayerChoice
 from nnx_migrate.linen.factory_candidates import candidates, qualified_name
 from nnx_migrate.linen.factory_uses import FactoryUses, Use, given_arguments
+from nnx_migrate.linen.factory_values import Factory, Given, is_fixed
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.references import References
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.symbols import linen_name
-from nnx_migrate.linen.values import ClassChoice, ClassRef, FieldFactory, FieldModule, Layer, Partial
+from nnx_migrate.linen.values import (
+    ClassChoice,
+    ClassRef,
+    DerivedLayer,
+    FieldFactory,
+    FieldModule,
+    Layer,
+    Partial,
+)
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_self
 from nnx_migrate.nnx.layers import LAYERS
-
-
-@dataclass(frozen=True, eq=False)
-class Factory:
-    """What a field is given: something that makes a `layer`, or one of several `classes` of the project.
-
-    For a layer, `bound` are the fields that partials bind, `flag` its mode flag if it is among them. `value`
-    stands for it in the class's own code. Nodes without a position are placeholders: what they are is only
-    known where the class is constructed.
-    """
-
-    field: str
-    layer: str
-    classes: tuple[LinenClass, ...]
-    bound: frozenset[str]
-    flag: str
-    value: Any
-    default: bool = False  # a construction leaves the field out
-
-
-@dataclass(frozen=True, eq=False)
-class Given:
-    """What one construction gives a factory field.
-
-    `node` is the expression there, `partial` the partial that it is or that the local `variable` holds, and
-    `source` the factory field of the enclosing class that it comes from.
-    """
-
-    node: ast.expr
-    layer: str = ""
-    classes: tuple[LinenClass, ...] = ()
-    partial: ast.Call | None = None
-    variable: bool = False
-    source: Factory | None = None
-
-    @property
-    def bound(self) -> frozenset[str]:
-        """The fields of the layer that are bound."""
-        own = {k.arg or "" for k in self.partial.keywords} if self.partial is not None else set()
-        return frozenset(own) | (self.source.bound if self.source is not None else frozenset())
-
-    def flag(self, name: str) -> ast.expr | None:
-        """What is bound as the mode flag: an expression, or a placeholder for the enclosing class's own."""
-        for keyword in self.partial.keywords if self.partial is not None else ():
-            if keyword.arg == name:
-                return keyword.value
-        return ast.Name(name) if self.source is not None and self.source.flag == name else None
-
-
-def placeholder(node: ast.AST) -> str | None:
-    """The name of a placeholder, None for code that stands in a file."""
-    return node.id if isinstance(node, ast.Name) and not hasattr(node, "lineno") else None
 
 
 class Factories:
@@ -112,7 +71,7 @@ class Factories:
 
     def given(self, cls: LinenClass, field: str, module: Module, call: ast.Call) -> Given | None:
         """What a construction in the body of a module gives a field; None where that isn't known."""
-        arguments = given_arguments(cls, call)
+        arguments = given_arguments(cls, call, module=module)
         node = arguments.get(field) if arguments is not None else None
         return self._follow(module, call, node) if node is not None else None
 
@@ -144,9 +103,10 @@ class Factories:
         else:
             by_default = self._follow(field.owner.module, None, field.default)
             found = _usual(found, by_default)
-            if by_default is None or by_default.layer != found[0].layer:
+            kinds = {one.kind for given in found for one in given.several or (given,)}
+            if by_default is None or by_default.kind not in kinds:
                 return None  # the constructor could not keep the default
-        made = self._of_classes(name, found) if found[0].classes else self._of_layer(name, found)
+        made = self._of_classes(name, found) if found[0].classes else self._of_layers(name, found)
         return replace(made, default=default) if made is not None else None
 
     def _family(self, cls: LinenClass, name: str) -> list[LinenClass]:
@@ -168,37 +128,53 @@ class Factories:
         if isinstance(node, ast.Name) and call is not None:
             value = _assigned(module, call, node.id, in_branches=self.uses.class_around(module, call) is None)
             if value is not None:
-                chosen = self._chosen(module, call, node, alternatives(module, call, node.id))
+                values = alternatives(module, call, node.id)
+                chosen = self._chosen(module, call, node, values)
+                if chosen is None and len(values) > 1:
+                    chosen = self._one_of_layers(module, call, node, values)
                 if chosen is not None:
-                    return chosen
+                    return replace(chosen, variable=bool(chosen.several))
                 inner = self._follow(module, call, value) if not isinstance(value, ast.Name) else None
-                if inner is None or inner.partial is not value:
-                    return None  # only partials are worth a variable of the constructor
+                if inner is not None and inner.several:
+                    return replace(inner, node=node, variable=True)
+                if inner is None or (
+                    inner.partial is not value and not (inner.layer and inner.source is None)
+                ):
+                    return None  # classes are not worth a variable of the constructor
                 return replace(inner, node=node, variable=True)
         if isinstance(node, ast.Call):
             if not self._is_partial(module, node):
                 return self._returned(module, node)
             inner = self._follow(module, call, node.args[0])
-            if inner is None or inner.partial is not None or inner.variable:
+            if inner is None or inner.partial is not None or inner.variable or inner.several:
                 return None
             if inner.classes and inner.source is not None:
                 return None
             return replace(inner, node=node, partial=node)
         if isinstance(node, ast.IfExp):
-            return self._chosen(module, call, node, [node.body, node.orelse])
+            values = [node.body, node.orelse]
+            return self._chosen(module, call, node, values) or self._one_of_layers(module, call, node, values)
         if isinstance(node, ast.Subscript):
             home, values = table(self.program.project, module, node.value)
             return self._chosen(home, None, node, values)
         if isinstance(node, ast.Attribute) and is_self(node.value):
             owner = self.uses.class_around(module, node)
             factory = self.field(owner, node.attr) if owner is not None else None
-            return Given(node, factory.layer, factory.classes, source=factory) if factory else None
+            return self._handed_on(node, factory) if factory is not None else None
         name = qualified_name(self.program, module, node)
         cls = self.program.find(name)
+        if cls is not None and cls.override is not None:
+            return Given(node, layer=cls.override.layer, derived=cls)
         if cls is not None:
             return Given(node, classes=(cls,))
         short = linen_name(name)
         return Given(node, layer=short) if short is not None and f"flax.linen.{short}" in LAYERS else None
+
+    def _handed_on(self, node: ast.expr, factory: Factory) -> Given:
+        """What a field gets that a class hands on from a field of its own."""
+        several = tuple(Given(node, one.layer, source=one, derived=one.derived) for one in factory.several)
+        own = (factory.layer, factory.classes)
+        return Given(node, *own, source=factory, derived=factory.derived, several=several)
 
     def _chosen(
         self, module: Module, call: ast.Call | None, node: ast.expr, values: list[ast.expr]
@@ -214,11 +190,28 @@ class Factories:
             classes |= dict.fromkeys(given.classes)
         return Given(node, classes=tuple(classes)) if classes else None
 
+    def _one_of_layers(
+        self, module: Module, call: ast.Call | None, node: ast.expr, values: list[ast.expr]
+    ) -> Given | None:
+        """One of several layers, or of partials of layers, each of another kind; None for anything else."""
+        found: dict[tuple[str, LinenClass | None], Given] = {}
+        for value in values:
+            if isinstance(value, ast.Name) and call is not None and alternatives(module, call, value.id):
+                return None
+            given = self._follow(module, call, value)
+            if given is None or not given.layer or given.source or given.variable or given.kind in found:
+                return None
+            found[given.kind] = replace(given, module=module)
+        return Given(node, several=tuple(found.values()), module=module) if len(found) > 1 else None
+
     def _returned(self, module: Module, call: ast.Call) -> Given | None:
-        """What a function of the project returns, if that is nothing but a partial of a class."""
+        """What a function of the project returns, if that is a partial of a class, or one of several layers."""
         definition = self.program.project.definition(qualified_name(self.program, module, call.func) or "")
         if definition is None or not isinstance(definition.node, ast.FunctionDef):
             return None
+        layers = self._one_of_layers(definition.module, None, call, returned_values(definition))
+        if layers is not None:
+            return layers
         *others, last = definition.node.body
         if definition.node.decorator_list or not isinstance(last, ast.Return) or last.value is None:
             return None
@@ -256,12 +249,35 @@ class Factories:
         call = ast.Call(func=ast.Name("partial"), args=[ast.Name(cls.name)], keywords=keywords)
         return Partial(ClassRef(cls), call, (), tuple(values))
 
+    def _of_layers(self, name: str, found: list[Given]) -> Factory | None:
+        """A field that gets a layer, or one of several layers: these may bind different things."""
+        groups: dict[tuple[str, LinenClass | None], list[Given]] = {}
+        for one in (one for given in found for one in given.several or (given,)):
+            groups.setdefault(one.kind, []).append(one)
+        made = [self._of_layer(name, group) for group in groups.values()]
+        several = tuple(one for one in made if one is not None)
+        if len(several) < len(made) or len(several) == 1:
+            return several[0] if len(several) == len(made) and not any(g.several for g in found) else None
+        several = tuple(
+            replace(one, flag="") if is_fixed(one, group) else one
+            for one, group in zip(several, groups.values(), strict=True)
+        )
+        flags = {one.flag for one in several if one.flag}
+        if len(flags) > 1 or any(
+            not any(one.flag(flag) is not None for one in given.several or (given,))
+            for flag in flags
+            for given in found
+        ):
+            return None
+        choice = LayerChoice(name, (), name, makers=tuple(one.value for one in several))
+        return Factory(name, "", (), frozenset(), "".join(flags), choice, several=several)
+
     def _of_layer(self, name: str, found: list[Given]) -> Factory | None:
-        layers = {g.layer for g in found}
+        layers = {g.kind for g in found}
         bound = frozenset(b for g in found for b in g.bound)
         if len(layers) != 1 or any(g.classes for g in found):
             return None
-        (layer,) = layers
+        ((layer, derived),) = layers
         if not _is_stock(layer):
             return None
         spec = LAYERS[f"flax.linen.{layer}"]
@@ -271,7 +287,8 @@ class Factories:
         keywords = [_keyword(argument, flag, found) for argument in sorted(bound)]
         call = ast.Call(func=ast.Name("partial"), args=[ast.Name(layer)], keywords=keywords)
         values = tuple((str(k.arg), _value(k.value)) for k in keywords)
-        return Factory(name, layer, (), bound, flag or "", Partial(Layer(layer), call, (), values))
+        made = Layer(layer) if derived is None else DerivedLayer(layer, derived)
+        return Factory(name, layer, (), bound, flag or "", Partial(made, call, (), values), derived=derived)
 
     def _is_partial(self, module: Module, call: ast.Call) -> bool:
         """Whether a call is `functools.partial(layer, name=value, ...)`."""
@@ -289,7 +306,7 @@ def _usual(found: list[Given], default: Given | None = None) -> list[Given]:
         return found
     others = [default] if default is not None and not default.classes else []
     for chosen in (found, others):
-        usual = [given for given in chosen if _is_stock(given.layer)]
+        usual = [g for g in chosen if all(_is_stock(one.layer) for one in g.several or (g,))]
         if usual:
             return usual
     return found

@@ -12,6 +12,7 @@ from typing import Any
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.asked import is_compared
 from nnx_migrate.linen.programs.references import ClassReference, References, Role
+from nnx_migrate.names.displays import display_behind
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_of_self
 
@@ -27,13 +28,26 @@ class Use:
     arguments: Mapping[str, ast.expr]
 
 
-def given_arguments(cls: LinenClass, call: ast.Call, skip: int = 0) -> dict[str, ast.expr] | None:
-    """The fields that a call gives by position (after `skip` others) or by name; None where some are hidden."""
+def given_arguments(
+    cls: LinenClass, call: ast.Call, skip: int = 0, module: Module | None = None
+) -> dict[str, ast.expr] | None:
+    """The fields that a call gives by position (after `skip` others) or by name; None where some are hidden.
+
+    Those of a dict that the `module` shows are not: `Block(features, **block_args)`.
+    """
     args = call.args[skip:]
-    if any(isinstance(a, ast.Starred) for a in args) or any(k.arg is None for k in call.keywords):
+    if any(isinstance(a, ast.Starred) for a in args):
         return None
     names = [f.name for f in cls.fields]
-    return dict(zip(names, args, strict=False)) | {str(k.arg): k.value for k in call.keywords}
+    found = dict(zip(names, args, strict=False))
+    for keyword in call.keywords:
+        items = {keyword.arg: keyword.value} if keyword.arg is not None else None
+        if items is None and module is not None:
+            items = display_behind(module, keyword.value)
+        if items is None or items.keys() & found.keys():
+            return None
+        found |= items
+    return found
 
 
 def _has_star(args: list[ast.expr]) -> bool:
@@ -73,7 +87,7 @@ class FactoryUses:
             if reference.cls is not cls or reference.role in (Role.ANNOTATION, Role.BASE):
                 continue
             if reference.role is Role.CONSTRUCTION:
-                arguments = given_arguments(cls, reference.call)
+                arguments = given_arguments(cls, reference.call, module=reference.module)
                 if arguments is None and self._leave_default(cls, field, reference):
                     arguments = given_arguments(cls, without_spread(reference.call))
                 if arguments is None:

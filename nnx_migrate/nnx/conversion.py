@@ -19,7 +19,8 @@ from nnx_migrate.linen.analyses import Analyses, Fixed
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.bridged import Bridges
 from nnx_migrate.linen.derived_layers import CallOverride, ParamOverride
-from nnx_migrate.linen.factories import Factories, Factory
+from nnx_migrate.linen.factories import Factories
+from nnx_migrate.linen.factory_values import Factory
 from nnx_migrate.linen.interpreter.frame import Session
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.module_lists import holds_module_list
@@ -44,6 +45,7 @@ from nnx_migrate.nnx.writer.naming import Naming
 from nnx_migrate.nnx.writer.symbols import SizeParameter
 from nnx_migrate.nnx.writer.written import WrittenClass, WrittenFunction, helped
 from nnx_migrate.nnx.written import check_function, check_written
+from nnx_migrate.numerics.layer_maps import layer_map
 from nnx_migrate.numerics.parameter_map import ClassMap, ParameterMap
 from nnx_migrate.sources.text import Edit
 
@@ -323,7 +325,7 @@ class _Converter:
                 raise Refuse("unknown-base", detail, cls.node)
         written = write_derived(cls, override, names)
         analysis = ClassAnalysis(cls, Facts(), Session(self.program, cls))
-        return self._checked(cls, written, names, analysis, ClassMap(()))
+        return self._checked(cls, written, names, analysis, layer_map(override.layer))
 
     def _checked(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nnx_migrate.numerics.leaf_transforms import Transform
+from nnx_migrate.numerics.leaf_transforms import IDENTITY, Transform
 from nnx_migrate.numerics.parameter_map import DYNAMIC, ClassMap, Entry, leaf, module
 
 _FLAT = Transform("reshape")  # nnx stores the parameters of a norm over several axes flat: (5, 7) -> (35,)
@@ -83,6 +83,13 @@ LAYER_MAPS: Mapping[str, ClassMap] = {
 
 #: What Linen calls the layers that have another name in NNX.
 LINEN_NAMES: Mapping[str, str] = {"Linear": "Dense", "LinearGeneral": "DenseGeneral"}
+
+
+def layer_map(layer: str) -> ClassMap:
+    """The map of a class that derives from a layer with a kernel, or from a norm."""
+    return LAYER_MAPS.get(
+        f"flax.linen:{layer}", _same_names("params/kernel", "params/bias", transform=IDENTITY)
+    )
 
 
 def canonical_class(module_name: str, qualified_name: str) -> str:

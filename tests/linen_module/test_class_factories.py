@@ -73,7 +73,7 @@ def fixed(statement: str) -> str:
 )
 def test_the_constructor_calls_what_it_gets(statement: str) -> None:
     text = fixed(statement)
-    assert "self.torso_1 = torso(in_features=in_features, rngs=rngs)" in text
+    assert "self.torso = torso(in_features=in_features, rngs=rngs)" in text
     assert 'nnx.Linear(torso.keywords["features"], 2, rngs=rngs)' in text
     for line in statement.splitlines():
         if "partial(" in line and "Model(" not in line:

@@ -140,8 +140,10 @@ class Block(nn.Module):
         return self.layer(4)(x)
 """
     path.write_text(HEADER + indent(PLAIN.strip("\n"), "    ") + "\n" + model)
-    _, conversions = convert(path)
-    assert "model.Block" in conversions.refused
+    text, conversions = convert(path)
+    assert not conversions.refused
+    assert "layer: type[nnx.Module] = MyDense, *, in_features: int" in text
+    assert "self.my_dense = layer(in_features, 4, rngs=rngs)" in text
 
 
 OWN = """

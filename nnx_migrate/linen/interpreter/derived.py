@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.derived_layers import CallOverride
+from nnx_migrate.linen.dims import same
 from nnx_migrate.linen.interpreter.convert import effect_arguments, effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import call_method
@@ -13,7 +15,7 @@ from nnx_migrate.linen.interpreter.layers import layer_output
 from nnx_migrate.linen.interpreter.ranks import may_learn
 from nnx_migrate.linen.interpreter.summaries import inside, without_inner
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.values import DerivedLayer
 
@@ -52,3 +54,29 @@ def call_derived(
         if refusal.reason == "budget":
             raise
         return Unknown(f"`{cls.name}`: {refusal.detail}")
+
+
+def one_of_layers(
+    frame: Frame,
+    site: Site,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    node: ast.Call | None,
+    method: str,
+) -> Any:
+    """What a layer returns that stands for one of several: the module's input decides about the sizes of each."""
+    override = site.target.cls.override if isinstance(site.target, DerivedLayer) else None
+    if not isinstance(override, CallOverride):
+        return layer_output(frame, site, args, kwargs, node, method)
+    if method != "__call__" or not args:
+        raise Refuse("unsupported-layer", f"`{site.target_name}` in an unusual way", node or site.call)
+    given = replace(site, calls=[])
+    result = call_derived(frame, given, override, args, kwargs, node)
+    outer = effect_value(frame.session, args[0])
+    for inner in (call.args[0] for call in given.calls):
+        if isinstance(outer, Array) and not (
+            isinstance(inner, Array) and same(outer.shape.dim(-1), inner.shape.dim(-1))
+        ):
+            detail = f"`{site.target_name}`, one of several layers, gets another size than these"
+            raise Refuse("unsupported-layer", detail, node or site.call)
+    return result

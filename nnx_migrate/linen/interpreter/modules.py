@@ -203,7 +203,9 @@ def _chosen_layer(
     frame: Frame, site: Site, args: Any, kwargs: Any, node: ast.Call | None, method: str
 ) -> Any:
     """What one of several layers returns, if all return arrays of the same shape."""
-    results = [layer_output(frame, one, args, kwargs, node, method) for one in alternatives(site).values()]
+    from nnx_migrate.linen.interpreter.derived import one_of_layers
+
+    results = [one_of_layers(frame, one, args, kwargs, node, method) for one in alternatives(site).values()]
     shapes = [result.shape for result in results if isinstance(result, Array)]
     if len(shapes) < len(results) or any(shape != shapes[0] for shape in shapes):
         return Unknown(f"the layers that `{site.label}` may be return different things")

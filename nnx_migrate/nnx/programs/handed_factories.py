@@ -77,6 +77,9 @@ class _Program:
                 continue  # classes of the project keep their names
             if given.variable:
                 raise Refuse("unknown-module", f"the factory `{field}` is given as a variable", given.node)
+            if given.several:
+                raise Refuse("unknown-module", f"one of several layers is given as `{field}`", given.node)
+            ((factory, _),) = factory.pairs(given)
             callee, *arguments = factory_parts(self, instance.cls, factory, given)
             text = callee
             if given.partial is not None:

@@ -216,6 +216,7 @@ class ClassWriter:
                 if isinstance(one, Instance) and not one.site.attribute and one.site.method == "setup":
                     one.site.attribute = name
         names = Names(self.analysis)
+        names.taken -= self.factories.keys()  # parameters of the constructor, and no attributes
         setup_sites = [s for s in self.analysis.sites if s.method == "setup"]
         for site in setup_sites:
             site.attribute = site.attribute or site.stored or "?"

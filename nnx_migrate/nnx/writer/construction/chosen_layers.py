@@ -12,10 +12,13 @@ import ast
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.chosen_layers import Maker, alternatives, is_late
+from nnx_migrate.linen.factory_values import Factory
+from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.values import Layer, Partial
+from nnx_migrate.linen.values import DerivedLayer, Layer, Partial
 from nnx_migrate.nnx.layers import Construction
+from nnx_migrate.nnx.writer.construction.factories import check_plain, keeps_flag, late_arguments
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
@@ -29,18 +32,29 @@ def chosen_layer(writer: ConstructionWriter, site: Site) -> tuple[str, list[str]
         )
     late: list[str] | None = None
     for maker, one in alternatives(site).items():
-        text, arguments = _parts(writer, maker, one)
+        if isinstance(maker, Partial) and maker.call in writer.factories:
+            text, arguments = "", _given(writer, writer.factories[maker.call], one)
+        else:
+            text, arguments = _parts(writer, maker, one)
         if late is not None and arguments != late:
             detail = f"the layers that `{site.label}` may be need different arguments"
             raise Refuse("unsupported-layer", detail, site.call)
         late = arguments
-        if writer.renderer.layers.setdefault(_key(maker), text) != text:
+        if writer.renderer.layers.setdefault(key(maker), text) != text:
             detail = f"the layers that `{site.label}` may be are made in different ways"
             raise Refuse("unsupported-layer", detail, site.call)
     return writer.callee(site), late or []
 
 
-def _key(maker: Maker) -> ast.AST | Layer:
+def _given(writer: ConstructionWriter, factory: Factory, site: Site) -> list[str]:
+    """The arguments that the construction gives to one of the layers that a field of the class may make."""
+    written = writer.layer(site, keep_flag=keeps_flag(factory))
+    check_plain(written, factory, writer.names.nnx(), site.call)
+    return late_arguments(written, factory)
+
+
+def key(maker: Maker) -> ast.AST | Layer:
+    """What the renderer knows a maker by."""
     return maker.call if isinstance(maker, Partial) else maker
 
 
@@ -56,17 +70,32 @@ def _parts(writer: ConstructionWriter, maker: Maker, site: Site) -> tuple[str, l
     if again or any(argument.name == "**" for argument in written.arguments) or (given and call is None):
         detail = f"`{site.label}` is one of several layers, made in unusual ways"
         raise Refuse("unsupported-layer", detail, site.call)
+    callee = written.callee
+    if isinstance(site.target, DerivedLayer):
+        named = writer.derived(site, site.target, callee)
+        callee = named if call is not None else _visible(writer, site.target.cls, site)
     if call is None or not given:
-        return written.callee, rest
+        return callee, rest
     partial = writer.names.home_of(call).source.segment(call.func)
-    return f"{partial}({', '.join([written.callee, *given])})", rest
+    return f"{partial}({', '.join([callee, *given])})", rest
+
+
+def _visible(writer: ConstructionWriter, cls: LinenClass, site: Site) -> str:
+    """The name of a class of the project, if the file knows it under its own."""
+    module = writer.names.module
+    if writer.names.project.resolve_name(cls.name, module.scopes.module, module) != cls.qualified:
+        raise Refuse("unknown-module", f"`{cls.name}` has another name here", site.call)
+    return cls.name
 
 
 def construction(writer: ConstructionWriter, maker: Maker, site: Site) -> Construction:
     """The construction of one of several layers; what a function outside of the class binds stands there as it is."""
     late = is_late(maker, writer.analysis.facts.late_modes)
-    if not isinstance(maker, Partial) or maker.module is None or not _is_outside(writer, maker, site):
+    if not isinstance(maker, Partial) or maker.module is None or not is_outside(writer, maker, site):
         return writer.layer(site, keep_flag=not late)
+    if isinstance(site.target, DerivedLayer):
+        detail = "a function outside of the class chooses a class of the project"
+        raise Refuse("unsupported-layer", detail, site.call)
     if late:
         raise Refuse(
             "mode-flag", "a function outside of the class binds a mode that only calls know", site.call
@@ -85,7 +114,7 @@ def construction(writer: ConstructionWriter, maker: Maker, site: Site) -> Constr
     return written
 
 
-def _is_outside(writer: ConstructionWriter, maker: Partial, site: Site) -> bool:
+def is_outside(writer: ConstructionWriter, maker: Partial, site: Site) -> bool:
     """Whether a partial stands outside of the class, and of the functions whose layers the constructor makes."""
     functions = writer.analysis.facts.functions
     places = [(site.context[:level], call) for level, call in enumerate(site.context)]

@@ -9,10 +9,13 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from nnx_migrate.linen.factories import Factories, Factory, Given
+from nnx_migrate.linen.chosen_layers import LayerChoice, alternatives
+from nnx_migrate.linen.factories import Factories
+from nnx_migrate.linen.factory_values import Factory, Given
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
+from nnx_migrate.linen.values import Layer
 from nnx_migrate.nnx.layers import LAYERS, Construction, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
 from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags
@@ -55,14 +58,17 @@ def given_flags(writer: ConstructionWriter, site: Site) -> dict[str, ast.expr]:
 
 
 def _flag(writer: ConstructionWriter, site: Site, cls: LinenClass, factory: Factory) -> ast.expr:
-    given = _given(writer, site, cls, factory)
-    value = given.flag(factory.flag) if given is not None else None
-    if value is None:
+    given = given_to(writer, site, cls, factory)
+    pairs = factory.pairs(given) if given is not None else []
+    values = [value for one, part in pairs if one.flag and (value := part.flag(one.flag)) is not None]
+    if not values:
         raise Refuse("mode-flag", f"`{factory.field}` of `{cls.name}` has no `{factory.flag}`", site.call)
-    return value
+    if any(ast.dump(value) != ast.dump(values[0]) for value in values):
+        raise Refuse("mode-flag", f"`{factory.field}` gets layers of different modes", site.call)
+    return values[0]
 
 
-def _given(writer: ConstructionWriter, site: Site, cls: LinenClass, factory: Factory) -> Given | None:
+def given_to(writer: ConstructionWriter, site: Site, cls: LinenClass, factory: Factory) -> Given | None:
     """What a construction gives a factory field, None where it leaves it at its default. Raises Refuse."""
     given = writer.known_factories.given(cls, factory.field, writer.names.module, site.call)
     left_out = given is None and factory.default and all(k.arg != factory.field for k in site.call.keywords)
@@ -71,34 +77,10 @@ def _given(writer: ConstructionWriter, site: Site, cls: LinenClass, factory: Fac
     return given
 
 
-def given_text(writer: ConstructionWriter, site: Site, cls: LinenClass, field: str) -> str | None:
-    """The text of what a construction gives a factory field; None where it leaves it at its default.
-
-    It has to be right for each layer that the class makes with the factory. Raises Refuse.
-    """
-    factory = writer.converted(cls).factories[field]
-    given = _given(writer, site, cls, factory)
-    if given is None:
-        return None
-    source = writer.names.module.source
-    if given.variable and given.classes:
-        raise Refuse("unknown-module", f"the factory `{field}` is given as a variable", site.call)
-    if given.classes:
-        return given.source.field if given.source is not None else writer.text_of(given.node)
-    callee, *arguments = factory_parts(writer, cls, factory, given)
-    if given.partial is None:
-        return callee
-    if given.variable:
-        _check_name(writer, given)
-        writer.partials[given.partial] = [callee, *arguments]
-        return source.segment(given.node)
-    return f"{source.segment(given.partial.func)}({', '.join([callee, *arguments])})"
-
-
 def factory_parts(giver: Giver, cls: LinenClass, factory: Factory, given: Given) -> list[str]:
     """What makes the layers (`nnx.Conv`), and the arguments that a partial binds. Raises Refuse."""
     field = factory.field
-    if given.layer != factory.layer:
+    if given.kind != (factory.layer, factory.derived):
         raise Refuse("unsupported-layer", f"`nn.{given.layer}` is given as `{field}`", given.node)
     found: list[list[str]] = []
     for made in _made(giver, cls, factory):
@@ -115,6 +97,10 @@ def factory_parts(giver: Giver, cls: LinenClass, factory: Factory, given: Given)
     callee, *arguments = found[0] if found else stock
     if given.source is not None:
         callee = given.source.field
+    elif given.derived is not None:
+        giver.converted(given.derived)
+        named = given.partial.args[0] if given.partial is not None else given.node
+        callee = giver.names.written(named, lambda _: None)
     if given.partial is None and arguments:
         raise Refuse("unsupported-layer", f"what `{field}` makes needs arguments of its own", given.node)
     if given.partial is not None and not found and given.partial.keywords:
@@ -127,24 +113,16 @@ def _made(giver: Giver, cls: LinenClass, factory: Factory) -> Iterator[Site]:
     analysis = giver.converted(cls).analysis
     assert analysis is not None
     for site in analysis.sites:
-        if any(p.call is factory.value.call for p in site.partials):
-            yield site
-        for child in site.classes:
+        chosen = alternatives(site).values() if isinstance(site.target, LayerChoice) else (site,)
+        for one in chosen:
+            if any(p.call is factory.value.call for p in one.partials):
+                yield one
+        for child in site.classes if not isinstance(site.target, Layer) else ():
             for inner in giver.converted(child).factories.values():
                 given = giver.known_factories.given(child, inner.field, cls.module, site.call)
-                if given is not None and given.source is factory and child is not cls:
-                    yield from _made(giver, child, inner)
-
-
-def _check_name(writer: ConstructionWriter, given: Given) -> None:
-    """Refuse a local partial that has the name of a factory field which is read elsewhere, too."""
-    assert isinstance(given.node, ast.Name) and given.partial is not None
-    name = given.node.id
-    if name not in writer.known_factories.of(writer.analysis.cls):
-        return
-    reads = [n for n in ast.walk(writer.analysis.cls.node) if isinstance(n, ast.Attribute) and n.attr == name]
-    if reads != [given.partial.args[0]]:
-        raise Refuse("name-clash", f"`{name}` is a local variable and a factory field", given.partial)
+                for part, from_field in inner.pairs(given) if given is not None else ():
+                    if from_field.source is factory and child is not cls:
+                        yield from _made(giver, child, part)
 
 
 def own_partial(writer: ConstructionWriter, site: Site) -> ast.Call | None:
@@ -179,11 +157,18 @@ def _complete(giver: Giver, factory: Factory, given: Given, made: Site) -> Const
         segment=text,
         judge=names.judge(),
         helper=names.helper,
+        keep_flag=keeps_flag(factory),
     )
     if isinstance(written, Refusal):
         raise Refuse("unsupported-layer", written.reason, given.node)
     check_plain(written, factory, names.nnx(), made.call)
     return written
+
+
+def keeps_flag(factory: Factory) -> bool:
+    """Whether what makes a layer binds its mode, which the layer keeps."""
+    flag = LAYERS[f"flax.linen.{factory.layer}"].call.flag
+    return flag is not None and flag in factory.bound and not factory.flag
 
 
 def check_plain(written: Construction, factory: Factory, nnx: str, call: ast.Call) -> None:

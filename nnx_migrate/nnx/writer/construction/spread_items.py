@@ -14,9 +14,9 @@ from typing import Any
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Global
+from nnx_migrate.names.displays import keys_behind
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.layers import Argument, BoundArgs, LayerSpec
-from nnx_migrate.nnx.writer.construction.spread import keys_behind
 from nnx_migrate.nnx.writer.naming import holds_modules
 
 # Fields of these layers that change no shape, and whose default NNX has, too: they may be missing.

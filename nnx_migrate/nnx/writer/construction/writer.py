@@ -11,7 +11,8 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.bridged import Bridges
 from nnx_migrate.linen.chosen_layers import LayerChoice
 from nnx_migrate.linen.dims import Dim, same
-from nnx_migrate.linen.factories import Factories, Factory, placeholder
+from nnx_migrate.linen.factories import Factories
+from nnx_migrate.linen.factory_values import Factory, placeholder
 from nnx_migrate.linen.given_arguments import OptionalArray
 from nnx_migrate.linen.interpreter.convert import effect_value, text_of
 from nnx_migrate.linen.model import LinenClass
@@ -19,6 +20,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown, Unmodelled
 from nnx_migrate.linen.sites import Context, LayerCall, Site
 from nnx_migrate.linen.values import ClassChoice, ClassRef, DerivedLayer, Layer, Partial
+from nnx_migrate.names.displays import display_behind
 from nnx_migrate.nnx.layers import (
     LAYERS,
     BoundArgs,
@@ -39,16 +41,15 @@ from nnx_migrate.nnx.writer.construction.derived import nnx_layer
 from nnx_migrate.nnx.writer.construction.factories import (
     check_bound,
     check_plain,
-    given_text,
     late_arguments,
     own_partial,
 )
+from nnx_migrate.nnx.writer.construction.given_factories import given_texts
 from nnx_migrate.nnx.writer.construction.handed import check_handed, check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.construction.known_inputs import check_called, check_kinds, check_ranks
 from nnx_migrate.nnx.writer.construction.lifting import class_text, lifted_parts_text
 from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags
 from nnx_migrate.nnx.writer.construction.optional_sizes import given_under, same_argument, where_given
-from nnx_migrate.nnx.writer.construction.spread import display_behind
 from nnx_migrate.nnx.writer.construction.spread_items import rejoined, spread_items
 from nnx_migrate.nnx.writer.construction.stand_in_sizes import given_or_instead
 from nnx_migrate.nnx.writer.construction.walrus import check_no_walrus
@@ -81,7 +82,8 @@ class ConstructionWriter:
         self.bridges, self._bridged = bridges, dict[Site, bool]()
         self.known_factories = factories
         own = factories.of(analysis.cls).values()
-        self.factories = {f.value.call: f for f in own if isinstance(f.value, Partial)}
+        made = [one for factory in own for one in factory.several or (factory,)]
+        self.factories = {f.value.call: f for f in made if isinstance(f.value, Partial)}
         for partial in (partial for site in analysis.sites for partial in site.partials):
             names.learn(partial.call, partial.module)
         # (size of an argument that may be None, `context_features=...` with that size)
@@ -201,7 +203,7 @@ class ConstructionWriter:
         spec, bound = self.bound(site)
         factory = self._factory(site)
         written = self.layer(site, keep_flag=is_in_sequence(site))
-        if factory is not None and not isinstance(site.target, DerivedLayer):
+        if factory is not None:
             check_plain(written, factory, self.names.nnx(), site.call)
             local = own_partial(self, site)
             named = frozenset(k.arg or "" for k in local.keywords) if local is not None else frozenset()
@@ -211,7 +213,7 @@ class ConstructionWriter:
             return callee, late_arguments(written, factory, named)
         callee = written.callee
         if isinstance(site.target, DerivedLayer):
-            callee = self._derived(site, site.target, callee)
+            callee = self.derived(site, site.target, callee)
         arguments = rejoined(spec, bound, written.arguments, lambda n: self.renderer.text(n, site.context))
         return callee, [str(argument) for argument in arguments]
 
@@ -219,7 +221,7 @@ class ConstructionWriter:
         """The factory field that makes a submodule, if partials of it bind something."""
         return next((self.factories[p.call] for p in site.partials if p.call in self.factories), None)
 
-    def _derived(self, site: Site, target: DerivedLayer, callee: str) -> str:
+    def derived(self, site: Site, target: DerivedLayer, callee: str) -> str:
         """The class of the project that stands for the NNX layer `callee`, which it derives from."""
         self.converted(target.cls)
         if callee != f"{self.names.nnx()}.{nnx_layer(target.name)}" or site.lifts:
@@ -282,7 +284,7 @@ class ConstructionWriter:
             check_bound(site, factory, conversion)
         callee = self.callee(site) if factory is None else factory.field
         fields = conversion.factories if factory is None else ()
-        given = {name: given_text(self, site, cls, name) for name in fields}
+        given = given_texts(self, site, cls, fields)
         arguments: list[str] = []
         for partial in site.partials if factory is None else ():
             arguments += self._arguments(

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nnx_migrate.linen.factories import Factory
+from nnx_migrate.linen.factory_values import Factory
 from nnx_migrate.linen.layer_fields import may_get_list
 from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.module_lists import holds_module_list, may_be_none
@@ -149,12 +149,18 @@ def _is_builtin(annotation: ast.expr) -> bool:
 def factory_default(item: Field, names: FileNames, factory: Factory) -> str:
     """The default of a factory field: the NNX layer for the Linen one. Raises Refuse."""
     assert item.default is not None
-    if factory.classes:
+    if factory.classes or names.qualified(item.default) in _own_layers(factory):
         return names.module.source.segment(item.default)
     if isinstance(item.default, ast.Call):
         raise Refuse("unknown-module", f"field `{item.name}` has a partial as its default", item.node)
-    spec = LAYERS[f"flax.linen.{factory.layer}"]
+    layer = factory.layer or linen_name(names.qualified(item.default))
+    spec = LAYERS[f"flax.linen.{layer}"]
     return f"{names.nnx()}.{(spec.nnx or '').rpartition('.')[2]}"
+
+
+def _own_layers(factory: Factory) -> set[str]:
+    """The classes of the project among the layers that a field may make."""
+    return {f.derived.qualified for f in (factory, *factory.several) if f.derived is not None}
 
 
 def _trailing_comment(item: Field, names: FileNames) -> str:

@@ -6,7 +6,7 @@ import ast
 import re
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.chosen_layers import LayerChoice, is_maker
+from nnx_migrate.linen.chosen_layers import is_maker
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.post_init import is_super_call
 from nnx_migrate.linen.reasons import Refuse
@@ -14,6 +14,7 @@ from nnx_migrate.linen.sites import Phi, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import ClassRef, Instance, Layer, Lifted, Maybe, ModuleList, Partial
 from nnx_migrate.names.nodes import is_of_self
+from nnx_migrate.nnx.writer.construction.given_factories import tell_layers
 from nnx_migrate.nnx.writer.construction.handed import check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
@@ -75,8 +76,7 @@ class SetupWriter:
         the loop that creates them then carries it, too.
         """
         self.limit = limit
-        for site in (s for s in self.sites.values() if isinstance(s.target, LayerChoice)):
-            self.writer.parts(site)  # tells what makes the layers
+        tell_layers(self.writer, self.sites.values())
         while True:
             text = self._text()
             if not self._carry_sizes(text):

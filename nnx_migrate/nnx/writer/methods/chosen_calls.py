@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.values import ClassRef, Layer
+from nnx_migrate.linen.values import ClassRef, DerivedLayer, Layer
+from nnx_migrate.nnx.writer.construction.derived import nnx_layer
 from nnx_migrate.nnx.writer.text import folded, indentation, line_limit, one_line
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def chosen_call(
     rest = plain if may_be_function or plain in groups else list(groups)[-1]
     names = {text: _classes(calls, sites, refusal) for text, sites in groups.items()}
     found = [name for classes in names.values() for name in classes]
-    if len(found) != len(set(found)):
+    bases = {base for sites in groups.values() for base in _bases(calls, sites)}
+    if len(found) != len(set(found)) or bases & set(found):
         raise refusal
     parts: list[str] = []
     for text in (text for text in groups if text != rest):
@@ -51,15 +53,29 @@ def _classes(calls: ModuleCalls, sites: Sequence[Site], refusal: Refuse) -> list
     """The classes of modules, none of which may derive from another one's. Raises Refuse."""
     found: dict[str, None] = {}
     for site in sites:
+        if isinstance(site.target, DerivedLayer):
+            found[site.target.cls.name] = None
+            continue
         stock = isinstance(site.target, Layer) and not site.classes
         own = isinstance(site.target, ClassRef) and not calls.writer.is_bridged(site)
         if site.lifts or not (stock or own) or calls.writer.analysis.cls in site.classes:
             raise refusal
-        callee, _ = calls.writer.parts(site)
+        made = isinstance(site.target, Layer) and any(p.call in calls.writer.factories for p in site.partials)
+        callee = _stock(calls, site.layer_name) if made else calls.writer.parts(site)[0]
         if not callee.startswith(f"{calls.names.nnx()}.") if stock else len(site.classes[0].mro) > 1:
             raise refusal
         found[callee] = None
     return list(found)
+
+
+def _bases(calls: ModuleCalls, sites: Sequence[Site]) -> set[str]:
+    """The layers from which classes of the project derive that are among modules."""
+    targets = [site.target for site in sites if isinstance(site.target, DerivedLayer)]
+    return {_stock(calls, target.name) for target in targets}
+
+
+def _stock(calls: ModuleCalls, layer: str) -> str:
+    return f"{calls.names.nnx()}.{nnx_layer(layer)}"
 
 
 def _in_place(calls: ModuleCalls, call: ast.Call, parts: Sequence[str]) -> str:

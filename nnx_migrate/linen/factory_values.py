@@ -1,0 +1,99 @@
+"""What fields that hold layer factories are given, and what that makes of them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.names.modules import Module
+
+
+@dataclass(frozen=True, eq=False)
+class Factory:
+    """What a field is given: something that makes a `layer`, or one of several `classes` of the project.
+
+    For a layer, `bound` are the fields that partials bind, `flag` its mode flag if it is among them, and a call
+    gives it. `derived` is the class of the project that changes the layer, `several` stands for one of several
+    layers. `value` stands for it in the class's own code. Nodes without a position are placeholders: what they are
+    is only known where the class is constructed.
+    """
+
+    field: str
+    layer: str
+    classes: tuple[LinenClass, ...]
+    bound: frozenset[str]
+    flag: str
+    value: Any
+    default: bool = False  # a construction leaves the field out
+    derived: LinenClass | None = None
+    several: tuple[Factory, ...] = ()
+
+    def pairs(self, given: Given) -> list[tuple[Factory, Given]]:
+        """What a construction gives for each of the layers, where the field gets one of several."""
+        if not self.several:
+            return [(self, given)]
+        found = {one.kind: one for one in given.several or (given,)}
+        return [
+            (one, found[one.layer, one.derived]) for one in self.several if (one.layer, one.derived) in found
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What one construction gives a factory field.
+
+    `node` is the expression there, `partial` the partial that it is or that the local `variable` holds, and
+    `source` the factory field of the enclosing class that it comes from. For one of `several` layers that a
+    variable holds, these are what each of them is; `module` has their code.
+    """
+
+    node: ast.expr
+    layer: str = ""
+    classes: tuple[LinenClass, ...] = ()
+    partial: ast.Call | None = None
+    variable: bool = False
+    source: Factory | None = None
+    derived: LinenClass | None = None
+    several: tuple[Given, ...] = ()
+    module: Module | None = None
+
+    @property
+    def kind(self) -> tuple[str, LinenClass | None]:
+        """The layer, and the class of the project that changes it."""
+        return self.layer, self.derived
+
+    @property
+    def bound(self) -> frozenset[str]:
+        """The fields of the layer that are bound."""
+        own = {k.arg or "" for k in self.partial.keywords} if self.partial is not None else set()
+        return frozenset(own) | (self.source.bound if self.source is not None else frozenset())
+
+    def flag(self, name: str) -> ast.expr | None:
+        """What is bound as the mode flag: an expression, or a placeholder for the enclosing class's own."""
+        for keyword in self.partial.keywords if self.partial is not None else ():
+            if keyword.arg == name:
+                return keyword.value
+        return ast.Name(name) if self.source is not None and self.source.flag == name else None
+
+
+def placeholder(node: ast.AST) -> str | None:
+    """The name of a placeholder, None for code that stands in a file."""
+    return node.id if isinstance(node, ast.Name) and not hasattr(node, "lineno") else None
+
+
+def is_fixed(factory: Factory, found: Iterable[Given]) -> bool:
+    """Whether fields decide about the mode that each of these binds: then the constructor knows it."""
+    return factory.flag != "" and all(_is_fixed_in(factory.flag, given) for given in found)
+
+
+def _is_fixed_in(flag: str, given: Given) -> bool:
+    if given.source is not None:
+        return given.source.flag != flag and flag in given.source.bound
+    node = given.flag(flag)
+    function = given.module.enclosing(node, ast.FunctionDef) if given.module is not None and node else None
+    names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} if node is not None else set()
+    in_class = function is not None and isinstance(given.module.parents.get(function), ast.ClassDef)  # type: ignore[union-attr]
+    return not in_class or names <= {"self"}
