@@ -213,7 +213,10 @@ class Project:
 
     def imported_as(self, name: str, scope: Scope, module: Module, hops: int = 0) -> list[str]:
         """The canonical names of what each import of a name brings, in alternatives and one after the other."""
-        targets = [b.target for b in scope.lookup(name) if b.kind is BindingKind.IMPORT and b.target]
+        bindings = scope.lookup(name)
+        if not bindings:
+            return sorted(self._starred(name, scope.module, module, hops))
+        targets = [b.target for b in bindings if b.kind is BindingKind.IMPORT and b.target]
         return [found for target in targets if (found := self.canonical(target, module, hops + 1))]
 
     def _target(self, binding: Binding, binder: Scope, module: Module, hops: int) -> str | None:
@@ -234,22 +237,31 @@ class Project:
     def _from_star_imports(self, name: str, scope: Scope, module: Module, hops: int) -> str | None:
         """A name that only a star import can have brought: exactly one project module exports it, or a
         single star import from outside the project is there to have done so."""
-        found: set[str] = set()
-        outside: list[str] = []
-        for base in scope.star_imports:
-            other = self.find_module(base, module)
-            if other is None:
-                outside.append(base)
-            elif other is not module and self._exports(other, name):
-                target = self.resolve_name(name, other.scopes.module, other, hops + 1)
-                found.add(target or f"{other.name}.{name}")
+        found = self._starred(name, scope, module, hops)
         if found:
             return found.pop() if len(found) == 1 else None
-        return f"{outside[0]}.{name}" if len(set(outside)) == 1 and name not in _BUILTINS else None
+        outside = {base for base in scope.star_imports if self.find_module(base, module) is None}
+        return f"{outside.pop()}.{name}" if len(outside) == 1 and name not in _BUILTINS else None
 
-    @staticmethod
-    def _exports(module: Module, name: str) -> bool:
-        return not name.startswith("_") and name in module.scopes.module.bindings
+    def _starred(self, name: str, scope: Scope, module: Module, hops: int) -> set[str]:
+        """What the star imports of project modules may bring under a name."""
+        found: set[str] = set()
+        for base in scope.star_imports:
+            other = self.find_module(base, module)
+            if other is not None and other is not module and self._exports(other, name):
+                target = self.resolve_name(name, other.scopes.module, other, hops + 1)
+                found.add(target or f"{other.name}.{name}")
+        return found
+
+    def _exports(self, module: Module, name: str) -> bool:
+        """Whether a module has a name of its own, or from star imports of project modules."""
+        near = [] if name.startswith("_") else [module]
+        for one in near:  # grows
+            if name in one.scopes.module.bindings:
+                return True
+            others = (self.find_module(base, one) for base in one.scopes.module.star_imports)
+            near += [other for other in others if other is not None and other not in near]
+        return False
 
     def _join(self, target: str | None, rest: str, module: Module, hops: int) -> str | None:
         if target is None:

@@ -94,6 +94,22 @@ def test_reexports_and_relative_imports(tmp_path: Path) -> None:
     assert isinstance(definition.node, ast.ClassDef)
 
 
+def test_star_imports_pass_on_what_star_imports_brought(tmp_path: Path) -> None:
+    files = {
+        "layers.py": "from models import *\nclass Block: pass\nclass _Own: pass\n",
+        "models.py": "from layers import *\nclass Net: pass\n",
+        "main.py": "from models import *\nBlock; Net; _Own; other\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    found = Project([tmp_path / name for name in files], load_source)
+    main = tmp_path / "main.py"
+    assert meaning(found, main, "Block") == "layers.Block"
+    assert meaning(found, main, "Net") == "models.Net"
+    assert meaning(found, main, "_Own") is None
+    assert meaning(found, main, "other") is None
+
+
 def test_a_package_checked_from_inside_has_its_importable_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,11 @@ class ProjectIndex:
         return found
 
     @cached_property
+    def _starring(self) -> list[Module]:
+        """The files with `from module import *`."""
+        return [module for module in self.project.modules() if module.scopes.module.star_imports]
+
+    @cached_property
     def _methods(self) -> dict[str, list[tuple[Module, ast.FunctionDef]]]:
         found: dict[str, list[tuple[Module, ast.FunctionDef]]] = {}
         for module in self.project.modules():
@@ -103,6 +108,11 @@ class ProjectIndex:
         for other, scope, local in self._imports.get(name, ()):
             if other is not module and self.project.resolve_name(local, scope, other) == wanted:
                 yield other, scope, local
+        for other in self._starring:
+            scope = other.scopes.module
+            if other is not module and name in other.scopes.names and name not in scope.bindings:
+                if self.project.resolve_name(name, scope, other) == wanted:
+                    yield other, scope, name
 
     def dotted_reads(self, module: Module, name: str) -> Iterator[tuple[Module, ast.expr]]:
         """Reads of a module-level name through its module: `models.CNN`, `getattr(models, name)`."""
@@ -124,7 +134,9 @@ class ProjectIndex:
 
     @staticmethod
     def name_reads(module: Module, scope: Scope, name: str) -> Iterator[tuple[Module, ast.expr]]:
-        """Reads of a name that a scope binds."""
+        """Reads of a name that a scope binds, or that a star import brings to it."""
+        starred = scope.is_module and name not in scope.bindings
         for reference in module.scopes.names.get(name, ()):
-            if isinstance(reference.node, ast.expr) and reference.scope.binder(name) is scope:
+            binder = reference.scope.binder(name)
+            if isinstance(reference.node, ast.expr) and (binder is scope or (binder is None and starred)):
                 yield module, reference.node

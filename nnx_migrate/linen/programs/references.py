@@ -103,7 +103,7 @@ class References:
     def _find_unclear(self, module: Module, path: str, scope: Scope, node: ast.expr) -> None:
         """Classes that a path may mean by one of the imports that bind its first name."""
         name, dot, rest = path.partition(".")
-        if len(scope.lookup(name)) < 2:
+        if len(scope.lookup(name) or module.scopes.module.star_imports) < 2:
             return
         for found in self.program.project.imported_as(name, scope, module):
             cls = self.program.find(self.program.project.canonical(f"{found}{dot}{rest}", module))
