@@ -11,6 +11,7 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.hidden_uses import hidden_uses, neighbours
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
+from nnx_migrate.linen.programs.interception import Interception
 from nnx_migrate.linen.programs.outside_uses import outside_uses
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
@@ -120,6 +121,7 @@ class _Planner:
             call: instance.cls for instance in self.instances for _, call in instance.inits
         }
         imports = conversions.program.imports
+        self.interception = Interception(project, imports)
         self.written = list(written_classes(project))
         self.names = NameChanges(project, self.finder.references, inits, imports)
 
@@ -245,13 +247,16 @@ class _Planner:
             if value.problem:
                 where = value.reference
                 yield value.cls, Obstacle("class-as-value", value.problem, where.module, where.node)
-            for result in self.finder.results(value):
+            results = self.finder.results(value)
+            yield from self.interception.obstacles(results)
+            for result in results:
                 yield from ((result.cls, obstacle) for obstacle in result.obstacles)
                 yield from self._of_calls(result)
                 if value.flow.vmapped and (what := misuse(result)):
                     where = value.reference
                     yield value.cls, Obstacle("module-use", what, where.module, where.node)
         yield from self._of_vmapped()
+        yield from self.interception.obstacles(self.instances)
         for instance in self.instances:
             yield from ((instance.cls, obstacle) for obstacle in instance.obstacles)
             yield from self._of_calls(instance)
@@ -278,7 +283,8 @@ class _Planner:
         program, references = self.finder.program, self.finder.references
         unseen = list(hidden_uses(self.finder.finder, program, self.finder.dynamic))
         if root is not None:
-            unseen += outside_uses(self.project, program, root.absolute())
+            by_name = any(read.may_choose is not None for read in self.finder.dynamic)
+            unseen += outside_uses(self.project, program, root.absolute(), by_name)
         used = {reference.cls for reference in (*references.inside, *references.outside)}
         return [*unseen, *neighbours(unseen, program, used)]
 

@@ -55,6 +55,7 @@ def reasons(code: str) -> set[str]:
         ("import brax\nbrax.register({'net': Net})\n", "class-as-value"),
         ("model = Net()\nassert issubclass(Net, nn.Module)\n", "class-as-value"),
         # Linen's own API
+        ("with nn.intercept_methods(show):\n    Net().init(key, x)\n", "module-use"),
         ("model = Net().clone(width=3)\nmodel.unbind()\n", "module-use"),
         ("import brax\nmodel = Net()\nmodel.init(key, x)\nbrax.run(model.clone())\n", "instance-escapes"),
         ("model = Net()\nmodel.unbind()\n", "module-use"),
@@ -405,10 +406,79 @@ def test_uses_that_nothing_shows(code: str) -> None:
 )
 def test_documentation_looks_definitions_up_without_using_them(path: str, start: str, stays: bool) -> None:
     code = f"{start}import importlib\n\n\ndef find(place, name):\n    return getattr(importlib.import_module(place), name)\n"
-    files = {PATH: MODEL + "Net().init(key, x)\n", PATH.parent / path: code}
+    files = {PATH: MODEL + "Net().init(key, x)\nSHOWN = ['Net']\n", PATH.parent / path: code}
     files[PATH.parent / "docs/source/conf.py"] = "from describe import find\n"
     after = fix_files(files, resolve_rules(["linen-module"]))[0][PATH]
     assert ("class Net(nn.Module)" in after) is stays
+
+
+FIND = "import importlib\ndef find(place, name):\n    return getattr(importlib.import_module(place), name)\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "is_hidden"),
+    [
+        (FIND + "Net().init(key, x)\n", False),
+        (FIND + "Net().init(key, x)\nassert x.ndim == 2, 'Net'\n__all__ = ['Net']\n", False),
+        (FIND.replace("name)\n", "name.split('.')[-1])\n") + "Net().init(key, x)\n", False),
+        (FIND.replace("return ", "return x, ") + "Net().init(key, x)\n", False),
+        # a text that names it, by itself or in pieces
+        (FIND + "Net().init(key, x)\nMODELS = ['lib', 'Net']\n", True),
+        (FIND + "Net().init(key, x)\nfind('main', f'Ne{key}')\n", True),
+        (FIND + "Other = Net\nOther().init(key, x)\nMODELS = ['Other']\n", True),
+        (FIND.replace("name)\n", "name.title())\n") + "Net().init(key, x)\n", True),
+        # nothing else uses it
+        (FIND, True),
+        # names that no text holds
+        (FIND + "Net().init(key, x)\nfor name in dir(zoo):\n    find(zoo.path, name)\n", True),
+        (FIND + "Net().init(key, x)\nimport zoo\n[find(zoo.path, name) for name in zoo.__all__]\n", True),
+        # what something that isn't known calls so
+        (FIND + "Net().init(key, x)\ndef make(lib):\n    return lib.Net()\n", True),
+    ],
+)
+def test_a_class_that_is_found_by_texts_stands_in_one(code: str, is_hidden: bool) -> None:
+    assert ("hidden-use" in reasons(code)) is is_hidden
+
+
+@pytest.mark.parametrize(("start", "stays"), [("from tools import watched\n", True), ("", False)])
+def test_modules_whose_calls_other_files_may_intercept(start: str, stays: bool) -> None:
+    tool = "import flax.linen as nn\ndef watched(f, x):\n    with nn.intercept_methods(print):\n        return f(x)\n"
+    files = {PATH: start + MODEL + "Net().init(key, x)\n", PATH.with_name("tools.py"): tool}
+    after = fix_files(files, resolve_rules(["linen-module"]))[0][PATH]
+    assert ("class Net(nn.Module)" in after) is stays
+
+
+LAZY = """\
+import importlib
+
+
+def __getattr__(name):
+    module = importlib.import_module("." + name, __name__)
+    setattr(importlib.import_module(__name__), name, module)
+    return module
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "is_hidden"),
+    [
+        ("import zoo\nzoo.nets.Net().init(key, x)\n", False),
+        ("from zoo.nets import Net\nNet().init(key, x)\n", False),
+        ("import zoo\nzoo.Net().init(key, x)\n", True),
+        ("from zoo import Net\nNet().init(key, x)\n", True),
+        ("from zoo.nets import Net\nNet().init(key, x)\nimport zoo\ngetattr(zoo.nets, name)()\n", True),
+    ],
+)
+def test_packages_that_import_their_modules_when_these_are_needed(code: str, is_hidden: bool) -> None:
+    start, _, rest = MODEL.partition("x = jnp")
+    files = {
+        PATH.parent / "zoo/__init__.py": LAZY,
+        PATH.parent / "zoo/nets.py": start,
+        PATH: "import jax\nimport jax.numpy as jnp\nfrom config import name\nx = jnp" + rest + code,
+    }
+    scan = scanner_for(files, resolve_rules(["linen-module"])).whole_project(plan=True)
+    assert not scan.errors
+    assert ("hidden-use" in {finding.reason for finding in scan.findings}) is is_hidden
 
 
 @pytest.mark.parametrize(
@@ -571,6 +641,24 @@ def test_users_outside_of_the_given_files(tmp_path: Path, name: str, text: str, 
 )
 def test_a_configuration_that_code_only_reads(tmp_path: Path, code: str, stays: bool) -> None:
     files = {"main_DOT_py": MODEL + "Net().init(key, x)\n" + code, "net_DOT_yaml": "cls: main.Net\n"}
+    (found,) = project_reasons(tmp_path, ["main.py"], **files)
+    assert found.startswith("hidden-use" if stays else ": `Net` is a Linen module")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "stays"),
+    [
+        ("net_DOT_yaml", "model:\n  module: zoo\n  name: Net\n", True),
+        ("run_DOT_sh", "python main.py --model=Net\n", True),
+        ("README_DOT_md", "`python main.py --model=zoo.Net`\n", True),
+        ("README_DOT_md", "A Net is a network.\n", False),
+        ("net_DOT_yaml", "model: Nets\n", False),
+    ],
+)
+def test_texts_of_other_files_for_code_that_finds_classes_by_them(
+    tmp_path: Path, name: str, text: str, stays: bool
+) -> None:
+    files = {"main_DOT_py": MODEL + "Net().init(key, x)\n" + FIND, name: text}
     (found,) = project_reasons(tmp_path, ["main.py"], **files)
     assert found.startswith("hidden-use" if stays else ": `Net` is a Linen module")
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from nnx_migrate.linen.programs.flow import FlowFinder
-from nnx_migrate.linen.programs.namespaces import Namespaces
+from nnx_migrate.linen.programs.mentions import Mentions
+from nnx_migrate.linen.programs.namespaces import Namespaces, setattr_with
 from nnx_migrate.linen.programs.texts import ANYTHING, Texts
 from nnx_migrate.linen.programs.uses import End
 from nnx_migrate.names.modules import Module
@@ -31,7 +32,8 @@ class DynamicRead:
     """`node` gives what a module whose name matches one of `places` calls by a name that matches one of `names`.
 
     `cause` is what imports the module or looks the name up; `is_lookup` where the value of `node` is what is read,
-    and nothing but looking up is done to get at it.
+    and nothing but looking up is done to get at it. `may_choose` tells the names that a text may choose where both
+    are texts that can't be seen.
     """
 
     places: frozenset[str]
@@ -40,10 +42,15 @@ class DynamicRead:
     node: ast.expr
     cause: ast.expr
     is_lookup: bool = False
+    may_choose: Callable[[str], bool] | None = None
 
     def may_give(self, place: str, name: str) -> bool:
         """Whether it may read `name` of the module `place`."""
-        return self.may_reach(place) and _matches(self.names, name)
+        return self.may_reach(place) and self.may_read(name)
+
+    def may_read(self, name: str) -> bool:
+        """Whether it may read `name` of some module."""
+        return _matches(self.names, name) and (self.may_choose is None or self.may_choose(name))
 
     def may_reach(self, place: str) -> bool:
         """Whether it may read something of the module `place`, which either may know by more of its path."""
@@ -56,21 +63,22 @@ class DynamicRead:
 def find_dynamic_reads(finder: FlowFinder) -> list[DynamicRead]:
     """All such reads of a project."""
     project, texts = finder.project, Texts(finder)
+    mentions = Mentions(finder.index, texts)
     found: list[DynamicRead] = []
     for module in project.matching(_MENTION):
         if _is_of_sphinx(module, project):
             continue
         for call in module.nodes(ast.Call):
             found += _looked_up(project, texts, module, call)
-            found += _imported(project, finder, texts, module, call)
+            found += _imported(finder, mentions, module, call)
     namespaces = Namespaces(finder, texts)
     for module in project.matching(_NAMESPACE):
         if _is_of_sphinx(module, project):
             continue
         for read in namespaces.reads(module):
-            found.append(
-                DynamicRead(read.places, read.names, read.module, read.node, read.node, read.is_lookup)
-            )
+            may_choose = mentions.may_mean if read.is_written and ANYTHING in read.names else None
+            place = (read.module, read.node, read.node)
+            found.append(DynamicRead(read.places, read.names, *place, read.is_lookup, may_choose))
     return found
 
 
@@ -106,10 +114,11 @@ def _looked_up(project: Project, texts: Texts, module: Module, call: ast.Call) -
 
 
 def _imported(
-    project: Project, finder: FlowFinder, texts: Texts, module: Module, call: ast.Call
+    finder: FlowFinder, mentions: Mentions, module: Module, call: ast.Call
 ) -> Iterator[DynamicRead]:
     """What is read of `importlib.import_module(f"models.{name}")`."""
-    qualified = project.resolve(call.func, module.scope_at(call), module) or ast.unparse(call.func)
+    texts = mentions.texts
+    qualified = finder.project.resolve(call.func, module.scope_at(call), module) or ast.unparse(call.func)
     if qualified not in _IMPORTERS or not call.args:
         return
     places = frozenset(
@@ -119,12 +128,20 @@ def _imported(
         places, frozenset(), module, call, call
     )  # what is imported runs, whatever becomes of it
     for use in finder.follow(module, call).uses:
-        names = {ANYTHING}
+        names, may_choose = {ANYTHING}, None
         if use.end is End.ATTRIBUTE and isinstance(use.node, ast.Attribute) and use.node.attr != "__dict__":
             names = {re.escape(use.node.attr)}
         elif use.end is End.LOOKED_UP and isinstance(use.node, ast.Call):
             names = texts.patterns(use.module, use.node.args[1])
-        yield DynamicRead(places, frozenset(names), use.module, use.node, call)
+            if ANYTHING in names and ANYTHING in places and mentions.choose(use.module, use.node.args[1]):
+                may_choose = mentions.may_mean
+        elif use.end is End.ESCAPE and (call_of_setattr := setattr_with(use)) is not None:
+            if call_of_setattr.args[0] is use.node:
+                names = texts.patterns(use.module, call_of_setattr.args[1])
+                may_choose = mentions.may_mean if ANYTHING in names else None
+            else:  # as an attribute it is found by the code that reads it there
+                may_choose = mentions.may_be_read
+        yield DynamicRead(places, frozenset(names), use.module, use.node, call, may_choose=may_choose)
 
 
 def _matches(patterns: Iterable[str], text: str) -> bool:

@@ -17,6 +17,7 @@ from nnx_migrate.linen.programs.instance import Obstacle
 from nnx_migrate.linen.programs.texts import ANYTHING
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
+from nnx_migrate.names.scopes import Binding, dotted
 
 Found = tuple[LinenClass, Obstacle]
 
@@ -73,15 +74,34 @@ def _texts(project: Project, classes: list[LinenClass]) -> Iterator[Found]:
 
 def _reached(project: Project, classes: list[LinenClass], read: DynamicRead) -> Iterator[LinenClass]:
     """The classes that a computed read may give, under their own names or others."""
-    found = {cls for cls in classes if read.may_give(cls.module.name, cls.name)}
+    within = [cls for cls in classes if cls.module is read.module or _is_global(cls)]
+    found = {cls for cls in within if read.may_give(cls.module.name, cls.name)}
     by_name = {cls.qualified: cls for cls in classes}
-    for module in project.modules() if read.places != {ANYTHING} else ():
+    names = {cls.name for cls in within}
+    for module in project.modules():
         if read.may_reach(module.name):
-            names = {name for name in module.scopes.module.bindings if read.may_give(module.name, name)}
-            names |= {cls.name for cls in classes if read.may_give(module.name, cls.name)}
-            reached = (project.canonical(f"{module.name}.{name}", module) for name in names)
-            found |= {by_name[name] for name in reached if name in by_name}
+            bindings = module.scopes.module.bindings
+            if read.places == {ANYTHING}:
+                bound = {name for name, ways in bindings.items() if _bind(ways, names)}
+            else:
+                bound = names | set(bindings)
+            reached = {name: project.canonical(f"{module.name}.{name}", module) for name in bound}
+            found |= {by_name[q] for name, q in reached.items() if q in by_name and read.may_read(name)}
     yield from (cls for cls in classes if cls in found)
+
+
+def _bind(bindings: Iterable[Binding], names: Container[str]) -> bool:
+    """Whether something called by one of some names may be bound, by an import or an assignment."""
+    for binding in bindings:
+        target = binding.target or (dotted(binding.value) if binding.value is not None else "") or ""
+        if target.rpartition(".")[2] in names:
+            return True
+    return False
+
+
+def _is_global(cls: LinenClass) -> bool:
+    """Whether other files can get at a class: it isn't one that a function defines."""
+    return "<locals>" not in cls.qualified
 
 
 def _imports(cause: ast.expr) -> bool:

@@ -30,6 +30,10 @@ class ImportGraph:
             self._known[module.path] = frozenset(_closure(users, self._imports))
         return self._known[module.path]
 
+    def users(self, module: Module) -> frozenset[Path]:
+        """A file and all that import it, directly or through others."""
+        return frozenset(_closure([module.path], self._importers))
+
     @cached_property
     def _imports(self) -> dict[Path, set[Path]]:
         found: dict[Path, set[Path]] = {}

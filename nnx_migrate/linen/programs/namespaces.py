@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.texts import ANYTHING, Texts
@@ -27,7 +28,7 @@ _WORD = re.compile(r"\w+")
 class Read:
     """`node` gives what the namespace of a module in `places` (regular expressions) calls by one of `names`.
 
-    `is_lookup` where the value of `node` is that itself.
+    `is_lookup` where the value of `node` is that itself, `is_written` where code sets what is called so.
     """
 
     places: frozenset[str]
@@ -35,6 +36,7 @@ class Read:
     module: Module
     node: ast.expr
     is_lookup: bool
+    is_written: bool = False
 
 
 class Namespaces:
@@ -55,6 +57,7 @@ class Namespaces:
                 if target is not None:
                     yield from self._of_dictionary(module, attribute, target)
         yield from self._of_names(module)
+        yield from self._of_dotted_names(module)
 
     def _of_call(self, module: Module, call: ast.Call) -> Iterator[Read]:
         name = self._builtin(module, call.func)
@@ -111,13 +114,29 @@ class Namespaces:
                     ):
                         yield from self._followed(module, node, frozenset({re.escape(target)}))
 
+    def _of_dotted_names(self, module: Module) -> Iterator[Read]:
+        """`zoo = package.models`."""
+        for node in module.nodes(ast.Attribute):
+            parent = module.parents[node]
+            if node.attr not in self._last_names or not isinstance(
+                parent, ast.Assign | ast.Return | ast.keyword
+            ):
+                continue
+            target = self._module_named(module, node)
+            if target is not None:
+                yield from self._followed(module, node, frozenset({re.escape(target)}))
+
+    @cached_property
+    def _last_names(self) -> set[str]:
+        return {module.name.rpartition(".")[2] for module in self.project.modules()}
+
     def _followed(self, module: Module, node: ast.expr, places: frozenset[str]) -> Iterator[Read]:
         """What is read of a module that an expression gives."""
         for use in self.finder.follow(module, node).uses:
             names = self._names(use)
             if names:
                 is_lookup = use.end in (End.ATTRIBUTE, End.LOOKED_UP)
-                yield Read(places, names, use.module, use.node, is_lookup)
+                yield Read(places, names, use.module, use.node, is_lookup, _sets_in(use))
 
     def _names(self, use: Use) -> frozenset[str]:
         if use.end is End.ATTRIBUTE and isinstance(use.node, ast.Attribute) and use.node.attr != "__dict__":
@@ -131,6 +150,7 @@ class Namespaces:
                 "setattr",
                 "delattr",
             )
+            replaces |= _sets_in(use)
             if replaces and len(call.args) > 1:  # `mock.patch.object(models, "build", ...)`
                 return frozenset(self.texts.patterns(use.module, call.args[1]))
         return frozenset({ANYTHING})
@@ -238,6 +258,20 @@ class Namespaces:
         if isinstance(node, ast.Name) and module.scope_at(node).binder(node.id) is None:
             return node.id
         return ""
+
+
+def setattr_with(use: Use) -> ast.Call | None:
+    """The call of `setattr` that gets a value as the object or as what it sets."""
+    call = use.module.parents.get(use.node)
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "setattr":
+        return call if len(call.args) == 3 and use.node in (call.args[0], call.args[2]) else None
+    return None
+
+
+def _sets_in(use: Use) -> bool:
+    """`setattr(models, name, value)`."""
+    call = setattr_with(use)
+    return call is not None and call.args[0] is use.node
 
 
 def _is_and(node: ast.expr) -> bool:

@@ -17,6 +17,8 @@ from nnx_migrate.sources.discovery import SUFFIXES, files_below
 
 Found = tuple[LinenClass, Obstacle]
 CONFIGURATIONS = (".yaml", ".yml", ".gin", ".json", ".toml", ".cfg", ".ini", ".jsonnet", ".libsonnet")
+#: Commands that people give, for code that makes classes of what these say.
+SCRIPTS = (".sh", ".bash", ".slurm", ".sbatch", ".bat", ".md", ".rst")
 #: What says nothing of the program: packaging, and this tool's own settings, map and baseline.
 _NOT_ITS_OWN = ("pyproject.toml", "nnx-migrate.toml", ".nnx-migrate")
 #: Documentation and the settings of services: these name classes for people, no program of the project reads them.
@@ -48,16 +50,18 @@ _MAKERS = re.compile(
 LARGEST = 512 * 1024
 
 
-def outside_uses(project: Project, classes: Iterable[LinenClass], root: Path) -> Iterator[Found]:
-    """The first such use of each class, in files below `root`."""
-    by_name: dict[str, list[LinenClass]] = {}
+def outside_uses(
+    project: Project, classes: Iterable[LinenClass], root: Path, by_name: bool = False
+) -> Iterator[Found]:
+    """The first such use of each class, in files below `root`; `by_name` where code finds classes by their names."""
+    named: dict[str, list[LinenClass]] = {}
     for cls in classes:
-        by_name.setdefault(cls.name, []).append(cls)
+        named.setdefault(cls.name, []).append(cls)
     given = {path.absolute() for path in project.paths}
-    if not by_name or not all(path.is_relative_to(root) and path.exists() for path in given):
+    if not named or not all(path.is_relative_to(root) and path.exists() for path in given):
         return
     only_read = {suffix for suffix in CONFIGURATIONS if _is_only_read(project, suffix)}
-    for path in sorted(files_below(root, (*SUFFIXES, *CONFIGURATIONS))):
+    for path in sorted(files_below(root, (*SUFFIXES, *CONFIGURATIONS, *(SCRIPTS if by_name else ())))):
         if path.absolute() in given or any(part.startswith(_NOT_ITS_OWN) for part in path.parts):
             continue
         is_code = path.suffix in SUFFIXES
@@ -66,12 +70,17 @@ def outside_uses(project: Project, classes: Iterable[LinenClass], root: Path) ->
         if path.suffix in only_read:
             continue
         text = _text(path)
-        for match in _named(text, [name for name in by_name if name in text], is_code):
+        for match in _named(
+            text,
+            [name for name in named if name in text],
+            is_code,
+            by_name and path.suffix not in (".md", ".rst"),
+        ):
             name = next(filter(None, match.groups()))
             line = text.count("\n", 0, match.start()) + 1
-            for cls in list(by_name[name]):
+            for cls in list(named[name]):
                 if not is_code or _imports(text, cls):
-                    by_name[name].remove(cls)
+                    named[name].remove(cls)
                     place = path.absolute().relative_to(root)
                     what = "uses it and is not among the given files" if is_code else "names it"
                     detail = f"`{place}:{line}` {what}"
@@ -89,12 +98,15 @@ def _is_only_read(project: Project, suffix: str) -> bool:
     )
 
 
-def _named(text: str, names: Sequence[str], is_code: bool) -> Iterator[re.Match[str]]:
-    """Where a file names one of these classes: as a word of Python, or by a path in a configuration."""
+def _named(text: str, names: Sequence[str], is_code: bool, by_word: bool) -> Iterator[re.Match[str]]:
+    """Where a file names one of these classes: as a word of Python, or by a path in a configuration.
+
+    With `by_word`, in a configuration as a word, too.
+    """
     if not names:
         return iter(())
     either = "|".join(map(re.escape, sorted(names)))
-    if is_code:
+    if is_code or by_word:
         return re.finditer(rf"\b({either})\b", text)
     path = r"(?:[\w./]+/)?"
     return re.finditer(
