@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.class_finder import find_linen_classes
 from nnx_migrate.linen.derived_layers import CallOverride, ParamOverride, override
@@ -16,6 +17,9 @@ from nnx_migrate.linen.project_facts import ProjectFacts
 from nnx_migrate.linen.symbols import LINEN, canonical, linen_name
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
+
+if TYPE_CHECKING:
+    from nnx_migrate.linen.programs.references import References
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _ALL_MUTABLE = re.compile(r"\bmutable\s*=\s*(?:True\b|\[[^\]]*['\"]params['\"])")
@@ -318,6 +322,13 @@ class LinenProgram(ProjectFacts):
     def gated_units(self) -> GatedUnits:
         """Which fields called like an activation may hold one that changes sizes."""
         return GatedUnits(self.project, self.classes)
+
+    @cached_property
+    def references(self) -> References:
+        """Where the project names its classes."""
+        from nnx_migrate.linen.programs.references import References
+
+        return References(self)
 
     def _find(self) -> None:
         found = find_linen_classes(self.project)

@@ -216,6 +216,9 @@ class VariableSite:
         None  # a name that counts the rounds of the loops around it; then `name` is empty
     )
 
+    other_names: tuple[str, ...] = ()  # Linen's, where fields say what it is called
+    wanted: str = ""  # what to call it in that case
+
     @property
     def is_param(self) -> bool:
         """Whether it is a trainable parameter."""

@@ -49,7 +49,9 @@ def class_map(analysis: ClassAnalysis) -> ClassMap:
     entries: list[Entry] = []
     for variable in analysis.variables:
         indices = ["{" + index + "}" for index in _INDICES[: len(variable.loops)]]
-        entries.append(leaf([variable.collection, _variable_name(variable)], [variable.attribute, *indices]))
+        for name in (_variable_name(variable), *variable.other_names):
+            entries.append(leaf([variable.collection, name], [variable.attribute, *indices]))
+    _tell_apart(analysis.variables)
     for name, value in analysis.session.fields.items():
         if isinstance(value, FieldModule):  # adopted under the field's name if nothing else has named it
             entries.append(module([name], [name], DYNAMIC))
@@ -263,6 +265,16 @@ def _template(site: Site) -> str:
     if pieces is not None:
         return "".join(_pattern(piece, site) for piece in pieces)
     raise Refuse("unsupported-syntax", "a module name that isn't a literal", site.call)
+
+
+def _tell_apart(variables: Sequence[VariableSite]) -> None:
+    """Raise Refuse where a name that fields give may be that of another variable, too."""
+    counts = Counter((v.collection, name) for v in variables for name in (v.name, *v.other_names))
+    for variable in variables:
+        if variable.other_names and any(
+            counts[variable.collection, name] > 1 for name in (variable.name, *variable.other_names)
+        ):
+            raise Refuse("parameter-names", "fields may give two variables one name", variable.call)
 
 
 def _variable_name(variable: VariableSite) -> str:

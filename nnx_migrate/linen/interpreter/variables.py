@@ -11,6 +11,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.parameter_reads import PARAMS, parameter
+from nnx_migrate.linen.programs.field_texts import attribute_by_fields, names_by_fields
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape, Unknown
 from nnx_migrate.linen.sites import Lookup, VariableSite
@@ -94,8 +95,22 @@ def _declare(frame: Frame, node: ast.Call, collection: str, name: Any, what: str
     if frame.foreign:
         return None
     name_node = None
+    others: tuple[str, ...] = ()
+    wanted = ""
     if not isinstance(name, str):
-        name_node = next(iter([*node.args, *(k.value for k in node.keywords if k.arg == "name")]), None)
+        place = 1 if what == "variable" else 0
+        given = [*node.args[place:], *(k.value for k in node.keywords if k.arg == "name")]
+        name_node = next(iter(given), None)
+        looped = any(control.is_loop for control in frame.controls)
+        cls = frame.session.cls
+        if (
+            name_node is not None
+            and not looped
+            and (texts := names_by_fields(name_node, cls, frame.session.program))
+        ):
+            name, others = texts[0], texts[1:]
+            wanted, name_node = attribute_by_fields(name_node, cls), None
+    if not isinstance(name, str):
         in_loop = any(control.is_loop for control in frame.controls) and frame.session.entry != "setup"
         if what != "param" or not in_loop or name_parts(name_node) is None:
             raise Refuse("unsupported-api", f"`self.{what}` with a name that isn't a literal", node)
@@ -114,6 +129,8 @@ def _declare(frame: Frame, node: ast.Call, collection: str, name: Any, what: str
             frame.controls,
             entry=frame.session.entry,
             name_node=name_node,
+            other_names=others,
+            wanted=wanted,
         )
     return variables[key]
 

@@ -13,7 +13,7 @@ from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.handed_modules import judge_handed_modules
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
 from nnx_migrate.linen.programs.reached import uses_everything
-from nnx_migrate.linen.programs.references import ClassReference, References, Role
+from nnx_migrate.linen.programs.references import ClassReference, Role
 from nnx_migrate.linen.programs.uses import End, Flow
 from nnx_migrate.names.modules import Module
 
@@ -37,7 +37,7 @@ class InstanceFinder:
 
     def __init__(self, program: LinenProgram) -> None:
         self.program = program
-        self.references = References(program)
+        self.references = program.references
         self.dynamic = program.index.dynamic
         self.finder = FlowFinder(program.index, [cls.node for cls in program])
         self._results: dict[ClassValue, list[Instance]] = {}

@@ -163,6 +163,8 @@ def name_sites(
             site.attribute = names.fresh(base)
         seen[site.target_name] += 1
     for variable in analysis.variables:
+        if variable.wanted and naming is not Naming.FREELY:
+            raise Refuse("parameter-names", "fields give a variable its name", variable.call)
         if not variable.attribute:
             variable.attribute = _variable_name(variable, names, listed)
 
@@ -232,7 +234,7 @@ def _variable_name(variable: VariableSite, names: Names, listed: bool) -> str:
         return names.fresh(plural(identifier(literal)) if literal.strip("_") else "params")
     if variable.loops:
         raise Refuse("unsupported-syntax", "a variable created in a loop", variable.call)
-    return names.fresh(identifier(variable.name))
+    return names.fresh(identifier(variable.wanted or variable.name))
 
 
 def holds_modules(value: object) -> bool:
