@@ -12,6 +12,8 @@ from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.nodes import is_none, is_of_self
 
 _LISTS = frozenset({"Sequence", "List", "list", "Tuple", "tuple", "Iterable"})
+#: Types of what makes modules, and is none.
+_MAKERS = ("Callable", "Literal", "Type", "partial", "type")
 _READERS = frozenset({"enumerate", "zip", "reversed", "len"})
 
 
@@ -26,6 +28,29 @@ def holds_module_list(cls: LinenClass, item: Field) -> bool:
     if item.default is not None and not is_none(item.default):
         return False
     return all(_is_read_plainly(owner, node) for owner in cls.mro for node in _reads(owner, item.name))
+
+
+def holds_modules_otherwise(cls: LinenClass, item: Field) -> bool:
+    """Whether a field is declared to hold modules in a container that is used in no plain way, or is no list."""
+    return not holds_module_list(cls, item) and _has_modules(item.owner, item.annotation, False)
+
+
+def _has_modules(cls: LinenClass, annotation: ast.expr, within: bool) -> bool:
+    """Whether a type has modules in a container, or is one `within` a container."""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        return "Module]" in annotation.value and not annotation.value.startswith(_MAKERS)
+    if isinstance(annotation, ast.Name | ast.Attribute):
+        name = cls.resolve_in_class(annotation)
+        return within and (linen_name(name) == "Module" or (name is not None and name in cls.known_classes))
+    if isinstance(annotation, ast.Subscript):
+        kind = ast.unparse(annotation.value).rpartition(".")[2]
+        inner = within or kind not in ("Optional", "Union")
+        return kind not in _MAKERS and _has_modules(cls, annotation.slice, inner)
+    if isinstance(annotation, ast.Tuple | ast.List):
+        return any(_has_modules(cls, item, within) for item in annotation.elts)
+    if isinstance(annotation, ast.BinOp):
+        return _has_modules(cls, annotation.left, within) or _has_modules(cls, annotation.right, within)
+    return False
 
 
 def may_be_none(item: Field) -> bool:

@@ -405,6 +405,30 @@ CASES = {
                 return norm()(x)
         """,
     ),
+    "modules in a dict": (
+        "unknown-module",
+        """
+        class Model(nn.Module):
+            heads: dict[str, nn.Module]
+
+            def __call__(self, x):
+                return {name: head(x) for name, head in self.heads.items()}
+        """,
+    ),
+    "modules in a list that goes on whole": (
+        "unknown-module",
+        """
+        from collections.abc import Sequence
+
+        class Model(nn.Module):
+            blocks: Sequence[nn.Module]
+
+            def __call__(self, x):
+                for block in self.blocks[1:]:
+                    x = block(x)
+                return x
+        """,
+    ),
     "parameters that depend on initialisation": (
         "unsupported-api",
         """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nnx_migrate.linen.factory_values import Factory
 from nnx_migrate.linen.layer_fields import may_get_list
 from nnx_migrate.linen.model import Field, LinenClass
-from nnx_migrate.linen.module_lists import holds_module_list, may_be_none
+from nnx_migrate.linen.module_lists import holds_module_list, holds_modules_otherwise, may_be_none
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.nodes import is_of_self
@@ -215,6 +215,11 @@ def field_assignments(
                     "unsupported-syntax", f"a text tells about `{item.name}`, which isn't kept", item.node
                 )
             continue
+        if holds_modules_otherwise(cls, item):
+            detail = (
+                f"what becomes of the modules in `{item.name}: {ast.unparse(item.annotation)}` isn't known"
+            )
+            raise Refuse("unknown-module", detail, item.node)
         annotation = ast.unparse(item.annotation).removeprefix("typing.")
         is_list = annotation.startswith(_FREEZABLE) and not _may_be_none(item)
         value = item.name
