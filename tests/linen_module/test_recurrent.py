@@ -55,7 +55,8 @@ def model(tmp_path: Path, body: str) -> tuple[list[str], str]:
         "for i in range(2):\n    cell = nn.LSTMCell(self.width)\n    x = nn.RNN(cell)(x)\nreturn x",
         "rnns = [nn.RNN(OwnCell(4)) for _ in range(2)]\nfor rnn in rnns:\n    x = rnn(x)\nreturn x",
         "return nn.RNN(nn.remat(nn.LSTMCell)(4))(x)",
-        "return nn.RNN(nn.LSTMCell(4), split_rngs={'params': False, 'dropout': True})(x)",
+        "return nn.RNN(nn.LSTMCell(4), split_rngs={'params': False, 'dropout': False})(x)",
+        "return nn.RNN(nn.LSTMCell(4), split_rngs={'params': True})(x)",
     ],
 )
 def test_what_cannot_be_followed_is_refused(tmp_path: Path, body: str) -> None:
@@ -105,3 +106,99 @@ def test_cells_get_the_features_of_the_sequence(tmp_path: Path, body: str, writt
     assert not reasons
     for text in written:
         assert text in after
+
+
+OWN = """\
+import flax.linen as nn
+import jax.numpy as jnp
+
+
+class Cell(nn.RNNCellBase):
+    width: int
+
+    @nn.compact
+    def __call__(self, carry, x):
+        carry = jnp.tanh(nn.Dense(self.width)(x) + carry)
+        return carry, carry
+
+    @property
+    def num_feature_axes(self) -> int:
+        return 1
+
+
+class Model(nn.Module):
+    width: int
+
+    @nn.compact
+    def __call__(self, x, first):
+        rnn = nn.RNN(Cell(self.width), return_carry=True)
+        carry, y = rnn(x, initial_carry=first)
+        return nn.Dense(2)(y) + carry.mean()
+"""
+
+
+def _own(tmp_path: Path, source: str) -> tuple[set[str], str]:
+    path = tmp_path / "model.py"
+    path.write_text(source)
+    text, conversions = convert(path)
+    return {name.rpartition(".")[2] for name in conversions.converted}, text
+
+
+def test_cells_of_the_project_run_over_sequences(tmp_path: Path) -> None:
+    converted, text = _own(tmp_path, OWN)
+
+    assert converted == {"Cell", "Model"}
+    written = " ".join(text.split())
+    assert "nnx.RNN( Cell(self.width, in_features=x_features, rngs=rngs), return_carry=True )" in written
+    assert "carry, y = self.rnn(x, initial_carry=first)" in text
+
+
+def test_the_carry_decides_about_the_size_of_cells_in_cells(tmp_path: Path) -> None:
+    source = OWN.replace(
+        "carry = jnp.tanh(nn.Dense(self.width)(x) + carry)", "carry, _ = nn.GRUCell(self.width)(carry, x)"
+    )
+    converted, text = _own(tmp_path, source)
+
+    assert converted == {"Cell", "Model"}
+    assert "LinenGRUCell(x_features, carry_features, rngs=rngs)" in text
+    assert "carry_features=first_features" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    {
+        "no first carry": ("rnn(x, initial_carry=first)", "rnn(x)"),
+        "a first carry that is none": ("initial_carry=first", "initial_carry=None"),
+        "another axis of features": ("return 1", "return 2"),
+        "an axis that isn't known": ("return 1", "return self.width // 4"),
+        "no word on axes": ("    @property\n    def num_feature_axes(self) -> int:\n        return 1\n", ""),
+        "in reverse": ("initial_carry=first", "initial_carry=first, reverse=True"),
+        "a flag that isn't known": ("return_carry=True", "return_carry=self.width > 3"),
+        "state": ("jnp.tanh(", 'self.variable("state", "n", jnp.ones, (1,)).value * jnp.tanh('),
+        "what it sows": (
+            "        return carry, carry",
+            '        self.sow("a", "b", x)\n        return carry, carry',
+        ),
+        "batch statistics": ("jnp.tanh(", "nn.BatchNorm(use_running_average=True)("),
+        "other variables": ("return_carry=True", 'return_carry=True, variable_carry="state"'),
+        "the same draws in each step": (
+            "return_carry=True",
+            'return_carry=True, split_rngs={"params": False, "dropout": False}',
+        ),
+    }.values(),
+)
+def test_other_cells_of_the_project_stay(tmp_path: Path, old: str, new: str) -> None:
+    assert old in OWN
+    converted, _ = _own(tmp_path, OWN.replace(old, new))
+
+    assert "Model" not in converted
+
+
+def test_cells_with_carries_of_their_own_may_get_others(tmp_path: Path) -> None:
+    source = OWN.replace(
+        "carry = jnp.tanh(nn.Dense(self.width)(x) + carry)", "carry, _ = nn.GRUCell(self.width)(carry, x)"
+    )
+    own = "    def initialize_carry(self, rng, shape):\n        return jnp.zeros((*shape[:-1], self.width))\n"
+    converted, _ = _own(tmp_path, source.replace("\n\nclass Model", f"\n{own}\n\nclass Model"))
+
+    assert "Model" not in converted

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.effects.layers import layer
+from nnx_migrate.linen.given_carries import CELLS, takes_carries
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_arguments, effect_value, input_array
 from nnx_migrate.linen.interpreter.expressions.comparisons import same_shapes
 from nnx_migrate.linen.interpreter.frame import Frame
@@ -74,6 +75,8 @@ def layer_output(
     if name in _PAIRS and args and isinstance(args[0], Input):
         # The cell itself unpacks a carry that is an argument of the method.
         args = (tuple(part_of(frame, args[0], index) for index in (0, 1)), *args[1:])
+    if name in CELLS and method == "__call__" and takes_carries(frame.session.cls):
+        own, given = (None, *own[1:])[: len(own)], {k: v for k, v in given.items() if k != "features"}
     values, keywords = effect_arguments(frame.session, args, kwargs)
 
     def output(inputs: Sequence[Any], **chosen: str) -> Any:

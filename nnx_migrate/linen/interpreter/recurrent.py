@@ -8,6 +8,7 @@ from typing import Any
 from nnx_migrate.linen.effects.layers import layer
 from nnx_migrate.linen.interpreter.convert import effect_arguments
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.own_cells import own_cell, own_cell_output
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.sites import LayerCall, Site
@@ -26,7 +27,10 @@ def recurrent_output(
     node: ast.Call | None,
     method: str,
 ) -> Any:
-    """What one of these layers returns. Raises Refuse where its cells aren't built-in ones."""
+    """What one of these layers returns. Raises Refuse for cells that NNX would call in another way."""
+    cell = own_cell(site)
+    if cell is not None and method == "__call__":
+        return own_cell_output(frame, site, cell, args, kwargs, node)
     built = _built(frame, site, node)
     if method != "__call__":
         raise Refuse("unsupported-layer", f"`{method}` of `nn.{site.layer_name}`", node or site.call)

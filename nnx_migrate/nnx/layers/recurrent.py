@@ -83,6 +83,8 @@ def _rnn_scan(draft: Draft) -> Refusal | None:
     """The lifting arguments of `nn.RNN`: their defaults are what NNX does, others have no translation."""
     for name, values in _LIFTING.items():
         node = draft.bound.values.get(name)
+        if name == "split_rngs" and node is not None and _splits_draws(draft.judge.constant(node)):
+            continue
         if node is not None and draft.judge.constant(node) not in values:
             return Refusal(
                 "no-counterpart",
@@ -91,6 +93,11 @@ def _rnn_scan(draft: Draft) -> Refusal | None:
                 node,
             )
     return None
+
+
+def _splits_draws(given: object) -> bool:
+    """Whether every step draws other numbers, from the same parameters: NNX's streams count on from step to step."""
+    return isinstance(given, dict) and all(bool(split) != (name == "params") for name, split in given.items())
 
 
 _LIFTING: dict[str, tuple[object, ...]] = {

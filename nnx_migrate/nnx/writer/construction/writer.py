@@ -14,10 +14,10 @@ from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.factory_values import Factory, placeholder
 from nnx_migrate.linen.given_arguments import OptionalArray
-from nnx_migrate.linen.interpreter.convert import effect_value, text_of
+from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Unknown, Unmodelled
+from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.sites import Context, LayerCall, Site
 from nnx_migrate.linen.values import ClassChoice, ClassRef, DerivedLayer, Layer, Partial
 from nnx_migrate.names.displays import display_behind
@@ -44,6 +44,7 @@ from nnx_migrate.nnx.writer.construction.factories import (
     late_arguments,
     own_partial,
 )
+from nnx_migrate.nnx.writer.construction.given_carries import sized_by_carry
 from nnx_migrate.nnx.writer.construction.given_factories import given_texts
 from nnx_migrate.nnx.writer.construction.handed import check_handed, check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.construction.known_inputs import check_called, check_kinds, check_ranks
@@ -161,7 +162,7 @@ class ConstructionWriter:
             shown, value = self._expand(node), self.analysis.facts.values.get((site.context, node))
             return shown or spread_items(self.names.home_of(node), spec.name, node, value)
 
-        return spec, checked(bind(spec, site.call, base=base, expand=expand))
+        return spec, sized_by_carry(self.analysis.cls, bind(spec, site.call, base=base, expand=expand))
 
     def _expand(self, node: ast.expr) -> dict[str, ast.expr] | None:
         """What `**node` consists of, if the file shows it."""
@@ -395,6 +396,3 @@ class ConstructionWriter:
         if not dims:
             raise Refuse("unknown-size", f"`{site.label}` is never called in the class", site.call)
         return written.format(self._one(site, calls, dims))
-
-
-__all__ = ["ConstructionWriter", "Unmodelled", "text_of"]
