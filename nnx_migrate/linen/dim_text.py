@@ -17,6 +17,8 @@ Rename = Callable[[str], str] | None
 _SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(5)
 Piece = tuple[str, int]
 _CONDITIONAL = "({0} if "  # how the templates of conditional expressions start
+_ARGUMENT = r"(?:\w+=)?(?:\{\d+\}|-?[\w.]+)"
+_CALL = re.compile(rf"\w+\({_ARGUMENT}(?:, {_ARGUMENT})*\)")  # its arguments need no parentheses
 
 
 def render(dim: dims.Dim, rename: Rename = None) -> str:
@@ -205,10 +207,21 @@ def _atom(atom: Atom, rename: Rename) -> Piece:
         args = [_argument(arg, rename) for arg in atom.args]
         if atom.template.startswith(_CONDITIONAL):  # its branches need no parentheses
             return atom.template.format(*args[:2], *(_symbol(arg)[0] for arg in args[2:])), _ATOM
-        args = [_symbol(arg)[0] for arg in args]
+        if _CALL.fullmatch(atom.template) is not None:
+            args = [_alone(arg, text, rename) for arg, text in zip(atom.args, args, strict=True)]
+        else:
+            args = [_symbol(arg)[0] for arg in args]
         return _symbol(atom.template.format(*args), wrap=False)
     name = "max" if isinstance(atom, Max) else "min"
     return f"{name}({', '.join(_dim(arg, rename)[0] for arg in atom.args)})", _ATOM
+
+
+def _alone(arg: dims.Dim | float, text: str, rename: Rename) -> str:
+    """The text of an argument of a call, without the parentheses that it has elsewhere."""
+    symbol = dims.single_atom(arg) if isinstance(arg, dims.Dim) else None
+    if not isinstance(symbol, Symbol):
+        return text
+    return symbol.text if rename is None else rename(symbol.text)
 
 
 def _argument(arg: dims.Dim | float, rename: Rename) -> str:

@@ -17,7 +17,7 @@ from math import gcd
 from operator import mul
 from types import EllipsisType
 
-from nnx_migrate.linen import dim_bounds, dim_division, dim_text
+from nnx_migrate.linen import dim_bounds, dim_choices, dim_division, dim_substitution, dim_text
 from nnx_migrate.linen.dim_answers import remembered
 from nnx_migrate.linen.dim_terms import ONE, Atom, FloorDiv, Max, Min, Mod, Monomial, Opaque, Symbol
 
@@ -78,6 +78,8 @@ class Dim:
         for arg in args:
             if isinstance(arg, Dim) and arg.reason is not None:
                 return Dim.unknown(arg.reason)
+        if (decided := dim_choices.decided(template, args)) is not None:
+            return decided
         numbers = [arg.const if isinstance(arg, Dim) else arg for arg in args]
         if all(number is not None for number in numbers):
             value = dim_text.evaluate(template.format(*(f"({number!r})" for number in numbers)))
@@ -107,7 +109,7 @@ class Dim:
         for monomial, number in self.terms.items():
             product = Dim.of(number)
             for atom, power in monomial.factors:
-                new = _substitute_atom(atom, value)
+                new = dim_substitution.of_atom(atom, value)
                 if not isinstance(new, Dim):
                     return Dim.unknown(f"{new} is not an integer")
                 product = product * new**power if monomial.number_first else new**power * product
@@ -353,31 +355,6 @@ def single_atom(dim: Dim) -> Atom | None:
         if number == 1 and monomial.degree == 1:
             return monomial.factors[0][0]
     return None
-
-
-def _substitute_atom(atom: Atom, value: Callable[[str], Dim | float | None]) -> Dim | float:
-    if isinstance(atom, Symbol):
-        new = value(atom.text)
-        if new is None:
-            return dim_of_atom(atom)
-        return Dim.of(new) if isinstance(new, int) else new
-    if isinstance(atom, Opaque):
-        new = Dim.opaque(atom.template, *(_substitute_argument(arg, value) for arg in atom.args))
-        return new if atom.minimum is None else new.as_size()
-    if isinstance(atom, FloorDiv):
-        return atom.numerator.substitute(value) // atom.denominator.substitute(value)
-    if isinstance(atom, Mod):
-        return atom.numerator.substitute(value) % atom.denominator.substitute(value)
-    args = [arg.substitute(value) for arg in atom.args]
-    return maximum(*args) if isinstance(atom, Max) else minimum(*args)
-
-
-def _substitute_argument(arg: Dim | float, value: Callable[[str], Dim | float | None]) -> Dim | float:
-    """An argument of an opaque expression, which may be a bare symbol for a float."""
-    if not isinstance(arg, Dim):
-        return arg
-    atom = single_atom(arg)
-    return arg.substitute(value) if atom is None else _substitute_atom(atom, value)
 
 
 def _symbols(dim: Dim) -> Iterator[Symbol]:

@@ -205,22 +205,6 @@ CASES = {
                 return out + nn.Dense(3)(y)
         """,
     ),
-    "a width that is doubled behind the layer, in a loop": (
-        "unknown-size",
-        """
-        class Model(nn.Module):
-            @nn.compact
-            def __call__(self, x):
-                width = 4
-                for _ in range(self.depth()):
-                    x = nn.Dense(width)(x)
-                    width *= 2
-                return x
-
-            def depth(self):
-                return 3
-        """,
-    ),
     "layers of one type on two paths that get different modes": (
         "unsupported-syntax",
         """

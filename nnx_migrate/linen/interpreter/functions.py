@@ -13,6 +13,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate, execute
 from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, MAX_RECURSION, Env, Frame, Slot
 from nnx_migrate.linen.interpreter.homes import at_home
 from nnx_migrate.linen.interpreter.lifting import decorator_parts
+from nnx_migrate.linen.interpreter.records import is_table
 from nnx_migrate.linen.interpreter.stale import forget, without
 from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.interpreter.static import is_static
@@ -191,11 +192,15 @@ def _forget_changed(frame: Frame, closure: Closure, node: ast.Call, before: Env,
     given = [*zip(names, node.args, strict=False), *((k.arg, k.value) for k in node.keywords if k.arg)]
     for name, argument in given:
         slot = before.get(name)
-        if slot is None or not isinstance(slot.value, list | dict) or not isinstance(argument, ast.Name):
+        if slot is None or not _may_change(slot.value) or not isinstance(argument, ast.Name):
             continue
         same = name in after and after[name].value == slot.value
         if not same and (name in changed_names(closure.node) or not _is_rebound(closure.node, name)):
             frame.bind(argument.id, Unknown(f"`{argument.id}` is changed by a function that gets it"))
+
+
+def _may_change(value: Any) -> bool:
+    return isinstance(value, list | dict) or is_table(value)
 
 
 @cache

@@ -6,11 +6,12 @@ import ast
 from functools import cache
 from typing import Any
 
+from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.model import Method
-from nnx_migrate.linen.shapes import Unknown
-from nnx_migrate.linen.values import Attribute, Input, Record
+from nnx_migrate.linen.shapes import Array, Unknown
+from nnx_migrate.linen.values import Attribute, Input, LostModule, Record
 
 _OF_ARRAYS = frozenset({"at", "shape", "ndim", "dtype", "size", "T", "mT"})
 REPLACING = frozenset({"_replace", "replace"})
@@ -24,6 +25,8 @@ def part(frame: Frame, value: Input | Record, name: str) -> Any:
             if key == name:
                 return item
         base = value.base
+    if is_table(value):
+        return Unknown(f"`{name}` of a dict, of which other keys aren't known")
     if not isinstance(base, Input):
         return Unknown(f"an object without `{name}`")
     found = Input((*base.path, Attribute(name)))
@@ -67,17 +70,57 @@ def objects_among(method: Method) -> frozenset[str]:
     return frozenset(names)
 
 
-def changed(value: Input | Record, parts: dict[str, Any]) -> Record:
+def changed(value: Input | Record | dict[str, Any], parts: dict[str, Any]) -> Record:
     """The object with some of its parts replaced."""
+    value = as_table(value) if isinstance(value, dict) else value
     base, items = (value, ()) if isinstance(value, Input) else (value.base, value.items)
     order, complete = (value.order, value.complete) if isinstance(value, Record) else ((), False)
     return Record(base, tuple({**dict(items), **parts}.items()), order, complete)
+
+
+def is_table(value: Any) -> bool:
+    """Whether a value is a dict of which only some entries are known: see `stored`."""
+    return isinstance(value, Record) and value.base is None and not value.order and not value.complete
+
+
+def stored(container: Any, key: Any, value: Any) -> Record | None:
+    """A dict of arrays after `container[key] = value`, some key of which isn't known: `out[f"block{i}"] = x`.
+
+    That entry may take the place of any other. None for anything else.
+    """
+    if not isinstance(container, dict) and not is_table(container):
+        return None
+    old = container if isinstance(container, dict) else dict(container.items)
+    if not all(map(_is_plain, (value, *old.values()))):
+        return None
+    if not isinstance(key, str):
+        return Record(None, ())
+    return Record(None, tuple({**old, key: value}.items()))
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value holds no submodules."""
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict | Record):
+        return all(map(_is_plain, value.values() if isinstance(value, dict) else dict(value.items).values()))
+    is_known = isinstance(value, Array | Input | Dim | int | float | str) or value is None
+    return is_known or (isinstance(value, Unknown) and not isinstance(value, LostModule))
+
+
+def as_table(value: Any) -> Any:
+    """A dict as one of which only some entries are known."""
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return Record(None, tuple(value.items()))
+    return value
 
 
 def parts_of_both(frame: Frame, a: Any, b: Any) -> dict[str, tuple[Any, Any]] | None:
     """The parts in which two objects may differ, where they come from the same one; None for others."""
     if not (isinstance(a, Record) or isinstance(b, Record)):
         return None
+    if is_table(a) or is_table(b):
+        a, b = as_table(a), as_table(b)
     if not isinstance(a, Input | Record) or not isinstance(b, Input | Record):
         return None
     first, second = changed(a, {}), changed(b, {})

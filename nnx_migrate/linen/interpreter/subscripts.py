@@ -20,6 +20,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_ar
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, static_text
 from nnx_migrate.linen.interpreter.frame import Frame, NeedKinds
 from nnx_migrate.linen.interpreter.function_choices import is_function
+from nnx_migrate.linen.interpreter.records import is_table, part
 from nnx_migrate.linen.optional_arrays import present
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.tuple_choices import TupleChoice, each, item_of
@@ -56,6 +57,8 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
         return item_of(value, constant)
     if isinstance(value, TupleChoice) and isinstance(index, slice):
         return each(value, lambda one: _slice(one, index) if isinstance(one, tuple) else None)
+    if isinstance(value, Record) and isinstance(index, str) and is_table(value):
+        return part(frame, value, index)
     if isinstance(value, Shape):
         return _shape_item(frame, value, index, constant)
     if isinstance(value, tuple | list):

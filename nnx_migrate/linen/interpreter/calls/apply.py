@@ -19,6 +19,7 @@ from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unkn
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import call_closure
 from nnx_migrate.linen.interpreter.mapped import call_mapped
+from nnx_migrate.linen.interpreter.number_functions import number_of_call
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, Unknown
@@ -52,7 +53,8 @@ def apply(
     if isinstance(target, Partial):
         return apply(frame, target.func, (*target.args, *args), {**dict(target.kwargs), **kwargs}, node)
     if isinstance(target, Closure):
-        return call_closure(frame, target, args, kwargs, node)
+        result = call_closure(frame, target, args, kwargs, node)
+        return number_of_call(frame, target, args, kwargs, node, result)
     if isinstance(target, ChosenFunction):
         return call_chosen(frame, target, args, kwargs, node)
     if isinstance(target, GraphFunction):

@@ -6,6 +6,7 @@ import ast
 from typing import Any
 
 from nnx_migrate.linen.dim_bounds import lower_bound
+from nnx_migrate.linen.dim_choices import first_of
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter import control
 from nnx_migrate.linen.interpreter.class_choices import in_place, one_of_classes
@@ -54,9 +55,12 @@ def _boolean(frame: Frame, node: ast.BoolOp) -> Any:
         return values[0]
     texts = [text_of(v) for v in values]
     if None not in texts:
-        kind = "int" if all(as_dim(v) is not None for v in values) else ""
+        sizes = [dim for v in values if (dim := as_dim(v)) is not None]
+        kind = "int" if len(sizes) == len(values) else ""
         text = (" or " if is_or else " and ").join(wrapped(str(t)) for t in texts)
         known = [v for v in values if isinstance(v, Expr)]
+        if is_or and kind and isinstance(values[-1], Dim):  # such as the size of an array
+            return first_of(sizes)
         if is_or:
             return Expr(text, kind, when_false=tuple(pair for v in known for pair in v.when_false))
         return Expr(text, kind, when_true=tuple(pair for v in known for pair in v.when_true))

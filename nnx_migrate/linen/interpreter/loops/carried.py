@@ -12,7 +12,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, input_array
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.lists.shared import uncounted
 from nnx_migrate.linen.interpreter.loops.results import LastRound
-from nnx_migrate.linen.interpreter.records import changed, parts_of_both, replaces_parts
+from nnx_migrate.linen.interpreter.records import as_table, changed, parts_of_both, replaces_parts
 from nnx_migrate.linen.optional_arrays import ArrayOrNone
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Phi
@@ -79,7 +79,7 @@ def _next_slot(frame: Frame, statement: ast.AST, name: str, first: Slot, old: Sl
     start, last = old.value, end.value
     both = parts_of_both(frame, start, last)
     if both is not None:
-        origins = parts_of_both(frame, first.value, Record(start.base, ())) or {}
+        origins = parts_of_both(frame, first.value, Record(as_table(start).base, ())) or {}
         parts = {
             key: _next_slot(
                 frame,

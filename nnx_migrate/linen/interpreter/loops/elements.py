@@ -10,7 +10,7 @@ from nnx_migrate.linen.interpreter.control import join
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, known_range
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.steps import differing_arrays, iterated
-from nnx_migrate.linen.interpreter.loops.results import loop_variable
+from nnx_migrate.linen.interpreter.loops.variables import loop_variable
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import LoopVariable
 from nnx_migrate.linen.values import (

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.dim_terms import Symbol
+from nnx_migrate.linen.dims import Dim, maximum, same, single_atom
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.elements import ManyOf
@@ -110,3 +111,16 @@ def count_of(iterable: Any) -> Dim:
     if isinstance(iterable, Expr) and iterable.kind == "sequence" and TOKEN.search(iterable.text) is None:
         return Dim.symbol(f"len({iterable.text})", 0)
     return _LENGTH
+
+
+def rounds_of(loop: ast.For, iterable: Any) -> Dim:
+    """How often the body of a loop runs, to its end."""
+    if any(isinstance(n, ast.Break | ast.Continue | ast.Return) for s in loop.body for n in ast.walk(s)):
+        return _LENGTH
+    if isinstance(iterable, Iterated) and iterable.kind == "range" and len(iterable.args) == 2:
+        start, stop = map(as_dim, iterable.args)
+        count = stop - start if start is not None and stop is not None else _LENGTH
+    else:
+        count = count_of(iterable)
+    is_plain = isinstance(single_atom(count), Symbol)  # a number of layers isn't negative
+    return count if not count.known or is_plain else maximum(count, 0)

@@ -15,10 +15,11 @@ from nnx_migrate.linen.dims import Dim, at_least, same
 from nnx_migrate.linen.interpreter.attributes import atomic
 from nnx_migrate.linen.interpreter.convert import as_dim, text_of
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.loops.gathered import rounds_of
+from nnx_migrate.linen.interpreter.loops.variables import loop_variable
 from nnx_migrate.linen.optional_arrays import ArrayOrNone
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.sites import Context
-from nnx_migrate.linen.symbols import TOKEN, token
+from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
 from nnx_migrate.linen.values import ArrayOrNumber, Expr, Iterated, ModuleList, Record, Rounds, VariableValue
 
@@ -34,8 +35,10 @@ class LastRound:
         self.condition: str | None = None  # "" where there surely is a round, None where that can't be said
         self.made: list[ast.AST] = []  # the loops that made what this one takes
         self.context = frame.context
+        self.rounds = Dim.unknown("the number of rounds")
         if isinstance(statement, ast.For):
             self._see(statement, statement.target, iterable)
+            self.rounds = rounds_of(statement, iterable)
 
     def result(self, first: Dim, last: Dim, symbol: str) -> Dim:
         """The size behind the loop: `first` before it, `last` at the end of a round, `symbol` at its beginning."""
@@ -44,6 +47,10 @@ class LastRound:
         found = self.closed(last)
         if not found.known and first.known:
             found = self._of_equal_rounds(first, last, symbol)
+        if not found.known and first.known:
+            found = self._of_steps(first, last, symbol)
+            if found.known:
+                return found
         if not found.known or self.condition == "" or same(first, found):
             return found
         if self.condition is None or not first.known:
@@ -56,6 +63,19 @@ class LastRound:
         once, twice = (self._after(last, symbol, size) for size in (first, self._after(last, symbol, first)))
         settled = not self.own(once.symbols()) and same(once, twice)
         return once if settled else _UNKNOWN
+
+    def _of_steps(self, first: Dim, last: Dim, symbol: str) -> Dim:
+        """The size behind rounds that each add the same: `x = jnp.concatenate([x, layer(x)], axis=-1)`."""
+        step = last - Dim.symbol(symbol)
+        if not self.rounds.known or not step.known or self._varies(step):
+            return _UNKNOWN
+        return first + step * self.rounds
+
+    def _varies(self, dim: Dim) -> bool:
+        """Whether a size may be another one in each round."""
+        if self.frame.foreign:
+            return bool(self.own(dim.symbols()))
+        return any(m["kind"] != "a" for text in dim.symbols() for m in TOKEN.finditer(text))
 
     def _after(self, last: Dim, symbol: str, size: Dim) -> Dim:
         """The size at the end of a round that begins with another one."""
@@ -127,15 +147,6 @@ class LastRound:
             dim = as_dim(value)
             if dim is not None:
                 self.elements[loop_variable(self.frame, loop, target.id, self.context)] = dim
-
-
-def loop_variable(frame: Frame, node: ast.AST, name: str, context: Context | None = None) -> str:
-    """The symbol of a loop's variable."""
-    context = frame.context if context is None else context
-    number = frame.session.number_of(("variable", id(node), context, name))
-    found = token(name, "l", number)
-    frame.session.loop_symbols.setdefault(id(node), set()).add(found)
-    return found
 
 
 def outside(value: Any, loop: LastRound, results: Mapping[str, Dim]) -> Any:

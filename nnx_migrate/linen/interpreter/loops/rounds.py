@@ -60,7 +60,7 @@ def _check_target(loop: ast.For) -> None:
 @executes(ast.While)
 def while_loop(frame: Frame, statement: ast.While) -> None:
     """`while test: body`."""
-    _loop(frame, statement, lambda: evaluate(frame, statement.test) and None, None)
+    _loop(frame, statement, lambda: evaluate(frame, statement.test), None)
 
 
 def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any) -> None:

@@ -19,6 +19,7 @@ from nnx_migrate.linen.interpreter.lists.sequences import begun, filled
 from nnx_migrate.linen.interpreter.lists.steps import bound
 from nnx_migrate.linen.interpreter.loops import elements
 from nnx_migrate.linen.interpreter.movable import remember_assignment
+from nnx_migrate.linen.interpreter.records import is_table
 from nnx_migrate.linen.interpreter.stale import forget, forget_functions, mentions, token_of, without
 from nnx_migrate.linen.interpreter.statements.kept_sizes import keep_sizes
 from nnx_migrate.linen.interpreter.statements.stores import store
@@ -43,7 +44,7 @@ def _assign(frame: Frame, statement: ast.Assign) -> None:
 
 def _own(frame: Frame, statement: ast.Assign, value: Any) -> Any:
     """The value, unless it is a dict that has another name, too, and is changed under one of them."""
-    if not isinstance(value, dict) or not isinstance(statement.value, ast.Name):
+    if not (isinstance(value, dict) or is_table(value)) or not isinstance(statement.value, ast.Name):
         return value
     names = {n.id for n in (statement.value, *statement.targets) if isinstance(n, ast.Name)}
     function = frame.module.enclosing(statement, ast.FunctionDef, ast.AsyncFunctionDef)

@@ -17,7 +17,7 @@ from nnx_migrate.linen.sites import Phi
 
 def keep_sizes(frame: Frame, name: str, token: str, node: ast.AST) -> None:
     """Give the sizes of arrays that mention `token`, the variable `name` so far, symbols that last."""
-    if frame.foreign or not isinstance(node, ast.Assign):
+    if frame.foreign or not isinstance(node, ast.Assign | ast.AugAssign):
         return
     for other, slot in frame.env.items():
         if other == name or not isinstance(slot.value, Array) or not mentions(slot.value, token):

@@ -13,7 +13,7 @@ from nnx_migrate.linen.interpreter.lists.steps import appended
 from nnx_migrate.linen.interpreter.statements.stores import is_module, loop_depth_since, store
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Shape, Unknown
-from nnx_migrate.linen.values import ArrayList, Either, Expr, Instance, Maybe, ModuleList, Rounds
+from nnx_migrate.linen.values import ArrayList, Either, Expr, Instance, Maybe, ModuleList, Record, Rounds
 
 
 def mutate(frame: Frame, call: ast.Call) -> None:
@@ -55,7 +55,7 @@ def mutate(frame: Frame, call: ast.Call) -> None:
     elif isinstance(old, Shape) and method == "append" and call.args and not loop_depth_since(frame, target):
         size = as_dim(evaluate(frame, call.args[0]))
         store(frame, target, old.then(size) if size is not None else Unknown("a changed shape"), False)
-    elif isinstance(old, list | dict | Shape | Expr | ArrayList) and method in (
+    elif isinstance(old, list | dict | Shape | Expr | ArrayList | Record) and method in (
         "append",
         "extend",
         "clear",

@@ -11,6 +11,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.expressions.comparisons import same_shapes
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.lists.names import can_be_followed
+from nnx_migrate.linen.interpreter.records import stored
 from nnx_migrate.linen.shapes import Array, NumberArray, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.sites import Write
 from nnx_migrate.linen.values import ArrayList, Expr, Input, Instance, ModuleList, SelfValue, VariableValue
@@ -85,7 +86,8 @@ def _store_item(frame: Frame, target: ast.Subscript, value: Any, static: bool) -
     elif isinstance(container, Input | Array | VariableValue | ModuleList | Instance):
         return
     else:
-        new = Unknown("a container changed at an unknown place")
+        table = stored(container, key, value)
+        new = table if table is not None else Unknown("a container changed at an unknown place")
     slot = frame.lookup(target.value.id) if isinstance(target.value, ast.Name) else None
     store(frame, target.value, new, static and slot is not None and slot.static)
 
