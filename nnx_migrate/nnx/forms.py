@@ -142,10 +142,16 @@ class Dependencies:
 
     def _wanted(self, able: Collection[LinenClass], kept: Collection[ClassReference]) -> set[LinenClass]:
         """The classes that something would use in their NNX form."""
-        used = {r.cls for r in self._in_programs if r not in kept}
+        used = {r.cls for r in self._in_programs if r not in kept and not self._is_for_users(r)}
         only_kept = {r.cls for r in kept} - used
         first = (c for c in able if c in used or not (self._used_by[c] or c in only_kept))
         return self._closure(first) & set(able)
+
+    def _is_for_users(self, reference: ClassReference) -> bool:
+        """Whether a program only asks a class for something that it gives to modules of others:
+        `GRU.initialize_carry(key, (batch,))`, which either form has.
+        """
+        return reference.role is Role.METHOD and bool(self._used_by[reference.cls])
 
     def _copied(
         self, moving: Collection[LinenClass], kept: Collection[ClassReference]

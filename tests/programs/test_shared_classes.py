@@ -77,6 +77,26 @@ def test_one_that_only_staying_classes_use_stays() -> None:
     assert fixed(BLOCK, nets) == {LAYERS: BLOCK, NETS: nets}
 
 
+CELL = """\
+    features: int = 4
+
+    @staticmethod
+    def carry(batch):
+        return jnp.zeros((batch, 4))
+"""
+
+
+def test_one_that_programs_only_ask_for_what_staying_classes_need_stays() -> None:
+    """No copy beside an NNX form that nothing would construct."""
+    layers = "import jax.numpy as jnp\n" + BLOCK.replace("    features: int\n", CELL)
+    stays = USERS.partition("class Stays")[2]
+    nets = f"import flax.linen as nn\nfrom layers import Block\n\n\nclass Stays{stays}\n\nstart = Block.carry(3)\n"
+    texts = fixed(layers, nets)
+    assert texts == {LAYERS: layers, NETS: nets}
+    texts = fixed(layers, nets + "model = Block()\n")
+    assert "class Block(nnx.Module)" in texts[LAYERS] and "class LinenBlock(nn.Module)" in texts[LAYERS]
+
+
 @pytest.mark.parametrize(
     "layers",
     [
