@@ -125,6 +125,11 @@ MEASURED_WEIGHTS = """\
 def shape(weights):
     return jax.tree_util.tree_leaves(weights)[0].shape
 """
+PICKED_KEY = "print(list(params.keys())[0])\n"
+OF_WEIGHTS = """\
+def first(batch_weights):
+    return jax.tree.leaves(batch_weights)[0]
+"""
 MOMENTS = """\
 def width(opt_state):
     return jax.tree_util.tree_leaves(opt_state)[0].shape[0]
@@ -138,13 +143,29 @@ print(list(param_types.keys())[0])
 """
 
 
-@pytest.mark.parametrize("program", [SIGNATURE, SEARCH, BATCHED, MEASURED])
+OF_DATA = """\
+def first(batch, env, keyed):
+    sample = jax.tree_util.tree_leaves(batch)[0]
+    parts, structure = jax.tree.flatten(keyed.obs)
+    keys = list(env.observation_space.keys())
+    return sample.shape, parts[0], batch[keys[0]]
+"""
+SHOWN = """\
+for i in range(3):
+    with jax.named_scope(f"Dense_{i}"):
+        print("Dense_{}".format(i))
+"""
+
+
+@pytest.mark.parametrize("program", [SIGNATURE, SEARCH, BATCHED, MEASURED, OF_DATA, SHOWN])
 def test_dictionaries_and_trees_of_other_things(program: str) -> None:
     models, left = fixed(LOOP, program)
     assert "nnx.List" in models and left == []
 
 
-@pytest.mark.parametrize("program", [COLLECTED, STACKED, COPIED, HANDED, MOMENTS, MEASURED_WEIGHTS])
+@pytest.mark.parametrize(
+    "program", [COLLECTED, STACKED, COPIED, HANDED, MOMENTS, MEASURED_WEIGHTS, PICKED_KEY, OF_WEIGHTS]
+)
 def test_dictionaries_and_trees_that_are_filled_with_parameters(program: str) -> None:
     _, left = fixed(LOOP, program)
     assert any("it depends on the order of parameters" in message for message in left)

@@ -33,6 +33,8 @@ _LOOKING = frozenset(
         "sub", "split",
     }
 )  # fmt: skip
+#: What gets texts for people: names of traces, messages.
+_SHOWING = frozenset({"name_scope", "named_scope", "TraceAnnotation", "print", "info", "warning", "debug"})
 #: What only patterns for parameters have: a placeholder for numbers, or the name of a parameter at the end.
 _PATTERN = re.compile(r"\\d|\.\*|\[0-9\]|/(?:kernel|bias|scale|embedding|mean|var)\W*$")
 
@@ -239,10 +241,16 @@ def _key_above(subscript: ast.AST) -> str | None:
 
 
 def _builds_names(module: Module, node: ast.Constant) -> bool:
-    """`f"Dense_{i}"`, `"Dense_" + str(i)`, `"Dense_%d" % i`, `"Dense_{}".format(i)`."""
-    parent = module.parents[node]
-    return isinstance(parent, ast.JoinedStr | ast.BinOp) or (
-        isinstance(parent, ast.Attribute) and parent.attr == "format"
+    """`f"Dense_{i}"`, `"Dense_" + str(i)`, `"Dense_%d" % i`, `"Dense_{}".format(i)`, but where it is only shown."""
+    parent: ast.AST = module.parents[node]
+    if isinstance(parent, ast.Attribute) and parent.attr == "format":
+        parent = module.parents[parent]
+    elif not isinstance(parent, ast.JoinedStr | ast.BinOp):
+        return False
+    call = module.parents[parent]
+    shows = isinstance(call, ast.Call) and parent in call.args
+    return not (
+        shows and isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in _SHOWING
     )
 
 

@@ -36,6 +36,10 @@ _SETTINGS = re.compile(r"hyper_?param(?:eter)?s?", re.IGNORECASE)  # what a prog
 # Of these, what also names data: `env_state`, `initial_state_buffer`. Leaves of states of training that have no
 # leading axis in common begin with a counter, which has no axis at all.
 _OF_DATA = re.compile(r"state(?!_dict)", re.IGNORECASE)
+#: What is surely none of parameters by its last name.
+_DATA = re.compile(
+    r"(?:\w*_)?(?:obs|observations?|(?:observation|action)_spaces?|batch(?:es)?|config|cfg|datasets?)"
+)
 _OPTIMIZER = re.compile(r"opt\w*_?state", re.IGNORECASE)
 _RENUMBERED = re.compile(r"\{[^{}]{2,}\}")
 _VIEWS = frozenset({"keys", "values", "items"})
@@ -110,6 +114,17 @@ def _is_data(module: Module, tree: ast.expr) -> bool:
     return not any(_OPTIMIZER.search(text) or _PARAMETERS.search(_OF_DATA.sub("", text)) for text in texts)
 
 
+def _is_named_as_data(node: ast.expr) -> bool:
+    """`batch`, `self.observation_space`."""
+    name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    return _DATA.fullmatch(name) is not None
+
+
+def _is_of_data(call: ast.Call) -> bool:
+    """`jax.tree.leaves(batch)`."""
+    return bool(call.args) and _is_named_as_data(call.args[0])
+
+
 def _knows_jax(module: Module) -> bool:
     """Whether a file imports what makes parameters: others may still get them."""
     return re.search(r"\b(?:jax|flax|optax|orbax)\b", module.source.text) is not None
@@ -157,7 +172,7 @@ class _Sequences:
             return False
         if isinstance(node.func, ast.Name) and node.func.id in ("list", "tuple") and len(node.args) == 1:
             return self._is_view(node.args[0])
-        return not self.entries_alone and self._calls(node, _LISTS)
+        return not self.entries_alone and self._calls(node, _LISTS) and not _is_of_data(node)
 
     def is_first_entry(self, call: ast.Call) -> bool:
         """`next(iter(params.values()))`."""
@@ -189,6 +204,8 @@ class _Sequences:
 
     def _is_known(self, node: ast.expr) -> bool:
         """Whether a name is a dictionary of something else than parameters."""
+        if _is_named_as_data(node):
+            return True
         return isinstance(node, ast.Name) and (self._is_filled_here(node) or self._is_of_signature(node))
 
     def _is_of_signature(self, name: ast.Name) -> bool:
@@ -240,7 +257,9 @@ class _Sequences:
         if isinstance(node, ast.Name):
             values = self._new_values("pair", node)
             return any(not unpacked and self.is_pair(value) for value, unpacked in values)
-        return not self.entries_alone and isinstance(node, ast.Call) and self._calls(node, _PAIRS)
+        if self.entries_alone or not isinstance(node, ast.Call):
+            return False
+        return self._calls(node, _PAIRS) and not _is_of_data(node)
 
     def _calls(self, call: ast.Call, functions: frozenset[str]) -> bool:
         return self.project.resolve(call.func, self.module.scope_at(call), self.module) in functions
