@@ -573,3 +573,30 @@ class Rows(nn.Module):
         return nn.Dense(4)(numbers), nn.Dense(2)(pairs)
 """
     assert "model.Rows" in converted(tmp_path, code).refused
+
+
+GIVEN = """
+class Inner(nn.Module):
+    @nn.compact
+    def __call__(self, x, c=None):
+        assert CHECK
+        x = x + self.param("bias", nn.initializers.zeros, (3,))
+        return x if c is None else x * nn.Dense(3)(c[:, None])[:, 0]
+"""
+
+
+@pytest.mark.parametrize(
+    ("check", "rank"),
+    [
+        ("c is None or c.ndim == 2", 2),
+        ("c is None or len(c.shape) == 2", 2),
+        ("x is None or c.ndim == 2", None),
+        ("c is not None or c.ndim == 2", None),
+    ],
+)
+def test_the_rank_that_an_argument_has_where_it_is_given(
+    tmp_path: Path, check: str, rank: int | None
+) -> None:
+    conversion = converted(tmp_path, GIVEN.replace("CHECK", check)).converted["model.Inner"]
+    assert conversion.analysis is not None
+    assert conversion.analysis.session.input_ranks.get(("c",)) == rank

@@ -75,6 +75,9 @@ def ranks_required(frame: Frame, test: ast.expr, *, forbidden: bool = False) -> 
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or if forbidden else ast.And):
         for part in test.values:
             ranks_required(frame, part, forbidden=forbidden)
+    given = None if forbidden else _if_given(test)
+    if given is not None:
+        ranks_required(frame, given)
     if not (isinstance(test, ast.Compare) and len(test.ops) == 1):
         return
     if not isinstance(test.ops[0], ast.NotEq if forbidden else ast.Eq):
@@ -83,6 +86,22 @@ def ranks_required(frame: Frame, test: ast.expr, *, forbidden: bool = False) -> 
         array = array_of_rank(measured)
         if array is not None and isinstance(number, ast.Constant) and type(number.value) is int:
             _demand(frame, array, number.value)
+
+
+def _if_given(test: ast.expr) -> ast.expr | None:
+    """`c.ndim == 2` of `c is None or c.ndim == 2`: the rank that an argument has where it is given."""
+    if not (isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or) and len(test.values) == 2):
+        return None
+    first, second = test.values
+    is_none = (
+        isinstance(first, ast.Compare)
+        and isinstance(first.ops[0], ast.Is)
+        and isinstance(first.comparators[0], ast.Constant)
+        and first.comparators[0].value is None
+    )
+    measured = array_of_rank(second.left) if isinstance(second, ast.Compare) else None
+    same = is_none and measured is not None and ast.unparse(first.left) == ast.unparse(measured)  # type: ignore[attr-defined]
+    return second if same else None
 
 
 def array_of_rank(node: ast.expr) -> ast.expr | None:
