@@ -15,6 +15,11 @@ from nnx_migrate.names.project import Project
 _LONGER = r"jax_enable_x64|JAX_ENABLE_X64|enable_x64\("
 _COMPLEX = r"\b(?:jnp|numpy|lax)\.(?:complex|fft\b)|(?<![\w.])\d+(?:\.\d*)?[jJ]\b"
 _WORDS = re.compile(f"{_LONGER}|{_COMPLEX}")
+_LOADERS = re.compile(
+    r"^\s*(?:import|from) (?:hydra|runpy|pkg_resources)\b|\bgin\.parse_|\bfdl?\.build\("
+    r"|\b(?:locate|entry_points|exec_module|load_module)\(",
+    re.MULTILINE,
+)
 _SWITCHES = ("jax_enable_x64", "JAX_ENABLE_X64")
 _ARRAY_MODULES = ("jnp", "numpy", "lax")
 _REAL_RESULTS = ("real", "imag", "abs", "absolute", "angle", "irfft", "irfft2", "irfftn", "fftfreq")
@@ -36,13 +41,19 @@ class NumberTypes:
         """Whether all arrays in a file are real ones of at most 32 bits.
 
         They are where no code that knows the file, or that is known to such code, enables others or makes complex
-        numbers. What pytest loads beside all tests counts everywhere.
+        numbers. What pytest loads beside all tests counts everywhere, and so does everything where configurations
+        import.
         """
         if not self._wide:
             return True
-        if any(path.name == "conftest.py" for path in self._wide):
+        if self._is_configured or any(path.name == "conftest.py" for path in self._wide):
             return False
         return not self._wide & self.imports().known_to(module)
+
+    @cached_property
+    def _is_configured(self) -> bool:
+        """Whether configurations or loaders may import files by names that the code doesn't have."""
+        return any(True for _ in self.project.files_where(lambda text: _LOADERS.search(text) is not None))
 
     @cached_property
     def _wide(self) -> frozenset[Path]:

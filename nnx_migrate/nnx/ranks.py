@@ -226,7 +226,7 @@ class RankSearch:
             return None
         if found and not self._usual_ranks <= set(ranks):
             return None  # it was refused for the inputs that its layers usually get
-        vectors = self._for_vectors(known)
+        vectors = self._for_vectors(settled)
         spread = vectors is not None and (not found or len(vectors.sizes) < len(found[0].sizes))
         chosen = vectors if spread else found[0] if found else None
         if chosen is not None and not self._holds_without(known, shown, chosen, ranks):
@@ -291,15 +291,15 @@ class RankSearch:
                 same += 1
         return same > 1
 
-    def _for_vectors(self, known: Ranks) -> ClassConversion | None:
+    def _for_vectors(self, settled: Ranks) -> ClassConversion | None:
         """Convert for inputs with one axis only (times of a diffusion, labels), where no other rank works.
 
         What a vector spreads along new axes, as in `t[:, None] * freqs`, has the sizes of what it meets there; an
         array with more axes would have to have these sizes already.
         """
         with suppress(Refuse):
-            conversion = self.attempt(self.cls, default_rank=1, known=known)
-            if _needs_last_axes(conversion):
+            conversion = self.attempt(self.cls, default_rank=1, known=settled)
+            if _needs_last_axes(conversion, settled):
                 return conversion
         return None
 

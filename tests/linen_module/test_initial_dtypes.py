@@ -145,6 +145,7 @@ SWITCH = 'import jax\n\njax.config.update("jax_enable_x64", True)\n'
         ({"other.py": SWITCH, "main.py": "import other\nimport model\n"}, False),
         ({"other.py": SWITCH + "import model\n"}, False),
         ({"conftest.py": SWITCH}, False),
+        ({"other.py": SWITCH, "main.py": "import hydra\nimport model\n"}, False),
         (
             {
                 "other.py": SWITCH,

@@ -42,6 +42,7 @@ from nnx_migrate.linen.values import (
 )
 from nnx_migrate.names.scopes import BindingKind
 
+_FLAGS = "absl.flags.FLAGS"  # it has its values before a program makes modules
 _LAYER_METHODS = frozenset({"attend", "initialize_carry"})  # those of built-in layers
 _MODULE_METHODS = frozenset(
     {
@@ -109,6 +110,8 @@ def named_value(frame: Frame, qualified: str, node: ast.expr) -> Any:
     cls = program.find(qualified)
     if cls is not None:
         return ClassRef(cls) if cls.override is None else DerivedLayer(cls.override.layer, cls)
+    if qualified.startswith(f"{_FLAGS}.") and not frame.is_elsewhere:
+        return Expr(ast.unparse(node))
     linen = linen_name(qualified)
     if linen is not None and "." not in linen:
         return Layer(linen)
@@ -185,6 +188,8 @@ def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
         return _instance_attribute(frame, value, name, node)
     if isinstance(value, Expr):
         return Expr(f"{atomic(value.text)}.{name}")
+    if isinstance(value, Global) and value.name == _FLAGS and not frame.is_elsewhere:
+        return Expr(ast.unparse(node))
     if isinstance(value, Global):
         return Global(f"{value.name}.{name}")
     if isinstance(value, Bound) and value.name == "at[]":
