@@ -20,6 +20,8 @@ from nnx_migrate.names.scopes import Scope
 from nnx_migrate.sources.words import words
 
 _DERIVED_CLASS = re.compile(r"^[ \t\f]*class\b[^\n:]*[(\[\\]", re.MULTILINE)
+#: Where bases come from that have nothing to do with modules.
+_NO_MODULES = ("abc.", "collections.", "enum.", "flax.struct.", "typing.", "typing_extensions.", "unittest.")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class FoundClass:
     position: tuple[int, int]  # line and column of the statement, as in `ast`
     head: tuple[int, int]  # character offsets of `class Name`
     bases: tuple[str | None, ...]
+    is_taken_for_one: bool = False  # a base isn't known, and the class has what only modules have
 
     @property
     def name(self) -> str:
@@ -103,7 +106,22 @@ class _Finder:
                         (node.lineno, node.col_offset),
                         (start, start + len(f"class {node.name}")),
                         bases,
+                        self._is_taken_for_one(node, bases, module),
                     )
+
+    def _is_taken_for_one(self, node: ast.ClassDef, bases: tuple[str | None, ...], module: Module) -> bool:
+        """Whether a class that derives from one of another library shows that this is a Linen module."""
+        methods = [n for n in node.body if isinstance(n, ast.FunctionDef)]
+        compact = any(
+            linen_name(canonical(self.project.resolve(d, module.scope_at(d), module))) == "compact"
+            for method in methods
+            for d in method.decorator_list
+            if isinstance(d, ast.Name | ast.Attribute)
+        )
+        if not compact and not _has_setup(methods):
+            return False
+        outside = [b for b in bases if b is not None and "." in b and not b.startswith(_NO_MODULES)]
+        return any(linen_name(b) is None and self.project.definition(b) is None for b in outside)
 
     def _base_name(self, base: ast.expr, scope: Scope, module: Module) -> str | None:
         if isinstance(base, ast.Subscript):  # Generic[T]
@@ -120,13 +138,22 @@ class _Finder:
         while grew:
             grew = False
             for qualified, candidate in self.candidates.items():
-                if qualified not in linen and any(_is_linen(base, linen) for base in candidate.bases):
+                is_linen = candidate.is_taken_for_one or any(_is_linen(b, linen) for b in candidate.bases)
+                if qualified not in linen and is_linen:
                     linen.add(qualified)
                     grew = True
         return linen - before
 
     def _module(self, path: Path) -> AbstractContextManager[Module | None]:
         return nullcontext(self.project.module(path)) if self.keep_modules else self.project.visit(path)
+
+
+def _has_setup(methods: list[ast.FunctionDef]) -> bool:
+    """Whether methods are those of a module with `setup`, and of nothing that is constructed in another way."""
+    names = {method.name for method in methods}
+    setup = next((m for m in methods if m.name == "setup"), None)
+    alone = setup is not None and len(setup.args.args) == 1 and not setup.args.kwonlyargs
+    return alone and "__init__" not in names
 
 
 def _is_linen(base: str | None, linen: set[str]) -> bool:

@@ -341,6 +341,30 @@ CASES = {
                 return nn.Dense(8)(x)
         """,
     ),
+    "a base class of another library, with layers made in a call": (
+        "unknown-base",
+        """
+        from elsewhere import Block
+
+        class Model(Block):
+            @nn.compact
+            def __call__(self, x):
+                return nn.Dense(self.width)(x)
+        """,
+    ),
+    "a base class of another library, with layers made in setup": (
+        "unknown-base",
+        """
+        from elsewhere import Block
+
+        class Model(Block):
+            def setup(self):
+                self.dense = nn.Dense(self.width)
+
+            def __call__(self, x):
+                return self.dense(x)
+        """,
+    ),
     "a field with the name of a function that the constructor would call": (
         "name-clash",
         """

@@ -53,6 +53,14 @@ def reasons(code: str) -> set[str]:
         ("import brax\ndef make():\n    return Net()\nbrax.train(make)\n", "instance-escapes"),
         ("import brax\nbrax.train(Net)\n", "class-as-value"),
         ("import brax\nbrax.register({'net': Net})\n", "class-as-value"),
+        # a class that is no module holds it in a list, and calls it
+        (
+            "class Holder:\n    def __init__(self):\n        nets = []\n        for i in range(2):\n"
+            "            net = Net(i)\n            nets.append(net)\n        self.nets = nets\n"
+            "    def __call__(self, x):\n        for i, net in enumerate(self.nets):\n            x = net(x)\n"
+            "        return x\n",
+            "module-use",
+        ),
         ("model = Net()\nassert issubclass(Net, nn.Module)\n", "class-as-value"),
         # Linen's own API
         ("with nn.intercept_methods(show):\n    Net().init(key, x)\n", "module-use"),
@@ -755,3 +763,12 @@ def test_names_below_a_submodule_that_only_one_group_has() -> None:
         0
     ][PATH]
     assert "class Plain(nn.Module)" in after
+
+
+def test_modules_of_other_libraries_that_make_it_keep_it() -> None:
+    holder = (
+        "from elsewhere import Block\nclass Whole(Block):\n    def setup(self):\n        self.net = Net()\n"
+    )
+    assert reasons(holder) == {"unknown-base", "uses-not-converted"}
+    lightning = holder.replace("setup(self)", "setup(self, stage)")  # no module has such a setup
+    assert reasons(lightning) == {""}

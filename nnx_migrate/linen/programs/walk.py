@@ -117,7 +117,11 @@ class Walk:
         """The value is an attribute of an instance of `owner`: every read of that name may give it."""
         if ("attribute", name, owner, within) not in self.seen:
             self.seen.add(("attribute", name, owner, within))
-            self.by_name += [(m, node, within) for m, node in self.index.attribute_reads(name, owner)]
+            receivers = self.index.receivers
+            is_only = owner is not None and self.index.attribute_stores(name, owner) == 1
+            for module, node in self.index.attribute_reads(name, owner):
+                is_own = is_only and receivers.of(module, node.value) is owner  # `self.net` of the same class
+                (self.pending if is_own else self.by_name).append((module, node, within))
 
     def parameter(
         self,
