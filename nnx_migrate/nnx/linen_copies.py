@@ -79,15 +79,44 @@ class CopyWriter:
             for reference in [*inside, *self._in_kept(cls)]:
                 edit, request = self._renamed(reference)
                 found.edits.append((reference.module, edit))
-                if request is not None:
-                    found.imports.append((reference.module, request))
+                self._import(found, reference, request)
         for cls in wanted:  # copies read other copies
             for reference in self._inside.get(cls, ()):
                 if reference.cls in copied:
                     _, request = self._renamed(reference)
-                    if request is not None:
-                        found.imports.append((reference.module, request))
+                    self._import(found, reference, request)
         return found
+
+    def _import(self, found: Copies, reference: ClassReference, request: ImportRequest | None) -> None:
+        """Bring the copy to a file: by an import of its own, or beside the class in each of those that try others."""
+        module, cls = reference.module, reference.cls
+        if request is not None:
+            found.imports.append((module, request))
+        elif module is not cls.module and isinstance(reference.node, ast.Name):
+            for end in self._alternatives(module, cls):
+                edit = Edit(end, end, f", {_PREFIX}{cls.name}")
+                if (module, edit) not in found.edits:
+                    found.edits.append((module, edit))
+
+    def _alternatives(self, module: Module, cls: LinenClass) -> list[int]:
+        """The ends of a class's name in `try: from .layers import Block`, `except ImportError: from layers import
+        Block`, where every import of that name brings it.
+        """
+        bindings = module.scopes.module.lookup(cls.name)
+        ends = []
+        for binding in bindings:
+            node, alias = binding.node, binding.alias
+            if (
+                not isinstance(node, ast.ImportFrom)
+                or alias is None
+                or alias.name != cls.name
+                or binding.guard not in (Guard.NONE, Guard.FALLBACK)
+                or module.statement_of(node) is not node
+                or self.project.canonical(binding.target, module) != cls.qualified
+            ):
+                return []
+            ends.append(module.source.span(alias)[1])
+        return ends if len(ends) > 1 else []
 
     def _in_kept(self, cls: LinenClass) -> list[ClassReference]:
         return [reference for kept in self.kept for reference in kept.references if reference.cls is cls]
@@ -167,6 +196,8 @@ class CopyWriter:
         if name in module.source.text:
             raise Refuse("name-clash", f"`{name}` is taken in `{module.path.name}`", node)
         base = self._spelled(module, cls)
+        if base is None and self._alternatives(module, cls):
+            return Edit(start, end, name), None
         if base is None:
             detail = f"how `{module.path.name}` could import a copy of `{cls.name}` isn't known"
             raise Refuse("uses-not-converted", detail, node)

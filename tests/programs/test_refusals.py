@@ -409,6 +409,7 @@ def test_uses_that_nothing_shows(code: str) -> None:
         ("docs/conf.py", "", False),
         ("docs/describe.py", "", True),
         ("docs/source/describe.py", "# beside settings that import it\n", False),
+        ("docs/source/extensions/describe.py", "# below settings that import it\n", False),
         ("tools/describe.py", "import sphinx\n", True),
     ],
 )

@@ -49,6 +49,14 @@ def fixed(layers: str, nets: str) -> dict[Path, str]:
             ("from layers import Block as B, LinenBlock", "LinenBlock(4)(x) *"),
         ),
         ("import layers\n", ("import layers\n", "layers.LinenBlock(4)(x) * len")),
+        (
+            "try:\n    from .layers import (\n        Block,\n    )\nexcept ImportError:\n    from layers import Block\n",
+            (
+                "        Block, LinenBlock,\n    )\n",
+                "    from layers import Block, LinenBlock\n",
+                "LinenBlock(4)(x) * len",
+            ),
+        ),
     ],
 )
 def test_the_class_that_stays_imports_the_copy(imports: str, expected: tuple[str, ...]) -> None:
@@ -75,6 +83,15 @@ def test_one_that_only_moving_classes_use_has_no_copy() -> None:
 def test_one_that_only_staying_classes_use_stays() -> None:
     nets = f"import flax.linen as nn\nfrom layers import Block\n\n\n{USERS[USERS.index('class Stays') :]}"
     assert fixed(BLOCK, nets) == {LAYERS: BLOCK, NETS: nets}
+
+
+@pytest.mark.parametrize(
+    "fallback", ["from others import Block\n", "Block = None\n", "from layers import Old as Block\n"]
+)
+def test_what_a_file_may_have_from_elsewhere_has_no_copy_there(fallback: str) -> None:
+    imports = f"try:\n    from layers import Block\nexcept ImportError:\n    {fallback}"
+    texts = fixed(BLOCK, f"import flax.linen as nn\n{imports}{USERS}")
+    assert "Linen" not in texts[LAYERS] + texts[NETS]
 
 
 CELL = """\

@@ -88,13 +88,16 @@ def _is_of_sphinx(module: Module, project: Project) -> bool:
     """
     if not _DOCUMENTATION & set(module.path.parts):
         return False
-    beside = module.path.with_name("conf.py")
-    settings = project.module(beside) if beside in project else None
-    if settings is not None and any(
-        isinstance(node, ast.ImportFrom | ast.Import) and module.path.stem in _imported_names(node)
-        for node, _, _ in settings.scopes.imports
-    ):
-        return True
+    for above in module.path.parents:
+        if not _DOCUMENTATION & set(above.parts):
+            break
+        path = above / "conf.py"
+        settings = project.module(path) if path in project else None
+        if settings is not None and any(
+            isinstance(node, ast.ImportFrom | ast.Import) and module.path.stem in _imported_names(node)
+            for node, _, _ in settings.scopes.imports
+        ):
+            return True
     imported = [b for found in module.scopes.module.bindings.values() for b in found if b.target]
     return module.path.name == "conf.py" or any(b.target.partition(".")[0] == "sphinx" for b in imported)
 
