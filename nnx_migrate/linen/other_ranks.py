@@ -8,7 +8,9 @@ from nnx_migrate.linen.shapes import BEYOND
 
 #: What JAX does not do with arrays of any sizes; behind ` (` may stand the place.
 JOINED = "arrays of different rank are joined"
-_FAILURES = re.compile(rf"axis -?\d+ {BEYOND} \d+|{JOINED}|an array of rank \d+ where \d+ axes are needed")
+_FAILURES = re.compile(
+    rf"axis -?\d+ {BEYOND} \d+|{JOINED}|an array of rank \d+ where \d+ axes are needed|sizes .+ do not broadcast"
+)
 
 
 def is_of_other_rank(detail: str) -> bool:
