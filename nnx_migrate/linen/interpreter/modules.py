@@ -206,10 +206,17 @@ def _chosen_layer(
     from nnx_migrate.linen.interpreter.derived import one_of_layers
 
     results = [one_of_layers(frame, one, args, kwargs, node, method) for one in alternatives(site).values()]
-    shapes = [result.shape for result in results if isinstance(result, Array)]
-    if len(shapes) < len(results) or any(shape != shapes[0] for shape in shapes):
-        return Unknown(f"the layers that `{site.label}` may be return different things")
-    return results[0] if all(result == results[0] for result in results) else Array(shapes[0], None)
+    different = f"the layers that `{site.label}` may be return different things"
+    joined, *others = results
+    for result in others:
+        if not (isinstance(joined, Array) and isinstance(result, Array)):
+            return Unknown(different)
+        joined = joined.or_else(result, lambda one, other: Dim.unknown(different))
+    return results[0] if all(result == results[0] for result in results) else _untyped(joined, different)
+
+
+def _untyped(array: Array | None, problem: str) -> Array | Unknown:
+    return Array(array.shape, None) if array is not None else Unknown(problem)
 
 
 def _by_class(condition: str, first: Array, second: Array) -> Any:

@@ -72,14 +72,23 @@ def _compare(frame: Frame, node: ast.Compare) -> Any:
 
 def _with_equality(comparison: Expr | Unknown, op: ast.cmpop, left: Any, right: Any) -> Expr | Unknown:
     """A comparison that remembers which sizes are equal where it holds, or where it doesn't."""
-    a, b = as_dim(left), as_dim(right)
-    if a is None or b is None or not a.known or not b.known:
+    pairs = _compared_sizes(left, right)
+    if not pairs:
         return comparison
     if isinstance(comparison, Unknown):
         comparison = SizeTest(comparison.reason)
     if isinstance(op, ast.Eq):
-        return replace(comparison, when_true=((a, b),))
-    return replace(comparison, when_false=((a, b),)) if isinstance(op, ast.NotEq) else comparison
+        return replace(comparison, when_true=pairs)
+    return replace(comparison, when_false=pairs) if isinstance(op, ast.NotEq) else comparison
+
+
+def _compared_sizes(left: Any, right: Any) -> tuple[tuple[Dim, Dim], ...]:
+    """The sizes that are compared with each other: two of them, or those of two shapes that are known."""
+    a, b = as_dim(left), as_dim(right)
+    pairs = [(a, b)] if a is not None and b is not None else []
+    if isinstance(left, Shape) and isinstance(right, Shape):
+        pairs = list(zip(left.dims[::-1], right.dims[::-1], strict=False))
+    return tuple((a, b) for a, b in pairs if a.known and b.known)
 
 
 def _compared(op: ast.cmpop, left: Any, right: Any) -> Any:
