@@ -224,3 +224,81 @@ def test_a_function_of_another_file_gets_helpers_where_it_stands() -> None:
     assert "from lib.nnx_compat import keep_dtypes" in layers
     assert "keep_dtypes" not in model
     assert "self.layer = norm_of(self.norm, self.train)(in_features, rngs=rngs)" in model
+
+
+MODES = {
+    "rounds of a loop that choose anew": """
+        class Model(nn.Module):
+            norm: str = "batch"
+
+            @nn.compact
+            def __call__(self, x, train):
+                for i in range(2):
+                    if i == 0 or self.norm == "batch":
+                        norm = partial(nn.BatchNorm, use_running_average=not train)
+                    else:
+                        norm = nn.LayerNorm
+                    x = norm()(jnp.tanh(norm()(x)))
+                return x
+    """,
+    "a variable that takes another choice of the same layers": """
+        class Model(nn.Module):
+            first: bool = True
+            second: bool = True
+
+            @nn.compact
+            def __call__(self, x, train):
+                other = nn.LayerNorm
+                if self.first:
+                    other = partial(nn.BatchNorm, use_running_average=not train)
+                norm = other
+                x = norm()(x)
+                if self.second:
+                    norm = nn.LayerNorm
+                return norm()(x)
+    """,
+    "one call": """
+        class Model(nn.Module):
+            norm: str = "batch"
+
+            @nn.compact
+            def __call__(self, x, train):
+                norm = nn.LayerNorm
+                if self.norm == "batch":
+                    norm = partial(nn.BatchNorm, use_running_average=not train)
+                return norm()(x)
+    """,
+}
+
+
+@pytest.mark.parametrize("code", MODES.values(), ids=MODES)
+def test_only_calls_of_one_choice_share_their_mode(tmp_path: Path, code: str) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(HEADER + dedent(code).lstrip("\n"))
+    text, conversions = convert(path)
+    assert not conversions.refused
+    assert text.count("isinstance(") == text.count("use_running_average=not train")
+
+
+def test_calls_of_one_choice_share_their_mode(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    code = """
+        class Model(nn.Module):
+            norm: str = "batch"
+
+            @nn.compact
+            def __call__(self, x, train):
+                mode = nn.Dense(4)(x)
+                if self.norm == "batch":
+                    norm = partial(nn.BatchNorm, use_running_average=not train)
+                else:
+                    norm = nn.LayerNorm
+                # Twice, as in the paper.
+                return norm()(jnp.tanh(norm()(mode)))
+    """
+    path.write_text(HEADER + dedent(code).lstrip("\n"))
+    text, conversions = convert(path)
+    assert not conversions.refused
+    body = text.partition("def __call__")[2]
+    assert body.index("norm_mode = (") < body.index("# Twice") < body.index("**norm_mode")
+    assert "self.norm_0(jnp.tanh(self.norm_1(mode, **norm_mode)), **norm_mode)" in body

@@ -114,7 +114,7 @@ class BodyEditor:
         edits: list[Edit] = []
         for statement in body:
             edits += self.statement(statement)
-        return without_double_gaps(self.source, edits)
+        return without_double_gaps(self.source, [*self.calls.modes.edits(), *edits])
 
     def outside_functions(self) -> dict[ast.FunctionDef, WrittenFunction]:
         """The functions outside of the class that get their layers from it, as they are written."""

@@ -24,9 +24,13 @@ _WHOLE = (ast.Assign, ast.AnnAssign, ast.Return, ast.keyword)
 
 
 def chosen_call(
-    calls: ModuleCalls, call: ast.Call, texts: Mapping[Site, str | None], may_be_function: bool
+    calls: ModuleCalls,
+    call: ast.Call,
+    texts: Mapping[Site, str | None],
+    may_be_function: bool,
+    short: str | None = None,
 ) -> str:
-    """The call of one of several modules, or of a function instead of them. Raises Refuse."""
+    """The call of one of several modules, or of a function instead of them; `short` if given. Raises Refuse."""
     refusal = Refuse("unsupported-syntax", "one call of several submodules that NNX calls differently", call)
     place = calls.text(call.func)
     if not _PLACE.fullmatch(place) or "#" in calls.source.segment(call):
@@ -41,6 +45,8 @@ def chosen_call(
     bases = {base for sites in groups.values() for base in _bases(calls, sites)}
     if len(found) != len(set(found)) or bases & set(found):
         raise refusal
+    if short is not None:
+        return short
     parts: list[str] = []
     for text in (text for text in groups if text != rest):
         kinds = names[text][0] if len(names[text]) == 1 else f"({', '.join(names[text])})"

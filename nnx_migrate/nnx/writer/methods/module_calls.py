@@ -17,6 +17,7 @@ from nnx_migrate.nnx.writer.construction.factories import given_flags
 from nnx_migrate.nnx.writer.construction.lifting import lifted_call
 from nnx_migrate.nnx.writer.methods.carries import attached_carry, detached_carry
 from nnx_migrate.nnx.writer.methods.chosen_calls import chosen_call
+from nnx_migrate.nnx.writer.methods.chosen_modes import ChosenModes
 from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall
 from nnx_migrate.nnx.writer.methods.reached import closures, is_outside, reached_sites
 from nnx_migrate.nnx.writer.methods.shared_helpers import of_one_call
@@ -48,6 +49,7 @@ class ModuleCalls:
             None  # where a call stands that a function makes, and on what
         )
         self.plain = analysis.facts.plain_calls
+        self.modes = ChosenModes(self)
 
     def replacement(self, call: ast.Call) -> str | None:
         """The call of a submodule, or of one of several that a loop or a condition chooses."""
@@ -151,7 +153,9 @@ class ModuleCalls:
             for maker in choice.makers
         }
         different = set(texts.values())
-        return chosen_call(self, call, texts, False) if len(different) > 1 else different.pop()
+        if len(different) == 1:
+            return different.pop()
+        return chosen_call(self, call, texts, False, self.modes.text(call, list(different)))
 
     def _layer_call(self, call: ast.Call, site: Site, keep_flag: bool = False) -> str | None:
         """The call of a built-in layer in NNX's form, None where only parts inside it change.
