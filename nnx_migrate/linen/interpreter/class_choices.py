@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.chosen_layers import LayerChoice, one_of_layers
+from nnx_migrate.linen.chosen_partials import one_of_partials
 from nnx_migrate.linen.values import ClassChoice, ClassRef, Expr
 
 
@@ -16,7 +17,12 @@ def one_of_classes(values: Iterable[Any]) -> ClassRef | ClassChoice | None:
     layers = one_of_layers(found)
     if isinstance(layers, LayerChoice):
         return layers
+    partials = one_of_partials(found)
+    if partials is not None:
+        return partials
     if not found or not all(isinstance(value, ClassRef | ClassChoice) for value in found):
+        return None
+    if any(isinstance(value, LayerChoice) for value in found):
         return None
     classes = {c for v in found for c in (v.classes if isinstance(v, ClassChoice) else (v.cls,))}
     if len(classes) == 1:

@@ -142,6 +142,8 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
         return either
     if holds_module(a) or holds_module(b):
         return LostModule("what is called is a submodule on one path and something else on another")
+    if _is_class(a) or _is_class(b):
+        return LostModule("what is called is a class of modules on one path and something else on another")
     reason = f"`{name}` differs between two paths"
     number = array_or_number(a, b, reason) or array_or_none(a, b, reason)
     if number is not None:
@@ -180,6 +182,13 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     if isinstance(a, list | ArrayList) and isinstance(b, list | ArrayList):
         return _join_lists(frame, a, b, node, name)
     return Unknown(f"`{name}` differs between two paths")
+
+
+def _is_class(value: Any) -> bool:
+    """Whether calling a value makes a submodule."""
+    from nnx_migrate.linen.interpreter.modules import constructs
+
+    return constructs(value)
 
 
 def _join_lists(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
@@ -380,21 +389,6 @@ def remember_condition(frame: Frame, node: ast.AST, value: Any) -> None:
         frame.session.conditions[frame.context, node] = text
     else:
         frame.session.conditions.pop((frame.context, node), None)
-
-
-def remember_return(frame: Frame, statement: ast.Return) -> None:
-    """Remember under which condition a function ends here, if the constructor can compute that."""
-    texts: list[str] = []
-    for control in frame.controls[frame.outer_controls :]:
-        if control.branch == "after":
-            continue  # what came before has returned something else
-        condition = frame.session.conditions.get((frame.context, control.node))
-        if condition is None or control.branch not in ("body", "orelse"):
-            return
-        texts.append(condition if control.branch == "body" else f"not ({condition})")
-    if texts:
-        joined = texts[0] if len(texts) == 1 else " and ".join(f"({text})" for text in texts)
-        frame.session.conditions[frame.context, statement] = joined
 
 
 __all__ = ["Expr", "branch", "join", "join_envs", "phi"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen import chosen_partials
 from nnx_migrate.linen.chosen_layers import LayerChoice, alternatives
+from nnx_migrate.linen.chosen_partials import PartialChoice
 from nnx_migrate.linen.derived_layers import CallOverride
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
@@ -162,6 +164,9 @@ def call_instance(
         return joined_result(frame, lifts, result)
     if isinstance(site.target, LayerChoice):
         return _chosen_layer(frame, site, args, kwargs, node, method)
+    if isinstance(site.target, PartialChoice):
+        ways = chosen_partials.alternatives(site, site.target)
+        return _joined(site, [call_project_class(frame, one, cls, args, kwargs, method) for cls, one in ways])
     if isinstance(site.target, ClassChoice):
         return _chosen(frame, site, site.target, args, kwargs, method)
     return Unknown(f"the result of `{site.target_name}` isn't known")
@@ -206,7 +211,12 @@ def _chosen_layer(
     from nnx_migrate.linen.interpreter.derived import one_of_layers
 
     results = [one_of_layers(frame, one, args, kwargs, node, method) for one in alternatives(site).values()]
-    different = f"the layers that `{site.label}` may be return different things"
+    return _joined(site, results)
+
+
+def _joined(site: Site, results: list[Any]) -> Any:
+    """What one of several modules returns, if all return arrays of the same rank."""
+    different = f"the modules that `{site.label}` may be return different things"
     joined, *others = results
     for result in others:
         if not (isinstance(joined, Array) and isinstance(result, Array)):

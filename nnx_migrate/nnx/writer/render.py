@@ -25,6 +25,7 @@ from nnx_migrate.linen.values import (
     Instance,
     Layer,
     ModuleList,
+    Partial,
     SelfValue,
 )
 from nnx_migrate.names.nodes import is_of_self, is_self
@@ -64,6 +65,7 @@ class InitRenderer:
         self.may_name_dtypes = False  # only variables get the dtypes that arrays have at first
         self.may_name_classes = False  # where only a construction takes one of several classes
         self.layers: dict[ast.AST | Layer, str] = {}  # what makes layers, of which choices take one
+        self.partials: set[ast.AST] = set()  # partials of classes, of which choices take one
         self.element: Callable[[ast.AST, Context], str | None] = lambda node, context: None
 
     @contextmanager
@@ -98,6 +100,7 @@ class InitRenderer:
         chooses = isinstance(value, ClassRef | ClassChoice) or (
             isinstance(value, Layer) and value in self.layers
         )
+        chooses |= isinstance(value, Partial) and value.call in self.partials
         write = self.choice if chooses else self.text
         return write(node, context)
 

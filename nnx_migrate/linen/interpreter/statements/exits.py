@@ -7,7 +7,7 @@ from typing import Any
 
 from nnx_migrate.linen.chosen_layers import one_of_layers
 from nnx_migrate.linen.interpreter import fallbacks
-from nnx_migrate.linen.interpreter.control import join, remember_return
+from nnx_migrate.linen.interpreter.control import join
 from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
 from nnx_migrate.linen.interpreter.frame import Frame
@@ -21,7 +21,7 @@ def _return(frame: Frame, statement: ast.Return) -> None:
     value = evaluate(frame, statement.value) if statement.value is not None else None
     value = without_lists(value)
     frame.returns.append((value, statement))
-    remember_return(frame, statement)
+    _remember_return(frame, statement)
     fallbacks.remember_return(frame, statement)
     frame.ended = True
 
@@ -74,3 +74,18 @@ def _jump(frame: Frame, statement: ast.stmt) -> None:
     """`break` and `continue`: what follows in the branch isn't reached."""
     frame.jumps.append((statement, dict(frame.env)))
     frame.ended = True
+
+
+def _remember_return(frame: Frame, statement: ast.Return) -> None:
+    """Remember under which condition a function ends here, if the constructor can compute that."""
+    texts: list[str] = []
+    for control in frame.controls[frame.outer_controls :]:
+        if control.branch == "after":
+            continue  # what came before has returned something else
+        condition = frame.session.conditions.get((frame.context, control.node))
+        if condition is None or control.branch not in ("body", "orelse"):
+            return
+        texts.append(condition if control.branch == "body" else f"not ({condition})")
+    if texts:
+        joined = texts[0] if len(texts) == 1 else " and ".join(f"({text})" for text in texts)
+        frame.session.conditions[frame.context, statement] = joined

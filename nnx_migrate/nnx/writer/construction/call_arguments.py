@@ -1,7 +1,8 @@
-"""What a recorded call of a submodule gives to one argument, or to a part of one."""
+"""What a recorded call of a submodule gives to one argument, or to a part of one, and the order of arguments."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from nnx_migrate.linen.model import LinenClass
@@ -46,3 +47,19 @@ def argument_at(call: LayerCall, index: int, name: str) -> Any:
     if index < len(call.args):
         return call.args[index]
     return call.kwargs.get(name)
+
+
+def in_order(parts: Iterable[tuple[int, list[str]]]) -> list[str]:
+    """The arguments of partials and of a call of the last one; so many of each are given by position.
+
+    Keywords take the place of the same ones of a partial before.
+    """
+    positional: list[str] = []
+    named: dict[str, str] = {}
+    for count, arguments in parts:
+        positional += arguments[:count]
+        for argument in arguments[count:]:
+            key = argument if argument.startswith("**") else argument.partition("=")[0]
+            named.pop(key, None)
+            named[key] = argument
+    return [*positional, *named.values()]

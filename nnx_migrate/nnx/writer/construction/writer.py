@@ -33,10 +33,11 @@ from nnx_migrate.nnx.layers import (
 )
 from nnx_migrate.nnx.layers import write_construction as write_layer
 from nnx_migrate.nnx.writer.construction.bridging import bridge, bridged_parts, check_holder
-from nnx_migrate.nnx.writer.construction.call_arguments import argument_at, at_path, bound_argument
+from nnx_migrate.nnx.writer.construction.call_arguments import argument_at, at_path, bound_argument, in_order
 from nnx_migrate.nnx.writer.construction.certain_sizes import certain_size
 from nnx_migrate.nnx.writer.construction.checked import checked
 from nnx_migrate.nnx.writer.construction.chosen_layers import chosen_layer
+from nnx_migrate.nnx.writer.construction.chosen_partials import check_partials
 from nnx_migrate.nnx.writer.construction.derived import nnx_layer
 from nnx_migrate.nnx.writer.construction.factories import (
     check_bound,
@@ -131,11 +132,12 @@ class ConstructionWriter:
 
     def _one_of(self, site: Site, choice: ClassChoice) -> tuple[str, list[str]]:
         """A construction that has to serve every class that a factory field may hold."""
-        found = [self._project_class(site, cls) for cls in choice.classes]
-        if any(parts != found[0] for parts in found):
+        check_partials(self, site)
+        first, *others = [self._project_class(site, cls) for cls in choice.classes]
+        if any(parts != first for parts in others):
             detail = f"the classes that `{choice.field}` may be need different arguments"
             raise Refuse("unknown-module", detail, site.call)
-        return found[0]
+        return first
 
     def element(self, node: ast.AST, context: Context) -> str | None:
         """The construction of a module that is an argument of another one, or an element of a list."""
@@ -286,22 +288,17 @@ class ConstructionWriter:
         callee = self.callee(site) if factory is None else factory.field
         fields = conversion.factories if factory is None else ()
         given = given_texts(self, site, cls, fields)
-        arguments: list[str] = []
-        for partial in site.partials if factory is None else ():
-            arguments += self._arguments(
-                partial.call.args[1:], partial.call.keywords, site, conversion, given
-            )
-        own = {k.arg for k in site.call.keywords}
-        arguments = [a for a in arguments if a.partition("=")[0] not in own]
-        arguments += self._arguments(site.call.args, site.call.keywords, site, conversion, given)
+        parts = [(p.call.args[1:], p.call.keywords) for p in site.partials if factory is None]
+        parts.append((site.call.args, site.call.keywords))
+        arguments = in_order(
+            (len(args), self._arguments(args, keywords, site, conversion, given)) for args, keywords in parts
+        )
         check_called(self.analysis, site, conversion)
         check_kinds(self.analysis.session, site, conversion)
         check_ranks(self.analysis.session, site, cls, conversion)
-        for size in conversion.sizes:
-            text = self._child_size(site, cls, size)
-            arguments += [f"{size.name}={text}"] if text is not None else []
-        if conversion.needs_rngs:
-            arguments.append(f"{RNGS}={RNGS}")
+        sizes = [(size.name, self._child_size(site, cls, size)) for size in conversion.sizes]
+        arguments += [f"{name}={text}" for name, text in sizes if text is not None]
+        arguments += [f"{RNGS}={RNGS}"] if conversion.needs_rngs else []
         return callee, arguments
 
     def callee(self, site: Site) -> str:

@@ -1,0 +1,37 @@
+"""The construction of one of several classes, where partials of classes are among them.
+
+The constructor takes the same choice between the same partials; what the construction gives stands behind that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nnx_migrate.linen.chosen_partials import PartialChoice
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Site
+from nnx_migrate.linen.values import ClassRef, Partial
+from nnx_migrate.nnx.writer.naming import holds_modules
+
+if TYPE_CHECKING:
+    from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
+
+
+def check_partials(writer: ConstructionWriter, site: Site) -> None:
+    """Refuse a choice whose partials can't stay as they are; the others the constructor may repeat."""
+    if not isinstance(site.target, PartialChoice):
+        return
+    inside = {node for cls in writer.analysis.cls.mro for node in cls.module.nodes(type(site.call))}
+    for cls in site.classes:
+        if writer.converted(cls).factories:
+            raise Refuse("unknown-module", f"one of several classes, `{cls.name}`, gets factories", site.call)
+    for maker in site.target.makers:
+        if not isinstance(maker, Partial):
+            continue
+        assert isinstance(maker.func, ClassRef)
+        names = {name for name, _ in maker.kwargs}
+        plain = names <= set(writer.converted(maker.func.cls).parameters)
+        if not plain or holds_modules(dict(maker.kwargs)) or maker.call not in inside:
+            detail = f"what a partial of `{maker.func.cls.name}` binds, one of several classes"
+            raise Refuse("unknown-module", detail, maker.call)
+        writer.renderer.partials.add(maker.call)
