@@ -98,6 +98,19 @@ def _floor_div(rest: dims.Dim, b: dims.Dim) -> dims.Dim:
     return dims.dim_of_atom(FloorDiv(rest, b))
 
 
+def rounded_down(dim: dims.Dim) -> dims.Dim:
+    """`(n - 1) // b + 1` for quotients rounded up, `-(-n // b)`: one form for both where `b` is at least 1."""
+    total = dim
+    for monomial, number in dim.terms.items():
+        atom, power = monomial.factors[0] if len(monomial.factors) == 1 else (None, 0)
+        if not isinstance(atom, FloorDiv) or power != 1 or dims.at_least(atom.denominator, 1) is not True:
+            continue
+        if all(n < 0 for m, n in atom.numerator.terms.items() if m != ONE):
+            down = (-atom.numerator - 1) // atom.denominator + 1
+            total = total - dims.Dim({monomial: number}) - down * number
+    return total
+
+
 def common_divisor(a: dims.Dim, b: dims.Dim) -> dims.Dim:
     """A one-term divisor of both: the gcd of all coefficients times the common atoms."""
     terms = [*a.terms.items(), *b.terms.items()]

@@ -235,6 +235,8 @@ def same(a: int | Dim, b: int | Dim) -> bool | None:
 @remembered
 def _same(a: Dim, b: Dim) -> bool | None:
     difference = a - b
+    if difference.const is None:
+        difference = dim_division.rounded_down(difference)
     if difference.const is not None:
         return difference.const == 0
     for side in (difference, -difference):

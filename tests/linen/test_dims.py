@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnx_migrate.linen.dim_bounds import lower_bound
+from nnx_migrate.linen.dim_choices import first_of
 from nnx_migrate.linen.dim_division import exact_quotient
 from nnx_migrate.linen.dims import (
     Dim,
@@ -202,6 +203,29 @@ def test_simplification(value: Dim, simple: Dim) -> None:
 )
 def test_same(one: Dim, other: Dim | int, answer: bool | None) -> None:
     assert same(one, other) is answer
+
+
+def test_quotients_rounded_up_in_two_ways() -> None:
+    assert same(ceil_div(n, m), (n - 1) // m + 1) is True
+    assert same(2 * ceil_div(n + 3, m), (n + 2) // m * 2 + 2) is True
+    assert same(ceil_div(n, m), (n - 1) // m) is False
+    assert same(ceil_div(n, m), n // m + 1) is None
+    assert same(ceil_div(n, Dim.symbol("any")), (n - 1) // Dim.symbol("any") + 1) is None
+    for x, y in itertools.product(range(-7, 20), range(1, 6)):
+        assert -(-x // y) == (x - 1) // y + 1
+
+
+def test_the_first_of_two_that_is_not_zero() -> None:
+    width = Dim.symbol("self.width")
+    choice = first_of([width, n // 4])
+    assert choice.text() == "self.width or (n // 4)"
+    assert (choice * 4).text() == "(self.width or (n // 4)) * 4"
+    assert first_of([width, choice]) == choice
+    assert first_of([n, m]) == n
+    assert first_of([Dim.of(0), m]) == m
+    assert choice.substitute({"self.width": Dim.of(0)}.get) == n // 4
+    assert choice.substitute({"self.width": Dim.of(3)}.get) == 3
+    assert choice.substitute({"n": choice * 4}.get) == choice
 
 
 def test_unknown_dims_absorb_and_equal_nothing() -> None:
