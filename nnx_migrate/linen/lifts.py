@@ -40,6 +40,9 @@ class Lift:
     in_axes: Axes = field(default=0, compare=False)
     out_axes: int = field(default=0, compare=False)
     condition: str = ""  # the expression over fields that decides whether the class is transformed at all
+    count: str = field(
+        default="", compare=False
+    )  # the number of members, where a function got it as argument
 
     @property
     def prefix(self) -> str:
@@ -189,15 +192,23 @@ def _out_axes(name: str, keywords: Mapping[str, ast.expr]) -> int:
 
 
 def chosen(a: object, b: object, condition: str) -> Lifted | None:
-    """A class that is rematerialised where `condition` holds (`a`) and plain elsewhere (`b`), or the other way round.
+    """A class that is rematerialised where `condition` holds (`a`) and plain elsewhere (`b`), or the other way round;
+    or one of several members of which each gets the whole input.
 
-    None for everything else. Other transforms change what the class takes and returns.
+    None for everything else. Other transforms change what the class takes, and which axes it returns.
     """
     for lifted, plain, text in ((a, b, condition), (b, a, f"not ({condition})")):
         if isinstance(lifted, Lifted) and lifted.target == plain and is_class(plain):
-            if lifted.lift.name in ("remat", "checkpoint") and not lifted.lift.condition:
+            if _may_be_chosen(lifted.lift) and not lifted_parts(plain)[0]:
                 return Lifted(replace(lifted.lift, condition=text), plain)
     return None
+
+
+def _may_be_chosen(lift: Lift) -> bool:
+    if lift.condition:
+        return False
+    ensemble = lift.name == "vmap" and lift.stacked and lift.out_axes == 0 and lift.in_axes is None
+    return ensemble or lift.name in ("remat", "checkpoint")
 
 
 def lifted_parts(value: object) -> tuple[tuple[Lift, ...], object]:

@@ -219,3 +219,70 @@ def test_a_class_that_only_a_call_decides_to_rematerialise_stays(tmp_path: Path)
     lines = "block = nn.remat(Block) if x.mean() > 0 else Block\n        x, _ = block()(x)"
     found = conversion(tmp_path, CODE.format(lines=lines))
     assert found == "unsupported-layer: `linen.remat` is used in an unusual way"
+
+
+REASONS = {"unsupported-layer", "unknown-module", "unknown-size", "unsupported-syntax"}
+FUNCTION = """
+import flax.linen as nn
+import jax.numpy as jnp
+
+
+def ensemblize(cls, num, out_axes=0, **kwargs):
+    return nn.vmap(
+        cls,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        in_axes=None,
+        out_axes=out_axes,
+        axis_size=num,
+        **kwargs,
+    )
+
+
+class Block(nn.Module):
+    dim: int = 4
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.dim)(x)
+
+
+class Model(nn.Module):
+    ensemble: bool = True
+    num: int = 2
+
+    @nn.compact
+    def __call__(self, x):
+        block = Block
+        if self.ensemble:
+            block = ensemblize(block, self.num)
+        return block(3)(x)
+"""
+
+
+def test_a_function_lifts_a_class_in_some_configurations(tmp_path: Path) -> None:
+    text = conversion(tmp_path, FUNCTION)
+
+    made = "nnx.vmap(lambda rngs: Block(3, in_features=in_features, rngs=rngs))(rngs.split(self.num))"
+    assert made in " ".join(text.split()).replace("( ", "(").replace(" )", ")")
+    assert "ensemblize(block" not in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    {
+        "mapped inputs under a condition": ("in_axes=None", "in_axes=0"),
+        "results on another axis under a condition": ("self.num)\n", "self.num, out_axes=1)\n"),
+        "other options": ("self.num)\n", 'self.num, axis_name="members")\n'),
+        "a number that only a call knows": ("self.num)\n", "x.sum())\n"),
+        "a function that does more": ("    return nn.vmap(", "    print(cls)\n    return nn.vmap("),
+        "a class that is looked at": (
+            "        return block(3)(x)",
+            "        print(block)\n        return block(3)(x)",
+        ),
+        "another class in its place": ("block = ensemblize(block,", "block = ensemblize(nn.Dense,"),
+    }.values(),
+)
+def test_functions_that_lift_in_other_ways_keep_the_class(tmp_path: Path, old: str, new: str) -> None:
+    assert old in FUNCTION
+    assert conversion(tmp_path, FUNCTION.replace(old, new)).split(":")[0] in REASONS

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.interpreter.convert import input_array
+from nnx_migrate.linen.interpreter.convert import input_array, text_of
+from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.lifts import LIFTS, Lift, is_class, read_lift
 from nnx_migrate.linen.model import Method
@@ -21,11 +24,40 @@ from nnx_migrate.linen.values import ClassRef, Input, Layer, Lifted
 def lift(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
     """`nn.remat(Block, ...)`: the class, transformed. Raises Refuse for everything else that `nn.remat` takes."""
     target = args[0] if args else kwargs.get("target")
-    plain = node is not None and len(args) <= 1 and all(k.arg is not None for k in node.keywords)
-    if node is None or not plain or name not in LIFTS or not is_class(target):
+    if node is None or len(args) > 1 or name not in LIFTS or not is_class(target):
+        raise Refuse("unsupported-layer", f"the lifted transform `nn.{name}`", node)
+    if frame.context:
+        return _lift_in_function(frame, name, kwargs, node, target)
+    if any(k.arg is None for k in node.keywords):
         raise Refuse("unsupported-layer", f"the lifted transform `nn.{name}`", node)
     options = {str(k.arg): k.value for k in node.keywords if k.arg != "target"}
     return Lifted(read_lift(name, node, options), target)
+
+
+def _lift_in_function(frame: Frame, name: str, kwargs: dict[str, Any], node: ast.Call, target: Any) -> Lifted:
+    """A transform in a function that the class calls: what it gives as arguments is known by its values."""
+    spread = [k.value for k in node.keywords if k.arg is None]
+    if any(evaluate(frame, value) != {} for value in spread):
+        raise Refuse("unsupported-layer", f"the lifted transform `nn.{name}`", node)
+    options: dict[str, ast.expr] = {}
+    for keyword in node.keywords:
+        if keyword.arg is None or keyword.arg == "target":
+            continue
+        value = kwargs.get(keyword.arg)
+        text = text_of(value) or ""
+        number = int(text) if re.fullmatch(r"-?\d+", text) else value
+        given = isinstance(keyword.value, ast.Name) and (number is None or type(number) in (bool, int, str))
+        options[keyword.arg] = ast.copy_location(ast.Constant(number), node) if given else keyword.value
+    found = read_lift(name, node, options)
+    count = options.get("axis_size" if name == "vmap" else "length")
+    if count is None or (isinstance(count, ast.Constant) and count in [k.value for k in node.keywords]):
+        return Lifted(found, target)
+    members = text_of(kwargs.get("axis_size" if name == "vmap" else "length"))
+    if members is None and not frame.outside:
+        return Lifted(found, target)
+    if members is None:
+        raise Refuse("unknown-size", "the number of members that a function gets isn't known", node)
+    return Lifted(replace(found, count=members), target)
 
 
 def method_lifts(method: Method) -> tuple[Lift, ...]:
@@ -76,7 +108,9 @@ def member_arguments(frame: Frame, lifts: Sequence[Lift], args: Sequence[Any]) -
 def joined_result(frame: Frame, lifts: Sequence[Lift], result: Any) -> Any:
     """The result of all members, from the result of one."""
     for one in reversed(lifts):
-        if one.name == "vmap":
+        if one.name == "vmap" and one.condition:
+            result = _maybe_with(frame, result)
+        elif one.name == "vmap":
             result = _with(frame, result, one.out_axes)
         elif one.name == "scan":
             if not isinstance(result, tuple) or len(result) != 2:
@@ -113,6 +147,19 @@ def _without(frame: Frame, value: Any, axis: int) -> Any:
             if kept
             else Unknown("a mapped argument: its rank is not known")
         )
+
+    return _mapped(value, change)
+
+
+def _maybe_with(frame: Frame, value: Any) -> Any:
+    """A value with an axis for the members in front, or without it."""
+
+    def change(item: Any) -> Any:
+        if isinstance(item, Input):
+            item = input_array(frame.session, item)
+        if not isinstance(item, Array):
+            return item if item is None else Unknown("the result of one or several members")
+        return Array(Shape(item.shape.dims, ""), item.dtype, item.weak)
 
     return _mapped(value, change)
 

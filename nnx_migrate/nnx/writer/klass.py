@@ -18,7 +18,7 @@ from nnx_migrate.linen.values import Either, Instance, Maybe
 from nnx_migrate.linen.wrappers import wrapper
 from nnx_migrate.nnx.writer.comments import with_comments
 from nnx_migrate.nnx.writer.construction.choosing_functions import choosing_functions
-from nnx_migrate.nnx.writer.construction.lifting import decorator_edits
+from nnx_migrate.nnx.writer.construction.lifting import check_no_lifts_left, decorator_edits
 from nnx_migrate.nnx.writer.construction.partitioning import check_initializers
 from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
@@ -100,6 +100,7 @@ class ClassWriter:
             self.analysis, self.names, self.constructions, self.inheritance, self.factories
         )
         edits += constructor.edits(nodes, written)
+        check_no_lifts_left(self.analysis, self.source, edits)
         written.edits = with_comments(self.analysis, self.names.module, _distinct(edits))
         return written
 

@@ -113,6 +113,8 @@ def call_text(
     if "\n" not in line and len(indent) + len(prefix) + len(line) + len(suffix) <= limit:
         return line
     inner = indent + HANGING
+    if " if " in callee and " else " in callee and _is_choice(line):
+        return f"(\n{inner}{folded(line, inner, limit)}\n{indent})"
     if callee.endswith(")") and "\n" not in line and len(indent) + len(prefix) + len(callee) + 1 > limit:
         return _call_of_call(callee, arguments, indent, inner, limit)
     joined = ", ".join(arguments)
@@ -120,6 +122,13 @@ def call_text(
         return f"{callee}(\n{inner}{joined}\n{indent})"
     body = "".join(f"{inner}{folded(argument, inner, limit)},\n" for argument in arguments)
     return f"{callee}(\n{body}{indent})"
+
+
+def _is_choice(text: str) -> bool:
+    try:
+        return isinstance(ast.parse(TOKEN.sub("size", text), mode="eval").body, ast.IfExp)
+    except SyntaxError:
+        return False
 
 
 def append_text(target: str, element: str, indent: str, limit: int) -> str:

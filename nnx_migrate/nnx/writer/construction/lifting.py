@@ -7,18 +7,19 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.interpreter.lifting import decorator_parts
 from nnx_migrate.linen.lifts import Lift, read_lift
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.values import ClassRef, Layer
+from nnx_migrate.linen.values import ClassRef, Layer, Lifted
 from nnx_migrate.nnx.layers import LAYERS, Refusal, write_call
 from nnx_migrate.nnx.writer.text import one_line
-from nnx_migrate.sources.text import Edit
+from nnx_migrate.sources.text import Edit, SourceText
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion
@@ -44,12 +45,46 @@ def lifted_parts_text(
         raise Refuse("unknown-size", "the number of members isn't given where they are mapped", site.call)
     if "rngs=rngs" not in arguments:
         raise Refuse("unsupported-layer", "a stack of modules without variables", site.call)
-    number = writer.renderer.text(count, site.context)
+    number = stacked[0].count or writer.renderer.text(count, site.context)
     member = f"{callee}({', '.join(arguments)})"
     own = ", ".join(
         [f"lambda rngs: {member}", *_metadata(stacked[0], writer.names.nnx(), writer.renderer.text)]
     )
-    return f"{writer.names.nnx()}.vmap({own})", [f"rngs.split({number})"]
+    made = f"{writer.names.nnx()}.vmap({own})"
+    if stacked[0].condition:
+        return f"{made}(rngs.split({number})) if {stacked[0].condition} else {callee}", arguments
+    return made, [f"rngs.split({number})"]
+
+
+def lifting_calls(analysis: ClassAnalysis) -> frozenset[ast.AST]:
+    """Calls that do nothing but put transforms around a class, themselves or in a function that they call."""
+    facts = analysis.facts
+    found = {
+        n for (_, n), value in facts.values.items() if isinstance(value, Lifted) and isinstance(n, ast.Call)
+    }
+    for (_, call), closure in facts.functions.items() if found else ():
+        if not (isinstance(closure.node, ast.FunctionDef) and _only_returns(closure.node)):
+            found.discard(call)
+    return frozenset(found)
+
+
+def check_no_lifts_left(analysis: ClassAnalysis, source: SourceText, edits: Iterable[Edit]) -> None:
+    """Refuse a class that would go on calling functions that put Linen's transforms around what is NNX now."""
+    facts = analysis.facts
+    lifted = {n for (_, n), value in facts.values.items() if isinstance(value, Lifted)}
+    calls = {n for _, n in facts.functions if n in lifted and isinstance(n, ast.Call)}
+    for call in [n for n in ast.walk(analysis.cls.node) if n in calls] if calls else ():
+        assert isinstance(call, ast.Call)
+        start, _ = source.span(call)
+        gone = any(edit.start <= start < edit.end for edit in edits)
+        if not gone or any(f"{source.segment(call.func)}(" in edit.new for edit in edits):
+            detail = "a function puts a lifted transform around a class, for more than constructions"
+            raise Refuse("unsupported-layer", detail, call)
+
+
+def _only_returns(function: ast.FunctionDef) -> bool:
+    body = [s for s in function.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+    return len(body) == 1 and isinstance(body[0], ast.Return)
 
 
 def lifted_call(editor: BodyEditor, call: ast.Call, site: Site) -> str:
@@ -79,7 +114,10 @@ def lifted_call(editor: BodyEditor, call: ast.Call, site: Site) -> str:
                 *_options(one, ("axis_name",), text),
                 *_metadata(one, nnx, text),
             ]
+            plain = function
             function = f"{nnx}.vmap({', '.join([function, *own])})"
+            if one.condition:
+                function = f"({function} if {one.condition} else {plain})"
         elif one.name == "scan":
             check_members(editor.writer.converted, site, one, call)
             function, arguments = _scanned(function, arguments, one, nnx, text)
@@ -162,17 +200,19 @@ def _check_layer(editor: BodyEditor, call: ast.Call, site: Site) -> None:
 def class_text(names: FileNames, site: Site) -> str:
     """How the file names the class of the project that a lifted transform is applied to."""
     node = site.lifts[-1].call
-    assert isinstance(node, ast.Call)
+    assert isinstance(node, ast.Call) and isinstance(site.target, ClassRef)
     given = node.args[0] if node.args else next(k.value for k in node.keywords if k.arg == "target")
+    module, cls = names.module, site.target.cls
     if names.qualified(given) is None and not isinstance(given, ast.Name):
         raise Refuse("unknown-module", "a lifted transform of a class that the code computes", given)
-    assert isinstance(site.target, ClassRef)
     home = names.home_of(given)
     text = names.written(given, lambda _: None)
     bound = home.scopes.module.bindings.get(home.source.segment(given).partition(".")[0])
-    if not bound or names.project.resolve(given, home.scope_at(given), home) is None:
-        raise Refuse("unknown-module", "a lifted transform of a class that has another name here", given)
-    return text
+    if bound and names.project.resolve(given, home.scope_at(given), home) is not None:
+        return text
+    if names.project.resolve_name(cls.name, module.scopes.module, module) == cls.qualified:
+        return cls.name
+    raise Refuse("unknown-module", "a lifted transform of a class that has another name here", given)
 
 
 # ---- decorators --------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from nnx_migrate.linen.values import ClassRef, Instance, Layer, Lifted, Maybe, M
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.writer.construction.given_factories import tell_layers
 from nnx_migrate.nnx.writer.construction.handed import check_plain_call, is_in_sequence
+from nnx_migrate.nnx.writer.construction.lifting import lifting_calls
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
@@ -183,7 +184,7 @@ class SetupWriter:
 
     def _feeds_constructions(self, name: str) -> bool:
         """Whether only constructions read a variable."""
-        made = {n for call in self.sites for n in ast.walk(call)}
+        made = {n for call in (*self.sites, *lifting_calls(self.analysis)) for n in ast.walk(call)}
         names = [n for n in ast.walk(self.setup.node) if isinstance(n, ast.Name) and n.id == name]
         return all(n in made or isinstance(n.ctx, ast.Store) for n in names)
 

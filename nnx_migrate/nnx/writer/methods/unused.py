@@ -14,6 +14,7 @@ from nnx_migrate.linen.values import Layer
 from nnx_migrate.names.nodes import all_below, children, is_of_self
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.factories import given_flags
+from nnx_migrate.nnx.writer.construction.lifting import lifting_calls
 from nnx_migrate.nnx.writer.residual.assigned import assigned_names
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Unused:
         self.analysis, self.editor, self.names, self.writer = analysis, editor, editor.names, editor.writer
         self.sites, self.variables, self.makers = editor.sites, editor.variables, editor.makers
         self.aliases, self.deleted = editor.aliases, editor.deleted
+        self.lifting = lifting_calls(analysis)
 
     def find_aliases(self, body: Sequence[ast.stmt]) -> None:
         """Local names that only ever hold one submodule or parameter: read as `self.<attribute>` from now
@@ -85,18 +87,27 @@ class Unused:
             self.deleted.update(dead)
 
     def _only_renewed(self, body: Sequence[ast.stmt]) -> set[str]:
-        """Names that nothing reads but statements like `width *= 2`, all of which may go."""
+        """Names that nothing reads but statements that renew them, like `width *= 2`, all of which may go."""
         statements = [
             n for s in body for n in all_below(s) if isinstance(n, ast.stmt) and n not in self.deleted
         ]
-        renewing = [s for s in statements if isinstance(s, ast.AugAssign) and isinstance(s.target, ast.Name)]
-        found = {s.target.id for s in renewing if isinstance(s.target, ast.Name)}
+        found = {name for s in statements if (name := self._renewed(s))}
         found -= self.remaining_reads(body, renewed=False)
         for statement in statements:
             binds = isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign)
             if not (binds and self._is_removable(statement)):  # type: ignore[arg-type]
                 found -= assigned_names(statement)
         return found
+
+    def _renewed(self, node: ast.AST) -> str:
+        """The variable that a statement gives a value from its old one: `width *= 2`, `block = nn.remat(block)`."""
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            return node.target.id
+        if isinstance(node, ast.Assign) and node.value in self.lifting:
+            (first, *more) = node.targets
+            reads = {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}
+            return first.id if isinstance(first, ast.Name) and not more and first.id in reads else ""
+        return ""
 
     def _are_dead(self, body: Sequence[ast.stmt]) -> list[ast.stmt]:
         """Conditions on fields under which everything is dead, or raised by the constructor before."""
@@ -127,7 +138,7 @@ class Unused:
             return True
         value = statement.value
         is_shape = value is not None and _is_size(value)
-        return is_shape or self._makes_layers(value)
+        return is_shape or self._makes_layers(value) or value in self.lifting
 
     def _makes_layers(self, node: ast.expr | None) -> bool:
         """Whether an expression is a partial, a layer, or one of such that a field decides about."""
@@ -169,8 +180,12 @@ class Unused:
                 continue
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in self.aliases:
                 reads.add(node.id)
-            if renewed and isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-                reads.add(node.target.id)
+            name = self._renewed(node)
+            if renewed and name:
+                reads.add(name)
+            if name and isinstance(node, ast.Assign):
+                reads |= {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name) and n.id != name}
+                continue
             stack += children(node)
         return reads
 
