@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.conversion import convert_project
+from nnx_migrate.sources.text import SourceText
 from tests.linen_module.test_state import conversion
 
 CODE = """
@@ -286,3 +289,20 @@ def test_a_function_lifts_a_class_in_some_configurations(tmp_path: Path) -> None
 def test_functions_that_lift_in_other_ways_keep_the_class(tmp_path: Path, old: str, new: str) -> None:
     assert old in FUNCTION
     assert conversion(tmp_path, FUNCTION.replace(old, new)).split(":")[0] in REASONS
+
+
+def test_the_function_may_stand_in_another_file(tmp_path: Path) -> None:
+    head, _, model = FUNCTION.partition("\n\nclass Block")
+    files = {
+        "shared": head,
+        "model": f"from shared import *\nimport flax.linen as nn\n\n\nclass Block{model}",
+    }
+    paths = [tmp_path / f"{name}.py" for name in files]
+    for path, text in zip(paths, files.values(), strict=True):
+        path.write_text(text)
+    conversions = convert_project(Project(paths, lambda p: SourceText.decode(p.read_bytes())))
+    (found,) = [c for name, c in conversions.converted.items() if name.endswith("Model")]
+    written = "".join(edit.new for edit in found.edits)
+
+    assert "nnx.vmap(Block.__call__, in_axes=(0, None))" in written
+    assert "ensemblize(" not in written

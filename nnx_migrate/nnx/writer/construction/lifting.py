@@ -206,10 +206,9 @@ def class_text(names: FileNames, site: Site) -> str:
     if names.qualified(given) is None and not isinstance(given, ast.Name):
         raise Refuse("unknown-module", "a lifted transform of a class that the code computes", given)
     home = names.home_of(given)
-    text = names.written(given, lambda _: None)
     bound = home.scopes.module.bindings.get(home.source.segment(given).partition(".")[0])
     if bound and names.project.resolve(given, home.scope_at(given), home) is not None:
-        return text
+        return names.written(given, lambda _: None)
     if names.project.resolve_name(cls.name, module.scopes.module, module) == cls.qualified:
         return cls.name
     raise Refuse("unknown-module", "a lifted transform of a class that has another name here", given)
