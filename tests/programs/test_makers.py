@@ -63,3 +63,24 @@ def test_layout(code: str, expected: str) -> None:
     text = MODEL + code + f"{name}().init(jax.random.key(0), jnp.ones((1, 3)))\n"
     after = fix_files({path: text}, resolve_rules(["linen-module"]))[0][path]
     assert expected in after
+
+
+def test_makers_that_are_too_long_for_a_line_of_their_own() -> None:
+    inputs = MODEL.replace("(self, x)", "(self, queries, keys_and_values)").replace(
+        "nn.Dense(self.width)(x)", "nn.Dense(self.width)(queries) + nn.Dense(self.width)(keys_and_values)"
+    )
+    path = Path("/project/main.py")
+    text = f"{inputs}Make = partial(Net, width=2)\n"
+    after = fix_files({path: text}, resolve_rules(["linen-module"]))[0][path]
+    assert after.endswith(
+        "Make = partial(\n"
+        "    Functional.maker(\n"
+        "        Net,\n"
+        "        lambda keys_and_values, queries: {\n"
+        '            "keys_and_values_features": keys_and_values.shape[-1],\n'
+        '            "queries_features": queries.shape[-1],\n'
+        "        },\n"
+        "    ),\n"
+        "    width=2,\n"
+        ")\n"
+    )

@@ -10,7 +10,7 @@ from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.programs.sizes import Sizes
-from nnx_migrate.nnx.writer.text import HANGING, indentation, line_limit
+from nnx_migrate.nnx.writer.text import HANGING, folded, indentation, line_limit
 from nnx_migrate.sources.text import Edit, SourceText
 
 _Texts = dict[ast.expr, str]
@@ -81,7 +81,9 @@ def _unfolded(source: SourceText, around: ast.expr, items: list[_Span], texts: _
     length = len(indent) + len(HANGING) + last - first
     together = length + sum(_growth(source, n, t) for n, t in texts.items()) <= line_limit(source)
     yield Edit(first, first, inner)
-    yield from (Edit(*source.span(node), text) for node, text in texts.items())
+    for node, text in texts.items():
+        fits = together or not isinstance(around, ast.Call | ast.List | ast.Set)
+        yield Edit(*source.span(node), text if fits else folded(text, indent + HANGING, line_limit(source)))
     if not together:
         for (_, before), (after, _) in pairwise(items):
             yield Edit(before, after, f",{inner}")
