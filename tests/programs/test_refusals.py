@@ -449,6 +449,22 @@ def test_a_class_that_is_found_by_texts_stands_in_one(code: str, is_hidden: bool
     assert ("hidden-use" in reasons(code)) is is_hidden
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "f = model.apply\nf(v, x, capture_intermediates=True, mutable=['intermediates'])\n",
+        "f = partial(model.apply, capture_intermediates=True)\nf(v, x)\n",
+        "def step(v, apply):\n    return apply(v, x, capture_intermediates=lambda m, _: m.name == 'Dense_0')\n"
+        "step(v, model.apply)\n",
+        "from flax.training.train_state import TrainState\n"
+        "state = TrainState.create(apply_fn=model.apply, params=v['params'], tx=optax.sgd(0.1))\n"
+        "state.apply_fn({'params': state.params}, x, capture_intermediates=True)\n",
+    ],
+)
+def test_intermediates_that_are_captured_by_other_names_of_apply(code: str) -> None:
+    assert reasons(f"model = Net()\nv = model.init(key, x)\n{code}") == {"module-use"}
+
+
 @pytest.mark.parametrize(("start", "stays"), [("from tools import watched\n", True), ("", False)])
 def test_modules_whose_calls_other_files_may_intercept(start: str, stays: bool) -> None:
     tool = "import flax.linen as nn\ndef watched(f, x):\n    with nn.intercept_methods(print):\n        return f(x)\n"

@@ -184,7 +184,7 @@ class InstanceFinder:
         elif node.attr in ("clone", "copy") and parent not in instance.clones:
             instance.clones.append(parent)
             instance.flow.uses += self.finder.follow(module, parent).uses
-        if node.attr != "tabulate" and any(k.arg == _UNSUPPORTED_KEYWORD for k in parent.keywords):
+        if node.attr != "tabulate" and _captures(parent):
             instance.add_obstacle("module-use", f"`{_UNSUPPORTED_KEYWORD}`", module, parent)
 
     def _passed_on(self, instance: Instance, module: Module, node: ast.Attribute) -> None:
@@ -194,6 +194,21 @@ class InstanceFinder:
         if flow.escapes or flow.is_bound or len(calls) < len(flow.results) or not calls:
             instance.is_seen = False
         instance.passed_on += calls
+        capturing = [(where, call) for where, call in calls if _captures(call)]
+        if flow.escapes or flow.is_bound:
+            capturing += self._capturing
+        for where, call in capturing[:1]:
+            instance.add_obstacle("module-use", f"`{_UNSUPPORTED_KEYWORD}`", where, call)
+
+    @cached_property
+    def _capturing(self) -> list[tuple[Module, ast.Call]]:
+        """The calls of functions that may be some model's `apply`, with the argument that only Linen has."""
+        return [
+            (module, call)
+            for module in self.program.project.mentioning(_UNSUPPORTED_KEYWORD)
+            for call in module.nodes(ast.Call)
+            if _captures(call) and not (isinstance(call.func, ast.Attribute) and call.func.attr in SUPPORTED)
+        ]
 
     def _bound(self, instance: Instance, module: Module, call: ast.Call) -> None:
         """What a program asks of the module that `bind` returns, and of parts of it: a NNX module has no more."""
@@ -201,6 +216,10 @@ class InstanceFinder:
             known = instance.cls.field(node.attr) or instance.cls.method(node.attr)
             if node.attr in SUPPORTED | _UNSUPPORTED and not known and not is_only_told(where, node):
                 instance.add_obstacle("module-use", f"`.{node.attr}` of a bound module", where, node)
+
+
+def _captures(call: ast.Call) -> bool:
+    return any(keyword.arg == _UNSUPPORTED_KEYWORD for keyword in call.keywords)
 
 
 def _names_collections(node: ast.expr) -> bool:
