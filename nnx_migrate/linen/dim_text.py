@@ -18,7 +18,7 @@ _SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(5)
 Piece = tuple[str, int]
 _CONDITIONAL = "({0} if "  # how the templates of conditional expressions start
 _ARGUMENT = r"(?:\w+=)?(?:\{\d+\}|-?[\w.]+)"
-_CALL = re.compile(rf"\w+\({_ARGUMENT}(?:, {_ARGUMENT})*\)")  # its arguments need no parentheses
+_CALL = re.compile(rf"[\w.]+\({_ARGUMENT}(?:, {_ARGUMENT})*\)")  # its arguments need no parentheses
 
 
 def render(dim: dims.Dim, rename: Rename = None) -> str:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.conversion import convert_project
+from nnx_migrate.sources.text import SourceText
 from tests.linen_module.fixture import convert
 
 HEAD = """\
@@ -127,6 +130,48 @@ def test_functions_of_numbers_are_called(tmp_path: Path, function: str, argument
 def test_functions_that_do_more_are_left(tmp_path: Path, function: str) -> None:
     code = FUNCTION.format(function=function, arguments="x.shape[-1]")
     assert _sizes(tmp_path, code)[1] != []
+
+
+def _imported(tmp_path: Path, imports: str, call: str, within: str = "pass") -> tuple[str, list[str]]:
+    (tmp_path / "widths.py").write_text(f"{ROUNDED}\n")
+    code = f"""
+{imports}
+
+
+class Model(nn.Module):
+    width: float = 1.0
+
+    @nn.compact
+    def __call__(self, x):
+        {within}
+        x = nn.Dense({call})(x)
+        return nn.Dense(3)(x)
+"""
+    path = tmp_path / "model.py"
+    path.write_text(HEAD + code)
+    project = Project([path, tmp_path / "widths.py"], lambda p: SourceText.decode(p.read_bytes()))
+    conversions = convert_project(project)
+    text = "".join(edit.new for c in conversions.converted.values() for edit in c.edits)
+    return text, [refusal.detail for refusal in conversions.refused.values()]
+
+
+@pytest.mark.parametrize(
+    ("imports", "call"),
+    [
+        ("from widths import rounded", "rounded(16 * self.width)"),
+        ("from widths import rounded as r8", "r8(16 * self.width, 4)"),
+        ("import widths", "widths.rounded(16 * self.width)"),
+    ],
+)
+def test_imported_functions_of_numbers(tmp_path: Path, imports: str, call: str) -> None:
+    text, refused = _imported(tmp_path, imports, call)
+    assert refused == []
+    assert f"nnx.Linear({call}, 3, rngs=rngs)" in text
+
+
+def test_functions_that_only_the_method_imports(tmp_path: Path) -> None:
+    text, refused = _imported(tmp_path, "", "r8(16 * self.width)", "from widths import rounded as r8")
+    assert refused or "from widths import rounded as r8" in text
 
 
 def test_a_function_that_may_return_a_float_is_no_size(tmp_path: Path) -> None:

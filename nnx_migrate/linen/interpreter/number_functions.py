@@ -47,7 +47,8 @@ def number_of_call(
         return result
     if closure.env is not None or closure.self_value is not None or function.decorator_list:
         return result
-    if not _can_be_written(frame, closure) or not _computes_numbers(closure.module, function):
+    called = _name(frame, closure, node)
+    if called is None or not _computes_numbers(closure.module, function):
         return result
     given = [*args, *kwargs.values()]
     texts = [text_of(value) for value in given]
@@ -61,7 +62,7 @@ def number_of_call(
         if frame.foreign:
             return result
         parts = [f"{names[max(0, i - len(args) + 1)]}{text}" for i, text in enumerate(texts)]
-        return Expr(f"{function.name}({', '.join(parts)})")
+        return Expr(f"{called}({', '.join(parts)})")
     slots: list[str] = []
     values: list[Dim | float] = []
     for index, value in enumerate(given):
@@ -69,7 +70,7 @@ def number_of_call(
         dim = as_dim(value) if not isinstance(value, Expr) else Dim.symbol(value.text)
         slots.append(f"{name}{{{len(values)}}}" if dim is not None else f"{name}{texts[index]}")
         values += [dim] if dim is not None else []
-    return Dim.opaque(f"{function.name}({', '.join(slots)})", *values)
+    return Dim.opaque(f"{called}({', '.join(slots)})", *values)
 
 
 def _is_lost(frame: Frame, result: Any) -> bool:
@@ -98,14 +99,20 @@ def _is_number(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | Dim | Expr)
 
 
-def _can_be_written(frame: Frame, closure: Closure) -> bool:
-    """Whether the file of the class knows the function by its name."""
-    module, name = frame.session.cls.module, closure.node.name  # type: ignore[union-attr]
-    return (
-        closure.module is module
-        and module.scopes.module.binder(name) is module.scopes.module
-        and (closure.node in module.tree.body)
-    )
+def _name(frame: Frame, closure: Closure, node: ast.Call) -> str | None:
+    """What the file of the class calls a function of a module; None where it doesn't know it."""
+    module, function = frame.session.cls.module, closure.node
+    called = dotted(node.func) or ""
+    if function not in closure.module.tree.body:
+        return None
+    if closure.module is module:
+        called = function.name  # type: ignore[union-attr]
+    elif frame.foreign or frame.module is not module:
+        return None
+    head = called.partition(".")[0]
+    is_global = module.scopes.module.binder(head) is module.scopes.module
+    hidden = head in frame.session.fields or frame.lookup(head) is not None
+    return called if head and is_global and not hidden else None
 
 
 @lru_cache(maxsize=1024)
