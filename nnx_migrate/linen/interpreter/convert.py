@@ -22,6 +22,8 @@ _COUNTS = ("stride", "kernel", "patch", "window", "size", "dilation", "pool", "s
 
 _DTYPE_FIELD = re.compile(r"self\.(\w*dtype\w*)")
 
+_SHORT_EXPONENT = re.compile(r"(?<=e[+-])0(?=\d$)")
+
 
 def as_dim(value: Any) -> Dim | None:
     """The value as a size, None where it is none."""
@@ -148,7 +150,9 @@ def text_of(value: Any) -> str | None:
         return value.text
     if isinstance(value, str) and value.isprintable() and '"' not in value and "\\" not in value:
         return f'"{value}"'
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, float):
+        return _SHORT_EXPONENT.sub("", repr(value))  # 1e-6, as people write it
+    if value is None or isinstance(value, bool | int | str):
         return repr(value)
     if isinstance(value, tuple | list):
         items = [text_of(item) for item in value]
