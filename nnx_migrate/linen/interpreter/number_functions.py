@@ -106,7 +106,7 @@ def _name(frame: Frame, closure: Closure, node: ast.Call) -> str | None:
     if function not in closure.module.tree.body:
         return None
     if closure.module is module:
-        called = function.name  # type: ignore[union-attr]
+        called = function.name
     elif frame.foreign or frame.module is not module:
         return None
     head = called.partition(".")[0]
