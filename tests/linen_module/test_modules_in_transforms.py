@@ -152,3 +152,26 @@ def test_layers_with_state_are_no_base_of_pure_ones(tmp_path: Path) -> None:
     source = source.replace("self.width", "3").replace("Inner(3)", "Inner(use_running_average=True)")
     _, converted = _convert(tmp_path, source)
     assert "Model" not in converted
+
+
+TRACED = {
+    "a function that is rematerialised": "jax.checkpoint(lambda y: self.inner(y))(x)",
+    "a method": "jax.remat(self.step)(x)",
+    "a compiled function": "jax.jit(lambda y: self.inner(y))(x)",
+    "the module itself": "jax.checkpoint(self.inner)(x)",
+    "a decorated function": "body(x)",
+}
+
+
+@pytest.mark.parametrize("case", TRACED)
+@pytest.mark.parametrize("state", ["none", "dropout", "batch statistics", "a random stream"])
+def test_what_jax_traces_may_call_pure_modules_only(tmp_path: Path, case: str, state: str) -> None:
+    old = "        return self.out(jax.vmap(self.inner)(x))\n"
+    body = "        @jax.checkpoint\n        def body(y):\n            return self.inner(y)\n\n"
+    step = "\n    def step(self, y):\n        return self.inner(y)\n"
+    source = SOURCE.replace(old, f"{body}        return self.out({TRACED[case]})\n{step}")
+    if state != "none":
+        source = source.replace("nn.relu(nn.Dense(self.width)(x))", STATEFUL[state], 1)
+    _, converted = _convert(tmp_path, source)
+
+    assert ("Model" in converted) == (state == "none")

@@ -136,6 +136,7 @@ class Session:
         default_factory=dict
     )  # size of an argument -> that of what stands in for it
     transforms: int = 0  # JAX's own transforms around the code at hand, within the class
+    traced: set[ast.AST] = field(default_factory=set)  # functions that `jax.jit` and `jax.checkpoint` get
     layer: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = (
         None  # `super().__call__` of a derived layer
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate, execute
 from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, MAX_RECURSION, Env, Frame, Slot
 from nnx_migrate.linen.interpreter.homes import at_home
 from nnx_migrate.linen.interpreter.lifting import decorator_parts
+from nnx_migrate.linen.interpreter.pure_modules import inside_transform
 from nnx_migrate.linen.interpreter.records import is_table
 from nnx_migrate.linen.interpreter.stale import forget, without
 from nnx_migrate.linen.interpreter.statements.exits import returned
@@ -26,6 +28,8 @@ from nnx_migrate.linen.values import Bound, Closure, Partial, SelfValue, Spread
 from nnx_migrate.names.nodes import nodes_below
 from nnx_migrate.names.parameters import defaults
 
+# Those that trace the function: modules that it calls may not change or draw anything.
+_TRACING = frozenset({"jax.jit", "jax.checkpoint", "jax.remat", "jax.custom_jvp", "jax.custom_vjp"})
 # JAX's decorators of functions that return what they return without.
 _KEEPING = frozenset(
     f"jax.{name}"
@@ -53,6 +57,8 @@ def decorated(frame: Frame, closure: Closure) -> Any:
     for decorator in reversed(getattr(closure.node, "decorator_list", [])):
         transform = evaluate(frame, decorator)
         inner = transform.func if isinstance(transform, Partial) else transform
+        if isinstance(inner, Global) and inner.name in _TRACING:
+            frame.session.traced.add(closure.node)
         if isinstance(inner, Global) and inner.name.startswith("jax.") and inner.name not in _KEEPING:
             value = apply(frame, transform, (value,), {}, None)
     return value
@@ -102,7 +108,8 @@ def call_closure(
     given = dict(inner.env)
     session.depth += 1
     try:
-        return _run(inner, closure.node)
+        with inside_transform(inner) if closure.node in session.traced else nullcontext():
+            return _run(inner, closure.node)
     finally:
         session.depth -= 1
         if isinstance(node, ast.Call):

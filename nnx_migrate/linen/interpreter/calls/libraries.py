@@ -18,6 +18,7 @@ from nnx_migrate.linen.interpreter.mapped import jvp, vmap
 from nnx_migrate.linen.interpreter.modules import constructs
 from nnx_migrate.linen.interpreter.number_sequences import SEQUENCES
 from nnx_migrate.linen.interpreter.objects import OUTPUTS_OF_TRANSFORMERS, made, output_of_transformers
+from nnx_migrate.linen.interpreter.pure_modules import check_pure, inside_transform
 from nnx_migrate.linen.interpreter.ranks import learn_from_call
 from nnx_migrate.linen.interpreter.records import part_of
 from nnx_migrate.linen.interpreter.static import is_static
@@ -25,7 +26,7 @@ from nnx_migrate.linen.interpreter.structured import control_flow
 from nnx_migrate.linen.optional_arrays import all_present
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.values import Expr, Input, Record
+from nnx_migrate.linen.values import Bound, Closure, Expr, Input, Instance, Partial, Record, SelfValue
 
 _FUNCTIONS_OF_FUNCTIONS = frozenset(
     {"jax.vmap", "jax.jit", "jax.grad", "jax.value_and_grad", "jax.checkpoint", "jax.remat", "jax.pmap"}
@@ -33,6 +34,7 @@ _FUNCTIONS_OF_FUNCTIONS = frozenset(
 )
 # Transforms of pure functions that keep what the function returns.
 _TRANSFORMS = frozenset({"jax.jit", "jax.checkpoint", "jax.remat", "jax.named_call", "jax.named_scope"})
+_TRACING = frozenset({"jax.jit", "jax.checkpoint", "jax.remat"})
 _CONTROL_FLOW = frozenset(
     f"jax.lax.{name}" for name in ("scan", "map", "cond", "switch", "fori_loop", "while_loop")
 )
@@ -128,6 +130,18 @@ def _rounded(
 
 
 def _transformed(frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], node: Any) -> Any:
+    """`jax.checkpoint(f)`: it returns what `f` does, but modules inside of it may not change or draw anything."""
+    function = args[0].func if isinstance(args[0], Partial) else args[0]
+    if name not in _TRACING:
+        return args[0]
+    if isinstance(function, Closure):
+        frame.session.traced.add(function.node)
+    elif isinstance(function, Bound) and isinstance(function.value, SelfValue):
+        method = frame.session.cls.method(function.name)
+        frame.session.traced.update({method.node} if method is not None else ())
+    elif isinstance(function, Instance):
+        with inside_transform(frame):
+            check_pure(frame, function, node)
     return args[0]
 
 
