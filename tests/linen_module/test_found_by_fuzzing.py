@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from benchmarks.linen_fuzz.grammar.classes import HEADER
 from benchmarks.linen_fuzz.judging import judge
 from benchmarks.linen_fuzz.program import Model, Program
+from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.conversion import convert_project
+from nnx_migrate.sources.files import load_source
 
 # id: (expected, construction, input shape, class); a refusal is told by a part of its reason
 CASES: dict[str, tuple[str, str, str, str]] = {
@@ -265,3 +269,37 @@ def test_what_was_converted_wrongly_once(expected: str, construction: str, shape
     else:
         assert verdict.kind == "refused"
         assert any(expected in reason for reason in verdict.reasons), verdict.reasons
+
+
+BRANCHES = """
+import flax.linen as nn
+
+
+class Net(nn.Module):
+    width: int = 6
+
+    def _branch(self, x):
+        return nn.relu(nn.Dense(self.width)(x))
+
+    @nn.compact
+    def __call__(self, x):
+        return self._branch(x) + self._branch(x)
+
+
+class Sub(Net):
+    depth: int = 2
+"""
+
+
+def test_a_subclass_has_the_names_of_each_call_of_its_bases_helper(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(BRANCHES)
+    converted = convert_project(Project([path], load_source)).converted
+    assert converted["model.Sub"].entries == converted["model.Net"].entries
+
+
+def test_a_subclass_that_calls_its_bases_helper_another_number_of_times(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    own = "\n    @nn.compact\n    def __call__(self, x):\n        return self._branch(x)\n"
+    path.write_text(BRANCHES + own)
+    assert "model.Sub" in convert_project(Project([path], load_source)).refused

@@ -50,10 +50,8 @@ class Inheritance:
         if self.calls_super and any(size.optional for size in base.sizes):
             detail = f"`{base.cls.name}` takes a size that need not be given"
             raise Refuse("unknown-base", detail, analysis.cls.node)
-        if any(call in inherited and inherited[call].context != theirs[call].context for call in theirs):
-            pass  # a method of the base that is reached by another way: the same module
-        for call, site in inherited.items():
-            site.attribute = theirs[call].attribute
+        if self.calls_super:
+            _take_names(analysis, base.analysis)
         self.inherited = inherited
         self.given = self._given_sizes() if self.calls_super else {}
 
@@ -146,3 +144,23 @@ def inherited_field(item: Field, cls: LinenClass, project: Project) -> tuple[boo
         is_portable(item.annotation, item.owner.module, cls.module, project),
         is_portable(item.default, item.owner.module, cls.module, project),
     )
+
+
+def _take_names(analysis: ClassAnalysis, base: ClassAnalysis) -> None:
+    """Give what the base's code creates the names that it has there.
+
+    A helper that is called several times creates something in each call; else the base's method may be reached by
+    another way, as the same module.
+    """
+    theirs: dict[ast.AST, list[Site | VariableSite]] = {}
+    for one in _everything(base):
+        theirs.setdefault(one.call, []).append(one)
+    own = [one for one in _everything(analysis) if one.owner is not analysis.cls]
+    for one in own:
+        found = theirs[one.call]
+        if len(found) > 1 or sum(other.call is one.call for other in own) > 1:
+            found = [other for other in found if other.context == one.context]
+        if len(found) != 1:
+            detail = f"only some of the modules of `{base.cls.name}` are used"
+            raise Refuse("unknown-base", detail, analysis.cls.node)
+        one.attribute = found[0].attribute
