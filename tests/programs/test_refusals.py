@@ -53,6 +53,20 @@ def reasons(code: str) -> set[str]:
         ("import brax\ndef make():\n    return Net()\nbrax.train(make)\n", "instance-escapes"),
         ("import brax\nbrax.train(Net)\n", "class-as-value"),
         ("import brax\nbrax.register({'net': Net})\n", "class-as-value"),
+        # it comes back without a call that names where from
+        (
+            "class Make:\n    def __call__(self):\n        return Net()\nmake = Make()\nmake().unbind()\n",
+            "instance-escapes",
+        ),
+        (
+            "class Nets:\n    def __iter__(self):\n        yield Net()\nfor net in Nets():\n    net.unbind()\n",
+            "instance-escapes",
+        ),
+        ("class A:\n    net = Net()\nmodel = getattr(A, 'net')\nmodel.unbind()\n", "module-use"),
+        (
+            "class A:\n    def make(self):\n        return Net()\nmodel = getattr(A(), 'make')()\nmodel.unbind()\n",
+            "module-use",
+        ),
         # a class that is no module holds it in a list, and calls it
         (
             "class Holder:\n    def __init__(self):\n        nets = []\n        for i in range(2):\n"

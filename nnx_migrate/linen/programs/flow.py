@@ -28,6 +28,10 @@ _MAX_NESTING = 4
 _HARMLESS_DECORATORS = (
     "pytest.", "absl.testing.", "typing.", "flax.linen.", "chex.", "jax.", "functools.", "abc.", "torch.",
 )  # fmt: skip
+#: Methods whose results come from no call that names them.
+_CALLED_BY_PYTHON = frozenset(
+    {"__aenter__", "__call__", "__enter__", "__get__", "__getattr__", "__getitem__", "__iter__", "__next__"}
+)
 _BUILTIN_DECORATORS = frozenset({"staticmethod", "classmethod", "property"})
 _DISPLAYS = (
     ast.Tuple, ast.List, ast.Set, ast.Dict, ast.DictComp, ast.ListComp, ast.SetComp, ast.GeneratorExp,
@@ -183,6 +187,11 @@ class _Walk(Passing):
         if isinstance(function, ast.FunctionDef) and _is_property(function):
             self.attribute_named(function.name, within, _class_around(module, function))
             return
+        value = place.body if isinstance(place, ast.Lambda) else place.value
+        name = "" if isinstance(function, ast.Lambda) else function.name
+        if name in _CALLED_BY_PYTHON and value is not None and module.scope_at(function).is_class:
+            self.escape(module, value, f"`{name}` of a class gives it")
+            return
         flow = self.finder.function(module, function)
         self.reads(flow.results, within)
         for use in flow.escapes[:1]:
@@ -200,7 +209,9 @@ class _Walk(Passing):
             self.decorated(module, function, decorator)
         scope = module.scope_at(function)
         if scope.is_class:
-            self.reads(self.index.attribute_reads(function.name, _class_around(module, function)), ())
+            owner = _class_around(module, function)
+            self.reads(self.index.attribute_reads(function.name, owner), ())
+            self.reads(self.index.looked_up(function.name, owner), ())
         else:
             self.name(module, scope, function.name, (), function)
 

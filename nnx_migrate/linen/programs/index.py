@@ -35,6 +35,17 @@ class ProjectIndex:
         return found
 
     @cached_property
+    def _looked_up(self) -> dict[str, list[tuple[Module, ast.Call]]]:
+        found: dict[str, list[tuple[Module, ast.Call]]] = {}
+        for module in self.project.mentioning("getattr"):
+            for call in module.nodes(ast.Call):
+                name = call.args[1] if len(call.args) > 1 else None
+                if isinstance(call.func, ast.Name) and call.func.id == "getattr":
+                    if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                        found.setdefault(name.value, []).append((module, call))
+        return found
+
+    @cached_property
     def _stores(self) -> dict[str, list[tuple[Module, ast.Attribute, ast.expr]]]:
         found: dict[str, list[tuple[Module, ast.Attribute, ast.expr]]] = {}
         for module in self.project.modules():
@@ -77,17 +88,23 @@ class ProjectIndex:
         """Every `<anything>.name`, as far as it may belong to an instance of `owner`."""
         if (name, owner) not in self._reads:
             reads = self._attributes.get(name, [])
-            self._reads[name, owner] = [(m, n) for m, n in reads if self.receivers.reads(owner, m, n)]
+            self._reads[name, owner] = [(m, n) for m, n in reads if self.receivers.may_be(owner, m, n.value)]
         return self._reads[name, owner]
+
+    def looked_up(self, name: str, owner: Owner = None) -> Iterator[tuple[Module, ast.Call]]:
+        """Every `getattr(<anything>, "name")`, as far as it may be of an instance of `owner`."""
+        for module, call in self._looked_up.get(name, ()):
+            if self.receivers.may_be(owner, module, call.args[0]):
+                yield module, call
 
     def attribute_values(self, name: str, owner: Owner = None) -> list[tuple[Module, ast.expr]]:
         """What is assigned to `<anything>.name`, as far as it may be an instance of `owner`."""
         stores = self._stores.get(name, [])
-        return [(m, value) for m, target, value in stores if self.receivers.reads(owner, m, target)]
+        return [(m, value) for m, target, value in stores if self.receivers.may_be(owner, m, target.value)]
 
     def attribute_stores(self, name: str, owner: Owner = None) -> int:
         """How many places bind `<anything>.name`, in any way, as far as it may be an instance of `owner`."""
-        return sum(self.receivers.reads(owner, module, node) for module, node in self._bound.get(name, ()))
+        return sum(self.receivers.may_be(owner, m, n.value) for m, n in self._bound.get(name, ()))
 
     @cached_property
     def _bound(self) -> dict[str, list[tuple[Module, ast.Attribute]]]:

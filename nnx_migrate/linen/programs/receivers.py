@@ -133,11 +133,11 @@ class Receivers:
 
     # ---- attributes -------------------------------------------------------------------------------------
 
-    def reads(self, owner: Owner, module: Module, node: ast.Attribute) -> bool:
-        """Whether `node` may read an attribute of an instance of `owner` (of anything, if that is None)."""
-        if self._is_foreign(module, node.value, owner is not None):
+    def may_be(self, owner: Owner, module: Module, node: ast.expr) -> bool:
+        """Whether an expression may be an instance of `owner` (or anything of the project, if that is None)."""
+        if self._is_foreign(module, node, owner is not None):
             return False
-        known = self.of(module, node.value)
+        known = self.of(module, node)
         return known is None or owner is None or self.may_share(owner, known)
 
     def of(self, module: Module, node: ast.expr) -> Owner:

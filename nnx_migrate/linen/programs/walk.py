@@ -122,6 +122,7 @@ class Walk:
             for module, node in self.index.attribute_reads(name, owner):
                 is_own = is_only and receivers.of(module, node.value) is owner  # `self.net` of the same class
                 (self.pending if is_own else self.by_name).append((module, node, within))
+            self.by_name += [(m, call, within) for m, call in self.index.looked_up(name, owner)]
 
     def parameter(
         self,
