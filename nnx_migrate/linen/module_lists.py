@@ -25,7 +25,7 @@ def holds_module_list(cls: LinenClass, item: Field) -> bool:
     name = item.owner.resolve_in_class(element)
     if linen_name(name) != "Module" and (name is None or name not in cls.known_classes):
         return False
-    if item.default is not None and not is_none(item.default):
+    if item.default is not None and not is_none(item.default) and not _is_empty(item.default):
         return False
     return all(_is_read_plainly(owner, node) for owner in cls.mro for node in _reads(owner, item.name))
 
@@ -57,6 +57,10 @@ def may_be_none(item: Field) -> bool:
     """Whether the list may be left out."""
     annotation = ast.unparse(item.annotation)
     return is_none(item.default) or "Optional" in annotation or "None" in annotation
+
+
+def _is_empty(node: ast.expr) -> bool:
+    return isinstance(node, ast.Tuple | ast.List) and not node.elts
 
 
 def _element(annotation: ast.expr) -> ast.expr | None:

@@ -265,3 +265,14 @@ def test_a_list_that_may_be_missing() -> None:
     after = fix_files(files, RULES)[0][PATH]
     assert "self.parts = None if parts is None else nnx.List(parts)" in after
     assert after.endswith("Functional(Chain).init(key, x)\n")
+
+
+def test_lists_that_are_empty_by_default() -> None:
+    rest = (
+        "class Rest(nn.Module):\n    parts: Sequence[nn.Module] = ()\n\n    def __call__(self, x):\n"
+        "        for part in self.parts:\n            x = part(x)\n        return x\n\n\n"
+    )
+    program = "variables = Rest().init(key, x)\nmore = Rest([Part()]).init(key, x)\n"
+    after, _ = fixed(rest + program)
+    assert "parts: Sequence[nnx.Module] = ()):\n        self.parts = nnx.List(parts)\n" in after
+    assert "more = Functional(Rest, [Functional(Part)" in after
