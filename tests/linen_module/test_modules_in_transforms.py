@@ -44,7 +44,13 @@ STATEFUL = {
     "whether it is initialised": "x if self.is_initializing() else 2 * x",
     "a function that makes a layer": "normalised(x)",
     "a lifted transform": "nn.remat(nn.Dense)(self.width)(x)",
-    "attention": "nn.MultiHeadDotProductAttention(2)(x, x)",
+    "attention with dropout": "nn.MultiHeadDotProductAttention(2, dropout_rate=0.1)(x, x)",
+    "attention with a cache": "nn.SelfAttention(2, decode=True)(x)",
+    "attention whose options aren't seen": "nn.SelfAttention(2, **self.options)(x)",
+    "attention by a function": "nn.SelfAttention(2, attention_fn=self.attend)(x)",
+    "attention through a partial": "partial(nn.SelfAttention, 2)()(x)",
+    "a sequence with dropout": "nn.Sequential([nn.Dense(2), nn.Dropout(0.5, deterministic=False)])(x)",
+    "a recurrent layer": "nn.RNN(nn.GRUCell(2))(x)",
 }
 
 
@@ -60,6 +66,20 @@ def test_a_pure_module_is_mapped(tmp_path: Path) -> None:
     assert converted == {"Inner", "Model"}
     assert "return self.out(jax.vmap(self.inner)(x))" in text
     assert "self.inner = Inner(3, in_features=in_features, rngs=rngs)" in text
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "nn.MultiHeadDotProductAttention(2, qkv_features=4)(x, x)",
+        "nn.SelfAttention(num_heads=2)(x)",
+        "nn.Sequential([nn.Dense(2), nn.tanh])(x)",
+        "nn.GRUCell(2)(x, x)[1]",
+    ],
+)
+def test_layers_without_state_are_pure(tmp_path: Path, layer: str) -> None:
+    _, converted = _convert(tmp_path, SOURCE.replace("nn.relu(nn.Dense(self.width)(x))", layer, 1))
+    assert converted == {"Inner", "Model"}
 
 
 @pytest.mark.parametrize("case", STATEFUL)

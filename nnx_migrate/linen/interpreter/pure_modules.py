@@ -35,8 +35,14 @@ from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.layers import function
 
 _LAYERS = frozenset(
-    {"Conv", "ConvTranspose", "Dense", "DenseGeneral", "Embed", "GroupNorm", "LayerNorm", "RMSNorm"}
-)
+    {
+        "Conv", "ConvTranspose", "Dense", "DenseGeneral", "Einsum", "Embed", "GRUCell", "GroupNorm", "LSTMCell",
+        "LayerNorm", "MGUCell", "OptimizedLSTMCell", "PReLU", "RMSNorm", "Sequential", "SimpleCell",
+    }
+)  # fmt: skip
+#: Layers that are pure without certain arguments, and how many they take by position in front of these.
+_ATTENTION = frozenset({"MultiHeadAttention", "MultiHeadDotProductAttention", "SelfAttention"})
+_IN_FRONT, _WITH_STATE = 5, frozenset({"attention_fn", "decode", "dropout_rate", None})
 _HARMLESS = frozenset({"Module", "compact", "nowrap"})
 # What may be a module, make one, or run one.
 _MODULES = (Bound, ClassChoice, ClassRef, Closure, FieldFactory, FieldModule, ModuleList, Partial)
@@ -80,11 +86,11 @@ def is_pure(value: Any) -> bool:
         return False
     if isinstance(site.target, ClassRef):
         return _is_pure_class(site.target.cls, set())
-    return (
-        isinstance(site.target, Layer)
-        and site.target.name in _LAYERS
-        and not isinstance(site.target, DerivedLayer)
-    )
+    if not isinstance(site.target, Layer) or isinstance(site.target, DerivedLayer):
+        return False
+    if site.target.name in _ATTENTION:
+        return not site.partials and _is_plain_attention(site.call)
+    return site.target.name in _LAYERS
 
 
 def _may_have_state(value: Any) -> bool:
@@ -132,7 +138,15 @@ def _is_harmless(cls: LinenClass, module: Module, node: ast.AST, seen: set[Linen
         return not any(_names_linen(project, definition.module, inner) for inner in ast.walk(definition.node))
     if linen in _HARMLESS | _LAYERS or linen.startswith("initializers"):
         return True
+    if linen in _ATTENTION:
+        call = module.parents[node]
+        return isinstance(call, ast.Call) and call.func is node and _is_plain_attention(call)
     return not linen[:1].isupper() and function(f"{LINEN}.{linen}") is not None
+
+
+def _is_plain_attention(call: ast.Call) -> bool:
+    """Whether the construction of attention gives neither dropout nor a cache nor another function."""
+    return len(call.args) <= _IN_FRONT and not any(k.arg in _WITH_STATE for k in call.keywords)
 
 
 def _names_linen(project: Project, module: Module, node: ast.AST) -> bool:
