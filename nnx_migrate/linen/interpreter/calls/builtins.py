@@ -32,6 +32,8 @@ from nnx_migrate.linen.values import (
     SuperValue,
 )
 
+#: Functions whose results are whole numbers.
+_WHOLE = frozenset({"int", "len", "round", "math.ceil", "math.floor"})
 _ITERATORS = frozenset({"range", "enumerate", "zip", "reversed"})
 # What `getattr(jax.nn, name)` gives, if it is called as a function of one array.
 _KINDS_BY_NAMESPACE = {
@@ -137,10 +139,19 @@ def _integer(frame: Frame, value: Any, node: ast.Call | None) -> Any:
     if isinstance(value, bool | int | float):
         return int(value)
     if isinstance(value, Dim):
-        return value
+        known = all(_is_whole(frame, symbol) for symbol in value.symbols())
+        return value if known else Dim.symbol(f"int({value.text()})")
     if isinstance(value, Expr):
         return Dim.symbol(f"int({value.text})", 0 if _is_root(value.text) else None)
     return Unknown("an int that only a run can tell")
+
+
+def _is_whole(frame: Frame, symbol: str) -> bool:
+    """Whether a part of a size can't be a fraction: what only configurations know may be one."""
+    if "self." not in symbol or _function_called(symbol) in _WHOLE:
+        return True
+    field = frame.session.fields.get(symbol.removeprefix("self."))
+    return isinstance(field, Dim)
 
 
 def rounded(value: Dim | Expr, function: str) -> Dim:
@@ -153,15 +164,23 @@ def rounded(value: Dim | Expr, function: str) -> Dim:
 
 def _is_root(text: str) -> bool:
     """Whether an expression is a square root, which is no real number below zero (and `int` takes no others)."""
-    try:
-        node = ast.parse(TOKEN.sub("x", text), mode="eval").body
-    except SyntaxError:
-        return False
+    node = _parsed(text)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
         return isinstance(node.right, ast.Constant) and node.right.value == 0.5
-    function = node.func if isinstance(node, ast.Call) else None
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    return name == "sqrt"
+    return _function_called(text).rpartition(".")[2] == "sqrt"
+
+
+def _function_called(text: str) -> str:
+    """The name of the function whose call an expression is as a whole; empty if it is none."""
+    node = _parsed(text)
+    return ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+
+
+def _parsed(text: str) -> ast.expr | None:
+    try:
+        return ast.parse(TOKEN.sub("x", text), mode="eval").body
+    except SyntaxError:
+        return None
 
 
 def _length(frame: Frame, value: Any) -> Any:
