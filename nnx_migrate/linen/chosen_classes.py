@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from itertools import takewhile
 
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Definition, Project
@@ -37,11 +38,8 @@ def _is_dead(module: Module, statement: ast.stmt) -> bool:
     block = module.parents.get(statement)
     bodies = (getattr(block, name, []) for name in ("body", "orelse", "finalbody"))
     body = next((body for body in bodies if statement in body), [])
-    return (
-        any(isinstance(other, ast.Raise | ast.Return) for other in body[: body.index(statement)])
-        if body
-        else False
-    )
+    before = takewhile(lambda other: other is not statement, body)
+    return any(isinstance(other, ast.Raise | ast.Return) for other in before)
 
 
 def returned_values(definition: Definition) -> list[ast.expr]:

@@ -111,6 +111,10 @@ class _Finder:
 
     def _is_taken_for_one(self, node: ast.ClassDef, bases: tuple[str | None, ...], module: Module) -> bool:
         """Whether a class that derives from one of another library shows that this is a Linen module."""
+        unknown = [b for b in bases if b is not None and "." in b and linen_name(b) is None]
+        unknown = [b for b in unknown if not b.startswith(_NO_MODULES)]
+        if not unknown:  # as with most classes: what they have need not be looked at
+            return False
         methods = [n for n in node.body if isinstance(n, ast.FunctionDef)]
         compact = any(
             linen_name(canonical(self.project.resolve(d, module.scope_at(d), module))) == "compact"
@@ -118,10 +122,7 @@ class _Finder:
             for d in method.decorator_list
             if isinstance(d, ast.Name | ast.Attribute)
         )
-        if not compact and not _has_setup(methods):
-            return False
-        outside = [b for b in bases if b is not None and "." in b and not b.startswith(_NO_MODULES)]
-        return any(linen_name(b) is None and self.project.definition(b) is None for b in outside)
+        return (compact or _has_setup(methods)) and any(self.project.definition(b) is None for b in unknown)
 
     def _base_name(self, base: ast.expr, scope: Scope, module: Module) -> str | None:
         if isinstance(base, ast.Subscript):  # Generic[T]

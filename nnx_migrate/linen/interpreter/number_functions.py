@@ -20,7 +20,8 @@ from nnx_migrate.linen.values import Closure, Expr
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import dotted
 
-_INTEGERS = frozenset({"int", "len", "round", "math.ceil", "math.floor"})
+#: Functions whose results are whole numbers.
+INTEGERS = frozenset({"int", "len", "round", "math.ceil", "math.floor"})
 _KEEPING = frozenset({"max", "min", "abs", "sum"})
 _OTHERS = frozenset({"float", "range", "math.sqrt", "math.log", "math.log2", "math.pow", "math.exp"})
 _STATEMENTS = (
@@ -126,7 +127,7 @@ def _computes_numbers(module: Module, function: ast.FunctionDef) -> bool:
             if not isinstance(node, _STATEMENTS):
                 return False
         elif isinstance(node, ast.Call):
-            if _called(node) not in _INTEGERS | _KEEPING | _OTHERS or _called(node) in own:
+            if _called(node) not in INTEGERS | _KEEPING | _OTHERS or _called(node) in own:
                 return False
         elif not isinstance(node, (*_EXPRESSIONS, ast.keyword)):
             return False
@@ -195,7 +196,7 @@ def _whole(node: ast.expr, names: set[str]) -> bool:
         return all(_whole(value, names) for value in node.values)
     if isinstance(node, ast.Call):
         called = _called(node)
-        if called in _INTEGERS:
+        if called in INTEGERS:
             return len(node.args) == 1 and not node.keywords
         return called in _KEEPING and all(_whole(arg, names) for arg in node.args) and not node.keywords
     return False

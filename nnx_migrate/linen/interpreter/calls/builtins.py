@@ -15,6 +15,7 @@ from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unkn
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.elements import known_items
 from nnx_migrate.linen.interpreter.loops.gathered import alike_arrays
+from nnx_migrate.linen.interpreter.number_functions import INTEGERS
 from nnx_migrate.linen.interpreter.ranks import inner_axes
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
@@ -32,8 +33,6 @@ from nnx_migrate.linen.values import (
     SuperValue,
 )
 
-#: Functions whose results are whole numbers.
-_WHOLE = frozenset({"int", "len", "round", "math.ceil", "math.floor"})
 _ITERATORS = frozenset({"range", "enumerate", "zip", "reversed"})
 # What `getattr(jax.nn, name)` gives, if it is called as a function of one array.
 _KINDS_BY_NAMESPACE = {
@@ -148,7 +147,7 @@ def _integer(frame: Frame, value: Any, node: ast.Call | None) -> Any:
 
 def _is_whole(frame: Frame, symbol: str) -> bool:
     """Whether a part of a size can't be a fraction: what only configurations know may be one."""
-    if "self." not in symbol or _function_called(symbol) in _WHOLE:
+    if "self." not in symbol or _function_called(symbol) in INTEGERS:
         return True
     field = frame.session.fields.get(symbol.removeprefix("self."))
     return isinstance(field, Dim)

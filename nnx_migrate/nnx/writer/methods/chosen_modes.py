@@ -18,7 +18,7 @@ from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Partial
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.writer.construction.derived import nnx_layer
-from nnx_migrate.nnx.writer.text import folded, indentation, line_limit
+from nnx_migrate.nnx.writer.text import HANGING, folded, indentation, line_limit
 from nnx_migrate.sources.text import Edit
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class ChosenModes:
             text = f"{mode.name} = {value} {test} else {{}}"
             if len(indent) + len(text) > line_limit(source):
                 parts = (value, test, "else {}")
-                inner = indent + "    "
+                inner = indent + HANGING
                 lines = [inner + folded(part, inner, line_limit(source)) for part in parts]
                 text = "\n".join([f"{mode.name} = (", *lines, f"{indent})"])
             start = source.line_start(line)
