@@ -803,3 +803,8 @@ def test_modules_of_other_libraries_that_make_it_keep_it() -> None:
     assert reasons(holder) == {"unknown-base", "uses-not-converted"}
     lightning = holder.replace("setup(self)", "setup(self, stage)")  # no module has such a setup
     assert reasons(lightning) == {""}
+
+
+@pytest.mark.parametrize("own", ["vars()", "locals()", "vars(*[])"])
+def test_the_variables_of_a_function_are_no_namespace_of_classes(own: str) -> None:
+    assert reasons(f"def f(a, b):\n    return {own}\nmodel = Net()\nmodel.init(key, x)\n") == {""}

@@ -63,7 +63,9 @@ class Namespaces:
         name = self._builtin(module, call.func)
         if name in _OWN and not call.args and (name == "globals" or self._holds_classes(module, call)):
             yield from self._of_dictionary(module, call, module.name)
-        elif name == "vars" and (target := self._module_named(module, call.args[0])) is not None:
+        elif (
+            name == "vars" and call.args and (target := self._module_named(module, call.args[0])) is not None
+        ):
             yield from self._of_dictionary(module, call, target)
         elif name in ("eval", "exec") and call.args:
             if len(call.args) > 1 and self._builtin_called(module, call.args[1]) not in _OWN:
