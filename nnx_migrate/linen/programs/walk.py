@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from nnx_migrate.linen.programs.callees import FunctionNode
 from nnx_migrate.linen.programs.containers import ANY, Within
+from nnx_migrate.linen.programs.foreign_types import is_foreign
 from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.receivers import Owner
 from nnx_migrate.linen.programs.uses import End, Flow, Use
@@ -140,6 +141,8 @@ class Walk:
             within = (ANY, *within)
         every = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
         at = next((arg for arg in every if arg is not None and arg.arg == name), None)
+        if at is not None and is_foreign(self.index.project, module, at):
+            return
         self.name(module, module.scopes.of_node[function], name, within, at)
 
     def default(self, module: Module, arguments: ast.arguments, node: ast.expr, within: Within) -> None:
