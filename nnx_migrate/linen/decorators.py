@@ -14,6 +14,8 @@ _KEEPING = frozenset({
     "jax.named_scope",
     "jax.profiler.annotate_function",
     "jaxtyping.jaxtyped",
+    "kauldron.ktyping.typechecked",
+    "kauldron.typing.typechecked",
     "typeguard.typechecked",
     "typing.no_type_check",
     "typing.override",
@@ -24,7 +26,7 @@ _KEEPING = frozenset({
 def keeps_method(decorator: ast.expr, module: Module, project: Project, depth: int = 3) -> bool:
     """Whether a decorator is one of these, bare, with options, or under a name of the project's own.
 
-    `def typecheck(f): return jaxtyped(typechecker=beartype)(f)`
+    `def typecheck(f): return jaxtyped(typechecker=beartype)(f)`, or `return jaxtyped(f, typechecker=beartype)`
     """
 
     def resolve(node: ast.expr) -> str | None:
@@ -64,7 +66,7 @@ def _applies_one(function: ast.FunctionDef, module: Module, project: Project, de
     while isinstance(value, ast.Call) and _is_cast(value, module, project):
         value = value.args[1]
     given = value.args if isinstance(value, ast.Call) else []
-    if not isinstance(value, ast.Call) or value.keywords or len(given) != 1:
+    if not isinstance(value, ast.Call) or any(k.arg != "typechecker" for k in value.keywords) or len(given) != 1:
         return False
     is_argument = isinstance(given[0], ast.Name) and given[0].id == args.args[0].arg
     return is_argument and keeps_method(value.func, module, project, depth)

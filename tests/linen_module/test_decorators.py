@@ -27,6 +27,14 @@ def typecheck(t: T) -> T:
     return cast(T, partial(jaxtyped, typechecker=beartype.beartype)(t))
 
 
+def typed(function: T) -> T:
+    return jaxtyped(function, typechecker=beartype.beartype)
+
+
+def named_typed(function):
+    return jaxtyped(function, name="model")
+
+
 def doubled(method):
     @functools.wraps(method)
     def wrapper(self, x):
@@ -52,6 +60,7 @@ class Model(nn.Module):
     "decorator",
     [
         "typecheck",
+        "typed",
         "checked",
         "beartype.beartype",
         "jaxtyped(typechecker=None)",
@@ -69,7 +78,7 @@ def test_decorators_that_keep_the_method(tmp_path: Path, decorator: str) -> None
     assert f"    @{decorator}\n    def __call__(self, x):" in text
 
 
-@pytest.mark.parametrize("decorator", ["checked_and_doubled", "partial(doubled)", "jax.jit", "unknown"])
+@pytest.mark.parametrize("decorator", ["checked_and_doubled", "named_typed", "partial(doubled)", "jax.jit", "unknown"])
 def test_other_decorators(tmp_path: Path, decorator: str) -> None:
     path = tmp_path / "model.py"
     path.write_text(MODEL.format(decorator=decorator))
