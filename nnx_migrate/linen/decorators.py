@@ -66,7 +66,11 @@ def _applies_one(function: ast.FunctionDef, module: Module, project: Project, de
     while isinstance(value, ast.Call) and _is_cast(value, module, project):
         value = value.args[1]
     given = value.args if isinstance(value, ast.Call) else []
-    if not isinstance(value, ast.Call) or any(k.arg != "typechecker" for k in value.keywords) or len(given) != 1:
+    if (
+        not isinstance(value, ast.Call)
+        or any(k.arg != "typechecker" for k in value.keywords)
+        or len(given) != 1
+    ):
         return False
     is_argument = isinstance(given[0], ast.Name) and given[0].id == args.args[0].arg
     return is_argument and keeps_method(value.func, module, project, depth)

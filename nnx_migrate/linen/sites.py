@@ -286,6 +286,18 @@ class Write:
 
 
 @dataclass(frozen=True)
+class Forwarded:
+    """An argument that functions hand on by `*` or `**` (`name` is empty where it stands by position).
+
+    The expression stands in a call that the interpreter met in `context`.
+    """
+
+    name: str
+    node: ast.expr
+    context: Context
+
+
+@dataclass(frozen=True)
 class ListStep:
     """What a statement does to a list of arrays: `set` (bind the name), `append`, `pop` or read an `item`.
 
@@ -342,6 +354,8 @@ class Facts:
     # call -> the local functions one of which it reaches
     chosen: dict[tuple[Context, ast.AST], ChosenFunction] = field(default_factory=dict)
     arguments: dict[tuple[Context, str], tuple[Context, ast.expr]] = field(default_factory=dict)
+    # what calls of a function give to its `*args` or `**kwargs`, where it does no more than hand these on
+    forwarded: dict[tuple[Context, str], tuple[Forwarded, ...]] = field(default_factory=dict)
     methods_reached: set[str] = field(default_factory=set)
     rng_calls: dict[tuple[Context, ast.AST], str] = field(
         default_factory=dict

@@ -78,7 +78,9 @@ def test_decorators_that_keep_the_method(tmp_path: Path, decorator: str) -> None
     assert f"    @{decorator}\n    def __call__(self, x):" in text
 
 
-@pytest.mark.parametrize("decorator", ["checked_and_doubled", "named_typed", "partial(doubled)", "jax.jit", "unknown"])
+@pytest.mark.parametrize(
+    "decorator", ["checked_and_doubled", "named_typed", "partial(doubled)", "jax.jit", "unknown"]
+)
 def test_other_decorators(tmp_path: Path, decorator: str) -> None:
     path = tmp_path / "model.py"
     path.write_text(MODEL.format(decorator=decorator))

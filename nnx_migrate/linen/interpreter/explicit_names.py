@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 
+from nnx_migrate.linen.interpreter.calls.forwarded import unfolded
 from nnx_migrate.linen.interpreter.frame import Frame
 
 
@@ -13,9 +14,12 @@ def name_expression(frame: Frame, call: ast.Call) -> ast.expr | None:
 
     `layer_name = f"conv{block}_{i}"` in a helper that is called with `block=2` gives `f"conv{2}_{i}"`.
     """
-    node = next((k.value for k in call.keywords if k.arg == "name"), None)
+    shown, elsewhere = unfolded(frame.session.facts, call, frame.context)
+    node = next((k.value for k in shown.keywords if k.arg == "name"), None)
     if node is None or isinstance(node, ast.Constant):
         return node
+    if node in elsewhere:
+        return ast.Name("name", ast.Load())  # no name that could be told from here
     if isinstance(node, ast.Name):
         node = _definition(frame, node) or node
 

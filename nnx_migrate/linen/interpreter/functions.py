@@ -10,6 +10,7 @@ from typing import Any
 
 from nnx_migrate.linen.chosen_functions import ChosenFunction
 from nnx_migrate.linen.decorators import keeps_method
+from nnx_migrate.linen.interpreter.calls.forwarded import remember_forwarded
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute
 from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, MAX_RECURSION, Env, Frame, Slot
 from nnx_migrate.linen.interpreter.homes import at_home
@@ -143,6 +144,7 @@ def _remember(frame: Frame, closure: Closure, node: ast.Call, inner: Frame) -> N
     for name, argument in given.items():
         if not _is_rebound(closure.node, name):
             facts.arguments[inner.context, name] = (frame.context, argument)
+    remember_forwarded(facts, node, closure.node, frame.context, inner.context)
 
 
 def _without_old(

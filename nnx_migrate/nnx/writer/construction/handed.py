@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.chosen_layers import LayerChoice, alternatives, is_late
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Site
+from nnx_migrate.linen.sites import Context, Site
 from nnx_migrate.linen.values import Either, Instance, Layer, Maybe
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.factories import given_flags
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 
 
-def check_handed(writer: ConstructionWriter, site: Site, node: ast.expr) -> None:
-    """Refuse an argument of `site` that hands over modules in a way that can't be followed."""
+def check_handed(writer: ConstructionWriter, site: Site, node: ast.expr, context: Context) -> None:
+    """Refuse an argument of `site`, met in `context`, that hands over modules in a way that can't be followed."""
     facts = writer.analysis.facts
     for inner in ast.walk(node):
-        made = facts.sites.get((site.context, inner))
+        made = facts.sites.get((context, inner))
         if made is not None and made.parent_site is None:
             detail = f"`{site.target_name}` gets modules in an expression that can't be followed"
             raise Refuse("unknown-module", detail, node)
-    value = facts.values.get((site.context, node))
+    value = facts.values.get((context, node))
     inside = value.value if isinstance(value, Maybe) else value
     modules = inside.values if isinstance(inside, Either) else (inside,)
     if any(isinstance(one, Instance) for one in modules):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.reasons import Refuse
@@ -18,6 +18,11 @@ from nnx_migrate.names.displays import keys_behind
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.layers import Argument, BoundArgs, LayerSpec
 from nnx_migrate.nnx.writer.naming import holds_modules
+
+if TYPE_CHECKING:
+    from nnx_migrate.linen.analysis import ClassAnalysis
+    from nnx_migrate.linen.sites import Site
+    from nnx_migrate.nnx.writer.render import InitRenderer
 
 # Fields of these layers that change no shape, and whose default NNX has, too: they may be missing.
 _MAY_BE_MISSING = frozenset({"kernel_init", "bias_init", "use_bias", "dtype", "param_dtype", "precision"})
@@ -98,6 +103,16 @@ def _place(spec: LayerSpec, arguments: Iterable[Argument], item: SpreadItem) -> 
             return index
     detail = f"`{spec.name}` gets `{item.key}`, which NNX takes in another form, from `**{ast.unparse(item.spread)}`"
     raise Refuse("unsupported-syntax", detail, item.spread)
+
+
+def spread_fields(analysis: ClassAnalysis, renderer: InitRenderer, node: ast.expr, site: Site) -> str:
+    """`**node` for a class of the project, whose fields keep their names. Raises Refuse."""
+    value = analysis.facts.values.get((site.context, node))
+    if isinstance(value, dict) and {"name", "parent"} & value.keys():
+        raise Refuse("unsupported-syntax", f"`{site.target_name}` gets its name from `**`", site.call)
+    if holds_modules(value):
+        raise Refuse("unknown-module", f"`{site.target_name}` gets modules from `**`", site.call)
+    return f"**{renderer.text(node, site.context)}"
 
 
 def _operand(node: ast.expr, text: str) -> str:

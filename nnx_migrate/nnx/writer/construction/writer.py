@@ -14,6 +14,7 @@ from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.factory_values import Factory, placeholder
 from nnx_migrate.linen.given_arguments import OptionalArray
+from nnx_migrate.linen.interpreter.calls.forwarded import unfolded
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
@@ -52,12 +53,11 @@ from nnx_migrate.nnx.writer.construction.known_inputs import check_called, check
 from nnx_migrate.nnx.writer.construction.lifting import class_text, lifted_parts_text
 from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags
 from nnx_migrate.nnx.writer.construction.optional_sizes import given_under, same_argument, where_given
-from nnx_migrate.nnx.writer.construction.spread_items import rejoined, spread_items
+from nnx_migrate.nnx.writer.construction.spread_items import rejoined, spread_fields, spread_items
 from nnx_migrate.nnx.writer.construction.stand_in_sizes import given_or_instead
 from nnx_migrate.nnx.writer.construction.walrus import check_no_walrus
 from nnx_migrate.nnx.writer.methods.reached import makers
 from nnx_migrate.nnx.writer.names import FileNames
-from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
 from nnx_migrate.nnx.writer.symbols import SizeParameter
 from nnx_migrate.nnx.writer.text import unwrapped
@@ -164,7 +164,8 @@ class ConstructionWriter:
             shown, value = self._expand(node), self.analysis.facts.values.get((site.context, node))
             return shown or spread_items(self.names.home_of(node), spec.name, node, value)
 
-        return spec, sized_by_carry(self.analysis.cls, bind(spec, site.call, base=base, expand=expand))
+        call, _ = unfolded(self.analysis.facts, site.call, site.context)
+        return spec, sized_by_carry(self.analysis.cls, bind(spec, call, base=base, expand=expand))
 
     def _expand(self, node: ast.expr) -> dict[str, ast.expr] | None:
         """What `**node` consists of, if the file shows it."""
@@ -182,6 +183,7 @@ class ConstructionWriter:
             dims = [self._size(site, size, spec, axis) for axis in size.axes]
             if all(dim is not None for dim in dims):
                 sizes[size.param] = size.text([str(dim) for dim in dims])
+        _, elsewhere = unfolded(self.analysis.facts, site.call, site.context)
         calls = [c.node for c in site.calls if c.node is not None]
         methods = frozenset(c.method for c in site.calls if c.method != "__call__")
         written: Construction = checked(
@@ -192,7 +194,11 @@ class ConstructionWriter:
                 nnx=self.names.nnx(),
                 rngs=RNGS,
                 segment=segment
-                or (lambda n: placeholder(n) or unwrapped(self.renderer.argument(n, site.context))),
+                or (
+                    lambda n: (
+                        placeholder(n) or unwrapped(self.renderer.argument(n, elsewhere.get(n, site.context)))
+                    )
+                ),
                 judge=judge,
                 helper=self.names.helper if self._factory(site) is None else str,
                 keep_flag=keep_flag,
@@ -289,9 +295,13 @@ class ConstructionWriter:
         fields = conversion.factories if factory is None else ()
         given = given_texts(self, site, cls, fields)
         parts = [(p.call.args[1:], p.call.keywords) for p in site.partials if factory is None]
-        parts.append((site.call.args, site.call.keywords))
+        call, elsewhere = unfolded(self.analysis.facts, site.call, site.context)
+        if any(k.arg in fields for k in call.keywords if k.value in elsewhere):
+            raise Refuse("unknown-module", f"`{cls.name}` gets a factory from `**`", site.call)
+        parts.append((call.args, call.keywords))
         arguments = in_order(
-            (len(args), self._arguments(args, keywords, site, conversion, given)) for args, keywords in parts
+            (len(args), self._arguments(args, keywords, site, conversion, given, elsewhere))
+            for args, keywords in parts
         )
         check_called(self.analysis, site, conversion)
         check_kinds(self.analysis.session, site, conversion)
@@ -320,13 +330,15 @@ class ConstructionWriter:
         site: Site,
         conversion: ClassConversion,
         given: Mapping[str, str | None],
+        elsewhere: Mapping[ast.AST, Context],
     ) -> list[str]:
         def text(name: str, node: ast.expr) -> str:
             factory = given.get(name)
             if factory is not None:
                 return factory
-            check_handed(self, site, node)
-            return self.renderer.argument(node, site.context)
+            context = elsewhere.get(node, site.context)
+            check_handed(self, site, node, context)
+            return self.renderer.argument(node, context)
 
         fields = [*conversion.parameters, *("" for _ in args)]
         found = [text(name, node) for name, node in zip(fields, args, strict=False)]
@@ -335,19 +347,10 @@ class ConstructionWriter:
             if keyword.arg in ("name", "parent") or late.get(keyword.arg or "") is keyword.value:
                 continue
             if keyword.arg is None:
-                found.append(self._spread(keyword.value, site))
+                found.append(spread_fields(self.analysis, self.renderer, keyword.value, site))
             else:
                 found.append(f"{keyword.arg}={text(keyword.arg, keyword.value)}")
         return found
-
-    def _spread(self, node: ast.expr, site: Site) -> str:
-        """`**node` for a class of the project, whose fields keep their names."""
-        value = self.analysis.facts.values.get((site.context, node))
-        if isinstance(value, dict) and {"name", "parent"} & value.keys():
-            raise Refuse("unsupported-syntax", f"`{site.target_name}` gets its name from `**`", site.call)
-        if holds_modules(value):
-            raise Refuse("unknown-module", f"`{site.target_name}` gets modules from `**`", site.call)
-        return f"**{self.renderer.text(node, site.context)}"
 
     def _child_dtype(self, site: Site, cls: LinenClass, size: SizeParameter) -> str:
         """The dtype that a submodule's inputs have while the model is initialised."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.interpreter.calls.forwarded import only_spread
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.post_init import NAME
 from nnx_migrate.linen.reasons import Refuse
@@ -64,7 +65,8 @@ def _only_makes(method: Method) -> bool:
     if method.kind != "method" or method.transforms or not isinstance(method.node, ast.FunctionDef):
         return False
     args = method.node.args
-    return args.vararg is None and args.kwarg is None and all(map(_only_returns, method.node.body))
+    hands_on = all(only_spread(method.node, a.arg) for a in (args.vararg, args.kwarg) if a is not None)
+    return hands_on and all(map(_only_returns, method.node.body))
 
 
 def _only_returns(statement: ast.stmt) -> bool:
