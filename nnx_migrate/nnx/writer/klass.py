@@ -224,6 +224,7 @@ class ClassWriter:
         compact = [m for m in self.analysis.methods if self._sites_of(m)]
         self.lists = {m.name: find_local_lists(self.analysis, m) for m in compact}
         lists = [made for found in self.lists.values() for made in found]
+        self.constructions.carried.moved = {loop: made.creating for made in lists for loop in made.running}
         name_sites(self.analysis, names, lists, self.naming)
 
     def _access(self, value: Instance) -> str | None:

@@ -44,6 +44,8 @@ class LastRound:
         """The size behind the loop: `first` before it, `last` at the end of a round, `symbol` at its beginning."""
         if same(first, last):
             return first
+        if self._is_decided_within(last):
+            return _UNKNOWN
         found = self.closed(last)
         if not found.known and first.known:
             found = self._of_equal_rounds(first, last, symbol)
@@ -85,6 +87,13 @@ class LastRound:
         """A size at the end of the last round; unknown where it depends on other rounds."""
         found = dim.substitute(lambda text: self.elements.get(text))
         return _UNKNOWN if any(TOKEN.search(text) for text in self.own(found.symbols())) else found
+
+    def _is_decided_within(self, dim: Dim) -> bool:
+        """Whether a condition or loop of the loop's body decides a size."""
+        phis = self.frame.session.facts.phis
+        texts = TOKEN.finditer(dim.text()) if dim.known else ()
+        found = [phis[int(m["id"])].node for m in texts if m["kind"] == "p" and int(m["id"]) in phis]
+        return any(node is not self.statement and node in ast.walk(self.statement) for node in found)
 
     def own(self, texts: frozenset[str]) -> list[str]:
         """The symbols among `texts` that mean nothing outside of the loop."""

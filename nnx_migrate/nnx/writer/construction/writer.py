@@ -35,6 +35,7 @@ from nnx_migrate.nnx.layers import (
 from nnx_migrate.nnx.layers import write_construction as write_layer
 from nnx_migrate.nnx.writer.construction.bridging import bridge, bridged_parts, check_holder
 from nnx_migrate.nnx.writer.construction.call_arguments import argument_at, at_path, bound_argument, in_order
+from nnx_migrate.nnx.writer.construction.carried import CarriedValues
 from nnx_migrate.nnx.writer.construction.certain_sizes import certain_size
 from nnx_migrate.nnx.writer.construction.checked import checked
 from nnx_migrate.nnx.writer.construction.chosen_layers import chosen_layer
@@ -83,6 +84,7 @@ class ConstructionWriter:
         self.analysis, self.names, self.renderer, self.converted = analysis, names, renderer, converted
         self.bridges, self._bridged = bridges, dict[Site, bool]()
         self.known_factories = factories
+        self.carried = CarriedValues(analysis)
         own = factories.of(analysis.cls).values()
         made = [one for factory in own for one in factory.several or (factory,)]
         self.factories = {f.value.call: f for f in made if isinstance(f.value, Partial)}
@@ -241,6 +243,7 @@ class ConstructionWriter:
         argument, optional = size.call_arg, size.optional
         name = spec.call.params[argument] if argument < len(spec.call.params) else ""
         found: list[Dim] = []
+        calls: list[LayerCall] = []
         for call in site.deciding_calls:
             value = argument_at(call, argument, name)
             if value is None and optional:
@@ -249,11 +252,12 @@ class ConstructionWriter:
                 detail = f"`{site.label}` gets an argument that may be None"
                 raise Refuse("unknown-size", detail, site.call)
             found.append(self._dim(value if size.part is None else at_path(value, (size.part,)), axis))
+            calls.append(call)
         if not found:
             if optional:
                 return None
             raise Refuse("unknown-size", f"`{site.label}` is never called in the class", site.call)
-        return self._one(site, site.deciding_calls, found)
+        return self._one(site, calls, found)
 
     def _dim(self, value: Any, axis: int) -> Dim:
         array = effect_value(self.analysis.session, value)
@@ -266,6 +270,7 @@ class ConstructionWriter:
         return array.shape.elements(start) if isinstance(array, Array) else self._dim(value, start)
 
     def _one(self, site: Site, calls: list[LayerCall], dims: list[Dim]) -> str:
+        dims = self.carried.at_site(site, calls, dims)
         first = next((d for d in dims if d.known), dims[0])
         certain = (
             certain_size(self.analysis, site, dims) if len(dims) == len(site.deciding_calls) > 1 else None

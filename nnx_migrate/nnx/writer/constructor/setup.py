@@ -10,8 +10,7 @@ from nnx_migrate.linen.chosen_layers import is_maker
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.post_init import is_super_call
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Phi, Site, VariableSite
-from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.values import ClassRef, Instance, Layer, Lifted, Maybe, ModuleList, Partial
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.writer.construction.given_factories import tell_layers
@@ -21,7 +20,7 @@ from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.asked_layers import asked_test
-from nnx_migrate.nnx.writer.constructor.creating_loops import creating_loop
+from nnx_migrate.nnx.writer.constructor.carrying import CarryingLoops
 from nnx_migrate.nnx.writer.constructor.dicts import check_dict
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, array_container, holds_arrays
 from nnx_migrate.nnx.writer.constructor.nested import Display, is_nested
@@ -30,9 +29,7 @@ from nnx_migrate.nnx.writer.methods.reached import by_node, closures, inside_mak
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
-from nnx_migrate.nnx.writer.residual.nodes import Assign, in_order
 from nnx_migrate.nnx.writer.text import (
-    append_text,
     call_text,
     dedented,
     indentation,
@@ -66,7 +63,7 @@ class SetupWriter:
                 raise Refuse("unsupported-syntax", "a module is created in a function of `setup`", node)
         self.makers = {call: site for call, site in makers(analysis).items() if site.method == "setup"}
         self.sites = {**by_node(direct), **self.makers}
-        self.loop_sizes: dict[ast.AST, list[Phi]] = {}
+        self.carrying = CarryingLoops(self)
         self.variables = {n: v for (_, n), v in analysis.facts.variables.items() if v.method == "setup"}
 
     def text(self, limit: int) -> str:
@@ -80,25 +77,9 @@ class SetupWriter:
         tell_layers(self.writer, self.sites.values())
         while True:
             text = self._text()
-            if not self._carry_sizes(text):
+            if not self.carrying.find(text):
+                self.carrying.check(text)
                 return text
-
-    def _carry_sizes(self, text: str) -> bool:
-        """Find the loops that have to assign sizes; False when all are known."""
-        grew = False
-        for match in TOKEN.finditer(text):
-            phi = self.analysis.facts.phis.get(int(match["id"])) if match["kind"] == "p" else None
-            if phi is None or not isinstance(phi.node, ast.For):
-                continue
-            own = any(node is phi.node for node in ast.walk(self.setup.node))
-            loop = phi.node if own else creating_loop(self.analysis, phi.node)
-            if loop is None:
-                raise Refuse("unknown-size", f"a loop changes the size `{phi.name}`", phi.node)
-            known = self.loop_sizes.setdefault(loop, [])
-            if phi not in known:
-                known.append(phi)
-                grew = True
-        return grew
 
     def _text(self) -> str:
         body = self.setup.node.body
@@ -132,7 +113,7 @@ class SetupWriter:
             return None
         if not isinstance(around, ast.If | ast.FunctionDef):
             return None
-        text = self._inner(statement)
+        text = self.inner(statement)
         test = asked_test(self.renderer, self.sites[statement.value], text, around is self.setup.node)
         if test is None or statement.value in self.makers or len(statement.targets) > 1:
             return None
@@ -208,16 +189,18 @@ class SetupWriter:
             return asked
         if is_nested(node, self.sites, self.names.module.parents):
             return self._nested(node)
-        if isinstance(node, ast.Assign) and node.value in self.loop_sizes:
-            return self._explicit_loop(node)
-        if isinstance(node, ast.For) and node in self.loop_sizes:
-            return self._carrying_loop(node)
+        if isinstance(node, ast.Assign) and node.value in self.carrying.sizes:
+            return self.carrying.comprehension(node)
+        if isinstance(node, ast.For) and node in self.carrying.sizes:
+            return self.carrying.loop(node)
+        if isinstance(node, ast.expr) and self._is_unpacked_list(node):
+            return f"{self.names.nnx()}.List({self.inner(node)})"
         if isinstance(node, ast.Assign) and self._is_filled_later(node):
             start, end = self.source.span(node)[0], self.source.span(node.value)[0]
             return f"{self.source.text[start:end]}{self.names.nnx()}.data(None)"
         if isinstance(node, ast.Assign) and self._holds_arrays(node):
             start, end = self.source.span(node)[0], self.source.span(node.value)[0]
-            return f"{self.source.text[start:end]}{self.names.helper(HELPER)}({self._inner(node.value)})"
+            return f"{self.source.text[start:end]}{self.names.helper(HELPER)}({self.inner(node.value)})"
         kind = array_container(self.analysis, node) if isinstance(node, ast.Assign) else None
         if isinstance(node, ast.Assign) and kind is not None and not self._needs_container(node):
             if kind == "Dict" and isinstance(node.targets[0], ast.Attribute):
@@ -247,22 +230,22 @@ class SetupWriter:
     def _nested(self, node: Display) -> str:
         """A list of an element as an `nnx.List`, a dict of one as an `nnx.Dict`."""
         if isinstance(node, ast.Dict):
-            return f"{self.names.nnx()}.Dict({self._inner(node)})"
+            return f"{self.names.nnx()}.Dict({self.inner(node)})"
         indent = indentation(self.source, node.lineno)
         start, _ = self.source.span(node)
         prefix = self.source.text[self.source.line_start(node.lineno) : start].strip()
         callee = f"{self.names.nnx()}.List"
-        items = [one_line(self._element(item)) for item in node.elts]
+        items = [one_line(self.element(item)) for item in node.elts]
         text = call_text(callee, items, indent, prefix, self.limit, "[])")
         return f"{callee}([{text[len(callee) + 1 : -1]}])"
 
     def _as_argument(self, node: ast.expr) -> str:
         """The text of a value as an argument: `a, b` gets its parentheses."""
-        text = self._inner(node)
+        text = self.inner(node)
         bare = isinstance(node, ast.Tuple) and node.col_offset == node.elts[0].col_offset
         return f"({text})" if bare else text
 
-    def _element(self, node: ast.expr) -> str:
+    def element(self, node: ast.expr) -> str:
         """The text of an element of a container."""
         return rewritten(self.source, node, self._replace)
 
@@ -289,42 +272,7 @@ class SetupWriter:
         is_alone = isinstance(self.names.module.parents.get(variable.call), ast.Expr)
         return f"self.{variable.attribute} = {text}" if is_alone else text
 
-    def _assignments(self, loop: ast.AST, which: int) -> list[str]:
-        sizes = self.loop_sizes[loop]
-        found = in_order([Assign(p.token, self.renderer.dim(p.sources[which], p.node)) for p in sizes])
-        if found is None:
-            raise Refuse("unknown-size", "a loop exchanges sizes", loop)
-        return [f"{assignment.token} = {assignment.text}" for assignment in found]
-
-    def _explicit_loop(self, node: ast.Assign) -> str:
-        """A list comprehension of modules as a loop that carries sizes."""
-        comprehension = node.value
-        assert isinstance(comprehension, ast.ListComp)
-        (generator,) = comprehension.generators
-        if generator.ifs or len(node.targets) != 1:
-            raise Refuse("unsupported-syntax", "modules created in a comprehension with a condition", node)
-        target = self.source.segment(node.targets[0])
-        indent = indentation(self.source, node.lineno)
-        inner = indent + "    "
-        element = append_text(target, self._element(comprehension.elt), inner, self.limit)
-        lines = [
-            *self._assignments(comprehension, 0),
-            f"{target} = {self.names.nnx()}.List()",
-            f"for {self.source.segment(generator.target)} in {self._inner(generator.iter)}:",
-        ]
-        body = [element, *self._assignments(comprehension, 1)]
-        return ("\n" + indent).join(lines) + "".join(f"\n{inner}{line}" for line in body)
-
-    def _carrying_loop(self, node: ast.For) -> str:
-        indent = indentation(self.source, node.lineno)
-        inner = indentation(self.source, node.body[0].lineno)
-        sizes = self.loop_sizes.pop(node)
-        text = self._inner(node)
-        self.loop_sizes[node] = sizes
-        before = "".join(f"{line}\n{indent}" for line in self._assignments(node, 0))
-        return before + text + "".join(f"\n{inner}{line}" for line in self._assignments(node, 1))
-
-    def _inner(self, node: ast.AST) -> str:
+    def inner(self, node: ast.AST) -> str:
         """The text of a node with the parts below it replaced."""
         start, end = self.source.span(node)
         pieces: list[str] = []
@@ -362,6 +310,22 @@ class SetupWriter:
             return False
         return not (isinstance(node.value, ast.Call) and node.value in self.sites)
 
+    def _is_unpacked_list(self, node: ast.expr) -> bool:
+        """Whether this is `layers` in `self.layers, self.norms = layers, norms`, a list of modules."""
+        values = self.names.module.parents.get(node)
+        if not isinstance(values, ast.Tuple) or node in self.sites:
+            return False
+        statement = self.names.module.parents.get(values)
+        if not isinstance(statement, ast.Assign) or statement.value is not values:
+            return False
+        targets = statement.targets[0]
+        if not isinstance(targets, ast.Tuple) or len(targets.elts) != len(values.elts):
+            return False
+        target = targets.elts[values.elts.index(node)]
+        slot = self.analysis.session.attributes.get(target.attr) if is_of_self(target) else None
+        held = slot.value if slot is not None else None
+        return isinstance(node, ast.Name | ast.ListComp) and isinstance(held, ModuleList | list)
+
     def _container(self, node: ast.Assign) -> str:
         value = node.value
         targets = self.source.text[self.source.span(node)[0] : self.source.span(value)[0]]
@@ -388,7 +352,7 @@ class SetupWriter:
             indent = indentation(self.source, node.lineno)
             if isinstance(value, ast.List | ast.Tuple) and "\n" not in line:
                 if len(indent) + len(line) > self.limit:
-                    items = "".join(f"{indent}    {self._element(item)},\n" for item in value.elts)
+                    items = "".join(f"{indent}    {self.element(item)},\n" for item in value.elts)
                     return f"{targets}{nnx}.List([\n{items}{indent}])"
             return line
         raise Refuse("unsupported-syntax", "a container of modules that isn't written out", node)

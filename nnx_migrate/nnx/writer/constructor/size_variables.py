@@ -13,7 +13,7 @@ def named(text: str, parameters: Mapping[str, str], taken: Collection[str]) -> s
 
     A loop may change a parameter that nothing reads any more. Else its size gets a name of its own.
     """
-    names: dict[str, str] = {}
+    text, names = _apart(text, {*parameters.values(), *taken})
     for match in list(TOKEN.finditer(text)):
         token, name = match.group(), match["name"]
         if token in parameters or token in names or name not in parameters.values():
@@ -25,6 +25,47 @@ def named(text: str, parameters: Mapping[str, str], taken: Collection[str]) -> s
         else:
             names[token] = _free(name, {*parameters.values(), *taken, *names.values()}, text)
     return TOKEN.sub(lambda m: parameters.get(m.group()) or names.get(m.group()) or m["name"], text)
+
+
+def _apart(text: str, taken: Collection[str]) -> tuple[str, dict[str, str]]:
+    """Names of their own for sizes that begin while another one of that name is still needed.
+
+    One that begins with the last value of another one goes on under its name, and needs no assignment for that.
+    """
+    names: dict[str, str] = {}
+    for match in list(TOKEN.finditer(text)):
+        token, name = match.group(), match["name"]
+        start = re.search(rf"^[ \t]*{re.escape(token)} = (?P<first>.*)\n", text, re.MULTILINE)
+        if match["kind"] != "p" or token in names or start is None:
+            continue
+        others = {m.group() for m in TOKEN.finditer(text[: start.end()]) if m["kind"] == "p"} - {token}
+        others = {other for other in others if names.get(other, _name(other)) == name}
+        block = _block(text, start.start())
+        left = (m for m in TOKEN.finditer(text) if m.group() in others and not _is_in(m, start))
+        if any(_block(text, m.start()) >= block for m in left):
+            names[token] = _free(name, {*taken, *names.values()}, text)
+            continue
+        names[token] = name
+        if start["first"] in others and block == start.start():
+            text = text[: start.start()] + text[start.end() :]
+    return text, {token: found for token, found in names.items() if found != _name(token)}
+
+
+def _name(token: str) -> str:
+    match = TOKEN.fullmatch(token)
+    return match["name"] if match is not None else ""
+
+
+def _is_in(match: re.Match[str], around: re.Match[str]) -> bool:
+    return around.start() <= match.start() < around.end()
+
+
+def _block(text: str, position: int) -> int:
+    """Where the outermost statement begins that has a position in it."""
+    lines = list(re.finditer(r"^(?P<indent>[ \t]*)\S", text, re.MULTILINE))
+    least = min((len(line["indent"]) for line in lines), default=0)
+    starts = [line.start() for line in lines if len(line["indent"]) == least]
+    return max((start for start in starts if start <= position), default=0)
 
 
 def _is_last_read(start: re.Match[str], text: str) -> bool:

@@ -61,7 +61,7 @@ class ConstructorWriter:
         if setup is not None:
             setup_writer = SetupWriter(self.analysis, self.names, self.renderer, self.constructions, setup)
             setup_text = setup_writer.text(self.limit)
-            self.carried = {p.token for sizes in setup_writer.loop_sizes.values() for p in sizes}
+            self.carried = {p.token for sizes in setup_writer.carrying.sizes.values() for p in sizes}
             setup_text = self._without_phis(setup_text)
         parameters = self._size_names(nodes, setup_text, written)
         first = self._post_init(set(parameters.values()))
