@@ -11,7 +11,10 @@ from collections import Counter
 from collections.abc import Container, Iterator
 from functools import cached_property
 from pathlib import Path
+from sys import stdlib_module_names
 from typing import TYPE_CHECKING
+
+from nnx_migrate.names.layout import LIBRARIES
 
 if TYPE_CHECKING:
     from nnx_migrate.names.project import Project
@@ -21,6 +24,7 @@ _IMPORT = re.compile(
 )
 
 
+_RELATIVE = re.compile(r"^[ \t]*from[ \t]+\.", re.MULTILINE)
 _PACKAGING = ("setup.py", "setup.cfg", "pyproject.toml")
 _SCRIPTS = frozenset({"src", "lib", "scripts", "examples", "tests", "notebooks", "benchmarks", "docs"})
 
@@ -31,6 +35,7 @@ class ImportPrefixes:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._found: dict[Path, tuple[str, ...] | None] = {}
+        self._search_paths: dict[Path, bool] = {}
 
     def of(self, folder: Path) -> tuple[str, ...] | None:
         """The parts of the dotted name that stands for a folder in most imports; None where nothing shows it."""
@@ -38,6 +43,24 @@ class ImportPrefixes:
         if folder not in self._found:
             self._found[folder] = self._imported_as(folder)
         return self._found[folder]
+
+    def is_search_path(self, folder: Path) -> bool:
+        """Whether files in a folder import what stands in it by bare names, and none knows the folder as a package."""
+        folder = folder.absolute()
+        if folder not in self._search_paths:
+            self._search_paths[folder] = self.of(folder) is None and self._is_searched(folder)
+        return self._search_paths[folder]
+
+    def _is_searched(self, folder: Path) -> bool:
+        paths = self._project.files_where(lambda text: "import" in text)
+        within = [
+            (path, self._project.text(path)) for path in paths if path.absolute().is_relative_to(folder)
+        ]
+        if any(path.absolute().parent == folder and _RELATIVE.search(text) for path, text in within):
+            return False  # a script couldn't do that
+        names = {place.name for place in self._places if place.parent == folder}
+        bare = names - stdlib_module_names - LIBRARIES - {"__init__"}
+        return any(name.partition(".")[0] in bare for _, text in within for name in _imported(text))
 
     def _imported_as(self, folder: Path) -> tuple[str, ...] | None:
         counts = Counter(

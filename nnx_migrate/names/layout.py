@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 # A package's subfolder of such a name (`agents/jax`) is not what `import jax` means, though a script's could be.
-_LIBRARIES = frozenset({"jax", "flax", "optax", "orbax", "numpy", "einops", "haiku", "torch", "tensorflow"})
+LIBRARIES = frozenset({"jax", "flax", "optax", "orbax", "numpy", "einops", "haiku", "torch", "tensorflow"})
 
 
 def importable_name(path: Path) -> str:
@@ -96,7 +96,7 @@ class Layout:
             if tail[-len(parts) :] != tuple(parts):
                 continue
             root = tail[: -len(parts)]
-            if parts[0] in _LIBRARIES and root and Path(*root, "__init__.py") in self.names:
+            if parts[0] in LIBRARIES and root and Path(*root, "__init__.py") in self.names:
                 continue
             if folder.parts[: len(root)] == root:  # the root would have to be a folder above the importer
                 best.append((len(root), path))

@@ -141,7 +141,7 @@ class Conversions:
             for module, helpers in helped(
                 conversion.cls.module, conversion.helpers, conversion.functions.values()
             ):
-                wanted.setdefault(helper_path(module), set()).update(helpers)
+                wanted.setdefault(helper_path(module, self.program.project), set()).update(helpers)
         return {path: bundle(names) for path, names in wanted.items()}
 
     @property

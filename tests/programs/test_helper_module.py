@@ -69,9 +69,9 @@ def test_one_helper_module_per_package(tmp_path: Path) -> None:
     deep = Module(inner / "models.py", "pkg.sub.models", SourceText(""))
     script = Module(tmp_path / "train.py", "train", SourceText(""))
     project = Project([deep.path, script.path], lambda path: SourceText(""))
-    assert helper_path(deep) == tmp_path / "pkg" / "nnx_compat.py"
+    assert helper_path(deep, project) == tmp_path / "pkg" / "nnx_compat.py"
     assert helper_import(deep, "Functional", project).statement == "from pkg.nnx_compat import Functional"
-    assert helper_path(script) == tmp_path / "nnx_compat.py"
+    assert helper_path(script, project) == tmp_path / "nnx_compat.py"
     assert helper_import(script, "Functional", project).statement == "from nnx_compat import Functional"
 
 
@@ -83,10 +83,39 @@ def test_a_repository_that_is_no_package_though_marked_as_one(tmp_path: Path) ->
     deep = Module(inner / "models.py", "nets.models", SourceText(""))
     script = Module(inner.parent / "train.py", "train", SourceText(""))
     project = Project([deep.path, script.path], lambda path: SourceText(""))
-    assert helper_path(deep) == inner / "nnx_compat.py"
+    assert helper_path(deep, project) == inner / "nnx_compat.py"
     assert helper_import(deep, "Functional", project).statement == "from nets.nnx_compat import Functional"
-    assert helper_path(script) == inner.parent / "nnx_compat.py"
+    assert helper_path(script, project) == inner.parent / "nnx_compat.py"
     assert helper_import(script, "Functional", project).statement == "from nnx_compat import Functional"
+
+
+def test_a_repository_marked_as_a_package_whose_scripts_import_what_stands_in_it(tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    model, train, layers = root / "nets" / "model.py", root / "train.py", root / "layers.py"
+    model.parent.mkdir(parents=True)
+    for folder in (root, model.parent):
+        (folder / "__init__.py").touch()
+    files = {
+        model: DENSE,
+        layers: DENSE,
+        train: "from nets.model import A\nfrom layers import A as B\n",
+    }
+    texts, _ = fix_files(files, RULES)
+    assert "from nets.nnx_compat import Functional" in texts[model]
+    assert "from nnx_compat import Functional" in texts[layers]
+    assert {root / "nnx_compat.py", model.parent / "nnx_compat.py"} < set(texts)
+
+
+@pytest.mark.parametrize("other", ["from repository.nets.model import A\n", "from .nets.model import A\n"])
+def test_a_package_that_a_script_within_it_also_finds_otherwise(tmp_path: Path, other: str) -> None:
+    root = tmp_path / "repository"
+    model, train = root / "nets" / "model.py", root / "train.py"
+    model.parent.mkdir(parents=True)
+    for folder in (root, model.parent):
+        (folder / "__init__.py").touch()
+    files = {model: DENSE, train: "from nets.model import A\n", root / "api.py": other}
+    texts, _ = fix_files(files, RULES)
+    assert "from repository.nnx_compat import Functional" in texts[model]
 
 
 def test_a_folder_that_is_imported_as_a_package_without_being_marked_as_one(tmp_path: Path) -> None:

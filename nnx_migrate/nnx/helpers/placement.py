@@ -16,19 +16,21 @@ from nnx_migrate.nnx.helpers.bundle import helper_names
 HELPER_MODULE = "nnx_compat"
 
 
-def helper_path(module: Module) -> Path:
+def helper_path(module: Module, project: Project) -> Path:
     """The file that holds the helpers for a module: in its topmost package, else in its own folder."""
     folder = module.path.parent
-    if not _is_package(folder) or _runs_alone(module):
+    if not _is_package(folder, project) or _runs_alone(module):
         return folder / f"{HELPER_MODULE}.py"
-    while _is_package(folder.parent):
+    while _is_package(folder.parent, project):
         folder = folder.parent
     return folder / f"{HELPER_MODULE}.py"
 
 
-def _is_package(folder: Path) -> bool:
+def _is_package(folder: Path, project: Project) -> bool:
     """Whether code can import a folder: a repository's own folder (`my-models`) may hold an `__init__.py` in vain."""
-    return folder.name.isidentifier() and (folder / "__init__.py").is_file()
+    if not folder.name.isidentifier() or not (folder / "__init__.py").is_file():
+        return False
+    return not project.import_prefixes.is_search_path(folder)
 
 
 def _runs_alone(module: Module) -> bool:
@@ -57,13 +59,13 @@ def helper_import(module: Module, name: str, project: Project) -> ImportRequest:
         return ImportRequest(
             f"{HELPER_MODULE}.{name}", name, HELPER_MODULE, scripts_only=True, in_folder=in_folder
         )
-    folder = helper_path(module).parent
+    folder = helper_path(module, project).parent
     prefix = project.import_prefixes.of(folder)
-    if prefix is None and _is_package(folder):
+    if prefix is None and _is_package(folder, project):
         prefix = (folder.name,)
     if prefix is not None:
         base = ".".join((*prefix, HELPER_MODULE))
-    elif not (module.package and _is_package(folder)) and _imports_neighbours_relatively(module):
+    elif not (module.package and _is_package(folder, project)) and _imports_neighbours_relatively(module):
         base = f".{HELPER_MODULE}"
     else:
         base = HELPER_MODULE
@@ -96,10 +98,10 @@ def _may_be_imported_in_folder(module: Module, project: Project) -> bool:
 
 def helper_home(module: Module, defining: Module, project: Project) -> Module:
     """The file whose helpers a user of a class takes: a test or script shares those of the package it imports."""
-    if helper_path(module) == helper_path(defining):
+    if helper_path(module, project) == helper_path(defining, project):
         return module
-    package = helper_path(defining).parent
-    if not _is_package(package):
+    package = helper_path(defining, project).parent
+    if not _is_package(package, project):
         return module
     for name in _imported_modules(module):
         found = project.find_module(name, module)
@@ -122,5 +124,5 @@ def imported_helpers(module: Module, project: Project) -> Iterator[tuple[Path, s
     for node, _, _ in module.scopes.imports:
         if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] == HELPER_MODULE:
             found = project.find_module(absolute_module(node, module.package), module)
-            path = found.path if found is not None else helper_path(module)
+            path = found.path if found is not None else helper_path(module, project)
             yield from ((path, alias.name) for alias in node.names if alias.name in helper_names())

@@ -53,7 +53,7 @@ class FixWriter:
                 self._helpers.setdefault(path, set()).add(name)
         for group in self.groups:
             for _, name, home in self._needed(group):
-                self._helpers.setdefault(helper_path(home), set()).add(name)
+                self._helpers.setdefault(helper_path(home, self.context.project), set()).add(name)
 
     def fix(self, group: Group) -> Fix:
         """The fix of one group."""
@@ -103,7 +103,7 @@ class FixWriter:
         creates: dict[Path, str] = {}
         for module, name, home in self._needed(group):
             imports.setdefault(module.path, []).append(helper_import(home, name, self.context.project))
-            self._provide(helper_path(home), edits, creates)
+            self._provide(helper_path(home, self.context.project), edits, creates)
         changes = {
             path: FileChange(tuple(edits.get(path, ())), tuple(dict.fromkeys(imports.get(path, ()))))
             for path in {**edits, **imports}

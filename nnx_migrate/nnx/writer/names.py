@@ -142,7 +142,7 @@ class FileNames:
     @property
     def helper_file(self) -> Path:
         """The file that holds the helpers for this one."""
-        return helper_path(self.module)
+        return helper_path(self.module, self.project)
 
     def qualified(self, node: ast.AST) -> str | None:
         """The canonical name of a dotted expression that starts at an import."""
