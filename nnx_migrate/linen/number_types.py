@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+from nnx_migrate.linen.complex_numbers import ComplexNumbers
 from nnx_migrate.linen.programs.import_graph import ImportGraph
+from nnx_migrate.linen.programs.named_code import may_reach_flax
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 
@@ -22,13 +24,6 @@ _LOADERS = re.compile(
 )
 _SWITCHES = ("jax_enable_x64", "JAX_ENABLE_X64")
 _ARRAY_MODULES = ("jnp", "numpy", "lax")
-_REAL_RESULTS = ("real", "imag", "abs", "absolute", "angle", "irfft", "irfft2", "irfftn", "fftfreq")
-_LIBRARIES = ("jax", "numpy", "builtins")
-_CALLING = (
-    *("vmap", "pmap", "jit", "grad", "remat", "checkpoint", "custom_vjp", "custom_jvp", "vectorize", "map"),
-    *("scan", "associative_scan", "cond", "switch", "fori_loop", "while_loop", "reduce", "tree_map"),
-    *("apply_along_axis", "apply_over_axes", "piecewise", "pure_callback"),
-)
 
 
 class NumberTypes:
@@ -36,6 +31,7 @@ class NumberTypes:
 
     def __init__(self, project: Project, imports: Callable[[], ImportGraph]) -> None:
         self.project, self.imports = project, imports
+        self._complex = ComplexNumbers(project)
 
     def are_real(self, module: Module) -> bool:
         """Whether all arrays in a file are real ones of at most 32 bits.
@@ -61,58 +57,23 @@ class NumberTypes:
         found = set()
         for path in self.project.files_where(lambda text: _WORDS.search(text) is not None):
             module = self.project.module(path)
-            if module is None or any(self._is_elsewhere(module, node) for node in _wide(module)):
+            if module is None or self._is_wide(module):
                 found.add(path)
         return frozenset(found)
 
+    def _is_wide(self, module: Module) -> bool:
+        """Whether a file makes such numbers, and they may get to a model: not those of a test without one."""
+        nodes = [node for node in _wide(module) if self._is_elsewhere(module, node)]
+        if not nodes or self._is_configured or self.imports().users(module) != {module.path}:
+            return bool(nodes)
+        first = min((n.lineno for n in nodes if isinstance(n, ast.expr) and not _is_complex(n)), default=None)
+        # what a file imports runs as it finds the switch
+        late = first is not None and any(node.lineno > first for node, _, _ in module.scopes.imports)
+        return late or module.path.name == "conftest.py" or may_reach_flax(self.project, module)
+
     def _is_elsewhere(self, module: Module, node: ast.AST) -> bool:
-        """Whether what is made here may get out of the function around it: complex numbers may not.
-
-        They don't where nothing but JAX's functions gets them, and all that is returned is real.
-        """
-        if not _is_complex(node):
-            return True
-        around: ast.AST | None = node
-        while isinstance(around, ast.expr):
-            if _is_real(around):
-                return False  # `jnp.fft.fft2(x).real`
-            if isinstance(around, ast.Call) and not self._is_of_library(module, around):
-                return True
-            around = module.parents.get(around)
-        function = module.enclosing(node, ast.FunctionDef)
-        if not isinstance(function, ast.FunctionDef):
-            return True
-        for inner in (n for statement in function.body for n in ast.walk(statement)):
-            if isinstance(inner, ast.Call) and not self._is_of_library(module, inner):
-                return True
-            is_target = isinstance(inner, ast.Attribute | ast.Subscript) and not isinstance(
-                inner.ctx, ast.Load
-            )
-            if is_target or isinstance(inner, ast.Yield | ast.YieldFrom | ast.Global | ast.Nonlocal):
-                return True
-            if isinstance(inner, ast.Return) and not (inner.value is not None and _is_real(inner.value)):
-                return True
-        return False
-
-    def _is_of_library(self, module: Module, call: ast.Call) -> bool:
-        """Whether a call is one of JAX's functions, or of what one returned, and calls nothing else."""
-        if isinstance(call.func, ast.Call):  # jax.vmap(jnp.fft.fft)(x)
-            return self._is_of_library(module, call.func)
-        functions = [call.func]
-        if ast.unparse(call.func).rpartition(".")[2] in _CALLING:
-            functions += [*call.args, *(k.value for k in call.keywords)]
-        names = [self.project.resolve(f, module.scope_at(f), module) for f in functions]
-        return all(name is not None and name.partition(".")[0] in _LIBRARIES for name in names)
-
-
-def _is_real(node: ast.expr) -> bool:
-    """Whether an expression is real whatever is in it."""
-    if isinstance(node, ast.Attribute):
-        return node.attr in ("real", "imag", "shape") and ast.unparse(node.value) not in _ARRAY_MODULES
-    if isinstance(node, ast.Call):
-        module, _, name = ast.unparse(node.func).rpartition(".")
-        return name in _REAL_RESULTS and module.rpartition(".")[2] in (*_ARRAY_MODULES, "fft")
-    return isinstance(node, ast.Constant) and not isinstance(node.value, complex)
+        """Whether what is made here may get to other code: complex numbers don't where they soon become real."""
+        return not _is_complex(node) or self._complex.get_out(module, node)
 
 
 def _wide(module: Module) -> Iterator[ast.AST]:

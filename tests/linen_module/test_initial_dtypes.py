@@ -83,6 +83,11 @@ def test_dtypes_that_are_not_known(tmp_path: Path, case: str) -> None:
         "def mixed(x, layer):\n    return layer(jnp.fft.fft2(x)).real\n",
         "def mixed(x, layer):\n    return jax.vmap(layer)(jnp.fft.fft2(x)).real\n",
         "def kept(self, x):\n    self.spectrum = jnp.fft.rfft(x)\n    return jnp.abs(x)\n",
+        "def turned(x):\n    y = jnp.exp(2j * x)\n    return y\n\n\ndef both(x):\n    y = turned(x)\n    return y\n",
+        "def turned(x):\n    return jnp.exp(2j * x)\n\n\ndef both(x):\n    return jnp.abs(x).map(turned)\n",
+        "def last(xs):\n    z = 0.0\n    for x in xs:\n        model(z)\n        z = jnp.fft.fft(x)\n        z = z.imag\n",
+        "def keep(x, found):\n    z = jnp.fft.fft(x)\n    found.append(z)\n    return z.real\n",
+        "def later(x):\n    z = jnp.fft.fft(x)\n    use = lambda: z\n    z = z.real\n    return use\n",
         "def maybe(x, found):\n    found += jnp.fft.rfft(x)\n    if x.ndim:\n        return found\n    return x.real\n",
     ],
 )
@@ -102,6 +107,10 @@ def test_projects_in_which_a_layer_may_return_something_else(tmp_path: Path, mor
         "def mixed(x):\n    return jax.vmap(jnp.fft.fft)(x).real\n",
         "def power(x):\n    found = jnp.fft.rfft(x)\n    return jnp.abs(found * jnp.exp(2j))\n",
         "def low_pass(x, keep):\n    return jnp.fft.irfft(jnp.fft.rfft(x)[..., :keep])\n",
+        "def power(x):\n    found = jnp.fft.rfft(x)\n    found = jnp.abs(found)\n    return found**2.0\n",
+        "def turned(x):\n    y = jnp.exp(2j * x)\n    return (1.0 / x) * y\n\n\n"
+        "def both(x):\n    y = turned(x)\n    return jnp.concatenate([jnp.real(y), x * jnp.imag(y)])\n",
+        "class Spectrum:\n    def power(self, x):\n        z = jnp.fft.fft(x)\n        self.p = z.real\n        return self.p\n",
     ],
 )
 def test_projects_that_only_speak_of_other_numbers(tmp_path: Path, more: str) -> None:
@@ -135,6 +144,21 @@ def test_a_module_hands_on_what_its_callers_know(tmp_path: Path) -> None:
     assert list(conversions.refused) == ["model.Lost"]
 
 
+MAIN = """\
+from model import Model
+
+
+def size(n):
+    return 2 * n
+
+
+def train(n):
+    return step(Model(), n)
+
+
+def step(model, n):
+    return model.init(key, jnp.zeros((n, 2)))
+"""
 SWITCH = 'import jax\n\njax.config.update("jax_enable_x64", True)\n'
 
 
@@ -144,6 +168,13 @@ SWITCH = 'import jax\n\njax.config.update("jax_enable_x64", True)\n'
         ({"other.py": SWITCH}, True),
         ({"other.py": SWITCH, "main.py": "import other\nimport model\n"}, False),
         ({"other.py": SWITCH + "import model\n"}, False),
+        ({"other.py": "import model\n" + SWITCH + "model.Model().init(key, x)\n"}, False),
+        ({"other.py": "from model import jax as j\n" + SWITCH + "j.grad(f)(x)\n"}, True),
+        ({"other.py": "from main import size\n" + SWITCH + "print(size(3))\n", "main.py": MAIN}, True),
+        ({"other.py": "from main import train\n" + SWITCH + "train(3)\n", "main.py": MAIN}, False),
+        ({"other.py": "import main\n" + SWITCH + "main.train(3)\n", "main.py": MAIN}, False),
+        ({"other.py": "import main\n" + SWITCH + "run(main)\n", "main.py": MAIN}, False),
+        ({"other.py": "import main\n" + SWITCH + "getattr(main, name)(3)\n", "main.py": MAIN}, False),
         ({"conftest.py": SWITCH}, False),
         ({"other.py": SWITCH, "main.py": "import hydra\nimport model\n"}, False),
         (
