@@ -25,6 +25,10 @@ from nnx_migrate.sources.text import SourceError
     "--trace", is_flag=True,
     help="First run the models' `init` without computing, to see the ranks of all inputs (needs nnx-migrate[verify]).",
 )  # fmt: skip
+@click.option(
+    "--stub", "stubs", multiple=True, metavar="MODULE",
+    help="With --trace: replace this import where it is not installed.",
+)  # fmt: skip
 @click.option("--unsafe-fixes", is_flag=True, help="Also apply fixes that need a look.")
 @click.option(
     "--diff", is_flag=True, help="Show what would change; write nothing. Exit code 1 if anything would."
@@ -44,6 +48,7 @@ def command(
     paths: tuple[Path, ...],
     only: tuple[str, ...],
     trace: bool,
+    stubs: tuple[str, ...],
     unsafe_fixes: bool,
     diff: bool,
     interactive: bool,
@@ -69,7 +74,7 @@ def command(
     if not (diff or allow_dirty or stdin_filename):
         _refuse_dirty_tree(session.paths)
     if trace:
-        _trace(session, quiet)
+        _trace(session, stubs, quiet)
     with Progress(len(session.paths), "fixing", not (quiet or interactive)):
         asker = _Asker() if interactive else None
         fixer = Fixer(
@@ -101,7 +106,16 @@ def command(
     sys.exit(2 if result.remaining.errors else 1 if result.remaining.findings and not exit_zero else 0)
 
 
-def _trace(session: Session, quiet: bool) -> None:
+#: What to do where the code builds no model with values that can be seen.
+_HOW_TO_LIST = """\
+Models that the code builds with other than plain values have to be listed, small is enough:
+    [[tool.nnx-migrate.verify]]
+    model = "pkg.models:ViT"
+    args = "depth=2, num_heads=4"
+    inputs = ["f32[2,32,32,3]"]"""
+
+
+def _trace(session: Session, stubs: tuple[str, ...], quiet: bool) -> None:
     """Let the project's own models show the ranks of their inputs; what can't be run is named and left out."""
     from nnx_migrate.cli.environment import require_packages
 
@@ -109,12 +123,16 @@ def _trace(session: Session, quiet: bool) -> None:
     from nnx_migrate.cli.listed import listed_models
     from nnx_migrate.verification.tracing import trace_project
 
-    found = trace_project(session.config.root, listed_models(session.config))
+    found = trace_project(session.config.root, listed_models(session.config), stubs)
     session.scanner.context.traced = found.ranks
     if not quiet:
         for model, problem in found.problems.items():
             click.echo(f"not traced: {model}: {problem}", err=True)
         click.echo(f"Traced {len(found.models)} model(s), {len(found.ranks)} class(es) in them.", err=True)
+        if any("ModuleNotFoundError" in problem for problem in found.problems.values()):
+            click.echo("Packages that the models don't need: `--stub NAME`.", err=True)
+        if not found.models:
+            click.echo(_HOW_TO_LIST, err=True)
 
 
 def _refuse_dirty_tree(paths: Any) -> None:

@@ -63,9 +63,10 @@ class RankSearch:
         )
         self.working: dict[int, ClassConversion] = {}  # what the usual ranks gave, for all unknown inputs
         self.unfit: set[int] = set()  # the usual ranks for which the code can't run
+        self.refused_with_known: Refuse | None = None  # what is left where callers have said what they know
 
     def run(self) -> ClassConversion:
-        """The conversion. Raises the Refuse of the first attempt."""
+        """The conversion. Raises the Refuse of the first attempt, or of the one with what callers know."""
         try:
             conversion = self.attempt(self.cls)
         except Refuse as refusal:
@@ -73,11 +74,11 @@ class RankSearch:
                 raise
             known = self._known()
             self.numbers_axes = NUMBERED in refusal.detail
-            found = self._with(known) or self._as_submodules_need(refusal, known)
+            found = self._with(known, explains=True) or self._as_submodules_need(refusal, known)
             found = found or self._by_rank(known) or self._of_fitting_rank(known)
             found = found or self._without_batch(known) or self._with_fixed_fields()
             if found is None:
-                raise
+                raise (self.refused_with_known or refusal).with_traceback(None) from None
             return found
         return self._checked(conversion)
 
@@ -119,13 +120,14 @@ class RankSearch:
         """Whether the budget for one class is used up."""
         return self.meter.steps > self.limit
 
-    def _with(self, known: Ranks) -> ClassConversion | None:
-        """Convert for ranks that aren't evident from the code."""
+    def _with(self, known: Ranks, explains: bool = False) -> ClassConversion | None:
+        """Convert for ranks that aren't evident from the code. What then is in the way may explain more."""
         if not known or self._is_late:
             return None
         try:
             conversion = self.attempt(self.cls, known=known)
-        except Refuse:
+        except Refuse as refusal:
+            self.refused_with_known = refusal if explains else self.refused_with_known
             return None
         conversion.assumed = known
         return conversion

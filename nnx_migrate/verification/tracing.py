@@ -30,12 +30,18 @@ class Trace:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def trace_project(root: Path, listed: Sequence[ListedModel], timeout: float = DEFAULT_TIMEOUT) -> Trace:
+def trace_project(
+    root: Path,
+    listed: Sequence[ListedModel],
+    stubs: Sequence[str] = (),
+    timeout: float = DEFAULT_TIMEOUT,
+) -> Trace:
     """Run `init` of the models that the project lists, or builds in sight, under `jax.eval_shape`.
 
-    Every call of every module in them is seen. The code is the user's own, and runs in a process for each model.
+    Every call of every module in them is seen. `stubs` are imports to replace where they are not installed. The code
+    is the user's own, and runs in a process for each model.
     """
-    cases = Cases(root, root, {}, listed)
+    cases = Cases(root, root, {}, listed, stubs)
     classes: dict[str, LinenClass] = {}
     for cls in cases.code.classes.values():
         for name in names_of(cls):

@@ -238,3 +238,34 @@ def test_a_trace_tells_the_ranks_of_inputs(project: Path, run: Run) -> None:
     assert "Traced 1 model(s), 2 class(es) in them." in result.output
     assert "not traced: net:Gone: " in result.output
     assert "self.dense = nnx.Linear(in_length, 8, rngs=rngs)" in (project / "net.py").read_text()
+
+
+def test_a_trace_replaces_packages_that_are_not_installed(project: Path, run: Run) -> None:
+    (project / "net.py").write_text("import nowhere_to_be_found\n" + MOVED_AXIS)
+    table = '[[tool.nnx-migrate.verify]]\nmodel = "net:Net"\nargs = "5"\ninputs = ["f32[2,3,4]"]\n'
+    (project / "pyproject.toml").write_text(table)
+    result = run("fix", "--trace", "--diff")
+    assert "not traced: net:Net: ModuleNotFoundError" in result.output
+    assert "--stub NAME" in result.output
+    result = run("fix", "--trace", "--stub", "nowhere_to_be_found")
+    assert "Traced 1 model(s), 2 class(es) in them." in result.output
+    assert "class Mixer(nnx.Module)" in (project / "net.py").read_text()
+
+
+def test_a_trace_of_nothing_says_how_to_list_models(project: Path, run: Run) -> None:
+    (project / "net.py").write_text(MOVED_AXIS)
+    result = run("fix", "--trace", "--diff")
+    assert "Traced 0 model(s)" in result.output
+    assert "[[tool.nnx-migrate.verify]]" in result.output
+
+
+def test_what_is_left_once_inputs_are_given(project: Path, run: Run) -> None:
+    text = MOVED_AXIS.replace(
+        "nn.Dense(8)(jnp.moveaxis(x, 1, -1))", "nn.Dense(len(name))(jnp.moveaxis(x, 1, -1))"
+    )
+    (project / "net.py").write_text(text.replace("self, x", "self, x, name", 1))
+    assert "axis 1 of an array of unknown rank" in run("fix").output
+    (project / "pyproject.toml").write_text('[tool.nnx-migrate.inputs]\n"net:Mixer" = ["f32[2,3,4]"]\n')
+    result = run("fix")
+    assert "axis 1 of an array of unknown rank" not in result.output
+    assert "a length that isn't known" in result.output
