@@ -75,6 +75,13 @@ class Factories:
         node = arguments.get(field) if arguments is not None else None
         return self._follow(module, call, node) if node is not None else None
 
+    def by_default(self, cls: LinenClass, field: str) -> Given | None:
+        """What a field is given by its default; None where that isn't known, or there is none."""
+        item = cls.field(field)
+        if item is None or item.default is None:
+            return None
+        return self._follow(item.owner.module, None, item.default)
+
     # ---- what they are given -----------------------------------------------------------------------------
 
     def _factory(self, cls: LinenClass, name: str) -> Factory | None:
@@ -118,10 +125,7 @@ class Factories:
         node = use.arguments.get(name)
         if node is not None:
             return self._follow(use.module, use.call, node)
-        field = cls.field(name)
-        if field is None or field.default is None:
-            return None
-        return self._follow(field.owner.module, None, field.default)
+        return self.by_default(cls, name)
 
     def _follow(self, module: Module, call: ast.Call | None, node: ast.expr) -> Given | None:
         """What an expression makes when it is called: a layer, a class, a partial or a local variable."""

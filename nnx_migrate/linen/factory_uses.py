@@ -140,7 +140,9 @@ class FactoryUses:
         outer = module.parents.get(node)
         if isinstance(outer, ast.Call) and outer.args[:1] == [node] and self._is_partial(module, outer):
             arguments = given_arguments(cls, outer, skip=1)
-            if arguments is None or not _is_closed(cls, field, outer):
+            if arguments is None:
+                return None
+            if not _is_closed(cls, field, outer) and not self._is_left_alone(module, outer, cls, field):
                 return None
             return [Use(module, outer, arguments)]
         holder = self._holder(module, node)
@@ -153,6 +155,24 @@ class FactoryUses:
         if any(arguments is None for _, _, arguments in found):
             return None
         return [Use(owner.module, call, arguments or {}) for owner, call, arguments in found]
+
+    def _is_left_alone(self, module: Module, partial: ast.Call, cls: LinenClass, field: str) -> bool:
+        """Whether all calls of a partial are seen, and none gives a field: `block = partial(Block, act=nn.gelu)`."""
+        holder = self._holder(module, partial)
+        if holder is None:
+            return False
+        index = [f.name for f in cls.fields].index(field) - len(partial.args) + 1
+        for owner, name in self._passed_on(*holder):
+            for node in _reads_of_field(owner, name):
+                call = owner.module.parents.get(node)
+                if isinstance(call, ast.Call) and call.func is node:
+                    if len(call.args) > index or _has_star(call.args):
+                        return False
+                    if any(k.arg in (None, field) for k in call.keywords):
+                        return False
+                elif self._holder(owner.module, node) is None:
+                    return False
+        return True
 
     def _passed_on(self, owner: LinenClass, name: str) -> list[tuple[LinenClass, str]]:
         """A field, and the fields of other classes that are given it: `Stage(block_cls=self.block_cls)`."""

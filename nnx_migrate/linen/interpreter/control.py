@@ -143,6 +143,11 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     if holds_module(a) or holds_module(b):
         return LostModule("what is called is a submodule on one path and something else on another")
     if _is_class(a) or _is_class(b):
+        choice = (
+            one_of_classes((a, b)) if frame.foreign and not frame.session.recording else None
+        )  # whoever decides, it is one
+        if isinstance(choice, ClassChoice):
+            return choice
         return LostModule("what is called is a class of modules on one path and something else on another")
     reason = f"`{name}` differs between two paths"
     number = array_or_number(a, b, reason) or array_or_none(a, b, reason)

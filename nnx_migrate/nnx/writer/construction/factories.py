@@ -9,6 +9,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.chosen_layers import LayerChoice, alternatives
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.factory_values import Factory, Given
@@ -77,13 +78,18 @@ def given_to(writer: ConstructionWriter, site: Site, cls: LinenClass, factory: F
     return given
 
 
-def factory_parts(giver: Giver, cls: LinenClass, factory: Factory, given: Given) -> list[str]:
-    """What makes the layers (`nnx.Conv`), and the arguments that a partial binds. Raises Refuse."""
+def factory_parts(
+    giver: Giver, cls: LinenClass, factory: Factory, given: Given, analysis: ClassAnalysis | None = None
+) -> list[str]:
+    """What makes the layers (`nnx.Conv`), and the arguments that a partial binds. Raises Refuse.
+
+    `analysis` is that of the class where it isn't converted yet.
+    """
     field = factory.field
     if given.kind != (factory.layer, factory.derived):
         raise Refuse("unsupported-layer", f"`nn.{given.layer}` is given as `{field}`", given.node)
     found: list[list[str]] = []
-    for made in _made(giver, cls, factory):
+    for made in _made(giver, cls, factory, analysis):
         construction = _complete(giver, factory, given, made)
         early, _ = construction.split(given.bound)
         unbound = given.source.bound if given.source is not None else frozenset()
@@ -108,9 +114,11 @@ def factory_parts(giver: Giver, cls: LinenClass, factory: Factory, given: Given)
     return [callee, *arguments]
 
 
-def _made(giver: Giver, cls: LinenClass, factory: Factory) -> Iterator[Site]:
+def _made(
+    giver: Giver, cls: LinenClass, factory: Factory, analysis: ClassAnalysis | None = None
+) -> Iterator[Site]:
     """The layers that a class makes with a factory, and those of the submodules that it hands it on to."""
-    analysis = giver.converted(cls).analysis
+    analysis = analysis if analysis is not None else giver.converted(cls).analysis
     assert analysis is not None
     for site in analysis.sites:
         chosen = alternatives(site).values() if isinstance(site.target, LayerChoice) else (site,)

@@ -13,7 +13,8 @@ from nnx_migrate.linen.module_lists import holds_module_list, holds_modules_othe
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.nodes import is_of_self
-from nnx_migrate.nnx.layers import LAYERS
+from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
+from nnx_migrate.nnx.writer.constructor.factory_defaults import factory_default
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, holds_arrays
 from nnx_migrate.nnx.writer.constructor.inheritance import inherited_field
 from nnx_migrate.nnx.writer.names import FileNames
@@ -32,8 +33,11 @@ class Parameter:
     above: tuple[str, ...] = ()
 
 
-def field_parameters(cls: LinenClass, names: FileNames, factories: Mapping[str, Factory]) -> list[Parameter]:
+def field_parameters(
+    cls: LinenClass, constructions: ConstructionWriter, factories: Mapping[str, Factory]
+) -> list[Parameter]:
     """The class's fields as parameters, in the order of the dataclass, own ones with their comments."""
+    names = constructions.names
     found: list[Parameter] = []
     for item in cls.fields:
         own = item.owner is cls
@@ -51,7 +55,7 @@ def field_parameters(cls: LinenClass, names: FileNames, factories: Mapping[str, 
             )
         default = default_text(item, names)
         if default is not None and item.name in factories:
-            default = factory_default(item, names, factories[item.name])
+            default = factory_default(item, constructions, factories[item.name])
         if default is not None:
             text += f" = {default}" if annotated else f"={default}"
         if own:
@@ -144,23 +148,6 @@ def _is_builtin(annotation: ast.expr) -> bool:
     """Whether `annotation | None` can be evaluated."""
     node = annotation.value if isinstance(annotation, ast.Subscript) else annotation
     return isinstance(node, ast.Name) and node.id in _BUILTIN
-
-
-def factory_default(item: Field, names: FileNames, factory: Factory) -> str:
-    """The default of a factory field: the NNX layer for the Linen one. Raises Refuse."""
-    assert item.default is not None
-    if factory.classes or names.qualified(item.default) in _own_layers(factory):
-        return names.module.source.segment(item.default)
-    if isinstance(item.default, ast.Call):
-        raise Refuse("unknown-module", f"field `{item.name}` has a partial as its default", item.node)
-    layer = factory.layer or linen_name(names.qualified(item.default))
-    spec = LAYERS[f"flax.linen.{layer}"]
-    return f"{names.nnx()}.{(spec.nnx or '').rpartition('.')[2]}"
-
-
-def _own_layers(factory: Factory) -> set[str]:
-    """The classes of the project among the layers that a field may make."""
-    return {f.derived.qualified for f in (factory, *factory.several) if f.derived is not None}
 
 
 def _trailing_comment(item: Field, names: FileNames) -> str:

@@ -84,7 +84,7 @@ class ConstructorWriter:
         ]
         if uses_rngs:
             keyword_only.append(f"{RNGS}: {self.names.nnx()}.Rngs")
-        fields = field_parameters(self.cls, self.names, self.factories)
+        fields = field_parameters(self.cls, self.constructions, self.factories)
         base = self._super
         nothing_own = not self.cls.own_fields and not (own or lines) and not setup_text.strip() and not first
         same_sizes = base is None or not any(
