@@ -38,6 +38,13 @@ class Module:
         return self.path.name == "__init__.py"
 
     @property
+    def is_test(self) -> bool:
+        """Whether a test runner would take the file for tests, or for what tests share."""
+        stem = self.path.stem
+        named = stem.startswith("test_") or stem.endswith("_test") or stem == "conftest"
+        return named or self.path.parent.name in {"tests", "test"}
+
+    @property
     def package(self) -> str:
         """The package that relative imports start from."""
         return self.name if self.is_package else self.name.rpartition(".")[0]

@@ -2,7 +2,7 @@
 
 A class can move if it converts, nothing stands in the way of its uses, and all classes that it needs move, too.
 It does move if something would use its NNX form: a program, another class that moves, or whoever imports it where
-the project itself has no use for it.
+the project itself has no use for it. Tests alone are no such use: they would test what only they use.
 """
 
 from __future__ import annotations
@@ -148,10 +148,11 @@ class Dependencies:
         return self._closure(first) & set(able)
 
     def _is_for_users(self, reference: ClassReference) -> bool:
-        """Whether a program only asks a class for something that it gives to modules of others:
-        `GRU.initialize_carry(key, (batch,))`, which either form has.
+        """Whether a program only serves modules of others: a test of a part of them, or what asks a class for
+        something that either form has (`GRU.initialize_carry(key, (batch,))`).
         """
-        return reference.role is Role.METHOD and bool(self._used_by[reference.cls])
+        serves = reference.role is Role.METHOD or reference.module.is_test
+        return serves and bool(self._used_by[reference.cls])
 
     def _copied(
         self, moving: Collection[LinenClass], kept: Collection[ClassReference]

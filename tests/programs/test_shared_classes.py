@@ -114,6 +114,19 @@ def test_one_that_programs_only_ask_for_what_staying_classes_need_stays() -> Non
     assert "class Block(nnx.Module)" in texts[LAYERS] and "class LinenBlock(nn.Module)" in texts[LAYERS]
 
 
+def test_one_that_besides_staying_classes_only_tests_use_stays() -> None:
+    nets = f"import flax.linen as nn\nfrom layers import Block\n\n\n{USERS[USERS.index('class Stays') :]}"
+    use = "import jax, jax.numpy as jnp\nfrom layers import Block\n\nv = Block(4).init(jax.random.key(0), jnp.ones((1, 3)))\n"
+    tests = Path("/project/layers_test.py")
+    files = {LAYERS: BLOCK, NETS: nets, tests: use}
+    texts, result = fix_files(files, RULES)
+    assert texts == files
+    messages = [found.message for found in result.remaining.findings]
+    assert any("`Block` is a Linen module: it moves with `Stays`" in message for message in messages)
+    texts, _ = fix_files({LAYERS: BLOCK, NETS: nets, tests.with_name("train.py"): use}, RULES)
+    assert "class Block(nnx.Module)" in texts[LAYERS] and "class LinenBlock(nn.Module)" in texts[LAYERS]
+
+
 @pytest.mark.parametrize(
     "layers",
     [
