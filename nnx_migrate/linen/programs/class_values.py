@@ -13,7 +13,7 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.callees import PARTIAL
 from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.references import ClassReference, References
-from nnx_migrate.linen.programs.uses import End, Flow
+from nnx_migrate.linen.programs.uses import End, Flow, Use
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 
@@ -58,13 +58,28 @@ class ClassValues:
             problem = "it is called both within modules and outside"
         elif _is_compared(module, node):
             problem = "it is compared with the class of something"
-        elif any(use.end is End.ATTRIBUTE for use in flow.uses if use.sure):
+        elif any(_reads_linen_form(reference.cls, use, flow) for use in flow.uses):
             problem = "attributes of the class are used"
         return ClassValue(reference, flow, calls, problem, bool(held or inside) and not problem)
 
     def _is_partial(self, module: Module, call: ast.Call, node: ast.expr) -> bool:
         name = self.project.resolve(call.func, module.scope_at(call.func), module)
         return name in PARTIAL and call.args[:1] == [node]
+
+
+def _reads_linen_form(cls: LinenClass, use: Use, flow: Flow) -> bool:
+    """Whether an attribute of the class is read that its NNX form may not have.
+
+    It has functions that need no module, `Net.initialize_carry`, and methods for `apply(..., method=Net.encode)`.
+    """
+    if use.end is not End.ATTRIBUTE or not use.sure:
+        return False
+    method = cls.method(use.node.attr) if isinstance(use.node, ast.Attribute) else None
+    if method is None or flow.vmapped or method.kind == "property":
+        return True
+    parent = use.module.parents[use.node]
+    is_named = isinstance(parent, ast.keyword) and parent.arg == "method"
+    return method.kind == "method" and not is_named
 
 
 def _is_compared(module: Module, node: ast.expr) -> bool:

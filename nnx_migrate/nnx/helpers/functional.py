@@ -88,7 +88,10 @@ class Functional:
             given.apply_defaults()
             if name in given.arguments:
                 return given.arguments[name]
-            if inspect.isfunction(method := getattr(self._make, name, None)):
+            method = inspect.getattr_static(self._make, name, None)
+            if isinstance(method, staticmethod | classmethod):
+                return getattr(self._make, name)
+            if inspect.isfunction(method):
                 return types.MethodType(method, self)
         return getattr(nnx.merge(*self._structure(("default",))), name)
 
@@ -248,19 +251,24 @@ class Functional:
 
 
 class _Maker:
-    """Makes `Functional`s when called, or the module itself for a call with `rngs`.
+    """Makes `Functional`s when called, or the module itself for a call with `rngs`; has the methods of the class.
 
     No function, which would be a method where it is a class attribute.
     """
 
     def __init__(self, cls: Any, make: Callable[..., Any], sizes: Any) -> None:
-        self.cls, self.make, self.sizes = cls, make, sizes
+        self._cls, self._make, self._sizes = cls, make, sizes
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if "rngs" in kwargs:
-            return self.make(*args, **kwargs)
-        made: Functional = self.cls(self.make, *args, **kwargs)
-        return made if self.sizes is None else made.sized(self.sizes)
+            return self._make(*args, **kwargs)
+        made: Functional = self._cls(self._make, *args, **kwargs)
+        return made if self._sizes is None else made.sized(self._sizes)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "_make" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self._make, name)
 
 
 class _Unmeasured(nnx.Module):
