@@ -94,7 +94,7 @@ class Origins:
             for statement in returns:
                 value = statement.value
                 yield from self.of(callee.module, value, depth + 1) if value is not None else [None]
-            if not returns and not isinstance(callee.function.body[-1], ast.Raise):
+            if not returns:
                 yield None
 
     def _of_name(self, module: Module, scope: Scope, node: ast.Name, depth: int) -> Iterator[Origin]:
