@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 class Model(nn.Module):
     features: int
+    init: nn.initializers.Initializer | None = None
 
     @nn.compact
     def __call__(self, x, flag=False):
@@ -34,6 +35,21 @@ MOVED = {
         "if self.features > 3:\n    bound = 1 / math.sqrt(x.shape[-1])\nelse:\n    bound = 0.5\n"
         "return nn.Dense(3, kernel_init=nn.initializers.uniform(bound))(x)\n",
         "bound = 1 / math.sqrt(in_features)",
+    ),
+    "what a field holds, or else depends on a size": (
+        "if self.init is None:\n    init = nn.initializers.uniform(1 / math.sqrt(x.shape[-1]))\n"
+        "else:\n    init = self.init\n" + "return nn.Dense(3, kernel_init=init)(x)\n",
+        ".initializers.uniform(1 / math.sqrt(in_features))",
+    ),
+    "what stands in for a field that is None": (
+        "init = self.init\nif init is None:\n    init = nn.initializers.uniform(1 / math.sqrt(x.shape[-1]))\n"
+        "return nn.Dense(3, kernel_init=init)(x)\n",
+        "if init is None:",
+    ),
+    "one of the library's or one that depends on a size": (
+        "init = nn.initializers.ones\nif self.features > 3:\n    init = nn.initializers.uniform(1 / x.shape[-1])\n"
+        "return nn.Dense(3, kernel_init=init)(x)\n",
+        "initializers.ones",
     ),
     "a function": (
         "def init(key, shape, dtype=jnp.float32):\n    return jnp.ones(shape, dtype) / x.shape[-1]\n"
@@ -78,6 +94,23 @@ def test_what_the_method_reads_stays_there_too(tmp_path: Path) -> None:
     assert text.count("bound = 1 / math.sqrt(") == 2
 
 
+def test_a_condition_that_something_needs_stays_with_its_test(tmp_path: Path) -> None:
+    body = "init = self.init\nif init is None:\n    init = nn.initializers.ones\n    bias = x.mean()\n"
+    body += "else:\n    bias = 0.0\nreturn bias + nn.Dense(3, kernel_init=init)(x)\n"
+    text, conversions = convert(model(tmp_path, body))
+    assert conversions.refused == {}
+    method = text.partition("def __call__")[2]
+    assert (
+        method.index("init = self.init") < method.index("if init is None:") < method.index("bias = x.mean()")
+    )
+
+
+def test_a_condition_about_what_nothing_ever_read_stays_with_its_test(tmp_path: Path) -> None:
+    body = "small = self.features < 3\nif small:\n    unused = 3\nreturn nn.Dense(3)(x)\n"
+    text, _ = convert(model(tmp_path, body))
+    assert "        small = self.features < 3\n        if small:\n" in text
+
+
 USED = "return nn.Dense(3, kernel_init=nn.initializers.uniform(bound))(x)\n"
 WITH_INIT = "return nn.Dense(3, kernel_init=init)(x)\n"
 
@@ -85,6 +118,15 @@ KEPT = {
     "a number from data": "bound = float(x.max())\n" + USED,
     "a number that the call decides": (
         "if flag:\n    bound = 1 / x.shape[-1]\nelse:\n    bound = 2 / x.shape[-1]\n" + USED
+    ),
+    "what a field holds, where the call wants it": (
+        "init = nn.initializers.uniform(1 / x.shape[-1])\nif flag:\n    init = self.init\n" + WITH_INIT
+    ),
+    "what an argument holds": (
+        "init = flag\nif init is None:\n    init = nn.initializers.uniform(1 / x.shape[-1])\n" + WITH_INIT
+    ),
+    "what another variable holds": (
+        "init = self.init\nfor scale in x:\n    init = nn.initializers.uniform(scale)\n" + WITH_INIT
     ),
     "a number that is changed": "bound = 1 / math.sqrt(x.shape[-1])\nbound *= 2\n" + USED,
     "a number that a loop changes": (

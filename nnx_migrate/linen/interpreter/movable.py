@@ -16,6 +16,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.static import is_repeatable, is_static
 from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.values import SelfValue
 from nnx_migrate.names.nodes import nodes_below
 from nnx_migrate.names.scopes import dotted
 
@@ -41,7 +42,7 @@ def remember_assignment(frame: Frame, statement: ast.Assign | ast.AnnAssign) -> 
     if isinstance(value, ast.Lambda):
         if _is_function_of_sizes(frame, value):
             _remember(frame, targets[0].id, statement)
-    elif isinstance(value, _VALUES) and not _is_container(value) and is_repeatable(frame, value):
+    elif _is_value(frame, value) and is_repeatable(frame, value):
         if not _is_changed(frame, targets[0]):
             _remember(frame, targets[0].id, statement)
 
@@ -62,6 +63,19 @@ def _is_elsewhere(frame: Frame) -> bool:
 
 def _remember(frame: Frame, name: str, statement: ast.stmt) -> None:
     frame.env[name] = replace(frame.env[name], origins=(statement,))
+
+
+def _is_value(frame: Frame, value: ast.expr) -> bool:
+    """Whether an expression gives something that nothing changes under another name: what a field holds, too."""
+    if isinstance(value, _VALUES):
+        return not _is_container(value)
+    base: ast.expr = value
+    while isinstance(base, ast.Attribute):
+        base = base.value
+    if not isinstance(base, ast.Name) or not is_static(frame, value):
+        return False
+    slot = frame.lookup(base.id)
+    return slot is None or (isinstance(slot.value, SelfValue) and base is not value)
 
 
 def _is_container(value: ast.expr) -> bool:

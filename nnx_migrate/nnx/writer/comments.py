@@ -30,7 +30,7 @@ def with_comments(analysis: ClassAnalysis, module: Module, edits: Sequence[Edit]
     made: list[Site | VariableSite] = [*analysis.sites, *analysis.variables]
     for offset, comment in _lost(module.source, analysis.cls.node, found):
         site = _around(module, offset, made)
-        line = _line_of(site, text) if site is not None else None
+        line = _line_of(site, text) if site is not None else _line_of_next(module, offset, text)
         if line is not None:
             above.setdefault(line, []).append(comment)
     for line, comments in sorted(above.items(), reverse=True):
@@ -83,6 +83,20 @@ def _around(module: Module, offset: int, made: Iterable[Site | VariableSite]) ->
             before.append((offset - end, site))
     chosen = inside or before
     return min(chosen, key=lambda pair: pair[0])[1] if chosen else None
+
+
+def _line_of_next(module: Module, offset: int, text: str) -> int | None:
+    """Where the line of constructor code starts that repeats the assignment below a comment."""
+    source = module.source
+    for statement in module.nodes(ast.Assign):
+        start, end = source.span(statement)
+        between = source.text[offset:start].splitlines() if start > offset else [""]
+        if not all(line.strip().startswith("#") or not line.strip() for line in between) or not between[0]:
+            continue
+        head = source.text[start:end].partition("\n")[0].partition("(")[0]
+        lines = list(re.finditer(rf"^[ \t]*{re.escape(head)}", text, re.MULTILINE))
+        return lines[0].start() if len(lines) == 1 else None
+    return None
 
 
 def _line_of(site: Site | VariableSite, text: str) -> int | None:

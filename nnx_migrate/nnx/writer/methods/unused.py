@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
@@ -64,13 +64,14 @@ class Unused:
     def find_dead(self, body: Sequence[ast.stmt]) -> None:
         """Assignments of static locals that only constructions read."""
         while True:
-            reads = self.remaining_reads(body) - self._only_renewed(body)
             everything = {
                 n.id
                 for s in body
                 for n in all_below(s)
                 if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
             }
+            reads = self.remaining_reads(body, but=self._idle_tests(body, everything))
+            reads -= self._only_renewed(body)
             dead: list[ast.stmt] = [
                 statement
                 for statement in (n for s in body for n in all_below(s) if isinstance(n, ast.stmt))
@@ -85,6 +86,31 @@ class Unused:
             if not dead:
                 return
             self.deleted.update(dead)
+
+    def _idle_tests(self, body: Sequence[ast.stmt], everything: set[str]) -> set[ast.expr]:
+        """The test of `if init is None: init = ones`, where nothing else reads `init`: that condition goes as a whole.
+
+        `everything` are the names that the method read before.
+        """
+        found: dict[ast.expr, set[str]] = {}
+        for node in (n for s in body for n in all_below(s) if isinstance(n, ast.If) and _is_size(n.test)):
+            inner = [*node.body, *node.orelse]
+            if all(
+                s in self.deleted
+                or (isinstance(s, ast.Assign | ast.AnnAssign | ast.AugAssign) and self._is_removable(s))
+                for s in inner
+            ):
+                names = {name for s in inner for name in assigned_names(s)}
+                if names <= everything:
+                    found[node.test] = names
+        while found:
+            reads = self.remaining_reads(body, but=found.keys())
+            needed = [test for test, names in found.items() if names & reads]
+            if not needed:
+                break
+            for test in needed:
+                del found[test]
+        return set(found)
 
     def _only_renewed(self, body: Sequence[ast.stmt]) -> set[str]:
         """Names that nothing reads but statements that renew them, like `width *= 2`, all of which may go."""
@@ -149,8 +175,10 @@ class Unused:
         short = linen_name(self.names.qualified(node)) if node is not None else None
         return short is not None and f"flax.linen.{short}" in LAYERS
 
-    def remaining_reads(self, body: Sequence[ast.stmt], *, renewed: bool = True) -> set[str]:
-        """Names that the body still reads after constructions and deleted statements are gone.
+    def remaining_reads(
+        self, body: Sequence[ast.stmt], *, renewed: bool = True, but: Collection[ast.AST] = ()
+    ) -> set[str]:
+        """Names that the body still reads after constructions and deleted statements are gone, and expressions `but`.
 
         With `renewed`, `width *= 2` reads `width`, too.
         """
@@ -158,6 +186,8 @@ class Unused:
         stack: list[ast.AST] = list(body)
         while stack:
             node = stack.pop()
+            if node in but:
+                continue
             if node in self.deleted or node in self.sites or node in self.variables or node in self.makers:
                 made = node.value if isinstance(node, ast.Assign) else node
                 if isinstance(made, ast.Call) and made in self.sites:
