@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from nnx_migrate.engine.context import PREFERRED_IMPORTS
 from nnx_migrate.engine.findings import ImportRequest
@@ -29,27 +30,61 @@ def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELP
     start, end = source.span(call)
     opening = _opening(source, call)
     kept: list[ast.expr | ast.keyword] = [*call.args, *(k for k in call.keywords if k.arg not in _LINEN_ONLY)]
-    added = "".join(f", {name}={text}" for name, text in sizes.arguments.items())
-    late = _sized(source, call, sizes, len(added) + len(helper) + 2) if sizes.late else ""
-    inner = _inner_lines(source, call, len(helper) + 2 + len(added) + len(late.partition("\n")[0]))
-    ends_line = source.text[opening + 1] in "\r\n"
-    if ends_line and kept:  # the class comes first among the arguments
+    added = [f"{name}={text}" for name, text in sizes.arguments.items()]
+    length = sum(len(text) + 2 for text in added)
+    late = _sized(source, call, sizes, length + len(helper) + 2) if sizes.late else ""
+    cls = source.text[start:opening].rstrip()
+    on_lines = bool(kept) and source.text[opening + 1] in "\r\n"
+    if on_lines:  # the class comes first among the arguments
         yield Edit(start, opening, helper)
-        yield _class_before(source, call, source.text[start:opening].rstrip())
+        line_break = "\n" + indentation(source, max(node.lineno for node in kept))
+        longer = len(source.line_text(kept[0].lineno)) + len(cls) + 2 + length
     else:
-        yield Edit(start, start, f"{helper}({inner}")
-        yield Edit(opening, opening + 1, ", " if kept else "")
-    yield from _without_linen_arguments(source, call)
+        line_break = _inner_lines(source, call, len(helper) + 2 + length + len(late.partition("\n")[0]))
+        longer = len(line_break) + source.span(call)[1] - start + length if line_break else 0
     behind, comma = _behind_arguments(source, call)
-    if added and comma and source.line_text(call.end_lineno or 0).lstrip().startswith(")"):
-        break_ = "\n" + indentation(source, max(node.lineno for node in kept))
-        yield Edit(
-            behind, behind, "".join(f"{break_}{name}={text}," for name, text in sizes.arguments.items())
-        )
-    elif added or inner:
-        yield Edit(behind, behind, (added[1:] if comma and kept else added) + inner[: -len(HANGING)])
+    is_whole = len(kept) == len(call.args) + len(call.keywords)
+    if longer > line_limit(source) and is_whole and not comma and _stand_on_one_line(kept):
+        if on_lines:
+            position = min(source.span(node)[0] for node in kept)
+            yield Edit(position, position, f"{cls},{line_break}")
+        else:
+            yield Edit(start, start, f"{helper}({line_break}")
+            yield Edit(opening, opening + 1, f",{line_break}" if kept else "")
+        yield from _on_lines_of_their_own(source, kept, line_break)
+        ending = "," if on_lines else f",{line_break[: -len(HANGING)]}"
+        yield Edit(behind, behind, "".join(f",{line_break}{text}" for text in added) + ending)
+    else:
+        if on_lines:
+            yield _class_before(source, call, cls)
+        else:
+            yield Edit(start, start, f"{helper}({line_break}")
+            yield Edit(opening, opening + 1, ", " if kept else "")
+        yield from _without_linen_arguments(source, call)
+        if added and on_lines and comma and source.line_text(call.end_lineno or 0).lstrip().startswith(")"):
+            yield Edit(behind, behind, "".join(f"{line_break}{text}," for text in added))
+        elif added or (line_break and not on_lines):
+            between = f",{line_break}" if on_lines and not _stand_on_one_line(kept) else ", "
+            text = "".join(f"{between}{text}" for text in added)
+            text = text[1:] if comma and kept else text
+            yield Edit(behind, behind, text if on_lines else text + line_break[: -len(HANGING)])
     if late:
         yield Edit(end, end, late)
+
+
+def _stand_on_one_line(arguments: Sequence[ast.expr | ast.keyword]) -> bool:
+    return len({line for node in arguments for line in (node.lineno, node.end_lineno)}) <= 1
+
+
+def _on_lines_of_their_own(
+    source: SourceText, arguments: Sequence[ast.expr | ast.keyword], line_break: str
+) -> Iterator[Edit]:
+    """Line breaks behind the commas between arguments."""
+    spans = sorted(source.span(node) for node in arguments)
+    for (_, end), (start, _) in pairwise(spans):
+        gap = source.text[end:start]
+        comma = end + gap.index(",") + 1
+        yield Edit(comma, comma + len(gap[comma - end :]) - len(gap[comma - end :].lstrip()), line_break)
 
 
 def _class_before(source: SourceText, call: ast.Call, cls: str) -> Edit:

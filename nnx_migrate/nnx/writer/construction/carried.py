@@ -110,7 +110,9 @@ class CarriedValues:
         """The sizes in an expression that loops change, or that conditions decide."""
         texts = TOKEN.finditer(dim.text()) if dim.known else ()
         found = [self.analysis.facts.phis.get(int(m["id"])) for m in texts if m["kind"] == "p"]
-        return [phi for phi in found if phi is not None and phi.is_loop == of_loops]
+        return [
+            phi for phi in found if phi is not None and of_loops == isinstance(phi.node, ast.For | ast.While)
+        ]
 
     def _is_there(self, site: Site, call: LayerCall, phi: Phi) -> bool:
         """Whether the constructor has the size that a call gets where it makes the module."""
