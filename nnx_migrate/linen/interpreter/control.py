@@ -10,7 +10,7 @@ from nnx_migrate.linen.interpreter import fallbacks
 from nnx_migrate.linen.interpreter.class_choices import named, one_of_classes
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
-from nnx_migrate.linen.interpreter.function_choices import chosen_function, either_function
+from nnx_migrate.linen.interpreter.function_choices import chosen_function, either_function, one_of_functions
 from nnx_migrate.linen.interpreter.lists.names import list_names
 from nnx_migrate.linen.interpreter.lists.shared import as_array_list, merged
 from nnx_migrate.linen.interpreter.numbers import array_or_number
@@ -101,7 +101,8 @@ def static_join(frame: Frame, name: str, a: Any, b: Any, node: ast.AST) -> Any:
     """A variable that the constructor computes by the same statements: known by its name from here on."""
     if isinstance(a, Instance | ModuleList) or isinstance(b, Instance | ModuleList):
         return join(frame, a, b, node, name)
-    choice = chosen_function(frame, a, b, node) or (either_function(a, b) if frame.foreign else None)
+    pure = either_function(a, b) if frame.foreign else one_of_functions(frame, a, b)
+    choice = chosen_function(frame, a, b, node) or pure
     if choice is not None:
         return choice
     kind = "int" if as_dim(a) is not None and as_dim(b) is not None else ""
@@ -138,8 +139,9 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     if optional is not None:
         return optional
     either = _either(frame, a, b, node) or chosen_function(frame, a, b, node)
-    if either is not None:
-        return either
+    functions = either or one_of_functions(frame, a, b)
+    if functions is not None:
+        return functions
     if holds_module(a) or holds_module(b):
         return LostModule("what is called is a submodule on one path and something else on another")
     if _is_class(a) or _is_class(b):

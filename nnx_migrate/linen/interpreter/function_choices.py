@@ -6,6 +6,7 @@ import ast
 from typing import Any
 
 from nnx_migrate.linen.chosen_functions import ChosenFunction, free_names, own_names
+from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Global
 from nnx_migrate.linen.symbols import TOKEN
@@ -37,16 +38,55 @@ def _is_expression(function: Closure) -> bool:
 
 
 def either_function(a: Any, b: Any) -> FunctionChoice | None:
-    """One of two functions (or choices of functions); None for anything else."""
+    """One of two functions (or choices of functions); None for anything else, classes of other libraries, too."""
     functions: list[Any] = []
     for value in (a, b):
         if isinstance(value, FunctionChoice):
             functions += value.functions
-        elif is_function(value):
+        elif is_function(value) and not _is_class(value):
             functions.append(value)
         else:
             return None
     return FunctionChoice(tuple(functions))
+
+
+def _is_class(function: Any) -> bool:
+    return isinstance(function, Global) and function.name.rpartition(".")[2][:1].isupper()
+
+
+def one_of_functions(frame: Frame, a: Any, b: Any) -> FunctionChoice | None:
+    """One of two functions that compute with nothing but their arguments; None for anything else.
+
+    Of functions in the code that is followed all that they do would have to be recorded for each. What a function of
+    a library does has to be known.
+    """
+    found = either_function(a, b)
+    if found is None or not all(_is_pure(frame, function) for function in found.functions):
+        return None
+    return found
+
+
+def _is_pure(frame: Frame, function: Any) -> bool:
+    if isinstance(function, Partial):
+        return _is_pure(frame, function.func)
+    if isinstance(function, Global):
+        return registry.effect(function.name) is not None
+    if not isinstance(function, Closure):
+        return True
+    own = {argument.arg for argument in ast.walk(function.node.args) if isinstance(argument, ast.arg)}
+    project, scope = frame.session.program.project, function.module.scope_at(function.node)
+    for node in ast.walk(function.node):
+        if isinstance(node, ast.Call):
+            root: ast.expr = node.func
+            while isinstance(root, ast.Attribute):
+                root = root.value
+            called = project.resolve(node.func, scope, function.module)
+            of_library = called is not None and project.definition(called) is None
+            name = (called or "").rpartition(".")[2]
+            is_method = isinstance(root, ast.Name) and root.id in own and root is not node.func
+            if not is_method and not (of_library and name[:1].islower()):
+                return False
+    return True
 
 
 def chosen_function(frame: Frame, a: Any, b: Any, node: ast.AST) -> ChosenFunction | None:

@@ -88,11 +88,28 @@ class InitRenderer:
 
     def text(self, node: ast.AST, context: Context = ()) -> str:
         """The expression; sizes of inputs appear as tokens. Raises Refuse for what only a call knows."""
+        if isinstance(node, ast.Compare | ast.BoolOp) and not hasattr(node, "lineno"):
+            return self._case(node, context)
         saved, self.lambda_names = self.lambda_names, self.lambda_names | _lambda_names(node)
         try:
             return one_line(self.names.written(node, lambda n: self._replace(n, context)))
         finally:
             self.lambda_names = saved
+
+    def _case(self, node: ast.Compare | ast.BoolOp, context: Context) -> str:
+        """The condition that a case of `match` stands for."""
+        if isinstance(node, ast.Compare):
+            (right,), sign = node.comparators, "is" if isinstance(node.ops[0], ast.Is) else "=="
+            known = isinstance(right, ast.Constant) and not hasattr(right, "lineno")
+            other = ast.unparse(right) if known else self.text(right, context)
+            return f"{self.text(node.left, context)} {sign} {other}"
+        if isinstance(node.op, ast.Or):
+            return " or ".join(self.text(test, context) for test in node.values)
+        parts = [self.text(test, context) for test in node.values]
+        loose = [isinstance(test, ast.BoolOp | ast.IfExp | ast.Lambda) for test in node.values]
+        return " and ".join(
+            f"({part})" if is_loose else part for part, is_loose in zip(parts, loose, strict=True)
+        )
 
     def statement(self, node: ast.stmt, context: Context) -> str:
         """A statement that the constructor repeats."""

@@ -11,6 +11,7 @@ from nnx_migrate.linen.interpreter.control import join
 from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.function_choices import one_of_functions
 from nnx_migrate.linen.interpreter.lists.steps import without_lists
 from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.values import Input
@@ -61,7 +62,8 @@ def _join_returns(frame: Frame, a: Any, b: Any, node: ast.AST) -> Any:
     if isinstance(b, Input):
         b = input_array(frame.session, b)
     chosen = one_of_layers((a, b)) if (frame.context, node) in frame.session.conditions else None
-    return chosen if chosen is not None else join(frame, a, b, node, "result")
+    found = chosen or one_of_functions(frame, a, b)
+    return found if found is not None else join(frame, a, b, node, "result")
 
 
 @executes(ast.Raise)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.given_arguments import NoneTest
+from nnx_migrate.linen.interpreter.statements.matching import as_conditions
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.linen.symbols import TOKEN
@@ -134,6 +135,8 @@ class Residual:
     def _statement_nodes(self, statement: ast.stmt) -> list[Node]:
         if isinstance(statement, ast.If):
             return self._if(statement)
+        if isinstance(statement, ast.Match):
+            return self.block(as_conditions(statement))
         if isinstance(statement, ast.For):
             return self._for(statement)
         if isinstance(statement, ast.While):

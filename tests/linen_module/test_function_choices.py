@@ -1,0 +1,53 @@
+"""Functions that return one of several functions: what calls of these may be, and what may be a layer instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.linen_module.test_layer_functions import converted
+
+CHOICES = {
+    "two branches": "def act(kind):\n    if kind > 2:\n        return nn.relu\n    else:\n        return nn.gelu\n",
+    "one after the other": "def act(kind):\n    if kind > 2:\n        return nn.relu\n    if kind > 1:\n        return jnp.tanh\n"
+    "    raise ValueError(kind)\n",
+    "lambdas": "def act(kind):\n    if kind > 2:\n        return lambda x: jnp.tanh(x) * 2\n    return lambda x: x.astype(int)\n",
+    "a variable": "def act(kind):\n    if kind > 2:\n        f = nn.relu\n    else:\n        f = jnp.tanh\n    return f\n",
+}
+USES = {
+    "called at once": "return nn.Dense(3)(act(self.n)(x))",
+    "kept in a variable": "f = act(self.n)\n        return nn.Dense(3)(f(x))",
+}
+
+
+@pytest.mark.parametrize("body", USES.values(), ids=USES)
+@pytest.mark.parametrize("function", CHOICES.values(), ids=CHOICES)
+def test_activations(tmp_path: Path, function: str, body: str) -> None:
+    text, reason = converted(tmp_path, function, body)
+    assert reason == ""
+    assert "self.dense = nnx.Linear(in_features, 3, rngs=rngs)" in text
+    assert body.replace("nn.Dense(3)", "self.dense") in text
+
+
+def test_a_choice_that_the_call_takes(tmp_path: Path) -> None:
+    body = "if train:\n            f = nn.relu\n        else:\n            f = jnp.tanh\n        return nn.Dense(3)(f(x))"
+    text, reason = converted(tmp_path, "", body)
+    assert reason == ""
+    assert "self.dense(f(x))" in text
+
+
+LEFT = {
+    "functions that change sizes": "def act(kind):\n    if kind > 2:\n        return nn.glu\n    return nn.relu\n",
+    "a class of another library": "import distrax\n\n\ndef act(kind):\n    if kind > 2:\n        return distrax.Normal\n"
+    "    return nn.relu\n",
+    "a function that makes a layer": "def act(kind):\n    if kind > 2:\n        return lambda x: nn.Dense(3)(x)\n    return nn.relu\n",
+    "a function that may make one": "def layer(x):\n    return nn.Dense(3)(x)\n\n\ndef act(kind):\n    if kind > 2:\n"
+    "        return lambda x: layer(x)\n    return nn.relu\n",
+}
+
+
+@pytest.mark.parametrize("function", LEFT.values(), ids=LEFT)
+def test_what_stays(tmp_path: Path, function: str) -> None:
+    _, reason = converted(tmp_path, function, USES["called at once"])
+    assert reason
