@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from nnx_migrate.linen.alternatives import are_one_each_round
 from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
 from nnx_migrate.linen.interpreter.recurrent import PARTS
 from nnx_migrate.linen.mixed_lists import MixedList
@@ -234,7 +235,7 @@ def _steps(sites: Sequence[Site], depth: int) -> tuple[Step, ...]:
             path = PathPattern.of([*_path(loop), "layers", "{" + _INDICES[depth] + "}"])
             steps.append(Repeated(_INDICES[depth], (Created(DYNAMIC, path, DYNAMIC, True),)))
         elif loop is None:
-            steps += _one_of_several([_created(site) for site in members])
+            steps += _one_of_several(members)
         else:
             steps.append(Repeated(_INDICES[depth], _steps(members, depth + 1)))
     return tuple(steps)
@@ -246,13 +247,18 @@ def _created(site: Site) -> Created:
     return Created(prefix, PathPattern.of(_path(site)), module_name(site), conditional, site.lifted_class)
 
 
-def _one_of_several(steps: Sequence[Created]) -> list[Created]:
+def _one_of_several(sites: Sequence[Site]) -> list[Created]:
     """Modules that conditions put at one place are one step, whose class shows in the model."""
     found: dict[PathPattern, Created] = {}
-    for step in steps:
+    first: dict[PathPattern, Site] = {}
+    for site in sites:
+        step = _created(site)
         known = found.setdefault(step.nnx, step)
+        other = first.setdefault(step.nnx, site)
         if (known.prefix, known.module) != (step.prefix, step.module):
             found[step.nnx] = Created(DYNAMIC, step.nnx, DYNAMIC, True)
+        elif are_one_each_round(other, site):
+            found[step.nnx] = replace(known, conditional=False)
     return list(found.values())
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from enum import Enum, auto
 
+from nnx_migrate.linen.alternatives import are_one_each_round
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
@@ -144,7 +145,16 @@ def name_sites(
         kept |= {site: _list_stem(site) for site in sites if site.loops}
     for site in sites:
         own, named = _own_name(site), [s for s in sites if s.attribute and _are_alternatives(s, site)]
-        shared = [s for s in named if _have_one_name(s, site) or (listed and s.attribute == kept.get(site))]
+        shared = [
+            s
+            for s in named
+            if (
+                _have_one_name(s, site)
+                or (listed and s.attribute == kept.get(site))
+                or are_one_each_round(s, site)
+            )
+            and all(_are_alternatives(t, site) for t in sites if t.attribute == s.attribute)
+        ]
         if shared:
             site.attribute = shared[0].attribute
             continue

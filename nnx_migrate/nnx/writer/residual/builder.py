@@ -369,7 +369,8 @@ class Residual:
         nnx = self.renderer.names.nnx()
         before: list[Node] = []
         inside: list[Node] = []
-        for site in (s for group in self.sites.values() for s in group):
+        one_each = {s.attribute: s for group in self.sites.values() for s in group}
+        for site in one_each.values():
             for level, control in enumerate(site.loops):
                 if control.node is not loop:
                     continue
