@@ -16,8 +16,8 @@ class Model(nn.Module):
     kind: str
     sizes: tuple = (1, 2)
 
-    def kind_of(self):
-        return self.kind
+    def kind_of(self, x):
+        return len(x)
 
     @nn.compact
     def __call__(self, x, train=False):
@@ -67,9 +67,51 @@ def test_patterns_that_do_more_than_compare(tmp_path: Path, pattern: str) -> Non
     assert _converted(tmp_path, "self.kind", pattern)[1] == "unsupported-syntax"
 
 
-@pytest.mark.parametrize("subject", ["self.kind_of()", "self.sizes[0]", "(self.kind, 1)"])
+@pytest.mark.parametrize("subject", ["self.kind_of(x)", "x.shape[0]", "(self.kind, train)"])
 def test_subjects_that_are_computed(tmp_path: Path, subject: str) -> None:
     assert _converted(tmp_path, subject, "1")[1] == "unsupported-syntax"
+
+
+def test_a_subject_that_the_constructor_computes_as_well(tmp_path: Path) -> None:
+    text, reason = _converted(tmp_path, "self.kind.lower()", "'wide' | 'deep'")
+    assert reason == ""
+    assert "        if self.kind.lower() == 'wide' or self.kind.lower() == 'deep':\n" in text
+
+
+FOREIGN = """
+
+def scaled(x, kind):
+    match kind, x.shape:
+        case 'wide', (_, n):
+            return x * n
+        case other, _:
+            return x
+
+
+class Scaled(nn.Module):
+    kind: str
+
+    @nn.compact
+    def __call__(self, x):
+        x = {call}
+        return nn.Dense(2)(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [("nn.Dense(3)(x) + scaled(x[:1], self.kind).sum()", ""), ("scaled(x, self.kind)", "unknown-size")],
+)
+def test_statements_in_functions_that_make_no_layers(tmp_path: Path, call: str, reason: str) -> None:
+    path = tmp_path / "model.py"
+    functions, cls = FOREIGN.split("\n\nclass")
+    (tmp_path / "functions.py").write_text(functions)
+    path.write_text(
+        f"import flax.linen as nn\nfrom functions import scaled\n\n\nclass{cls.format(call=call)}"
+    )
+    _, conversions = convert(path)
+    refusal = conversions.refused.get("model.Scaled")
+    assert (refusal.reason if refusal else "") == reason
 
 
 def test_a_choice_that_only_a_call_takes(tmp_path: Path) -> None:

@@ -111,6 +111,12 @@ def call_closure(
     try:
         with inside_transform(inner) if closure.node in session.traced else nullcontext():
             return _run(inner, closure.node)
+    except Refuse as refusal:
+        if refusal.reason != "unsupported-syntax" or not inner.foreign or frame.foreign:
+            raise
+        # what makes no modules can only compute: its result isn't known, nor what it made of lists and dicts
+        inner.env = {name: Slot(Unknown(refusal.detail)) for name in inner.env}
+        return Unknown(refusal.detail)
     finally:
         session.depth -= 1
         if isinstance(node, ast.Call):

@@ -7,11 +7,17 @@ from functools import cache
 
 from nnx_migrate.linen.interpreter.dispatch import execute, executes
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 
 
 @executes(ast.Match)
 def _match(frame: Frame, statement: ast.Match) -> None:
+    subject: ast.AST = statement.subject
+    while isinstance(subject, ast.Attribute):
+        subject = subject.value
+    if not (isinstance(subject, ast.Name) or frame.foreign or is_static(frame, subject)):
+        raise Refuse("unsupported-syntax", "a `match` statement with a computed subject", statement)
     execute(frame, as_conditions(statement))
 
 
@@ -19,13 +25,8 @@ def _match(frame: Frame, statement: ast.Match) -> None:
 def as_conditions(statement: ast.Match) -> list[ast.stmt]:
     """`match kind: case "a": ...` as `if kind == "a": ...`; the conditions stand nowhere in the source. Raises Refuse.
 
-    Only plain names and attributes are compared, which may be read several times.
+    Each of them has the subject, so it has to be one that may be computed several times.
     """
-    subject: ast.AST = statement.subject
-    while isinstance(subject, ast.Attribute):
-        subject = subject.value
-    if not isinstance(subject, ast.Name):
-        raise Refuse("unsupported-syntax", "a `match` statement with a computed subject", statement)
     chain: list[ast.stmt] = []
     for case in reversed(statement.cases):
         test = _test(statement.subject, case.pattern)

@@ -211,6 +211,10 @@ def class_text(names: FileNames, site: Site) -> str:
         return names.written(given, lambda _: None)
     if names.project.resolve_name(cls.name, module.scopes.module, module) == cls.qualified:
         return cls.name
+    scope = home.scope_at(given)
+    for one in scope.lookup(given.id) if isinstance(given, ast.Name) else ():  # `block_cls = blocks.Block`
+        if one.value is not None and names.project.resolve(one.value, scope, home) == cls.qualified:
+            return names.written(one.value, lambda _: None)
     raise Refuse("unknown-module", "a lifted transform of a class that has another name here", given)
 
 
