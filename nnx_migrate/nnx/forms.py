@@ -2,7 +2,8 @@
 
 A class can move if it converts, nothing stands in the way of its uses, and all classes that it needs move, too.
 It does move if something would use its NNX form: a program, another class that moves, or whoever imports it where
-the project itself has no use for it. Tests alone are no such use: they would test what only they use.
+the project itself has no use for it, unless as much is needed twice for it as becomes NNX. Tests alone are no such
+use: they would test what only they use.
 """
 
 from __future__ import annotations
@@ -144,8 +145,21 @@ class Dependencies:
         """The classes that something would use in their NNX form."""
         used = {r.cls for r in self._in_programs if r not in kept and not self._is_for_users(r)}
         only_kept = {r.cls for r in kept} - used
-        first = (c for c in able if c in used or not (self._used_by[c] or c in only_kept))
-        return self._closure(first) & set(able)
+        moving = self._closure(c for c in able if c in used) & set(able)
+        unused = [c for c in able if c not in used and not (self._used_by[c] or c in only_kept)]
+        return self._with_unused(moving, unused, able)
+
+    def _with_unused(
+        self, moving: set[LinenClass], unused: Iterable[LinenClass], able: Collection[LinenClass]
+    ) -> set[LinenClass]:
+        """With classes that nothing in the project uses, where more becomes NNX than is needed twice for them."""
+        staying = self._closure(cls for cls in self.needs if cls not in able)
+        parts = {cls: self._closure([cls]) & set(able) for cls in unused}
+        for cls in sorted(parts, key=lambda cls: len(parts[cls] - staying), reverse=True):
+            new = parts[cls] - moving
+            if len(new - staying) > len(new & staying):
+                moving = moving | new
+        return moving
 
     def _is_for_users(self, reference: ClassReference) -> bool:
         """Whether a program only serves modules of others: a test of a part of them, or what asks a class for

@@ -34,9 +34,20 @@ class Stays(nn.Module):
 LAYERS, NETS = Path("/project/layers.py"), Path("/project/nets.py")
 
 
+MAIN = Path("/project/main.py")
+PROGRAM = """\
+import jax, jax.numpy as jnp
+from nets import Moves
+
+variables = Moves().init(jax.random.key(0), jnp.ones((1, 3)))
+"""
+
+
 def fixed(layers: str, nets: str) -> dict[Path, str]:
-    texts, _ = fix_files({LAYERS: layers, NETS: nets}, RULES)
-    return texts
+    """What becomes of both files, where a program uses the class that moves."""
+    program = {MAIN: PROGRAM} if "class Moves" in nets else {}
+    texts, _ = fix_files({LAYERS: layers, NETS: nets, **program}, RULES)
+    return {path: text for path, text in texts.items() if path in (LAYERS, NETS)}
 
 
 @pytest.mark.parametrize(
@@ -112,6 +123,15 @@ def test_one_that_programs_only_ask_for_what_staying_classes_need_stays() -> Non
     assert texts == {LAYERS: layers, NETS: nets}
     texts = fixed(layers, nets + "model = Block()\n")
     assert "class Block(nnx.Module)" in texts[LAYERS] and "class LinenBlock(nn.Module)" in texts[LAYERS]
+
+
+@pytest.mark.parametrize(("body", "moves"), [("Block(4)(x)", False), ("Deep(4)(Block(4)(x))", True)])
+def test_what_nothing_uses_moves_where_more_becomes_nnx_than_is_needed_twice(body: str, moves: bool) -> None:
+    deep = BLOCK.partition("\n\n\n")[2].replace("Block", "Deep")
+    users = USERS.replace("nn.Dense(2)(Block(4)(x))", body)
+    nets = f"import flax.linen as nn\nfrom layers import Block\n\n\n{deep}{users}"
+    texts, _ = fix_files({LAYERS: BLOCK, NETS: nets}, RULES)
+    assert ("class Moves(nnx.Module)" in texts[NETS]) is moves
 
 
 def test_one_that_besides_staying_classes_only_tests_use_stays() -> None:
