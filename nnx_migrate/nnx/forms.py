@@ -82,7 +82,8 @@ class Dependencies:
                         self._join(called, reference.cls)
 
     def _find_handed(self, finder: InstanceFinder, instances: Iterable[Instance]) -> None:
-        for instance in instances:
+        made = [one for value in finder.class_values() for one in finder.results(value)]
+        for instance in (*instances, *made):
             for holder in finder.holders(instance.flow):
                 self._join(holder, instance.cls)
         for values in shared_places(finder.class_values()).values():

@@ -145,9 +145,11 @@ class _Planner:
             if more:
                 continue
             for group in moving:
+                group.made = [made for value in group.values for made in self.finder.results(value)]
                 _find_sizes(group, self.sizes, self.project)
                 known = {c.cls: c for c in group.conversions}
-                group.obstacles += lazy_obstacles(known, group.instances, group.values)
+                handed = [made for made in group.made if made.holders]
+                group.obstacles += lazy_obstacles(known, [*group.instances, *handed], group.values)
                 self._find_factories(group)
             if len(kept) < sum(len(value.references) for value in self.kept):
                 continue
@@ -340,13 +342,16 @@ def _find_sizes(group: Group, finder: SizeFinder, project: Project) -> None:
         ):
             detail = f"the file has a `{helper}` of its own"
             group.obstacles.append((reference.cls, Obstacle("name-clash", detail, file, reference.node)))
-    for instance in group.instances:
+    for instance in (*group.instances, *group.made):
         if instance.holders and any(f.flag for f in conversions[instance.cls.qualified].factories.values()):
             where = instance.reference
             detail = f"`{instance.cls.name}`, which NNX calls in another way, is called by another module"
             group.obstacles.append((instance.cls, Obstacle("unknown-call", detail, where.module, where.node)))
         try:
-            group.sizes[instance] = finder.find(instance, conversions[instance.cls.qualified])
+            if instance.made_by is None:
+                group.sizes[instance] = finder.find(instance, conversions[instance.cls.qualified])
+            elif instance.holders:
+                finder.check_late(instance, conversions[instance.cls.qualified])
         except Refuse as refusal:
             node = refusal.node or instance.reference.node
             obstacle = Obstacle(refusal.reason, refusal.detail, instance.reference.module, node)

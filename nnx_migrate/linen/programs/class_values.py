@@ -27,11 +27,17 @@ class ClassValue:
     calls: tuple[tuple[Module, ast.Call], ...]
     problem: str = ""
     is_field: bool = False  # it is handed to modules, as a class
+    partial: ast.Call | None = None  # around it
 
     @property
     def cls(self) -> LinenClass:
         """The class."""
         return self.reference.cls
+
+    @property
+    def node(self) -> ast.expr:
+        """The class, or the partial of it."""
+        return self.partial if self.partial is not None else self.reference.node
 
 
 class ClassValues:
@@ -60,7 +66,7 @@ class ClassValues:
             problem = "it is compared with the class of something"
         elif any(_reads_linen_form(reference.cls, use, flow) for use in flow.uses):
             problem = "attributes of the class are used"
-        return ClassValue(reference, flow, calls, problem, bool(held or inside) and not problem)
+        return ClassValue(reference, flow, calls, problem, bool(held or inside) and not problem, partial)
 
     def _is_partial(self, module: Module, call: ast.Call, node: ast.expr) -> bool:
         name = self.project.resolve(call.func, module.scope_at(call.func), module)

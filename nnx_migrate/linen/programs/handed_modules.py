@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from nnx_migrate.linen.factory_uses import given_arguments
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.module_lists import holds_module_list
+from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.contents import Contents, Element
 from nnx_migrate.linen.programs.entry_calls import method_of
 from nnx_migrate.linen.programs.flow import FlowFinder
@@ -22,15 +23,25 @@ from nnx_migrate.linen.programs.made_anew import is_made_anew, maker
 from nnx_migrate.linen.programs.origins import Origins
 from nnx_migrate.linen.programs.reached import methods_from
 from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_none, is_self
 
 _REASON = "shared-module"
 
 
-def judge_handed_modules(instances: Sequence[Instance], program: LinenProgram, finder: FlowFinder) -> None:
-    """Record which instances get which others, with an obstacle wherever that isn't certain."""
-    by_call = {i.reference.call: i for i in instances if i.made_by is None}
-    judge = _Judge(program, finder, by_call)
+def judge_handed_modules(
+    constructed: Sequence[Instance],
+    program: LinenProgram,
+    finder: FlowFinder,
+    made: Mapping[ClassValue, Sequence[Instance]],
+) -> None:
+    """Record which instances get which others, with an obstacle wherever that isn't certain.
+
+    `made` are those that calls of class values make: `ResNet18 = partial(ResNet, ...)`, `Classifier(ResNet18())`.
+    """
+    by_call = {i.reference.call: i for i in constructed}
+    instances = [*constructed, *(i for each in made.values() for i in each)]
+    judge = _Judge(program, finder, by_call, made)
     for holder in by_call.values():
         judge.arguments(holder)
     for handing in judge.handings:
@@ -51,9 +62,17 @@ class _Judge:
     """Finds the modules that constructions get: `handed`, each with the expression that gives it."""
 
     def __init__(
-        self, program: LinenProgram, finder: FlowFinder, by_call: Mapping[ast.Call, Instance]
+        self,
+        program: LinenProgram,
+        finder: FlowFinder,
+        by_call: Mapping[ast.Call, Instance],
+        made: Mapping[ClassValue, Sequence[Instance]],
     ) -> None:
-        self.program, self.by_call = program, by_call
+        self.program, self.finder, self.by_call = program, finder, by_call
+        self.made: dict[ast.Call, dict[ast.expr, Instance]] = {}  # by call, then by what makes it
+        for value, instances in made.items():
+            for instance in instances:
+                self.made.setdefault(instance.call, {})[value.node] = instance
         self.origins = Origins(finder, attributes=True)
         self.contents = Contents(finder, by_call)
         self.handed: list[tuple[Instance, Element]] = []
@@ -79,7 +98,7 @@ class _Judge:
                 problem = f"its field `{name}` gets a module that isn't known"
             elif not is_list and not _is_module_field(holder.cls, name):
                 problem = f"its field `{name}` gets a module, and isn't declared to hold one"
-            elif any(k.arg == "name" for i in known for k in i.reference.call.keywords):
+            elif any(map(_is_named, known)):
                 problem = f"its field `{name}` gets a module that has a name of its own"
             if problem:
                 holder.add_obstacle(_REASON, problem, module, node)
@@ -99,8 +118,24 @@ class _Judge:
         for origin in self.origins.of(element.module, element.node):
             if origin is None or not is_none(origin[1]):
                 made = origin[1] if origin is not None else None
-                found.append(self.by_call.get(made) if isinstance(made, ast.Call) else None)
+                if origin is not None and isinstance(made, ast.Call) and made in self.made:
+                    found += self._made_by_values(origin[0], made)
+                else:
+                    found.append(self.by_call.get(made) if isinstance(made, ast.Call) else None)
         return found
+
+    def _made_by_values(self, module: Module, call: ast.Call) -> list[Instance | None]:
+        """The modules that a call makes of the classes that it may reach as values."""
+        known = self.made[call]
+        origins = Origins(self.finder, known.keys(), attributes=True).of(module, call.func)
+        return [known.get(origin[1]) if origin is not None else None for origin in origins]
+
+
+def _is_named(instance: Instance) -> bool:
+    """Whether a construction, or a partial of the class, gives the module a name."""
+    around = instance.reference.module.parents[instance.reference.node]
+    calls = [instance.call, *([around] if isinstance(around, ast.Call) else [])]
+    return any(keyword.arg == "name" for call in calls for keyword in call.keywords)
 
 
 def _initialised_by(holder: Instance) -> set[str]:

@@ -40,7 +40,9 @@ class Instance:
     passed_on: list[tuple[Module, ast.Call]] = field(default_factory=list)
     is_seen: bool = True
     obstacles: list[Obstacle] = field(default_factory=list)
-    made_by: ast.Call | None = None  # the call that makes it, where the class is used as a value
+    #: The call that makes it, where the class is used as a value, and where that stands.
+    made_by: ast.Call | None = None
+    made_in: Module | None = None
     parts: dict[str, list[Instance]] = field(
         default_factory=dict
     )  # by field, where all that it gets is known
@@ -64,6 +66,16 @@ class Instance:
     def cls(self) -> LinenClass:
         """The class."""
         return self.reference.cls
+
+    @property
+    def call(self) -> ast.Call:
+        """The call that makes it."""
+        return self.made_by if self.made_by is not None else self.reference.call
+
+    @property
+    def home(self) -> Module:
+        """The file of that call."""
+        return self.made_in if self.made_in is not None else self.reference.module
 
     def add_obstacle(self, reason: str, detail: str, module: Module, node: ast.AST) -> None:
         """Something stands in the way of its conversion."""

@@ -46,7 +46,10 @@ class InstanceFinder:
     def known_instances(self) -> list[Instance]:
         """Every construction outside of modules, judged."""
         found = [self._instance(r) for r in self.references.outside if r.role is Role.CONSTRUCTION]
-        judge_handed_modules(found, self.program, self.finder)
+        values = self.class_values()
+        for value in values:
+            self._results[value] = self._made(value)
+        judge_handed_modules(found, self.program, self.finder, self._results)
         return found
 
     def class_values(self) -> list[ClassValue]:
@@ -74,13 +77,15 @@ class InstanceFinder:
 
     def results(self, value: ClassValue) -> list[Instance]:
         """The modules that calls of a class value make, with what they are used for."""
-        if value in self._results:
-            return self._results[value]
-        found = self._results[value] = []
+        self.known_instances  # noqa: B018 (judges these, too)
+        return self._results.setdefault(value, [])
+
+    def _made(self, value: ClassValue) -> list[Instance]:
+        found: list[Instance] = []
         for module, call in value.calls:
-            instance = Instance(value.reference, self.finder.follow(module, call), made_by=call)
+            flow = self.finder.follow(module, call)
+            instance = Instance(value.reference, flow, made_by=call, made_in=module)
             self._uses(instance)
-            judge_handed_modules([instance], self.program, self.finder)
             found.append(instance)
         return found
 

@@ -19,7 +19,7 @@ def is_made_anew(
     element: Element, instance: Instance, others: Iterable[Instance], finder: FlowFinder
 ) -> bool:
     """Whether each round constructs `instance`, and all modules among its arguments."""
-    call, loop = instance.reference.call, element.loop
+    call, loop = instance.call, element.loop
     if loop is not None and any(node is call for node in ast.walk(loop)):
         return _holds_own_parts(instance, loop, others)
     return _made_by(element.module, element.node, instance, others, finder) is not None
@@ -49,8 +49,7 @@ def _made_by(
     """`node`, if it calls the function in whose body the construction stands."""
     if not isinstance(node, ast.Call):
         return None
-    home = instance.reference.module
-    around = home.enclosing(instance.reference.call, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    around = instance.home.enclosing(instance.call, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
     for callee in finder.callees.of(module, node.func):
         function = callee.function
         if function is around and isinstance(function, ast.FunctionDef) and not function.decorator_list:
@@ -64,4 +63,4 @@ def _holds_own_parts(instance: Instance, region: ast.AST, others: Iterable[Insta
     known, parts = list(others), [instance]
     for holder in parts:  # grows
         parts += [other for other in known if holder in other.holders and other not in parts]
-    return all(part.reference.call in within for part in parts)
+    return all(part.call in within for part in parts)

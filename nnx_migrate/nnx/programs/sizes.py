@@ -72,6 +72,11 @@ class SizeFinder:
             sizes.arguments[parameter.name] = str(configured)
         return sizes
 
+    def check_late(self, instance: Instance, conversion: ClassConversion) -> None:
+        """Refuse a module whose sizes the inputs of its first call can't tell."""
+        for parameter in conversion.sizes:
+            self._late(Sizes(), instance, parameter)
+
     @staticmethod
     def _is_never_given(instance: Instance, parameter: SizeParameter) -> bool:
         """Whether no call that creates the parameters gives the argument a value; `apply` then can't, either.

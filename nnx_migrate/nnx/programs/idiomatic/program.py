@@ -134,7 +134,7 @@ class _Writer:
         unusual = (
             instance.made_by or instance.holders or instance.tabulated or instance.applied or instance.asked
         )
-        inner = [i for i in self.group.instances if instance in i.holders]
+        inner = [i for i in (*self.group.instances, *self.group.made) if instance in i.holders]
         if unusual or inner or instance.clones:
             raise NotIdiomatic("an unusual use of the module", module, call)
         for conversion in self.group.conversions:
