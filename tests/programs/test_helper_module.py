@@ -208,6 +208,38 @@ def test_a_script_in_a_package_runs_alone_and_as_a_part_of_it(
         subprocess.run([sys.executable, *arguments], cwd=folder, check=True)
 
 
+def test_files_of_a_package_that_import_each_other_by_bare_names(tmp_path: Path) -> None:
+    inner = tmp_path / "reproductions" / "gpt"
+    inner.mkdir(parents=True)
+    model, generate = DENSE.split("\n\nv = ")
+    files = {
+        inner / "config.py": "KEY = 0\n",
+        inner / "model.py": model,
+        inner
+        / "generate.py": f"import jax, jax.numpy as jnp\nfrom config import KEY\nfrom model import A\n\nv = {generate}",
+        inner / "__init__.py": "",
+        inner.parent / "__init__.py": "",
+    }
+    for path, text in files.items():
+        path.write_text(text)
+    texts, _ = fix_files(files, RULES)
+    assert "from nnx_compat import Functional" in texts[inner / "generate.py"]
+    for path, text in texts.items():
+        path.write_text(text)
+    subprocess.run([sys.executable, "generate.py"], cwd=inner, check=True)
+
+
+def test_a_package_within_a_folder_that_is_not_marked_as_one(tmp_path: Path) -> None:
+    model, main = (tmp_path / "pkg" / name for name in ("models/vit/model.py", "main.py"))
+    model.parent.mkdir(parents=True)
+    for folder in (model.parent, main.parent):
+        (folder / "__init__.py").touch()
+    files = {model: DENSE, main: "from .models.vit import model\n"}
+    texts, _ = fix_files(files, RULES)
+    assert "from pkg.models.vit.nnx_compat import Functional" in texts[model]
+    assert model.with_name("nnx_compat.py") in texts
+
+
 def test_what_an_earlier_run_has_imported_serves_the_next_one(tmp_path: Path) -> None:
     tried = (
         "try:\n    from .nnx_compat import Functional\n"

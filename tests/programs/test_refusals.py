@@ -487,6 +487,20 @@ def test_modules_whose_calls_other_files_may_intercept(start: str, stays: bool) 
     assert ("class Net(nn.Module)" in after) is stays
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "setattr(nn, 'Dense', nn.DenseGeneral)\n",
+        "nn.relu = jnp.tanh\n",
+        "nn.Dense.__call__ = lambda self, x: x\n",
+        "from unittest import mock\nmock.patch.object(nn, 'relu', jnp.tanh).start()\n",
+        "from unittest import mock\nmock.patch('flax.linen.relu', jnp.tanh).start()\n",
+    ],
+)
+def test_layers_that_the_program_replaces_in_linen(code: str) -> None:
+    assert reasons(f"{code}Net().init(key, x)\n") == {"module-use"}
+
+
 LAZY = """\
 import importlib
 

@@ -14,6 +14,7 @@ from nnx_migrate.names.scopes import Guard, absolute_module
 from nnx_migrate.nnx.helpers.bundle import helper_names
 
 HELPER_MODULE = "nnx_compat"
+_ROOTS = (".git", "pyproject.toml", "setup.py", "setup.cfg")  # what lies in the folder of a repository
 
 
 def helper_path(module: Module, project: Project) -> Path:
@@ -60,9 +61,7 @@ def helper_import(module: Module, name: str, project: Project) -> ImportRequest:
             f"{HELPER_MODULE}.{name}", name, HELPER_MODULE, scripts_only=True, in_folder=in_folder
         )
     folder = helper_path(module, project).parent
-    prefix = project.import_prefixes.of(folder)
-    if prefix is None and _is_package(folder, project):
-        prefix = (folder.name,)
+    prefix = _imported_as(folder, project)
     if prefix is not None:
         base = ".".join((*prefix, HELPER_MODULE))
     elif not (module.package and _is_package(folder, project)) and _imports_neighbours_relatively(module):
@@ -72,6 +71,22 @@ def helper_import(module: Module, name: str, project: Project) -> ImportRequest:
     is_beside = base == HELPER_MODULE
     in_folder = is_beside and _may_be_imported_in_folder(module, project)
     return ImportRequest(f"{base}.{name}", name, base, scripts_only=is_beside, in_folder=in_folder)
+
+
+def _imported_as(folder: Path, project: Project) -> tuple[str, ...] | None:
+    """The parts of the name of a package; folders above it may be packages without being marked (`pkg/models/vit`)."""
+    prefix = project.import_prefixes.of(folder)
+    if prefix is not None or not _is_package(folder, project):
+        return prefix
+    inner = [folder.name]
+    for above in folder.absolute().parents:
+        if any((above / name).exists() for name in _ROOTS):
+            break
+        outer = project.import_prefixes.of(above)
+        if outer is not None or _is_package(above, project):
+            return (*(outer or (above.name,)), *reversed(inner))
+        inner.append(above.name)
+    return (folder.name,)
 
 
 def _imports_neighbours_relatively(module: Module) -> bool:

@@ -21,6 +21,7 @@ from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.programs.list_keys import is_of_parameters, split_key
+from nnx_migrate.nnx.programs.name_tests import goes_through_names, name_test_obstacles
 from nnx_migrate.nnx.programs.order import changes_order, order_obstacles
 from nnx_migrate.nnx.programs.renames import AUTOMATIC, Other, Renames, names_of
 from nnx_migrate.nnx.programs.written_classes import WrittenClass
@@ -69,6 +70,7 @@ class NameChanges:
         found = NamesFound()
         renames = Renames.of(conversions)
         classes = {conversion.cls for conversion in conversions}
+        pairs = [pair for conversion in conversions for pair in names_of(conversion)]
         alike = not any(changes_order(names_of(conversion)) for conversion in conversions)
         homes, words = {cls.module.path for cls in classes}, renames.words
         for module in self.project.modules():
@@ -77,6 +79,7 @@ class NameChanges:
             beside = [other for other in others if other.module.path in near]
             if is_near or not beside:
                 found.obstacles += self._order(module, alike)
+                found.obstacles += self._tests(module, pairs)
             if not any(word in module.source.text for word in words):
                 continue
             for node, model in self._strings(module):
@@ -94,6 +97,12 @@ class NameChanges:
         if (module, alike) not in self._of_order:
             self._of_order[module, alike] = list(order_obstacles(self.project, module, alike))
         return self._of_order[module, alike]
+
+    def _tests(self, module: Module, pairs: Sequence[tuple[str, str]]) -> Iterator[Obstacle]:
+        """Places in a file that look into names, and find something else in the new ones."""
+        for obstacle in name_test_obstacles(module, pairs):
+            if not self.references.in_linen_class(module, obstacle.node):
+                yield obstacle
 
     def _strings(self, module: Module) -> list[tuple[ast.Constant, LinenClass | None]]:
         """Strings that may be names, each with the class of the model whose parameters it is a key of, if known."""
@@ -156,7 +165,7 @@ class NameChanges:
             return
         is_key = subscript or (isinstance(parent, ast.Dict) and node in parent.keys)
         if not is_key and not any(AUTOMATIC.fullmatch(p) or renames.counts(p) for p in touched):
-            if any("_" in part for part in touched) and _is_chosen(module, node):
+            if _may_be_meant(module, node, touched):
                 obstacle(f"names are compared with {text!r}")
             return  # an ordinary word that also names a submodule
         if known is not renames and above is not None and not any(other.has(above) for other in others):
@@ -272,10 +281,16 @@ def _beginnings(text: str) -> frozenset[str]:
     return frozenset(short for word in words for short in (word.rstrip("_"), re.sub(r"_?\d*$", "", word)))
 
 
-def _is_chosen(module: Module, node: ast.Constant) -> bool:
-    """`key == "pos_embed"`, `key in ["pos_embed", "cls_token"]`, `("params", "pos_embed")`."""
-    parent = module.parents[node]
-    return isinstance(parent, ast.Compare | ast.List | ast.Tuple | ast.Set)
+def _may_be_meant(module: Module, node: ast.Constant, names: Iterable[str]) -> bool:
+    """Whether a text that is the explicit name of a module is likely to mean it: `regex="hyper_dense"`,
+    `key in ["pos_embed", "cls_token"]`. One word may be anything, but where code goes through names.
+    """
+    call = module.parents[node]
+    if isinstance(call, ast.keyword):
+        call = module.parents[call]
+    if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in _SHOWING:
+        return False
+    return any("_" in name for name in names) or goes_through_names(module)
 
 
 def _looks_into_names(module: Module, node: ast.Constant) -> bool:

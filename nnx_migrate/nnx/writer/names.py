@@ -178,13 +178,24 @@ class FileNames:
         return other.replacement
 
     def _stays(self, node: ast.AST, row: Function) -> bool:
-        """Whether the file imports a function by its name: the rule `linen-functions` changes that import alone."""
+        """Whether the file has its own name for a function, by an import or an assignment: the rule
+        `linen-functions` changes that alone.
+        """
         if not isinstance(node, ast.Name) or not self.is_home or row.note or row.helper:
             return False
         if self.home_of(node) is not self.module:
             return False
-        bindings = self.module.scopes.module.bindings.get(node.id, ())
-        return len(bindings) == 1 and bindings[0].kind is BindingKind.IMPORT
+        return len(self.module.scopes.module.bindings.get(node.id, ())) == 1
+
+    def _is_variable(self, node: ast.AST) -> bool:
+        """Whether this is a local variable (`act = nn.tanh`): what it is given is rewritten, its name stays."""
+        if not isinstance(node, ast.Name):
+            return False
+        home = self.home_of(node)
+        binder = home.scope_at(node).binder(node.id)
+        if binder is None or binder is home.scopes.module:
+            return False
+        return all(b.kind is not BindingKind.IMPORT for b in binder.bindings[node.id])
 
     def replacement(self, node: ast.AST) -> str | None:
         """The new text of a reference to Linen (`nn.relu` -> `nnx.relu`, `nn.Module` -> `nnx.Module`), or
@@ -195,7 +206,7 @@ class FileNames:
         if not isinstance(node, ast.Name | ast.Attribute):
             return None
         name = self.qualified(node)
-        if name is None or not name.startswith(LINEN):
+        if name is None or not name.startswith(LINEN) or self._is_variable(node):
             return None
         if name in (f"{LINEN}.Module", CELL):
             return f"{self.nnx()}.{name.rpartition('.')[2]}"
