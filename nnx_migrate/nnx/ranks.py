@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
@@ -161,7 +161,10 @@ class RankSearch:
         No parameter has the size of a batch: where one seems to, as in `x.reshape(-1)`, there is no batch axis.
         """
         usual = _usual(conversion.analysis)
-        if not any(size.path in usual and size.axis != -1 for size in conversion.sizes):
+        # `x.shape[1]` is the last size for rank 2 alone
+        if not any(
+            usual.get(size.path, 3) < 3 or size.axis != -1 for size in conversion.sizes if size.path in usual
+        ):
             return conversion
         known = self._known()
         if any(known.get(path, rank) != rank for path, rank in usual.items()):
@@ -216,17 +219,22 @@ class RankSearch:
             if lowest is None:
                 lowest = rank, conversion
                 if not _needs_last_axes(conversion, settled) and _has_numbered_axes(*lowest, settled):
-                    return self._of_lowest_rank(*lowest, known)
+                    paths = {size.path for size in conversion.sizes if size.axis != -1}
+                    return self._of_lowest_rank(*lowest, known, paths)
             if _needs_last_axes(conversion, settled):
                 found.append(conversion)
                 ranks.append(rank)
                 if (conversion.edits, conversion.functions) != (found[0].edits, found[0].functions):
-                    return None
+                    if any(size.path not in settled for size in found[0].sizes):
+                        return None
+                    # the sizes of inputs of another rank would only be those of what they meet
+                    paths = {size.path for size in conversion.sizes} - settled.keys()
+                    return self._of_lowest_rank(ranks[0], found[0], known, paths)
             elif self._looks_at_ranks:
                 return None
         if ranks == [2] and any(size.path not in settled for size in found[0].sizes):
             return None
-        if found and not self._usual_ranks <= set(ranks):
+        if found and not self._usual_ranks & {*_USUAL_RANKS} <= set(ranks):
             return None  # it was refused for the inputs that its layers usually get
         vectors = self._for_vectors(settled)
         spread = vectors is not None and (not found or len(vectors.sizes) < len(found[0].sizes))
@@ -259,16 +267,18 @@ class RankSearch:
             return found
         return None
 
-    def _of_lowest_rank(self, rank: int, conversion: ClassConversion, known: Ranks) -> ClassConversion | None:
+    def _of_lowest_rank(
+        self, rank: int, conversion: ClassConversion, known: Ranks, paths: Collection[tuple[str | int, ...]]
+    ) -> ClassConversion | None:
         """Take the lowest rank for code that numbers its axes: `jnp.swapaxes(x, 1, 2)` is about inputs of rank 3.
 
-        Whatever calls the class has to show that rank; else a layer that gets another size refuses its input. A
-        parameter of another size might not.
+        `paths` are the inputs for which that makes a difference. Whatever calls the class has to show that rank; else
+        a layer that gets another size refuses its input. A parameter of another size might not.
         """
         has_parameters = conversion.analysis is None or bool(conversion.analysis.facts.variables)
-        if not self.numbers_axes or has_parameters or self._looks_at_ranks:
+        if not (self.numbers_axes and paths) or has_parameters or self._looks_at_ranks:
             return None
-        conversion.assumed = {**{size.path: rank for size in conversion.sizes if size.axis != -1}, **known}
+        conversion.assumed = {**dict.fromkeys(paths, rank), **known}
         return conversion
 
     def _shown(self) -> Ranks:

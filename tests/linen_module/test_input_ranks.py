@@ -600,3 +600,81 @@ def test_the_rank_that_an_argument_has_where_it_is_given(
     conversion = converted(tmp_path, GIVEN.replace("CHECK", check)).converted["model.Inner"]
     assert conversion.analysis is not None
     assert conversion.analysis.session.input_ranks.get(("c",)) == rank
+
+
+PAIRS = """
+class Last(nn.Module):
+    @nn.compact
+    def __call__(self, ids, lengths):
+        x = nn.Embed(11, 8)(ids)
+        return nn.Dense(3)(x[jnp.arange(ids.shape[0]), {index}])
+
+
+class Texts(nn.Module):
+    @nn.compact
+    def __call__(self, text):
+        positions = self.param("positions", nn.initializers.ones, (text.shape[1], 8))
+        x = nn.Embed(11, 8)(text) + positions[None]
+        return nn.Dense(3)(x[jnp.arange(x.shape[0]), text.argmax(-1)])
+"""
+
+
+def test_a_number_for_each_row_shows_that_there_is_one_batch_axis(tmp_path: Path) -> None:
+    found = converted(tmp_path, PAIRS.format(index="lengths - 1"))
+    assert found.refused == {}
+    assert [size.axis for size in sizes(found, "Texts")] == [-1]
+    assert sizes(found, "Last") == []
+
+
+@pytest.mark.parametrize(
+    "index", ["lengths", "lengths - lengths", "-lengths", "lengths > 1", "lengths + True"]
+)
+def test_what_may_hold_truth_values_is_no_number_for_each_row(tmp_path: Path, index: str) -> None:
+    found = converted(tmp_path, PAIRS.format(index=index))
+    assert list(found.refused) == ["model.Last"]
+
+
+def test_callers_that_show_more_batch_axes(tmp_path: Path) -> None:
+    call = "\nTexts().init(jax.random.key(0), jnp.ones((2, 3, 4), int))\n"
+    found = converted(tmp_path, PAIRS.format(index="lengths - 1") + call)
+    assert (
+        all(size.axis == -2 for size in sizes(found, "Texts")) if "model.Texts" in found.converted else True
+    )
+    assert "model.Texts" in {*found.converted, *found.refused}
+
+
+MEAN = """
+class Mean(nn.Module):
+    width: int = 8
+
+    @nn.compact
+    def __call__(self, ids, mask):
+        x = nn.Embed(11, self.width)(ids) * mask[..., None]
+        return nn.Dense(3)(x.sum(axis=1) / mask.sum(axis=1, keepdims=True))
+
+
+class Parent(nn.Module):
+    @nn.compact
+    def __call__(self, ids, mask):
+        {prepare}
+        return Mean()(ids, mask)
+"""
+
+
+@pytest.mark.parametrize("prepare", ["n, length = mask.shape", "pass"])
+def test_masks_of_the_lowest_rank(tmp_path: Path, prepare: str) -> None:
+    found = converted(tmp_path, MEAN.format(prepare=prepare))
+    assert found.refused == {}
+    assert sizes(found, "Mean") == []
+    assert found.converted["model.Mean"].assumed == {("mask",): 2}
+
+
+def test_the_lowest_rank_is_not_taken_for_what_other_ranks_make_another_size(tmp_path: Path) -> None:
+    code = """
+class Joined(nn.Module):
+    @nn.compact
+    def __call__(self, a, b):
+        return nn.Dense(3)(jnp.concatenate([a, b], axis=1))
+"""
+    found = converted(tmp_path, code)
+    assert found.refused["model.Joined"].reason == "unknown-size"

@@ -66,6 +66,14 @@ def learn_from_call(frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict
         lesson(frame, args, kwargs)
 
 
+def learn_from_pairs(frame: Frame, index: Any) -> None:
+    """In `x[jnp.arange(n), lengths]`, there is a number for each row as a rule: one axis, that of the batch."""
+    arrays = [item for item in index if isinstance(item, Array)] if isinstance(index, tuple) else []
+    if any(array.shape.rank == 1 for array in arrays):
+        for array in arrays:
+            rank_needed(frame, array.shape, 1, usual=True)
+
+
 def ranks_required(frame: Frame, test: ast.expr, *, forbidden: bool = False) -> None:
     """Take over the ranks that must hold behind a check: `assert x.ndim == 3`, `if x.ndim != 4: raise ...`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_ar
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, static_text
 from nnx_migrate.linen.interpreter.frame import Frame, NeedKinds
 from nnx_migrate.linen.interpreter.function_choices import is_function
+from nnx_migrate.linen.interpreter.ranks import learn_from_pairs
 from nnx_migrate.linen.interpreter.records import is_table, part
 from nnx_migrate.linen.optional_arrays import present
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
@@ -40,6 +41,7 @@ from nnx_migrate.linen.values import (
 
 # Names of arrays of numbers that count rows: `token_ids`, `self.idx`, `relative_position_index`.
 _NUMBERS = re.compile(r"(?:^|_|\.)(?:ids?|idxs?|ind|inds|index|indexes|indices)$")
+_COUNTING = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
 #: Tables of libraries that hold nothing but activations.
 _ACTIVATIONS = frozenset({"transformers.modeling_flax_utils.ACT2FN"})
 
@@ -89,10 +91,12 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
         transfer = registry.effect("getitem") or registry.method("__getitem__")
         if transfer is None:
             return Unknown("indexing")
-        place = effect_value(frame.session, index)
+        place = _counted(effect_value(frame.session, index), node)
         if frame.session.root.input_kinds is None and _may_be_boolean(place):
             raise NeedKinds
-        return transfer(value, _of_numbers(place, node))
+        place = _of_numbers(place, node)
+        learn_from_pairs(frame, place)
+        return transfer(value, place)
     if isinstance(value, Expr):
         return _expression_item(frame, value, index)
     if isinstance(value, Global) and value.name in _ACTIVATIONS:
@@ -140,12 +144,26 @@ def _of_numbers(index: Any, node: ast.Subscript | None) -> Any:
 
     With truth values instead, the result would have fewer axes than the layers behind it are made for: they fail.
     """
+    return _integers(index, node, lambda place: _NUMBERS.search(ast.unparse(place)) is not None)
+
+
+def _counted(index: Any, node: ast.Subscript | None) -> Any:
+    """An index whose arrays come from `lengths - 1`: a number makes numbers of truth values, too."""
+    return _integers(index, node, _has_a_number)
+
+
+def _has_a_number(node: ast.expr) -> bool:
+    sides = (node.left, node.right) if isinstance(node, ast.BinOp) and isinstance(node.op, _COUNTING) else ()
+    return any(isinstance(side, ast.Constant) and type(side.value) is int for side in sides)
+
+
+def _integers(index: Any, node: ast.Subscript | None, are_integers: Callable[[ast.expr], bool]) -> Any:
     nodes = getattr(node.slice, "elts", [node.slice]) if node is not None else []
     items = index if isinstance(index, tuple) else (index,)
     if len(nodes) != len(items):
         return index
     found = tuple(
-        replace(item, dtype="int") if _may_be_boolean(item) and _NUMBERS.search(ast.unparse(place)) else item
+        replace(item, dtype="int") if _may_be_boolean(item) and are_integers(place) else item
         for item, place in zip(items, nodes, strict=True)
     )
     return found if isinstance(index, tuple) else found[0]
