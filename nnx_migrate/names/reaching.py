@@ -85,6 +85,8 @@ def _surely_binds(statement: ast.stmt, name: str) -> bool:
         return statement.value is not None and _is_bound(statement.target, name)
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return statement.name == name
+    if isinstance(statement, ast.ImportFrom | ast.Import):
+        return any((alias.asname or alias.name) == name for alias in statement.names)
     return False
 
 

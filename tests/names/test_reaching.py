@@ -31,6 +31,8 @@ CASES = {
     "a generator that runs later": ("m = 1\nx = (use(m) for _ in y)\nm = 2\n", [{1, 3}]),
     "a lambda that runs later": ("m = 1\nx = lambda: use(m)\nm = 2\n", [{1, 3}]),
     "with": ("m = 1\nwith use(m) as m:\n    use(m)\n", [{1, 2}, {1, 2}]),
+    "imports": ("if a:\n    from x import m\n    use(m)\nelse:\n    import y as m\n    use(m)\n", [{2}, {5}]),
+    "imports of parts": ("import m.a\nuse(m)\nimport m.b\nuse(m)\n", [{1}, {1, 3}]),
     "declared only": ("m = 1\nm: int\nuse(m)\n", [{1, 2}]),
 }
 

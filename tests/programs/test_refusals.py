@@ -436,6 +436,19 @@ def test_documentation_looks_definitions_up_without_using_them(path: str, start:
 
 
 FIND = "import importlib\ndef find(place, name):\n    return getattr(importlib.import_module(place), name)\n"
+LOAD = """
+import importlib
+
+
+class Keys:
+    def split(self, key):
+        return jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
+
+
+def load(name: str):
+    place, name = name.split(":")
+    return getattr(importlib.import_module(place), name)
+"""
 
 
 @pytest.mark.parametrize(
@@ -445,6 +458,10 @@ FIND = "import importlib\ndef find(place, name):\n    return getattr(importlib.i
         (FIND + "Net().init(key, x)\nassert x.ndim == 2, 'Net'\n__all__ = ['Net']\n", False),
         (FIND.replace("name)\n", "name.split('.')[-1])\n") + "Net().init(key, x)\n", False),
         (FIND.replace("return ", "return x, ") + "Net().init(key, x)\n", False),
+        (FIND + "Net().init(key, x)\nargs = parser.parse_args()\nprint(vars(args))\n", False),
+        (FIND + "Net().init(key, x)\ndef show(settings):\n    print(vars(settings))\n", True),
+        (LOAD + "Net().init(key, x)\n", False),
+        (LOAD.replace("name: str", "name") + "Net().init(key, x)\n", True),
         # a text that names it, by itself or in pieces
         (FIND + "Net().init(key, x)\nMODELS = ['lib', 'Net']\n", True),
         (FIND + "Net().init(key, x)\nfind('main', f'Ne{key}')\n", True),

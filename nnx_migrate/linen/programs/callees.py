@@ -129,16 +129,22 @@ class Callees:
                 if all(c.function is not None for c in inner):
                     return [Callee(c.module, c.function, c.bound, True) for c in inner]
             return [Callee(module, qualified=qualified)]
+        if (defined := self._of_definition(qualified)) is not None:
+            return [defined]
+        if isinstance(node, ast.Attribute) and node.attr in ("replace", "_replace", "create"):
+            return [Callee(module, stores_keywords=True)]
+        return [Callee(module, qualified=qualified or (node.id if isinstance(node, ast.Name) else None))]
+
+    def _of_definition(self, qualified: str | None) -> Callee | None:
+        """A function or class of the project."""
         definition = self.project.definition(qualified) if qualified else None
         if definition is not None:
             if isinstance(definition.node, ast.FunctionDef | ast.AsyncFunctionDef):
                 is_class_method = has_decorator(definition.node, "classmethod")
-                return [Callee(definition.module, definition.node, 1 if is_class_method else 0)]
+                return Callee(definition.module, definition.node, 1 if is_class_method else 0)
             if isinstance(definition.node, ast.ClassDef):
-                return [self._of_class(definition.module, definition.node)]
-        if isinstance(node, ast.Attribute) and node.attr in ("replace", "_replace", "create"):
-            return [Callee(module, stores_keywords=True)]
-        return [Callee(module, qualified=qualified or (node.id if isinstance(node, ast.Name) else None))]
+                return self._of_class(definition.module, definition.node)
+        return None
 
     def _of_origins(self, module: Module, node: ast.expr, depth: int) -> list[Callee]:
         """`STEPS[kind](state)`, `model, step = build()`: what tables hold and functions return."""
@@ -167,6 +173,7 @@ class Callees:
         found: list[Callee] = []
         name, binder = node.id, scope.binder(node.id)
         bindings = scope.lookup(name)
+        several = len(bindings) > 1 and self.project.resolve(node, scope, module) is None
         for binding in reaching(module, binder, name, bindings, node) if binder is not None else bindings:
             owner = _class_of_parameter(module, scope, binding)
             if owner is not None:
@@ -180,6 +187,9 @@ class Callees:
                 if isinstance(binding.value, ast.Name) and binding.value.id == name:
                     continue
                 found += self.of(module, binding.value, depth + 1)
+            elif binding.kind is BindingKind.IMPORT and several:  # in branches, each of which brings its own
+                qualified = self.project.canonical(binding.target, module)
+                found.append(self._of_definition(qualified) or Callee(module, qualified=qualified))
             elif binding.kind is BindingKind.ASSIGNMENT and binding.value is None:
                 return self._of_origins(module, node, depth)
         return found
@@ -193,6 +203,8 @@ class Callees:
         if owner is None or not (is_super or is_self):
             if self.project.resolve(node, module.scope_at(node), module) is not None:
                 return []
+            if _is_text(module, node.value):
+                return [Callee(module)]
             return [Callee(m, f, _bound_by(f)) for m, f in self.index.methods(node.attr)]
         found = [Callee(m, f, _bound_by(f)) for m, f in receivers.methods(owner, node.attr, is_super)]
         if is_super and (not found or receivers.starts_outside(owner)):
@@ -228,6 +240,18 @@ def _parts(call: ast.Call) -> tuple[str, ...] | None:
             return None
         names.append(name.value)
     return tuple(names)
+
+
+def _is_text(module: Module, node: ast.expr) -> bool:
+    """Whether an expression is a text, or a parameter that is declared to be one: `name.split(":")`."""
+    if isinstance(node, ast.Constant | ast.JoinedStr):
+        return isinstance(node, ast.JoinedStr) or isinstance(node.value, str)
+    scope = module.scope_at(node).binder(node.id) if isinstance(node, ast.Name) else None
+    if scope is None or not isinstance(node, ast.Name):
+        return False
+    bindings = reaching(module, scope, node.id, scope.lookup(node.id), node)
+    annotations = [b.node.annotation if isinstance(b.node, ast.arg) else None for b in bindings]
+    return bool(bindings) and all(a is not None and ast.unparse(a) == "str" for a in annotations)
 
 
 def _bound_by(method: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

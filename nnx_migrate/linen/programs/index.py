@@ -120,11 +120,15 @@ class ProjectIndex:
         return self._methods.get(name, [])
 
     def imports_of(self, module: Module, name: str) -> Iterator[tuple[Module, Scope, str]]:
-        """Where other files import a module-level name: file, scope and local name."""
+        """Where other files import a module-level name, as one of several maybe: file, scope and local name."""
         wanted = f"{module.name}.{name}"
         for other, scope, local in self._imports.get(name, ()):
-            if other is not module and self.project.resolve_name(local, scope, other) == wanted:
-                yield other, scope, local
+            if other is not module:
+                meant = self.project.resolve_name(local, scope, other)
+                if meant == wanted or (
+                    meant is None and wanted in self.project.imported_as(local, scope, other)
+                ):
+                    yield other, scope, local
         for other in self._starring:
             scope = other.scopes.module
             if other is not module and name in other.scopes.names and name not in scope.bindings:
