@@ -59,3 +59,34 @@ def test_conditions_go_with_what_they_decide(tmp_path: Path) -> None:
     assert (
         call.split(":\n", 1)[1] == "    for dense in self.dense_layers:\n      x = dense(x)\n    return x\n"
     )
+
+
+ALIASES = """\
+import flax.linen as nn
+
+ACTIVATION = nn.gelu
+
+
+class Model(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        activation = nn.tanh
+        init = nn.initializers.zeros
+        x = activation(nn.Dense(4, bias_init=init)(x))
+        x = ACTIVATION(x)
+
+        def last(y):
+            return activation(nn.relu(y))
+
+        return last(x)
+"""
+
+
+def test_functions_keep_the_names_that_the_code_gives_them(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(ALIASES)
+    text, _ = convert(path)
+    assert "init = nnx.initializers.zeros\n" in text and "bias_init=init," in text
+    assert "activation = nnx.tanh\n" in text and "x = activation(self.dense(x))" in text
+    assert "ACTIVATION = nn.gelu\n" in text and "x = ACTIVATION(x)" in text
+    assert "return activation(nnx.relu(y))" in text

@@ -31,6 +31,18 @@ CASES = {
                 return nn.Dense(self.width)(x)
         """,
     ),
+    "an input that is an array or has parts, as a field says": (
+        "unknown-size",
+        """
+        class Model(nn.Module):
+            has_more: bool = False
+
+            @nn.compact
+            def __call__(self, observation):
+                x = observation.image if self.has_more else observation
+                return nn.Dense(3)(x)
+        """,
+    ),
     "modules of a comprehension that several attributes get": (
         "unsupported-syntax",
         """

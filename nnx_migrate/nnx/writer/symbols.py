@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Input, path_of
 
@@ -91,7 +92,12 @@ class SizeNames:
 
     def names(self) -> dict[str, str]:
         """Token -> parameter name."""
-        several = len({path for path, _ in self.used.values()}) > 1
+        paths = {path for path, _ in self.used.values()}
+        for path in paths:
+            if any(len(other) > len(path) and other[: len(path)] == path for other in paths):
+                detail = f"`{Input(path).text}` is an array in one case, and has parts in another"
+                raise Refuse("unknown-size", detail)
+        several = len(paths) > 1
         found: dict[str, str] = {}
         for token, (path, axis) in sorted(self.used.items(), key=_order):
             prefix = _prefix(path) if several or token in self.optional else "in"
