@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nnx_migrate.linen.bridged import Bridged
     from nnx_migrate.linen.chosen_functions import ChosenFunction
     from nnx_migrate.linen.lifts import Lift
-    from nnx_migrate.linen.values import Instance
+    from nnx_migrate.linen.values import Instance, ModuleList
 
 Context = tuple[ast.AST, ...]
 """The calls through which the interpreter came to a node (helpers and closures are followed at each call)."""
@@ -368,6 +368,8 @@ class Facts:
     list_steps: dict[tuple[Context, ast.AST], ListStep] = field(default_factory=dict)
     # loop over a list of arrays -> its variables, with the numbers of the symbols for their sizes by axis
     list_items: dict[tuple[Context, ast.AST], dict[str, Mapping[int, int]]] = field(default_factory=dict)
+    # stand-in for the rounds over a part of a list of modules -> that part, which a loop has made
+    parts: dict[ast.AST, ModuleList] = field(default_factory=dict)
     unrolled_lists: set[str] = field(
         default_factory=set
     )  # changed in a loop that was followed round by round

@@ -113,12 +113,48 @@ def _setup_names(analysis: ClassAnalysis) -> dict[Site, tuple[str, list[str]]]:
     for name, slot in analysis.session.attributes.items():
         for linen, path, site in _held(slot.value, name, [name]):
             explicit = _explicit(site)
-            first, shortest = found.get(site, (explicit if explicit is not None else linen, path))
+            linen, path = _with_one_index(explicit if explicit is not None else linen, path)
+            first, shortest = found.get(site, (linen, path))
+            if _indices(path) != _indices(shortest):
+                detail = "a module of a list that loops fill is held elsewhere, too"
+                raise Refuse("shared-module", detail, site.call)
             found[site] = (first, min(path, shortest))
     for site, (linen, path) in found.items():
         others = [[*_path(o), *place] for o, place in site.lent.items() if o.method != "setup"]
         found[site] = (linen, min([path, *others]))
     return found
+
+
+def _places(modules: MixedList) -> Iterable[str | None]:
+    """The places in a list at which its parts begin, as far as they are known."""
+    for number in range(len(modules.items)):
+        known = not any(isinstance(earlier, ModuleList) for earlier in modules.items[:number])
+        yield "{i + " + str(number) + "}" if known else None
+
+
+def _with_one_index(linen: str, path: Sequence[str]) -> tuple[str, list[str]]:
+    """The name of a module in a list that is built in parts, and its path: maps find places by bare indices.
+
+    `{i + 1}` in both is any place; `stem` for the first module has that place alone.
+    """
+    place = next((part for part in path if part.startswith("{i + ")), None)
+    if place is None:
+        return linen, list(path)
+    number = place[len("{i + ") : -1]
+    if place in linen or (number == "0" and "{i}" in linen):
+        linen, own = linen.replace(place, "{i}"), "{i}"
+    elif "{" in linen:
+        own = place
+    elif re.search(rf"(?<!\d){number}$", linen):
+        linen, own = linen.removesuffix(number) + "{i}", "{i}"
+    else:
+        own = number
+    return linen, [own if part == place else part for part in path]
+
+
+def _indices(path: Sequence[str]) -> int:
+    """How many placeholders a path has."""
+    return sum("{" in part for part in path)
 
 
 def _held(value: Any, linen: str, path: list[str], depth: int = 0) -> Iterable[tuple[str, list[str], Site]]:
@@ -139,6 +175,17 @@ def _held(value: Any, linen: str, path: list[str], depth: int = 0) -> Iterable[t
     elif isinstance(value, ModuleList):
         index = "{" + ("*" if value.keyed else "") + _INDICES[depth] + "}"
         yield from _held(value.element, f"{linen}_{index}", [*path, index], depth + 1)
+    elif isinstance(value, MixedList):
+        index = "{" + _INDICES[depth] + "}"
+        for item, place in zip(value.items, _places(value), strict=True):
+            element = item.element if isinstance(item, ModuleList) else item
+            named = isinstance(element, Instance) and element.site.kwargs.get("name") is not None
+            if named and (place is None or depth):
+                raise Refuse(
+                    "unsupported-syntax", "a name in a list behind what a loop makes", element.site.call
+                )
+            own = place if named and place is not None else index
+            yield from _held(element, f"{linen}_{index}", [*path, own], depth + 1)
     elif isinstance(value, tuple | list):
         for number, item in enumerate(value):
             yield from _held(item, f"{linen}_{number}", [*path, str(number)], depth)

@@ -14,6 +14,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.homes import at_home
 from nnx_migrate.linen.interpreter.kept_numbers import kept_number
 from nnx_migrate.linen.interpreter.records import REPLACING, part
+from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.optional_arrays import present
 from nnx_migrate.linen.reasons import Refuse
@@ -194,7 +195,9 @@ def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
         return Global(f"{value.name}.{name}")
     if isinstance(value, Bound) and value.name == "at[]":
         return Bound(value.value, name)
-    if isinstance(value, tuple | list | dict | str | ModuleList | Layer | ClassRef | ClassChoice | Shape):
+    if isinstance(
+        value, tuple | list | dict | str | ModuleList | MixedList | Layer | ClassRef | ClassChoice | Shape
+    ):
         return Bound(value, name)
     if isinstance(value, FieldModule) or (isinstance(value, Either) and _have_method(value, name)):
         return Bound(value, name)

@@ -17,6 +17,7 @@ from nnx_migrate.linen.interpreter.numbers import array_or_number
 from nnx_migrate.linen.interpreter.records import changed, parts_of_both
 from nnx_migrate.linen.interpreter.repeated import remember_asked, remember_choice
 from nnx_migrate.linen.lifts import chosen
+from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.optional_arrays import array_or_none
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, aligned
 from nnx_migrate.linen.sites import Context, Control, Phi
@@ -30,6 +31,7 @@ from nnx_migrate.linen.values import (
     Either,
     Expr,
     FieldModule,
+    FunctionChoice,
     GraphFunction,
     Input,
     Instance,
@@ -213,7 +215,7 @@ def holds_module(value: Any) -> bool:
     """Whether a value is a submodule, or may be one."""
     if isinstance(value, Maybe):
         return holds_module(value.value)
-    return isinstance(value, Instance | ModuleList | BuiltList | Either | LostModule)
+    return isinstance(value, Instance | ModuleList | MixedList | BuiltList | Either | LostModule)
 
 
 def _given_module(frame: Frame, value: Any) -> Any:
@@ -229,7 +231,7 @@ def _either(frame: Frame, a: Any, b: Any, node: ast.AST) -> Either | Maybe | Non
     """A module on one path, another one or a function on the other; either may be missing in some configurations."""
     values: dict[Any, Any] = {}
     optional = False
-    kinds = (Instance, FieldModule, Closure, Global, Layer)
+    kinds = (Instance, FieldModule, Closure, FunctionChoice, Global, Layer)
     if isinstance(a, Instance) or isinstance(b, Instance):
         a, b = _given_module(frame, a), _given_module(frame, b)
     for value in (a, b):

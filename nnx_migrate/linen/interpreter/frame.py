@@ -272,3 +272,8 @@ class Frame:
     def child(self, **changes: Any) -> Frame:
         """A frame for code below this one."""
         return replace(self, **{"returns": [], "ended": False, "jumps": [], **changes})
+
+
+def mixes(frame: Frame) -> bool:
+    """Whether lists of which loops make some layers can be followed: those of setup, and of other modules."""
+    return frame.foreign or frame.session.entry == "setup"

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.kept_numbers import is_plain
+from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.values import (
     Bound,
     ClassChoice,
@@ -24,7 +25,7 @@ from nnx_migrate.names.nodes import children
 
 _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _NEVER = (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
-_MODULE_VALUES = (Instance, ModuleList, Maybe, Either)
+_MODULE_VALUES = (Instance, ModuleList, MixedList, Maybe, Either)
 _MODULE_CALLABLES = (Layer, ClassRef, ClassChoice, FieldFactory)
 # Layers of flax.linen that are plain functions start with a lower-case letter; initializers are functions,
 # too.

@@ -22,6 +22,7 @@ from nnx_migrate.linen.interpreter.frame import Frame, NeedKinds
 from nnx_migrate.linen.interpreter.function_choices import is_function
 from nnx_migrate.linen.interpreter.ranks import learn_from_pairs
 from nnx_migrate.linen.interpreter.records import is_table, part
+from nnx_migrate.linen.mixed_lists import MixedList, module_at, without_ends
 from nnx_migrate.linen.optional_arrays import present
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.tuple_choices import TupleChoice, each, item_of
@@ -105,6 +106,8 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
         return grid(effect_value(frame.session, index))
     if isinstance(value, ModuleList):
         return value.element
+    if isinstance(value, MixedList):
+        return _mixed_item(value, index, constant)
     if isinstance(value, Bound) and value.name == "at":
         return Bound(value.value, "at[]")
     if isinstance(value, Unknown):
@@ -181,6 +184,18 @@ def _shape_item(frame: Frame, shape: Shape, index: Any, constant: int | None) ->
         return shape.dim(constant)
     except Unmodelled as unmodelled:
         return Unknown(str(unmodelled))
+
+
+def _mixed_item(value: MixedList, index: Any, constant: int | None) -> Any:
+    """An item, or a slice, of a list of modules of which loops have made some."""
+    found: Any = None
+    if constant is not None:
+        found = module_at(value, constant)
+    elif isinstance(index, slice) and index.step is None:
+        bounds = (index.start, index.stop)
+        if all(bound is None or isinstance(bound, int) for bound in bounds):
+            found = without_ends(value, *bounds)
+    return found if found is not None else LostModule("an item at an unknown place of a list of modules")
 
 
 def _slice(value: tuple[Any, ...] | list[Any], index: slice) -> Any:

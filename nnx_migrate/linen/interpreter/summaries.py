@@ -10,6 +10,7 @@ from typing import Any
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.frame import Frame, Session
 from nnx_migrate.linen.interpreter.functions import call_method
+from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.optional_arrays import ArrayOrNone
 from nnx_migrate.linen.reasons import Refuse
@@ -56,7 +57,7 @@ def _hold_modules(*values: Any) -> bool:
             value = tuple(value.values())
         if isinstance(value, tuple | list) and _hold_modules(*value):
             return True
-        if isinstance(value, Instance | ModuleList):
+        if isinstance(value, Instance | ModuleList | MixedList):
             return True
     return False
 

@@ -151,6 +151,8 @@ class NameChanges:
         above = _key_above(parent) if subscript and len(parts) == 1 else None
         known = renames.under(above)
         touched = [p for p in parts if known.changes(p) or (renames.changes(p) and not known.keeps(p))]
+        if re.search(r"\s", text):  # a number in a sentence is no key
+            touched = [part for part in touched if not part.isdigit()]
         if not touched or isinstance(parent, ast.JoinedStr):
             if _builds_names(module, node) and _starts_name(text, renames.stems):
                 edit = _counted_key(module, node, renames, others)

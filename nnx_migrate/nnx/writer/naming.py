@@ -249,6 +249,7 @@ def _variable_name(variable: VariableSite, names: Names, listed: bool) -> str:
 
 def holds_modules(value: object) -> bool:
     """Whether a value is or contains a submodule."""
+    from nnx_migrate.linen.mixed_lists import MixedList
     from nnx_migrate.linen.values import BuiltList, Maybe, ModuleList
 
     if isinstance(value, Maybe):
@@ -257,4 +258,4 @@ def holds_modules(value: object) -> bool:
         return any(holds_modules(item) for item in value)
     if isinstance(value, dict):
         return any(holds_modules(item) for item in value.values())
-    return isinstance(value, Instance | ModuleList | BuiltList)
+    return isinstance(value, Instance | ModuleList | MixedList | BuiltList)

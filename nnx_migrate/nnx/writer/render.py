@@ -12,6 +12,7 @@ from nnx_migrate.linen.dims import Dim, ceil_div, same
 from nnx_migrate.linen.effects.initial_dtypes import FLOAT32
 from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.interpreter.convert import text_of
+from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import InitialDtype, Shape
 from nnx_migrate.linen.sites import Context
@@ -243,7 +244,7 @@ class InitRenderer:
             return None  # the constructor fills it, too
         if isinstance(value, Instance):
             return self.access(value)
-        if isinstance(value, ModuleList) and self._is_in_setup(node):
+        if isinstance(value, ModuleList | MixedList) and self._is_in_setup(node):
             return None  # a list that the constructor fills as setup did
         argument = facts.arguments.get((context, node.id))
         if static and argument is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.shapes import Shape
 from nnx_migrate.linen.values import (
     BuiltList,
@@ -61,4 +62,6 @@ def escapes(values: Any) -> bool:
         return escapes(values.value)
     if isinstance(values, GraphFunction):
         return escapes(tuple(value for _, value in values.given))
-    return isinstance(values, (Instance | ModuleList | BuiltList | Either | LostModule, SelfValue))
+    return isinstance(
+        values, (Instance | ModuleList | MixedList | BuiltList | Either | LostModule, SelfValue)
+    )

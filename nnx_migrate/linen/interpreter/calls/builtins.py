@@ -18,6 +18,7 @@ from nnx_migrate.linen.interpreter.loops.gathered import alike_arrays
 from nnx_migrate.linen.interpreter.number_functions import INTEGERS
 from nnx_migrate.linen.interpreter.ranks import inner_axes
 from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, NumberArray, Shape, Unknown
 from nnx_migrate.linen.symbols import TOKEN
@@ -208,7 +209,7 @@ def _container(frame: Frame, name: str, args: tuple[Any, ...], node: ast.Call | 
         return kind(value.numbers)
     if isinstance(value, Shape):
         return value
-    if isinstance(value, ModuleList | ArrayList):
+    if isinstance(value, ModuleList | MixedList | ArrayList):
         return value
     if isinstance(value, Iterated) and value.kind == "reversed" and isinstance(value.args[0], ArrayList):
         return value.args[0]

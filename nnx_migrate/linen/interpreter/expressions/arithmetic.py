@@ -12,9 +12,10 @@ from nnx_migrate.linen.interpreter.convert import as_dim, as_shape, effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.conditions import truth
 from nnx_migrate.linen.interpreter.expressions.static_text import wrapped
-from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.frame import Frame, mixes
 from nnx_migrate.linen.interpreter.initialisation import negated
 from nnx_migrate.linen.interpreter.numbers import combined
+from nnx_migrate.linen.mixed_lists import joined
 from nnx_migrate.linen.optional_arrays import present
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
 from nnx_migrate.linen.tuple_choices import TupleChoice, concatenated
@@ -56,6 +57,9 @@ def binary(frame: Frame, op: ast.operator, left: Any, right: Any) -> Any:
     """An operator applied to two values."""
     if isinstance(left, BuiltList):
         return left  # with what is added to it
+    modules = joined(left, right) if isinstance(op, ast.Add) and mixes(frame) else None
+    if modules is not None:
+        return modules
     if isinstance(left, str) and isinstance(op, ast.Mod):
         return Unknown("string formatting")
     left, right = present(left), present(right)

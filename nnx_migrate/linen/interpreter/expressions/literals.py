@@ -9,8 +9,8 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, static_text
-from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.mixed_lists import MixedList
+from nnx_migrate.linen.interpreter.frame import Frame, mixes
+from nnx_migrate.linen.mixed_lists import MixedList, joined
 from nnx_migrate.linen.shapes import Shape, Unknown
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import BuiltList, Expr, ModuleList
@@ -30,6 +30,10 @@ def _tuple(frame: Frame, node: ast.Tuple | ast.List) -> Any:
             inner = evaluate(frame, element.value)
             if isinstance(inner, ModuleList) and _is_of_sequence(frame, node, element):
                 items.append(inner)
+                mixed = True
+                continue
+            if isinstance(inner, ModuleList | MixedList) and mixes(frame) and joined(inner) is not None:
+                items += inner.items if isinstance(inner, MixedList) else [inner]
                 mixed = True
                 continue
             if isinstance(inner, Shape) and inner.exact:

@@ -13,6 +13,7 @@ from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.lists.shared import uncounted
 from nnx_migrate.linen.interpreter.loops.results import LastRound
 from nnx_migrate.linen.interpreter.records import as_table, changed, parts_of_both, replaces_parts
+from nnx_migrate.linen.mixed_lists import MixedList, joined
 from nnx_migrate.linen.optional_arrays import ArrayOrNone
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Phi
@@ -115,6 +116,9 @@ def _next_slot(frame: Frame, statement: ast.AST, name: str, first: Slot, old: Sl
         return old if number is not None and number.known else Slot(last)
     if isinstance(last, Maybe):
         last = last.value
+    if isinstance(last, MixedList) and isinstance(start, list | ModuleList | MixedList):
+        grown = isinstance(last.items[-1], ModuleList) and joined(start, last.items[-1]) == last
+        return Slot(start if grown else Unknown("a list that a loop extends"), False)
     if isinstance(start, list) and isinstance(last, ModuleList):
         return Slot(start if not start else Unknown("a list that a loop extends"), False)
     if isinstance(start, list | ArrayList) and isinstance(last, list | ArrayList):

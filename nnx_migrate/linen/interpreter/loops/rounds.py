@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
@@ -21,13 +23,21 @@ from nnx_migrate.linen.interpreter.loops.elements import surely_runs
 from nnx_migrate.linen.interpreter.loops.filled import after_loop
 from nnx_migrate.linen.interpreter.loops.last_round import left_behind
 from nnx_migrate.linen.interpreter.loops.results import LastRound, outside
-from nnx_migrate.linen.interpreter.loops.unrolling import unroll, unrollable
+from nnx_migrate.linen.interpreter.loops.unrolling import (
+    bind_unnamed,
+    parts_of,
+    refuse_created,
+    round_marker,
+    unroll,
+    unrollable,
+)
 from nnx_migrate.linen.interpreter.stale import forget_in, token_of
 from nnx_migrate.linen.interpreter.statements.assignment import bind_target
 from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Unknown
-from nnx_migrate.linen.values import ArrayList, Maybe, ModuleList, Rounds
+from nnx_migrate.linen.values import ArrayList, Iterated, Maybe, ModuleList, Rounds
 from nnx_migrate.names.nodes import nodes_below
 
 _ROUNDS = 6
@@ -43,9 +53,34 @@ def for_loop(frame: Frame, statement: ast.For) -> None:
         unroll(frame, statement, items)
         return
     _check_target(statement)
+    parts = parts_of(statement, iterable)
+    if parts is not None:
+        _over_parts(frame, statement, parts, isinstance(iterable, Iterated))
+        return
     _loop(
         frame, statement, lambda: bind_target(frame, statement.target, iterable, static, statement), iterable
     )
+
+
+def _over_parts(frame: Frame, statement: ast.For, parts: Sequence[Any], counted: bool) -> None:
+    """The rounds over a list of layers of which loops have made some: one by one, or those of a loop together."""
+    outer = frame.context
+    for index, part in enumerate(parts):
+        marker = round_marker(frame, statement, index)
+        frame.context = (*outer, marker)
+        known = not any(isinstance(earlier, ModuleList) for earlier in parts[: index + 1])
+        counter = index if known else Dim.unknown("a loop counter")
+        if isinstance(part, ModuleList):
+            frame.session.facts.parts[marker] = part
+            item = (counter, part.element) if counted else part.element
+            _loop(frame, statement, partial(bind_unnamed, frame, statement, item), part)
+        else:
+            bind_unnamed(frame, statement, (counter, part) if counted else part)
+            execute(frame, statement.body)
+        refuse_created(frame, statement)
+        frame.context = outer
+        if frame.ended:
+            return
 
 
 def _check_target(loop: ast.For) -> None:
@@ -118,7 +153,8 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
 
 def _is_filled(value: Any) -> bool:
     """Whether a list has got modules in a loop, on every path or on some."""
-    return isinstance(value, ModuleList) or (isinstance(value, Maybe) and isinstance(value.value, ModuleList))
+    held = value.value if isinstance(value, Maybe) else value
+    return isinstance(held, ModuleList) or isinstance(value, MixedList)
 
 
 def _leave(frame: Frame, loop: LastRound, results: dict[str, Dim], returned: int) -> None:

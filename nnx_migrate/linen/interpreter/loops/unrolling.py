@@ -9,10 +9,11 @@ from nnx_migrate.linen.interpreter.dispatch import execute
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.loops.elements import MAX_UNROLL, known_items
 from nnx_migrate.linen.interpreter.statements.assignment import assign
+from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.values import Instance
+from nnx_migrate.linen.values import Instance, Iterated
 
 
 def unrollable(frame: Frame, statement: ast.For, iterable: Any) -> list[Any] | None:
@@ -50,14 +51,11 @@ def unroll(frame: Frame, statement: ast.For, items: list[Any]) -> None:
     outer = frame.context
     for index, item in enumerate(items):
         frame.context = (*outer, round_marker(frame, statement, index))
-        nameless = [site for site in _sites_in(item) if not site.stored]
-        assign(frame, statement.target, item, False, statement)
-        for site in nameless:  # the loop's variable is no name for one of them
-            site.stored = ""
+        bind_unnamed(frame, statement, item)
         before = frame.jumps
         frame.jumps = []
         execute(frame, statement.body)
-        _refuse_created(frame, statement)
+        refuse_created(frame, statement)
         jumps, frame.jumps = frame.jumps, before
         frame.context = outer
         if jumps:
@@ -71,7 +69,25 @@ def unroll(frame: Frame, statement: ast.For, items: list[Any]) -> None:
     execute(frame, statement.orelse)
 
 
-def _refuse_created(frame: Frame, statement: ast.For) -> None:
+def bind_unnamed(frame: Frame, statement: ast.For, item: Any) -> None:
+    """Give the loop's variable its value, which is no name for one of several submodules."""
+    nameless = [site for site in _sites_in(item) if not site.stored]
+    assign(frame, statement.target, item, False, statement)
+    for site in nameless:
+        site.stored = ""
+
+
+def parts_of(statement: ast.For, iterable: Any) -> tuple[Any, ...] | None:
+    """The parts of a list of layers of which loops have made some, if each round goes to its end; None for others."""
+    if isinstance(iterable, Iterated) and iterable.kind == "enumerate" and len(iterable.args) == 1:
+        iterable = iterable.args[0]
+    leaves = any(isinstance(n, ast.Break | ast.Continue | ast.Return) for n in ast.walk(statement))
+    if not isinstance(iterable, MixedList) or leaves or statement.orelse:
+        return None
+    return iterable.items
+
+
+def refuse_created(frame: Frame, statement: ast.For) -> None:
     """Modules that a round over other modules creates have no place in the constructor."""
     facts = frame.session.facts
     created = [*facts.sites, *facts.variables] if not frame.foreign else []

@@ -8,10 +8,11 @@ from typing import Any
 from nnx_migrate.linen.interpreter.control import is_alike
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate
-from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.frame import Frame, mixes
 from nnx_migrate.linen.interpreter.lists.steps import appended
 from nnx_migrate.linen.interpreter.statements.stores import is_module, loop_depth_since, store
 from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.mixed_lists import MixedList, joined
 from nnx_migrate.linen.shapes import Shape, Unknown
 from nnx_migrate.linen.values import ArrayList, Either, Expr, Instance, Maybe, ModuleList, Record, Rounds
 
@@ -31,7 +32,10 @@ def mutate(frame: Frame, call: ast.Call) -> None:
         if filled is not None or isinstance(old, ArrayList):
             store(frame, target, filled or Unknown("a list of different arrays"), False)
             return
-    if isinstance(old, list) and method in ("append", "extend", "insert") and call.args:
+    mixed = _mixed(frame, call, old)
+    if mixed is not None:
+        store(frame, target, mixed, False)
+    elif isinstance(old, list) and method in ("append", "extend", "insert") and call.args:
         item = _evaluated(frame, call.args[-1])
         if method == "append" and loop_depth_since(frame, target) and _are_modules(item):
             new: Any = ModuleList(item, _rounds(frame))
@@ -48,6 +52,8 @@ def mutate(frame: Frame, call: ast.Call) -> None:
         item = evaluate(frame, call.args[-1])
         if not (isinstance(item, Instance) and is_alike(item, old.value.element)):
             store(frame, target, Unknown("a list of different modules"), False)
+    elif isinstance(old, MixedList):
+        store(frame, target, Unknown("a list of modules changed in place"), False)
     elif isinstance(old, ModuleList) and method == "append" and call.args:
         item = evaluate(frame, call.args[-1])
         if item != old.element:
@@ -66,6 +72,35 @@ def mutate(frame: Frame, call: ast.Call) -> None:
         "insert",
     ):
         store(frame, target, Unknown("a container changed in place"), False)
+
+
+def _mixed(frame: Frame, call: ast.Call, old: Any) -> MixedList | None:
+    """A list of modules that already has some, with what is appended; None for what isn't one of setup."""
+    assert isinstance(call.func, ast.Attribute)
+    if (
+        not mixes(frame)
+        or len(call.args) != 1
+        or not isinstance(old, list | ModuleList | MixedList)
+        or old == []
+    ):
+        return None
+    in_loop = loop_depth_since(frame, call.func.value)
+    if call.func.attr == "extend" and not in_loop:
+        return joined(old, _evaluated(frame, call.args[0]))
+    if call.func.attr != "append":
+        return None
+    item = _evaluated(frame, call.args[0])
+    if not in_loop:
+        return joined(old, [item])
+    rounds = _rounds(frame)
+    filling = {one.rounds.loop for one in getattr(joined(old), "items", ()) if _has_rounds(one)}
+    if rounds is None or rounds.loop in filling or not _are_modules(item):
+        return None
+    return joined(old, ModuleList(item, rounds))
+
+
+def _has_rounds(value: Any) -> bool:
+    return isinstance(value, ModuleList) and value.rounds is not None
 
 
 def _are_modules(item: Any) -> bool:

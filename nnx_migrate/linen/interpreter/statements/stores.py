@@ -12,6 +12,7 @@ from nnx_migrate.linen.interpreter.expressions.comparisons import same_shapes
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.lists.names import can_be_followed
 from nnx_migrate.linen.interpreter.records import stored
+from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.shapes import Array, NumberArray, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.sites import Write
 from nnx_migrate.linen.values import ArrayList, Expr, Input, Instance, ModuleList, SelfValue, VariableValue
@@ -107,7 +108,7 @@ def is_module(value: Any) -> bool:
     """Whether a value is a submodule, or a container of nothing else."""
     if isinstance(value, tuple | list):
         return bool(value) and all(is_module(item) for item in value)
-    return isinstance(value, Instance | ModuleList)
+    return isinstance(value, Instance | ModuleList | MixedList)
 
 
 def loop_depth_since(frame: Frame, target: ast.expr) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim
@@ -79,11 +80,11 @@ class CarriedValues:
         made = self._creating_in_setup(other)
         if made is None:
             return True  # such loops are refused
-        if made is loop or phi.node is other.node:
-            return made is loop and phi.node is other.node
-        if _is_in(phi.node, other.node):
+        if made is loop or (phi.node, phi.context) == (other.node, other.context):
+            return made is loop and phi.context == other.context
+        if phi.node is not other.node and _is_in(phi.node, other.node):
             return _is_in(loop, made)
-        if _is_in(other.node, phi.node):
+        if phi.node is not other.node and _is_in(other.node, phi.node):
             return _is_in(made, loop)
         return _start(loop) >= _end(made)
 
@@ -93,7 +94,7 @@ class CarriedValues:
         if first is None or first is phi.node:
             return [] if first is None else [first]
         assert isinstance(phi.node, ast.For)
-        loops = dict.fromkeys(creating_loops(self.analysis, phi.node))
+        loops = dict.fromkeys(creating_loops(self.analysis, phi.node, phi.context))
         return [first, *(loop for loop in loops if loop is not first and _are_alike(loop, first))]
 
     def _check_round(self, loop: ast.AST, phi: Phi, dim: Dim) -> None:
@@ -163,7 +164,7 @@ class CarriedValues:
         own = setup is not None and _is_in(phi.node, setup.node)
         if own or not isinstance(phi.node, ast.For):
             return phi.node
-        return creating_loop(self.analysis, phi.node)
+        return next(creating_loops(self.analysis, phi.node, phi.context), None)
 
     def _check_variables(self, site: Site, call: LayerCall, dim: Dim) -> None:
         """Refuse sizes that name the variable of a loop in which the module isn't made."""
@@ -184,20 +185,19 @@ class CarriedValues:
         return any({first, second} <= set(creating_loops(self.analysis, loop)) for loop in loops)
 
 
-def creating_loops(analysis: ClassAnalysis, loop: ast.For) -> Iterator[ast.AST]:
-    """The loops that make the modules over which a method's loop runs, the last of several first."""
-    values = [v for (_, node), v in analysis.facts.values.items() if node is loop.iter]
+def creating_loops(analysis: ClassAnalysis, loop: ast.For, context: Context = ()) -> Iterator[ast.AST]:
+    """The loops that make the modules over which a method's loop runs, the last of several first.
+
+    `context` leads to the part of a list of modules over which it runs.
+    """
+    parts: list[Any] = [analysis.facts.parts[step] for step in context if step in analysis.facts.parts]
+    values = parts or [v for (_, node), v in analysis.facts.values.items() if node is loop.iter]
     while values:
         value = values.pop()
         if isinstance(value, Iterated) and value.kind in ("enumerate", "zip"):
             values.extend(value.args)
         elif isinstance(value, ModuleList) and value.rounds is not None:
             yield value.rounds.loop
-
-
-def creating_loop(analysis: ClassAnalysis, loop: ast.For) -> ast.AST | None:
-    """The loop of setup that creates the modules over which a method's loop runs."""
-    return next(creating_loops(analysis, loop), None)
 
 
 def is_behind(nodes: Context, loop: Context) -> bool:

@@ -68,20 +68,49 @@ class CarryingLoops:
         """A list comprehension of modules as a loop that carries sizes."""
         comprehension = node.value
         assert isinstance(comprehension, ast.ListComp)
-        (generator,) = comprehension.generators
-        if generator.ifs or len(node.targets) != 1:
-            raise Refuse("unsupported-syntax", "modules created in a comprehension with a condition", node)
+        if len(node.targets) != 1:
+            raise Refuse("unsupported-syntax", "several names for a list that a loop fills", node)
         target = self.source.segment(node.targets[0])
         indent = indentation(self.source, node.lineno)
-        inner = indent + "    "
-        element = append_text(target, self.setup.element(comprehension.elt), inner, self.setup.limit)
-        lines = [
-            *self._assignments(comprehension, 0),
-            f"{target} = {self.setup.names.nnx()}.List()",
-            f"for {self.source.segment(generator.target)} in {self.setup.inner(generator.iter)}:",
-        ]
-        body = [element, *self._assignments(comprehension, 1)]
-        return ("\n" + indent).join(lines) + "".join(f"\n{inner}{line}" for line in body)
+        before, *rest = self._appending(target, comprehension, indent)
+        lines = [*self._assignments(comprehension, 0), f"{target} = {self.setup.names.nnx()}.List()"]
+        return ("\n" + indent).join([*lines, before, *rest])
+
+    def _appending(self, target: str, comprehension: ast.ListComp, indent: str) -> list[str]:
+        """A list comprehension as a loop that fills a list."""
+        (generator,) = comprehension.generators
+        if generator.ifs:
+            detail = "modules created in a comprehension with a condition"
+            raise Refuse("unsupported-syntax", detail, comprehension)
+        element = append_text(
+            target, self.setup.element(comprehension.elt), indent + "    ", self.setup.limit
+        )
+        header = f"for {self.source.segment(generator.target)} in {self.setup.inner(generator.iter)}:"
+        after = self._assignments(comprehension, 1) if comprehension in self.sizes else []
+        return [header, *(f"    {line}" for line in (element, *after))]
+
+    def is_joined(self, node: ast.Assign) -> bool:
+        """Whether a statement puts lists together, of which loops that carry sizes make some."""
+        found = _parts(node.value) if isinstance(node.value, ast.BinOp | ast.List) else None
+        return any(part in self.sizes for part in found or ())
+
+    def joined(self, node: ast.Assign) -> str:
+        """`[Dense(width) for width in widths] + [Dense(size)]` as statements that fill the list in order."""
+        parts = _parts(node.value) or []
+        target = self.source.segment(node.targets[0])
+        if len(node.targets) != 1:
+            raise Refuse("unsupported-syntax", "several names for a list that a loop fills", node)
+        indent = indentation(self.source, node.lineno)
+        lines = [f"{target} = {self.setup.names.nnx()}.List()"]
+        for part in parts:
+            if isinstance(part, ast.ListComp):
+                before = self._assignments(part, 0) if part in self.sizes else []
+                lines += [*before, *self._appending(target, part, indent)]
+            elif isinstance(part, ast.Starred):
+                lines.append(f"{target}.extend({self.setup.inner(part.value)})")
+            else:
+                lines.append(append_text(target, self.setup.element(part), indent, self.setup.limit))
+        return ("\n" + indent).join(lines)
 
     def loop(self, node: ast.For) -> str:
         """A loop that makes modules, and carries sizes."""
@@ -92,3 +121,23 @@ class CarryingLoops:
         self.sizes[node] = sizes
         before = "".join(f"{line}\n{indent}" for line in self._assignments(node, 0))
         return before + text + "".join(f"\n{inner}{line}" for line in self._assignments(node, 1))
+
+
+def _parts(node: ast.expr) -> list[ast.expr] | None:
+    """What lists are put together of, in order: elements, comprehensions, and other lists (`*blocks`)."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        sides = [_parts(node.left), _parts(node.right)]
+        return None if None in sides else [part for side in sides for part in side or ()]
+    if isinstance(node, ast.ListComp):
+        return [node]
+    if isinstance(node, ast.Name):
+        return [ast.Starred(node, ast.Load())]
+    if not isinstance(node, ast.List):
+        return None
+    found: list[ast.expr] = []
+    for item in node.elts:
+        inner = _parts(item.value) if isinstance(item, ast.Starred) else [item]
+        if inner is None:
+            return None
+        found += inner
+    return found

@@ -7,6 +7,7 @@ import re
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.chosen_layers import is_maker
+from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.post_init import is_super_call
 from nnx_migrate.linen.reasons import Refuse
@@ -191,6 +192,8 @@ class SetupWriter:
             return self._nested(node)
         if isinstance(node, ast.Assign) and node.value in self.carrying.sizes:
             return self.carrying.comprehension(node)
+        if isinstance(node, ast.Assign) and self.carrying.is_joined(node):
+            return self.carrying.joined(node)
         if isinstance(node, ast.For) and node in self.carrying.sizes:
             return self.carrying.loop(node)
         if isinstance(node, ast.expr) and self._is_unpacked_list(node):
@@ -324,7 +327,7 @@ class SetupWriter:
         target = targets.elts[values.elts.index(node)]
         slot = self.analysis.session.attributes.get(target.attr) if is_of_self(target) else None
         held = slot.value if slot is not None else None
-        return isinstance(node, ast.Name | ast.ListComp) and isinstance(held, ModuleList | list)
+        return isinstance(node, ast.Name | ast.ListComp) and isinstance(held, ModuleList | MixedList | list)
 
     def _container(self, node: ast.Assign) -> str:
         value = node.value
@@ -347,7 +350,9 @@ class SetupWriter:
             return f"{targets}{nnx}.Dict({inner})"
         if isinstance(value, ast.Tuple):
             inner = f"[{inner[1:-1].rstrip().removesuffix(',')}]" if inner.startswith("(") else f"[{inner}]"
-        if isinstance(value, ast.List | ast.ListComp | ast.Tuple | ast.Name):
+        if isinstance(value, ast.BinOp) and not _joins_lists(value):
+            raise Refuse("unsupported-syntax", "a container of modules that isn't written out", node)
+        if isinstance(value, ast.List | ast.ListComp | ast.Tuple | ast.Name | ast.BinOp):
             line = f"{targets}{nnx}.List({inner})"
             indent = indentation(self.source, node.lineno)
             if isinstance(value, ast.List | ast.Tuple) and "\n" not in line:
@@ -356,6 +361,13 @@ class SetupWriter:
                     return f"{targets}{nnx}.List([\n{items}{indent}])"
             return line
         raise Refuse("unsupported-syntax", "a container of modules that isn't written out", node)
+
+
+def _joins_lists(node: ast.expr) -> bool:
+    """Whether this adds up lists of Python's own: an `nnx.List`, which attributes hold, can't be added to one."""
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.Add) and _joins_lists(node.left) and _joins_lists(node.right)
+    return isinstance(node, ast.List | ast.ListComp | ast.Name)
 
 
 def _stored_names(function: ast.AST) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.values import ModuleList
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.writer.naming import holds_modules
@@ -26,7 +27,7 @@ def _is_list(editor: BodyEditor, name: str) -> bool:
     slot = editor.analysis.session.attributes.get(name)
     return (
         slot is not None
-        and isinstance(slot.value, ModuleList | list | tuple)
+        and isinstance(slot.value, ModuleList | MixedList | list | tuple)
         and holds_modules(slot.value)
         and not (isinstance(slot.value, ModuleList) and slot.value.keyed)
     )
