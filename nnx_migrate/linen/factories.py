@@ -133,6 +133,8 @@ class Factories:
             value = _assigned(module, call, node.id, in_branches=self.uses.class_around(module, call) is None)
             if value is not None:
                 values = alternatives(module, call, node.id)
+                if any(_reads(value, node.id) for value in values):
+                    return None  # conv = partial(conv, use_bias=False)
                 chosen = self._chosen(module, call, node, values)
                 if chosen is None and len(values) > 1:
                     chosen = self._one_of_layers(module, call, node, values)
@@ -359,6 +361,10 @@ def _assigned(module: Module, call: ast.Call, name: str, in_branches: bool) -> a
         ):
             return statement.value
     return ast.Name(name) if bound else None
+
+
+def _reads(value: ast.expr, name: str) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(value))
 
 
 def _binds(node: ast.Name | ast.arg, name: str) -> bool:

@@ -39,15 +39,6 @@ class Field:
     owner: LinenClass
 
     @property
-    def docstring(self) -> ast.Expr | None:
-        """The text that stands below the field, and tells about it."""
-        body = self.owner.node.body
-        index = body.index(self.node) + 1
-        below = body[index] if index < len(body) else None
-        is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-        return below if is_text and isinstance(below.value.value, str) else None  # type: ignore[union-attr,return-value]
-
-    @property
     def default(self) -> ast.expr | None:
         """The default as written; for `dataclasses.field(default=...)` the whole call."""
         return self.node.value

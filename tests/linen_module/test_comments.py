@@ -178,3 +178,13 @@ def test_texts_below_fields_go_below_their_assignments() -> None:
     )
     assert "        # with a bias, too\n        use_bias: bool = True,\n" in text
     assert text.count("never less") == text.count("Whether there is") == 1
+
+
+def test_a_text_about_the_class_below_its_last_field_goes_to_the_top() -> None:
+    about = '    """A block.\n\n    :param width: how wide it is\n    """\n'
+    code = FIELDS.replace('    """Whether there is a bias."""\n', about)
+    for text in ('    """A model."""\n\n', '    """How wide it is:\n\n    # never less than 1\n    """\n'):
+        code = code.replace(text, "")
+    text = fix_text(code, "linen-module")
+    assert f"(nnx.Module):\n{about}\n    def __init__(" in text
+    assert text.count("A block.") == 1

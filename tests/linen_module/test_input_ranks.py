@@ -678,3 +678,24 @@ class Joined(nn.Module):
 """
     found = converted(tmp_path, code)
     assert found.refused["model.Joined"].reason == "unknown-size"
+
+
+WRAPPED = """
+class Policy(nn.Module):
+    inner: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        obs, dones = x
+        if self.inner:
+            obs = obs.READ
+        return nn.Dense(3)(obs), dones
+"""
+
+
+@pytest.mark.parametrize(("read", "known"), [("pixels", False), ("astype(float)", True)])
+def test_no_call_gives_the_sizes_of_an_array_and_of_its_parts(tmp_path: Path, read: str, known: bool) -> None:
+    found = converted(tmp_path, WRAPPED.replace("READ", read))
+    assert ("model.Policy" in found.converted) is known
+    if not known:
+        assert "has parts in another" in found.refused["model.Policy"].detail

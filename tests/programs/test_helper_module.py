@@ -152,6 +152,14 @@ def test_a_folder_whose_files_import_their_neighbours_relatively(tmp_path: Path)
     assert "from .nnx_compat import Functional" in texts[model]
 
 
+@pytest.mark.parametrize(("name", "in_folder"), [("blocks.py", True), ("blocks.pct.py", False)])
+def test_a_file_that_no_import_can_name(tmp_path: Path, name: str, in_folder: bool) -> None:
+    first, main = tmp_path / "nets" / name, tmp_path / "main.py"
+    first.parent.mkdir()
+    texts, _ = fix_files({first: GRU, main: "import os\n"}, RULES)
+    assert ("except ImportError:  # beside a script" in texts[first]) is in_folder
+
+
 # In `nets/blocks.py`, which `main.py` does or doesn't reach, and what it imports besides.
 @pytest.mark.parametrize(
     ("beside", "imports", "in_folder"),

@@ -103,7 +103,7 @@ def _may_be_imported_in_folder(module: Module, project: Project) -> bool:
     A file that imports its neighbours by their bare names can't.
     """
     folder = module.path.parent
-    if module.path.suffix != ".py" or not folder.name.isidentifier():
+    if module.path.suffix != ".py" or not (folder.name.isidentifier() and module.path.stem.isidentifier()):
         return False
     if all(path.absolute().is_relative_to(folder.absolute()) for path in project.paths):
         return False

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nnx_migrate.linen.docstrings import about_field
 from nnx_migrate.linen.factory_values import Factory
 from nnx_migrate.linen.layer_fields import may_get_list
 from nnx_migrate.linen.model import Field, LinenClass
@@ -159,7 +160,7 @@ def _trailing_comment(item: Field, names: FileNames) -> str:
 def _comments_above(item: Field, cls: LinenClass) -> tuple[str, ...]:
     """The comments between a field and the one before it (those above the first one stay where they are)."""
     others = [f for f in cls.own_fields if f.node.lineno < item.node.lineno]
-    before = [(f.docstring or f.node).end_lineno or 0 for f in others]
+    before = [(about_field(f) or f.node).end_lineno or 0 for f in others]
     first = max(before) + 1 if before else item.node.lineno
     lines = (cls.module.source.line_text(n).strip() for n in range(first, item.node.lineno))
     return tuple(line for line in lines if line.startswith("#"))
@@ -197,7 +198,7 @@ def field_assignments(
     lines: list[str] = []
     for item in cls.fields:
         if item.name in done:
-            if item.owner is cls and item.docstring is not None:
+            if item.owner is cls and about_field(item) is not None:
                 raise Refuse(
                     "unsupported-syntax", f"a text tells about `{item.name}`, which isn't kept", item.node
                 )
@@ -223,8 +224,8 @@ def field_assignments(
         if holds_arrays(cls, item.name):
             value = f"{names.helper(HELPER)}({value})"
         lines.append(f"{indent}self.{item.name} = {value}")
-        if item.owner is cls and item.docstring is not None:
-            lines += _docstring_lines(cls, item.docstring, indent)
+        if item.owner is cls and (text := about_field(item)) is not None:
+            lines += _docstring_lines(cls, text, indent)
     return lines
 
 

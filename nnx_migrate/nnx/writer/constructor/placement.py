@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from nnx_migrate.linen.docstrings import about_class, about_field
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.sources.text import Edit, SourceText
@@ -38,8 +39,10 @@ class Placement:
                 if before and own[0].lineno - 1 > self.cls.node.lineno and not before.startswith("#")
                 else ""
             )
-            kept = "".join(self._lines(statement) for statement in between)
-            return [*edits, Edit(start, end, lead + kept + ("\n" if kept else "") + text + tail)]
+            about = about_class(self.cls)  # above what it was below
+            for lines in ([about] if about is not None else [], between):
+                lead += "".join(self._lines(statement) for statement in lines) + ("\n" if lines else "")
+            return [*edits, Edit(start, end, lead + text + tail)]
         first = next((m for m in self.cls.node.body if isinstance(m, ast.FunctionDef)), None)
         if first is None:
             end = self.source.line_start((self.cls.node.body[-1].end_lineno or 0) + 1)
@@ -56,8 +59,9 @@ class Placement:
         """The statements that declare fields, and the texts about these, which go along with them."""
         found: list[ast.stmt] = []
         for item in self.cls.own_fields:
-            found += [item.node, *([item.docstring] if item.docstring is not None else [])]
-        return found
+            found += [item.node, *([text] if (text := about_field(item)) is not None else [])]
+        text = about_class(self.cls)
+        return [*found, text] if text is not None else found
 
     def _between(self, own: list[ast.stmt]) -> list[ast.stmt]:
         body = self.cls.node.body
