@@ -21,6 +21,12 @@ from nnx_migrate.nnx.writer.construction.choosing_functions import choosing_func
 from nnx_migrate.nnx.writer.construction.lifting import check_no_lifts_left, decorator_edits
 from nnx_migrate.nnx.writer.construction.partitioning import check_initializers
 from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
+from nnx_migrate.nnx.writer.constructor.derived_arrays import (
+    Derived,
+    derived_arrays,
+    name_derived,
+    properties,
+)
 from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
 from nnx_migrate.nnx.writer.constructor.writer import ConstructorWriter, own_methods
 from nnx_migrate.nnx.writer.methods.body import BodyEditor
@@ -67,6 +73,7 @@ class ClassWriter:
         self.lists: dict[str, list[LocalList]] = {}
         self.creating: CreatingFunctions
         self.makers: list[Method] = []  # methods that go
+        self.derived: Derived = {}
 
     def write(self) -> WrittenClass:
         """All edits of the class."""
@@ -100,6 +107,7 @@ class ClassWriter:
             self.analysis, self.names, self.constructions, self.inheritance, self.factories
         )
         edits += constructor.edits(nodes, written)
+        edits += properties(self.derived, self.source, self.cls, self.names.replacement)
         check_no_lifts_left(self.analysis, self.source, edits)
         written.edits = with_comments(self.analysis, self.names.module, _distinct(edits))
         return written
@@ -224,6 +232,8 @@ class ClassWriter:
         compact = [m for m in self.analysis.methods if self._sites_of(m)]
         self.lists = {m.name: find_local_lists(self.analysis, m) for m in compact}
         lists = [made for found in self.lists.values() for made in found]
+        self.derived = derived_arrays(self.analysis, setup) if (setup := self.cls.method("setup")) else {}
+        name_derived(self.derived, names)
         self.constructions.carried.moved = {loop: made.creating for made in lists for loop in made.running}
         name_sites(self.analysis, names, lists, self.naming)
 

@@ -27,12 +27,20 @@ _OF_CALLS = frozenset(
 )
 
 
-def check_runs_once(analysis: ClassAnalysis, setup: Method) -> None:
-    """Refuse a `setup` that does something else in the next call than in the first one."""
+def check_runs_once(analysis: ClassAnalysis, setup: Method, derived: Collection[ast.AST] = ()) -> None:
+    """Refuse a `setup` that does something else in the next call than in the first one.
+
+    `derived` are the variables from which properties will compute what `setup` has.
+    """
     own = dict.fromkeys(node for method in _reached(analysis, setup) for node in ast.walk(method))
     facts, parents = analysis.facts, setup.owner.module.parents
     for (_, node), variable in facts.variables.items():
-        if variable.method == "setup" and node in own and not _is_stored(node, parents):
+        if (
+            variable.method == "setup"
+            and node in own
+            and node not in derived
+            and not _is_stored(node, parents)
+        ):
             raise Refuse("unsupported-syntax", f"`setup` computes with `{variable.name}`: {_WHY}", node)
     _check_alternatives(analysis, own, parents)
     for _, node in facts.parameter_reads:

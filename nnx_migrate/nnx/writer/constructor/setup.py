@@ -22,6 +22,7 @@ from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.asked_layers import asked_test
 from nnx_migrate.nnx.writer.constructor.carrying import CarryingLoops
+from nnx_migrate.nnx.writer.constructor.derived_arrays import derived_arrays
 from nnx_migrate.nnx.writer.constructor.dicts import check_dict
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, array_container, holds_arrays
 from nnx_migrate.nnx.writer.constructor.nested import Display, is_nested
@@ -55,7 +56,8 @@ class SetupWriter:
         self.writer, self.setup = writer, setup
         self.source = names.module.source
         self.limit = 100
-        check_runs_once(analysis, setup)
+        self.derived = derived_arrays(analysis, setup)
+        check_runs_once(analysis, setup, {v.call for made in self.derived.values() for v in made})
         made = {key: s for key, s in analysis.facts.sites.items() if s.method == "setup"}
         direct = {key: site for key, site in made.items() if not inside_maker(analysis, site)}
         own = set(ast.walk(setup.node))
@@ -103,6 +105,8 @@ class SetupWriter:
         return re.sub(r"\A(?:[ \t]*\n)+", "", "".join(pieces))  # what stood there first may be gone
 
     def _edits(self, statement: ast.stmt) -> list[tuple[int, int, str]]:
+        if isinstance(statement, ast.Assign) and statement in self.derived:
+            return [(*self.source.span(statement), self._parameters(statement))]
         if not is_super_call(statement) and not self._only_constructs(statement):
             return replacements(self.source, statement, self._replace)
         return [(*self.source.line_span(statement), "")]
@@ -274,6 +278,15 @@ class SetupWriter:
         text = self._wrapped(variable.call, kind, [value])
         is_alone = isinstance(self.names.module.parents.get(variable.call), ast.Expr)
         return f"self.{variable.attribute} = {text}" if is_alone else text
+
+    def _parameters(self, statement: ast.Assign) -> str:
+        """The parameters from which an attribute is computed, one after the other."""
+        indent, lines = indentation(self.source, statement.lineno), list[str]()
+        for variable in self.derived[statement]:
+            kind, value = variable_parts(self.renderer, variable)
+            prefix = f"self.{variable.attribute} = "
+            lines.append(prefix + call_text(kind, [value], indent, prefix, self.limit))
+        return f"\n{indent}".join(lines)
 
     def inner(self, node: ast.AST) -> str:
         """The text of a node with the parts below it replaced."""
