@@ -90,12 +90,6 @@ class SizeNames:
             self.dtypes.add(token)
         self.fixed[token] = size.name
 
-    @property
-    def divided(self) -> tuple[str | int, ...] | None:
-        """An input that is an array in one place and has parts that are arrays in another: no call gives both."""
-        paths = {path for path, _ in self.used.values()}
-        return next((p for p in paths if any(q != p and q[: len(p)] == p for q in paths)), None)
-
     def names(self) -> dict[str, str]:
         """Token -> parameter name."""
         paths = {path for path, _ in self.used.values()}

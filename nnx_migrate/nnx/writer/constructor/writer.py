@@ -12,7 +12,6 @@ from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.post_init import NAME
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import Input
 from nnx_migrate.names.parameters import defaults
 from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.fields import field_assignments, field_parameters, signature
@@ -228,9 +227,6 @@ class ConstructorWriter:
                 else:
                     found.use(self.renderer.dim(self._super.given[size.name], self.cls.node))
                     self._check_input_sizes(self._super.given[size.name])
-        if found.divided is not None:
-            detail = f"`{Input(found.divided).text}` is an array in one place and has parts in another"
-            raise Refuse("unknown-size", detail, self.cls.node)
         names = found.names()
         for token, (path, axis) in found.used.items():
             written.sizes.append(
