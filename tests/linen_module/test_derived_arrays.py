@@ -72,6 +72,8 @@ LEFT = {
     "a local variable": f"k = jnp.ones(3)\n        self.scale = {PARAM} * k",
     "another attribute": f"self.k = jnp.ones(3)\n        self.scale = {PARAM} * self.k",
     "a condition": f"if self.n > 2:\n            self.scale = jnp.exp({PARAM})\n        else:\n            self.scale = 1.0",
+    "a conditional expression": f"self.scale = jnp.exp({PARAM} if self.n > 2 else jnp.zeros(3))",
+    "a parameter that may not be needed": f"self.scale = jnp.exp(self.n or {PARAM})",
     "two values": f"self.scale = jnp.exp({PARAM})\n        self.scale = 2.0",
     "read in setup": f"self.scale = jnp.exp({PARAM})\n        self.other = self.scale * 2",
     "random numbers": f"self.scale = {PARAM} * jax.random.normal(self.make_rng('noise'), (3,))",

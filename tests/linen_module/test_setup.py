@@ -59,8 +59,7 @@ def _converted(tmp_path: Path, *setup: str) -> str:
     [
         ((f"w = {PARAM}", "self.out = w * 2"), "computes with `w`"),
         ((f"self.w = {PARAM}", "self.out = self.w * 2"), "reads `self.w`"),
-        ((f"self.out = jax.nn.softmax({PARAM})",), "computes with `w`"),
-        ((f"self.out = {PARAM}[None]",), "computes with `w`"),
+        (("k = jnp.ones(3)", f"self.out = jax.nn.softmax({PARAM}) * k"), "computes with `w`"),
         ((f"self.out, self.more = {PARAM}",), "computes with `w`"),
         (('v = self.variable("counts", "n", jnp.zeros, (3,))', "self.out = v.value"), "computes with `n`"),
         (

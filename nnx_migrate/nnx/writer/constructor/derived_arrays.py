@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.naming import Names
 
 Derived = Mapping[ast.Assign, list[VariableSite]]
-#: What an expression could not be computed with again, or elsewhere.
-_NEVER = (ast.Lambda, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom, ast.comprehension)
+#: What could not be computed again, or elsewhere, and what may make a parameter in some models only.
+_NEVER = (
+    *(ast.Lambda, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom, ast.comprehension),
+    *(ast.IfExp, ast.BoolOp),
+)
 
 
 def derived_arrays(analysis: ClassAnalysis, setup: Method) -> Derived:
@@ -65,7 +68,7 @@ def _computes(analysis: ClassAnalysis, statement: ast.Assign, made: list[Variabl
     facts, scope = analysis.facts, analysis.cls.module.scope_at(statement.value)
     if not isinstance(facts.values.get(((), statement.value)), Array):
         return False
-    plain = all(v.is_param and not v.is_reference and not v.loops for v in made)
+    plain = all(v.is_param and not v.is_reference and not v.controls for v in made)
     inside = set(ast.walk(statement.value))
     records = (facts.sites, facts.calls, facts.rng_calls, facts.sown, facts.parameter_reads, facts.init_rngs)
     own = {n for v in made for n in ast.walk(v.call)}
