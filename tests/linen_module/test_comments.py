@@ -140,6 +140,48 @@ def test_blanks_behind_a_comment_are_no_part_of_it() -> None:
     assert "        # classes\n        self.dense" in after
 
 
+CRITICS = """\
+import flax.linen as nn
+import jax.numpy as jnp
+
+
+class Critic(nn.Module):
+    @nn.compact
+    def __call__(self, obs, action):
+        x = jnp.concatenate([obs, action], axis=-1)
+        return nn.Dense(1)(nn.relu(nn.Dense(8)(x)))
+
+
+class Critics(nn.Module):
+    number: int = 2
+
+    @nn.compact
+    def __call__(self, obs, action):
+        ensemble = nn.vmap(
+            Critic,
+            variable_axes={"params": 0},  # one set of parameters each
+            split_rngs={"params": True},  # other draws for each
+            in_axes=None,
+            out_axes=-1,
+            # all get the same inputs
+            axis_size=self.number,
+        )
+        return ensemble()(obs, action)
+"""
+
+
+def test_comments_of_lifted_transforms() -> None:
+    text = fix_text(CRITICS, "linen-module")
+    assert (
+        """\
+        # one set of parameters each
+        # other draws for each
+        # all get the same inputs
+        self.critic = nnx.vmap("""
+        in text
+    )
+
+
 FIELDS = '''\
 import flax.linen as nn
 

@@ -74,7 +74,9 @@ def _around(module: Module, offset: int, made: Iterable[Site | VariableSite]) ->
             continue  # of another file
         _, end = module.source.span(site.call)
         first, last = module.source.span(module.statement_of(site.call))
-        calls = [site.call, *(p.call for p in site.partials)] if isinstance(site, Site) else [site.call]
+        calls: list[ast.AST] = [site.call]
+        if isinstance(site, Site):  # `nn.vmap(Critic, ...)`, too
+            calls += [*(p.call for p in site.partials), *(lift.call for lift in site.lifts)]
         spans = [module.source.span(call) for call in calls if module.parents.get(call) is not None]
         around = [b - a for a, b in spans if a <= offset < b]
         if around:
