@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.bridged import Bridges
+from nnx_migrate.linen.class_decorators import may_keep
 from nnx_migrate.linen.decorators import keeps_method
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.model import LinenClass, Method
@@ -191,6 +192,9 @@ class ClassWriter:
                 raise Refuse(
                     "unsupported-syntax", f"the class decorator `{ast.unparse(decorator)}`", cls.node
                 )
+            if may_keep(decorator, resolved, self.names.project):
+                detail = f"the class decorator `{ast.unparse(decorator)}` may keep it"
+                raise Refuse("class-as-value", detail, cls.node)
 
     def _find_base(self) -> None:
         """The converted base class; mixins without state need no constructor."""
