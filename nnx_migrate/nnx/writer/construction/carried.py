@@ -12,11 +12,12 @@ module that is made elsewhere gets an expression for its size, if there is one.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, LayerCall, Phi, Site
 from nnx_migrate.linen.symbols import TOKEN
@@ -31,8 +32,9 @@ class CarriedValues:
     `moved`: the loops of a compact method over lists that other loops of it fill, with these.
     """
 
-    def __init__(self, analysis: ClassAnalysis) -> None:
-        self.analysis = analysis
+    def __init__(self, analysis: ClassAnalysis, ask: Callable[[NoneTest], str]) -> None:
+        """`ask` writes the question whether an argument is given, as the constructor can answer it."""
+        self.analysis, self.ask = analysis, ask
         self.moved: Mapping[ast.AST, ast.AST] = {}
 
     def at_site(self, site: Site, calls: Sequence[LayerCall], dims: Sequence[Dim]) -> list[Dim]:
@@ -141,6 +143,9 @@ class CarriedValues:
     def _choice(self, site: Site, phi: Phi) -> Dim:
         """The size that a condition decides, for a module that is made in front of it."""
         condition = self.analysis.session.conditions.get((phi.context, phi.node))
+        test = self.analysis.session.none_tests.get((phi.context, phi.node))
+        if condition is None and test is not None:
+            condition = self.ask(test)
         if condition is None or not all(dim.known for dim in phi.sources):
             detail = f"`{site.label}` gets a size that a condition behind it decides"
             raise Refuse("unknown-size", detail, site.call)

@@ -84,7 +84,7 @@ class ConstructionWriter:
         self.analysis, self.names, self.renderer, self.converted = analysis, names, renderer, converted
         self.bridges, self._bridged = bridges, dict[Site, bool]()
         self.known_factories = factories
-        self.carried = CarriedValues(analysis)
+        self.carried = CarriedValues(analysis, renderer.none_test)
         own = factories.of(analysis.cls).values()
         made = [one for factory in own for one in factory.several or (factory,)]
         self.factories = {f.value.call: f for f in made if isinstance(f.value, Partial)}
