@@ -17,7 +17,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
 from nnx_migrate.linen.dim_terms import Opaque
 from nnx_migrate.linen.dims import Dim, parts_of
 from nnx_migrate.linen.factory_uses import FactoryUses, Use
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.model import Field, LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Global, Unknown
 from nnx_migrate.linen.sites import Site
@@ -90,6 +90,9 @@ class GivenModules:
         node = use.arguments.get(field, item.default if item is not None else None)
         if isinstance(node, ast.Constant) and node.value is None:
             return []
+        if item is not None and node is item.default is not None:
+            by_default = made_by_default(self.uses.program, item)
+            return [by_default] if by_default is not None else None
         owner = self.uses.class_around(use.module, use.call)
         if owner is None:
             return self._by_program(field, use.call)
@@ -116,6 +119,17 @@ class GivenModules:
                 return None
             found += given
         return found if sites else None
+
+
+def made_by_default(program: LinenProgram, item: Field) -> GivenModule | None:
+    """The module that a field has by default (`ArrayInput()`); None for other defaults, and where it isn't clear."""
+    node = item.default
+    if not isinstance(node, ast.Call) or any(k.arg in (None, "name", "parent") for k in node.keywords):
+        return None
+    cls = program.find(item.owner.resolve_in_class(node.func))
+    if cls is None or cls is item.owner:
+        return None
+    return _read_from(cls, f"self.{item.name}")
 
 
 def _given(cls: LinenClass, field: str, site: Site) -> list[GivenModule] | None:

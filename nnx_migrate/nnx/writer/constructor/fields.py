@@ -18,6 +18,7 @@ from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.factory_defaults import factory_default
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, holds_arrays
 from nnx_migrate.nnx.writer.constructor.inheritance import inherited_field
+from nnx_migrate.nnx.writer.constructor.module_defaults import is_plain_module
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.text import dedented, indentation, one_line, rewritten
 
@@ -54,7 +55,7 @@ def field_parameters(
             raise Refuse(
                 "unknown-base", f"the default of the inherited field `{item.name}` isn't known here", cls.node
             )
-        default = default_text(item, names)
+        default = default_text(item, constructions)
         if default is not None and item.name in factories:
             default = factory_default(item, constructions, factories[item.name])
         if default is not None:
@@ -83,9 +84,9 @@ def _in_valid_order(parameters: list[Parameter], cls: LinenClass) -> list[Parame
     return parameters
 
 
-def default_text(item: Field, names: FileNames) -> str | None:
+def default_text(item: Field, constructions: ConstructionWriter) -> str | None:
     """The default of a field as a parameter default, None where the field is required."""
-    node = item.default
+    node, names = item.default, constructions.names
     if node is None:
         return None
     if isinstance(node, ast.Call) and names.qualified(node.func) == "dataclasses.field":
@@ -96,7 +97,10 @@ def default_text(item: Field, names: FileNames) -> str | None:
             return "None" if default_factory(item) is not None else None
     if isinstance(node, ast.List | ast.Dict | ast.Set):
         raise Refuse("unsupported-syntax", f"field `{item.name}` has a mutable default", item.node)
-    if any(isinstance(part, ast.Call) and _is_module(part.func, item.owner) for part in ast.walk(node)):
+    made = [
+        part for part in ast.walk(node) if isinstance(part, ast.Call) and _is_module(part.func, item.owner)
+    ]
+    if made and not (made == [node] and is_plain_module(item, node, constructions)):
         raise Refuse("unknown-module", f"the default of field `{item.name}` makes a module", item.node)
     text = one_line(rewritten(item.owner.module.source, node, names.replacement_in(item.owner.module)))
     return f"({text})" if isinstance(node, ast.Tuple) and not text.startswith("(") else text
