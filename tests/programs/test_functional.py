@@ -267,6 +267,11 @@ def test_equal_modules_are_one_static_argument() -> None:
     assert make(4) != make(5)
     run(make(5), make(5).init(jax.random.key(0), X), X)
     assert len(traces) == 2
+    one = Functional(Net, 4).sized(lambda x: {"in_features": x.shape[-1]})
+    same = Functional(Net, 4).sized(lambda x: {"in_features": x.shape[-1]})
+    other = Functional(Net, 4).sized(lambda x: {"in_features": x.shape[-2]})
+    assert one == same and hash(one) == hash(same)
+    assert one != other
 
 
 def test_lazy_init_takes_shapes() -> None:

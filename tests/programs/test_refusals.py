@@ -76,6 +76,8 @@ def reasons(code: str) -> set[str]:
             "module-use",
         ),
         ("model = Net()\nassert issubclass(Net, nn.Module)\n", "class-as-value"),
+        # the class body reads the module's `Net`, and has a name `Net` of its own
+        ("class Zoo:\n    Net = Net\nmodel = Zoo.Net()\nmodel.init(key, x)\n", "class-as-value"),
         # Linen's own API
         ("with nn.intercept_methods(show):\n    Net().init(key, x)\n", "module-use"),
         ("model = Net().clone(width=3)\nmodel.unbind()\n", "module-use"),

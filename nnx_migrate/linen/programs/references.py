@@ -87,6 +87,8 @@ class References:
                     continue
                 if cls is not None:
                     yield ClassReference(module, reference.node, cls, _role(module, reference.node))
+                elif (outer := self._outer(module, name, reference.scope, reference.node)) is not None:
+                    self.unclear.append(ClassReference(module, reference.node, outer, Role.VALUE))
                 else:
                     self._find_unclear(module, name, reference.scope, reference.node)
         for node in module.nodes(ast.Attribute):
@@ -99,6 +101,12 @@ class References:
                     yield ClassReference(module, node, cls, _role(module, node))
                 elif path := dotted(node):
                     self._find_unclear(module, path, module.scope_at(node), node)
+
+    def _outer(self, module: Module, name: str, scope: Scope, node: ast.expr) -> LinenClass | None:
+        """The class that `Block = Block` in the body of a class reads, where the name means another thing later."""
+        if not scope.is_class or name not in scope.bindings or scope.parent is None or _is_store(node):
+            return None
+        return self.program.find(self.program.project.resolve_name(name, scope.parent, module))
 
     def _find_unclear(self, module: Module, path: str, scope: Scope, node: ast.expr) -> None:
         """Classes that a path may mean by one of the imports that bind its first name."""
@@ -129,6 +137,10 @@ def _names_of(program: LinenProgram) -> set[str]:
         known |= more
         waiting += more
     return known
+
+
+def _is_store(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
 
 
 def _role(module: Module, node: ast.expr) -> Role:

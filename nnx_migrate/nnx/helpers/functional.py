@@ -76,7 +76,8 @@ class Functional:
         return hash(self._identity())
 
     def _identity(self) -> tuple[Any, ...]:
-        sizes = getattr(self._sizes, "__code__", None)
+        code = getattr(self._sizes, "__code__", None)  # of lambdas that stand in different lines
+        sizes = code and (code.co_code, code.co_consts, code.co_names, code.co_varnames)
         return self._make, _frozen(self._args), _frozen(self._kwargs), sizes
 
     def __getattr__(self, name: str) -> Any:
