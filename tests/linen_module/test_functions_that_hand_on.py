@@ -20,6 +20,17 @@ WRITTEN = {
         "bias = self.n > 2\n        return dense(self.n, use_bias=bias)(x)",
         ["bias = self.n > 2", "n = 2 * self.n\n", "nnx.Linear(in_features, n, use_bias=bias, rngs=rngs)"],
     ),
+    "what a loop counts": (
+        "def dense(n, **kwargs):\n    return nn.Dense(n, **kwargs)\n",
+        "for i in range(self.n):\n            x = dense(4, use_bias=i > 1)(x)\n        return x",
+        ["for i in range(self.n):", "nnx.Linear(in_features, 4, use_bias=i > 1, rngs=rngs)"],
+    ),
+    "a function that gets the function": (
+        "def dense(n, **kwargs):\n    return nn.Dense(n, **kwargs)\n\n\n"
+        "def made(function, *args, **kwargs):\n    return function(*args, **kwargs)\n",
+        "return made(dense, self.n, use_bias=False)(x)",
+        ["nnx.Linear(in_features, self.n, use_bias=False, rngs=rngs)"],
+    ),
     "nothing": (
         "def dense(*args, **kwargs):\n    return nn.Dense(3, *args, **kwargs)\n",
         "return dense()(x)",
@@ -60,6 +71,14 @@ LEFT = {
     "arguments that nobody shows": (
         "import options\n\n\ndef dense(n, **kwargs):\n    return nn.Dense(n, **kwargs)\n",
         "return dense(self.n, **options.of(self.n))(x)",
+    ),
+    "a partial of the function, which has bound more": (
+        "from functools import partial\n\n\ndef dense(n, **kwargs):\n    return nn.Dense(n, **kwargs)\n",
+        "layer = partial(dense, use_bias=False)\n        return layer(self.n)(x)",
+    ),
+    "a partial that has bound arguments by position": (
+        "from functools import partial\n\n\ndef dense(*args, **kwargs):\n    return nn.Dense(*args, **kwargs)\n",
+        "layer = partial(dense, self.n)\n        return layer(False)(x)",
     ),
     "what only a call knows": (
         "def dense(n, **kwargs):\n    return nn.Dense(n, **kwargs)\n",

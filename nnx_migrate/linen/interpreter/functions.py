@@ -10,7 +10,7 @@ from typing import Any
 
 from nnx_migrate.linen.chosen_functions import ChosenFunction
 from nnx_migrate.linen.decorators import keeps_method
-from nnx_migrate.linen.interpreter.calls.forwarded import remember_forwarded
+from nnx_migrate.linen.interpreter.calls.forwarded import remember_forwarded, shows_all
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute
 from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, MAX_RECURSION, Env, Frame, Slot
 from nnx_migrate.linen.interpreter.homes import at_home
@@ -102,7 +102,7 @@ def call_closure(
     if not inner.foreign:
         args, kwargs = _without_old(frame, closure, args, kwargs)
     if isinstance(node, ast.Call) and not inner.foreign:
-        _remember(frame, closure, node, inner)
+        _remember(frame, closure, node, inner, args, kwargs)
     inner.env.update(bind_arguments(frame, closure, args, kwargs, static_args))
     if isinstance(node, ast.Call) and not inner.foreign and _is_direct(frame, closure, node):
         _find_static(frame, closure, inner)
@@ -137,7 +137,14 @@ def _too_deep(frame: Frame, node: ast.expr | None) -> Unknown:
     return Unknown("calls nested too deeply (or recursion)")
 
 
-def _remember(frame: Frame, closure: Closure, node: ast.Call, inner: Frame) -> None:
+def _remember(
+    frame: Frame,
+    closure: Closure,
+    node: ast.Call,
+    inner: Frame,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> None:
     """Which code a call reaches and which expressions its parameters stand for: the writer follows both."""
     facts = frame.session.facts
     facts.functions[inner.context[:-1], inner.context[-1]] = closure
@@ -150,7 +157,10 @@ def _remember(frame: Frame, closure: Closure, node: ast.Call, inner: Frame) -> N
     for name, argument in given.items():
         if not _is_rebound(closure.node, name):
             facts.arguments[inner.context, name] = (frame.context, argument)
-    remember_forwarded(facts, node, closure.node, frame.context, inner.context)
+    own, spec = _given_by_position(closure), closure.node.args
+    hidden = len(spec.posonlyargs) + len(spec.args) - len(own)  # `self`
+    if (spec.vararg or spec.kwarg) and shows_all(facts, node, frame.context, len(args) - hidden, kwargs):
+        remember_forwarded(facts, node, closure.node, own, frame.context, inner.context)
 
 
 def _without_old(

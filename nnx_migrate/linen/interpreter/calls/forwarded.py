@@ -6,28 +6,36 @@ A construction behind such a function gets what the function's callers have writ
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from nnx_migrate.linen.sites import Context, Facts, Forwarded
 
 
+def shows_all(facts: Facts, call: ast.Call, context: Context, count: int, names: Iterable[str]) -> bool:
+    """Whether a call shows all arguments that a function gets: a partial of it would have bound more."""
+    shown, given = positional(facts, call, context), named(facts, call, context)
+    if shown is None or given is None:
+        return False
+    return len(shown) == count and sorted(one.name for one in given) == sorted(names)
+
+
 def remember_forwarded(
-    facts: Facts, call: ast.Call, function: ast.AST, outer: Context, context: Context
+    facts: Facts,
+    call: ast.Call,
+    function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda,
+    by_position: Sequence[str],
+    outer: Context,
+    context: Context,
 ) -> None:
     """Remember what a call gives to the parameters of a function that take any arguments."""
-    spec = getattr(function, "args", None)
-    if not isinstance(spec, ast.arguments):
-        return
-    names = [a.arg for a in [*spec.posonlyargs, *spec.args]]
-    if spec.vararg is not None and only_spread(function, spec.vararg.arg):
-        shown = positional(facts, call, outer)
-        if shown is not None:
-            facts.forwarded[context, spec.vararg.arg] = tuple(shown[len(names) :])
-    if spec.kwarg is not None and only_spread(function, spec.kwarg.arg):
-        given = named(facts, call, outer)
-        if given is not None:
-            own = {a.arg for a in [*spec.args, *spec.kwonlyargs]}
-            facts.forwarded[context, spec.kwarg.arg] = tuple(one for one in given if one.name not in own)
+    spec = function.args
+    shown, given = positional(facts, call, outer), named(facts, call, outer)
+    if spec.vararg is not None and shown is not None and only_spread(function, spec.vararg.arg):
+        facts.forwarded[context, spec.vararg.arg] = tuple(shown[len(by_position) :])
+    if spec.kwarg is not None and given is not None and only_spread(function, spec.kwarg.arg):
+        own = {a.arg for a in [*spec.args, *spec.kwonlyargs]}
+        facts.forwarded[context, spec.kwarg.arg] = tuple(one for one in given if one.name not in own)
 
 
 def unfolded(facts: Facts, call: ast.Call, context: Context) -> tuple[ast.Call, dict[ast.AST, Context]]:
