@@ -12,6 +12,7 @@ CODE = """
 from typing import Any
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 
 class Plain(nn.Module):
@@ -43,6 +44,16 @@ class Loud(nn.Module):
     def __call__(self, x):
         self.sow("intermediates", "x", x)
         return x
+
+
+class Basis(nn.Module):
+    size: int = 4
+
+    def setup(self):
+        self.numbers = jnp.arange(self.size)
+
+    def __call__(self, x):
+        return x + self.numbers
 
 
 class Net(nn.Module):
@@ -82,6 +93,7 @@ def test_modules_without_variables_stay_defaults(tmp_path: Path, default: str) -
         "Scaled()",
         "Noisy()",
         "Loud()",
+        "Basis()",  # computes when it is made: at import
         "nn.Dense(3)",
         "nn.Sequential([Plain()])",
         "Plain(name='first')",

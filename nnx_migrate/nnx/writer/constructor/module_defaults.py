@@ -1,7 +1,8 @@
 """Modules as the defaults of fields: `input_layer: nn.Module = ArrayInput()`.
 
 A default is made once, when the class is defined, and all modules of the class hold it. That is right for modules
-without variables alone: Linen makes a copy for each module that gets one.
+without variables alone: Linen makes a copy for each module that gets one. Nor may it compute anything then, as Linen
+does so when the module is called: importing a file must not start JAX, whose configuration a program may still change.
 """
 
 from __future__ import annotations
@@ -20,4 +21,7 @@ def is_plain_module(item: Field, node: ast.expr, writer: ConstructionWriter) -> 
     if found is None or node is not item.default or item.owner is not writer.analysis.cls:
         return False
     assert isinstance(found.target, ClassRef)
-    return writer.converted(found.target.cls).is_stateless
+    cls = found.target.cls
+    if any(cls.method(name) is not None for name in ("setup", "__post_init__")):
+        return False
+    return writer.converted(cls).is_stateless
