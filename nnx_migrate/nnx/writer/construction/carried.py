@@ -126,7 +126,8 @@ class CarriedValues:
         inside = any(control.node in (loop, *others) for control in site.controls)
         if _is_within(site, call, phi):
             return inside
-        return not inside and is_behind((*site.context, site.call), (*self._steps(phi), loop))
+        steps = self._steps(phi) if loop is phi.node else ()
+        return not inside and is_behind((*site.context, site.call), (*steps, loop))
 
     def _instead(self, site: Site, call: LayerCall, phi: Phi) -> Dim:
         """The size that a call gets, for a module that is made elsewhere than the loop that carries it."""

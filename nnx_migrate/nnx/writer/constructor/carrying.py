@@ -73,7 +73,7 @@ class CarryingLoops:
         target = self.source.segment(node.targets[0])
         indent = indentation(self.source, node.lineno)
         before, *rest = self._appending(target, comprehension, indent)
-        lines = [*self._assignments(comprehension, 0), f"{target} = {self.setup.names.nnx()}.List()"]
+        lines = [*self._assignments(comprehension, 0), f"{target} = {self._empty(node.targets[0])}"]
         return ("\n" + indent).join([*lines, before, *rest])
 
     def _appending(self, target: str, comprehension: ast.ListComp, indent: str) -> list[str]:
@@ -89,6 +89,17 @@ class CarryingLoops:
         after = self._assignments(comprehension, 1) if comprehension in self.sizes else []
         return [header, *(f"    {line}" for line in (element, *after))]
 
+    def _empty(self, target: ast.expr) -> str:
+        """An empty list for modules; one of Python's own for a variable that setup adds to others: NNX's can't be."""
+        names = [
+            n
+            for n in ast.walk(self.setup.setup.node)
+            if isinstance(n, ast.Name) and isinstance(target, ast.Name)
+        ]
+        parents = self.setup.names.module.parents
+        added = any(n.id == ast.unparse(target) and isinstance(parents.get(n), ast.BinOp) for n in names)
+        return "[]" if added else f"{self.setup.names.nnx()}.List()"
+
     def is_joined(self, node: ast.Assign) -> bool:
         """Whether a statement puts lists together, of which loops that carry sizes make some."""
         found = _parts(node.value) if isinstance(node.value, ast.BinOp | ast.List) else None
@@ -101,7 +112,7 @@ class CarryingLoops:
         if len(node.targets) != 1:
             raise Refuse("unsupported-syntax", "several names for a list that a loop fills", node)
         indent = indentation(self.source, node.lineno)
-        lines = [f"{target} = {self.setup.names.nnx()}.List()"]
+        lines = [f"{target} = {self._empty(node.targets[0])}"]
         for part in parts:
             if isinstance(part, ast.ListComp):
                 before = self._assignments(part, 0) if part in self.sizes else []

@@ -22,7 +22,8 @@ class Placement:
         own = self._fields()
         if setup is not None and not own:
             return [self._setup_span(setup, text)]
-        if setup is not None:
+        only = setup is not None and own and self._first_after(own[-1]) is setup.node and self._is_last(setup)
+        if setup is not None and not only:
             edits.append(self.removed_method(setup))
         if own:
             start = self.source.line_start(own[0].lineno)
@@ -42,6 +43,8 @@ class Placement:
             about = about_class(self.cls)  # above what it was below
             for lines in ([about] if about is not None else [], between):
                 lead += "".join(self._lines(statement) for statement in lines) + ("\n" if lines else "")
+            if setup is not None and only:  # nothing behind the class changes
+                end, tail = self.source.span(setup.node)[1], ""
             return [*edits, Edit(start, end, lead + text + tail)]
         first = next((m for m in self.cls.node.body if isinstance(m, ast.FunctionDef)), None)
         if first is None:
@@ -74,11 +77,20 @@ class Placement:
         return self.source.text[start:end]
 
     def _setup_span(self, setup: Method, text: str) -> Edit:
-        return Edit(*self.source.line_span(setup.node), text + "\n")
+        start, end = self.source.line_span(setup.node)
+        if self._is_last(setup):  # nothing behind the class changes
+            return Edit(start, self.source.span(setup.node)[1], text)
+        return Edit(start, end, text + "\n")
+
+    def _is_last(self, method: Method) -> bool:
+        return method.node is self.cls.node.body[-1]
 
     def removed_method(self, method: Method) -> Edit:
-        """Remove a method and the blank lines behind it."""
+        """Remove a method and the blank lines behind it, or in front of it if nothing follows in the class."""
         first = _first_line(method.node)
+        if self._is_last(method):
+            start = len(self.source.text[: self.source.line_start(first)].rstrip())
+            return Edit(start, self.source.span(method.node)[1], "")
         last = (method.node.end_lineno or 0) + 1
         while last <= self.source.line_count and not self.source.line_text(last).strip():
             last += 1
