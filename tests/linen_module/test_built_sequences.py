@@ -40,8 +40,16 @@ REFUSED = {
     "        return self.inner(y) + y\n\n"
     + START.replace("nn.Dense(width)", "Twice(nn.Dense(3))")
     + "return nn.Sequential(layers)(x)",
-    "a choice as an element": START
-    + "layers.append(nn.LayerNorm() if len(self.widths) > 2 else nn.relu)\nreturn nn.Sequential(layers)(x)",
+    "a choice of the call": START
+    + "layers.append(nn.LayerNorm() if train else nn.relu)\nreturn nn.Sequential(layers)(x)",
+    "a choice of the call, written out": "return nn.Sequential([nn.LayerNorm() if train else nn.relu])(x)",
+    "a choice with a mode of the call": START
+    + "drop = len(self.widths) > 2\n"
+    + "layers.append(nn.Dropout(0.5, deterministic=not train) if drop else nn.relu)\nreturn nn.Sequential(layers)(x)",
+    "a choice with a mode of the call, written out": "return nn.Sequential([\n"
+    + "    nn.BatchNorm(use_running_average=not train) if len(self.widths) > 2 else nn.relu\n])(x)",
+    "a choice made before": "norm = nn.LayerNorm() if len(self.widths) > 2 else nn.relu\n"
+    + "return norm(nn.Sequential([nn.Dense(3), norm])(x))",
     "a list behind the list": START + "return nn.Sequential([*layers, *layers])(x)",
     "batch norms without a mode": START
     + "    layers.append(nn.BatchNorm())\nreturn nn.Sequential(layers)(x)",
@@ -49,6 +57,8 @@ REFUSED = {
 }
 
 FOLLOWED = {
+    "a choice as an element": START
+    + "layers.append(nn.LayerNorm() if len(self.widths) > 2 else nn.relu)\nreturn nn.Sequential(layers)(x)",
     "another list of the same name": START
     + "x = nn.Sequential(layers)(x)\nlayers = []\nfor w in self.widths:\n    layers += [nn.relu, nn.Dense(w)]\n"
     "return nn.Sequential(layers)(x)",

@@ -8,7 +8,7 @@ from typing import Any
 from nnx_migrate.linen.interpreter.recurrent import PARTS
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.values import ClassRef, Instance, Layer, ModuleList
+from nnx_migrate.linen.values import ClassRef, Either, Instance, Layer, ModuleList
 
 
 def hand_over(site: Site) -> None:
@@ -41,6 +41,19 @@ def hand_over(site: Site) -> None:
             _give_mixed(site, node, value)
 
 
+def made_in_choice(node: ast.IfExp, either: Either) -> list[Site]:
+    """The modules that `nn.LayerNorm() if self.norm else identity` makes in place."""
+    sites = [value.site for value in either.values if isinstance(value, Instance)]
+    return [
+        site
+        for site in sites
+        if site.call in (node.body, node.orelse)
+        and not site.partials
+        and site.controls[-1:]
+        and site.controls[-1].node is node
+    ]
+
+
 def _give_repeated(site: Site, node: ast.ListComp, modules: ModuleList) -> None:
     """The layers of a sequence that a comprehension makes in place, one in each round."""
     element = modules.element
@@ -65,6 +78,10 @@ def _give_mixed(site: Site, node: ast.List | ast.Tuple, modules: MixedList) -> N
 
 
 def _give(site: Site, place: tuple[str, ...], node: ast.expr, value: Any) -> None:
+    if isinstance(value, Either) and isinstance(node, ast.IfExp) and site.target == Layer("Sequential"):
+        for one in made_in_choice(node, value):
+            if one.controls[:-1] == site.controls:
+                one.parent_site, one.place = site, place
     if not isinstance(value, Instance):
         return
     in_place = value.site.call is node or value.site.context[: len(site.context) + 1] == (*site.context, node)

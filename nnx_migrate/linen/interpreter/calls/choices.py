@@ -13,7 +13,7 @@ from nnx_migrate.linen.interpreter.functions import call_closure
 from nnx_migrate.linen.interpreter.pure_modules import is_pure
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
-from nnx_migrate.linen.values import Bound, Closure, Either, FieldModule, Instance
+from nnx_migrate.linen.values import Bound, Closure, Either, FieldModule, Instance, Layer
 
 
 def call_either(
@@ -35,10 +35,13 @@ def call_either(
         return apply(frame, decided, args, kwargs, node)
     if node is None and frame.session.transforms and all(is_pure(value) for value in either.values):
         return _joined(frame, either, [apply(frame, value, args, kwargs, None) for value in either.values])
+    if node is None and all(not isinstance(value, Instance) or _is_element(value) for value in either.values):
+        results = [apply(frame, value, args, kwargs, None) for value in either.values]
+        return _joined(frame, either, [effect_value(frame.session, result) for result in results])
     if node is None:
         raise Refuse("unknown-call", "what is called indirectly is a submodule on one path only")
     outer = frame.context
-    results: list[Any] = []
+    results = []
     for index, value in enumerate(either.values):
         marker = frame.session.round_markers.setdefault((node, index), ast.Pass())
         frame.context = (*outer, marker)
@@ -50,6 +53,12 @@ def call_either(
             frame.session.facts.plain_calls.add(node)
     frame.context = outer
     return _joined(frame, either, results)
+
+
+def _is_element(value: Instance) -> bool:
+    """Whether a module is an element of `nn.Sequential`, where it is made."""
+    parent = value.site.parent_site
+    return parent is not None and parent.target == Layer("Sequential")
 
 
 def call_chosen(

@@ -22,11 +22,12 @@ from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute
 from nnx_migrate.linen.interpreter.expressions.comparisons import same_shapes
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.handed_over import made_in_choice
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.sites import Recipe, Site
 from nnx_migrate.linen.symbols import canonical, linen_name
-from nnx_migrate.linen.values import BuiltList, Input, Instance, ModuleList
+from nnx_migrate.linen.values import BuiltList, Either, Input, Instance, ModuleList
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -115,6 +116,10 @@ def _called(frame: Frame, sequence: Site, element: ast.expr, value: Any) -> Any:
             raise Refuse("unsupported-syntax", detail, element)
         layer.site.parent_site, layer.site.place = sequence, ("layers", "{i}")
         sequence.elements[layer.site] = None
+    if isinstance(layer, Either) and isinstance(element, ast.IfExp) and not frame.foreign:
+        for site in made_in_choice(element, layer):
+            site.parent_site, site.place = sequence, ("layers", "{i}")
+            sequence.elements[site] = None
     result = apply(frame, layer, (value,), {}, None)
     if not isinstance(result, Array | Input | Unknown):
         return Unknown("a layer of a sequence that doesn't return one array")
