@@ -699,3 +699,53 @@ def test_no_call_gives_the_sizes_of_an_array_and_of_its_parts(tmp_path: Path, re
     assert ("model.Policy" in found.converted) is known
     if not known:
         assert "has parts in another" in found.refused["model.Policy"].detail
+
+
+PADDED = """
+class Padded(nn.Module):
+    @nn.compact
+    def __call__(self, x, y):
+        padded = jnp.pad(x, {widths})
+        return padded, x * self.param("scale", nn.initializers.ones, x.shape[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("widths", "known"),
+    [
+        ("((0, 0), (1, 0), (0, 0))", True),
+        ("[(0, 0), (1, y), (0, 0)]", True),
+        ("((1, 0),)", False),
+        ("(1, 0)", False),
+        ("1", False),
+        ("((0, 0), *y)", False),
+    ],
+)
+def test_pairs_of_padding_show_the_rank(tmp_path: Path, widths: str, known: bool) -> None:
+    found = converted(tmp_path, PADDED.format(widths=widths))
+    assert ("model.Padded" in found.converted) is known
+
+
+OVER_SPACE = """
+class Pooled(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        pooled = x.{pool}
+        return pooled, x * self.param("scale", nn.initializers.ones, x.shape[1:])
+"""
+
+
+@pytest.mark.parametrize("pool", ["mean(axis=(1, 2))", "max((1, 2))", "mean([1, 2], keepdims=True)"])
+def test_a_pool_over_space_has_one_batch_axis_unless_callers_show_more(tmp_path: Path, pool: str) -> None:
+    code = OVER_SPACE.format(pool=pool)
+    assert [size.axis for size in sizes(converted(tmp_path, code), "Pooled")] == [-1, -3, -2]
+    call = "\nPooled().init(jax.random.key(0), jnp.ones((2, 3, 4)))\n"
+    assert [size.axis for size in sizes(converted(tmp_path, code + call), "Pooled")] == [-1, -2]
+
+
+@pytest.mark.parametrize(
+    "pool", ["mean(axis=(0, 1))", "mean(axis=(-3, -2))", "mean(axis=1)", "sum(axis=(1, 2))"]
+)
+def test_other_means_show_no_rank(tmp_path: Path, pool: str) -> None:
+    found = converted(tmp_path, OVER_SPACE.format(pool=pool))
+    assert list(found.refused) == ["model.Pooled"]

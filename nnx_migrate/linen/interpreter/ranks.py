@@ -154,6 +154,22 @@ def _as_long_as(index: int, *names: str, more: int = 0, usual: bool = False) -> 
     return lesson
 
 
+def _padded(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """`jnp.pad(x, ((0, 0), (1, 1), (0, 0)))`: a pair for each axis, where there is more than one for all."""
+    widths = _argument(args, kwargs, 1, "pad_width")
+    if args and isinstance(args[0], Array) and isinstance(widths, tuple | list) and len(widths) > 1:
+        if all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in widths):
+            rank_needed(frame, args[0].shape, len(widths))
+
+
+def _over_space(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """`x.mean(axis=(1, 2))`: as a rule, the axes of an image between that of the batch and that of the channels."""
+    axes = _argument(args, kwargs, 1, "axis")
+    if args and isinstance(args[0], Array) and isinstance(axes, tuple | list) and len(axes) > 1:
+        if list(axes) == list(range(1, len(axes) + 1)):
+            rank_needed(frame, args[0].shape, len(axes) + 2, usual=True)
+
+
 def _transpose_method(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     axes = args[1:]
     if len(axes) == 1 and isinstance(axes[0], tuple | list):
@@ -207,12 +223,18 @@ _LESSONS: dict[str, Callable[..., None]] = {
     "transpose": _transpose_method,
     "jax.lax.conv_general_dilated": _like_kernel,
     "jax.lax.conv": _like_kernel,
+    "jax.lax.conv_transpose": _like_kernel,
+    "jax.lax.dynamic_slice": _as_long_as(1, "start_indices"),
+    "jax.lax.reduce_window": _as_long_as(3, "window_dimensions"),
     "jax.image.resize": _as_long_as(1, "shape"),
+    "jax.image.scale_and_translate": _as_long_as(1, "shape"),
+    "jax.numpy.pad": _padded,
     "jax.numpy.concatenate": _equal_ranks,
     "jax.numpy.einsum": _einsum,
     "einops.rearrange": _einops,
     "einops.reduce": _einops,
     "einops.repeat": _einops,
+    **dict.fromkeys(("jax.numpy.mean", "mean", "jax.numpy.max", "max"), _over_space),
     # One batch axis, as the documentation of the pooling functions has it.
     "flax.linen.max_pool": _as_long_as(1, "window_shape", more=2, usual=True),
     "flax.linen.avg_pool": _as_long_as(1, "window_shape", more=2, usual=True),
