@@ -218,6 +218,12 @@ class VariableSite:
 
     other_names: tuple[str, ...] = ()  # Linen's, where fields say what it is called
     wanted: str = ""  # what to call it in that case
+    is_number: bool = False  # its first value may be a number of Python
+
+    @property
+    def read(self) -> str:
+        """How its value is read: numbers have no `[...]`, even of a variable."""
+        return ".get_value()" if self.is_number else "[...]"
 
     @property
     def is_param(self) -> bool:

@@ -50,12 +50,14 @@ def module_api(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call |
 def _param(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
     """`self.param(name, init_fn, shape, dtype)`: an array of that shape."""
     name = args[0] if args else kwargs.get("name")
-    _declare(frame, node, "params", name, "param")
+    site = _declare(frame, node, "params", name, "param")
     init = args[1] if len(args) > 1 else kwargs.get("init_fn")
     rest = args[2:]
     keywords = {k: v for k, v in kwargs.items() if k not in ("name", "init_fn", "unbox")}
     if isinstance(init, Closure):
         found = _initial(frame, init, (Unknown("a random key"), *rest), keywords)
+        if site is not None:
+            site.is_number |= _may_be_number(init, found)
         if not (isinstance(found, Unknown) or _loads(init, found)):
             return found
     made = _shaped(rest[0] if rest else keywords.get("shape"))
@@ -65,6 +67,14 @@ def _param(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
         if isinstance(dtype, InitialDtype) and isinstance(made, Array)
         else made
     )
+
+
+def _may_be_number(init: Closure, value: Any) -> bool:
+    """Whether an initializer may give a number of Python, not an array: `lambda key: self.temperature`."""
+    body = init.node.body if isinstance(init.node, ast.Lambda) else None
+    if isinstance(value, Unknown):
+        return isinstance(body, ast.Name | ast.Attribute)
+    return not isinstance(value, Array) or (value.weak and not isinstance(body, ast.Call))
 
 
 def _variable(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
@@ -188,6 +198,8 @@ def _of_number(value: Any) -> Any:
     if isinstance(value, bool | int | float | Dim):
         kind = "bool" if isinstance(value, bool) else "float" if isinstance(value, float) else "int"
         return Array(Shape(), kind, weak=True)
+    if isinstance(value, Expr) and value.kind in ("bool", "int", "float"):
+        return Array(Shape(), value.kind, weak=True)
     return value
 
 

@@ -115,7 +115,7 @@ def properties(
     for statement, made in derived.items():
         (target,) = statement.targets
         assert isinstance(target, ast.Attribute)
-        reads = {v.call: f"self.{v.attribute}[...]" for v in made}
+        reads = {v.call: f"self.{v.attribute}{v.read}" for v in made}
         value = one_line(rewritten(source, statement.value, lambda n, r=reads: r.get(n) or replace(n)))  # type: ignore[misc]
         texts.append(f"{outer}@property\n{outer}def {target.attr}(self):\n{outer}{unit}return {value}\n")
     setup = cls.own_methods["setup"].node

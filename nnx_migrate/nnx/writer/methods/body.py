@@ -146,7 +146,7 @@ class BodyEditor:
         if state is not None:
             return state
         if self._reads_variable(node):
-            return f"{self.source.segment(node)}[...]"
+            return f"{self.source.segment(node)}{self._read_of(node)}"
         made = self.makers.get(node)
         if made is not None:
             return self.access(made)
@@ -157,7 +157,7 @@ class BodyEditor:
             return self.function_editor(called).call(self, node, self.created[node])
         variable = self.variables.get(node)
         if variable is not None:
-            return f"{self.access(variable)}[...]"
+            return f"{self.access(variable)}{variable.read}"
         if isinstance(node, ast.Call) and node in self.calls.calls:
             return self.calls.replacement(node)
         if isinstance(node, ast.Call) and node in self.analysis.facts.given_kernels:
@@ -165,7 +165,7 @@ class BodyEditor:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in self.aliases:
             alias = self.aliases[node.id]
             if isinstance(alias, VariableSite):
-                return f"{self.access(alias)}[...]"
+                return f"{self.access(alias)}{alias.read}"
             if isinstance(alias, LocalList):
                 return f"self.{alias.attribute}"
             return self.access(alias)
@@ -204,6 +204,12 @@ class BodyEditor:
     def _reads_variable(self, node: ast.AST) -> bool:
         """Whether `self.name` reads a parameter that setup made."""
         return is_of_self(node) and isinstance(node.ctx, ast.Load) and node.attr in self.setup_variables
+
+    def _read_of(self, node: ast.AST) -> str:
+        """How an attribute that holds a variable is read; one that may hold several in the way of all."""
+        name = getattr(node, "attr", "")
+        ways = {v.read for v in self.analysis.variables if v.attribute == name}
+        return "[...]" if len(ways) != 1 else ways.pop()
 
     def access(self, site: Site | VariableSite) -> str:
         """The expression that reads a submodule or variable."""
