@@ -11,8 +11,7 @@ from nnx_migrate.linen.interpreter.class_choices import named, one_of_classes
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.function_choices import chosen_function, either_function, one_of_functions
-from nnx_migrate.linen.interpreter.lists.names import list_names
-from nnx_migrate.linen.interpreter.lists.shared import as_array_list, merged
+from nnx_migrate.linen.interpreter.lists.shared import joined_lists
 from nnx_migrate.linen.interpreter.numbers import array_or_number
 from nnx_migrate.linen.interpreter.records import changed, parts_of_both
 from nnx_migrate.linen.interpreter.repeated import remember_asked, remember_choice
@@ -189,7 +188,8 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     if x is not None and y is not None:
         return phi(frame, name, node, x, y)
     if isinstance(a, list | ArrayList) and isinstance(b, list | ArrayList):
-        return _join_lists(frame, a, b, node, name)
+        lists = joined_lists(frame, a, b, node, name)
+        return lists if lists is not None else Unknown(f"`{name}` differs between two paths")
     return Unknown(f"`{name}` differs between two paths")
 
 
@@ -198,17 +198,6 @@ def _is_class(value: Any) -> bool:
     from nnx_migrate.linen.interpreter.modules import constructs
 
     return constructs(value)
-
-
-def _join_lists(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
-    """A list of arrays that got different elements on two paths, if all that happens to it is seen."""
-    function = frame.module.enclosing(node, ast.FunctionDef, ast.Lambda)
-    if function is not None and name in list_names(function, frame.module.parents):
-        first, second = as_array_list(frame, a), as_array_list(frame, b)
-        found = merged(first, second) if first is not None and second is not None else None
-        if found is not None:
-            return found
-    return Unknown(f"`{name}` differs between two paths")
 
 
 def holds_module(value: Any) -> bool:

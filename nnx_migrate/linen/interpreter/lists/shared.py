@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.lists.names import list_names
 from nnx_migrate.linen.shapes import Array, Shape, aligned
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import ArrayList, Input
@@ -51,6 +53,15 @@ def merged(a: ArrayList, b: ArrayList) -> ArrayList | None:
     shape = Shape(first.dims[len(first.dims) - count :], first.lead if equal else "")
     dtype = a.element.dtype if a.element.dtype == b.element.dtype else None
     return ArrayList(_marked(Array(shape, dtype), frozenset(differ)), frozenset(differ))
+
+
+def joined_lists(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> ArrayList | None:
+    """A list of arrays that got different elements on two paths, if all that happens to it is seen."""
+    function = frame.module.enclosing(node, ast.FunctionDef, ast.Lambda)
+    if function is None or name not in list_names(function, frame.module.parents):
+        return None
+    first, second = as_array_list(frame, a), as_array_list(frame, b)
+    return merged(first, second) if first is not None and second is not None else None
 
 
 def uncounted(arrays: ArrayList) -> ArrayList:

@@ -259,15 +259,12 @@ class ConstructionWriter:
             raise Refuse("unknown-size", f"`{site.label}` is never called in the class", site.call)
         return self._one(site, calls, found)
 
-    def _dim(self, value: Any, axis: int) -> Dim:
+    def _dim(self, value: Any, axis: int, *, flat: bool = False) -> Dim:
+        """The size of an axis; `flat`: the number of elements from there on."""
         array = effect_value(self.analysis.session, value)
         if isinstance(array, Array):
-            return array.shape.dim(axis)
+            return array.shape.elements(axis) if flat else array.shape.dim(axis)
         return Dim.unknown(array.reason if isinstance(array, Unknown) else "the input isn't an array")
-
-    def _elements(self, value: Any, start: int) -> Dim:
-        array = effect_value(self.analysis.session, value)
-        return array.shape.elements(start) if isinstance(array, Array) else self._dim(value, start)
 
     def _one(self, site: Site, calls: list[LayerCall], dims: list[Dim]) -> str:
         dims = self.carried.at_site(site, calls, dims)
@@ -397,7 +394,7 @@ class ConstructionWriter:
         dims: list[Dim] = []
         for call in calls:
             value = at_path(bound_argument(cls, call, str(size.path[0])), size.path[1:])
-            dims.append(self._elements(value, size.axis) if size.flat else self._dim(value, size.axis))
+            dims.append(self._dim(value, size.axis, flat=size.flat))
         if not dims:
             raise Refuse("unknown-size", f"`{site.label}` is never called in the class", site.call)
         return written.format(self._one(site, calls, dims))
