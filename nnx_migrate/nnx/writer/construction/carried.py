@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
@@ -164,11 +165,15 @@ class CarriedValues:
             return self.moved[phi.node]
         return self._creating_in_setup(phi) if site.method == "setup" else phi.node
 
-    def _creating_in_setup(self, phi: Phi) -> ast.AST | None:
-        """The same for modules of setup."""
+    @cached_property
+    def _setup_nodes(self) -> frozenset[ast.AST]:
+        """The code of setup."""
         setup = self.analysis.cls.method("setup")
-        own = setup is not None and _is_in(phi.node, setup.node)
-        if own or not isinstance(phi.node, ast.For):
+        return frozenset(ast.walk(setup.node)) if setup is not None else frozenset()
+
+    def _creating_in_setup(self, phi: Phi) -> ast.AST | None:
+        """The loop that makes the modules of setup over which another one runs, or that itself."""
+        if phi.node in self._setup_nodes or not isinstance(phi.node, ast.For):
             return phi.node
         return next(creating_loops(self.analysis, phi.node, phi.context), None)
 
