@@ -9,6 +9,7 @@ use: they would test what only they use.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -160,7 +161,16 @@ class Dependencies:
             new = parts[cls] - moving
             if len(new - staying) > len(new & staying):
                 moving = moving | new
-        return moving
+        return moving - {cls for cls in parts if self._may_get_what_stays(cls, moving)}
+
+    def _may_get_what_stays(self, cls: LinenClass, moving: Collection[LinenClass]) -> bool:
+        """Whether a class has a field for a module, and whoever uses it may give it one of its file that stays
+        Linen.
+        """
+        texts = [ast.unparse(f.node.annotation) for owner in cls.mro for f in owner.fields]
+        if not any(re.search(r"\bModule\b", text) for text in texts):
+            return False
+        return any(other.module is cls.module and other not in moving for other in self.needs)
 
     def _is_for_users(self, reference: ClassReference) -> bool:
         """Whether a program only serves modules of others: a test of a part of them, or what asks a class for

@@ -229,3 +229,30 @@ def test_what_a_function_makes_stays_where_something_else_may_call_the_function(
 def test_a_function_whose_other_callers_stay_keeps_what_it_makes() -> None:
     nets = "import flax.linen as nn\nfrom layers import block" + CALLERS
     assert fixed(FUNCTION, nets) == {LAYERS: FUNCTION, NETS: nets}
+
+
+@pytest.mark.parametrize(("annotation", "moves"), [("nn.Module", False), ("float", True)])
+def test_what_nothing_uses_stays_where_its_users_may_give_it_a_module_that_stays(
+    annotation: str, moves: bool
+) -> None:
+    call = "self.base(x)" if annotation == "nn.Module" else "x * self.base"
+    nets = f"""\
+import flax.linen as nn
+
+
+class Attention(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3)(x) * len(self.scope.path)
+
+
+class Pooling(nn.Module):
+    base: {annotation}
+
+    @nn.compact
+    def __call__(self, x):
+        seeds = self.param("seeds", nn.initializers.ones, (2, x.shape[-1]))
+        return {call} + seeds.sum()
+"""
+    texts, _ = fix_files({NETS: nets}, RULES)
+    assert ("class Pooling(nnx.Module)" in texts[NETS]) is moves
