@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
+from collections.abc import Iterable
+
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import ClassChoice
 
@@ -17,6 +21,7 @@ def are_one_each_round(one: Site, other: Site) -> bool:
         return False
     return (
         all(control.is_loop for control in around)
+        and isinstance(last.node, ast.If)  # a conditional expression becomes two statements
         and last.node is last_of_other.node
         and {last.branch, last_of_other.branch} == {"body", "orelse"}
         and _is_plain(one)
@@ -30,10 +35,21 @@ def are_one_each_round(one: Site, other: Site) -> bool:
 def _is_plain(site: Site) -> bool:
     """Whether Linen gives a module its name, and nothing but the class's loop holds it."""
     return (
-        site.name is None
+        site.target_name != "Dropout"  # it may be made whatever a condition says
+        and site.name is None
         and site.kwargs.get("name") is None
         and site.method != "setup"
         and not isinstance(site.target, ClassChoice)
         and not (site.is_held or site.parent_site or site.elements or site.container or site.place)
         and not (site.lifted_class or site.carry_only or site.foreign or site.bridged)
     )
+
+
+def shared_lists(sites: Iterable[Site]) -> set[str]:
+    """The attributes that hold what two branches make."""
+    known = list(sites)
+    return {
+        one.attribute
+        for one, other in itertools.combinations(known, 2)
+        if one.attribute == other.attribute and are_one_each_round(one, other)
+    }

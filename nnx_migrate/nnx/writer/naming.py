@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import keyword
 import re
 from collections import Counter
@@ -191,6 +192,8 @@ def _are_alternatives(one: Site, other: Site) -> bool:
     first, second = next(((a, b) for a, b in pairs if a != b), (None, None))
     if first is None or second is None or first.node is not second.node:
         return False
+    if one.loops and not isinstance(first.node, ast.If):
+        return False  # an expression becomes two statements, each of which would fill the list
     return {first.branch, second.branch} == {"body", "orelse"}
 
 

@@ -14,6 +14,7 @@ import ast
 import itertools
 from collections.abc import Sequence
 
+from nnx_migrate.linen.alternatives import shared_lists
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.given_arguments import NoneTest
 from nnx_migrate.linen.interpreter.statements.matching import as_conditions
@@ -39,6 +40,7 @@ from nnx_migrate.nnx.writer.residual.nodes import (
     Line,
     Node,
     align,
+    appended_twice,
     merged,
     sets_sizes,
     within,
@@ -275,8 +277,6 @@ class Residual:
             (body if exits == "body" else orelse).append(Line("return"))
         if not body and not orelse:
             return []
-        if self.context or self._in_loop(statement):
-            align(body, orelse)
         sites = self._sites_below(statement)
         decides = sets_sizes([*body, *orelse]) or self.built.below(statement)
         test = self.condition(statement.test, False, sites, decides or leaves)
@@ -285,6 +285,8 @@ class Residual:
             raise Refuse("dynamic-construction", detail, statement.test)
         if test is None:  # only modules without parameters below: they may exist in any case
             return [*body, *orelse]
+        if self.context or self._in_loop(statement):
+            align(body, orelse)
         if not self.context:
             body, orelse = with_raises(self.renderer, statement, test, body, orelse)
         return [Block(f"if {test}:", body, orelse)]
@@ -355,6 +357,10 @@ class Residual:
             raise Refuse(
                 "unsupported-syntax", "modules are created in a loop that may be left early", statement
             )
+        lists_of_branches = shared_lists(self.analysis.sites)
+        if any(text.split(".")[1].partition("[")[0] in lists_of_branches for text in appended_twice(body)):
+            detail = "a condition that the constructor doesn't know decides which module a loop makes"
+            raise Refuse("dynamic-construction", detail, statement)
         mirrored = self.array_lists.header(statement)
         header, binds = mirrored or (self._loop_header(statement.target, statement.iter), ())
         lists, sublists = self._lists(statement)

@@ -6,6 +6,7 @@ Texts hold tokens for sizes until `NameAllocator` gives them names.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -163,6 +164,12 @@ def complete(nodes: Sequence[Node]) -> list[str]:
             if node.text.endswith(" = "):
                 found.append(node.text)
     return found
+
+
+def appended_twice(nodes: Sequence[Node]) -> set[str]:
+    """The `self.x.append(` that one round of a loop does more than once."""
+    counts = Counter(text for node in nodes for text in dict.fromkeys(_appended([node])))
+    return {text for text, count in counts.items() if count > 1}
 
 
 def within(control: Control, around: ast.AST) -> bool:
