@@ -17,6 +17,7 @@ from typing import Any
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.models import find_models
 from nnx_migrate.names.layout import importable_name
+from nnx_migrate.names.project import Project
 from nnx_migrate.numerics.compare import EXACT, Tolerance
 from nnx_migrate.numerics.source import ModelSource
 from nnx_migrate.sources.text import SourceError
@@ -167,7 +168,7 @@ class Cases:
 
     def source(self, called: Called) -> ModelSource:
         """The model before. Raises OSError or SourceError for a notebook that can't be read."""
-        module, folder = import_root(self.old, called.module)
+        module, folder = import_root(self.old, called.module, self.code.project)
         modules = self._modules(called, self.old)
         top = called.name.partition(".")[0]
         imported = f"from {module} import {top}"
@@ -233,17 +234,21 @@ def size_argument(size: Mapping[str, Any], text: str) -> str:
     )
 
 
-def import_root(root: Path, module: str) -> tuple[str, str]:
+def import_root(root: Path, module: str, project: Project | None = None) -> tuple[str, str]:
     """The name by which Python imports a module, and the folder, relative to `root`, to do so from.
 
     Scripts of one name in several folders have these in front of their names (`flow-model.train`), which no
-    import statement need be able to say.
+    import statement need be able to say. `project` is the code below `root`: it may import folders that aren't marked
+    as packages.
     """
     tail = Path(*module.split("."))
     for candidate in (tail.with_suffix(".py"), tail / "__init__.py", tail.with_suffix(SUFFIX)):
         found = sorted(root.rglob(str(candidate)), key=lambda p: len(p.parts))
         if found:
             name = module if all(map(str.isidentifier, module.split("."))) else importable_name(found[0])
+            prefix = project.import_prefixes.of(found[0].parent) if project is not None else None
+            if prefix is not None and candidate.name != "__init__.py" and "." not in name:
+                name = ".".join((*prefix, name))
             depth = len(name.split(".")) - (candidate.name != "__init__.py")
             folder = found[0].parents[depth]
             return name, folder.relative_to(root).as_posix()

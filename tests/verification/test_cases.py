@@ -147,3 +147,23 @@ def test_scripts_of_one_name_in_folders_that_no_import_can_name(project):
     graph = found["graph-model.models:Graph"].before
     assert graph.setup.endswith("from models import Graph")
     assert graph.sys_path[-1] == "graph-model"
+
+
+@pytest.mark.parametrize(
+    ("program", "imported", "folder"),
+    [
+        ("import nets.models as models\n", "from nets.models import Net", "."),
+        ("import models\n", "from models import Net", "nets"),
+    ],
+)
+def test_modules_have_the_names_by_which_the_project_imports_them(
+    project: Path, program: str, imported: str, folder: str
+) -> None:
+    """`nets` isn't marked as a package, and may be a folder of scripts."""
+    (project / "nets").mkdir()
+    (project / "models.py").rename(project / "nets" / "models.py")
+    (project / "nets" / "train.py").write_text("import models\n" if folder == "nets" else "")
+    (project / "main.py").write_text(program)
+    before = cases(project)["models:Net"].before
+    assert before is not None
+    assert imported in before.setup and before.sys_path == (".", folder)
