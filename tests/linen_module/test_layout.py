@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from nnx_migrate.nnx.writer.text import line_limit
+from nnx_migrate.sources.text import SourceText
 from tests.linen_module.fixture import convert
 
 NARROW = '''\
@@ -90,3 +94,20 @@ def test_functions_keep_the_names_that_the_code_gives_them(tmp_path: Path) -> No
     assert "activation = nnx.tanh\n" in text and "x = activation(self.dense(x))" in text
     assert "ACTIVATION = nn.gelu\n" in text and "x = ACTIVATION(x)" in text
     assert "return activation(nnx.relu(y))" in text
+
+
+@pytest.mark.parametrize(
+    ("lines", "limit"),
+    [
+        ([("    ", 70)] * 99 + [("    ", 150)], 88),  # a link stands out
+        ([("    ", 95)] * 20 + [("    ", 60)] * 80, 100),
+        ([("    ", 118)] * 20 + [("    ", 60)] * 80, 120),
+        ([("    ", 140)] * 20 + [("    ", 60)] * 80, 100),
+        ([("  ", 70)] * 99 + [("  ", 120)], 80),
+        ([("  ", 85)] * 20 + [("  ", 60)] * 80, 88),
+        ([], 88),
+    ],
+)
+def test_lines_get_as_long_as_the_file_has_them(lines: list[tuple[str, int]], limit: int) -> None:
+    text = "".join(indent.ljust(length, "x") + "\n" for indent, length in lines)
+    assert line_limit(SourceText(text)) == limit
