@@ -225,6 +225,9 @@ class _Planner:
                     return other, own[other]
                 near += (new := [c for c in group.classes if c in step(other) and c not in seen])
                 seen.update(new)
+        if cls.qualified in self.conversions.converted:
+            detail = "nothing in the project uses it, and classes beside it stay Linen"
+            return cls, Obstacle("uses-not-converted", detail, cls.module, cls.node)
         return None
 
     def _of_classes(self) -> Iterator[Blocked]:

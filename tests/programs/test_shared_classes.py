@@ -254,5 +254,7 @@ class Pooling(nn.Module):
         seeds = self.param("seeds", nn.initializers.ones, (2, x.shape[-1]))
         return {call} + seeds.sum()
 """
-    texts, _ = fix_files({NETS: nets}, RULES)
+    texts, result = fix_files({NETS: nets}, RULES)
     assert ("class Pooling(nnx.Module)" in texts[NETS]) is moves
+    messages = [found.message for found in result.remaining.findings]
+    assert any("nothing in the project uses it" in message for message in messages) is not moves
