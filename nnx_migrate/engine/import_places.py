@@ -154,16 +154,19 @@ def _blocks(module: Module, first_use: int | None) -> list[list[_Import]]:
 
 
 def _choose_block(blocks: list[list[_Import]], new: _Import) -> list[_Import] | None:
-    """The run with the same package, else (but for the standard library) with JAX packages, else a fitting one."""
+    """The run with the same package, else (but for the standard library) with Flax or JAX packages, else a fitting
+    one.
+    """
     if not blocks:
         return None
     for block in blocks:
         if any(s.root == new.root for s in block):
             return block
     if new.root not in sys.stdlib_module_names:  # a module of the project may well import JAX
-        for block in blocks:
-            if any(s.root in _ECOSYSTEM for s in block):
-                return block
+        for roots in (frozenset({"flax"}), _ECOSYSTEM):
+            for block in blocks:
+                if any(s.root in roots for s in block):
+                    return block
     return blocks[-1] if new.root in _ECOSYSTEM else blocks[0]
 
 

@@ -152,6 +152,34 @@ def test_a_folder_whose_files_import_their_neighbours_relatively(tmp_path: Path)
     assert "from .nnx_compat import Functional" in texts[model]
 
 
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ("from .sizes import WIDTH", "from ..nnx_compat import Functional"),
+        ("from ..sizes import WIDTH", "from ..nnx_compat import Functional"),
+        ("from .sizes import WIDTH\nfrom pkg.sub import sizes", "from pkg.nnx_compat import Functional"),
+        ("import os", "from pkg.nnx_compat import Functional"),
+    ],
+)
+def test_files_name_their_package_as_they_do(tmp_path: Path, others: str, expected: str) -> None:
+    deep = tmp_path / "pkg" / "sub" / "models.py"
+    deep.parent.mkdir(parents=True)
+    for folder in (deep.parent, deep.parent.parent):
+        (folder / "__init__.py").touch()
+    main = "from pkg.sub.models import A\n"
+    texts, _ = fix_files({deep: f"{others}\n{DENSE}", tmp_path / "train.py": main}, RULES)
+    assert expected in texts[deep].splitlines()
+    assert tmp_path / "pkg" / "nnx_compat.py" in texts
+
+
+def test_helpers_are_imported_beside_flax_not_where_a_platform_is_set_up() -> None:
+    path = Path("/project/train.py")
+    set_up = "import os\nfrom jax import config\n\nconfig.update('jax_platforms', os.environ['PLATFORM'])\n\n"
+    texts, _ = fix_files({path: set_up + DENSE}, RULES)
+    assert texts[path].startswith(set_up)
+    assert "\nfrom nnx_compat import Functional\n" in texts[path]
+
+
 @pytest.mark.parametrize(("name", "in_folder"), [("blocks.py", True), ("blocks.pct.py", False)])
 def test_a_file_that_no_import_can_name(tmp_path: Path, name: str, in_folder: bool) -> None:
     first, main = tmp_path / "nets" / name, tmp_path / "main.py"

@@ -62,8 +62,11 @@ def helper_import(module: Module, name: str, project: Project) -> ImportRequest:
         )
     folder = helper_path(module, project).parent
     prefix = _imported_as(folder, project)
-    if prefix is not None:
+    if prefix is not None and _names_its_package(module, prefix[0]):
         base = ".".join((*prefix, HELPER_MODULE))
+    elif prefix is not None:
+        depth = len(module.path.parent.relative_to(folder).parts)
+        base = f"{'.' * (depth + 1)}{HELPER_MODULE}"
     elif not (module.package and _is_package(folder, project)) and _imports_neighbours_relatively(module):
         base = f".{HELPER_MODULE}"
     else:
@@ -95,6 +98,12 @@ def _imports_neighbours_relatively(module: Module) -> bool:
         isinstance(node, ast.ImportFrom) and node.level and guard is Guard.NONE
         for node, _, guard in module.scopes.imports
     )
+
+
+def _names_its_package(module: Module, package: str) -> bool:
+    """Whether a file imports from its package by the package's name, or doesn't import from it at all."""
+    roots = {name.partition(".")[0] for name in _imported_modules(module)}
+    return package in roots or not _imports_neighbours_relatively(module)
 
 
 def _may_be_imported_in_folder(module: Module, project: Project) -> bool:
