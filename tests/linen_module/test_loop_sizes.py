@@ -216,3 +216,38 @@ def test_entries_behind_computed_keys_are_known(tmp_path: Path) -> None:
 def test_entries_that_may_be_others_are_not(tmp_path: Path, body: str) -> None:
     text, refused = _sizes(tmp_path, TABLE.format(body=body))
     assert refused or "nnx.Linear(5, 3, rngs=rngs)" not in text
+
+
+RESIDUAL = """\
+import flax.linen as nn
+
+
+class Model(nn.Module):
+    sizes: tuple
+    residual: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        for size in self.sizes:
+            start = x
+            x = nn.Dense(size)(x)
+            {add}
+        return x
+"""
+
+
+@pytest.mark.parametrize(
+    ("add", "one_size"),
+    [
+        ("if self.residual and x.shape == start.shape:\n                x = x + start", True),
+        ("x = x if not self.residual or x.shape != start.shape else x + start", True),
+        ("if self.residual or x.shape == start.shape:\n                x = x + start", False),
+        ("if self.residual:\n                x = x + start", False),
+    ],
+)
+def test_sums_of_what_has_one_shape_leave_one_size(tmp_path: Path, add: str, one_size: bool) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(RESIDUAL.format(add=add))
+    text, conversions = convert(path)
+    assert "model.Model" in conversions.converted
+    assert ("            in_features = size\n" in text and "max(" not in text) is one_size

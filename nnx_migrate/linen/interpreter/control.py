@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any, Literal
 
-from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.dim_terms import Symbol
+from nnx_migrate.linen.dims import Dim, same, single_atom
 from nnx_migrate.linen.interpreter import fallbacks
 from nnx_migrate.linen.interpreter.class_choices import named, one_of_classes
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
@@ -354,8 +355,8 @@ def _equal_under(equalities: tuple[tuple[Dim, Dim], ...], a: Dim, b: Dim) -> boo
     for one, other in equalities:
         x, y = one.substitute(replaced.get), other.substitute(replaced.get)
         for symbol, value in ((x, y), (y, x)):
-            name = next(iter(symbol.symbols()), None) if len(symbol.symbols()) == 1 else None
-            if name is not None and symbol == Dim.symbol(name) and name not in value.symbols():
+            atom = single_atom(symbol)
+            if isinstance(atom, Symbol) and (name := atom.text) not in value.symbols():
                 replaced = {key: dim.substitute({name: value}.get) for key, dim in replaced.items()}
                 replaced[name] = value
                 break

@@ -16,7 +16,7 @@ from nnx_migrate.linen.interpreter.expressions.static_text import static_text, w
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.initialisation import combined, only_initially
 from nnx_migrate.linen.shapes import Unknown
-from nnx_migrate.linen.values import Closure, Expr, InitFlag, Instance, ModuleList
+from nnx_migrate.linen.values import Closure, Expr, InitFlag, Instance, ModuleList, SizeTest
 
 
 def truth(value: Any) -> bool | None:
@@ -53,18 +53,19 @@ def _boolean(frame: Frame, node: ast.BoolOp) -> Any:
         return last
     if len(values) == 1:
         return values[0]
+    told = [v for v in values if isinstance(v, Expr | SizeTest)]
+    equal = tuple(pair for v in told for pair in (v.when_false if is_or else v.when_true))
+    equalities: dict[str, Any] = {"when_false" if is_or else "when_true": equal}
     texts = [text_of(v) for v in values]
-    if None not in texts:
-        sizes = [dim for v in values if (dim := as_dim(v)) is not None]
-        kind = "int" if len(sizes) == len(values) else ""
-        text = (" or " if is_or else " and ").join(wrapped(str(t)) for t in texts)
-        known = [v for v in values if isinstance(v, Expr)]
-        if is_or and kind and isinstance(values[-1], Dim):  # such as the size of an array
-            return first_of(sizes)
-        if is_or:
-            return Expr(text, kind, when_false=tuple(pair for v in known for pair in v.when_false))
-        return Expr(text, kind, when_true=tuple(pair for v in known for pair in v.when_true))
-    return Unknown("a choice between values")
+    if None in texts:
+        reason = "a choice between values"
+        return SizeTest(reason, **equalities) if equal else Unknown(reason)
+    sizes = [dim for v in values if (dim := as_dim(v)) is not None]
+    kind = "int" if len(sizes) == len(values) else ""
+    if is_or and kind and isinstance(values[-1], Dim):  # such as the size of an array
+        return first_of(sizes)
+    text = (" or " if is_or else " and ").join(wrapped(str(t)) for t in texts)
+    return Expr(text, kind, **equalities)
 
 
 @evaluates(ast.IfExp)
