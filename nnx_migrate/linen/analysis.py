@@ -22,7 +22,7 @@ from nnx_migrate.names.nodes import is_none
 from nnx_migrate.names.parameters import defaults
 
 if TYPE_CHECKING:
-    from nnx_migrate.linen.given_modules import GivenModule
+    from nnx_migrate.linen.given.modules import GivenModule
 
 _MAX_RESTARTS = 12
 _SEQUENCES = ("Sequence", "Tuple", "tuple", "List", "list", "Iterable")

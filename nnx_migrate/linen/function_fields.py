@@ -8,7 +8,7 @@ from typing import Any
 
 from nnx_migrate.linen.activations import is_activation_name, is_elementwise
 from nnx_migrate.linen.effects import registry
-from nnx_migrate.linen.factory_uses import FactoryUses
+from nnx_migrate.linen.factories.uses import FactoryUses
 from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.shapes import Global
 from nnx_migrate.linen.symbols import canonical, linen_name

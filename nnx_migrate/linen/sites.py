@@ -22,7 +22,7 @@ from nnx_migrate.linen.values import (
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.bridged import Bridged
-    from nnx_migrate.linen.chosen_functions import ChosenFunction
+    from nnx_migrate.linen.chosen.functions import ChosenFunction
     from nnx_migrate.linen.lifts import Lift
     from nnx_migrate.linen.values import Instance, ModuleList
 

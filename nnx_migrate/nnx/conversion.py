@@ -20,7 +20,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.bridged import Bridges
 from nnx_migrate.linen.derived_layers import CallOverride, ParamOverride
 from nnx_migrate.linen.factories import Factories
-from nnx_migrate.linen.factory_values import Factory
+from nnx_migrate.linen.factories.values import Factory
 from nnx_migrate.linen.interpreter.frame import Session
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.module_lists import holds_module_list

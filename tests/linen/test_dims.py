@@ -8,9 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnx_migrate.linen.dim_bounds import lower_bound
-from nnx_migrate.linen.dim_choices import first_of
-from nnx_migrate.linen.dim_division import exact_quotient
 from nnx_migrate.linen.dims import (
     Dim,
     at_least,
@@ -20,6 +17,9 @@ from nnx_migrate.linen.dims import (
     product,
     same,
 )
+from nnx_migrate.linen.dims.bounds import lower_bound
+from nnx_migrate.linen.dims.choices import first_of
+from nnx_migrate.linen.dims.division import exact_quotient
 
 n, m, h, w = (Dim.size(name) for name in "nmhw")
 dim = Dim.size("self.dim")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nnx_migrate.linen.dim_division import exact_quotient
 from nnx_migrate.linen.dims import Dim, product
+from nnx_migrate.linen.dims.division import exact_quotient
 from nnx_migrate.linen.shapes import NO_RANK, Shape, Unmodelled
 
 ELLIPSIS = "..."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nnx_migrate.linen.dim_division import exact_quotient
 from nnx_migrate.linen.dims import Dim, at_least, product, same
+from nnx_migrate.linen.dims.division import exact_quotient
 from nnx_migrate.linen.effects.arguments import (
     array_from,
     array_of,

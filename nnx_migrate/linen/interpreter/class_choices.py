@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from nnx_migrate.linen.chosen_layers import LayerChoice, one_of_layers
-from nnx_migrate.linen.chosen_partials import one_of_partials
+from nnx_migrate.linen.chosen.layers import LayerChoice, one_of_layers
+from nnx_migrate.linen.chosen.partials import one_of_partials
 from nnx_migrate.linen.values import ClassChoice, ClassRef, Expr
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any, Literal
 
-from nnx_migrate.linen.dim_terms import Symbol
 from nnx_migrate.linen.dims import Dim, same, single_atom
+from nnx_migrate.linen.dims.terms import Symbol
 from nnx_migrate.linen.interpreter import fallbacks
 from nnx_migrate.linen.interpreter.class_choices import named, one_of_classes
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of

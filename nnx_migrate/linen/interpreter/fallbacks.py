@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim, maximum, same
-from nnx_migrate.linen.given_arguments import NoneTest, OptionalArray
+from nnx_migrate.linen.given.arguments import NoneTest, OptionalArray
 from nnx_migrate.linen.interpreter.convert import effect_value, input_array
 from nnx_migrate.linen.interpreter.frame import Frame, Session
 from nnx_migrate.linen.shapes import Array, Shape

@@ -10,7 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.given_arguments import NoneTest
+from nnx_migrate.linen.given.arguments import NoneTest
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array
@@ -19,7 +19,7 @@ from nnx_migrate.linen.values import Expr, Rounds, SelfValue, SizeTest
 from nnx_migrate.names.modules import Module
 
 if TYPE_CHECKING:
-    from nnx_migrate.linen.given_modules import GivenModule
+    from nnx_migrate.linen.given.modules import GivenModule
     from nnx_migrate.linen.interpreter.lists.sequences import Thread
 
 BUDGET = 120_000  # steps that one class may take: counted, so that a busy machine changes nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.chosen_functions import ChosenFunction, free_names, own_names
+from nnx_migrate.linen.chosen.functions import ChosenFunction, free_names, own_names
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Global

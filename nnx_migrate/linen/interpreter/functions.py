@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from nnx_migrate.linen.chosen_functions import ChosenFunction
+from nnx_migrate.linen.chosen.functions import ChosenFunction
 from nnx_migrate.linen.decorators import keeps_method
 from nnx_migrate.linen.interpreter.calls.forwarded import remember_forwarded, shows_all
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute

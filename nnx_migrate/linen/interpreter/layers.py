@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.effects.layers import layer
-from nnx_migrate.linen.given_carries import CELLS, takes_carries
+from nnx_migrate.linen.given.carries import CELLS, takes_carries
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_arguments, effect_value, input_array
 from nnx_migrate.linen.interpreter.expressions.comparisons import same_shapes
 from nnx_migrate.linen.interpreter.frame import Frame

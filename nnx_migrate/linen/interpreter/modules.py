@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen import chosen_partials
-from nnx_migrate.linen.chosen_layers import LayerChoice, alternatives
-from nnx_migrate.linen.chosen_partials import PartialChoice
+from nnx_migrate.linen.chosen import partials as chosen_partials
+from nnx_migrate.linen.chosen.layers import LayerChoice, alternatives
+from nnx_migrate.linen.chosen.partials import PartialChoice
 from nnx_migrate.linen.derived_layers import CallOverride
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
-from nnx_migrate.linen.given_modules import GivenModule
+from nnx_migrate.linen.given.modules import GivenModule
 from nnx_migrate.linen.interpreter.calls.arguments import arguments
 from nnx_migrate.linen.interpreter.convert import effect_arguments, effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate

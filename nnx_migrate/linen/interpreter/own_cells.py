@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.given_carries import CELLS, takes_carries
+from nnx_migrate.linen.given.carries import CELLS, takes_carries
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.model import LinenClass

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx_migrate.linen.dim_terms import Opaque
 from nnx_migrate.linen.dims import Dim, single_atom
+from nnx_migrate.linen.dims.terms import Opaque
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.values import Expr
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from nnx_migrate.linen.chosen_classes import table
-from nnx_migrate.linen.chosen_layers import LayerChoice
+from nnx_migrate.linen.chosen.classes import table
+from nnx_migrate.linen.chosen.layers import LayerChoice
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.effects.initial_dtypes import is_initial

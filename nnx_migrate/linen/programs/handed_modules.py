@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 
-from nnx_migrate.linen.factory_uses import given_arguments
+from nnx_migrate.linen.factories.uses import given_arguments
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.module_lists import holds_module_list
 from nnx_migrate.linen.programs.class_values import ClassValue

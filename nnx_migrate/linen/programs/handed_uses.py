@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nnx_migrate.linen.factory_uses import given_arguments
+from nnx_migrate.linen.factories.uses import given_arguments
 from nnx_migrate.linen.programs.entry_calls import method_of
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.reached import sure_uses

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.factories import Factories
-from nnx_migrate.linen.factory_uses import given_arguments
+from nnx_migrate.linen.factories.uses import given_arguments
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.fitting import given_by

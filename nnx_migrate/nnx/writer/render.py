@@ -10,7 +10,7 @@ from typing import Any
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim, ceil_div, same
 from nnx_migrate.linen.effects.initial_dtypes import FLOAT32
-from nnx_migrate.linen.given_arguments import NoneTest
+from nnx_migrate.linen.given.arguments import NoneTest
 from nnx_migrate.linen.interpreter.convert import text_of
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse

@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 from nnx_migrate.linen.activations import is_activation_name
-from nnx_migrate.linen.chosen_functions import ChosenFunction
+from nnx_migrate.linen.chosen.functions import ChosenFunction
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter import modules
 from nnx_migrate.linen.interpreter.calls.arguments import escapes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.chosen_functions import ChosenFunction
+from nnx_migrate.linen.chosen.functions import ChosenFunction
 from nnx_migrate.linen.interpreter.control import branch, either_size
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame

@@ -7,7 +7,7 @@ from typing import Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
-from nnx_migrate.linen.given_arguments import NoneTest
+from nnx_migrate.linen.given.arguments import NoneTest
 from nnx_migrate.linen.interpreter.convert import as_dim, as_shape, effect_value, text_of
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.conditions import truth

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.dim_bounds import lower_bound
-from nnx_migrate.linen.dim_choices import first_of
 from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.dims.bounds import lower_bound
+from nnx_migrate.linen.dims.choices import first_of
 from nnx_migrate.linen.interpreter import control
 from nnx_migrate.linen.interpreter.class_choices import in_place, one_of_classes
 from nnx_migrate.linen.interpreter.convert import as_dim, text_of

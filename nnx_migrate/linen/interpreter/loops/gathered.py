@@ -6,8 +6,8 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx_migrate.linen.dim_terms import Symbol
 from nnx_migrate.linen.dims import Dim, maximum, same, single_atom
+from nnx_migrate.linen.dims.terms import Symbol
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.elements import ManyOf

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nnx_migrate.linen.chosen_layers import LayerChoice, mode_of
+from nnx_migrate.linen.chosen.layers import LayerChoice, mode_of
 from nnx_migrate.linen.interpreter.class_choices import named
 from nnx_migrate.linen.interpreter.control import local
 from nnx_migrate.linen.interpreter.convert import as_dim

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.chosen_layers import one_of_layers
+from nnx_migrate.linen.chosen.layers import one_of_layers
 from nnx_migrate.linen.interpreter import fallbacks
 from nnx_migrate.linen.interpreter.control import join
 from nnx_migrate.linen.interpreter.convert import input_array

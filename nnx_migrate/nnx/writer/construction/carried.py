@@ -18,7 +18,7 @@ from typing import Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.given_arguments import NoneTest
+from nnx_migrate.linen.given.arguments import NoneTest
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, LayerCall, Phi, Site
 from nnx_migrate.linen.symbols import TOKEN

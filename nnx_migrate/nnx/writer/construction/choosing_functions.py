@@ -14,7 +14,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.chosen_layers import LayerChoice, Maker, alternatives
+from nnx_migrate.linen.chosen.layers import LayerChoice, Maker, alternatives
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.symbols import linen_name

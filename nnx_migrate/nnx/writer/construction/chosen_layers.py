@@ -11,8 +11,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.chosen_layers import Maker, alternatives, is_late
-from nnx_migrate.linen.factory_values import Factory
+from nnx_migrate.linen.chosen.layers import Maker, alternatives, is_late
+from nnx_migrate.linen.factories.values import Factory
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.chosen_partials import PartialChoice
+from nnx_migrate.linen.chosen.partials import PartialChoice
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import ClassRef, Partial

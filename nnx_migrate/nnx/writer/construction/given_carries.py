@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nnx_migrate.linen.given_carries import CELLS, takes_carries
+from nnx_migrate.linen.given.carries import CELLS, takes_carries
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.nnx.layers import BoundArgs, Refusal
 from nnx_migrate.nnx.writer.construction.checked import checked

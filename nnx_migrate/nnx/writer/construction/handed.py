@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.chosen_layers import LayerChoice, alternatives, is_late
+from nnx_migrate.linen.chosen.layers import LayerChoice, alternatives, is_late
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site
 from nnx_migrate.linen.values import Either, Instance, Layer, Maybe

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nnx_migrate.linen.given_arguments import OptionalArray
+from nnx_migrate.linen.given.arguments import OptionalArray
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.values import Input

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Sequence
 
 from nnx_migrate.linen.dims import Dim, same
-from nnx_migrate.linen.given_arguments import NoneTest
+from nnx_migrate.linen.given.arguments import NoneTest
 from nnx_migrate.linen.interpreter.fallbacks import stand_in
 from nnx_migrate.linen.interpreter.frame import Session
 from nnx_migrate.linen.sites import LayerCall

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.bridged import Bridges
-from nnx_migrate.linen.chosen_layers import LayerChoice
+from nnx_migrate.linen.chosen.layers import LayerChoice
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.factories import Factories
-from nnx_migrate.linen.factory_values import Factory, placeholder
-from nnx_migrate.linen.given_arguments import OptionalArray
+from nnx_migrate.linen.factories.values import Factory, placeholder
+from nnx_migrate.linen.given.arguments import OptionalArray
 from nnx_migrate.linen.interpreter.calls.forwarded import unfolded
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.model import LinenClass

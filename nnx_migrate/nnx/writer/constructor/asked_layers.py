@@ -11,7 +11,7 @@ import ast
 from collections.abc import Collection
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.given_arguments import NoneTest
+from nnx_migrate.linen.given.arguments import NoneTest
 from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.symbols import TOKEN, token
 from nnx_migrate.linen.values import Input

@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.factories import Factories
-from nnx_migrate.linen.factory_values import Factory
+from nnx_migrate.linen.factories.values import Factory
 from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import linen_name

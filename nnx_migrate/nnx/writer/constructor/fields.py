@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nnx_migrate.linen.docstrings import about_field
-from nnx_migrate.linen.factory_values import Factory
+from nnx_migrate.linen.factories.values import Factory
 from nnx_migrate.linen.layer_fields import may_get_list
 from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.module_lists import holds_module_list, holds_modules_otherwise, may_be_none

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.factory_uses import given_arguments
+from nnx_migrate.linen.factories.uses import given_arguments
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.values import ArrayList

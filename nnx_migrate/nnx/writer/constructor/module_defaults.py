@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 
-from nnx_migrate.linen.given_modules import made_by_default
+from nnx_migrate.linen.given.modules import made_by_default
 from nnx_migrate.linen.model import Field
 from nnx_migrate.linen.values import ClassRef
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter

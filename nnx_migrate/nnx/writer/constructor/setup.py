@@ -6,7 +6,7 @@ import ast
 import re
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.chosen_layers import is_maker
+from nnx_migrate.linen.chosen.layers import is_maker
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.post_init import is_super_call

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.factory_values import Factory
+from nnx_migrate.linen.factories.values import Factory
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.post_init import NAME
 from nnx_migrate.linen.reasons import Refuse

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.chosen_classes import alternatives
-from nnx_migrate.linen.chosen_layers import LayerChoice, Maker, is_late, spec_of
+from nnx_migrate.linen.chosen.classes import alternatives
+from nnx_migrate.linen.chosen.layers import LayerChoice, Maker, is_late, spec_of
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Partial
 from nnx_migrate.names.nodes import is_of_self

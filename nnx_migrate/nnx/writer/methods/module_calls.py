@@ -6,8 +6,8 @@ import ast
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.chosen_layers import LayerChoice, alternatives, is_late
-from nnx_migrate.linen.factory_values import placeholder
+from nnx_migrate.linen.chosen.layers import LayerChoice, alternatives, is_late
+from nnx_migrate.linen.factories.values import placeholder
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Layer

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.chosen_functions import ChosenFunction, own_names
+from nnx_migrate.linen.chosen.functions import ChosenFunction, own_names
 from nnx_migrate.linen.sites import Context, Control, Site
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_self

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.chosen_layers import LayerChoice, is_late, mode_of
+from nnx_migrate.linen.chosen.layers import LayerChoice, is_late, mode_of
 from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Layer

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from nnx_migrate.linen.alternatives import shared_lists
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.given_arguments import NoneTest
+from nnx_migrate.linen.given.arguments import NoneTest
 from nnx_migrate.linen.interpreter.statements.matching import as_conditions
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site, VariableSite

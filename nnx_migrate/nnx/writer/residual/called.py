@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.chosen_functions import ChosenFunction
+from nnx_migrate.linen.chosen.functions import ChosenFunction
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.linen.values import Closure

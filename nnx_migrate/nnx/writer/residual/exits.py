@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.given_arguments import NoneTest
+from nnx_migrate.linen.given.arguments import NoneTest
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.linen.values import Input

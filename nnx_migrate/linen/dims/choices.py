@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nnx_migrate.linen import dims
-from nnx_migrate.linen.dim_terms import Opaque
+from nnx_migrate.linen.dims.terms import Opaque
 
 OR = "{0} or {1}"
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
-from nnx_migrate.linen.dim_terms import Opaque
 from nnx_migrate.linen.dims import Dim, parts_of
-from nnx_migrate.linen.factory_uses import FactoryUses, Use
+from nnx_migrate.linen.dims.terms import Opaque
+from nnx_migrate.linen.factories.uses import FactoryUses, Use
 from nnx_migrate.linen.model import Field, LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Global, Unknown

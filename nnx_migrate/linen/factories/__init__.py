@@ -15,11 +15,11 @@ from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.analysis import field_symbol
-from nnx_migrate.linen.chosen_classes import alternatives, returned_values, table
-from nnx_migrate.linen.chosen_layers import LayerChoice
-from nnx_migrate.linen.factory_candidates import candidates, qualified_name
-from nnx_migrate.linen.factory_uses import FactoryUses, Use, given_arguments
-from nnx_migrate.linen.factory_values import Factory, Given, is_fixed
+from nnx_migrate.linen.chosen.classes import alternatives, returned_values, table
+from nnx_migrate.linen.chosen.layers import LayerChoice
+from nnx_migrate.linen.factories.candidates import candidates, qualified_name
+from nnx_migrate.linen.factories.uses import FactoryUses, Use, given_arguments
+from nnx_migrate.linen.factories.values import Factory, Given, is_fixed
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.references import References
 from nnx_migrate.linen.shapes import Unknown

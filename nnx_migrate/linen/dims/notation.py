@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from nnx_migrate.linen import dim_division, dims
-from nnx_migrate.linen.dim_terms import Atom, FloorDiv, Max, Mod, Monomial, Opaque, Symbol
+from nnx_migrate.linen import dims
+from nnx_migrate.linen.dims import division
+from nnx_migrate.linen.dims.terms import Atom, FloorDiv, Max, Mod, Monomial, Opaque, Symbol
 
 Rename = Callable[[str], str] | None
 
@@ -132,14 +133,14 @@ def _wrapped(piece: Piece, least: int) -> str:
 
 def _factors(dim: dims.Dim) -> list[dims.Dim]:
     """Factors whose product is `dim`: what all terms share, and sums in one atom each."""
-    shared = dim_division.common_divisor(dim, dim)
+    shared = division.common_divisor(dim, dim)
     ((monomial, number),) = shared.terms.items()
-    rest = dim_division.exact_quotient(dim, shared)
+    rest = division.exact_quotient(dim, shared)
     assert rest is not None
     sums: list[dims.Dim] = []
     for atom in _atoms(rest):
         sum_in_atom = _part_in(rest, atom)
-        quotient = dim_division.exact_quotient(rest, sum_in_atom) if len(sum_in_atom.terms) > 1 else None
+        quotient = division.exact_quotient(rest, sum_in_atom) if len(sum_in_atom.terms) > 1 else None
         if quotient is not None:
             sums.append(sum_in_atom)
             rest = quotient
@@ -185,10 +186,10 @@ def _part_in(dim: dims.Dim, atom: Atom) -> dims.Dim:
             if others(m) == first
         }
     )
-    divisor = dim_division.common_divisor(part, part)
+    divisor = division.common_divisor(part, part)
     # The power of the atom comes with a plus, so that (h - 2) * (w - 2) is not (2 - h) * (2 - w).
     falls = next(number for monomial, number in part.terms.items() if monomial.factors) < 0
-    primitive = dim_division.exact_quotient(part, -divisor if falls else divisor)
+    primitive = division.exact_quotient(part, -divisor if falls else divisor)
     return part if primitive is None else primitive
 
 

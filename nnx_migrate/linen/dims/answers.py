@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 
 from nnx_migrate.linen import dims
-from nnx_migrate.linen.dim_terms import Atom, FloorDiv, Mod, Opaque, Symbol
+from nnx_migrate.linen.dims.terms import Atom, FloorDiv, Mod, Opaque, Symbol
 
 Question = Callable[["dims.Dim", "dims.Dim"], bool | None]
 _MOST = 100_000  # answers kept by each question

@@ -17,9 +17,9 @@ from math import gcd
 from operator import mul
 from types import EllipsisType
 
-from nnx_migrate.linen import dim_bounds, dim_choices, dim_division, dim_substitution, dim_text
-from nnx_migrate.linen.dim_answers import remembered
-from nnx_migrate.linen.dim_terms import ONE, Atom, FloorDiv, Max, Min, Mod, Monomial, Opaque, Symbol
+from nnx_migrate.linen.dims import bounds, choices, division, notation, substitution
+from nnx_migrate.linen.dims.answers import remembered
+from nnx_migrate.linen.dims.terms import ONE, Atom, FloorDiv, Max, Min, Mod, Monomial, Opaque, Symbol
 
 Written = tuple[object, ...]
 
@@ -38,8 +38,8 @@ class Dim:
     reason: str | None
     options: tuple[Dim, ...]  # one of these, if that is all that is known
     const: int | None  # the value, if it is a plain number
-    bound: int | EllipsisType | None  # what `dim_bounds.lower_bound` found; ... before it is asked
-    written: Written | None  # see `dim_answers.written`; None before it is asked
+    bound: int | EllipsisType | None  # what `bounds.lower_bound` found; ... before it is asked
+    written: Written | None  # see `answers.written`; None before it is asked
 
     def __init__(self, terms: Mapping[Monomial, int], reason: str | None = None) -> None:
         self.terms = {monomial: number for monomial, number in terms.items() if number}
@@ -78,11 +78,11 @@ class Dim:
         for arg in args:
             if isinstance(arg, Dim) and arg.reason is not None:
                 return Dim.unknown(arg.reason)
-        if (decided := dim_choices.decided(template, args)) is not None:
+        if (decided := choices.decided(template, args)) is not None:
             return decided
         numbers = [arg.const if isinstance(arg, Dim) else arg for arg in args]
         if all(number is not None for number in numbers):
-            value = dim_text.evaluate(template.format(*(f"({number!r})" for number in numbers)))
+            value = notation.evaluate(template.format(*(f"({number!r})" for number in numbers)))
             if isinstance(value, int):
                 return Dim.of(value)
         return dim_of_atom(Opaque(template, args))
@@ -109,7 +109,7 @@ class Dim:
         for monomial, number in self.terms.items():
             product = Dim.of(number)
             for atom, power in monomial.factors:
-                new = dim_substitution.of_atom(atom, value)
+                new = substitution.of_atom(atom, value)
                 if not isinstance(new, Dim):
                     return Dim.unknown(f"{new} is not an integer")
                 product = product * new**power if monomial.number_first else new**power * product
@@ -118,7 +118,7 @@ class Dim:
 
     def text(self, rename: Callable[[str], str] | None = None) -> str:
         """Python source of this expression; `rename` maps a symbol's text to the text to write."""
-        return dim_text.render(self, rename)
+        return notation.render(self, rename)
 
     def as_size(self) -> Dim:
         """The same size, of an axis of an array that exists: it can't be negative."""
@@ -139,7 +139,7 @@ class Dim:
         terms = dict(self.terms)
         for monomial, number in other.terms.items():
             terms[monomial] = terms.get(monomial, 0) + number
-        return Dim(dim_division.with_padding(terms))
+        return Dim(division.with_padding(terms))
 
     def __mul__(self, other: int | Dim) -> Dim:
         other = Dim.of(other)
@@ -169,7 +169,7 @@ class Dim:
         terms = dict(self.terms)
         for monomial, number in other.terms.items():
             terms[monomial] = terms.get(monomial, 0) - number
-        return Dim(dim_division.with_padding(terms))
+        return Dim(division.with_padding(terms))
 
     def __pow__(self, power: int) -> Dim:
         if power < 0:
@@ -177,10 +177,10 @@ class Dim:
         return reduce(mul, [self] * power, Dim.of(1))
 
     def __floordiv__(self, other: int | Dim) -> Dim:
-        return dim_division.divide(self, Dim.of(other))[0]
+        return division.divide(self, Dim.of(other))[0]
 
     def __mod__(self, other: int | Dim) -> Dim:
-        return dim_division.divide(self, Dim.of(other))[1]
+        return division.divide(self, Dim.of(other))[1]
 
     def __radd__(self, other: int) -> Dim:
         return Dim.of(other) + self
@@ -236,11 +236,11 @@ def same(a: int | Dim, b: int | Dim) -> bool | None:
 def _same(a: Dim, b: Dim) -> bool | None:
     difference = a - b
     if difference.const is None:
-        difference = dim_division.rounded_down(difference)
+        difference = division.rounded_down(difference)
     if difference.const is not None:
         return difference.const == 0
     for side in (difference, -difference):
-        bound = dim_bounds.lower_bound(side)
+        bound = bounds.lower_bound(side)
         if bound is not None and bound > 0:
             return False
     # 2n + 1 is never 2m: what divides all symbolic terms must divide the constant, too.
@@ -263,13 +263,13 @@ def at_least(a: int | Dim, b: int | Dim) -> bool | None:
 @remembered
 def _at_least(a: Dim, b: Dim) -> bool | None:
     difference = a - b
-    bound = dim_bounds.lower_bound(difference)
+    bound = bounds.lower_bound(difference)
     if bound is not None and bound >= 0:
         return True
-    bound = dim_bounds.lower_bound(-difference)
+    bound = bounds.lower_bound(-difference)
     if bound is not None and bound > 0:
         return False
-    ways = dim_bounds.ways(a), dim_bounds.ways(b)
+    ways = bounds.ways(a), bounds.ways(b)
     if max(map(len, ways)) > 1 and all(at_least(one, other) is True for one in ways[0] for other in ways[1]):
         return True
     return None

@@ -10,7 +10,7 @@ from math import ceil
 from types import EllipsisType
 
 from nnx_migrate.linen import dims
-from nnx_migrate.linen.dim_terms import ONE, Atom, FloorDiv, Max, Min, Mod, Monomial, Opaque, Symbol
+from nnx_migrate.linen.dims.terms import ONE, Atom, FloorDiv, Max, Min, Mod, Monomial, Opaque, Symbol
 
 Poly = dict[Monomial, int | Fraction]  # fractions come from floor divisions alone
 _MOST_STEPS = 64

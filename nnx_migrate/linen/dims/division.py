@@ -8,8 +8,9 @@ from __future__ import annotations
 from functools import reduce
 from math import gcd
 
-from nnx_migrate.linen import dim_text, dims
-from nnx_migrate.linen.dim_terms import ONE, FloorDiv, Mod, Monomial
+from nnx_migrate.linen import dims
+from nnx_migrate.linen.dims import notation
+from nnx_migrate.linen.dims.terms import ONE, FloorDiv, Mod, Monomial
 
 
 def divide(a: dims.Dim, b: dims.Dim) -> tuple[dims.Dim, dims.Dim]:
@@ -153,5 +154,5 @@ def _quotient_by_term(a: dims.Dim, b: dims.Dim) -> dims.Dim | None:
 def _order(monomial: Monomial) -> tuple[int, list[tuple[tuple[int, ...], int]]]:
     """A monomial order as division needs it: by degree, then lexicographic, the atom first in the alphabet
     being the most significant (hence the negated letters)."""
-    atoms = sorted((dim_text.render(dims.dim_of_atom(atom)), power) for atom, power in monomial.factors)
+    atoms = sorted((notation.render(dims.dim_of_atom(atom)), power) for atom, power in monomial.factors)
     return monomial.degree, [((*(-ord(c) for c in text), 1), power) for text, power in atoms]

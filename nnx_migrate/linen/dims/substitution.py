@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nnx_migrate.linen import dims
-from nnx_migrate.linen.dim_terms import Atom, FloorDiv, Max, Mod, Opaque, Symbol
+from nnx_migrate.linen.dims.terms import Atom, FloorDiv, Max, Mod, Opaque, Symbol
 
 Value = Callable[[str], "dims.Dim | float | None"]
 

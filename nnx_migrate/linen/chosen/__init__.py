@@ -1,0 +1,1 @@
+"""What conditions, tables and fields choose: one of several classes, layers, partials or functions."""

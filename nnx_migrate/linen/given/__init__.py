@@ -1,0 +1,1 @@
+"""What callers give to modules and to their methods, as it shows in the program."""
