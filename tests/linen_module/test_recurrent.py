@@ -44,12 +44,6 @@ def model(tmp_path: Path, body: str) -> tuple[list[str], str]:
     "body",
     [
         "return nn.RNN(OwnCell(self.width))(x)",
-        """
-        cell = nn.LSTMCell(4)
-        if self.wide:
-            x = nn.RNN(cell)(x)
-        return cell((x[:, 0], x[:, 0]), x[:, 0])[1]
-        """,
         "return nn.Bidirectional(nn.RNN(nn.LSTMCell(4)), nn.LSTMCell(4))(x)",
         "cell = nn.LSTMCell(4)\nreturn nn.RNN(cell)(nn.RNN(cell)(x))",
         "for i in range(2):\n    cell = nn.LSTMCell(self.width)\n    x = nn.RNN(cell)(x)\nreturn x",
@@ -63,6 +57,19 @@ def test_what_cannot_be_followed_is_refused(tmp_path: Path, body: str) -> None:
     reasons, _ = model(tmp_path, body)
 
     assert reasons
+
+
+def test_a_cell_that_is_scanned_in_one_case_has_the_size_of_either(tmp_path: Path) -> None:
+    body = """
+        cell = nn.LSTMCell(4)
+        if self.wide:
+            x = nn.RNN(cell)(x)
+        return cell((x[:, 0], x[:, 0]), x[:, 0])[1]
+        """
+    reasons, text = model(tmp_path, body)
+    assert not reasons
+    assert "self.cell = nnx.LSTMCell(4 if self.wide else in_features, 4, rngs=rngs)" in text
+    assert "if self.wide:\n            self.rnn = nnx.RNN(self.cell)" in text
 
 
 @pytest.mark.parametrize(
