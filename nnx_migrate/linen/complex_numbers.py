@@ -64,9 +64,8 @@ class ComplexNumbers:
         if not isinstance(function, ast.FunctionDef):
             return True
         if isinstance(statement, ast.Return):
-            return any(self.get_out(place, call) for place, call in self._calls(module, function)) or (
-                not self._calls(module, function)
-            )
+            calls = self._calls(module, function)
+            return not calls or any(self.get_out(place, call) for place, call in calls)
         if isinstance(statement, ast.Assign):
             targets = statement.targets
         elif isinstance(statement, ast.AugAssign | ast.AnnAssign):

@@ -9,8 +9,8 @@ from nnx_migrate.linen.model import Field, LinenClass
 
 def about_field(item: Field) -> ast.Expr | None:
     """The text below a field that tells about it."""
-    text = _below(item)
-    return text if text is not about_class(item.owner) else None
+    is_last = item.node is item.owner.own_fields[-1].node
+    return None if is_last and about_class(item.owner) is not None else _below(item)
 
 
 def about_class(cls: LinenClass) -> ast.Expr | None:

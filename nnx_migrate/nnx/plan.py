@@ -160,7 +160,6 @@ class _Planner:
             others = [Other(cls, None) for cls in forms.copied]
             if not (found := self._find_names(moving, staying, others)):
                 for group in moving:
-                    group.made = [made for value in group.values for made in self.finder.results(value)]
                     group.copies = self.copies.copies(group.classes, forms.copied)
                 return [*moving, *staying]
             concerned = {cls for cls, _ in found}

@@ -10,6 +10,7 @@ import ast
 import re
 
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import is_none
 from nnx_migrate.names.project import Project
 
 _FRAMEWORKS = ("tensorflow.", "tf_keras.", "keras.", "torch.", "mxnet.", "paddle.")
@@ -37,13 +38,9 @@ def _kinds(annotation: ast.expr) -> list[ast.expr]:
     if isinstance(annotation, ast.Name | ast.Attribute):
         return [annotation]
     if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
-        sides = [s for s in (annotation.left, annotation.right) if not _is_none(s)]
+        sides = [s for s in (annotation.left, annotation.right) if not is_none(s)]
         kinds = [_kinds(side) for side in sides]
         return [kind for found in kinds for kind in found] if all(kinds) else []
     if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value).endswith("Optional"):
         return _kinds(annotation.slice)
     return []
-
-
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from io import StringIO
 from itertools import pairwise
 from keyword import iskeyword
@@ -231,6 +232,7 @@ def _parts_of_call(text: str) -> tuple[str, list[str]]:
 _LONG_ENOUGH = 0.985  # of the lines: a few may stand out (links, texts)
 
 
+@lru_cache(maxsize=64)
 def line_limit(source: SourceText) -> int:
     """How long lines may get: the file's own habit, up to 120, from 88 on (80 where blocks have two spaces)."""
     lines = [line for line in source.text.splitlines() if line.strip()]

@@ -45,11 +45,15 @@ class CarryingLoops:
 
     def _needs(self, loop: ast.AST, phi: Phi) -> bool:
         """Whether the modules that a loop makes get a size."""
+        return phi.token in self._without_sizes(loop)
+
+    def _without_sizes(self, loop: ast.AST) -> str:
+        """The text of a loop as if it carried none."""
         sizes = self.sizes.pop(loop, None)
         text = self.setup.inner(loop)
         if sizes is not None:
             self.sizes[loop] = sizes
-        return phi.token in text
+        return text
 
     def check(self, text: str) -> None:
         """Refuse what no statement of the text gives a value: loops within other expressions."""
@@ -127,9 +131,7 @@ class CarryingLoops:
         """A loop that makes modules, and carries sizes."""
         indent = indentation(self.source, node.lineno)
         inner = indentation(self.source, node.body[0].lineno)
-        sizes = self.sizes.pop(node)
-        text = self.setup.inner(node)
-        self.sizes[node] = sizes
+        text = self._without_sizes(node)
         before = "".join(f"{line}\n{indent}" for line in self._assignments(node, 0))
         return before + text + "".join(f"\n{inner}{line}" for line in self._assignments(node, 1))
 
