@@ -36,6 +36,11 @@ def linen_name(qualified: str | None) -> str | None:
     return name[len(LINEN) + 1 :]
 
 
+def numbers(text: str, kind: str) -> list[int]:
+    """The numbers of the tokens of one kind in a text, in order."""
+    return [int(match["id"]) for match in TOKEN.finditer(text) if match["kind"] == kind]
+
+
 def token(name: str, kind: str, number: int) -> str:
     """The token text for a name."""
     return f"{name}§{kind}{number}"

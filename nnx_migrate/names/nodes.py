@@ -52,6 +52,11 @@ def by_kind(tree: ast.AST) -> dict[type[ast.AST], list[ast.AST]]:
     return found
 
 
+def contains(tree: ast.AST, node: ast.AST) -> bool:
+    """Whether a node is a tree, or below it."""
+    return any(inner is node for inner in ast.walk(tree))
+
+
 def is_none(node: ast.AST | None) -> bool:
     """Whether a node is the constant `None`."""
     return isinstance(node, ast.Constant) and node.value is None

@@ -127,7 +127,9 @@ class RankSearch:
         try:
             conversion = self.attempt(self.cls, known=known)
         except Refuse as refusal:
-            self.refused_with_known = refusal if explains else self.refused_with_known
+            # code for other ranks is out of the way then, without being gone
+            if explains and not self._looks_at_ranks:
+                self.refused_with_known = refusal
             return None
         conversion.assumed = known
         return conversion

@@ -19,7 +19,7 @@ from nnx_migrate.linen.interpreter.loops.gathered import rounds_of
 from nnx_migrate.linen.interpreter.loops.variables import loop_variable
 from nnx_migrate.linen.optional_arrays import ArrayOrNone
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.symbols import TOKEN, numbers
 from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
 from nnx_migrate.linen.values import ArrayOrNumber, Expr, Iterated, ModuleList, Record, Rounds, VariableValue
 
@@ -91,8 +91,7 @@ class LastRound:
     def _is_decided_within(self, dim: Dim) -> bool:
         """Whether a condition or loop of the loop's body decides a size."""
         phis = self.frame.session.facts.phis
-        texts = TOKEN.finditer(dim.text()) if dim.known else ()
-        found = [phis[int(m["id"])].node for m in texts if m["kind"] == "p" and int(m["id"]) in phis]
+        found = [phis[n].node for n in (numbers(dim.text(), "p") if dim.known else ()) if n in phis]
         return any(node is not self.statement and node in ast.walk(self.statement) for node in found)
 
     def own(self, texts: frozenset[str]) -> list[str]:

@@ -20,9 +20,10 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.given.arguments import NoneTest
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Context, LayerCall, Phi, Site
-from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.sites import Context, LayerCall, LoopVariable, Phi, Site
+from nnx_migrate.linen.symbols import numbers
 from nnx_migrate.linen.values import Iterated, ModuleList
+from nnx_migrate.names.nodes import contains
 
 _STEPS = 8
 
@@ -85,10 +86,10 @@ class CarriedValues:
             return True  # such loops are refused
         if made is loop or (phi.node, phi.context) == (other.node, other.context):
             return made is loop and phi.context == other.context
-        if phi.node is not other.node and _is_in(phi.node, other.node):
-            return _is_in(loop, made)
-        if phi.node is not other.node and _is_in(other.node, phi.node):
-            return _is_in(made, loop)
+        if phi.node is not other.node and contains(other.node, phi.node):
+            return contains(made, loop)
+        if phi.node is not other.node and contains(phi.node, other.node):
+            return contains(loop, made)
         return _start(loop) >= _end(made)
 
     def carrying(self, phi: Phi) -> list[ast.AST]:
@@ -102,21 +103,22 @@ class CarriedValues:
 
     def _check_round(self, loop: ast.AST, phi: Phi, dim: Dim) -> None:
         """Refuse sizes that name the variable of a loop of setup other than the one that carries them."""
-        variables = self.analysis.facts.loop_variables
-        for match in TOKEN.finditer(dim.text()) if dim.known else ():
-            variable = variables.get(int(match["id"])) if match["kind"] == "l" else None
-            if variable is None or _is_in(loop, variable.node):
+        for variable in self._variables(dim):
+            if contains(variable.node, loop):
                 continue
             if variable.node not in self.carrying(phi) or loop not in self.carrying(phi):
                 raise Refuse("unknown-size", f"a loop changes the size `{phi.name}`", phi.node)
 
     def _phis(self, dim: Dim, of_loops: bool = True) -> list[Phi]:
         """The sizes in an expression that loops change, or that conditions decide."""
-        texts = TOKEN.finditer(dim.text()) if dim.known else ()
-        found = [self.analysis.facts.phis.get(int(m["id"])) for m in texts if m["kind"] == "p"]
-        return [
-            phi for phi in found if phi is not None and of_loops == isinstance(phi.node, ast.For | ast.While)
-        ]
+        phis = self.analysis.facts.phis
+        found = [phis[n] for n in (numbers(dim.text(), "p") if dim.known else ()) if n in phis]
+        return [phi for phi in found if of_loops == isinstance(phi.node, ast.For | ast.While)]
+
+    def _variables(self, dim: Dim) -> list[LoopVariable]:
+        """The variables of loops in an expression."""
+        known = self.analysis.facts.loop_variables
+        return [known[n] for n in (numbers(dim.text(), "l") if dim.known else ()) if n in known]
 
     def _is_there(self, site: Site, call: LayerCall, phi: Phi) -> bool:
         """Whether the constructor has the size that a call gets where it makes the module."""
@@ -179,11 +181,9 @@ class CarriedValues:
 
     def _check_variables(self, site: Site, call: LayerCall, dim: Dim) -> None:
         """Refuse sizes that name the variable of a loop in which the module isn't made."""
-        variables = self.analysis.facts.loop_variables
         around = [control.node for control in site.controls]
-        for match in TOKEN.finditer(dim.text()) if dim.known else ():
-            variable = variables.get(int(match["id"])) if match["kind"] == "l" else None
-            if variable is None or variable.node in around or _is_in(site.call, variable.node):
+        for variable in self._variables(dim):
+            if variable.node in around or contains(variable.node, site.call):
                 continue
             alike = [node for node in around if _are_alike(node, variable.node)]
             if not any(self._run_together(call, node, variable.node) for node in alike):
@@ -231,10 +231,6 @@ def _is_within(site: Site, call: LayerCall, phi: Phi) -> bool:
         and one.context[: len(phi.context)] == phi.context
         for one in calls
     )
-
-
-def _is_in(node: ast.AST, tree: ast.AST) -> bool:
-    return any(inner is node for inner in ast.walk(tree))
 
 
 def _are_alike(first: ast.AST, second: ast.AST) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.sites import LayerCall, Site
-from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.symbols import numbers
 from nnx_migrate.linen.values import Layer
 
 
@@ -33,8 +33,7 @@ def certain_size(analysis: ClassAnalysis, site: Site, dims: Sequence[Dim]) -> Di
 
 def _is_late(analysis: ClassAnalysis, site: Site, dim: Dim) -> bool:
     """Whether control flow decides the size behind the construction."""
-    numbers = [int(m["id"]) for m in TOKEN.finditer(dim.text()) if m["kind"] == "p"]
-    found = [analysis.facts.phis.get(number) for number in numbers]
+    found = [analysis.facts.phis.get(number) for number in numbers(dim.text(), "p")]
     return any(
         phi is None or phi.context != site.context or getattr(phi.node, "lineno", 0) >= site.call.lineno
         for phi in found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Phi
-from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.symbols import numbers
 from nnx_migrate.nnx.writer.residual.nodes import Assign, in_order
 from nnx_migrate.nnx.writer.text import append_text, indentation, unwrapped
 
@@ -27,8 +27,8 @@ class CarryingLoops:
     def find(self, text: str) -> bool:
         """Find the loops that have to assign the sizes that a text names; False when all are known."""
         grew = False
-        for match in TOKEN.finditer(text):
-            phi = self.analysis.facts.phis.get(int(match["id"])) if match["kind"] == "p" else None
+        for number in numbers(text, "p"):
+            phi = self.analysis.facts.phis.get(number)
             if phi is None or not isinstance(phi.node, ast.For):
                 continue
             loops = self.setup.writer.carried.carrying(phi)

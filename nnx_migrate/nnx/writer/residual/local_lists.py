@@ -18,7 +18,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Iterated, ModuleList
-from nnx_migrate.names.nodes import is_none
+from nnx_migrate.names.nodes import contains, is_none
 
 _COUNTERS = ("enumerate", "zip")
 
@@ -66,7 +66,7 @@ def _local_list(analysis: ClassAnalysis, method: Method, definition: ast.Assign)
     direct = _direct(analysis, element, ())
     if direct is None or not _only_read(method, target.id, fill):
         return None
-    for site in (s for s in analysis.sites if _within(s.call, element)):
+    for site in (s for s in analysis.sites if contains(element, s.call)):
         around = [c.node for c in site.controls if c.branch != "after"]
         in_loop = [node for node in around if not _is_choice(node, element)] == [creating]
         if not in_loop or site.context or (site not in direct and site.parent_site is None):
@@ -81,10 +81,6 @@ def _local_list(analysis: ClassAnalysis, method: Method, definition: ast.Assign)
 def _times_bound(method: Method, name: str) -> int:
     names = [n for n in ast.walk(method.node) if isinstance(n, ast.Name) and n.id == name]
     return sum(not isinstance(n.ctx, ast.Load) for n in names)
-
-
-def _within(node: ast.AST, tree: ast.AST) -> bool:
-    return any(n is node for n in ast.walk(tree))
 
 
 def _by_append(
@@ -150,7 +146,7 @@ def _direct(
 
 def _is_choice(node: ast.AST, element: ast.expr) -> bool:
     """Whether a condition decides what stands at a place of the element."""
-    return isinstance(node, ast.IfExp) and _within(node, element)
+    return isinstance(node, ast.IfExp) and contains(element, node)
 
 
 def _only_read(method: Method, name: str, fill: ast.stmt) -> bool:
@@ -159,7 +155,7 @@ def _only_read(method: Method, name: str, fill: ast.stmt) -> bool:
     for node in ast.walk(method.node):
         if not (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)):
             continue
-        if _within(node, fill):
+        if contains(fill, node):
             continue
         outer = parents[node]
         is_reader = isinstance(outer, ast.For) and outer.iter is node
