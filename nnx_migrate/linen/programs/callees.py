@@ -101,6 +101,7 @@ class Callees:
         """`origins` tells the expressions that the value of another one may be."""
         self.index, self.project, self.origins = index, index.project, origins
         self._open: set[ast.expr] = set()
+        self._reads: dict[ast.FunctionDef, list[tuple[Module, ast.Attribute, int]]] = {}
 
     def of(self, module: Module, node: ast.expr, depth: int = 0) -> list[Callee]:
         """What a callee expression means; something from outside where it is no part of the project."""
@@ -134,6 +135,19 @@ class Callees:
         if isinstance(node, ast.Attribute) and node.attr in ("replace", "_replace", "create"):
             return [Callee(module, stores_keywords=True)]
         return [Callee(module, qualified=qualified or (node.id if isinstance(node, ast.Name) else None))]
+
+    def reads_of(self, method: ast.FunctionDef) -> list[tuple[Module, ast.Attribute, int]]:
+        """Where code names a method, as in `Trainer.create(...)`, with how many arguments it gets before a call's."""
+        if method in self._reads:
+            return self._reads[method]
+        found = [
+            (module, node, own[0].bound)
+            for module, node in self.index.attribute_reads(method.name)
+            if (own := [c for c in self.of(module, node) if c.function is method])
+        ]
+        if not self._open:  # else what is being looked for is missing
+            self._reads[method] = found
+        return found
 
     def _of_definition(self, qualified: str | None) -> Callee | None:
         """A function or class of the project."""

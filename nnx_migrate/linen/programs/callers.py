@@ -31,6 +31,7 @@ Ranks = dict[Path, int]
 Kinds = dict[Path, str]
 _Known = tuple[int | None, str | None]
 _Argument = tuple[Module, ast.expr]
+_Display = tuple[Module, ast.Tuple | ast.List | ast.Dict]
 
 
 class Callers:
@@ -47,6 +48,7 @@ class Callers:
         self._known: dict[LinenClass, tuple[Ranks, Kinds]] = {}
         self._analyses: dict[LinenClass, ClassAnalysis | None] = {}
         self._open: set[LinenClass] = set()
+        self._shown: dict[ast.expr, list[_Display]] = {}
         self._owners: dict[LinenClass, list[LinenClass]] | None = None
 
     def ranks(self, cls: LinenClass) -> Ranks:
@@ -132,16 +134,17 @@ class Callers:
                 begun = [(where, element) for element in shown.elts]
                 yield from ([*begun, *args] for args in self._positional(module, rest))
 
-    def _displays(
-        self, module: Module, node: ast.expr
-    ) -> list[tuple[Module, ast.Tuple | ast.List | ast.Dict]]:
+    def _displays(self, module: Module, node: ast.expr) -> list[_Display]:
         """The tuples, lists or dicts that an expression may be, if every one of them is displayed."""
-        found: list[tuple[Module, ast.Tuple | ast.List | ast.Dict]] = []
-        for origin in Origins(self.finder.finder, attributes=True, methods=True).of(module, node):
-            if origin is None or not isinstance(origin[1], ast.Tuple | ast.List | ast.Dict):
-                return []
-            found.append((origin[0], origin[1]))
-        return found
+        if node not in self._shown:
+            origins = Origins(self.finder.finder, attributes=True, methods=True).of(module, node)
+            found = [
+                (origin[0], origin[1])
+                for origin in origins
+                if origin is not None and isinstance(origin[1], ast.Tuple | ast.List | ast.Dict)
+            ]
+            self._shown[node] = found if len(found) == len(origins) else []
+        return self._shown[node]
 
     # ---- modules ----------------------------------------------------------------------------------------
 

@@ -254,24 +254,17 @@ class Origins:
     ) -> Iterator[Origin]:
         """What the calls of a method hand over, as far as they name it: `Trainer.create(...)`."""
         default = _default(function, name)
-        calls = 0
-        for where in self.finder.project.mentioning(function.name):
-            for node in ast.walk(where.tree):
-                if not (isinstance(node, ast.Attribute) and node.attr == function.name):
-                    continue
-                call = where.parents.get(node)
-                own = [c for c in self.finder.callees.of(where, node) if c.function is function]
-                if not own:
-                    continue
-                calls += 1
-                is_call = isinstance(call, ast.Call) and call.func is node
-                if not isinstance(call, ast.Call) or not is_call or any(k.arg is None for k in call.keywords):
-                    yield None
-                    continue
-                passed = _argument(where, call, function, name, bound=own[0].bound)
-                passed_where, value = (where, passed) if passed is not None else (module, default)
-                yield from self.of(passed_where, value, depth + 1) if value is not None else [None]
-        if not calls:
+        reads = self.finder.callees.reads_of(function)
+        for where, node, bound in reads:
+            call = where.parents.get(node)
+            is_call = isinstance(call, ast.Call) and call.func is node
+            if not isinstance(call, ast.Call) or not is_call or any(k.arg is None for k in call.keywords):
+                yield None
+                continue
+            passed = _argument(where, call, function, name, bound=bound)
+            passed_where, value = (where, passed) if passed is not None else (module, default)
+            yield from self.of(passed_where, value, depth + 1) if value is not None else [None]
+        if not reads:
             yield None
 
 
