@@ -15,7 +15,7 @@ from nnx_migrate.names.project import Project
 
 def judged(findings: Iterable[Finding], project: Project) -> Iterator[Finding]:
     """The findings; a fix that loses a comment needs a look, one that would write into a comment is none."""
-    seen: dict[int, Fix | None] = {}  # several findings may share a fix: they go on doing so
+    seen: dict[int, tuple[Fix | None, str]] = {}  # several findings may share a fix: they go on doing so
     for finding in findings:
         fix = finding.fix
         if fix is None:
@@ -23,25 +23,30 @@ def judged(findings: Iterable[Finding], project: Project) -> Iterator[Finding]:
             continue
         if id(fix) not in seen:
             seen[id(fix)] = _judged(fix, project)
-        known = seen[id(fix)]
+        known, lost = seen[id(fix)]
         if known is None:
             yield finding.without_fix(
                 "comment-in-the-way", "move the comments out of these expressions first"
             )
+        elif known is fix:
+            yield finding
         else:
-            yield finding if known is fix else replace(finding, fix=known, safety=known.safety)
+            help = f"the fix would lose {lost}: move that out of the way first, or take the fix and write it anew"
+            yield replace(finding, fix=known, safety=known.safety, reason="comment-lost", help=help)
 
 
-def _judged(fix: Fix, project: Project) -> Fix | None:
-    loses = False
+def _judged(fix: Fix, project: Project) -> tuple[Fix | None, str]:
+    """The fix as far as it can be trusted, None where it can't be made, with the comment that it would lose."""
+    lost = ""
     for path, change in fix.changes.items():
         module = project.module(path)
         if module is None:
             continue
         if _writes_into_comment(module, change):
-            return None
-        loses = loses or any(_lost(module, change))
-    return replace(fix, safety=Safety.UNSAFE) if loses and fix.safety is Safety.SAFE else fix
+            return None, ""
+        lost = lost or next((f"`{comment}` of {path.name}" for comment in _lost(module, change)), "")
+    unsafe = lost and fix.safety is Safety.SAFE
+    return (replace(fix, safety=Safety.UNSAFE) if unsafe else fix), lost
 
 
 def _writes_into_comment(module: Module, change: FileChange) -> bool:

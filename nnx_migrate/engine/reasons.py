@@ -10,6 +10,7 @@ MOVE_REASONS: dict[str, str] = {
     "runtime-type": "a class is used for more than annotations, and the new one has other instances",
     "unclear-place": "a comment stands inside the name, or Python gives no exact place for it",
     "comment-in-the-way": "the new code would stand behind a comment's `#`",
+    "comment-lost": "a comment stands inside of what is written anew; `--unsafe-fixes` does it without the comment",
     "name-taken": "the new name can't be written here, because what it starts with means something else",
     "star-import": "the name comes from `import *`, so its meaning is not certain",
     "exported-name": "other files import the old name from this one",

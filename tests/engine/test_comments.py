@@ -85,7 +85,7 @@ CODE = "import jax\n\nprint(jax.host_id(  # the host\n), 'a # b')\n"
 @pytest.mark.parametrize(
     ("text", "behind", "safety", "reason"),
     [
-        ("jax.process_index()", "", Safety.UNSAFE, ""),
+        ("jax.process_index()", "", Safety.UNSAFE, "comment-lost"),
         ("jax.process_index(  # the host\n)", "", Safety.SAFE, ""),
         (", 1", "# the host", Safety.MANUAL, "comment-in-the-way"),
         (", 1", "# the", Safety.MANUAL, "comment-in-the-way"),
@@ -97,3 +97,4 @@ def test_fixes_that_lose_or_enter_comments(text: str, behind: str, safety: Safet
     scan = check_files({Path("a.py"): CODE}, [Replacing(text, behind)])
     (finding,) = scan.findings
     assert (finding.safety, finding.reason, finding.fix is None) == (safety, reason, safety is Safety.MANUAL)
+    assert ("# the host" in finding.help) == (safety is Safety.UNSAFE)

@@ -230,3 +230,27 @@ def test_a_text_about_the_class_below_its_last_field_goes_to_the_top() -> None:
     text = fix_text(code, "linen-module")
     assert f"(nnx.Module):\n{about}\n    def __init__(" in text
     assert text.count("A block.") == 1
+
+
+@pytest.mark.parametrize(
+    ("default", "expected"),
+    [
+        ("(\n        0  # none at all\n    )", "depth: int = 0,  # none at all\n"),
+        (
+            "(\n        0  # none at all\n    )  # layers",
+            "# none at all\n        depth: int = 0,  # layers\n",
+        ),
+        (
+            "(\n        # none\n        # at all\n        0\n    )",
+            "# none\n        # at all\n        depth: int = 0,\n",
+        ),
+    ],
+)
+def test_comments_inside_of_a_default(default: str, expected: str) -> None:
+    code = (
+        HEADER.rstrip()
+        + f"\n    depth: int = {default}\n\n"
+        + COMPACT
+        + "        return nn.Dense(self.width)(x)\n"
+    )
+    assert expected in fix_text(code, "linen-module")

@@ -54,8 +54,16 @@ def _lost(source: SourceText, node: ast.ClassDef, edits: Iterable[Edit]) -> Iter
                 yield offset, comment
 
 
-def _comments(source: SourceText, node: ast.ClassDef) -> Iterator[tuple[int, str]]:
-    """Offset and text of each comment of a class."""
+def comments_within(source: SourceText, node: ast.stmt) -> list[str]:
+    """The comments inside of a statement: between its brackets, not behind it."""
+    start, end = source.span(node)
+    if "#" not in source.text[start:end]:
+        return []
+    return [comment for offset, comment in _comments(source, node) if start <= offset < end]
+
+
+def _comments(source: SourceText, node: ast.stmt) -> Iterator[tuple[int, str]]:
+    """Offset and text of each comment on the lines of a statement."""
     readline = io.StringIO(source.text, newline="").readline
     try:
         for token in tokenize.generate_tokens(readline):

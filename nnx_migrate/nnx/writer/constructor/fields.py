@@ -14,6 +14,7 @@ from nnx_migrate.linen.module_lists import holds_module_list, holds_modules_othe
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.nodes import is_of_self
+from nnx_migrate.nnx.writer.comments import comments_within
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.factory_defaults import factory_default
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, holds_arrays
@@ -61,9 +62,11 @@ def field_parameters(
         if default is not None:
             text += f" = {default}" if annotated else f"={default}"
         if own:
-            found.append(
-                Parameter(item.name, text, _trailing_comment(item, names), _comments_above(item, cls))
-            )
+            trailing, above = _trailing_comment(item, names), _comments_above(item, cls)
+            inside = comments_within(source, item.node)
+            if len(inside) == 1 and not trailing:
+                trailing, inside = inside[0], []
+            found.append(Parameter(item.name, text, trailing, (*above, *inside)))
         else:
             found.append(Parameter(item.name, text))
     return _in_valid_order(found, cls)
