@@ -376,6 +376,8 @@ class Facts:
     list_items: dict[tuple[Context, ast.AST], dict[str, Mapping[int, int]]] = field(default_factory=dict)
     # stand-in for the rounds over a part of a list of modules -> that part, which a loop has made
     parts: dict[ast.AST, ModuleList] = field(default_factory=dict)
+    # loop that counts -> the lists of modules of which it takes one item in each round, the last made first
+    counted: dict[tuple[Context, ast.AST], tuple[ModuleList, ...]] = field(default_factory=dict)
     unrolled_lists: set[str] = field(
         default_factory=set
     )  # changed in a loop that was followed round by round

@@ -49,6 +49,8 @@ def call_builtin(
     frame: Frame, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
 ) -> Any:
     """A call of the built-in function of this name."""
+    if name == "enumerate" and "start" in kwargs:
+        args = (*args, kwargs["start"])
     if name in _ITERATORS:
         return Iterated(name, args, inner_axes(frame, node) if name == "range" and node is not None else None)
     first = args[0] if args else None

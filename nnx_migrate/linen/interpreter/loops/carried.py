@@ -193,6 +193,8 @@ def close(
     """Record where each carried size that remains comes from, and what it is behind the loop."""
     results: dict[str, Dim] = {}
     last_round = LastRound(frame, statement, iterable)
+    if last_round.counted and not frame.foreign:
+        frame.session.facts.counted[frame.context, statement] = last_round.counted
     for name, slot in header.items():
         for number, label, first, last in _pairs(frame, statement, name, entry, slot, back):
             symbol = token(label, "p", number)

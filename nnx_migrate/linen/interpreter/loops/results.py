@@ -15,6 +15,7 @@ from nnx_migrate.linen.dims import Dim, at_least, same
 from nnx_migrate.linen.interpreter.attributes import atomic
 from nnx_migrate.linen.interpreter.convert import as_dim, text_of
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.loops.counted import counted_lists
 from nnx_migrate.linen.interpreter.loops.gathered import rounds_of
 from nnx_migrate.linen.interpreter.loops.variables import loop_variable
 from nnx_migrate.linen.optional_arrays import ArrayOrNone
@@ -36,8 +37,13 @@ class LastRound:
         self.made: list[ast.AST] = []  # the loops that made what this one takes
         self.context = frame.context
         self.rounds = Dim.unknown("the number of rounds")
+        self.counted: tuple[ModuleList, ...] = ()  # lists of which it takes one item in each round
         if isinstance(statement, ast.For):
             self._see(statement, statement.target, iterable)
+            self.counted = counted_lists(frame, statement, iterable)
+            for modules in self.counted:
+                assert modules.rounds is not None
+                self._see_modules(modules.rounds)
             self.rounds = rounds_of(statement, iterable)
 
     def result(self, first: Dim, last: Dim, symbol: str) -> Dim:

@@ -209,6 +209,10 @@ def creating_loops(analysis: ClassAnalysis, loop: ast.For, context: Context = ()
             values.extend(value.args)
         elif isinstance(value, ModuleList) and value.rounds is not None:
             yield value.rounds.loop
+    for (_, node), counted in analysis.facts.counted.items():
+        for modules in counted if node is loop and not parts else ():
+            assert modules.rounds is not None
+            yield modules.rounds.loop
 
 
 def is_behind(nodes: Context, loop: Context) -> bool:

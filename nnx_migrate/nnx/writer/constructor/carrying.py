@@ -34,11 +34,9 @@ class CarryingLoops:
             loops = self.setup.writer.carried.carrying(phi)
             if not loops:
                 raise Refuse("unknown-size", f"a loop changes the size `{phi.name}`", phi.node)
-            for loop in loops:
-                known = (
-                    self.sizes.setdefault(loop, []) if loop is loops[0] or self._needs(loop, phi) else None
-                )
-                if known is not None and phi not in known:
+            for loop in [loop for loop in loops if self._needs(loop, phi)] or loops[:1]:
+                known = self.sizes.setdefault(loop, [])
+                if phi not in known:
                     known.append(phi)
                     grew = True
         return grew

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.chosen.layers import is_maker
@@ -69,18 +70,18 @@ class SetupWriter:
         self.carrying = CarryingLoops(self)
         self.variables = {n: v for (_, n), v in analysis.facts.variables.items() if v.method == "setup"}
 
-    def text(self, limit: int) -> str:
+    def text(self, limit: int, later: Sequence[str] = ()) -> str:
         """The lines of the body; sizes appear as tokens.
 
         Written again while it turns out that a size is carried through a loop over modules that setup
         creates:
-        the loop that creates them then carries it, too.
+        the loop that creates them then carries it, too. So it does with those that are read `later`.
         """
         self.limit = limit
         tell_layers(self.writer, self.sites.values())
         while True:
             text = self._text()
-            if not self.carrying.find(text):
+            if not self.carrying.find(" ".join((text, *later))):
                 self.carrying.check(text)
                 return text
 

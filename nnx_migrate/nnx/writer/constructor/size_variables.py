@@ -7,24 +7,33 @@ from collections.abc import Collection, Mapping
 
 from nnx_migrate.linen.symbols import TOKEN
 
+_NUMBERED = re.compile(r"(?P<stem>.+)_size_\d+")
+_AXES = ("depth", "height", "width", "length")
 
-def named(text: str, parameters: Mapping[str, str], taken: Collection[str]) -> str:
-    """The text of a constructor with names for its tokens; `parameters` are those that the constructor has.
 
-    A loop may change a parameter that nothing reads any more. Else its size gets a name of its own.
+def named(
+    text: str, parameters: Mapping[str, str], taken: Collection[str], later: Collection[str]
+) -> tuple[str, dict[str, str]]:
+    """The text of setup in a constructor with names for its tokens, and the names of those that loops change.
+
+    `parameters` are those that the constructor has, `later` the tokens that are read behind the text. A loop may
+    change a parameter that nothing reads any more. Else its size gets a name of its own.
     """
     text, names = _apart(text, {*parameters.values(), *taken})
+    names |= _as_axes(text, parameters, {*parameters.values(), *taken, *names.values()})
     for match in list(TOKEN.finditer(text)):
         token, name = match.group(), match["name"]
         if token in parameters or token in names or name not in parameters.values():
             continue
         start = re.search(rf"^(?P<indent>[ \t]*){re.escape(token)} = (?P<first>\S+)\n", text, re.MULTILINE)
-        if start is not None and parameters.get(start["first"]) == name and _is_last_read(start, text):
+        is_free = start is not None and start["first"] not in later and _is_last_read(start, text)
+        if start is not None and is_free and parameters.get(start["first"]) == name:
             text = text[: start.start()] + text[start.end() :]
             names[token] = name
         else:
             names[token] = _free(name, {*parameters.values(), *taken, *names.values()}, text)
-    return TOKEN.sub(lambda m: parameters.get(m.group()) or names.get(m.group()) or m["name"], text)
+    sizes = {m.group(): names.get(m.group(), m["name"]) for m in TOKEN.finditer(text) if m["kind"] == "p"}
+    return TOKEN.sub(lambda m: parameters.get(m.group()) or names.get(m.group()) or m["name"], text), sizes
 
 
 def _apart(text: str, taken: Collection[str]) -> tuple[str, dict[str, str]]:
@@ -49,6 +58,21 @@ def _apart(text: str, taken: Collection[str]) -> tuple[str, dict[str, str]]:
         if start["first"] in others and block == start.start():
             text = text[: start.start()] + text[start.end() :]
     return text, {token: found for token, found in names.items() if found != _name(token)}
+
+
+def _as_axes(text: str, parameters: Mapping[str, str], taken: Collection[str]) -> dict[str, str]:
+    """Names such as `out_height` for `out_size_3`, which begins as `in_height`."""
+    names: dict[str, str] = {}
+    for match in TOKEN.finditer(text):
+        token, numbered = match.group(), _NUMBERED.fullmatch(match["name"])
+        start = re.search(rf"^[ \t]*{re.escape(token)} = (?P<first>\S+)\n", text, re.MULTILINE)
+        axis = parameters.get(start["first"], "").rpartition("_")[2] if start is not None else ""
+        if match["kind"] != "p" or token in names or numbered is None or axis not in _AXES:
+            continue
+        name = f"{numbered['stem']}_{axis}"
+        if name not in {*taken, *names.values()} and not re.search(rf"\b{name}\b", text):
+            names[token] = name
+    return names
 
 
 def _name(token: str) -> str:

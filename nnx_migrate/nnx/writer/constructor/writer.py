@@ -18,6 +18,7 @@ from nnx_migrate.nnx.writer.constructor.fields import field_assignments, field_p
 from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
 from nnx_migrate.nnx.writer.constructor.placement import Placement
 from nnx_migrate.nnx.writer.constructor.setup import SetupWriter
+from nnx_migrate.nnx.writer.constructor.shared_loops import carried_by_setup
 from nnx_migrate.nnx.writer.constructor.size_variables import named
 from nnx_migrate.nnx.writer.methods.caches import own_caches
 from nnx_migrate.nnx.writer.names import FileNames
@@ -56,19 +57,15 @@ class ConstructorWriter:
         indent = indentation(self.source, self.cls.node.body[0].lineno)
         unit = self._unit(indent)
         setup = self.cls.own_methods.get("setup")
-        setup_writer = None
-        setup_text = ""
-        if setup is not None:
-            setup_writer = SetupWriter(self.analysis, self.names, self.renderer, self.constructions, setup)
-            setup_text = setup_writer.text(self.limit)
-            self.carried = {p.token for sizes in setup_writer.carrying.sizes.values() for p in sizes}
-            setup_text = self._without_phis(setup_text)
+        nodes, setup_text = self._with_setup(nodes, setup)
         parameters = self._size_names(nodes, setup_text, written)
         first = self._post_init(set(parameters.values()))
         taken = self._taken_names()
-        allocator = NameAllocator(nodes, dict(parameters), taken)
+        later = {m.group() for text in texts(nodes) for m in TOKEN.finditer(text)}
+        setup_text, carried = named(setup_text, parameters, taken, later)
+        shared = {token: name for token, name in carried.items() if token in later}
+        allocator = NameAllocator(nodes, {**parameters, **shared}, {*taken, *carried.values()})
         lines = Emitter(allocator, unit, self.limit).lines(nodes, indent + unit)
-        setup_text = named(setup_text, parameters, taken)
         streams = self._streams()
         own = [
             *(f"{indent}{unit}self.{name} = {stream_of(stream)}.fork()" for stream, name in streams.items()),
@@ -120,6 +117,24 @@ class ConstructorWriter:
         removed = self.cls.own_methods.get(NAME)
         gone = [self.placement.removed_method(removed)] if removed is not None else []
         return [*self.placement.place(text, setup), *gone]
+
+    def _with_setup(self, nodes: list[Node], setup: Method | None) -> tuple[list[Node], str]:
+        """What compact methods need of the constructor, and the text of setup, which may carry sizes for them."""
+        if setup is None:
+            return nodes, ""
+        left, shared = carried_by_setup(nodes, self.analysis, self.constructions.carried)
+        try:
+            return left, self._setup_text(setup, shared)
+        except Refuse:
+            if not shared:
+                raise
+            return nodes, self._setup_text(setup, [])
+
+    def _setup_text(self, setup: Method, shared: Sequence[str]) -> str:
+        writer = SetupWriter(self.analysis, self.names, self.renderer, self.constructions, setup)
+        text = writer.text(self.limit, shared)
+        self.carried = {p.token for sizes in writer.carrying.sizes.values() for p in sizes}
+        return self._without_phis(text)
 
     def _guards(self, indent: str, unit: str) -> list[str]:
         """The lines that refuse axes other than those that sizes were derived for."""

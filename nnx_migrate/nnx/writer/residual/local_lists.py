@@ -74,7 +74,9 @@ def _local_list(analysis: ClassAnalysis, method: Method, definition: ast.Assign)
     for site, place in direct.items():
         site.container, site.place = definition, place
     loops = [n for n in ast.walk(method.node) if isinstance(n, ast.For)]
-    running = [loop for loop in loops if _runs_over(analysis, loop, target.id)]
+    running = [
+        loop for loop in loops if _runs_over(analysis, loop, target.id) or _counts(analysis, loop, creating)
+    ]
     return LocalList(target.id, definition, creating, fill, element, list(direct), running)
 
 
@@ -166,6 +168,12 @@ def _only_read(method: Method, name: str, fill: ast.stmt) -> bool:
         if not is_reader:
             return False
     return True
+
+
+def _counts(analysis: ClassAnalysis, loop: ast.For, creating: ast.AST) -> bool:
+    """Whether a loop takes the elements in their order by their number."""
+    counted = analysis.facts.counted.get(((), loop), ())
+    return any(modules.rounds is not None and modules.rounds.loop is creating for modules in counted)
 
 
 def _runs_over(analysis: ClassAnalysis, loop: ast.For, name: str) -> bool:

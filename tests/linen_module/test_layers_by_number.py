@@ -1,0 +1,110 @@
+"""Loops that take layers of a list by a number that counts the rounds, and sizes that setup carries for others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+
+from tests.linen_module.fixture import convert
+
+CODE = """\
+import flax.linen as nn
+
+
+class Model(nn.Module):
+    depth: int = 2
+    widths: tuple = (3, 4)
+    others: tuple = (5, 6)
+
+    def setup(self):
+        {setup}
+
+    def __call__(self, x):
+{body}
+        return x
+"""
+BLOCKS = "self.blocks = [nn.Dense(width) for width in self.widths]"
+NUMBERED = "self.numbered = [nn.Dense(self.widths[i]) for i in range(self.depth)]"
+COUNTED = [
+    "for i in range(len(self.blocks)):\n    x = self.blocks[i](x)",
+    "for i in range(len(self.widths)):\n    x = self.blocks[i](x)",
+    "for i, width in enumerate(self.widths):\n    x = self.blocks[i](x)",
+    "for i, _ in enumerate(self.blocks):\n    x = self.blocks[i](x)",
+    "for i in range(self.depth):\n    x = self.numbered[i](x)",
+    "blocks = self.blocks\nfor i in range(len(blocks)):\n    x = blocks[i](x)",
+]
+NOT_COUNTED = [
+    "for i in range(self.depth - 1):\n    x = self.numbered[i](x)",  # one layer is left over
+    "for i in range(self.depth):\n    x = self.blocks[i](x)",  # nothing says that there are as many
+    "for i in range(len(self.others)):\n    x = self.blocks[i](x)",
+    "for i in reversed(range(self.depth)):\n    x = self.numbered[i](x)",
+    "for i in range(0, self.depth, 2):\n    x = self.numbered[i](x)",
+    "for i in range(self.depth):\n    x = self.numbered[i - 1](x)",
+    "for i in range(self.depth):\n    i = 0\n    x = self.numbered[i](x)",
+    "for i in range(self.depth):\n    x = (lambda i: self.numbered[i](x))(0)",
+    "for i in range(self.depth):\n    x = [self.numbered[i](x) for i in (0, 0)][0]",
+    "for i, width in enumerate(self.widths, 1):\n    x = self.blocks[i](x)",
+    "for i, width in enumerate(self.widths, start=1):\n    x = self.blocks[i](x)",
+    "for i in range(self.depth):\n    blocks = self.numbered[1:]\n    x = blocks[i](x)",
+]
+
+
+def _model(tmp_path: Path, body: str) -> tuple[str, dict[str, str]]:
+    path = tmp_path / "model.py"
+    setup = NUMBERED if "numbered" in body else BLOCKS
+    path.write_text(CODE.format(setup=setup, body=indent(body, " " * 8)))
+    text, conversions = convert(path)
+    return text, {name: refusal.reason for name, refusal in conversions.refused.items()}
+
+
+@pytest.mark.parametrize("loop", COUNTED)
+def test_one_layer_in_each_round(tmp_path: Path, loop: str) -> None:
+    text, refused = _model(tmp_path, loop)
+    assert refused == {}
+    name = "width" if "blocks" in loop else "self.widths[i]"
+    assert f"(nnx.Linear(x_features, {name}, rngs=rngs))" in text
+
+
+@pytest.mark.parametrize("loop", NOT_COUNTED)
+def test_other_numbers(tmp_path: Path, loop: str) -> None:
+    _, refused = _model(tmp_path, loop)
+    assert refused["model.Model"] in ("unknown-size", "unknown-module")
+
+
+MIXED = """\
+import flax.linen as nn
+
+
+class Model(nn.Module):
+    widths: tuple = (3, 4)
+
+    def setup(self):
+        self.layers = [{layer} for width in self.widths]
+
+    @nn.compact
+    def __call__(self, x, y):
+        skip = nn.Dense(5)(x)
+        for layer in self.layers:
+            x = nn.tanh(layer({argument}))
+        return nn.Dense(2)(x), skip, nn.Dense(2)(y)
+"""
+
+
+@pytest.mark.parametrize(
+    ("layer", "argument"),
+    [
+        ("nn.Dense(width)", "x"),  # needs what the loop carries
+        ("nn.Dense(width)", "y"),  # does not: only what stands behind the loop does
+    ],
+)
+def test_setup_carries_what_a_compact_method_needs(tmp_path: Path, layer: str, argument: str) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(MIXED.format(layer=layer, argument=argument))
+    text, conversions = convert(path)
+    constructor = text.partition("def __call__")[0]
+    assert conversions.refused == {}
+    assert "nnx.Linear(x_features, 5," in constructor  # the input's size, which the loop leaves alone
+    assert "nnx.Linear(x_features_2, 2," in constructor
+    assert constructor.count("for ") == 1
