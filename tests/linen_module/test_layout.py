@@ -111,3 +111,34 @@ def test_functions_keep_the_names_that_the_code_gives_them(tmp_path: Path) -> No
 def test_lines_get_as_long_as_the_file_has_them(lines: list[tuple[str, int]], limit: int) -> None:
     text = "".join(indent.ljust(length, "x") + "\n" for indent, length in lines)
     assert line_limit(SourceText(text)) == limit
+
+
+TWO_CONDITIONS = """\
+from typing import Sequence
+
+from flax import linen as nn
+
+
+class Tower(nn.Module):
+    features: Sequence[int] = (4, 5)
+    normalised: bool = True
+    to_the_end: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        for i, size in enumerate(self.features):
+            x = nn.Dense(size)(x)
+            if i + 1 < len(self.features) or self.to_the_end:
+                x = nn.relu(x)
+                if self.normalised:
+                    x = nn.LayerNorm()(x)
+        return x
+"""
+
+
+def test_two_conditions_of_one_layer_are_one_for_the_constructor(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(TWO_CONDITIONS)
+    text, _ = convert(path)
+    assert text.count("append(None)") == 1
+    assert "if (i + 1 < len(self.features) or self.to_the_end) and self.normalised:\n" in text

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Sequence
 
+from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.nnx.writer.residual.allocation import NameAllocator
 from nnx_migrate.nnx.writer.residual.nodes import Assign, Block, Line, Node
 from nnx_migrate.nnx.writer.text import HANGING, call_text, unwrapped
@@ -87,6 +88,7 @@ class Emitter:
         return f"{indent}{prefix}[{text[1:-1]}]{line.closing}"
 
     def _block(self, block: Block, indent: str) -> list[str]:
+        block = self._joined(block, indent)
         body = self.lines(block.body, indent + self.unit)
         orelse = self.lines(block.orelse, indent + self.unit)
         header = self.allocator.text(block.header)
@@ -103,6 +105,17 @@ class Emitter:
             nested = self._block(block.orelse[0], indent)
             return [*lines, f"{indent}el{nested[0].lstrip()}", *nested[1:]]
         return [*lines, f"{indent}else:", *orelse]
+
+    def _joined(self, block: Block, indent: str) -> Block:
+        """One condition for two, where whatever either of them leaves out is None."""
+        inner = block.body[0] if len(block.body) == 1 else None
+        if block.is_loop or not isinstance(inner, Block) or inner.is_loop or inner.orelse != block.orelse:
+            return block
+        if not all(isinstance(node, Line) and node.leaves_out for node in block.orelse) or not block.orelse:
+            return block
+        header = f"if {_operand(block.header)} and {_operand(inner.header)}:"
+        fits = "\n" not in header and len(indent + self.allocator.text(header)) <= self.limit
+        return self._joined(Block(header, inner.body, block.orelse), indent) if fits else block
 
     def _list_of(self, node: Node, following: Node | None, indent: str) -> list[str] | None:
         """`self.x = nnx.List([... for ...])` where a loop does nothing but fill one list."""
@@ -132,6 +145,19 @@ def _negated(header: str) -> str:
     if condition.startswith("not ") and condition[4:].replace(".", "").isidentifier():
         return f"if {condition[4:]}:"
     return f"if not {condition}:" if condition.replace(".", "").isidentifier() else f"if not ({condition}):"
+
+
+def _operand(header: str) -> str:
+    """A condition as one side of `and`."""
+    condition = header.removeprefix("if ").removesuffix(":")
+    try:
+        node = ast.parse(TOKEN.sub("_", condition), mode="eval").body
+    except SyntaxError:
+        return f"({condition})"
+    is_loose = isinstance(node, ast.IfExp | ast.Lambda | ast.NamedExpr) or (
+        isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or)
+    )
+    return f"({condition})" if is_loose else condition
 
 
 def _without_unused(header: str, body: Sequence[str]) -> str:

@@ -28,6 +28,11 @@ class Line:
     is_display: bool = False  # `[arguments]`
 
     @property
+    def leaves_out(self) -> bool:
+        """Whether this is the None for a module that another branch makes."""
+        return not self.callee and self.text.endswith((".append(None)", " = None"))
+
+    @property
     def full(self) -> str:
         """Everything on one line, tokens and all."""
         if self.is_display:
@@ -76,11 +81,7 @@ def sets_sizes(nodes: Sequence[Node]) -> bool:
     """Whether nodes do more than create modules."""
     return any(
         isinstance(node, Assign)
-        or (
-            isinstance(node, Line)
-            and not node.callee
-            and not node.text.endswith((".append(None)", " = None"))
-        )
+        or (isinstance(node, Line) and not node.callee and not node.leaves_out)
         or (isinstance(node, Block) and sets_sizes([*node.body, *node.orelse]))
         for node in nodes
     )
