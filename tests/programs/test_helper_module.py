@@ -172,6 +172,38 @@ def test_files_name_their_package_as_they_do(tmp_path: Path, others: str, expect
     assert tmp_path / "pkg" / "nnx_compat.py" in texts
 
 
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ("from pkg.nets import model", "from pkg.nnx_compat import Functional"),
+        ("from pkg import nets", "from pkg.nnx_compat import Functional"),
+        ("import pkg", "from pkg.nnx_compat import Functional"),
+    ],
+)
+def test_scripts_name_the_package_whose_files_name_each_other_relatively(
+    tmp_path: Path, named: str, expected: str
+) -> None:
+    package = tmp_path / "pkg"
+    (package / "nets").mkdir(parents=True)
+    files = {
+        package / "__init__.py": "from .nets import A\n",
+        package / "nets" / "__init__.py": "from .model import A\n",
+        package / "nets" / "model.py": DENSE.partition("\n\nv = ")[0].replace(
+            "import jax,", "from ..sizes import WIDTH\nimport jax,"
+        ),
+        package / "sizes.py": "WIDTH = 3\n",
+        tmp_path
+        / "bin"
+        / "train.py": f"import jax, jax.numpy as jnp\n{named}\nfrom pkg.nets.model import A\n\nv = {DENSE.rpartition('v = ')[2]}",
+    }
+    for path in files:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(files[path])
+    texts, _ = fix_files(files, RULES)
+    assert expected in texts[tmp_path / "bin" / "train.py"].splitlines()
+    assert package / "nnx_compat.py" in texts
+
+
 def test_helpers_are_imported_beside_flax_not_where_a_platform_is_set_up() -> None:
     path = Path("/project/train.py")
     set_up = "import os\nfrom jax import config\n\nconfig.update('jax_platforms', os.environ['PLATFORM'])\n\n"

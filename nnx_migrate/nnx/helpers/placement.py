@@ -53,8 +53,17 @@ def _runs_alone(module: Module) -> bool:
     return True
 
 
-def helper_import(module: Module, name: str, project: Project) -> ImportRequest:
-    """The import of a helper in a module, as the project's own imports name the folder of the helpers."""
+def helper_import(
+    module: Module, name: str, project: Project, home: Module | None = None
+) -> ImportRequest:
+    """The import of a helper in a module, as the project's own imports name the folder of the helpers.
+
+    `home` is the file whose helpers the module shares, by default itself.
+    """
+    if home is not None and home is not module:
+        prefix = _given_prefix(module, helper_path(home, project).parent, project)
+        base = ".".join((*(prefix or ()), HELPER_MODULE))
+        return ImportRequest(f"{base}.{name}", name, base)
     if _runs_alone(module):
         in_folder = _may_be_imported_in_folder(module, project)
         return ImportRequest(
@@ -125,13 +134,23 @@ def helper_home(module: Module, defining: Module, project: Project) -> Module:
     if helper_path(module, project) == helper_path(defining, project):
         return module
     package = helper_path(defining, project).parent
-    if not _is_package(package, project):
+    if not _is_package(package, project) or _given_prefix(module, package, project) is None:
         return module
+    return defining
+
+
+def _given_prefix(module: Module, package: Path, project: Project) -> tuple[str, ...] | None:
+    """The parts of the name by which a file outside of a package imports from it."""
     for name in _imported_modules(module):
         found = project.find_module(name, module)
         if found is not None and found.path.is_relative_to(package):
-            return defining
-    return module
+            inner = found.path.relative_to(package).with_suffix("").parts
+            inner = inner[:-1] if inner[-1] == "__init__" else inner
+            parts = tuple(name.split("."))
+            prefix = parts[: len(parts) - len(inner)]
+            if prefix and parts == (*prefix, *inner):
+                return prefix
+    return None
 
 
 def _imported_modules(module: Module) -> Iterator[str]:

@@ -102,7 +102,8 @@ class FixWriter:
             imports.setdefault(module.path, []).append(request)
         creates: dict[Path, str] = {}
         for module, name, home in self._needed(group):
-            imports.setdefault(module.path, []).append(helper_import(home, name, self.context.project))
+            request = helper_import(module, name, self.context.project, home)
+            imports.setdefault(module.path, []).append(request)
             self._provide(helper_path(home, self.context.project), edits, creates)
         changes = {
             path: FileChange(tuple(edits.get(path, ())), tuple(dict.fromkeys(imports.get(path, ()))))
