@@ -53,9 +53,7 @@ def _runs_alone(module: Module) -> bool:
     return True
 
 
-def helper_import(
-    module: Module, name: str, project: Project, home: Module | None = None
-) -> ImportRequest:
+def helper_import(module: Module, name: str, project: Project, home: Module | None = None) -> ImportRequest:
     """The import of a helper in a module, as the project's own imports name the folder of the helpers.
 
     `home` is the file whose helpers the module shares, by default itself.
