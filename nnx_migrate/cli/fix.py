@@ -64,7 +64,7 @@ def command(
     """Rewrite outdated patterns in PATHS (default: the current folder), across files.
 
     A file is written whole or not at all. Exit codes: 0 nothing left to do, 1 findings remain (with --diff:
-    something would change), 2 a file could not be fixed.
+    something would change; what would be left goes to standard error), 2 a file could not be fixed.
     """
     if paths == (Path("-"),):
         stdin_filename, paths = stdin_filename or Path("stdin.py"), ()
@@ -87,23 +87,25 @@ def command(
     if stdin_filename is not None:
         sys.stdout.buffer.write(_stdin_result(result, stdin_filename, session.stdin[stdin_filename]))
         sys.exit(2 if result.remaining.errors else 0)
+    left = result.remaining
     if diff:
         _print_diff(result)
-        _print_errors(result)
-        sys.exit(2 if result.remaining.errors else 1 if result.changed or result.created else 0)
-    _write(result)
-    _record(result, session.config.root)
-    left = result.remaining
+        if quiet:
+            left.findings = []
+    else:
+        _write(result)
+        _record(result, session.config.root)
     report = Report(left.findings, left.errors, {card.id: card for card in session.rules}, len(session.paths))
-    report.color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    report.color = (sys.stderr if diff else sys.stdout).isatty() and "NO_COLOR" not in os.environ
     text = counts(left.findings, output_format) if statistics else render(report, output_format)
-    if text:
-        click.echo(text)
+    if text and (not diff or left.findings or left.errors):
+        click.echo(text, err=diff)  # a diff is for `git apply`: what stays as it is goes elsewhere
     if not quiet:
-        click.echo(_summary(result), err=True)
+        click.echo(_summary(result, diff), err=True)
         if note := left_out_note(session):
             click.echo(note, err=True)
-    sys.exit(2 if result.remaining.errors else 1 if result.remaining.findings and not exit_zero else 0)
+    something = result.changed or result.created if diff else left.findings and not exit_zero
+    sys.exit(2 if left.errors else 1 if something else 0)
 
 
 #: What to do where the code builds no model with values that can be seen.
@@ -175,12 +177,6 @@ def _print_diff(result: FixResult) -> None:
         click.echo(text, nl=False)
 
 
-def _print_errors(result: FixResult) -> None:
-    text = render(Report([], result.remaining.errors), "concise")
-    if text:
-        click.echo(text, err=True)
-
-
 def _write(result: FixResult) -> None:
     from nnx_migrate.sources.writing import write_atomically
 
@@ -229,13 +225,13 @@ def _stdin_result(result: FixResult, name: Path, original: bytes) -> bytes:
     return text.encode() if text is not None else original
 
 
-def _summary(result: FixResult) -> str:
+def _summary(result: FixResult, diff: bool = False) -> str:
     fixed, files = len(result.fixed), len(result.changed)
     left = len(result.remaining.findings)
     if not fixed:
         text = "Nothing to fix."
     else:
-        text = f"Fixed {fixed} finding{'s' if fixed != 1 else ''} in {files} file{'s' if files != 1 else ''}."
+        text = f"{'Would fix' if diff else 'Fixed'} {fixed} finding{'s' if fixed != 1 else ''} in {files} file{'s' if files != 1 else ''}."
     if result.created:
         text += f" New: {', '.join(str(p) for p in sorted(result.created))}."
     if left:

@@ -44,6 +44,23 @@ def test_diff_writes_nothing(project: Path, run: Run) -> None:
     assert run("fix", "--diff").exit_code == 0
 
 
+def test_a_diff_tells_what_stays_and_why(project: Path, run: Run) -> None:
+    (project / "pyproject.toml").touch()
+    (project / "net.py").write_text(LINEN)
+    (project / "train.py").write_text("from net import Net\n\nmodel = Net()\n")
+    result = run("fix", "--diff", "net.py")
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert "`train.py:1` uses it and is not among the given files" in result.stderr
+    assert "Nothing to fix. 1 left to do by hand." in result.stderr
+    assert "Nothing to fix" not in run("fix", "--diff", "--quiet", "net.py").output
+    whole = run("fix", "--diff", ".")
+    assert whole.exit_code == 1
+    assert whole.stdout.startswith("--- a/net.py")
+    assert "Would fix 1 finding in 2 files" in whole.stderr
+    assert (project / "net.py").read_text() == LINEN
+
+
 @pytest.mark.parametrize(
     ("encode", "mode"),
     [

@@ -360,7 +360,8 @@ def _use_of_class(method: Method) -> ast.AST | None:
     first = positional[0].arg if method.kind == "class" and positional else None
     module = owner.module
     for node in ast.walk(method.node):
-        is_first = isinstance(node, ast.Name) and node.id == first
+        # `del cls` says that it isn't used
+        is_first = isinstance(node, ast.Name) and node.id == first and not isinstance(node.ctx, ast.Del)
         if is_first and not isinstance(module.parents.get(node), ast.Attribute):
             return node
         if isinstance(node, ast.Call):
