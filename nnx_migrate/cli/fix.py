@@ -231,7 +231,8 @@ def _summary(result: FixResult, diff: bool = False) -> str:
     if not fixed:
         text = "Nothing to fix."
     else:
-        text = f"{'Would fix' if diff else 'Fixed'} {fixed} finding{'s' if fixed != 1 else ''} in {files} file{'s' if files != 1 else ''}."
+        text = f"{'Would fix' if diff else 'Fixed'} {fixed} finding{'s' if fixed != 1 else ''}"
+        text += f" in {files} file{'s' if files != 1 else ''}."
     if result.created:
         text += f" New: {', '.join(str(p) for p in sorted(result.created))}."
     if left:

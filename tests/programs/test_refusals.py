@@ -438,6 +438,22 @@ def test_documentation_looks_definitions_up_without_using_them(path: str, start:
 
 
 FIND = "import importlib\ndef find(place, name):\n    return getattr(importlib.import_module(place), name)\n"
+SETTINGS = """
+Net().init(key, x)
+
+
+class Inner:
+    width: int = 3
+
+
+class Settings:
+    inner: Inner
+
+    def shown(self):
+        return [*self.__dict__, *vars(type(self))]
+
+
+"""
 LOAD = """
 import importlib
 
@@ -462,6 +478,15 @@ def load(name: str):
         (FIND.replace("return ", "return x, ") + "Net().init(key, x)\n", False),
         (FIND + "Net().init(key, x)\nargs = parser.parse_args()\nprint(vars(args))\n", False),
         (FIND + "Net().init(key, x)\ndef show(settings):\n    print(vars(settings))\n", True),
+        (FIND + SETTINGS + "def show(settings: Settings):\n    print(vars(settings))\n", False),
+        (FIND + SETTINGS + "def show():\n    return [k for k in Settings().inner.__dict__]\n", False),
+        (FIND + SETTINGS + "def show(settings: 'Other'):\n    print(vars(settings))\n", True),
+        (FIND + SETTINGS.replace("width", "Net") + "def show(s: Settings):\n    print(vars(s))\n", True),
+        (FIND + SETTINGS + "Settings().Net = 3\n", True),
+        (FIND + "Net().init(key, x)\ndef build(zoo, name):\n    return vars(zoo)[name], name in dir(zoo)\n", False),
+        (FIND + "Net().init(key, x)\ndef build(zoo, i):\n    return find(zoo, dir(zoo)[i])\n", True),
+        (FIND + "Net().init(key, x)\ndef build(zoo):\n    return getattr(zoo, '__all__')\n", True),
+        (FIND + "Net().init(key, x)\nimport main\n[find('main', name) for name in dir(main)]\n", True),
         (LOAD + "Net().init(key, x)\n", False),
         (LOAD.replace("name: str", "name") + "Net().init(key, x)\n", True),
         # a text that names it, by itself or in pieces

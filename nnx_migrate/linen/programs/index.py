@@ -115,6 +115,10 @@ class ProjectIndex:
                     found.setdefault(node.attr, []).append((module, node))
         return found
 
+    def stored_attributes(self) -> set[str]:
+        """The names of all attributes that something binds."""
+        return set(self._bound)
+
     def methods(self, name: str) -> list[tuple[Module, ast.FunctionDef]]:
         """Every method of that name."""
         return self._methods.get(name, [])

@@ -12,16 +12,12 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from nnx_migrate.linen.programs.index import ProjectIndex
+from nnx_migrate.linen.programs.listings import Listings
 from nnx_migrate.linen.programs.texts import ANYTHING, Texts
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import absolute_module
 
 _WORD = re.compile(r"[^\W\d]\w*")
-#: What lists the names of a namespace: what is looked up by these stands in no text.
-_LISTING = re.compile(
-    r"\b(?<!\.)(?P<of>dir|vars)\(\w|\bgetmembers\w*\(|__dict__|\.__all__\b(?!\s*\+?=[^=])|['\"]__all__"
-)
-_PARSING = frozenset({"parse_args", "parse_known_args"})
 #: Methods of texts and of tables of texts that change no name.
 _PARTS = frozenset({"split", "rsplit", "partition", "rpartition", "strip", "get", "pop", "removeprefix"})
 
@@ -31,11 +27,12 @@ class Mentions:
 
     def __init__(self, index: ProjectIndex, texts: Texts) -> None:
         self.index, self.project, self.texts = index, index.project, texts
+        self.listings = Listings(index, texts.origins)
         self._meant: dict[str, bool] = {}
 
     def choose(self, module: Module, name: ast.expr) -> bool:
         """Whether the value of an expression is a name as it stands in a text, as far as that can be seen."""
-        if self._lists_names(module) or module.name in self._used_by_listing:
+        if self.listings.may_serve(module):
             return False
         return all(o is None or _is_part(o[1]) for o in self.texts.origins.of(module, name))
 
@@ -46,6 +43,7 @@ class Mentions:
         if name not in self._meant:
             self._meant[name] = (
                 name in self._words
+                or name in self.listings.names
                 or any(re.fullmatch(pattern, name) for pattern in self._computed)
                 or self.may_be_read(name)
                 or not self._is_named(name)
@@ -107,40 +105,6 @@ class Mentions:
                     if len(pieces) > 1 and re.fullmatch(r"\w*[^\W\d_]{2}\w*", "".join(pieces)):
                         found.add(pattern)
         return found
-
-    def _lists_names(self, module: Module) -> bool:
-        """Whether a file lists the names of a namespace; those of what a command says, `vars(args)`, aren't any."""
-        found = {match["of"] or "" for match in _LISTING.finditer(self.project.text(module.path))}
-        return bool(found - {"vars"}) or not all(
-            origin is not None and _is_of_command(origin[1])
-            for given in _given_to_vars(module)
-            for origin in self.texts.origins.of(module, given)
-        )
-
-    @cached_property
-    def _used_by_listing(self) -> set[str]:
-        """The modules of which files import something that list the names of namespaces."""
-        found: set[str] = set()
-        for module in self.project.matching(_LISTING):
-            for node, _, _ in module.scopes.imports if self._lists_names(module) else ():
-                if isinstance(node, ast.ImportFrom):
-                    base = absolute_module(node, module.package)
-                    names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-                else:
-                    names = [alias.name for alias in node.names]
-                found.update(other.name for n in names if (other := self.project.find_module(n, module)))
-        return found
-
-
-def _given_to_vars(module: Module) -> Iterator[ast.expr]:
-    for call in module.nodes(ast.Call):
-        if isinstance(call.func, ast.Name) and call.func.id == "vars":
-            yield from call.args
-
-
-def _is_of_command(node: ast.expr) -> bool:
-    """Whether an expression gives what `argparse` has read."""
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _PARSING
 
 
 def _is_documentation(module: Module, node: ast.Constant) -> bool:
