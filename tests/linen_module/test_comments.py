@@ -72,6 +72,16 @@ def fixed(body: str, head: str = COMPACT) -> str:
             """,
             "            # wide\n            self.dense_0 = nnx.Linear(",
         ),
+        (
+            """
+            return nn.Dense(
+                self.width,  # noqa: E501
+                use_bias=False,  # nothing is shifted
+            )(x)
+            """,
+            "        # nothing is shifted\n"
+            "        self.dense = nnx.Linear(in_features, self.width, use_bias=False, rngs=rngs)  # noqa: E501\n",
+        ),
     ],
 )
 def test_comments_stand_above_what_they_are_about(body: str, expected: str) -> None:

@@ -16,6 +16,8 @@ from nnx_migrate.names.modules import Module
 from nnx_migrate.sources.text import Edit, SourceText
 
 _CONSTRUCTOR = "def __init__("
+#: Comments that tell a tool about the line on which they stand.
+_PRAGMA = re.compile(r"#\s*(?:noqa|type:|pyright:|mypy:|ruff:|pylint:|pragma:|nosec|fmt: skip)")
 _EMPTY_LIST = re.compile(r"[\w.]*\.(?:List|Dict)\(\)")
 
 
@@ -36,7 +38,11 @@ def with_comments(analysis: ClassAnalysis, module: Module, edits: Sequence[Edit]
     for line, comments in sorted(above.items(), reverse=True):
         indent = re.match(r"[ \t]*", text[line:])
         space = indent.group() if indent is not None else ""
-        text = text[:line] + "".join(f"{space}{comment}\n" for comment in comments) + text[line:]
+        pragmas = [comment for comment in comments if _PRAGMA.match(comment)]
+        first = "".join(f"{space}{comment}\n" for comment in comments if comment not in pragmas)
+        statement, newline, rest = text[line:].partition("\n")
+        behind = "".join(f"  {comment}" for comment in pragmas)
+        text = f"{text[:line]}{first}{statement}{behind}{newline}{rest}"
     found[constructor] = replace(found[constructor], new=text)
     return found
 

@@ -13,6 +13,11 @@ _AXES = {
     4: {-1: "features", -2: "width", -3: "height"},
     5: {-1: "features", -2: "width", -3: "height", -4: "depth"},
 }
+_CHANNELS_FIRST = {
+    3: {-2: "features", -1: "length"},
+    4: {-3: "features", -2: "height", -1: "width"},
+    5: {-4: "features", -3: "depth", -2: "height", -1: "width"},
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class SizeNames:
     dtypes: set[str] = field(default_factory=set)  # tokens of dtypes
     fixed: dict[str, str] = field(default_factory=dict)
     unbatched: frozenset[tuple[str | int, ...]] = frozenset()
+    channels_first: frozenset[tuple[str | int, ...]] = frozenset()
     optional: frozenset[str] = frozenset()  # tokens of sizes that need not be given
     paths: dict[str, tuple[str | int, ...]] = field(default_factory=dict)  # text of an input -> its path
 
@@ -78,7 +84,13 @@ class SizeNames:
     def _kind(self, path: tuple[str | int, ...], axis: int) -> str:
         """What an axis means, by the rank that the input has with a batch axis."""
         rank = self.ranks.get(path, 0) + (path in self.unbatched)
-        return _AXES.get(rank, {-1: "features"}).get(axis, f"size{axis}".replace("-", "_"))
+        axes = _CHANNELS_FIRST if path in self.channels_first else _AXES
+        return axes.get(rank, {-1: "features"}).get(axis, f"size{axis}".replace("-", "_"))
+
+    def _order(self, item: tuple[str, tuple[tuple[str | int, ...], int]]) -> tuple[str, bool, int]:
+        """By input, features first, then the axes as they come: features, height, width."""
+        path, axis = item[1]
+        return str(path[0]), axis != -1 and path not in self.channels_first, axis
 
     def require(self, size: SizeParameter) -> None:
         """A size that the base class's constructor takes, under the name that it has there."""
@@ -99,7 +111,7 @@ class SizeNames:
                 raise Refuse("unknown-size", detail)
         several = len(paths) > 1
         found: dict[str, str] = {}
-        for token, (path, axis) in sorted(self.used.items(), key=_order):
+        for token, (path, axis) in sorted(self.used.items(), key=self._order):
             prefix = _prefix(path) if several or token in self.optional else "in"
             kind = "features" if token in self.flat else self._kind(path, axis)
             if token in self.dtypes:
@@ -109,12 +121,6 @@ class SizeNames:
                 name = f"input_{name}" if not name.startswith("input_") else name + "_"
             found[token] = self.fixed.get(token, name)
         return found
-
-
-def _order(item: tuple[str, tuple[tuple[str | int, ...], int]]) -> tuple[str, bool, int]:
-    """By input, features first, then the axes as they come: features, height, width."""
-    path, axis = item[1]
-    return str(path[0]), axis != -1, axis
 
 
 def _prefix(path: tuple[str | int, ...]) -> str:

@@ -13,6 +13,7 @@ from nnx_migrate.linen.post_init import NAME
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.names.parameters import defaults
+from nnx_migrate.nnx.writer.channels_first import channels_first
 from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.fields import field_assignments, field_parameters, signature
 from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
@@ -224,6 +225,7 @@ class ConstructorWriter:
             frozenset({f.name for f in self.cls.fields} | self.renderer.needed),
             session.input_ranks,
             unbatched=frozenset(session.unbatched),
+            channels_first=channels_first(self.analysis),
             paths=input_paths(list(session.inputs_seen)),
         )
         for token in size_tokens(nodes):
