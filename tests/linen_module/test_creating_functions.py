@@ -102,6 +102,16 @@ WRITTEN = {
             "x = x + b[...]",
         ],
     ),
+    "arguments that it hands on": (
+        "def norm(kind, *args, **kwargs):\n    if kind == 'rms':\n        return nn.RMSNorm(*args, **kwargs)\n"
+        "    return nn.LayerNorm(*args, **kwargs)\n",
+        "x = norm('rms' if self.n > 2 else 'layer', 1e-5, use_scale=False)(x)\n        return nn.Dense(2)(x)",
+        [
+            "def norm(kind, *, rms_norm=None, layer_norm=None):",
+            "self.rms_norm = nnx.RMSNorm(\n                in_features, epsilon=1e-5, use_scale=False, rngs=rngs\n            )",
+            "            'rms' if self.n > 2 else 'layer',\n            rms_norm=self.rms_norm,\n            layer_norm=self.layer_norm,",
+        ],
+    ),
     "a function of the method in another one": (
         "",
         "def layer(x, n):\n            return nn.relu(nn.Dense(n)(x))\n\n"
@@ -134,6 +144,22 @@ LEFT = {
         "unsupported-syntax",
         "def block(x, *sizes):\n    return nn.relu(nn.Dense(sizes[0])(x))\n",
         "return block(x, self.n)",
+    ),
+    "arguments that it counts": (
+        "unsupported-syntax",
+        "def block(x, n, **more):\n    return nn.Dense(n, **more)(x) * len(more)\n",
+        "return block(x, self.n, use_bias=False)",
+    ),
+    "arguments that it hands on to others": (
+        "unsupported-syntax",
+        "def block(x, n, *args):\n    return nn.relu(nn.Dense(n, *args)(scaled(x, *args)))\n\n\n"
+        "def scaled(x, use_bias):\n    return x * use_bias\n",
+        "return block(x, self.n, True)",
+    ),
+    "arguments that draw numbers": (
+        "unsupported-syntax",
+        "def block(x, n, **more):\n    return nn.relu(nn.Dense(n, **more)(x))\n",
+        "import jax\n        return block(x, self.n, name=str(self.make_rng('names')))",
     ),
     "a mode that the caller binds": (
         "mode-flag",

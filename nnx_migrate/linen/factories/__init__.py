@@ -96,7 +96,7 @@ class Factories:
         if not uses:
             by_default = self._given_by(cls, name, Use(cls.module, ast.Call(ast.Name(cls.name), [], []), {}))
             if by_default is None:
-                return None
+                return self._of_siblings(cls, name)
             found.append(by_default)
         for use in uses:
             given = self._given_by(cls, name, use)
@@ -115,6 +115,26 @@ class Factories:
                 return None  # the constructor could not keep the default
         made = self._of_classes(name, found) if found[0].classes else self._of_layers(name, found)
         return replace(made, default=default) if made is not None else None
+
+    def _of_siblings(self, cls: LinenClass, name: str) -> Factory | None:
+        """What a class would get that nothing constructs: what those of its file get in a field that is declared alike.
+
+        Copies of a network often have blocks that only its larger variants need.
+        """
+        item = cls.field(name)
+        if item is None or item.default is not None or not self.uses.is_unused(cls):
+            return None
+        found: list[Factory] = []
+        for other in self.program:
+            alike = other.field(name) if other.module is cls.module and other is not cls else None
+            if alike is None or alike.default is not None or self.uses.is_unused(other):
+                continue
+            factory = self.field(other, name)
+            if factory is None or ast.dump(alike.annotation) != ast.dump(item.annotation):
+                return None
+            found.append(factory)
+        kinds = {(one.layer, one.derived, one.bound, one.flag, one.classes, one.several) for one in found}
+        return found[0] if len(kinds) == 1 else None
 
     def _family(self, cls: LinenClass, name: str) -> list[LinenClass]:
         """A class with its bases and subclasses that have the field, too: they share methods that read it."""

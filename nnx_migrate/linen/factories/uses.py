@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from nnx_migrate.linen.factories.other_calls import makes_no_module
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.asked import is_compared
 from nnx_migrate.linen.programs.references import ClassReference, References, Role
@@ -106,6 +107,14 @@ class FactoryUses:
         if is_value and not self._all_known(cls, field, found):
             return None
         return found
+
+    def is_unused(self, cls: LinenClass) -> bool:
+        """Whether no code of the project makes anything of a class."""
+        references = self._references()
+        return not any(
+            reference.cls is cls and reference.role is not Role.ANNOTATION
+            for reference in (*references.inside, *references.outside)
+        )
 
     def _leave_default(self, cls: LinenClass, field: str, reference: ClassReference) -> bool:
         """Whether constructions that can't be seen (`models[name](**config)`) leave a field its default.
@@ -218,7 +227,7 @@ class FactoryUses:
         return self.program.project.resolve(call.func, module.scope_at(call.func), module) == _PARTIAL
 
     def _all_known(self, cls: LinenClass | None, field: str, found: list[Use]) -> bool:
-        """Whether every argument of that name in the project is given to a class that is named there."""
+        """Whether every argument of that name in the project is given to a class that is named there, or makes none."""
         known = {use.call for use in found}
         for module in self.program.project.matching(re.compile(rf"\b{re.escape(field)}\s*="), field):
             for call in module.nodes(ast.Call):
@@ -226,7 +235,9 @@ class FactoryUses:
                     continue
                 target = call.args[0] if self._is_partial(module, call) and call.args else call.func
                 named = self.program.project.resolve(target, module.scope_at(target), module)
-                if self.program.find(named) is None and not self._makes_others(module, call, cls):
+                if self.program.find(named) is not None or self._makes_others(module, call, cls):
+                    continue
+                if target is not call.func or not makes_no_module(self.program.project, module, call, field):
                     return False
         return True
 

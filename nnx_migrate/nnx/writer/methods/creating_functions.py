@@ -224,8 +224,9 @@ class CreatingFunctions:
         facts = self.analysis.facts
         markers = set(self.analysis.session.round_markers.values())
         for function in self.all:
-            spec = function.node.args
-            if function.node.decorator_list or spec.vararg or spec.kwarg or spec.posonlyargs:
+            if function.node.decorator_list or function.node.args.posonlyargs:
+                raise _refused(function.node)
+            if not self._hands_on(function):
                 raise _refused(function.node)
             for context in function.calls:
                 call = context[-1]
@@ -267,6 +268,20 @@ class CreatingFunctions:
                 if node in function.nodes and not self._belongs(context, function):
                     raise _refused(node)
 
+    def _hands_on(self, function: CreatingFunction) -> bool:
+        """Whether all that a function takes by `*` and `**` goes to the layers that it creates, and calls show it."""
+        spec, forwarded = function.node.args, self.analysis.facts.forwarded
+        created = {way[-1] for way in function.parameters}
+        for argument in (spec.vararg, spec.kwarg):
+            if argument is None:
+                continue
+            if any((context, argument.arg) not in forwarded for context in function.calls):
+                return False
+            calls = [n for n in function.nodes if isinstance(n, ast.Call) and n not in created]
+            if any(isinstance(n, ast.Name) and n.id == argument.arg for call in calls for n in _spread(call)):
+                return False
+        return True
+
     def _is_unknown(self, function: CreatingFunction, context: Context, way: Way) -> bool:
         """Whether a call may create something at a place where others create a layer, but it isn't known what."""
         if way in self.layers(context):
@@ -300,6 +315,12 @@ def _always_reached(function: ast.FunctionDef) -> set[ast.AST]:
         elif not isinstance(node, ast.Try | ast.FunctionDef | ast.Lambda):
             waiting += ast.iter_child_nodes(node)
     return found
+
+
+def _spread(call: ast.Call) -> list[ast.expr]:
+    """What a call takes apart: `*args`, `**kwargs`."""
+    found = [a.value for a in call.args if isinstance(a, ast.Starred)]
+    return [*found, *(k.value for k in call.keywords if k.arg is None)]
 
 
 def _kind(site: Site | VariableSite) -> str:

@@ -37,6 +37,10 @@ class FunctionEditor:
         read = {n.id for statement in node.body for n in ast.walk(statement) if isinstance(n, ast.Name)}
         unneeded = {name for name in read - self.reads if self._can_go(name)}
         self.kept = [name for name in every if name not in unneeded]
+        handed_on = {name for c in function.calls for name, *_ in self._arguments(c[-1]) if name not in every}
+        if not all(map(self._can_go, handed_on)):
+            detail = f"`{node.name}` hands on what only an evaluation gives"
+            raise Refuse("unsupported-syntax", detail, node)
         own = [default for argument, default in defaults(node.args) if argument.arg in self.kept]
         self.reads |= {n.id for d in own for n in ast.walk(d) if isinstance(n, ast.Name)}
         self.edits = [*self._signature(), *edits]
@@ -76,9 +80,12 @@ class FunctionEditor:
     def _names(self) -> list[str]:
         return list(self.function.parameters.values())
 
-    def _arguments(self, call: ast.Call) -> Iterator[tuple[str, ast.expr, bool]]:
-        for parameter, node in zip(self.function.node.args.args, call.args, strict=False):
-            yield parameter.arg, node, False
+    def _arguments(self, call: ast.AST) -> Iterator[tuple[str, ast.expr, bool]]:
+        assert isinstance(call, ast.Call)
+        spec = self.function.node.args
+        names = [parameter.arg for parameter in spec.args]
+        for index, node in enumerate(call.args):
+            yield names[index] if index < len(names) else spec.vararg.arg if spec.vararg else "", node, False
         yield from ((str(keyword.arg), keyword.value, True) for keyword in call.keywords)
 
     def _can_go(self, name: str) -> bool:
@@ -86,9 +93,7 @@ class FunctionEditor:
         facts = self.body.analysis.facts
         done = {node for _, node in (*facts.sites, *facts.calls, *facts.rng_calls)}
         for context in self.function.calls:
-            call = context[-1]
-            assert isinstance(call, ast.Call)
-            for given, node, _ in self._arguments(call):
+            for given, node, _ in self._arguments(context[-1]):
                 if given == name and any(n in done or isinstance(n, ast.NamedExpr) for n in ast.walk(node)):
                     return False
         return True

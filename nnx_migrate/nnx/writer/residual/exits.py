@@ -8,7 +8,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.given.arguments import NoneTest
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site, VariableSite
-from nnx_migrate.linen.values import Input
+from nnx_migrate.linen.values import Input, SelfValue
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.residual.free import is_free
 
@@ -33,8 +33,14 @@ def needs_exit(writer: ConstructionWriter, context: Context, statement: ast.If) 
 
 
 def _is_static_test(analysis: ClassAnalysis, context: Context, test: ast.expr) -> bool:
-    static = analysis.facts.static_names
-    return not any(isinstance(n, ast.Name) and static.get((context, n)) is False for n in ast.walk(test))
+    facts = analysis.facts
+
+    def is_late(node: ast.AST) -> bool:
+        is_self = isinstance(facts.values.get((context, node)), SelfValue)
+        is_read = isinstance(node, ast.Name | ast.Attribute) and not is_self
+        return is_read and facts.static_names.get((context, node)) is False
+
+    return not any(is_late(node) for node in ast.walk(test))
 
 
 def _default_skips(analysis: ClassAnalysis, context: Context, statement: ast.If) -> bool:
