@@ -276,4 +276,4 @@ def _is_module(cls: LinenClass, annotation: ast.expr, text: str) -> bool:
     if not _is_reference(node):
         return False
     name = cls.resolve_in_class(node)
-    return linen_name(name) == "Module" or (name is not None and name in cls.known_classes)
+    return linen_name(name) in ("Module", "RNNCellBase") or (name is not None and name in cls.known_classes)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.values import ClassRef, Layer, Lifted
+from nnx_migrate.linen.values import ClassRef, FieldModule, Instance, Layer, Lifted, SelfValue
 
 _PREFIXES = {"remat": "Checkpoint", "checkpoint": "Checkpoint", "jit": "Jit", "vmap": "Vmap", "scan": "Scan"}
 _MAPPED = ("variable_axes", "split_rngs", "in_axes", "out_axes", "metadata_params")
@@ -68,6 +68,15 @@ class Lift:
     def maps(self) -> bool:
         """Whether it runs the module several times."""
         return self.name in ("vmap", "scan")
+
+
+@dataclass(frozen=True)
+class ScanOfFunction:
+    """`nn.scan` around a function: the module with which it is called, and the axes of which each round gets a part."""
+
+    lift: Lift
+    module: Instance | FieldModule | SelfValue
+    axes: tuple[int, ...]
 
 
 def read_lift(name: str, call: ast.Call | ast.expr, keywords: Mapping[str, ast.expr]) -> Lift:

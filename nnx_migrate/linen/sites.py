@@ -23,7 +23,7 @@ from nnx_migrate.linen.values import (
 if TYPE_CHECKING:
     from nnx_migrate.linen.bridged import Bridged
     from nnx_migrate.linen.chosen.functions import ChosenFunction
-    from nnx_migrate.linen.lifts import Lift
+    from nnx_migrate.linen.lifts import Lift, ScanOfFunction
     from nnx_migrate.linen.values import Instance, ModuleList
 
 Context = tuple[ast.AST, ...]
@@ -381,6 +381,7 @@ class Facts:
     unrolled_lists: set[str] = field(
         default_factory=set
     )  # changed in a loop that was followed round by round
+    scans: dict[ast.AST, ScanOfFunction] = field(default_factory=dict)  # `nn.scan(function, ...)`
     sown: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # sow call -> name
     parameter_reads: dict[tuple[Context, ast.AST], ParameterRead] = field(default_factory=dict)
     late_modes: set[ast.AST] = field(default_factory=set)  # partials of layers whose mode only a call knows

@@ -26,6 +26,7 @@ from nnx_migrate.linen.interpreter.lifting import call_lifts, joined_result, lif
 from nnx_migrate.linen.interpreter.pure_modules import check_pure
 from nnx_migrate.linen.interpreter.ranks import learn_from_call, may_learn
 from nnx_migrate.linen.interpreter.records import objects_among
+from nnx_migrate.linen.interpreter.scanned import scanned
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.lifts import lifted_parts
 from nnx_migrate.linen.model import LinenClass
@@ -36,6 +37,7 @@ from nnx_migrate.linen.values import (
     MADE_BY_MODULE,
     ClassChoice,
     ClassRef,
+    Closure,
     DerivedLayer,
     FieldFactory,
     FieldModule,
@@ -339,6 +341,8 @@ def needs_sizes(frame: Frame, site: Site) -> bool:
 
 def linen_function(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
     """`nn.relu(x)`, `nn.max_pool(...)`, `nn.merge_param(...)`, and the lifted transforms."""
+    if name == "scan" and node is not None and len(args) == 1 and isinstance(args[0], Closure):
+        return scanned(args[0], node)
     if name in _TRANSFORMS:
         return lift(frame, name, args, kwargs, node)
     if name == "merge_param":

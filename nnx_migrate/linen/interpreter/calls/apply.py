@@ -20,6 +20,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import call_closure
 from nnx_migrate.linen.interpreter.mapped import call_mapped
 from nnx_migrate.linen.interpreter.number_functions import number_of_call
+from nnx_migrate.linen.interpreter.scanned import Scanned, call_scanned
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, Unknown
@@ -61,6 +62,8 @@ def apply(
         return call_graph_function(frame, target, args, kwargs)
     if isinstance(target, Mapped):
         return call_mapped(frame, target, args, kwargs, node)
+    if isinstance(target, Scanned):
+        return call_scanned(frame, target, args, kwargs, node)
     if isinstance(target, Bound):
         return call_bound(frame, target, args, kwargs, node)
     if isinstance(target, Layer):

@@ -243,7 +243,7 @@ def decorator_edits(
         return edits
     if one.stacked or not isinstance(decorator, ast.Call) or method.name != "__call__":
         raise Refuse("unsupported-layer", "`nn.scan` over a method, with variables for each round", decorator)
-    _check_pure(converted, sites, decorator)
+    check_shared(converted, sites, decorator)
     axes = [one.axis(i + 1) for i in range(len(method.parameters) - 1)]
     if None in axes:
         raise Refuse(
@@ -285,10 +285,13 @@ def check_members(
     if any(converted(cls).makes_caches for cls in site.classes):
         raise Refuse("unsupported-layer", f"`nn.{one.name}` of a module that makes caches", node)
     if not one.stacked:
-        _check_pure(converted, [site], node)
+        check_shared(converted, [site], node)
 
 
-def _check_pure(converted: Callable[[LinenClass], ClassConversion], sites: list[Site], node: ast.AST) -> None:
+def check_shared(
+    converted: Callable[[LinenClass], ClassConversion], sites: list[Site], node: ast.AST
+) -> None:
+    """Refuse modules that change state or draw, for rounds that share their variables."""
     for found in _impure(converted, sites, set()):
         raise Refuse(
             "unsupported-layer", f"`{found}` changes state or draws in a scan that shares variables", node

@@ -21,7 +21,7 @@ from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.methods.access import LoopAccess
 from nnx_migrate.nnx.writer.methods.array_methods import as_function
-from nnx_migrate.nnx.writer.methods.carries import static_carry
+from nnx_migrate.nnx.writer.methods.carries import handed_carry, static_carry
 from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunction, CreatingFunctions
 from nnx_migrate.nnx.writer.methods.function_edits import FunctionEditor
 from nnx_migrate.nnx.writer.methods.given_kernels import given_kernel_call
@@ -31,6 +31,7 @@ from nnx_migrate.nnx.writer.methods.late_layers import LateLayers
 from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall
 from nnx_migrate.nnx.writer.methods.module_calls import ModuleCalls
 from nnx_migrate.nnx.writer.methods.parameter_reads import ParameterReads
+from nnx_migrate.nnx.writer.methods.scans import scan_of_function
 from nnx_migrate.nnx.writer.methods.shared_helpers import SharedHelper, of_one_call
 from nnx_migrate.nnx.writer.methods.state_edits import StateEditor
 from nnx_migrate.nnx.writer.methods.unused import Unused
@@ -162,7 +163,7 @@ class BodyEditor:
             return self.calls.replacement(node)
         if isinstance(node, ast.Call) and node in self.analysis.facts.given_kernels:
             return given_kernel_call(self, node, self.analysis.facts.given_kernels[node])
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in self.aliases:
+        if isinstance(node, ast.Name) and self._is_alias(node):
             alias = self.aliases[node.id]
             if isinstance(alias, VariableSite):
                 return f"{self.access(alias)}{alias.read}"
@@ -180,9 +181,21 @@ class BodyEditor:
             return self.loops.headers[node]
         if isinstance(node, ast.Call):
             return (
-                static_carry(self, node) or as_function(self, node) or annotated(self.names, node, self.text)
+                scan_of_function(self, node)
+                or handed_carry(self, node)
+                or static_carry(self, node)
+                or as_function(self, node)
+                or annotated(self.names, node, self.text)
             )
         return None
+
+    def _is_alias(self, node: ast.Name) -> bool:
+        """Whether a name is read that stands for a module or variable here: parameters of functions may shadow it."""
+        if not isinstance(node.ctx, ast.Load) or node.id not in self.aliases:
+            return False
+        home = self.names.home_of(node)
+        binder = home.scope_at(node).binder(node.id)
+        return binder is None or binder is home.scopes.of_node.get(self.method.node)
 
     def _tested_class(self, node: ast.Name | ast.Attribute) -> str | None:
         """The NNX class for the Linen layer in `isinstance(layer, nn.Dropout)`."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.linen.values import FieldModule, Layer
 from nnx_migrate.nnx.layers import (
     Refusal,
     rewritten_arguments,
@@ -38,6 +39,22 @@ def attached_carry(editor: BodyEditor, call: ast.Call) -> list[str]:
     if isinstance(rewrite, Refusal):
         raise Refuse("unsupported-layer", rewrite.reason, call)
     return rewritten_arguments(call, rewrite, editor.text)
+
+
+def handed_carry(editor: BodyEditor, call: ast.Call) -> str | None:
+    """`self.cell.initialize_carry(key, shape)` for a cell that was handed in; None for other calls."""
+    function, facts = call.func, editor.analysis.facts
+    if not (isinstance(function, ast.Attribute) and function.attr == "initialize_carry"):
+        return None
+    held = [v for (_, n), v in facts.values.items() if n is function.value and isinstance(v, FieldModule)]
+    if not held:
+        return None
+    given = editor.analysis.session.given(held[0].name)
+    built_in = {isinstance(one.target, Layer) for one in given or ()}
+    if len(built_in) != 1:
+        detail = f"which kind of cell `self.{held[0].name}` is, NNX's or an own one"
+        raise Refuse("unknown-module", f"{detail}, isn't known for its `initialize_carry`", call)
+    return editor.calls.call_text(call, attached_carry(editor, call)) if built_in == {True} else None
 
 
 def static_carry(editor: BodyEditor, call: ast.Call) -> str | None:
