@@ -23,12 +23,13 @@ from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.asked_layers import asked_test
 from nnx_migrate.nnx.writer.constructor.carrying import CarryingLoops
+from nnx_migrate.nnx.writer.constructor.chosen_makers import check_places, written_choice
 from nnx_migrate.nnx.writer.constructor.derived_arrays import derived_arrays
 from nnx_migrate.nnx.writer.constructor.dicts import check_dict
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, array_container, holds_arrays
 from nnx_migrate.nnx.writer.constructor.nested import Display, is_nested
 from nnx_migrate.nnx.writer.constructor.once import check_runs_once
-from nnx_migrate.nnx.writer.methods.reached import by_node, closures, inside_maker, makers
+from nnx_migrate.nnx.writer.methods.reached import by_node, choosers, closures, inside_maker, makers
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
 from nnx_migrate.nnx.writer.render import InitRenderer
@@ -66,6 +67,8 @@ class SetupWriter:
             if context and node in own:
                 raise Refuse("unsupported-syntax", "a module is created in a function of `setup`", node)
         self.makers = {call: site for call, site in makers(analysis).items() if site.method == "setup"}
+        self.choosers = choosers(analysis)
+        check_places(names.module, self.choosers)
         self.sites = {**by_node(direct), **self.makers}
         self.carrying = CarryingLoops(self)
         self.variables = {n: v for (_, n), v in analysis.facts.variables.items() if v.method == "setup"}
@@ -190,6 +193,9 @@ class SetupWriter:
             variable = self.variables.get(node)
             if variable is not None:
                 return self._variable(variable)
+        if isinstance(node, ast.Assign) and node.value in self.choosers:
+            sites = self.choosers[node.value]
+            return written_choice(self.writer, node, sites, self.setup.node, self.limit)
         asked = self._where_given(node)
         if asked is not None:
             return asked

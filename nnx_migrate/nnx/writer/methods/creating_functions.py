@@ -21,7 +21,7 @@ from nnx_migrate.linen.sites import Context, Control, Site, VariableSite
 from nnx_migrate.linen.values import Closure
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall, layer_calls
-from nnx_migrate.nnx.writer.methods.reached import closures, is_outside, made_by_calls
+from nnx_migrate.nnx.writer.methods.reached import choosers, closures, is_outside, made_by_calls
 from nnx_migrate.nnx.writer.naming import plural, snake_case
 
 Record = TypeVar("Record", Site, VariableSite, FunctionCall)
@@ -121,6 +121,7 @@ class CreatingFunctions:
     def own_sites(self) -> dict[tuple[Context, ast.AST], Site]:
         """The constructions that aren't written together with the call of a function around them."""
         elsewhere = {passed.site for passed in self.layer_calls.values()} | set(self.made.values())
+        elsewhere |= {site for sites in choosers(self.analysis).values() for site in sites}
         elsewhere |= {
             s for s in self.analysis.sites if s.method == "setup" and s.outermost in elsewhere
         }  # its parts
@@ -188,7 +189,8 @@ class CreatingFunctions:
 
     def _simple(self) -> set[Context]:
         """The calls that are written as the construction, or the call, of one layer."""
-        return {(*context, call) for context, call in (*self.layer_calls, *self.made)}
+        chosen = ((call,) for call in choosers(self.analysis))
+        return {*chosen, *((*context, call) for context, call in (*self.layer_calls, *self.made))}
 
     # ---- names ------------------------------------------------------------------------------------------
 

@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TypeVar
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.interpreter.calls.forwarded import only_spread
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site
-from nnx_migrate.linen.values import Closure, Instance
+from nnx_migrate.linen.values import Closure, Either, Instance
 
 _Record = TypeVar("_Record")
 
@@ -70,6 +71,40 @@ def made_by_calls(analysis: ClassAnalysis) -> dict[tuple[Context, ast.AST], Site
     return found
 
 
+def choosers(analysis: ClassAnalysis) -> dict[ast.AST, tuple[Site, ...]]:
+    """Calls in `setup` of functions that do nothing but choose which of several modules they create and return."""
+    found: dict[ast.AST, tuple[Site, ...]] = {}
+    for (context, call), closure in analysis.facts.functions.items():
+        value = analysis.facts.values.get((context, call))
+        if context or not isinstance(value, Either) or not _only_chooses(closure.node):
+            continue
+        sites = tuple(one.site for one in value.values if isinstance(one, Instance))
+        if len(sites) == len(value.values) and all(_is_of_setup(site, call) for site in sites):
+            found[call] = sites
+    return found
+
+
+def _is_of_setup(site: Site, call: ast.AST) -> bool:
+    return site.entry == "setup" and site.context == (call,) and not site.loops
+
+
+def _only_chooses(function: ast.AST) -> bool:
+    """Whether conditions decide what a function returns, and nothing else is in it."""
+    if not isinstance(function, ast.FunctionDef) or function.decorator_list:
+        return False
+    taken = [one for one in (function.args.vararg, function.args.kwarg) if one is not None]
+    return all(only_spread(function, one.arg) for one in taken) and all(map(_is_choice, function.body))
+
+
+def _is_choice(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.If):
+        return all(map(_is_choice, [*statement.body, *statement.orelse]))
+    if isinstance(statement, ast.Return):
+        return isinstance(statement.value, ast.Call)
+    is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    return isinstance(statement, ast.Raise) or is_text
+
+
 def is_created_in(analysis: ClassAnalysis, site: Site, context: Context) -> bool:
     """Whether a call creates a module, by calling functions that return it, if not by itself."""
     inner = range(len(context), len(site.context))
@@ -81,7 +116,9 @@ def is_created_in(analysis: ClassAnalysis, site: Site, context: Context) -> bool
 def inside_maker(analysis: ClassAnalysis, site: Site) -> bool:
     """Whether a construction, or what it is an argument of, stands in a function of which only the result matters."""
     made = makers(analysis)
-    return any(made.get(step) in (site, site.outermost) for step in site.context)
+    if any(made.get(step) in (site, site.outermost) for step in site.context):
+        return True
+    return any(site.outermost in sites for sites in choosers(analysis).values())
 
 
 def is_outside(closure: Closure) -> bool:

@@ -16,7 +16,7 @@ from nnx_migrate.linen.post_init import NAME
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.names.nodes import is_self
-from nnx_migrate.nnx.writer.methods.reached import inside_maker, makers
+from nnx_migrate.nnx.writer.methods.reached import choosers, inside_maker, makers
 from nnx_migrate.sources.text import Edit, SourceText
 
 
@@ -72,14 +72,15 @@ def _only_makes(method: Method) -> bool:
 def _only_returns(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.If):
         return all(map(_only_returns, [*statement.body, *statement.orelse]))
-    return isinstance(statement, ast.Return) or (
+    return isinstance(statement, ast.Return | ast.Raise) or (
         isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     )
 
 
 def _only_called(analysis: ClassAnalysis, method: Method) -> bool:
     """Whether nothing mentions a method but calls for the constructor, and no subclass has another one."""
-    cls, called = analysis.cls, {call.func for call in makers(analysis) if isinstance(call, ast.Call)}
+    calls = [*makers(analysis), *choosers(analysis)]
+    cls, called = analysis.cls, {call.func for call in calls if isinstance(call, ast.Call)}
     family = [other for other in analysis.session.program if cls in other.mro]
     if any(method.name in other.own_methods for other in family if other is not cls):
         return False
