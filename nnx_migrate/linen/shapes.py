@@ -288,7 +288,8 @@ class NumberArray(Array):
 def either(a: Dim, b: Dim) -> Dim:
     """One of two sizes."""
     for one, other in ((a, b), (b, a)):
-        if one.options and any(same(option, other) for option in one.options):
+        others = other.options or (other,)
+        if one.options and all(any(same(option, o) for option in one.options) for o in others):
             return one
     for dim in (a, b):
         if dim.reason is not None:

@@ -483,7 +483,11 @@ def load(name: str):
         (FIND + SETTINGS + "def show(settings: 'Other'):\n    print(vars(settings))\n", True),
         (FIND + SETTINGS.replace("width", "Net") + "def show(s: Settings):\n    print(vars(s))\n", True),
         (FIND + SETTINGS + "Settings().Net = 3\n", True),
-        (FIND + "Net().init(key, x)\ndef build(zoo, name):\n    return vars(zoo)[name], name in dir(zoo)\n", False),
+        (
+            FIND
+            + "Net().init(key, x)\ndef build(zoo, name):\n    return vars(zoo)[name], name in dir(zoo)\n",
+            False,
+        ),
         (FIND + "Net().init(key, x)\ndef build(zoo, i):\n    return find(zoo, dir(zoo)[i])\n", True),
         (FIND + "Net().init(key, x)\ndef build(zoo):\n    return getattr(zoo, '__all__')\n", True),
         (FIND + "Net().init(key, x)\nimport main\n[find('main', name) for name in dir(main)]\n", True),

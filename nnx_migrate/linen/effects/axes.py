@@ -11,6 +11,7 @@ from nnx_migrate.linen.effects.arguments import (
     int_of,
     ints_of,
 )
+from nnx_migrate.linen.effects.indexing import index_array
 from nnx_migrate.linen.effects.registry import models, models_attribute, models_method
 from nnx_migrate.linen.shapes import (
     Array,
@@ -122,6 +123,11 @@ def expand_dims(a: Value, axis: Value) -> Array:
     places = ints_of(axis, "axis")
     if not places:
         return array
+    if len(set(places)) != len(places):
+        raise Unmodelled("expand_dims with a repeated axis")
+    if min(places) >= 0 and not array.shape.exact:
+        # `x[:, None]` does the same, and knows what is certain for every rank
+        return index_array(array, tuple(None if i in places else slice(None) for i in range(max(places) + 1)))
     if all(place < 0 for place in places) and not array.shape.exact:
         rank = max(-place for place in places)
         shape = array.shape.with_last(rank - len(places))

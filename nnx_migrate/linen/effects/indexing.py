@@ -55,7 +55,7 @@ def _index_unknown_rank(shape: Shape, items: list[Value], consumed: int) -> Shap
     for rank in range(least, most + 1):
         hidden = tuple(Dim.unknown(NO_RANK) for _ in range(rank - len(shape.dims)))
         results.append(_index((*hidden, *shape.dims), items, consumed))
-    certain = takewhile(lambda dim: dim.known, reversed(results[-1].dims))
+    certain = takewhile(lambda dim: dim.known or dim.options, reversed(results[-1].dims))
     joined = Shape(tuple(certain)[::-1], "")
     for result in results[:-1]:
         joined = joined.join(result)

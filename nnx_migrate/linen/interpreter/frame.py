@@ -202,6 +202,21 @@ class Session:
             raise Refuse("budget", f"`{self.root.cls.name}` takes more than {BUDGET} steps", node)
 
 
+@dataclass(frozen=True)
+class LongAxis:
+    """A size that has to be a multiple of `groups`, because `call` makes groups of it. See `long_axes`."""
+
+    size: Dim
+    groups: int
+    call: ast.expr
+    controls: tuple[Control, ...]
+
+    def holds_at(self, node: ast.expr | ast.stmt, controls: tuple[Control, ...]) -> bool:
+        """Whether the call has surely been made where `node` stands, below these controls."""
+        before = (self.call.lineno, self.call.col_offset) < (node.lineno, node.col_offset)
+        return before and controls[: len(self.controls)] == self.controls
+
+
 @dataclass
 class Frame:
     """One function body (or class body expression) under interpretation."""
@@ -222,6 +237,7 @@ class Frame:
     rounds: tuple[Rounds, ...] = ()  # the loops around the statement at hand
     jumps: list[tuple[ast.stmt, Env]] = field(default_factory=list)
     left: dict[tuple[int, str], Array] = field(default_factory=dict)  # what the last rounds of loops leave
+    long_axes: list[LongAxis] = field(default_factory=list)
     thread: Thread | None = None  # the list of layers whose elements are called as they are added
 
     def __post_init__(self) -> None:

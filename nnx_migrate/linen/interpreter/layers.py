@@ -14,6 +14,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, effect_arguments, effe
 from nnx_migrate.linen.interpreter.expressions.comparisons import same_shapes
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.sequences import sequence_output
+from nnx_migrate.linen.interpreter.long_axes import remember_groups
 from nnx_migrate.linen.interpreter.paddings import by_padding
 from nnx_migrate.linen.interpreter.ranks import rank_needed
 from nnx_migrate.linen.interpreter.records import part_of
@@ -78,6 +79,8 @@ def layer_output(
     if name in CELLS and method == "__call__" and takes_carries(frame.session.cls):
         own, given = (None, *own[1:])[: len(own)], {k: v for k, v in given.items() if k != "features"}
     values, keywords = effect_arguments(frame.session, args, kwargs)
+
+    remember_groups(frame, model.bind(*own, **given), values, node)
 
     def output(inputs: Sequence[Any], **chosen: str) -> Any:
         built = model.bind(*own, **{**given, **chosen})

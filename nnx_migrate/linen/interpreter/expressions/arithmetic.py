@@ -14,6 +14,7 @@ from nnx_migrate.linen.interpreter.expressions.conditions import truth
 from nnx_migrate.linen.interpreter.expressions.static_text import wrapped
 from nnx_migrate.linen.interpreter.frame import Frame, mixes
 from nnx_migrate.linen.interpreter.initialisation import negated
+from nnx_migrate.linen.interpreter.long_axes import LongAxes
 from nnx_migrate.linen.interpreter.numbers import combined
 from nnx_migrate.linen.mixed_lists import joined
 from nnx_migrate.linen.optional_arrays import present
@@ -36,6 +37,7 @@ _ARRAY_OPERATORS: dict[type[ast.operator], str] = {
     ast.LShift: "left_shift",
     ast.RShift: "right_shift",
 }
+_BROADCASTING = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 _OPERATOR_TEXT: dict[type[ast.operator], str] = {
     ast.Add: "+",
     ast.Sub: "-",
@@ -50,7 +52,15 @@ _OPERATOR_TEXT: dict[type[ast.operator], str] = {
 @evaluates(ast.BinOp)
 def _binary(frame: Frame, node: ast.BinOp) -> Any:
     left, right = evaluate(frame, node.left), evaluate(frame, node.right)
-    return binary(frame, node.op, left, right)
+    return binary_at(frame, node, node.op, left, right)
+
+
+def binary_at(frame: Frame, node: ast.expr | ast.stmt, op: ast.operator, left: Any, right: Any) -> Any:
+    """An operator that stands in the code, applied to two values."""
+    if not frame.long_axes or not isinstance(op, _BROADCASTING):
+        return binary(frame, op, left, right)
+    axes = LongAxes(frame, node)
+    return axes.unmarked(binary(frame, op, axes.marked(left), axes.marked(right)))
 
 
 def binary(frame: Frame, op: ast.operator, left: Any, right: Any) -> Any:

@@ -7,6 +7,7 @@ there is no round.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,8 @@ from nnx_migrate.linen.symbols import TOKEN, numbers
 from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
 from nnx_migrate.linen.values import ArrayOrNumber, Expr, Iterated, ModuleList, Record, Rounds, VariableValue
 
+_LAST_ITEM = re.compile(r"([\w.]+)\[len\(\1\) - 1\]")
+_LENGTH = re.compile(r"len\(([\w.]+)\)")
 _UNKNOWN = Dim.unknown("a size that a loop of another module changes")
 
 
@@ -91,8 +94,17 @@ class LastRound:
 
     def closed(self, dim: Dim) -> Dim:
         """A size at the end of the last round; unknown where it depends on other rounds."""
-        found = dim.substitute(lambda text: self.elements.get(text))
+        found = dim.substitute(self._in_last_round)
         return _UNKNOWN if any(TOKEN.search(text) for text in self.own(found.symbols())) else found
+
+    def _in_last_round(self, text: str) -> Dim | None:
+        """What a symbol is in the last round: the variable's value, or an item that the variable tells."""
+        if text in self.elements or not any(variable in text for variable in self.elements):
+            return self.elements.get(text)
+        for variable, value in self.elements.items():
+            if value.known:
+                text = text.replace(f"[{variable}]", f"[{value.text()}]")
+        return Dim.symbol(_LAST_ITEM.sub(r"\1[-1]", text))
 
     def _is_decided_within(self, dim: Dim) -> bool:
         """Whether a condition or loop of the loop's body decides a size."""
@@ -134,7 +146,9 @@ class LastRound:
             count = as_dim(iterable.args[0])
             text = text_of(count) if count is not None else None
             if count is not None and text is not None:
-                self.condition = "" if at_least(count, 1) else f"{atomic(text)} > 0"
+                sequence = _LENGTH.fullmatch(text)
+                more = sequence[1] if sequence is not None else f"{atomic(text)} > 0"
+                self.condition = "" if at_least(count, 1) else more
                 self._bind(loop, target, count - 1)
         elif iterable.kind == "range" and len(iterable.args) == 2:
             start, stop = (as_dim(arg) for arg in iterable.args)

@@ -12,7 +12,7 @@ from nnx_migrate.linen.interpreter.class_choices import named
 from nnx_migrate.linen.interpreter.control import local
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
-from nnx_migrate.linen.interpreter.expressions.arithmetic import binary
+from nnx_migrate.linen.interpreter.expressions.arithmetic import binary_at
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import changed_names
 from nnx_migrate.linen.interpreter.lists.sequences import begun, filled
@@ -71,7 +71,7 @@ def _augmented(frame: Frame, statement: ast.AugAssign) -> None:
         return
     load = ast.copy_location(_as_load(statement.target), statement.target)
     old = evaluate(frame, load)
-    new = binary(frame, statement.op, old, evaluate(frame, statement.value))
+    new = binary_at(frame, statement, statement.op, old, evaluate(frame, statement.value))
     if isinstance(old, list) and isinstance(new, Unknown):
         new = Unknown("a list extended in place")
     static = is_static(frame, load) and _static_statement(frame, statement, statement.value)

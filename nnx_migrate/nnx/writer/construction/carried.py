@@ -185,10 +185,19 @@ class CarriedValues:
         for variable in self._variables(dim):
             if variable.node in around or contains(variable.node, site.call):
                 continue
+            if site.method != "setup" and any(self._counts_as(c.node, variable.node) for c in site.loops):
+                continue  # the number of this loop's rounds
             alike = [node for node in around if _are_alike(node, variable.node)]
             if not any(self._run_together(call, node, variable.node) for node in alike):
                 detail = f"`{site.label}` gets a size that the rounds of another list tell"
                 raise Refuse("unknown-size", detail, site.call)
+
+    def _counts_as(self, loop: ast.AST, creating: ast.AST) -> bool:
+        """Whether a loop counts through what another one has made."""
+        lists = [
+            made for (_, node), lists in self.analysis.facts.counted.items() if node is loop for made in lists
+        ]
+        return any(made.rounds is not None and made.rounds.loop is creating for made in lists)
 
     def _run_together(self, call: LayerCall, first: ast.AST, second: ast.AST) -> bool:
         """Whether a loop around a call takes the elements that two loops have made one with the other."""

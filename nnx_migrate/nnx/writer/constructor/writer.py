@@ -27,6 +27,7 @@ from nnx_migrate.nnx.writer.naming import rng_attribute, stream_of
 from nnx_migrate.nnx.writer.residual.allocation import NameAllocator, size_tokens, texts
 from nnx_migrate.nnx.writer.residual.emit import Emitter
 from nnx_migrate.nnx.writer.residual.nodes import Node, unconditional
+from nnx_migrate.nnx.writer.residual.setup_rounds import check_variables
 from nnx_migrate.nnx.writer.symbols import SizeNames, SizeParameter, input_paths
 from nnx_migrate.nnx.writer.text import indentation, line_limit, with_quotes_of
 from nnx_migrate.nnx.writer.written import WrittenClass
@@ -59,6 +60,7 @@ class ConstructorWriter:
         unit = self._unit(indent)
         setup = self.cls.own_methods.get("setup")
         nodes, setup_text = self._with_setup(nodes, setup)
+        check_variables(self.analysis, nodes)
         parameters = self._size_names(nodes, setup_text, written)
         first = self._post_init(set(parameters.values()))
         taken = self._taken_names()

@@ -1,10 +1,7 @@
-"""The residual constructor: the part of a compact method that creates modules, with the control flow it
-needs.
+"""The residual constructor: the part of a compact method that creates modules, with the control flow it needs.
 
-The method's statements are walked in order. What stays is: constructions (as `self.<attribute> = ...`), the
-static
-local variables that they read, the loops and conditions around them, and assignments of sizes that control
-flow
+The method's statements are walked in order. What stays is: constructions (as `self.<attribute> = ...`), the static
+local variables that they read, the loops and conditions around them, and assignments of sizes that control flow
 changes (`Phi`). Texts hold tokens for sizes until `NameAllocator` gives them names.
 """
 
@@ -46,6 +43,7 @@ from nnx_migrate.nnx.writer.residual.nodes import (
     within,
 )
 from nnx_migrate.nnx.writer.residual.raises import with_raises
+from nnx_migrate.nnx.writer.residual.setup_rounds import as_own_numbers
 from nnx_migrate.nnx.writer.text import unwrapped
 
 
@@ -364,6 +362,7 @@ class Residual:
         mirrored = self.array_lists.header(statement)
         header, binds = mirrored or (self._loop_header(statement.target, statement.iter), ())
         lists, sublists = self._lists(statement)
+        as_own_numbers(self.analysis, statement, [*body, *after])
         return [*own, *before, *lists, Block(header, [*sublists, *body, *after], is_loop=True, binds=binds)]
 
     def _loop_header(self, target: ast.expr, iterable: ast.expr) -> str:
