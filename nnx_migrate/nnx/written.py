@@ -19,6 +19,7 @@ from nnx_migrate.names.project import Project
 from nnx_migrate.names.scope_builder import build_scopes
 from nnx_migrate.names.scopes import Scope, Scopes, dotted
 from nnx_migrate.nnx.layers import function
+from nnx_migrate.nnx.unbound import binds_streams, read_out_of_place
 from nnx_migrate.nnx.writer.written import WrittenFunction
 from nnx_migrate.sources.text import Edit, SourceText
 
@@ -58,6 +59,11 @@ def check_written(
         if name not in known and outside.binder(name) is None:
             detail = f"the constructor would need `{name}`, which only the call knows"
             raise Refuse("dynamic-construction", detail, cls.node)
+    for name in sorted(read_out_of_place(tree, "__init__") - read_out_of_place(_parsed(old), "setup")):
+        detail = f"the constructor would need `{name}` of a loop elsewhere"
+        raise Refuse("dynamic-construction", detail, cls.node)
+    if binds_streams(tree):
+        raise Refuse("name-clash", "a variable called `rngs`, as the constructor's streams are", cls.node)
     for name in _shadowed(tree, scopes, before):
         detail = f"the constructor's parameter `{name}` would hide the `{name}` that the code reads there"
         raise Refuse("name-clash", detail, cls.node)

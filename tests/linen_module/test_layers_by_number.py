@@ -108,3 +108,80 @@ def test_setup_carries_what_a_compact_method_needs(tmp_path: Path, layer: str, a
     assert "nnx.Linear(x_features, 5," in constructor  # the input's size, which the loop leaves alone
     assert "nnx.Linear(x_features_2, 2," in constructor
     assert constructor.count("for ") == 1
+
+
+CLASHES = """\
+import flax.linen as nn
+import jax.numpy as jnp
+
+
+class Model(nn.Module):
+    widths: tuple = (3, 4)
+
+    def setup(self):
+        {local} = 7
+        self.layers = [nn.Dense(width) for width in self.widths]
+        self.head = nn.Dense({local})
+
+    def __call__(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x)
+"""
+
+
+@pytest.mark.parametrize("local", ["x_features", "in_features", "hidden"])
+def test_variables_of_setup_keep_their_values(tmp_path: Path, local: str) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(CLASHES.format(local=local))
+    text, conversions = convert(path)
+    assert conversions.refused == {}
+    carried = "x_features_2" if local == "x_features" else "x_features"
+    assert f"nnx.Linear({carried}, {local}, rngs=rngs)" in text
+    assert f"nnx.Linear({carried}, width, rngs=rngs)" in text
+
+
+def test_a_variable_with_the_name_of_the_streams(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(CLASHES.format(local="rngs"))
+    _, conversions = convert(path)
+    assert conversions.refused["model.Model"].reason == "name-clash"
+
+
+LEFT_OVER = """\
+import flax.linen as nn
+import jax.numpy as jnp
+
+
+class Model(nn.Module):
+    widths: tuple = (3, 4)
+
+    def setup(self):
+        self.layers = [nn.Dense(width) for width in self.widths]
+
+    @nn.compact
+    def __call__(self, x):
+        for {target} in {iterable}:
+            x = {layer}(x)
+            if {condition}:
+                x = jnp.concatenate([x, x], axis=-1)
+        for i in range(2):
+            x = nn.Dense(self.widths[i])(x)
+        return x
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "iterable", "layer", "condition"),
+    [
+        ("i, layer", "enumerate(self.layers)", "layer", "i < len(self.widths) - 1"),
+        ("i", "range(len(self.layers))", "self.layers[i]", "i == 0"),
+    ],
+)
+def test_a_condition_about_rounds_stays_in_its_loop(
+    tmp_path: Path, target: str, iterable: str, layer: str, condition: str
+) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(LEFT_OVER.format(target=target, iterable=iterable, layer=layer, condition=condition))
+    _, conversions = convert(path)
+    assert conversions.refused["model.Model"].reason in ("dynamic-construction", "unknown-size")

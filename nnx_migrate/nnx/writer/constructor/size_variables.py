@@ -12,22 +12,28 @@ _AXES = ("depth", "height", "width", "length")
 
 
 def named(
-    text: str, parameters: Mapping[str, str], taken: Collection[str], later: Collection[str]
+    text: str,
+    parameters: Mapping[str, str],
+    taken: Collection[str],
+    later: Collection[str],
+    local: Collection[str],
 ) -> tuple[str, dict[str, str]]:
     """The text of setup in a constructor with names for its tokens, and the names of those that loops change.
 
-    `parameters` are those that the constructor has, `later` the tokens that are read behind the text. A loop may
-    change a parameter that nothing reads any more. Else its size gets a name of its own.
+    `parameters` are those that the constructor has, `later` the tokens that are read behind the text, `local` the
+    variables of setup itself. A loop may change a parameter that nothing reads any more. Else its size gets a name of
+    its own.
     """
     text, names = _apart(text, {*parameters.values(), *taken})
     names |= _as_axes(text, parameters, {*parameters.values(), *taken, *names.values()})
     for match in list(TOKEN.finditer(text)):
         token, name = match.group(), match["name"]
-        if token in parameters or token in names or name not in parameters.values():
+        is_clear = name not in parameters.values() and (match["kind"] != "p" or name not in local)
+        if token in parameters or token in names or is_clear:
             continue
         start = re.search(rf"^(?P<indent>[ \t]*){re.escape(token)} = (?P<first>\S+)\n", text, re.MULTILINE)
         is_free = start is not None and start["first"] not in later and _is_last_read(start, text)
-        if start is not None and is_free and parameters.get(start["first"]) == name:
+        if start is not None and is_free and parameters.get(start["first"]) == name and name not in local:
             text = text[: start.start()] + text[start.end() :]
             names[token] = name
         else:

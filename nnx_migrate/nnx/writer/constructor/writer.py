@@ -65,7 +65,10 @@ class ConstructorWriter:
         first = self._post_init(set(parameters.values()))
         taken = self._taken_names()
         later = {m.group() for text in texts(nodes) for m in TOKEN.finditer(text)}
-        setup_text, carried = named(setup_text, parameters, taken, later)
+        local = (
+            {n.id for n in ast.walk(setup.node) if isinstance(n, ast.Name)} if setup is not None else set()
+        )
+        setup_text, carried = named(setup_text, parameters, taken, later, local)
         shared = {token: name for token, name in carried.items() if token in later}
         allocator = NameAllocator(nodes, {**parameters, **shared}, {*taken, *carried.values()})
         lines = Emitter(allocator, unit, self.limit).lines(nodes, indent + unit)

@@ -1,0 +1,95 @@
+"""Local variables that a constructor reads where they hold nothing yet, or what the last round of a loop has left.
+
+The writer takes texts from loops and methods to where modules are made. A variable of a loop means nothing there: it is
+unbound, or, worse, that of another round.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def read_out_of_place(tree: ast.AST, method: str) -> set[str]:
+    """The names of such variables in the methods of this name."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == method:
+            found.update(_out_of_place(node))
+    return found
+
+
+def binds_streams(tree: ast.AST) -> bool:
+    """Whether a constructor that gets random streams as `rngs` calls something else that, too."""
+    made = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+    return any(
+        isinstance(node, ast.Name) and node.id == "rngs" and not isinstance(node.ctx, ast.Load)
+        for function in made
+        if any(argument.arg == "rngs" for argument in function.args.kwonlyargs)
+        for statement in function.body
+        for node in _own_nodes(statement, frozenset())
+    )
+
+
+def _out_of_place(function: ast.FunctionDef) -> Iterator[str]:
+    parameters = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
+    bound: dict[str, list[ast.AST]] = {}
+    loops: dict[str, list[ast.For]] = {}
+    reads: list[ast.Name] = []
+    others: set[str] = set()
+    for statement in function.body:
+        for node in _own_nodes(statement, frozenset()):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                reads.append(node)
+            elif isinstance(node, ast.Name):
+                bound.setdefault(node.id, []).append(node)
+            elif isinstance(node, ast.For):
+                for target in (n for n in ast.walk(node.target) if isinstance(n, ast.Name)):
+                    loops.setdefault(target.id, []).append(node)
+            else:
+                others.update(_bound_otherwise(node))
+    for name in reads:
+        places = bound.get(name.id, [])
+        if not places or name.id in parameters or name.id in others:
+            continue
+        around = loops.get(name.id, [])
+        is_left_over = len(around) == len(places) and not any(_is_in(name, loop) for loop in around)
+        if is_left_over or _position(name) < min(map(_position, places)):
+            yield name.id
+
+
+def _own_nodes(node: ast.AST, hidden: frozenset[str]) -> Iterator[ast.AST]:
+    """Everything below that stands in the function's own scope, without the variables of comprehensions (`hidden`)."""
+    if isinstance(node, ast.Name) and node.id in hidden:
+        return
+    yield node
+    if isinstance(node, _SCOPES):
+        return
+    if isinstance(node, _COMPREHENSIONS):
+        names = (n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name))
+        hidden |= frozenset(names)
+    for child in ast.iter_child_nodes(node):
+        yield from _own_nodes(child, hidden)
+
+
+def _bound_otherwise(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.alias):
+        yield (node.asname or node.name).partition(".")[0]
+    elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name is not None:
+        yield node.name
+    elif isinstance(node, ast.Global | ast.Nonlocal):
+        yield from node.names
+
+
+def _position(node: ast.AST) -> tuple[int, int]:
+    return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
+
+
+def _is_in(node: ast.Name, loop: ast.For) -> bool:
+    first, last = loop.body[0], loop.body[-1]
+    return _position(first) <= _position(node) <= (last.end_lineno or 0, last.end_col_offset or 0)
