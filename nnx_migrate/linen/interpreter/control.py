@@ -255,7 +255,8 @@ def _optional(frame: Frame, a: Any, b: Any, node: ast.AST) -> Maybe | None:
     if not there or any(value != there[0] for value in there):
         return None
     held = isinstance(there[0], Instance | ModuleList | Closure | Global | GraphFunction | Layer)
-    branch = (frame.context, node) if len(there) == 1 else None
+    decides = len(there) == 1 and not isinstance(a, Maybe) and not isinstance(b, Maybe)  # by itself
+    branch = (frame.context, node) if decides else None
     return Maybe(there[0], branch, holds=b is None) if held else None
 
 

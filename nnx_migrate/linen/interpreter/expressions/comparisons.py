@@ -60,7 +60,8 @@ def _compare(frame: Frame, node: ast.Compare) -> Any:
     if test is not None:
         return test
     if frame.foreign and len(node.ops) == 1:
-        found = _compared(node.ops[0], evaluate(frame, node.left), left)
+        compared = evaluate(frame, node.left), left
+        found = _is_there(frame, node.ops[0], *compared) or _compared(node.ops[0], *compared)
     else:
         found = static_or_unknown(frame, node, "bool", "a comparison that can't be decided")
         if isinstance(found, Unknown) and len(node.ops) == 1:
@@ -89,6 +90,21 @@ def _compared_sizes(left: Any, right: Any) -> tuple[tuple[Dim, Dim], ...]:
     if isinstance(left, Shape) and isinstance(right, Shape):
         pairs = list(zip(left.dims[::-1], right.dims[::-1], strict=False))
     return tuple((a, b) for a, b in pairs if a.known and b.known)
+
+
+def _is_there(frame: Frame, op: ast.cmpop, left: Any, right: Any) -> Expr | None:
+    """Whether another module has a submodule that it makes under a condition (`self.shortcut is not None`)."""
+    module = left if right is None else right if left is None else None
+    if not (isinstance(op, ast.Is | ast.IsNot) and isinstance(module, Maybe) and module.branch is not None):
+        return None
+    text = frame.session.conditions.get(module.branch)
+    asked = frame.session.equalities.get(module.branch)
+    if text is None:
+        return None
+    one, other = (asked.when_true, asked.when_false) if asked is not None else ((), ())
+    if module.holds == isinstance(op, ast.IsNot):
+        return Expr(text, "bool", when_true=one, when_false=other)
+    return Expr(f"not {wrapped(text)}", "bool", when_true=other, when_false=one)
 
 
 def _compared(op: ast.cmpop, left: Any, right: Any) -> Any:
