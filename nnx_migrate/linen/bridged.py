@@ -13,10 +13,12 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from nnx_migrate.linen.configurations import methods_of_configurations
 from nnx_migrate.linen.effects.registry import modelled_methods
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.symbols import LINEN, canonical, linen_name
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import is_none
 from nnx_migrate.names.scopes import BindingKind
 
 #: Collections that layers change or fill in calls; None where that differs from call to call.
@@ -46,7 +48,11 @@ _LIBRARIES = frozenset(
     }
 )  # fmt: skip
 #: Of packages that do know Linen: what has nothing to do with it.
-_OF_LIBRARIES = ("flax.core", "flax.serialization", "flax.struct", "flax.traverse_util", "flax.typing")
+_OF_LIBRARIES = (
+    "flax.core", "flax.jax_utils", "flax.serialization", "flax.struct", "flax.training", "flax.traverse_util",
+    "flax.typing",
+    "transformers.modeling_flax_outputs", "transformers.modeling_flax_utils.ACT2FN", "transformers.utils",
+)  # fmt: skip
 #: What a Linen module can tell, or do, only below the module and the program that it was written for.
 _SURROUNDINGS = frozenset(
     {
@@ -117,10 +123,16 @@ class _Reader:
     _calls: list[tuple[Module, ast.Call]] = field(default_factory=list)
     _waiting: list[tuple[Module, ast.AST]] = field(default_factory=list)
     _seen: set[ast.AST] = field(default_factory=set)
+    _attributes: set[str] = field(default_factory=set)  # the names of all that are read
+    _has_layers: bool = False
 
     def read(self, cls: LinenClass) -> str:
         """Why a class can't stand behind a bridge; empty if it can."""
         self._add(cls)
+        return self.read_on()
+
+    def read_on(self) -> str:
+        """The same for code that waits to be read."""
         while self._waiting:
             module, node = self._waiting.pop()
             if node in self._seen:
@@ -141,26 +153,65 @@ class _Reader:
             known.update(reached.own_methods)
             stored = (n for n in ast.walk(reached.node) if isinstance(n, ast.Attribute))
             known.update(n.attr for n in stored if isinstance(n.ctx, ast.Store))
+            known.update(methods_of_configurations(reached, self._is_harmless))
         own = {(owner.module, owner.node) for owner in cls.mro}
         fields = {item.name for item in cls.fields}
         found: dict[str, str] = {}
         for module, call in self._calls:
-            if self._is_unknown(module, call.func, known):
+            if self._is_unknown(module, call.func, known) and not self._is_elsewhere(call):
                 shown = f"`{ast.unparse(call.func)}` ({module.path.name}:{call.lineno})"
                 found.setdefault(_field_called(module, call, own, fields), shown)
         return found
 
+    def _is_harmless(self, module: Module, node: ast.AST) -> bool:
+        """Whether code makes no modules, of itself or of what it is given."""
+        reader = _Reader(self.program)
+        reader._waiting.append((module, node))
+        methods = {n.name for n in ast.walk(node) if isinstance(n, ast.FunctionDef)}
+        known = {*modelled_methods(), *_of_containers(), *methods}
+        return not (
+            reader.read_on()
+            or reader.classes
+            or reader._has_layers
+            or reader.variables
+            or any(reader._is_unknown(where, call.func, known) for where, call in reader._calls)
+        )
+
+    def _is_elsewhere(self, call: ast.Call) -> bool:
+        """Whether a call stands in a static or class method that nothing of what was read calls."""
+        for cls in self.classes:
+            for method in cls.own_methods.values():
+                if method.kind in ("class", "static") and any(n is call for n in ast.walk(method.node)):
+                    return method.name not in self._attributes
+        return False
+
     def _is_unknown(self, module: Module, called: ast.expr, known: Collection[str]) -> bool:
         if isinstance(called, ast.Attribute):
-            scope = module.scope_at(called)
-            return called.attr not in known and self.program.project.resolve(called, scope, module) is None
+            if called.attr in known or self._resolve(module, called) is not None:
+                return False
+            return not self._is_layer(module, called.value)
         if isinstance(called, ast.Name):
             bindings = module.scope_at(called).lookup(called.id)
             return any(
-                b.kind is BindingKind.PARAMETER or isinstance(b.value, ast.Attribute | ast.Subscript)
+                b.kind is BindingKind.PARAMETER
+                or (isinstance(b.value, ast.Attribute) and self._resolve(module, b.value) is None)
+                or isinstance(b.value, ast.Subscript)
                 for b in bindings
             )
         return not isinstance(called, ast.Call | ast.Lambda | ast.Subscript)
+
+    def _is_layer(self, module: Module, node: ast.expr) -> bool:
+        """Whether an expression is one of Linen's own layers: `nn.Conv(...)`, or a name for that."""
+        bindings = module.scope_at(node).lookup(node.id) if isinstance(node, ast.Name) else []
+        values = [b.value for b in bindings] if isinstance(node, ast.Name) else [node]
+        return bool(values) and all(
+            isinstance(value, ast.Call)
+            and linen_name(canonical(self._resolve(module, value.func))) in _COLLECTIONS
+            for value in values
+        )
+
+    def _resolve(self, module: Module, node: ast.expr) -> str | None:
+        return self.program.project.resolve(node, module.scope_at(node), module)
 
     def _add(self, cls: LinenClass) -> None:
         for one in cls.mro:
@@ -169,7 +220,7 @@ class _Reader:
                 self._waiting.append((one.module, one.node))
 
     def _problem(self, module: Module, node: ast.AST) -> str:
-        if isinstance(node, ast.keyword) and node.arg in _OPTIONS | _SURROUNDINGS:
+        if isinstance(node, ast.keyword) and node.arg in _OPTIONS | _SURROUNDINGS and not _is_detached(node):
             return f"it gives `{node.arg}`"
         if (
             isinstance(node, ast.Attribute)
@@ -177,6 +228,8 @@ class _Reader:
             and not self._is_library(module, node)
         ):
             return f"it reads `{node.attr}`"
+        if isinstance(node, ast.Attribute):
+            self._attributes.add(node.attr)
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "self.name":
             return "it reads its own name"
         if isinstance(node, ast.Call):
@@ -237,6 +290,7 @@ class _Reader:
 
     def _layer(self, name: str) -> str:
         if name[:1].isupper():
+            self._has_layers = True
             if name not in _COLLECTIONS:
                 return f"it uses `nn.{name}`"
             self.collections.update(_COLLECTIONS[name])
@@ -274,6 +328,11 @@ def _code(node: ast.AST) -> Iterator[ast.AST]:
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
                 yield from _code(child)
+
+
+def _is_detached(given: ast.keyword) -> bool:
+    """`parent=None`: a layer that is nowhere, for `init` and `apply` or for what its class tells."""
+    return given.arg == "parent" and is_none(given.value)
 
 
 def _is_configuration(found: str) -> bool:

@@ -186,6 +186,72 @@ def test_fields_declared_to_be_data_hold_no_modules(tmp_path: Path, declared: st
     assert why in reason and ("ToNNX(Part(2, sizes=self.config)" in reason) == (not why), reason
 
 
+SETTINGS = """
+class Settings:
+    def __init__(self, layer=None, scale: float = 1.0):
+        self.layer, self.size = layer, 3
+        self.scale = scale
+
+    {}
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "why"),
+    [
+        ("def scaled(self):\n        return nn.initializers.constant(self.scale)", ""),
+        ("def scaled(self):\n        return self.layer", "may be a module, and `self.settings.scaled`"),
+        ("def scaled(self):\n        return vars(self)", "may be a module, and `self.settings.scaled`"),
+        ("def scaled(self):\n        return self.other()\n\n    def other(self):\n        return 2", ""),
+        ("def scaled(self):\n        return nn.Dense", "may be a module, and `self.settings.scaled`"),
+        ("def scaled(self):\n        return self.layer()", "may be a module, and `self.settings.scaled`"),
+        ("@property\n    def scaled(self):\n        return self.layer", "may be a module, and"),
+        ("def scaled(self):\n        return 1\n\n\nclass Other(Settings):\n    pass", "may be a module, and"),
+        ("def other(self):\n        return 1", "may be a module, and `self.settings.scaled`"),
+    ],
+)
+def test_methods_of_settings_that_make_no_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, why: str
+) -> None:
+    monkeypatch.setitem(globals(), "HEADER", HEADER + SETTINGS.format(method))
+    reason = written(
+        tmp_path,
+        "y = self.settings.scaled()",
+        "x = Part(2, settings=self.config)(x)",
+        part_field="settings: Settings = None",
+    )
+    assert why in reason and ("ToNNX(Part(2, settings=self.config)" in reason) == (not why), reason
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "why"),
+    [
+        ("x = nn.Dense(2, parent=None).apply({'params': {'kernel': x, 'bias': x}}, x)", "", ""),
+        ("c = nn.LSTMCell(2, parent=None).initialize_carry(jax.random.key(0), (2,))", "", ""),
+        ("x = nn.Dense(2, parent=self)(x)", "", "it gives `parent`"),
+        (
+            "cell = self.options; c = cell.initialize_carry(jax.random.key(0), (2,))",
+            "",
+            "may be a module, and",
+        ),
+        ("y = 1", "@classmethod\n    def empty(cls, make):\n        return make(3)", ""),
+        (
+            "y = self.empty(jnp.ones)",
+            "@classmethod\n    def empty(cls, make):\n        return make(3)",
+            "may be",
+        ),
+        ("remat = nn.remat; x = remat(nn.Dense)(2)(x)", "", ""),
+        ("shrink = jnp.tanh; x = shrink(x)", "", ""),
+        ("shrink = self.options; x = shrink(x)", "", "may be a module, and"),
+        ("import flax; x = x * len(flax.training.common_utils.shard(x))", "", ""),
+    ],
+)
+def test_what_can_not_be_of_a_configuration(tmp_path: Path, part: str, field: str, why: str) -> None:
+    reason = written(tmp_path, part, "x = Part(2, self.config)(x)", part_field=field)
+    assert why in reason and ("ToNNX(Part(2, self.config)" in reason) == (not why), reason
+
+
 def test_annotations_are_no_code(tmp_path: Path) -> None:
     part = "from unknown_types import Vector; y: Vector = x * 2; x = y"
     assert "ToNNX(Part(2), rngs=rngs)" in written(tmp_path, part)

@@ -126,3 +126,48 @@ def test_arguments_that_decide(body: str, code: str, expected: bool) -> None:
 def test_other_conditions(body: str, code: str, expected: bool) -> None:
     """Fields of the construction are known, too; local variables aren't."""
     assert converts(body, code) is expected
+
+
+NESTED = """\
+        def shifted(y):
+            return y + 1
+
+        if reverse:
+            x = -x
+        return shifted(self.part(x))
+"""
+
+
+def test_functions_within_a_method_return_for_themselves() -> None:
+    assert converts(NESTED, "Flow(Part()).init(key, x, reverse=bool(x.sum()))\n")
+
+
+NOISE = """\
+class Noise(nn.Module):
+    scale: float = 0.1
+    {field}
+
+    def __call__(self, x):
+        {body}
+        return x * self.scale + jax.random.normal(self.make_rng("noise"), x.shape)
+
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("field", "body", "expected"),
+    [
+        ("", "x = nn.relu(x)", True),
+        ("", "x = x + self.param('b', nn.initializers.zeros, (4,))", False),
+        ("", "x = x + made(x)", False),
+        ("layer: type = None", "x = x if self.layer is None else self.layer()(x)", False),
+    ],
+)
+def test_modules_without_variables_may_be_called_or_not(field: str, body: str, expected: bool) -> None:
+    start, _, rest = MODEL.replace("{body}", FORWARD.rstrip()).partition("class Part")
+    noise = "def made(x):\n    return 2 * x\n\n\n" + NOISE.format(field=field, body=body)
+    code = start + noise + "class Part" + rest + "Flow(Noise()).init(key, x, reverse=True)\n"
+    text = fix_files({PATH: code}, RULES)[0][PATH]
+    assert ("Functional(Noise)" in text) is expected
+    assert ("class Flow(nnx.Module)" in text) is expected

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nnx_migrate.linen.declared import declares_data
 from nnx_migrate.linen.factories.uses import given_arguments
+from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.entry_calls import method_of
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.reached import sure_uses
@@ -23,9 +25,12 @@ from nnx_migrate.linen.programs.sure_reads import (
     constant,
     given_by_call,
 )
+from nnx_migrate.linen.symbols import canonical, linen_name
 from nnx_migrate.names.modules import Module
 
 _MAX_DEPTH = 20
+#: What makes variables of a module, or gives it others.
+_MAKING = frozenset({"param", "variable", "put_variable", "sow", "perturb", "get_variable", "bind", "scope"})
 #: The methods that one initialisation calls, with what it gives them.
 Start = list[tuple[str, Given]]
 
@@ -47,7 +52,12 @@ class Handing:
         return self.name + ITEMS if self.is_list else self.name
 
     def is_surely_used(self, others: Sequence[Handing]) -> bool:
-        """Whether every initialisation of the holder calls the modules; `others` tell who gets the holder itself."""
+        """Whether every initialisation of the holder calls the modules; `others` tell who gets the holder itself.
+
+        A module without variables has none to create.
+        """
+        if all(_has_no_variables(instance.cls) for instance in self.modules):
+            return True
         fields = _known_fields(self.holder)
         return all(
             any(read.name == self.read for read in _uses(self.holder, start, fields))
@@ -72,6 +82,24 @@ def _starts(instance: Instance, others: Iterable[Handing], depth: int) -> list[S
                 calls = [("__call__", read.given) for read in reads if read.name == other.read]
                 found.append(calls or [("__call__", ANYTHING)])
     return found or [[("__call__", ANYTHING)]]
+
+
+def _has_no_variables(cls: LinenClass) -> bool:
+    """Whether the code of a class surely creates no variables: it names no layer, and no code of the project."""
+    if not all(declares_data(item.annotation) for item in cls.fields):
+        return False
+    project = cls.program_project
+    for owner in cls.mro:
+        for node in (n for method in owner.own_methods.values() for n in ast.walk(method.node)):
+            if isinstance(node, ast.Attribute) and node.attr in _MAKING:
+                return False
+            if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
+                continue
+            found = canonical(project.resolve(node, owner.module.scope_at(node), owner.module)) or ""
+            layer = linen_name(found)
+            if layer[:1].isupper() if layer else project.has_package(found.partition(".")[0]):
+                return False
+    return True
 
 
 def _known_fields(instance: Instance) -> dict[str, Any]:

@@ -204,7 +204,7 @@ class _Walk:
 def _leaves(statement: ast.stmt) -> bool:
     """Whether a statement may end the function, or the round of the loop that it stands in."""
     kinds = (ast.Return,) if isinstance(statement, ast.For | ast.While) else _LEAVING
-    pending: list[ast.AST] = [statement]
+    pending: list[ast.AST] = [] if isinstance(statement, _FUNCTIONS) else [statement]
     for node in pending:  # grows
         if isinstance(node, kinds):
             return True
