@@ -382,7 +382,7 @@ class Facts:
         default_factory=set
     )  # changed in a loop that was followed round by round
     scans: dict[ast.AST, ScanOfFunction] = field(default_factory=dict)  # `nn.scan(function, ...)`
-    sown: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # sow call -> name
+    sown: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # sow call -> pattern of its names
     parameter_reads: dict[tuple[Context, ast.AST], ParameterRead] = field(default_factory=dict)
     late_modes: set[ast.AST] = field(default_factory=set)  # partials of layers whose mode only a call knows
     only_initial: list[ast.AST] = field(default_factory=list)  # code that only an initialisation reaches

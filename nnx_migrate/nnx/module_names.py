@@ -20,6 +20,14 @@ def name_parts(node: ast.expr | None) -> list[Part] | None:
     return None if found is None else [_text(part) for part in found]
 
 
+def text_pattern(node: ast.expr | None) -> str | None:
+    """A regular expression for the texts that such an expression may give; None where no piece of it is written out."""
+    parts = name_parts(node)
+    if parts is None or not any(isinstance(part, str) and part for part in parts):
+        return None
+    return "".join(re.escape(part) if isinstance(part, str) else ".*" for part in parts)
+
+
 def _text(part: Part) -> Part:
     """Constants between the pieces are pieces, too."""
     if isinstance(part, str):

@@ -140,6 +140,16 @@ REFUSED = {
         + "    @nn.compact\n    def __call__(self, x):\n        self.sow('intermediates', 'decode', x)\n        return x\n",
         "name-clash: `decode` is sown, and an attribute has that name",
     ),
+    "sown under names of which a field may have one": (
+        HEAD + "    @nn.compact\n    def __call__(self, x):\n        for i in 'ab':\n"
+        "            self.sow('intermediates', f'dec{i}de', x)\n        return x\n",
+        "name-clash: `decode` is sown, and an attribute has that name",
+    ),
+    "sown under a name that isn't known": (
+        HEAD
+        + "    @nn.compact\n    def __call__(self, x, name):\n        self.sow('intermediates', name, x)\n        return x\n",
+        "unsupported-api: `self.sow` with a name of which nothing is written out",
+    ),
     "sown into what init returns": (
         HEAD
         + "    @nn.compact\n    def __call__(self, x):\n        self.sow('losses', 'aux', x)\n        return x\n",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
@@ -16,7 +17,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape, Unknown
 from nnx_migrate.linen.sites import Lookup, VariableSite
 from nnx_migrate.linen.values import Bound, Closure, Expr, InitFlag, OwnVariables, SelfValue, VariableValue
-from nnx_migrate.nnx.module_names import name_parts
+from nnx_migrate.nnx.module_names import name_parts, text_pattern
 
 
 def module_api(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
@@ -263,7 +264,9 @@ def _sow(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
     name = args[1] if len(args) > 1 else kwargs.get("name")
     if collection != "intermediates":
         raise Refuse("unsupported-api", "`self.sow` into another collection than `intermediates`", node)
-    if not isinstance(name, str):
-        raise Refuse("unsupported-api", "`self.sow` with a name that isn't a literal", node)
-    frame.session.facts.sown[frame.context, node] = name
+    written = [*node.args[1:2], *(k.value for k in node.keywords if k.arg == "name")]
+    pattern = re.escape(name) if isinstance(name, str) else text_pattern(written[0]) if written else None
+    if pattern is None:
+        raise Refuse("unsupported-api", "`self.sow` with a name of which nothing is written out", node)
+    frame.session.facts.sown[frame.context, node] = pattern
     return Unknown("`self.sow`")

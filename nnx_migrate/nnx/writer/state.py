@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 from collections.abc import Iterator
 
 from nnx_migrate.linen.analysis import ClassAnalysis
@@ -38,8 +39,8 @@ def check_state(analysis: ClassAnalysis, taken: frozenset[str]) -> None:
             continue
         detail = f"`{write.variable.name}` is written when the model is initialised, too"
         raise Refuse("unsupported-api", detail, write.target)
-    for (_, node), name in facts.sown.items():
-        if name in taken:
+    for (_, node), pattern in facts.sown.items():
+        for name in sorted(name for name in taken if re.fullmatch(pattern, name)):
             raise Refuse("name-clash", f"`{name}` is sown, and an attribute has that name", node)
 
 

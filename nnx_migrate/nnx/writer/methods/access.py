@@ -95,7 +95,7 @@ class LoopAccess:
                 self.headers[loop.target] = f"{counter}, {variable}"
                 self.headers[loop.iter] = f"enumerate({base})"
                 return
-            if not counter.strip("_"):
+            if not counter.strip("_") and counter not in still:
                 self.headers[loop.target] = counter = self._fresh_counter(node)
             for attribute, base in bases.items():
                 self.elements[node, attribute] = f"{base}[{counter}]"
