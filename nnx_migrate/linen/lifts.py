@@ -13,15 +13,20 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.values import ClassRef, FieldModule, Instance, Layer, Lifted, SelfValue
 
 _PREFIXES = {"remat": "Checkpoint", "checkpoint": "Checkpoint", "jit": "Jit", "vmap": "Vmap", "scan": "Scan"}
+#: `flax.linen.partitioning.remat` had static_argnums before `nn.remat` did; and how Linen names its modules.
+REMAT = "partitioning.remat"
+_REMAT_PREFIX = "Core_remat_static"
 _MAPPED = ("variable_axes", "split_rngs", "in_axes", "out_axes", "metadata_params")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "remat": ("static_argnums", "prevent_cse", "policy"),
     "checkpoint": ("static_argnums", "prevent_cse", "policy"),
+    REMAT: ("static_argnums", "prevent_cse", "policy"),
     "jit": (),
     "vmap": (*_MAPPED, "axis_size", "axis_name"),
     "scan": (*_MAPPED, "variable_broadcast", "length", "reverse", "unroll"),
 }
 LIFTS = frozenset(_OPTIONS)
+METHOD_LIFTS = LIFTS - {"vmap", REMAT}  # what may decorate a method
 Axes = int | None | tuple[int | None, ...]
 
 
@@ -44,10 +49,12 @@ class Lift:
         default="", compare=False
     )  # the number of members, where a function got it as argument
 
+    own_prefix: str = ""
+
     @property
     def prefix(self) -> str:
         """What Linen puts before the class's name where it names the module itself."""
-        return _PREFIXES[self.name]
+        return self.own_prefix or _PREFIXES[self.name]
 
     def axis(self, position: int) -> int | None:
         """The axis of an argument that is mapped; for scans the carry is argument 0."""
@@ -84,6 +91,8 @@ def read_lift(name: str, call: ast.Call | ast.expr, keywords: Mapping[str, ast.e
     for option, node in keywords.items():
         if option not in _OPTIONS[name]:
             raise Refuse("unsupported-layer", f"`nn.{name}` with `{option}`", node)
+    if name == REMAT:
+        return Lift("remat", call, _counted_with_self(keywords), own_prefix=_REMAT_PREFIX)
     if name not in ("vmap", "scan"):
         return Lift(name, call, keywords)
     axes = _variable_axes(name, keywords.get("variable_axes"))
@@ -98,6 +107,22 @@ def read_lift(name: str, call: ast.Call | ast.expr, keywords: Mapping[str, ast.e
     return Lift(
         name, call, keywords, stacked, _in_axes(name, keywords.get("in_axes")), _out_axes(name, keywords)
     )
+
+
+def _counted_with_self(keywords: Mapping[str, ast.expr]) -> Mapping[str, ast.expr]:
+    """The options with `static_argnums` as `nn.remat` counts them: there, `self` is argument 0."""
+    node = keywords.get("static_argnums")
+    if node is None:
+        return keywords
+    try:
+        found = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError):
+        found = None
+    numbers = found if isinstance(found, tuple | list) else (found,)
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise Refuse("unsupported-layer", f"`nn.{REMAT}` with `static_argnums` that aren't written out", node)
+    shifted = ast.Tuple([ast.Constant(number + 1) for number in numbers], ast.Load())
+    return {**keywords, "static_argnums": shifted}
 
 
 def _variable_axes(name: str, node: ast.expr | None) -> dict[str, int | None]:
@@ -210,6 +235,25 @@ def chosen(a: object, b: object, condition: str) -> Lifted | None:
         if isinstance(lifted, Lifted) and lifted.target == plain and is_class(plain):
             if _may_be_chosen(lifted.lift) and not lifted_parts(plain)[0]:
                 return Lifted(replace(lifted.lift, condition=text), plain)
+    return None
+
+
+def either_lifts(
+    first: tuple[Lift, ...], second: tuple[Lift, ...], condition: str
+) -> tuple[Lift, ...] | None:
+    """The transforms of modules that are rematerialised where `condition` holds (`first`) and plain elsewhere
+    (`second`), or the other way round; None for other differences.
+    """
+    if first == second:
+        return first
+    for lifts, other, text in ((first, second, condition), (second, first, f"not ({condition})")):
+        if (
+            not other
+            and len(lifts) == 1
+            and lifts[0].name in ("remat", "checkpoint")
+            and not lifts[0].condition
+        ):
+            return (replace(lifts[0], condition=text),)
     return None
 
 

@@ -306,12 +306,13 @@ class Rounds:
 class ModuleList:
     """A list of submodules that a loop or comprehension creates: `element` stands for each of them.
 
-    `rounds` are those in which it got its elements, where each of them gave it one. One that is `keyed` is a dict.
+    `rounds` are those in which each of its elements was made; `others` are those of another branch that makes them.
     """
 
     element: Any
     rounds: Rounds | None = field(default=None, compare=False)
-    keyed: bool = False
+    keyed: bool = False  # it is a dict
+    others: tuple[Rounds, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

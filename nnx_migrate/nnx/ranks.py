@@ -76,6 +76,7 @@ class RankSearch:
             self.numbers_axes = NUMBERED in refusal.detail
             found = self._with(known, explains=True) or self._as_submodules_need(refusal, known)
             found = found or self._by_rank(known) or self._of_fitting_rank(known)
+            found = found or self._whatever_is_known(known)
             found = found or self._without_batch(known) or self._with_fixed_fields()
             if found is None:
                 raise (self.refused_with_known or refusal).with_traceback(None) from None
@@ -244,6 +245,10 @@ class RankSearch:
         if chosen is not None and not self._holds_without(known, shown, chosen, ranks):
             chosen.assumed = known
         return chosen
+
+    def _whatever_is_known(self, known: Ranks) -> ClassConversion | None:
+        """Convert for every rank where what callers know is in the way: the sizes of their masks, say."""
+        return self._by_rank({}) if known and not self._looks_at_ranks else None
 
     def _of_fitting_rank(self, known: Ranks) -> ClassConversion | None:
         """Convert for the only rank that an input can have: the code fails for each of the others.

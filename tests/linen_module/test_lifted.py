@@ -124,6 +124,14 @@ REFUSED = {
         "x = nn.remat(Block, methods=['__call__'])()(x)[0]",
         "`nn.remat` with `methods`",
     ),
+    "partitioning's remat of computed arguments": (
+        "x = nn.partitioning.remat(Block, static_argnums=tuple(range(1, 2)))()(x, None)[0]",
+        "`nn.partitioning.remat` with `static_argnums` that aren't written out",
+    ),
+    "partitioning's remat with filters": (
+        "x = nn.partitioning.remat(Block, variables='params')()(x, None)[0]",
+        "`nn.partitioning.remat` with `variables`",
+    ),
 }
 
 
@@ -208,6 +216,38 @@ class Model(nn.Module):
     text = conversion(tmp_path, code)
     assert "x, _ = nnx.remat(Block.__call__)(block, x, None)" in text
     assert "self.blocks.append(Block(4, in_features=" in text or "[Block(4, in_features=" in text
+
+
+BRANCHES = """
+
+class Model(nn.Module):
+    checkpoints: bool = False
+
+    def setup(self):
+        if self.checkpoints:
+            Layer = nn.remat(Block, static_argnums=(2,))
+            self.blocks = [Layer({arguments}) for _ in range(3)]
+        else:
+            self.blocks = [Block(4) for _ in range({number})]
+
+    def __call__(self, x):
+        for block in self.blocks:
+            x, _ = block(x, None)
+        return x
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "number", "converts"),
+    [("4", "3", True), ("dim=4", "3", False), ("5", "3", False), ("4", "2", False)],
+)
+def test_lists_that_two_branches_make_alike(
+    tmp_path: Path, arguments: str, number: str, converts: bool
+) -> None:
+    before, _, _ = CODE.partition("\n\nclass Model")
+    text = conversion(tmp_path, before + BRANCHES.format(arguments=arguments, number=number))
+    assert ("nnx.remat(Block.__call__, static_argnums=(2,))" in text) == converts, text
+    assert text.count("self.blocks = ") == 1 or not converts
 
 
 def test_a_class_that_is_mapped_by_its_decorator_stays(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.homes import at_home
 from nnx_migrate.linen.interpreter.kept_numbers import kept_number
 from nnx_migrate.linen.interpreter.records import REPLACING, part
+from nnx_migrate.linen.lifts import REMAT
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.optional_arrays import present
@@ -114,7 +115,7 @@ def named_value(frame: Frame, qualified: str, node: ast.expr) -> Any:
     if qualified.startswith(f"{_FLAGS}.") and not frame.is_elsewhere:
         return Expr(ast.unparse(node))
     linen = linen_name(qualified)
-    if linen is not None and "." not in linen:
+    if linen is not None and ("." not in linen or linen == REMAT):
         return Layer(linen)
     if linen is not None:
         return Global(qualified)

@@ -12,32 +12,29 @@ from nnx_migrate.linen.interpreter.class_choices import named, one_of_classes
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.function_choices import chosen_function, either_function, one_of_functions
+from nnx_migrate.linen.interpreter.joined_modules import (
+    either,
+    either_list,
+    holds_module,
+    optional,
+    rematerialised,
+)
 from nnx_migrate.linen.interpreter.lists.shared import joined_lists
 from nnx_migrate.linen.interpreter.numbers import array_or_number
 from nnx_migrate.linen.interpreter.records import changed, parts_of_both
 from nnx_migrate.linen.interpreter.repeated import remember_asked, remember_choice
-from nnx_migrate.linen.lifts import chosen
-from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.optional_arrays import array_or_none
-from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, aligned
+from nnx_migrate.linen.shapes import Array, Shape, Unknown, aligned
 from nnx_migrate.linen.sites import Context, Control, Phi
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.tuple_choices import tuple_choice
 from nnx_migrate.linen.values import (
     ArrayList,
-    BuiltList,
     ClassChoice,
-    Closure,
-    Either,
     Expr,
-    FieldModule,
-    FunctionChoice,
-    GraphFunction,
     Input,
     Instance,
-    Layer,
     LostModule,
-    Maybe,
     ModuleList,
     SizeTest,
     VariableValue,
@@ -68,7 +65,7 @@ def join_envs(frame: Frame, first: Env, second: Env, node: ast.AST, *, of_self: 
 def _join_slots(frame: Frame, name: str, a: Slot, b: Slot, node: ast.AST, of_self: bool) -> Slot:
     static = a.static and b.static and condition_is_static(frame, node)
     if static and a.value != b.value and not isinstance(a.value, Array):
-        merged = rematerialised(frame, a.value, b.value, node) or _optional(frame, a.value, b.value, node)
+        merged = rematerialised(frame, a.value, b.value, node) or optional(frame, a.value, b.value, node)
         merged = merged or static_join(frame, name, a.value, b.value, node)
         if of_self and isinstance(merged, Expr) and not frame.foreign:
             merged = Expr(f"self.{name}", merged.kind)
@@ -76,16 +73,6 @@ def _join_slots(frame: Frame, name: str, a: Slot, b: Slot, node: ast.AST, of_sel
         merged = join(frame, a.value, b.value, node, name)
     origins = tuple(dict.fromkeys([*a.origins, *b.origins])) if a.origins and b.origins else ()
     return Slot(merged, static, a.maybe_unbound or b.maybe_unbound, origins)
-
-
-def rematerialised(frame: Frame, a: Any, b: Any, node: ast.AST) -> Any:
-    """A class with and without `nn.remat`, told apart by a condition over fields; None for anything else."""
-    condition = frame.session.conditions.get((frame.context, node))
-    if condition is None or TOKEN.search(condition):
-        return None
-    if '"' not in condition:
-        condition = condition.replace("'", '"')
-    return chosen(a, b, condition)
 
 
 def condition_is_static(frame: Frame, node: ast.AST) -> bool:
@@ -130,6 +117,9 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     given = fallbacks.given_or_fallback(frame, a, b, node)
     if given is not None:
         return given
+    either_made = either_list(frame, a, b, node)
+    if either_made is not None:
+        return either_made
 
     def size(axis: int, there: Dim, missing: Dim) -> Dim:
         return _if_given(frame, size_name(name, axis), node, there, missing)
@@ -137,11 +127,11 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     given = fallbacks.changed_if_given(frame, a, b, node, size)
     if given is not None:
         return given
-    optional = rematerialised(frame, a, b, node) or _optional(frame, a, b, node)
-    if optional is not None:
-        return optional
-    either = _either(frame, a, b, node) or chosen_function(frame, a, b, node)
-    functions = either or one_of_functions(frame, a, b)
+    perhaps = rematerialised(frame, a, b, node) or optional(frame, a, b, node)
+    if perhaps is not None:
+        return perhaps
+    one = either(frame, a, b, node) or chosen_function(frame, a, b, node)
+    functions = one or one_of_functions(frame, a, b)
     if functions is not None:
         return functions
     if holds_module(a) or holds_module(b):
@@ -199,84 +189,6 @@ def _is_class(value: Any) -> bool:
     from nnx_migrate.linen.interpreter.modules import constructs
 
     return constructs(value)
-
-
-def holds_module(value: Any) -> bool:
-    """Whether a value is a submodule, or may be one."""
-    if isinstance(value, Maybe):
-        return holds_module(value.value)
-    return isinstance(value, Instance | ModuleList | MixedList | BuiltList | Either | LostModule)
-
-
-def _given_module(frame: Frame, value: Any) -> Any:
-    """A field that the project gives nothing but modules of its classes, as such a module."""
-    if isinstance(value, Expr) and not frame.foreign:
-        name = value.text.removeprefix("self.")
-        if name.isidentifier() and frame.session.fields.get(name) == value:
-            return FieldModule(name) if frame.session.given(name) is not None else value
-    return value
-
-
-def _either(frame: Frame, a: Any, b: Any, node: ast.AST) -> Either | Maybe | None:
-    """A module on one path, another one or a function on the other; either may be missing in some configurations."""
-    values: dict[Any, Any] = {}
-    optional = False
-    kinds = (Instance, FieldModule, Closure, FunctionChoice, Global, Layer)
-    if isinstance(a, Instance) or isinstance(b, Instance):
-        a, b = _given_module(frame, a), _given_module(frame, b)
-    for value in (a, b):
-        inner = value.value if isinstance(value, Maybe) else value
-        if not (inner is None or isinstance(inner, (*kinds, Either))):
-            return None
-        optional |= inner is not value or inner is None
-        for one in inner.values if isinstance(inner, Either) else (inner,):
-            if one is not None:  # a function is made anew in every round of a loop
-                values.setdefault(one.node if isinstance(one, Closure) else one, one)
-    plain = len(values) == 2 and not optional and not isinstance(a, Either) and not isinstance(b, Either)
-    either = Either(tuple(values.values()), (frame.context, node) if plain else None)
-    if any(isinstance(v, Layer) and v.is_class for v in either.values):
-        return None
-    if not any(isinstance(v, Instance) for v in either.values):
-        return None
-    return Maybe(either) if optional else either
-
-
-def _optional(frame: Frame, a: Any, b: Any, node: ast.AST) -> Maybe | None:
-    """A module or function on one path, None (or perhaps the same) on the other."""
-    inner = [value.value if isinstance(value, Maybe) else value for value in (a, b)]
-    if any(isinstance(value, ModuleList) for value in inner):
-        inner = [None if value == [] else value for value in inner]  # an empty list of modules
-    there = [value for value in inner if value is not None]
-    alike = _alike(inner) if frame.foreign else None
-    if alike is not None:
-        return Maybe(ModuleList(alike))
-    if None not in inner and not isinstance(a, Maybe) and not isinstance(b, Maybe):
-        return None
-    if not there or any(value != there[0] for value in there):
-        return None
-    held = isinstance(there[0], Instance | ModuleList | Closure | Global | GraphFunction | Layer)
-    decides = len(there) == 1 and not isinstance(a, Maybe) and not isinstance(b, Maybe)  # by itself
-    branch = (frame.context, node) if decides else None
-    return Maybe(there[0], branch, holds=b is None) if held else None
-
-
-def _alike(values: list[Any]) -> Instance | None:
-    """One of the modules in two lists of different length, if all are made with the same arguments."""
-    modules: list[Any] = []
-    lists = [v for v in values if isinstance(v, list | ModuleList)]
-    for value in lists:
-        modules += value if isinstance(value, list) else [value.element]
-    if len(lists) < 2 or not modules or lists[0] == lists[1]:
-        return None
-    if not all(isinstance(m, Instance) and is_alike(m, modules[0]) for m in modules):
-        return None
-    return modules[0]  # type: ignore[no-any-return]
-
-
-def is_alike(a: Instance, b: Instance) -> bool:
-    """Whether two modules are of the same class and made with the same arguments, but perhaps for their name."""
-    first, second = ({k: v for k, v in m.site.kwargs.items() if k != "name"} for m in (a, b))
-    return a.site.target == b.site.target and a.site.args == b.site.args and first == second
 
 
 def _join_arrays(frame: Frame, a: Array, b: Array, node: ast.AST, name: str) -> Array:

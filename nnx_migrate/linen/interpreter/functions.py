@@ -20,7 +20,7 @@ from nnx_migrate.linen.interpreter.records import is_table
 from nnx_migrate.linen.interpreter.stale import forget, without
 from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.interpreter.static import is_static
-from nnx_migrate.linen.lifts import LIFTS
+from nnx_migrate.linen.lifts import METHOD_LIFTS
 from nnx_migrate.linen.making_functions import makes_modules
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
@@ -286,7 +286,7 @@ def _keeps_result(frame: Frame, method: Method) -> bool:
             name = owner.resolve_in_class(decorator.args[0])
         if name in _KEEPING or name == "abc.abstractmethod":
             continue
-        lifted = decorator_parts(method, decorator)[0] in LIFTS - {"vmap"}
+        lifted = decorator_parts(method, decorator)[0] in METHOD_LIFTS
         if not lifted and not keeps_method(decorator, owner.module, project):
             return False
     return True

@@ -12,7 +12,7 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import input_array, text_of
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.lifts import LIFTS, Lift, is_class, read_lift
+from nnx_migrate.linen.lifts import LIFTS, METHOD_LIFTS, Lift, is_class, read_lift
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
@@ -65,7 +65,7 @@ def method_lifts(method: Method) -> tuple[Lift, ...]:
     found: list[Lift] = []
     for decorator in method.transforms:
         name, keywords = decorator_parts(method, decorator)
-        if name in LIFTS and name != "vmap":
+        if name in METHOD_LIFTS:
             found.append(read_lift(str(name), decorator, keywords))
     return tuple(found)
 

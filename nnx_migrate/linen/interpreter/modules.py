@@ -28,7 +28,7 @@ from nnx_migrate.linen.interpreter.ranks import learn_from_call, may_learn
 from nnx_migrate.linen.interpreter.records import objects_among
 from nnx_migrate.linen.interpreter.scanned import scanned
 from nnx_migrate.linen.interpreter.static import is_static
-from nnx_migrate.linen.lifts import lifted_parts
+from nnx_migrate.linen.lifts import REMAT, lifted_parts
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
@@ -55,6 +55,7 @@ _TRANSFORMS = frozenset(
         "scan",
         "vmap",
         "remat",
+        REMAT,
         "checkpoint",
         "jit",
         "remat_scan",

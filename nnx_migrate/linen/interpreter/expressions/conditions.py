@@ -15,6 +15,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_text, wrapped
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.initialisation import combined, only_initially
+from nnx_migrate.linen.interpreter.joined_modules import rematerialised
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.values import Closure, Expr, InitFlag, Instance, ModuleList, SizeTest
 
@@ -88,7 +89,7 @@ def _conditional(frame: Frame, node: ast.IfExp) -> Any:
     frame.env = control.join_envs(frame, env_first, frame.env, node)
     if first == second:
         return first
-    lifted = control.rematerialised(frame, first, second, node)
+    lifted = rematerialised(frame, first, second, node)
     if lifted is not None:
         return lifted
     chosen = one_of_classes((first, second)) if control.condition_is_static(frame, node) else None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.interpreter.control import is_alike
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame, mixes
+from nnx_migrate.linen.interpreter.joined_modules import is_alike
 from nnx_migrate.linen.interpreter.lists.steps import appended
 from nnx_migrate.linen.interpreter.statements.stores import is_module, loop_depth_since, store
 from nnx_migrate.linen.interpreter.static import is_static

@@ -217,7 +217,7 @@ def creating_loops(analysis: ClassAnalysis, loop: ast.For, context: Context = ()
         if isinstance(value, Iterated) and value.kind in ("enumerate", "zip"):
             values.extend(value.args)
         elif isinstance(value, ModuleList) and value.rounds is not None:
-            yield value.rounds.loop
+            yield from (rounds.loop for rounds in (value.rounds, *value.others))
     for (_, node), counted in analysis.facts.counted.items():
         for modules in counted if node is loop and not parts else ():
             assert modules.rounds is not None

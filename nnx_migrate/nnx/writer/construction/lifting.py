@@ -155,7 +155,9 @@ def _metadata(one: Lift, nnx: str, text: Text) -> list[str]:
 
 
 def _options(one: Lift, names: tuple[str, ...], text: Text, skip: str = "") -> list[str]:
-    return [f"{n}={one_line(text(one.options[n]))}" for n in names if n in one.options and n != skip]
+    found = {n: one.options[n] for n in names if n in one.options and n != skip}
+    written = {n: text(node) if hasattr(node, "lineno") else ast.unparse(node) for n, node in found.items()}
+    return [f"{n}={one_line(option)}" for n, option in written.items()]
 
 
 def _out(one: Lift) -> list[str]:

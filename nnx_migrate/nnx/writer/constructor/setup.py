@@ -29,6 +29,7 @@ from nnx_migrate.nnx.writer.constructor.dicts import check_dict
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, array_container, holds_arrays
 from nnx_migrate.nnx.writer.constructor.nested import Display, is_nested
 from nnx_migrate.nnx.writer.constructor.once import check_runs_once
+from nnx_migrate.nnx.writer.constructor.same_branches import without_branches
 from nnx_migrate.nnx.writer.methods.reached import by_node, choosers, closures, inside_maker, makers
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
@@ -111,8 +112,8 @@ class SetupWriter:
     def _edits(self, statement: ast.stmt) -> list[tuple[int, int, str]]:
         if isinstance(statement, ast.Assign) and statement in self.derived:
             return [(*self.source.span(statement), self._parameters(statement))]
-        if not is_super_call(statement) and not self._only_constructs(statement):
-            return replacements(self.source, statement, self._replace)
+        if not is_super_call(statement) and not self.only_constructs(statement):
+            return replacements(self.source, statement, self.replace)
         return [(*self.source.line_span(statement), "")]
 
     def _where_given(self, statement: ast.AST) -> str | None:
@@ -131,7 +132,7 @@ class SetupWriter:
         inner = indent + indentation(self.source, self.setup.node.body[0].lineno)[len(outer) :]
         return f"if {test}:\n{inner}{dedented(text, indent, inner)}"
 
-    def _only_constructs(self, statement: ast.stmt) -> bool:
+    def only_constructs(self, statement: ast.stmt) -> bool:
         """Whether a statement names a layer, a partial or a function of one that only constructions read."""
         if isinstance(statement, ast.FunctionDef):
             return self._is_maker(statement.name, statement)
@@ -139,7 +140,7 @@ class SetupWriter:
             target = statement.targets[0]
             return isinstance(target, ast.Name) and self._is_maker(target.id, statement.value)
         if isinstance(statement, ast.If) and not statement.orelse:
-            return all(self._only_constructs(inner) for inner in statement.body)
+            return all(self.only_constructs(inner) for inner in statement.body)
         if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
             return False
         value = self.analysis.facts.values.get(((), statement.value))
@@ -185,7 +186,7 @@ class SetupWriter:
             line -= 1
         return line
 
-    def _replace(self, node: ast.AST) -> str | None:
+    def replace(self, node: ast.AST) -> str | None:
         if isinstance(node, ast.Call):
             site = self.sites.get(node)
             if site is not None:
@@ -199,6 +200,8 @@ class SetupWriter:
         asked = self._where_given(node)
         if asked is not None:
             return asked
+        if isinstance(node, ast.If) and (text := without_branches(self, node)) is not None:
+            return text
         if is_nested(node, self.sites, self.names.module.parents):
             return self._nested(node)
         if isinstance(node, ast.Assign) and node.value in self.carrying.sizes:
@@ -231,7 +234,7 @@ class SetupWriter:
             made = self.renderer.layers.get(value) if isinstance(value, Layer) else None
             return made or self.names.replacement(node)
         if isinstance(node, ast.Call):
-            return annotated(self.names, node, lambda n: rewritten(self.source, n, self._replace))
+            return annotated(self.names, node, lambda n: rewritten(self.source, n, self.replace))
         return None
 
     def _holds_arrays(self, node: ast.Assign) -> bool:
@@ -261,7 +264,7 @@ class SetupWriter:
 
     def element(self, node: ast.expr) -> str:
         """The text of an element of a container."""
-        return rewritten(self.source, node, self._replace)
+        return rewritten(self.source, node, self.replace)
 
     def _construction(self, node: ast.Call, site: Site) -> str:
         if is_in_sequence(site):
@@ -300,11 +303,11 @@ class SetupWriter:
         start, end = self.source.span(node)
         pieces: list[str] = []
         position = start
-        own = self._replace(node) if node in self.sites else None
+        own = self.replace(node) if node in self.sites else None
         if own is not None:
             return own
         for first, last, text in sorted(
-            f for c in ast.iter_child_nodes(node) for f in replacements(self.source, c, self._replace)
+            f for c in ast.iter_child_nodes(node) for f in replacements(self.source, c, self.replace)
         ):
             pieces += (self.source.text[position:first], text)
             position = last
@@ -358,7 +361,7 @@ class SetupWriter:
         start, end = self.source.span(value)
         pieces: list[str] = []
         position = start
-        for first, last, text in sorted(replacements(self.source, value, self._replace)):
+        for first, last, text in sorted(replacements(self.source, value, self.replace)):
             pieces += (self.source.text[position:first], text)
             position = last
         inner = "".join([*pieces, self.source.text[position:end]])
