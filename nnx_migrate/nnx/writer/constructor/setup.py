@@ -187,6 +187,7 @@ class SetupWriter:
         return line
 
     def replace(self, node: ast.AST) -> str | None:
+        """The text that takes the place of a node, None where that stays as it is."""
         if isinstance(node, ast.Call):
             site = self.sites.get(node)
             if site is not None:
