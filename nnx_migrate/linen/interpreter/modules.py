@@ -23,6 +23,7 @@ from nnx_migrate.linen.interpreter.given_kernels import applied
 from nnx_migrate.linen.interpreter.handed_over import hand_over
 from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
 from nnx_migrate.linen.interpreter.lifting import call_lifts, joined_result, lift, member_arguments
+from nnx_migrate.linen.interpreter.numbers import as_array
 from nnx_migrate.linen.interpreter.pure_modules import check_pure
 from nnx_migrate.linen.interpreter.ranks import learn_from_call, may_learn
 from nnx_migrate.linen.interpreter.records import objects_among
@@ -148,6 +149,8 @@ def call_instance(
             raise Refuse("unsupported-layer", f"`{site.target_name}` in an unusual way", node or site.call)
         return call_derived(frame, site, site.target.cls.override, args, kwargs, node)
     args = member_arguments(frame, lifts, args)
+    if isinstance(site.target, Layer | LayerChoice) and needs_sizes(frame, site):
+        args = (*map(as_array, args[:1]), *args[1:])
     if lifts and frame.session.recording and any(one.maps for one in lifts) and kwargs:
         raise Refuse("unsupported-layer", "a mapped module is called with keyword arguments", node)
     _record_inner(frame.session, site, args, kwargs, method)

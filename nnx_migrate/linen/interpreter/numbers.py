@@ -22,7 +22,7 @@ def array_or_number(a: Any, b: Any, reason: str) -> ArrayOrNumber | None:
 
 def _is_number(value: Any) -> bool:
     is_field = isinstance(value, Expr) and value.kind == "float"
-    return is_field or (isinstance(value, int | float) and not isinstance(value, bool))
+    return is_field or (isinstance(value, int | float | Dim) and not isinstance(value, bool))
 
 
 def combined(transfer: Callable[..., Any], left: Any, right: Any) -> Any:
@@ -44,3 +44,8 @@ def _one_of(side: Any, as_number: bool) -> Any:
     if not isinstance(side, ArrayOrNumber):
         return side
     return _NUMBER if as_number else side.array
+
+
+def as_array(value: Any) -> Any:
+    """What a layer gets that fails for numbers: `total = 0`, a loop that adds outputs, `Dense(8)(total)`."""
+    return value.array if isinstance(value, ArrayOrNumber) else value

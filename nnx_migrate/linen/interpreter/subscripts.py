@@ -17,6 +17,7 @@ from nnx_migrate.linen.interpreter import caches
 from nnx_migrate.linen.interpreter.attributes import atomic, seen
 from nnx_migrate.linen.interpreter.class_choices import in_place, one_of_classes
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array, text_of
+from nnx_migrate.linen.interpreter.declared_inputs import is_declared_array
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, static_text
 from nnx_migrate.linen.interpreter.frame import Frame, NeedKinds
 from nnx_migrate.linen.interpreter.function_choices import is_function
@@ -87,6 +88,9 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
             return seen(frame, Input((*value.path, index)))
         if constant is not None and value.path in frame.session.input_tuples:
             return seen(frame, Input((*value.path, constant)))
+        if isinstance(index, Expr) and not index.kind and not is_declared_array(frame.session, value):
+            key = index.text if node is None else ast.unparse(node.slice)
+            return Unknown(f"`{key}` may be a key of `{value.text}`, whose items have sizes of their own")
         value = input_array(frame.session, value)
     if isinstance(value, Array):
         transfer = registry.effect("getitem") or registry.method("__getitem__")
