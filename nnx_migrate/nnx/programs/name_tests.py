@@ -33,9 +33,7 @@ def goes_through_names(module: Module) -> bool:
 
 
 def name_test_obstacles(module: Module, names: Iterable[tuple[str, str]]) -> Iterator[Obstacle]:
-    """Places in a file where Linen's names and those of NNX give different answers. `names`: pairs of both."""
-    if not goes_through_names(module):
-        return
+    """Places in a file, which goes through names, where those in pairs (Linen's, NNX's) give different answers."""
     changed = [(_COUNT.sub("0", old), _COUNT.sub("0", new)) for old, new in names if old != new]
     old_names = {old for old, _ in changed}
     for node in module.nodes(ast.Constant):

@@ -64,6 +64,7 @@ class NameChanges:
         self._found: dict[Module, list[tuple[ast.Constant, LinenClass | None]]] = {}
         # by file, and whether old and new names are sorted alike
         self._of_order: dict[tuple[Module, bool], list[Obstacle]] = {}
+        self._going: dict[Module, bool] = {}  # through the names of parameters
 
     def of(self, conversions: Sequence[ClassConversion], others: Sequence[Others] = ()) -> NamesFound:
         """What a group's new names mean for the project's strings; `others` are classes of other groups."""
@@ -100,7 +101,9 @@ class NameChanges:
 
     def _tests(self, module: Module, pairs: Sequence[tuple[str, str]]) -> Iterator[Obstacle]:
         """Places in a file that look into names, and find something else in the new ones."""
-        for obstacle in name_test_obstacles(module, pairs):
+        if module not in self._going:
+            self._going[module] = goes_through_names(module)
+        for obstacle in name_test_obstacles(module, pairs) if self._going[module] else ():
             if not self.references.in_linen_class(module, obstacle.node):
                 yield obstacle
 
