@@ -13,13 +13,29 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-def read_out_of_place(tree: ast.AST, method: str) -> set[str]:
-    """The names of such variables in the methods of this name."""
+def moved_out_of_loops(old: ast.AST, new: ast.AST) -> set[str]:
+    """The names of such variables in the constructor of a class; `old` is what the class was.
+
+    A compact method may go on with what the last round of its own loop has left, and the constructor with it. What the
+    loops of setup call their elements means nothing in other methods.
+    """
+    setups = _methods(old, "setup")
+    of_setup = {name for setup in setups for name in _loop_targets(setup)}
+    own = {name for setup in setups for names in _out_of_place(setup) for name in names}
     found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name == method:
-            found.update(_out_of_place(node))
+    for constructor in _methods(new, "__init__"):
+        unbound, left_over = _out_of_place(constructor)
+        found |= (unbound | (left_over & of_setup)) - own
     return found
+
+
+def _methods(tree: ast.AST, name: str) -> list[ast.FunctionDef]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name]
+
+
+def _loop_targets(function: ast.FunctionDef) -> set[str]:
+    targets = [n.target for n in ast.walk(function) if isinstance(n, ast.For | ast.comprehension)]
+    return {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
 
 
 def binds_streams(tree: ast.AST) -> bool:
@@ -34,7 +50,8 @@ def binds_streams(tree: ast.AST) -> bool:
     )
 
 
-def _out_of_place(function: ast.FunctionDef) -> Iterator[str]:
+def _out_of_place(function: ast.FunctionDef) -> tuple[set[str], set[str]]:
+    """Variables that are read in front of all that binds them, and those of loops that are read elsewhere."""
     parameters = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
     bound: dict[str, list[ast.AST]] = {}
     loops: dict[str, list[ast.For]] = {}
@@ -51,14 +68,18 @@ def _out_of_place(function: ast.FunctionDef) -> Iterator[str]:
                     loops.setdefault(target.id, []).append(node)
             else:
                 others.update(_bound_otherwise(node))
+    unbound: set[str] = set()
+    left_over: set[str] = set()
     for name in reads:
         places = bound.get(name.id, [])
         if not places or name.id in parameters or name.id in others:
             continue
         around = loops.get(name.id, [])
-        is_left_over = len(around) == len(places) and not any(_is_in(name, loop) for loop in around)
-        if is_left_over or _position(name) < min(map(_position, places)):
-            yield name.id
+        if _position(name) < min(map(_position, places)):
+            unbound.add(name.id)
+        elif len(around) == len(places) and not any(_is_in(name, loop) for loop in around):
+            left_over.add(name.id)
+    return unbound, left_over
 
 
 def _own_nodes(node: ast.AST, hidden: frozenset[str]) -> Iterator[ast.AST]:

@@ -19,7 +19,7 @@ from nnx_migrate.names.project import Project
 from nnx_migrate.names.scope_builder import build_scopes
 from nnx_migrate.names.scopes import Scope, Scopes, dotted
 from nnx_migrate.nnx.layers import function
-from nnx_migrate.nnx.unbound import binds_streams, read_out_of_place
+from nnx_migrate.nnx.unbound import binds_streams, moved_out_of_loops
 from nnx_migrate.nnx.writer.written import WrittenFunction
 from nnx_migrate.sources.text import Edit, SourceText
 
@@ -59,7 +59,7 @@ def check_written(
         if name not in known and outside.binder(name) is None:
             detail = f"the constructor would need `{name}`, which only the call knows"
             raise Refuse("dynamic-construction", detail, cls.node)
-    for name in sorted(read_out_of_place(tree, "__init__") - read_out_of_place(_parsed(old), "setup")):
+    for name in sorted(moved_out_of_loops(_parsed(old), tree)):
         detail = f"the constructor would need `{name}` of a loop elsewhere"
         raise Refuse("dynamic-construction", detail, cls.node)
     if binds_streams(tree):

@@ -7,11 +7,15 @@ from textwrap import dedent, indent
 
 import pytest
 
-from nnx_migrate.nnx.unbound import binds_streams, read_out_of_place
+from nnx_migrate.nnx.unbound import binds_streams, moved_out_of_loops
 
 
 def _tree(body: str, arguments: str = "self, widths, *, rngs") -> ast.Module:
     return ast.parse(f"class Model:\n    def __init__({arguments}):\n{indent(dedent(body), ' ' * 8)}")
+
+
+def _setup(body: str) -> ast.Module:
+    return ast.parse(f"class Model:\n    def setup(self):\n{indent(dedent(body), ' ' * 8)}")
 
 
 @pytest.mark.parametrize(
@@ -34,8 +38,25 @@ def _tree(body: str, arguments: str = "self, widths, *, rngs") -> ast.Module:
     ],
 )
 def test_names_that_hold_nothing_or_what_a_loop_has_left(body: str, names: set[str]) -> None:
-    assert read_out_of_place(_tree(body), "__init__") == names
-    assert read_out_of_place(_tree(body), "setup") == set()
+    loops = "for i, b in widths: use(i, b)"
+    assert moved_out_of_loops(_setup(loops), _tree(body)) == names
+
+
+@pytest.mark.parametrize(
+    ("setup", "body", "names"),
+    [
+        (
+            "self.width = 3",
+            "for i in range(2): use(i)\nuse(i)",
+            set(),
+        ),  # as a compact method's own loop leaves it
+        ("self.width = 3", "use(i)\nfor i in range(2): use(i)", {"i"}),
+        ("self.a = [use(w) for w in widths]", "for w in widths: use(w)\nuse(w)", {"w"}),
+        ("for w in widths: use(w)\nuse(w)", "for w in widths: use(w)\nuse(w)", set()),  # as setup itself does
+    ],
+)
+def test_variables_of_the_loops_of_setup(setup: str, body: str, names: set[str]) -> None:
+    assert moved_out_of_loops(_setup(setup), _tree(body)) == names
 
 
 @pytest.mark.parametrize(
