@@ -8,10 +8,11 @@ from itertools import count
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.frame import Frame, Session
 from nnx_migrate.linen.interpreter.functions import call_method
 from nnx_migrate.linen.mixed_lists import MixedList
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.optional_arrays import ArrayOrNone
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
@@ -19,6 +20,7 @@ from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.symbols import TOKEN, linen_name
 from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
 from nnx_migrate.linen.values import ArrayOrNumber, Expr, Instance, ModuleList, Record
+from nnx_migrate.names.nodes import is_none
 
 _MAX_NESTING = 12
 _KEEPING = frozenset({"checkpoint", "jit", "remat"})  # lifted transforms that compute the same
@@ -128,10 +130,17 @@ def inside(session: Session, cls: LinenClass, fields: Any, learns: bool) -> tupl
     inner.numbers = count(inner.first_number + 1)
     frame = Frame(inner, cls.module, {}, owner=cls, foreign=True)
     for item in cls.fields:
-        inner.fields[item.name] = (
-            fields[item.name] if item.name in fields else default_value(frame, cls, item.name)
-        )
+        given = item.name in fields
+        value = fields[item.name] if given else default_value(frame, cls, item.name)
+        inner.fields[item.name] = _as_declared(item, value) if given else value
     return inner, frame
+
+
+def _as_declared(item: Field, value: Any) -> Any:
+    """What a field is given: where it is declared to hold an integer, that isn't None, as in the class itself."""
+    is_number = ast.unparse(item.annotation) == "int" and not is_none(item.default)
+    unclear = isinstance(value, Expr) and not value.kind and value.maybe_int
+    return as_dim(value) if is_number and unclear else value
 
 
 def submodules(

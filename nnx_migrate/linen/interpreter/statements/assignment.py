@@ -21,7 +21,7 @@ from nnx_migrate.linen.interpreter.loops import elements
 from nnx_migrate.linen.interpreter.movable import remember_assignment
 from nnx_migrate.linen.interpreter.records import is_table
 from nnx_migrate.linen.interpreter.stale import forget, forget_functions, mentions, token_of, without
-from nnx_migrate.linen.interpreter.statements.kept_sizes import keep_sizes
+from nnx_migrate.linen.interpreter.statements.kept_sizes import keep_names, keep_sizes
 from nnx_migrate.linen.interpreter.statements.stores import store
 from nnx_migrate.linen.interpreter.statements.unpacking import unpacked
 from nnx_migrate.linen.interpreter.static import is_static
@@ -211,6 +211,7 @@ def _renewed(frame: Frame, name: str, value: Any, static: bool, node: ast.AST) -
     if token is None or token_of(name, value) == token:
         return value
     keep_sizes(frame, name, token, node)
+    keep_names(frame, name, token, node)
     forget(frame, name, token)
     if not mentions(value, token):
         return value
