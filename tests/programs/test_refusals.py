@@ -582,6 +582,36 @@ def test_packages_that_import_their_modules_when_these_are_needed(code: str, is_
     assert ("hidden-use" in {finding.reason for finding in scan.findings}) is is_hidden
 
 
+FIND_IN = "def find(place, name):\n    return getattr(place, name)\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "is_hidden"),
+    [
+        (FIND_IN + "find(zoo.nets, 'Net')().init(key, x)\n", True),
+        (FIND_IN + "find(zoo.nets, 'width')\n", False),
+        ("PLACES = [zoo.nets]\nfor place in PLACES:\n    getattr(place, name)().init(key, x)\n", True),
+        ("PLACES = {'a': zoo.nets}\ngetattr(PLACES[name], name)().init(key, x)\n", True),
+        ("get = lambda: zoo.nets\nget().Net().init(key, x)\n", True),
+        ("place = zoo.nets if name else None\nplace.Net().init(key, x)\n", True),
+        ("import inspect\n[c() for _, c in inspect.getmembers(zoo.nets)]\n", True),
+        ("import importlib\nimportlib.reload(zoo.nets)\n", False),
+        ("print(zoo.nets.Net)\n", False),
+    ],
+)
+def test_modules_of_packages_as_values(code: str, is_hidden: bool) -> None:
+    start, _, rest = MODEL.partition("x = jnp")
+    begin = "import jax\nimport jax.numpy as jnp\nimport zoo.nets\nfrom config import name\nx = jnp"
+    files = {
+        PATH.parent / "zoo/__init__.py": "",
+        PATH.parent / "zoo/nets.py": start,
+        PATH: f"{begin}{rest}zoo.nets.Net().init(key, x)\n{code}",
+    }
+    scan = scanner_for(files, resolve_rules(["linen-module"])).whole_project(plan=True)
+    assert not scan.errors
+    assert ("hidden-use" in {finding.reason for finding in scan.findings}) is is_hidden
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -17,6 +17,7 @@ from nnx_migrate.linen.programs.uses import End, Use
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import BindingKind
 
+_LOOKING_UP = frozenset({"getattr", "hasattr", "vars", "dir"})
 _OWN = frozenset({"globals", "locals", "vars"})
 #: Methods of a namespace's dictionary that give no value.
 _NO_VALUES = frozenset({"keys", "update", "setdefault", "clear"})
@@ -104,29 +105,30 @@ class Namespaces:
                 for reference in module.scopes.names.get(local, ()):
                     node = reference.node
                     parent = module.parents[node]
-                    looked_up = isinstance(parent, ast.Call) and self._builtin(module, parent.func) in (
-                        "getattr", "hasattr", "vars", "dir",
-                    )  # fmt: skip
                     if (
                         isinstance(node, ast.Name)
                         and not isinstance(parent, ast.Attribute)
-                        and not looked_up
+                        and not self._looks_up(module, parent)
                         and reference.scope.binder(local) is scope
                         and (target := self._module_named(module, node)) is not None
                     ):
                         yield from self._followed(module, node, frozenset({re.escape(target)}))
 
     def _of_dotted_names(self, module: Module) -> Iterator[Read]:
-        """`zoo = package.models`."""
+        """`zoo = package.models`, `find(package.models, name)`."""
         for node in module.nodes(ast.Attribute):
-            parent = module.parents[node]
-            if node.attr not in self._last_names or not isinstance(
-                parent, ast.Assign | ast.Return | ast.keyword
+            if (
+                node.attr in self._last_names
+                and isinstance(node.ctx, ast.Load)
+                and not isinstance(parent := module.parents[node], ast.Attribute)
+                and not self._looks_up(module, parent)
+                and (target := self._module_named(module, node)) is not None
             ):
-                continue
-            target = self._module_named(module, node)
-            if target is not None:
                 yield from self._followed(module, node, frozenset({re.escape(target)}))
+
+    def _looks_up(self, module: Module, parent: ast.AST) -> bool:
+        """`getattr(models, name)`, which is seen there."""
+        return isinstance(parent, ast.Call) and self._builtin(module, parent.func) in _LOOKING_UP
 
     @cached_property
     def _last_names(self) -> set[str]:
