@@ -88,7 +88,7 @@ def drop_statement(module: Module, node: ast.stmt) -> Edit:
 def close_up(module: Module, edits: list[Edit]) -> list[Edit]:
     """The edits; what is removed with blank lines above and below takes the one above along.
 
-    What is removed from the head of a block takes the blank lines below along.
+    What is removed from the head of a block, or of the file, takes the blank lines below along.
     """
     text = module.source.text
     removed = sorted((e for e in edits if not e.new and e.start < e.end), key=lambda e: e.start)
@@ -105,7 +105,7 @@ def close_up(module: Module, edits: list[Edit]) -> list[Edit]:
             start = above.start(1)
             if not any(e not in removed and start < e.end and e.start <= end for e in edits):
                 blank_lines.append(Edit(start, edit.start, ""))
-        elif below and _BLOCK_HEAD.search(text[: edit.start]):
+        elif below and (not text[: edit.start].strip() or _BLOCK_HEAD.search(text[: edit.start])):
             blank = _BLANK_LINES.match(text, end)
             if blank and not any(e not in removed and end <= e.start < blank.end() for e in edits):
                 blank_lines.append(Edit(end, blank.end(), ""))

@@ -326,6 +326,12 @@ REMOVED = {
         "g(x)",
         "def f(x):\n    if x:\n        g(x)\n",
     ),
+    "the head of a file: so do its": (
+        "from a import old\nfrom b import older\n\nimport jax\n\njax.f(old, older)\n",
+        "old, older)",
+        "1)",
+        "import jax\n\njax.f(1)\n",
+    ),
     "a statement": ("import jax\nfrom a import old\nold()\n", "old()", "new()", "import jax\nnew()\n"),
     "one of several names": ("from a import b, old, z\nold(b, z)\n", "old(", "f(", "from a import b, z\nf(b, z)\n"),
     "the last of several names": ("from a import b, old\nold(b)\n", "old(", "f(", "from a import b\nf(b)\n"),
