@@ -24,7 +24,7 @@ from nnx_migrate.linen.dims.division import exact_quotient
 n, m, h, w = (Dim.size(name) for name in "nmhw")
 dim = Dim.size("self.dim")
 
-OPERATORS = ("+", "-", "*", "//", "%", "max", "min")
+OPERATORS = ("+", "-", "*", "//", "%", "max", "min", "or")
 
 
 @st.composite
@@ -42,6 +42,8 @@ def expressions(draw: st.DrawFn, depth: int = 3) -> tuple[Dim, str]:
     if operator in ("max", "min"):
         function = maximum if operator == "max" else minimum
         return function(left, right), f"{operator}({left_text}, {right_text})"
+    if operator == "or":
+        return first_of([left, right]), f"({left_text} or {right_text})"
     results = {"+": Dim.__add__, "-": Dim.__sub__, "*": Dim.__mul__, "//": Dim.__floordiv__, "%": Dim.__mod__}
     return results[operator](left, right), f"({left_text} {operator} {right_text})"
 
@@ -220,6 +222,8 @@ def test_the_first_of_two_that_is_not_zero() -> None:
     choice = first_of([width, n // 4])
     assert choice.text() == "self.width or (n // 4)"
     assert (choice * 4).text() == "(self.width or (n // 4)) * 4"
+    assert (choice + m).text() == "(self.width or (n // 4)) + m"
+    assert (m - choice).text() == "m - (self.width or (n // 4))"
     assert first_of([width, choice]) == choice
     assert first_of([n, m]) == n
     assert first_of([Dim.of(0), m]) == m

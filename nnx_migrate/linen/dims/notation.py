@@ -14,9 +14,10 @@ from nnx_migrate.linen.dims.terms import Atom, FloorDiv, Max, Mod, Monomial, Opa
 
 Rename = Callable[[str], str] | None
 
-# How tightly a piece of source binds.
-_SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(5)
+# How tightly a piece of source binds; what binds loosely (`a or b`) needs parentheses in a sum, too.
+_LOOSE, _SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(6)
 Piece = tuple[str, int]
+_BITS = (ast.BitAnd, ast.BitOr, ast.BitXor, ast.LShift, ast.RShift)  # looser than a sum
 _CONDITIONAL = "({0} if "  # how the templates of conditional expressions start
 _ARGUMENT = r"(?:\w+=)?(?:\{\d+\}|-?[\w.]+)"
 _CALL = re.compile(rf"[\w.]+\({_ARGUMENT}(?:, {_ARGUMENT})*\)")  # its arguments need no parentheses
@@ -95,9 +96,10 @@ def _sum(dim: dims.Dim, rename: Rename) -> str:
     text = ""
     for monomial, number in terms:
         if not text:
-            text = _term(monomial, number, rename)[0]
+            text = _wrapped(_term(monomial, number, rename), _SUM)
         else:
-            text += (" + " if number > 0 else " - ") + _term(monomial, abs(number), rename)[0]
+            term = _wrapped(_term(monomial, abs(number), rename), _SUM)
+            text += (" + " if number > 0 else " - ") + term
     return text
 
 
@@ -238,4 +240,7 @@ def _symbol(text: str, wrap: bool = True) -> Piece:
         return f"({text})", _ATOM
     if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.Constant):
         return text, _ATOM
-    return (f"({text})", _ATOM) if wrap else (text, _SUM)
+    if wrap:
+        return f"({text})", _ATOM
+    is_sum = isinstance(node, ast.BinOp) and not isinstance(node.op, _BITS)
+    return text, _SUM if is_sum else _LOOSE
