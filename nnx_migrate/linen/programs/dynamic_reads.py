@@ -63,15 +63,18 @@ class DynamicRead:
 def find_dynamic_reads(finder: FlowFinder) -> list[DynamicRead]:
     """All such reads of a project."""
     project, texts = finder.project, Texts(finder)
-    mentions = Mentions(finder.index, texts)
+    mentions, namespaces = Mentions(finder.index, texts), Namespaces(finder, texts)
     found: list[DynamicRead] = []
     for module in project.matching(_MENTION):
         if _is_of_sphinx(module, project):
             continue
         for call in module.nodes(ast.Call):
-            found += _looked_up(project, texts, module, call)
-            found += _imported(finder, mentions, module, call)
-    namespaces = Namespaces(finder, texts)
+            direct = [
+                *_looked_up(project, texts, module, call),
+                *_imported(finder, mentions, module, call),
+            ]
+            found += direct
+            found += [inner for read in direct for inner in _within(namespaces, read)]
     for module in project.matching(_NAMESPACE):
         if _is_of_sphinx(module, project):
             continue
@@ -80,6 +83,12 @@ def find_dynamic_reads(finder: FlowFinder) -> list[DynamicRead]:
             place = (read.module, read.node, read.node)
             found.append(DynamicRead(read.places, read.names, *place, read.is_lookup, may_choose))
     return found
+
+
+def _within(namespaces: Namespaces, read: DynamicRead) -> Iterator[DynamicRead]:
+    """What is read of a module that is read of a package: `importlib.import_module("zoo").nets.Net`."""
+    for inner in namespaces.of_submodules(read.module, read.node, read.places, read.names):
+        yield DynamicRead(inner.places, inner.names, inner.module, inner.node, read.cause, inner.is_lookup)
 
 
 def _is_of_sphinx(module: Module, project: Project) -> bool:

@@ -22,6 +22,7 @@ _OWN = frozenset({"globals", "locals", "vars"})
 #: Methods of a namespace's dictionary that give no value.
 _NO_VALUES = frozenset({"keys", "update", "setdefault", "clear"})
 _PLAIN = frozenset({"int", "float", "bool", "str", "bytes", "list", "tuple", "dict", "set"})
+_MAX_DEPTH = 5
 _WORD = re.compile(r"\w+")
 
 
@@ -100,7 +101,7 @@ class Namespaces:
         for scope in module.scopes.all_scopes():
             for local, bindings in scope.bindings.items():
                 targets = {b.target for b in bindings if b.kind is BindingKind.IMPORT}
-                if not any(self.project.find_path(target, module) for target in targets):
+                if not any(t in self._folders or self.project.find_path(t, module) for t in targets):
                     continue
                 for reference in module.scopes.names.get(local, ()):
                     node = reference.node
@@ -118,7 +119,7 @@ class Namespaces:
         """`zoo = package.models`, `find(package.models, name)`."""
         for node in module.nodes(ast.Attribute):
             if (
-                node.attr in self._last_names
+                (node.attr in self._last_names or node.attr in self._folders)
                 and isinstance(node.ctx, ast.Load)
                 and not isinstance(parent := module.parents[node], ast.Attribute)
                 and not self._looks_up(module, parent)
@@ -137,10 +138,54 @@ class Namespaces:
     def _followed(self, module: Module, node: ast.expr, places: frozenset[str]) -> Iterator[Read]:
         """What is read of a module that an expression gives."""
         for use in self.finder.follow(module, node).uses:
-            names = self._names(use)
-            if names:
-                is_lookup = use.end in (End.ATTRIBUTE, End.LOOKED_UP)
-                yield Read(places, names, use.module, use.node, is_lookup, _sets_in(use))
+            yield from self._read(use, places, 0)
+
+    def _read(self, use: Use, places: frozenset[str], depth: int) -> Iterator[Read]:
+        names = self._names(use)
+        if names:
+            is_lookup = use.end in (End.ATTRIBUTE, End.LOOKED_UP)
+            yield Read(places, names, use.module, use.node, is_lookup, _sets_in(use))
+            if is_lookup:
+                yield from self.of_submodules(use.module, use.node, places, names, depth)
+
+    def of_submodules(
+        self,
+        module: Module,
+        node: ast.expr,
+        places: frozenset[str],
+        names: frozenset[str],
+        depth: int = 0,
+    ) -> Iterator[Read]:
+        """What is read of a module that `node` may read of a package: `zoo.nets.Net` of a value `zoo`.
+
+        What is called is none. What goes elsewhere is taken for one only where its name says so.
+        """
+        if depth >= _MAX_DEPTH or (ANYTHING in places and ANYTHING in names):
+            return
+        found = {
+            re.escape(name)
+            for package, inside, name in self._inner_modules
+            if any(re.fullmatch(pattern, inside) for pattern in names)
+            and any(re.fullmatch(rf"(?:.*\.)?{pattern}", package) for pattern in places)
+        }
+        for use in self.finder.follow(module, node).uses if found else ():
+            is_read = use.end in (End.ATTRIBUTE, End.LOOKED_UP)
+            if is_read or (use.end is End.ESCAPE and ANYTHING not in names):
+                yield from self._read(use, frozenset(found), depth + 1)
+
+    @cached_property
+    def _inner_modules(self) -> list[tuple[str, str, str]]:
+        """The modules of packages: the package, what it calls the module, and the name of that."""
+        found: list[tuple[str, str, str]] = []
+        for module in self.project.modules():
+            package, _, name = module.name.rpartition(".")
+            folder = ".".join(module.path.absolute().parent.parts[-3:])
+            found.append((package or folder, name, module.name))
+            for local, bindings in module.scopes.module.bindings.items() if module.is_package else ():
+                targets = {b.target for b in bindings if b.kind is BindingKind.IMPORT}
+                inner = [m for t in targets if (m := self.project.find_module(t, module)) is not None]
+                found += [(module.name, local, m.name) for m in inner]
+        return found
 
     def _names(self, use: Use) -> frozenset[str]:
         if use.end is End.ATTRIBUTE and isinstance(use.node, ast.Attribute) and use.node.attr != "__dict__":
@@ -251,7 +296,15 @@ class Namespaces:
         if qualified is None or self.project.definition(qualified) is not None:
             return None
         found = self.project.find_module(qualified, module)
-        return found.name if found is not None else None
+        if found is None:
+            return qualified if qualified in self._folders else None
+        return found.name
+
+    @cached_property
+    def _folders(self) -> frozenset[str]:
+        """Folders as code may name them that imports what is in them: those that aren't marked as packages, too."""
+        parts = {path.absolute().parent.parts for path in self.project.paths}
+        return frozenset(".".join(found[-count:]) for found in parts for count in (1, 2, 3))
 
     def _builtin_called(self, module: Module, node: ast.expr) -> str:
         return self._builtin(module, node.func) if isinstance(node, ast.Call) else ""
