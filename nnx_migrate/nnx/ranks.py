@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nnx_migrate.linen.analyses import Fixed
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.interpreter.control import CONFIGURED
 from nnx_migrate.linen.interpreter.frame import BUDGET, Meter
 from nnx_migrate.linen.interpreter.ranks import reads_rank
 from nnx_migrate.linen.model import LinenClass
@@ -63,6 +64,7 @@ class RankSearch:
         )
         self.working: dict[int, ClassConversion] = {}  # what the usual ranks gave, for all unknown inputs
         self.unfit: set[int] = set()  # the usual ranks for which the code can't run
+        self.undecided: set[int] = set()  # those for which conditions of submodules decide about sizes
         self.refused_with_known: Refuse | None = None  # what is left where callers have said what they know
 
     def run(self) -> ClassConversion:
@@ -217,6 +219,8 @@ class RankSearch:
                     return None
                 if is_of_other_rank(refusal.detail):
                     self.unfit.add(rank)
+                if CONFIGURED in refusal.detail:
+                    self.undecided.add(rank)
                 continue
             self.working[rank] = conversion
             if lowest is None:
@@ -247,8 +251,9 @@ class RankSearch:
         return chosen
 
     def _whatever_is_known(self, known: Ranks) -> ClassConversion | None:
-        """Convert for every rank where what callers know is in the way: the sizes of their masks, say."""
-        return self._by_rank({}) if known and not self._looks_at_ranks else None
+        """Convert for every rank where submodules meet what callers know in some configurations only: their masks."""
+        is_in_the_way = bool(known) and self.undecided == {*_USUAL_RANKS} and not self._looks_at_ranks
+        return self._by_rank({}) if is_in_the_way else None
 
     def _of_fitting_rank(self, known: Ranks) -> ClassConversion | None:
         """Convert for the only rank that an input can have: the code fails for each of the others.

@@ -52,7 +52,7 @@ def fixed(function: str, setup: str, call: str) -> tuple[str, str]:
     ("function", "setup", "call"),
     [
         (
-            "if kind == 'a':\n        return Encoder(n)\n    return Encoder(2 * n)",
+            "parts = {'a': Encoder(n), 'b': Encoder(2 * n)}\n    return parts[kind]",
             "self.encoder = make_encoder(self.kind, 3)",
             "self.encoder(x)",
         ),

@@ -40,6 +40,9 @@ from nnx_migrate.linen.values import (
     VariableValue,
 )
 
+#: The reason of sizes that conditions of submodules decide.
+CONFIGURED = "a size that depends on how another module is configured"
+
 
 def branch(node: ast.AST, which: Literal["body", "orelse", "loop", "after"]) -> Control:
     """The control that code below `node` stands under."""
@@ -280,7 +283,7 @@ def _choice(frame: Frame, branch: tuple[Context, ast.AST], first: Dim, second: D
     """A size that no statement of the constructor could assign, as a conditional expression."""
     condition = frame.session.conditions.get(branch)
     if condition is None:
-        size = Dim.unknown("a size that depends on how another module is configured")
+        size = Dim.unknown(CONFIGURED)
         return remember_choice(frame, branch, first, second, size)
     escaped = condition.replace("{", "{{").replace("}", "}}")
     size = Dim.opaque(f"({{0}} if {escaped} else {{1}})", first, second)
