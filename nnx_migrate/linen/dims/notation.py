@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import accumulate
 
 from nnx_migrate.linen import dims
 from nnx_migrate.linen.dims import division
@@ -241,6 +242,12 @@ def _symbol(text: str, wrap: bool = True) -> Piece:
     if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.Constant):
         return text, _ATOM
     if wrap:
-        return f"({text})", _ATOM
+        return text if is_enclosed(text) else f"({text})", _ATOM
     is_sum = isinstance(node, ast.BinOp) and not isinstance(node.op, _BITS)
     return text, _SUM if is_sum else _LOOSE
+
+
+def is_enclosed(text: str) -> bool:
+    """Whether one pair of parentheses stands around all of an expression without texts in it."""
+    depths = list(accumulate({"(": 1, ")": -1}.get(sign, 0) for sign in text))
+    return text.startswith("(") and "'" not in text and '"' not in text and 0 not in depths[:-1]

@@ -6,9 +6,9 @@ import ast
 import builtins
 import re
 from functools import lru_cache
-from itertools import accumulate
 from typing import Any
 
+from nnx_migrate.linen.dims.notation import is_enclosed
 from nnx_migrate.linen.interpreter.convert import text_of
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.static import is_static
@@ -77,10 +77,4 @@ def wrapped(text: str) -> str:
         or TOKEN.fullmatch(text) is not None
         or _STRING.fullmatch(text) is not None
     )
-    return text if simple or _is_enclosed(text) else f"({text})"
-
-
-def _is_enclosed(text: str) -> bool:
-    """Whether one pair of parentheses stands around all of a text."""
-    depths = list(accumulate({"(": 1, ")": -1}.get(sign, 0) for sign in text))
-    return text.startswith("(") and "'" not in text and '"' not in text and 0 not in depths[:-1]
+    return text if simple or is_enclosed(text) else f"({text})"
