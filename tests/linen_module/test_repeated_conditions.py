@@ -123,7 +123,7 @@ NUMBERS = {
         "6",
     ),
     "a wider array": ("scale = jnp.ones((6,)) if train else 1.0\nx = nn.Dense(1)(x) * scale", None),
-    "the array itself": ("x = self.mask(nn.Dense(6)(x), train)", None),
+    "the array itself: layers fail for numbers": ("x = self.mask(nn.Dense(6)(x), train)", "1"),
     "what is made of it": ("x = nn.Dense(1)(x) + jnp.stack([self.mask(x, train)] * 2)", None),
 }
 
