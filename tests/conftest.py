@@ -1,6 +1,8 @@
-"""JAX's settings for the whole run: they are read once, when the first array is made."""
+"""Settings for the whole run: those of JAX, which are read once, when the first array is made, and Hypothesis's."""
 
 import os
+
+from hypothesis import settings
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
@@ -9,3 +11,7 @@ os.environ.setdefault(
     # runs the same operations, optimised or not; test_process_proof.py proves with optimisation.
     "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0",
 )
+
+# The same commit gives the same result; `pytest --hypothesis-profile=default` searches in new places each time.
+settings.register_profile("same-each-time", derandomize=True, deadline=None)
+settings.load_profile("same-each-time")

@@ -18,7 +18,7 @@ from nnx_migrate.linen.effects.registry import modelled_methods
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.symbols import LINEN, canonical, linen_name
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.nodes import is_none
+from nnx_migrate.names.nodes import contains, is_none
 from nnx_migrate.names.scopes import BindingKind
 
 #: Collections that layers change or fill in calls; None where that differs from call to call.
@@ -181,7 +181,7 @@ class _Reader:
         """Whether a call stands in a static or class method that nothing of what was read calls."""
         for cls in self.classes:
             for method in cls.own_methods.values():
-                if method.kind in ("class", "static") and any(n is call for n in ast.walk(method.node)):
+                if method.kind in ("class", "static") and contains(method.node, call):
                     return method.name not in self._attributes
         return False
 

@@ -48,8 +48,7 @@ class Lift:
     count: str = field(
         default="", compare=False
     )  # the number of members, where a function got it as argument
-
-    own_prefix: str = ""
+    own_prefix: str = ""  # in place of the usual one
 
     @property
     def prefix(self) -> str:
@@ -70,6 +69,11 @@ class Lift:
         """What the axis of members is called in partition metadata."""
         node = self.options.get("metadata_params")
         return node.values[0] if isinstance(node, ast.Dict) and self.stacked else None
+
+    @property
+    def rematerialises(self) -> bool:
+        """Whether it computes the same, with less memory."""
+        return self.name in ("remat", "checkpoint")
 
     @property
     def maps(self) -> bool:
@@ -247,12 +251,7 @@ def either_lifts(
     if first == second:
         return first
     for lifts, other, text in ((first, second, condition), (second, first, f"not ({condition})")):
-        if (
-            not other
-            and len(lifts) == 1
-            and lifts[0].name in ("remat", "checkpoint")
-            and not lifts[0].condition
-        ):
+        if not other and len(lifts) == 1 and lifts[0].rematerialises and not lifts[0].condition:
             return (replace(lifts[0], condition=text),)
     return None
 
@@ -261,7 +260,7 @@ def _may_be_chosen(lift: Lift) -> bool:
     if lift.condition:
         return False
     ensemble = lift.name == "vmap" and lift.stacked and lift.out_axes == 0 and lift.in_axes is None
-    return ensemble or lift.name in ("remat", "checkpoint")
+    return ensemble or lift.rematerialises
 
 
 def lifted_parts(value: object) -> tuple[tuple[Lift, ...], object]:

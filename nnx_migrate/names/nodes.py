@@ -57,6 +57,11 @@ def contains(tree: ast.AST, node: ast.AST) -> bool:
     return any(inner is node for inner in ast.walk(tree))
 
 
+def position(node: ast.AST | None) -> tuple[int, int]:
+    """Line and column where a node starts; (0, 0) where code has no place."""
+    return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
+
+
 def is_none(node: ast.AST | None) -> bool:
     """Whether a node is the constant `None`."""
     return isinstance(node, ast.Constant) and node.value is None

@@ -187,6 +187,15 @@ class Project:
         path = self.find_path(name, importer)
         return self.module(path) if path is not None else None
 
+    def module_named(self, node: ast.expr, importer: Module) -> Module | None:
+        """The module that an expression names, None where it names something in one, or nothing of the project."""
+        if not isinstance(node, ast.Name | ast.Attribute):
+            return None
+        qualified = self.resolve(node, importer.scope_at(node), importer)
+        if qualified is None or self.definition(qualified) is not None:
+            return None
+        return self.find_module(qualified, importer)
+
     # -- names --------------------------------------------------------------------------------------------
 
     def resolve(self, node: ast.expr, scope: Scope, module: Module) -> str | None:

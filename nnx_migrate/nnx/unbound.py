@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from nnx_migrate.names.nodes import position
+
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -40,10 +42,9 @@ def _loop_targets(function: ast.FunctionDef) -> set[str]:
 
 def binds_streams(tree: ast.AST) -> bool:
     """Whether a constructor that gets random streams as `rngs` calls something else that, too."""
-    made = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
     return any(
         isinstance(node, ast.Name) and node.id == "rngs" and not isinstance(node.ctx, ast.Load)
-        for function in made
+        for function in _methods(tree, "__init__")
         if any(argument.arg == "rngs" for argument in function.args.kwonlyargs)
         for statement in function.body
         for node in _own_nodes(statement, frozenset())
@@ -75,7 +76,7 @@ def _out_of_place(function: ast.FunctionDef) -> tuple[set[str], set[str]]:
         if not places or name.id in parameters or name.id in others:
             continue
         around = loops.get(name.id, [])
-        if _position(name) < min(map(_position, places)):
+        if position(name) < min(map(position, places)):
             unbound.add(name.id)
         elif len(around) == len(places) and not any(_is_in(name, loop) for loop in around):
             left_over.add(name.id)
@@ -107,10 +108,6 @@ def _bound_otherwise(node: ast.AST) -> Iterator[str]:
         yield from node.names
 
 
-def _position(node: ast.AST) -> tuple[int, int]:
-    return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
-
-
 def _is_in(node: ast.Name, loop: ast.For) -> bool:
     first, last = loop.body[0], loop.body[-1]
-    return _position(first) <= _position(node) <= (last.end_lineno or 0, last.end_col_offset or 0)
+    return position(first) <= position(node) <= (last.end_lineno or 0, last.end_col_offset or 0)

@@ -62,7 +62,7 @@ def run(text: str, values: dict[str, int]) -> int | None:
         return None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(expressions())
 def test_arithmetic_agrees_with_python_and_text_reads_back(built: tuple[Dim, str]) -> None:
     value, text = built
@@ -77,7 +77,7 @@ def test_arithmetic_agrees_with_python_and_text_reads_back(built: tuple[Dim, str
             assert value.reason == "a division by zero"
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(expressions(2), expressions(2))
 def test_comparisons_and_bounds_hold_for_all_values(one: tuple[Dim, str], other: tuple[Dim, str]) -> None:
     equal, larger, bound = same(one[0], other[0]), at_least(one[0], other[0]), lower_bound(one[0])
@@ -102,7 +102,7 @@ def test_a_choice_is_at_least_what_both_sizes_are() -> None:
     assert maximum(n, choice) == n
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(expressions(2), expressions(2))
 def test_an_exact_quotient_times_the_divisor_is_the_dividend(
     one: tuple[Dim, str], other: tuple[Dim, str]
@@ -112,7 +112,7 @@ def test_an_exact_quotient_times_the_divisor_is_the_dividend(
         assert quotient == one[0]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(expressions(2), expressions(2))
 def test_substitution_commutes_with_evaluation(outer: tuple[Dim, str], inside: tuple[Dim, str]) -> None:
     replaced = outer[0].substitute(lambda text: inside[0] if text == "a" else None)
@@ -230,6 +230,9 @@ def test_the_first_of_two_that_is_not_zero() -> None:
     assert choice.substitute({"self.width": Dim.of(0)}.get) == n // 4
     assert choice.substitute({"self.width": Dim.of(3)}.get) == 3
     assert choice.substitute({"n": choice * 4}.get) == choice
+    assert first_of([n, Dim.unknown("no")]) == n
+    assert not first_of([width, Dim.unknown("no")]).known
+    assert first_of([width, n // (m - 1)]).substitute({"self.width": 3, "m": 1}.get) == 3
 
 
 def test_unknown_dims_absorb_and_equal_nothing() -> None:

@@ -75,11 +75,11 @@ class Dim:
     @staticmethod
     def opaque(template: str, *args: Dim | float) -> Dim:
         """An integer expression over `args` without algebra; folded where all arguments are numbers."""
+        if (decided := choices.decided(template, args)) is not None:
+            return decided  # also where what isn't taken is unknown
         for arg in args:
             if isinstance(arg, Dim) and arg.reason is not None:
                 return Dim.unknown(arg.reason)
-        if (decided := choices.decided(template, args)) is not None:
-            return decided
         numbers = [arg.const if isinstance(arg, Dim) else arg for arg in args]
         if all(number is not None for number in numbers):
             value = notation.evaluate(template.format(*(f"({number!r})" for number in numbers)))

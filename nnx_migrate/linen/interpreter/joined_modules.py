@@ -28,12 +28,16 @@ from nnx_migrate.linen.values import (
 
 def rematerialised(frame: Frame, a: Any, b: Any, node: ast.AST) -> Any:
     """A class with and without `nn.remat`, told apart by a condition over fields; None for anything else."""
+    condition = _condition(frame, node)
+    return chosen(a, b, condition) if condition is not None else None
+
+
+def _condition(frame: Frame, node: ast.AST) -> str | None:
+    """The condition over fields that decides between two paths; None for others."""
     condition = frame.session.conditions.get((frame.context, node))
     if condition is None or TOKEN.search(condition):
         return None
-    if '"' not in condition:
-        condition = condition.replace("'", '"')
-    return chosen(a, b, condition)
+    return condition if '"' in condition else condition.replace("'", '"')
 
 
 def holds_module(value: Any) -> bool:
@@ -85,10 +89,10 @@ def either_list(frame: Frame, a: Any, b: Any, node: ast.AST) -> ModuleList | Non
         return None
     if first.site.method != "setup" or second.site.method != "setup":
         return None  # elsewhere, Linen names a module after its transform
-    condition = frame.session.conditions.get((frame.context, node))
-    if condition is None or TOKEN.search(condition):
+    condition = _condition(frame, node)
+    if condition is None:
         return None
-    lifts = either_lifts(first.site.lifts, second.site.lifts, condition.replace("'", '"'))
+    lifts = either_lifts(first.site.lifts, second.site.lifts, condition)
     if lifts is None:
         return None
     first.site.lifts = second.site.lifts = lifts

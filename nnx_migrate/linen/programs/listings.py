@@ -39,7 +39,7 @@ class Listings:
         """The names that known modules and objects have."""
         found: set[str] = set()
         for module, node in self._listed:
-            listed = self._module_named(module, node)
+            listed = self.project.module_named(node, module)
             if listed is not None:
                 found.update(listed.scopes.module.bindings)
             elif self._is_object(module, node):
@@ -84,22 +84,13 @@ class Listings:
         ]
 
     def _is_known(self, module: Module, node: ast.expr) -> bool:
-        listed = self._module_named(module, node)
+        listed = self.project.module_named(node, module)
         if listed is not None:
             return not listed.scopes.module.star_imports
         if self._is_object(module, node):
             return True
         origins = self.origins.of(module, node)
         return bool(origins) and all(o is not None and _is_of_command(o[1]) for o in origins)
-
-    def _module_named(self, module: Module, node: ast.expr) -> Module | None:
-        """The module of the project that an expression names."""
-        if not isinstance(node, ast.Name | ast.Attribute):
-            return None
-        qualified = self.project.resolve(node, module.scope_at(node), module)
-        if qualified is None or self.project.definition(qualified) is not None:
-            return None
-        return self.project.find_module(qualified, module)
 
     def _is_object(self, module: Module, node: ast.expr) -> bool:
         """Whether an expression is a class of the project, or an instance of one."""

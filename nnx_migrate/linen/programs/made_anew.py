@@ -13,6 +13,7 @@ from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.origins import Origins
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import contains
 
 
 def is_made_anew(
@@ -20,7 +21,7 @@ def is_made_anew(
 ) -> bool:
     """Whether each round constructs `instance`, and all modules among its arguments."""
     call, loop = instance.call, element.loop
-    if loop is not None and any(node is call for node in ast.walk(loop)):
+    if loop is not None and contains(loop, call):
         return _holds_own_parts(instance, loop, others)
     return _made_by(element.module, element.node, instance, others, finder) is not None
 

@@ -289,16 +289,13 @@ class Namespaces:
         )
 
     def _module_named(self, module: Module, node: ast.expr) -> str | None:
-        """The module of the project that an expression names."""
-        if not isinstance(node, ast.Name | ast.Attribute):
-            return None
+        """The module of the project that an expression names, or the folder of some."""
+        found = self.project.module_named(node, module)
+        if found is not None:
+            return found.name
         qualified = self.project.resolve(node, module.scope_at(node), module)
-        if qualified is None or self.project.definition(qualified) is not None:
-            return None
-        found = self.project.find_module(qualified, module)
-        if found is None:
-            return qualified if qualified in self._folders else None
-        return found.name
+        is_folder = qualified in self._folders and self.project.definition(qualified) is None
+        return qualified if is_folder else None
 
     @cached_property
     def _folders(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.gathered import count_of
 from nnx_migrate.linen.values import Iterated, ModuleList
-from nnx_migrate.names.nodes import is_of_self
+from nnx_migrate.names.nodes import is_of_self, position
 
 
 def counted_lists(frame: Frame, loop: ast.For, iterable: Any) -> tuple[ModuleList, ...]:
@@ -73,5 +73,4 @@ def _are_as_many(iterable: Any, modules: ModuleList) -> bool:
 
 
 def _place(modules: ModuleList) -> tuple[int, int]:
-    loop = modules.rounds.loop if modules.rounds is not None else None
-    return getattr(loop, "lineno", 0), getattr(loop, "col_offset", 0)
+    return position(modules.rounds.loop if modules.rounds is not None else None)

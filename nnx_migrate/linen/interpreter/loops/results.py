@@ -24,6 +24,7 @@ from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.symbols import TOKEN, numbers
 from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
 from nnx_migrate.linen.values import ArrayOrNumber, Expr, Iterated, ModuleList, Record, Rounds, VariableValue
+from nnx_migrate.names.nodes import contains
 
 _LAST_ITEM = re.compile(r"([\w.]+)\[len\(\1\) - 1\]")
 _LENGTH = re.compile(r"len\(([\w.]+)\)")
@@ -110,7 +111,7 @@ class LastRound:
         """Whether a condition or loop of the loop's body decides a size."""
         phis = self.frame.session.facts.phis
         found = [phis[n].node for n in (numbers(dim.text(), "p") if dim.known else ()) if n in phis]
-        return any(node is not self.statement and node in ast.walk(self.statement) for node in found)
+        return any(node is not self.statement and contains(self.statement, node) for node in found)
 
     def own(self, texts: frozenset[str]) -> list[str]:
         """The symbols among `texts` that mean nothing outside of the loop."""

@@ -23,7 +23,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, LayerCall, LoopVariable, Phi, Site
 from nnx_migrate.linen.symbols import numbers
 from nnx_migrate.linen.values import Iterated, ModuleList
-from nnx_migrate.names.nodes import contains
+from nnx_migrate.names.nodes import contains, position
 
 _STEPS = 8
 
@@ -90,7 +90,7 @@ class CarriedValues:
             return contains(made, loop)
         if phi.node is not other.node and contains(phi.node, other.node):
             return contains(loop, made)
-        return _start(loop) >= _end(made)
+        return position(loop) >= _end(made)
 
     def carrying(self, phi: Phi) -> list[ast.AST]:
         """The loops of setup that can carry a size: those that make, alike, what a method's loop takes."""
@@ -194,10 +194,7 @@ class CarriedValues:
 
     def _counts_as(self, loop: ast.AST, creating: ast.AST) -> bool:
         """Whether a loop counts through what another one has made."""
-        lists = [
-            made for (_, node), lists in self.analysis.facts.counted.items() if node is loop for made in lists
-        ]
-        return any(made.rounds is not None and made.rounds.loop is creating for made in lists)
+        return any(made is creating for made in _counted_loops(self.analysis, loop))
 
     def _run_together(self, call: LayerCall, first: ast.AST, second: ast.AST) -> bool:
         """Whether a loop around a call takes the elements that two loops have made one with the other."""
@@ -218,8 +215,14 @@ def creating_loops(analysis: ClassAnalysis, loop: ast.For, context: Context = ()
             values.extend(value.args)
         elif isinstance(value, ModuleList) and value.rounds is not None:
             yield from (rounds.loop for rounds in (value.rounds, *value.others))
+    if not parts:
+        yield from _counted_loops(analysis, loop)
+
+
+def _counted_loops(analysis: ClassAnalysis, loop: ast.AST) -> Iterator[ast.AST]:
+    """The loops that make the modules which a loop takes by their numbers."""
     for (_, node), counted in analysis.facts.counted.items():
-        for modules in counted if node is loop and not parts else ():
+        for modules in counted if node is loop else ():
             assert modules.rounds is not None
             yield modules.rounds.loop
 
@@ -228,7 +231,7 @@ def is_behind(nodes: Context, loop: Context) -> bool:
     """Whether the code that `nodes` lead to stands behind a loop, by the calls that lead to either."""
     for one, other in zip(nodes, loop, strict=False):
         if one is not other:
-            return _start(one) >= _end(other)
+            return position(one) >= _end(other)
     return False
 
 
@@ -258,10 +261,6 @@ def _header(loop: ast.AST) -> str | None:
     if isinstance(loop, ast.For):
         return ast.unparse(ast.Tuple([loop.target, loop.iter], ast.Load()))
     return None
-
-
-def _start(node: ast.AST) -> tuple[int, int]:
-    return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
 
 
 def _end(node: ast.AST) -> tuple[int, int]:

@@ -100,7 +100,7 @@ def lifted_call(editor: BodyEditor, call: ast.Call, site: Site) -> str:
     keywords = [f"{k.arg}={one_line(text(k.value))}" for k in call.keywords]
     function = _method_text(editor, call, site, [*arguments, *keywords])
     for one in reversed(site.lifts):
-        if one.name in ("remat", "checkpoint"):
+        if one.rematerialises:
             plain = function
             function = f"{nnx}.remat({', '.join([function, *_options(one, _KEPT, text)])})"
             if one.condition:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Site, VariableSite
-from nnx_migrate.names.nodes import all_below
+from nnx_migrate.names.nodes import all_below, contains
 from nnx_migrate.nnx.writer.naming import singular, snake_case
 from nnx_migrate.nnx.writer.text import call_text, line_limit
 
@@ -160,7 +160,7 @@ class LoopAccess:
 
     def _fresh_counter(self, loop: ast.AST) -> str:
         """A name for the counter of a loop that had none (`for _ in range(n)`)."""
-        around = {name for other, name in self.counters.items() if any(n is loop for n in ast.walk(other))}
+        around = {name for other, name in self.counters.items() if contains(other, loop)}
         names = chain("ijk", (f"i_{number}" for number in count()))
         self.counters[loop] = name = next(n for n in names if n not in self.used | around)
         return name
