@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from nnx_migrate.linen.dims import Dim, at_least, maximum, product, same
+from nnx_migrate.linen.dims import Dim, fitting, product, same
 from nnx_migrate.linen.leads import as_many_as_both, cut_lead, split_lead
 
 Value = object
@@ -339,9 +339,9 @@ def broadcast_dims(a: Dim, b: Dim) -> Dim:
     if b == 1:
         return a
     for one, other in ((a, b), (b, a)):
-        if one.known and (at_least(one, 2) or one == 0):
+        if same(one, 1) is False:
             # Nothing but 1 (or the same size) goes with a size other than 1.
-            if same(one, other) is False and other.known and (at_least(other, 2) or other == 0):
+            if same(one, other) is False and same(other, 1) is False:
                 raise Unmodelled(f"sizes {a.text()} and {b.text()} do not broadcast")
             return one
     if a.options or b.options:
@@ -350,7 +350,7 @@ def broadcast_dims(a: Dim, b: Dim) -> Dim:
         if dim.reason is not None:
             return Dim.unknown(dim.reason)
     # Symbolic axes are at least 1 long, and fit only if they are equal or one of them is 1.
-    return maximum(a, b)
+    return fitting(a, b)
 
 
 def _one_size(a: Dim, b: Dim) -> Dim:

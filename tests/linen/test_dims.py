@@ -12,6 +12,7 @@ from nnx_migrate.linen.dims import (
     Dim,
     at_least,
     ceil_div,
+    fitting,
     maximum,
     minimum,
     product,
@@ -24,7 +25,8 @@ from nnx_migrate.linen.dims.division import exact_quotient
 n, m, h, w = (Dim.size(name) for name in "nmhw")
 dim = Dim.size("self.dim")
 
-OPERATORS = ("+", "-", "*", "//", "%", "max", "min", "or")
+OPERATORS = ("+", "-", "*", "//", "%", "max", "min", "fits", "or")
+FUNCTIONS = {"max": maximum, "min": minimum, "fits": fitting}
 
 
 @st.composite
@@ -39,9 +41,8 @@ def expressions(draw: st.DrawFn, depth: int = 3) -> tuple[Dim, str]:
     left, left_text = draw(expressions(depth - 1))
     right, right_text = draw(expressions(depth - 1))
     operator = draw(st.sampled_from(OPERATORS))
-    if operator in ("max", "min"):
-        function = maximum if operator == "max" else minimum
-        return function(left, right), f"{operator}({left_text}, {right_text})"
+    if operator in FUNCTIONS:
+        return FUNCTIONS[operator](left, right), f"{operator}({left_text}, {right_text})"
     if operator == "or":
         return first_of([left, right]), f"({left_text} or {right_text})"
     results = {"+": Dim.__add__, "-": Dim.__sub__, "*": Dim.__mul__, "//": Dim.__floordiv__, "%": Dim.__mod__}
@@ -57,9 +58,15 @@ VALUES = [
 def run(text: str, values: dict[str, int]) -> int | None:
     """The value of the expression, None where it raises."""
     try:
-        return eval(text, {}, dict(values))
+        return eval(text, {"fits": _broadcast}, dict(values))
     except ZeroDivisionError:
         return None
+
+
+def _broadcast(a: int, b: int) -> int:
+    if min(a, b) < 1 or (a != b and min(a, b) != 1):
+        raise ZeroDivisionError("axes that don't fit, as good as a division by zero here")
+    return max(a, b)
 
 
 @settings(max_examples=150)
@@ -233,6 +240,19 @@ def test_the_first_of_two_that_is_not_zero() -> None:
     assert first_of([n, Dim.unknown("no")]) == n
     assert not first_of([width, Dim.unknown("no")]).known
     assert first_of([width, n // (m - 1)]).substitute({"self.width": 3, "m": 1}.get) == 3
+
+
+def test_sizes_that_broadcast_are_the_one_that_cannot_be_one() -> None:
+    width, features = Dim.symbol("self.width"), Dim.size("features")
+    joined = fitting(features, width)
+    assert joined.text() == "max(features, self.width)"
+    assert joined.substitute({"self.width": width * 2}.get) == width * 2
+    assert joined.substitute({"self.width": Dim.of(1)}.get) == features
+    assert fitting(features, 8) == 8
+    assert fitting(joined, width * 2) == width * 2
+    larger = maximum(features, width)  # which says nothing of broadcasting
+    assert larger.substitute({"self.width": width * 2}.get) == maximum(features, width * 2)
+    assert fitting(larger, m).substitute({"self.width": width * 2}.get) == maximum(features, width * 2, m)
 
 
 def test_unknown_dims_absorb_and_equal_nothing() -> None:

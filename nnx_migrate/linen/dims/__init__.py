@@ -288,6 +288,19 @@ def maximum(*dims: int | Dim) -> Dim:
     return _extremum(Max, [Dim.of(dim) for dim in dims])
 
 
+def fitting(*dims: int | Dim) -> Dim:
+    """The size that sizes broadcast to, of which all are equal or 1: the one that can't be 1, or `max(...)`."""
+    sizes = [Dim.of(dim) for dim in dims]
+    for size in sizes:
+        if same(size, 1) is False:
+            return size
+    largest = maximum(*sizes)
+    atom = single_atom(largest)
+    if not isinstance(atom, Max) or any(_is_any_maximum(size) for size in sizes):
+        return largest
+    return dim_of_atom(replace(atom, fits=True))
+
+
 def minimum(*dims: int | Dim) -> Dim:
     """`min(...)`."""
     return _extremum(Min, [Dim.of(dim) for dim in dims])
@@ -348,6 +361,12 @@ def _extremum(kind: type[Max] | type[Min], dims: list[Dim]) -> Dim:
     if len(kept) == 1:
         return kept[0]
     return dim_of_atom(kind(tuple(sorted(kept, key=lambda dim: (dim.const is not None, dim.text())))))
+
+
+def _is_any_maximum(dim: Dim) -> bool:
+    """Whether it is the largest of sizes that need not fit each other."""
+    atom = single_atom(dim)
+    return isinstance(atom, Max) and not atom.fits
 
 
 def single_atom(dim: Dim) -> Atom | None:

@@ -25,7 +25,9 @@ def of_atom(atom: Atom, value: Value) -> dims.Dim | float:
     if isinstance(atom, Mod):
         return atom.numerator.substitute(value) % atom.denominator.substitute(value)
     args = [arg.substitute(value) for arg in atom.args]
-    return dims.maximum(*args) if isinstance(atom, Max) else dims.minimum(*args)
+    if isinstance(atom, Max):
+        return dims.fitting(*args) if atom.fits else dims.maximum(*args)
+    return dims.minimum(*args)
 
 
 def _of_argument(arg: dims.Dim | float, value: Value) -> dims.Dim | float:

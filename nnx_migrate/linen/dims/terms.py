@@ -44,6 +44,7 @@ class Max:
     """`max(...)` of at least two dims, of which none is known to dominate another."""
 
     args: tuple[Dim, ...]
+    fits: bool = False  # all are equal or 1: sizes that broadcast
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nnx_migrate.linen.dims import Dim, maximum, same
+from nnx_migrate.linen.dims import Dim, fitting, same
 from nnx_migrate.linen.given.arguments import NoneTest, OptionalArray
 from nnx_migrate.linen.interpreter.convert import effect_value, input_array
 from nnx_migrate.linen.interpreter.frame import Frame, Session
@@ -118,7 +118,7 @@ def kept_by_mask(frame: Frame, node: ast.AST, first: Dim, second: Dim) -> Dim | 
         return None
     given, missing = (second, first) if test.is_none else (first, second)
     sizes = (Dim.size(token(Input(test.path).text, "a", axis)) for axis in range(-_MOST_AXES, 0))
-    return missing if any(same(given, maximum(missing, size)) for size in sizes) else None
+    return missing if any(same(given, fitting(missing, size)) for size in sizes) else None
 
 
 def optional_array(frame: Frame, value: Any) -> OptionalArray | None:
