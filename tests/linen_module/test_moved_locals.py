@@ -111,6 +111,12 @@ def test_a_condition_about_what_nothing_ever_read_stays_with_its_test(tmp_path: 
     assert "        small = self.features < 3\n        if small:\n" in text
 
 
+def test_a_condition_that_only_renews_what_it_asks_about_stays_with_it(tmp_path: Path) -> None:
+    body = "kind = self.init\nif kind is None:\n    kind = nn.initializers.ones\nreturn nn.Dense(3)(x)\n"
+    text, _ = convert(model(tmp_path, body))
+    assert "        kind = self.init\n        if kind is None:\n" in text.partition("def __call__")[2]
+
+
 USED = "return nn.Dense(3, kernel_init=nn.initializers.uniform(bound))(x)\n"
 WITH_INIT = "return nn.Dense(3, kernel_init=init)(x)\n"
 

@@ -64,13 +64,8 @@ class Unused:
     def find_dead(self, body: Sequence[ast.stmt]) -> None:
         """Assignments of static locals that only constructions read."""
         while True:
-            everything = {
-                n.id
-                for s in body
-                for n in all_below(s)
-                if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
-            }
-            reads = self.remaining_reads(body, but=self._idle_tests(body, everything))
+            everything = _reads(body)
+            reads = self.remaining_reads(body, but=self._idle_tests(body))
             reads -= self._only_renewed(body)
             dead: list[ast.stmt] = [
                 statement
@@ -87,11 +82,8 @@ class Unused:
                 return
             self.deleted.update(dead)
 
-    def _idle_tests(self, body: Sequence[ast.stmt], everything: set[str]) -> set[ast.expr]:
-        """The test of `if init is None: init = ones`, where nothing else reads `init`: that condition goes as a whole.
-
-        `everything` are the names that the method read before.
-        """
+    def _idle_tests(self, body: Sequence[ast.stmt]) -> set[ast.expr]:
+        """The test of `if init is None: init = ones`, where nothing else reads `init`: that condition goes as a whole."""
         found: dict[ast.expr, set[str]] = {}
         for node in (n for s in body for n in all_below(s) if isinstance(n, ast.If) and _is_size(n.test)):
             inner = [*node.body, *node.orelse]
@@ -100,9 +92,9 @@ class Unused:
                 or (isinstance(s, ast.Assign | ast.AnnAssign | ast.AugAssign) and self._is_removable(s))
                 for s in inner
             ):
-                names = {name for s in inner for name in assigned_names(s)}
-                if names <= everything:
-                    found[node.test] = names
+                found[node.test] = {name for s in inner for name in assigned_names(s)}
+        read = _reads(body, but=found.keys())  # what nothing has read stays as it was
+        found = {test: names for test, names in found.items() if names <= read}
         while found:
             reads = self.remaining_reads(body, but=found.keys())
             needed = [test for test, names in found.items() if names & reads]
@@ -233,6 +225,13 @@ class Unused:
         spec, bound = self.writer.bound(site)
         node = bound.values.get(spec.call.flag or "")
         return {n.id for n in all_below(node) if isinstance(n, ast.Name)} if node is not None else set()
+
+
+def _reads(body: Sequence[ast.stmt], but: Collection[ast.AST] = ()) -> set[str]:
+    """Names that the method read before, elsewhere than in expressions `but`."""
+    left_out = {n for node in but for n in all_below(node)}
+    nodes = (n for statement in body for n in all_below(statement) if n not in left_out)
+    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
 def _is_size(node: ast.expr) -> bool:
