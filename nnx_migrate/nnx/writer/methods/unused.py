@@ -83,7 +83,7 @@ class Unused:
             self.deleted.update(dead)
 
     def _idle_tests(self, body: Sequence[ast.stmt]) -> set[ast.expr]:
-        """The test of `if init is None: init = ones`, where nothing else reads `init`: that condition goes as a whole."""
+        """The test of `if init is None: init = ones`, where nothing else reads `init`: all of that condition goes."""
         found: dict[ast.expr, set[str]] = {}
         for node in (n for s in body for n in all_below(s) if isinstance(n, ast.If) and _is_size(n.test)):
             inner = [*node.body, *node.orelse]
