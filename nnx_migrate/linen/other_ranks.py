@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from nnx_migrate.linen.interpreter.control import CONFIGURED
 from nnx_migrate.linen.shapes import BEYOND
 
 #: What JAX does not do with arrays of any sizes; behind ` (` may stand the place.
@@ -20,3 +21,18 @@ def is_of_other_rank(detail: str) -> bool:
     True
     """
     return re.search(rf"(?:^|: )(?:{_FAILURES.pattern})(?: \(|$)", detail) is not None
+
+
+#: What is said of code that doesn't run for inputs of some rank either, or of sizes that other inputs decide.
+_UNDECIDED = re.compile(
+    rf"does not fit the rank|of unknown rank|are no vector|the number of members|{CONFIGURED}"
+)
+
+
+def leaves_open(detail: str) -> bool:
+    """Whether code may run for inputs of some rank, but with a size that isn't known.
+
+    >>> leaves_open("an input of `dense`: a slice bound of unknown sign: self.sizes[0]")
+    True
+    """
+    return not is_of_other_rank(detail) and _UNDECIDED.search(detail) is None

@@ -14,7 +14,7 @@ from nnx_migrate.linen.interpreter.control import CONFIGURED
 from nnx_migrate.linen.interpreter.frame import BUDGET, Meter
 from nnx_migrate.linen.interpreter.ranks import reads_rank
 from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.other_ranks import is_of_other_rank
+from nnx_migrate.linen.other_ranks import is_of_other_rank, leaves_open
 from nnx_migrate.linen.programs.callers import Callers, Ranks
 from nnx_migrate.linen.reasons import RankUnknown, Refuse
 from nnx_migrate.linen.shapes import NUMBERED
@@ -208,6 +208,7 @@ class RankSearch:
         settled = {**shown, **known}
         found: list[ClassConversion] = []
         ranks: list[int] = []
+        left_open: list[int] = []
         lowest: tuple[int, ClassConversion] | None = None
         for rank in _USUAL_RANKS:
             if self._is_late:
@@ -219,6 +220,8 @@ class RankSearch:
                     return None
                 if is_of_other_rank(refusal.detail):
                     self.unfit.add(rank)
+                if leaves_open(refusal.detail):
+                    left_open.append(rank)
                 if CONFIGURED in refusal.detail:
                     self.undecided.add(rank)
                 continue
@@ -240,6 +243,8 @@ class RankSearch:
             elif self._looks_at_ranks:
                 return None
         if ranks == [2] and any(size.path not in settled for size in found[0].sizes):
+            return None
+        if found and any(rank < ranks[-1] for rank in left_open):
             return None
         if found and not self._usual_ranks & {*_USUAL_RANKS} <= set(ranks):
             return None  # it was refused for the inputs that its layers usually get

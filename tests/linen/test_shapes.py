@@ -13,6 +13,7 @@ from nnx_migrate.linen.effects.layers import Layer, layer
 from nnx_migrate.linen.effects.layers.base import modelled_layers
 from nnx_migrate.linen.effects.registry import modelled, modelled_methods
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled, broadcast
+from nnx_migrate.linen.spread_shapes import SpreadShape
 
 n, m, c = (Dim.size(name) for name in "nmc")
 x = Array(Shape((c,), "x[:-1]"), "float")
@@ -236,3 +237,27 @@ def test_the_same_lead_never_hides_different_axes() -> None:
     swapped = apply("jax.numpy.swapaxes", x, -1, -2)
     assert swapped.shape == Shape((c, Dim.size("x§a-2")), "x[:-2]")
     assert same(swapped.shape.dim(-3), Dim.size("x§a-3"))
+
+
+def test_a_size_that_is_never_one_stays_beside_others() -> None:
+    even = n // 2 * 2
+    assert broadcast(Shape((even,)), Shape((n,))).dims == (even,)
+    assert broadcast(Shape((2 * m,)), Shape((n,))).dims == (2 * m,)
+    with pytest.raises(Unmodelled, match="do not broadcast"):
+        broadcast(Shape((2 * m,)), Shape((2 * n + 1 + 2,)))
+
+
+def test_images_are_resized_to_as_many_axes_as_they_have() -> None:
+    image = Array(Shape((m, n, c), "x[:-3]"), "float")
+    target = SpreadShape((c,), "", Shape((), "x[:-3]"), "self.size")
+    resized = apply("jax.image.resize", image, target, "bilinear").shape
+    assert resized == Shape((Dim.size("self.size[0]"), Dim.size("self.size[1]"), c), "x[:-3]")
+    exact = apply(
+        "jax.image.resize", Array.of(2, m, n, c), SpreadShape((c,), "", Shape.of(2)), "nearest"
+    ).shape
+    assert exact.rank == 4 and exact.dims[0] == 2 and exact.dims[-1] == c
+    assert not exact.dims[1].known and not exact.dims[2].known
+    other = apply("jax.image.resize", Array.of(2, c), SpreadShape((n, c), "", Shape.of(2)), "nearest")
+    assert isinstance(other, Unknown) and "another rank" in other.reason
+    elsewhere = SpreadShape((c,), "", Shape((), "y[:-3]"), "self.size")
+    assert apply("jax.image.resize", image, elsewhere, "bilinear").shape.dims == (c,)

@@ -517,6 +517,31 @@ def test_other_ranks_than_the_usual_one_prove_nothing(tmp_path: Path) -> None:
     assert found.refused["model.Model"].reason == "unknown-size"
 
 
+REST = """
+class Policy(nn.Module):
+    sizes: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, observation, ids):
+        return nn.Dense(2)(REST)
+"""
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "observation[:, self.sizes[0] * self.sizes[1]:]",
+        "observation[:, self.sizes[0]:]",
+        "observation[:, ids > 0]",
+        "jnp.concatenate([observation, observation[:, : self.sizes[0]]], axis=1)",
+    ],
+)
+def test_what_is_unknown_for_vectors_in_a_batch_is_not_taken_from_images(tmp_path: Path, rest: str) -> None:
+    """Only for inputs with more axes do such rows keep their sizes."""
+    found = converted(tmp_path, REST.replace("REST", rest))
+    assert found.refused["model.Policy"].reason == "unknown-size"
+
+
 TWO_INPUTS = """
 class Pair(nn.Module):
     @nn.compact

@@ -6,6 +6,7 @@ from nnx_migrate.linen.dims import Dim, at_least
 from nnx_migrate.linen.effects.arguments import array_of, axes_of, dim_of, dims_of, int_of, names, shape_of
 from nnx_migrate.linen.effects.registry import models
 from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value
+from nnx_migrate.linen.spread_shapes import fitted
 
 # ---- jax.numpy.fft -----------------------------------------------------------------------------------------
 
@@ -140,8 +141,8 @@ def resize(
     image: Value, shape: Value, method: Value, antialias: Value = True, precision: Value = None
 ) -> Array:
     """The given shape."""
-    target = shape_of(shape)
-    rank = array_of(image).shape.rank
+    own = array_of(image).shape
+    target, rank = fitted(shape_of(shape), own), own.rank
     if target.exact and rank is not None and rank != len(target.dims):
         raise Unmodelled("resize to another rank")
     return Array(target)

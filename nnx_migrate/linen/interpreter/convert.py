@@ -11,6 +11,7 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.initial_dtypes import REAL
 from nnx_migrate.linen.interpreter.frame import Session
 from nnx_migrate.linen.shapes import Array, InitialDtype, PerAxis, Shape, Unknown
+from nnx_migrate.linen.spread_shapes import Sizes
 from nnx_migrate.linen.symbols import token
 from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
 from nnx_migrate.linen.values import Expr, Input, Iterated, Record, VariableValue
@@ -132,14 +133,21 @@ def known_range(value: Iterated) -> range | None:
 
 def _expression(value: Expr) -> Any:
     """A field or static local where an effect wants a number: of unknown value, but a scalar."""
+    if isinstance(value, Sizes):
+        return value.shape
     if value.maybe_int:
         return value.dim
     if value.length is not None:
-        make = Dim.size if any(word in value.text for word in _COUNTS) else Dim.symbol
-        return tuple(make(f"{value.text}[{index}]") for index in range(value.length))
+        return tuple(size_at(value, index) for index in range(value.length))
     if value.kind in ("float", "bool"):
         return Array(Shape(), value.kind, weak=value.kind == "float")
     return Unknown(f"`{value.text}` isn't known here")
+
+
+def size_at(value: Expr, index: int) -> Dim:
+    """An item of a sequence of numbers."""
+    make = Dim.size if any(word in value.text for word in _COUNTS) else Dim.symbol
+    return make(f"{value.text}[{index}]")
 
 
 def text_of(value: Any) -> str | None:

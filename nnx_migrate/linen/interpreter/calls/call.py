@@ -22,14 +22,16 @@ from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unkn
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.steps import popped
 from nnx_migrate.linen.interpreter.modules import constructs
+from nnx_migrate.linen.interpreter.spread_sizes import together
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Global, Unknown
+from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
 from nnx_migrate.linen.values import (
     Bound,
     Either,
     Expr,
     FieldModule,
+    Input,
     Instance,
     Layer,
     Maybe,
@@ -145,6 +147,16 @@ def _is_of_libraries(frame: Frame, node: ast.expr) -> bool:
     return is_global and isinstance(node, ast.Attribute) and comes_from_libraries(frame.module, node)
 
 
+def _sizes(target: Any, args: tuple[Any, ...]) -> Shape | None:
+    """All sizes of `x.reshape(batch, *self.shape)`; None for other calls."""
+    is_reshape = isinstance(target, Bound) and target.name == "reshape"
+    if not is_reshape or not isinstance(target.value, Array | Input | Unknown):
+        return None
+    if not any(isinstance(a, Spread) for a in args):
+        return None
+    return together([(a.value, True) if isinstance(a, Spread) else (a, False) for a in args])
+
+
 def _uncertain(
     frame: Frame, node: ast.Call, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
@@ -154,6 +166,9 @@ def _uncertain(
     function = own_function(frame, target)
     if function is not None and hides_arrays_only(node, args):
         return apply(frame, target, with_sizes(frame, function, node, args), kwargs, node)
+    sizes = _sizes(target, args) if not kwargs else None
+    if sizes is not None:
+        return apply(frame, target, (sizes,), kwargs, node)
     args = tuple(a for a in args if not isinstance(a, Spread))
     if isinstance(target, FieldModule):
         return apply(frame, target, args, kwargs, node)

@@ -16,6 +16,7 @@ from nnx_migrate.linen.interpreter.frame import Frame, mixes
 from nnx_migrate.linen.interpreter.initialisation import negated
 from nnx_migrate.linen.interpreter.long_axes import LongAxes
 from nnx_migrate.linen.interpreter.numbers import combined
+from nnx_migrate.linen.interpreter.spread_sizes import in_a_row
 from nnx_migrate.linen.mixed_lists import joined
 from nnx_migrate.linen.optional_arrays import present
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
@@ -159,8 +160,10 @@ def _sequences(op: ast.operator, left: Any, right: Any) -> Any:
         if shapes[0] is not None and shapes[1] is not None:
             return shapes[0].concat(shapes[1])
         texts = [text_of(left), text_of(right)]
-        if None not in texts:
-            return Expr(" + ".join(wrapped(str(t)) for t in texts), "sequence")
+        text = None if None in texts else " + ".join(wrapped(str(t)) for t in texts)
+        found = in_a_row([(left, True), (right, True)], text)
+        if found is not None:
+            return found
     if isinstance(op, ast.Mult):
         sequence, count = (left, right) if isinstance(left, tuple | list) else (right, left)
         number = as_dim(count)

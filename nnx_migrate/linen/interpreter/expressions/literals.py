@@ -5,15 +5,17 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, static_text
 from nnx_migrate.linen.interpreter.frame import Frame, mixes
+from nnx_migrate.linen.interpreter.spread_sizes import in_a_row
 from nnx_migrate.linen.mixed_lists import MixedList, joined
 from nnx_migrate.linen.shapes import Shape, Unknown
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import BuiltList, Expr, ModuleList
+
+_UNKNOWN_LENGTH = "a sequence of unknown length"
 
 
 @evaluates(ast.Constant)
@@ -43,12 +45,7 @@ def _tuple(frame: Frame, node: ast.Tuple | ast.List) -> Any:
                     evaluate(frame, rest)
                 return inner  # with what is added to it
             if not isinstance(inner, tuple | list):
-                if isinstance(inner, Shape):
-                    return _starred_shape(frame, node)
-                for rest in node.elts:
-                    evaluate(frame, rest.value if isinstance(rest, ast.Starred) else rest)
-                text = static_text(frame, node)
-                return Expr(text, "sequence") if text else Unknown("a sequence of unknown length")
+                return _spread(frame, node) or Unknown(_UNKNOWN_LENGTH)
             items.extend(inner)
         else:
             items.append(evaluate(frame, element))
@@ -71,19 +68,11 @@ def _starred(frame: Frame, node: ast.Starred) -> Any:
     return evaluate(frame, node.value)
 
 
-def _starred_shape(frame: Frame, node: ast.Tuple | ast.List) -> Any:
-    """`(*x.shape[:-1], n)` where the rank isn't known."""
-    shape = Shape()
-    for element in node.elts:
-        value = evaluate(frame, element.value if isinstance(element, ast.Starred) else element)
-        if isinstance(element, ast.Starred):
-            if not isinstance(value, Shape):
-                return Unknown("a sequence of unknown length")
-            shape = shape.concat(value)
-        else:
-            dim = as_dim(value)
-            shape = shape.then(dim if dim is not None else Dim.unknown("a size that can't be followed"))
-    return shape
+def _spread(frame: Frame, node: ast.Tuple | ast.List) -> Expr | Shape | None:
+    """`(*x.shape[:-1], n)` where the rank isn't known, `(batch, *self.image_shape)`."""
+    starred = [isinstance(element, ast.Starred) for element in node.elts]
+    values = [evaluate(frame, e.value if isinstance(e, ast.Starred) else e) for e in node.elts]
+    return in_a_row(list(zip(values, starred, strict=True)), static_text(frame, node))
 
 
 @evaluates(ast.Dict)
