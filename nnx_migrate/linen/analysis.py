@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.activations import is_activation_name, is_elementwise
 from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.interpreter.calls.handed_on import arguments_by_position
 from nnx_migrate.linen.interpreter.dispatch import execute
-from nnx_migrate.linen.interpreter.frame import DefaultRank, Frame, Meter, NeedKinds, NeedRank, Session, Slot
+from nnx_migrate.linen.interpreter.frame import (
+    DefaultRank,
+    Frame,
+    Meter,
+    NeedArguments,
+    NeedKinds,
+    NeedRank,
+    Session,
+    Slot,
+)
 from nnx_migrate.linen.interpreter.functions import call_method
 from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.model import Field, LinenClass, LinenProgram, Method
@@ -79,6 +89,7 @@ def analyse(
     tuples: set[tuple[str | int, ...]] = set()
     results: dict[Any, Any] = {}
     input_kinds: Mapping[tuple[str | int, ...], str] | None = None
+    handed_on: dict[str, tuple[str, ...]] = {}
     for _ in range(_MAX_RESTARTS):
         session = Session(
             program,
@@ -91,12 +102,15 @@ def analyse(
             results=results,
             given=given,
             input_kinds=input_kinds,
+            handed_on=handed_on,
         )
         try:
             return _run(session, fields or {})
         except NeedKinds:
             input_kinds = kinds()
             results = {}
+        except NeedArguments as need_arguments:
+            handed_on[need_arguments.parameter] = need_arguments.names
         except NeedRank as need:
             ranks[need.path] = need.rank
             if need.usual:
@@ -177,11 +191,13 @@ def _enter(session: Session, method: Method) -> Any:
         value = Input((name,), default, name in by_name, _number(annotations.get(name), default))
         session.inputs_seen.setdefault(value.path)
         frame.env[name] = Slot(value, False)
+    by_position = None
     if args.vararg is not None:
-        frame.env[args.vararg.arg] = Slot(Input((args.vararg.arg,)), False)
-        session.inputs_seen.setdefault((args.vararg.arg,))
-    if args.kwarg is not None:
-        frame.env[args.kwarg.arg] = Slot(Input((args.kwarg.arg,)), False)
+        by_position = arguments_by_position(session, method.name, args.vararg.arg)
+        frame.env[args.vararg.arg] = Slot(by_position, False)
+    if args.kwarg is not None:  # none that matter where `*args` go wholly to a submodule
+        by_name: Any = {} if isinstance(by_position, tuple) else Input((args.kwarg.arg,))
+        frame.env[args.kwarg.arg] = Slot(by_name, False)
     execute(frame, method.node.body)
     return returned(frame)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.values import ClassRef, FieldModule, Instance, Layer, Lifted, SelfValue
+from nnx_migrate.linen.values import ClassRef, FieldModule, Instance, Layer, Lifted, Partial, SelfValue
 
 _PREFIXES = {"remat": "Checkpoint", "checkpoint": "Checkpoint", "jit": "Jit", "vmap": "Vmap", "scan": "Scan"}
 #: `flax.linen.partitioning.remat` had static_argnums before `nn.remat` did; and how Linen names its modules.
@@ -273,6 +273,8 @@ def lifted_parts(value: object) -> tuple[tuple[Lift, ...], object]:
 
 
 def is_class(value: object) -> bool:
-    """Whether a value is a module class, lifted or not."""
+    """Whether a value is a module class or a partial of one, lifted or not."""
     _, target = lifted_parts(value)
+    if isinstance(target, Partial):
+        return isinstance(target.func, ClassRef)
     return isinstance(target, ClassRef) or (isinstance(target, Layer) and target.is_class)

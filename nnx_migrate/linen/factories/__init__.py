@@ -252,11 +252,14 @@ class Factories:
         if any(not g.classes or g.bound != bound for g in found):
             return None
         classes = tuple(sorted({c for g in found for c in g.classes}, key=lambda c: c.qualified))
+        value = self._made_of(classes, name, bound)
+        return Factory(name, "", classes, bound, "", value) if value is not None else None
+
+    def _made_of(self, classes: tuple[LinenClass, ...], text: str, bound: frozenset[str]) -> Any:
+        """What stands for classes, or for partials of one of them, that the constructor knows as `text`."""
         if bound:
-            value = self._partial_of(classes[0], name, bound) if len(classes) == 1 else None
-            return Factory(name, "", classes, bound, "", value) if value is not None else None
-        made: Any = ClassRef(classes[0]) if len(classes) == 1 else ClassChoice(name, classes, name)
-        return Factory(name, "", classes, frozenset(), "", made)
+            return self._partial_of(classes[0], text, bound) if len(classes) == 1 else None
+        return ClassRef(classes[0]) if len(classes) == 1 else ClassChoice(text, classes, text)
 
     def _partial_of(self, cls: LinenClass, name: str, bound: Iterable[str]) -> Partial | None:
         """What stands for partials of a class: what they bind is only known as the partial's own keywords."""
@@ -265,10 +268,13 @@ class Factories:
             item, inner = cls.field(field), self.field(cls, field)
             if item is None or (inner is not None and not inner.classes):
                 return None  # layers would have to be rewritten within the partial
+            text = f'{name}.keywords["{field}"]'
             value = (
-                inner.value if inner is not None else field_symbol(cls, item, f'{name}.keywords["{field}"]')
+                field_symbol(cls, item, text)
+                if inner is None
+                else self._made_of(inner.classes, text, inner.bound)
             )
-            if isinstance(value, FieldFactory | FieldModule):
+            if value is None or isinstance(value, FieldFactory | FieldModule):
                 return None
             values.append((field, value))
         keywords = [ast.keyword(field, ast.Name(field)) for field, _ in values]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from nnx_migrate.linen.lifts import LIFTS
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.modules import Module
@@ -34,7 +35,9 @@ def candidates(program: LinenProgram, cls: LinenClass) -> list[str]:
         if is_of_self(node) and node.attr in names:
             outer = owner.module.parents.get(node)
             made = isinstance(outer, ast.Call) and outer.func is node
-            handed = not made and _is_handed(program, owner, outer)
+            handed = not made and (
+                _is_handed(program, owner, outer) or is_lifted(program, owner.module, node)
+            )
             reads[node.attr] = reads.get(node.attr, True) and (made or handed)
     return [name for name, understood in reads.items() if understood]
 
@@ -72,6 +75,15 @@ def _is_handed(program: LinenProgram, cls: LinenClass, outer: ast.AST | None) ->
         return False
     name = qualified_name(program, cls.module, call.func)
     return is_of_self(call.func) or name == "functools.partial" or program.find(name) is not None
+
+
+def is_lifted(program: LinenProgram, module: Module, node: ast.expr) -> bool:
+    """Whether an expression is the class that a lifted transform stands around: `nn.vmap(self.net_cls, ...)`."""
+    outer = module.parents.get(node)
+    call = module.parents.get(outer) if isinstance(outer, ast.keyword) and outer.arg == "target" else outer
+    if not isinstance(call, ast.Call) or (call is outer and call.args[:1] != [node]):
+        return False
+    return linen_name(qualified_name(program, module, call.func)) in LIFTS
 
 
 def _makes(program: LinenProgram, cls: LinenClass, node: ast.expr) -> bool:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from nnx_migrate.linen.factories.candidates import is_lifted
+from nnx_migrate.linen.factories.named_partials import class_named, places_by_name
 from nnx_migrate.linen.factories.other_calls import makes_no_module
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.asked import is_compared
@@ -152,18 +154,36 @@ class FactoryUses:
             if arguments is None:
                 return None
             if not _is_closed(cls, field, outer) and not self._is_left_alone(module, outer, cls, field):
-                return None
+                return self._by_name(module, outer, cls, field, arguments)
             return [Use(module, outer, arguments)]
         holder = self._holder(module, node)
         if holder is None:
             return None
-        calls = [
-            (owner, call) for owner, name in self._passed_on(*holder) for call in _calls_of_field(owner, name)
-        ]
+        fields = self._passed_on(*holder)
+        reads = [(owner, node) for owner, name in fields for node in _reads_of_field(owner, name)]
+        if any(is_lifted(self.program, owner.module, node) for owner, node in reads):
+            return None  # what a transform makes of it is constructed elsewhere
+        calls = [(owner, call) for owner, name in fields for call in _calls_of_field(owner, name)]
         found = [(owner, call, given_arguments(cls, call)) for owner, call in calls]
         if any(arguments is None for _, _, arguments in found):
             return None
         return [Use(owner.module, call, arguments or {}) for owner, call, arguments in found]
+
+    def _by_name(
+        self, module: Module, partial: ast.Call, cls: LinenClass, field: str, bound: Mapping[str, ast.expr]
+    ) -> list[Use] | None:
+        """The constructions by the name that a module gives a partial, where all of them are seen."""
+        places = places_by_name(self.program.project, module, partial) if len(partial.args) == 1 else None
+        found: list[Use] = []
+        for where, call in places or ():
+            again = self._is_partial(where, call)
+            arguments = given_arguments(cls, call, skip=1 if again else 0, module=where)
+            if arguments is None:
+                return None
+            if again and not _is_closed(cls, field, call):
+                return None
+            found.append(Use(where, call, {**bound, **arguments}))
+        return found if places is not None else None
 
     def _is_left_alone(self, module: Module, partial: ast.Call, cls: LinenClass, field: str) -> bool:
         """Whether all calls of a partial are seen, and none gives a field: `block = partial(Block, act=nn.gelu)`."""
@@ -234,7 +254,7 @@ class FactoryUses:
                 if call in known or all(k.arg != field for k in call.keywords):
                     continue
                 target = call.args[0] if self._is_partial(module, call) and call.args else call.func
-                named = self.program.project.resolve(target, module.scope_at(target), module)
+                named = class_named(self.program.project, module, target)
                 if self.program.find(named) is not None or self._makes_others(module, call, cls):
                     continue
                 if target is not call.func or not makes_no_module(self.program.project, module, call, field):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
@@ -223,7 +224,7 @@ def _have_method(either: Either, name: str) -> bool:
 
 def atomic(text: str) -> str:
     """An expression as an operand: in parentheses unless it is a name, an attribute or an item."""
-    plain = text.replace("§", "_").replace(".", "_").replace("[", "_").replace("]", "_").replace("'", "_")
+    plain = re.sub(r"[§.\[\]'\"]", "_", text)
     return text if plain.isidentifier() or plain.isdigit() else f"({text})"
 
 

@@ -57,6 +57,13 @@ class NeedKinds(Exception):
     """It matters whether an input holds integers or booleans: start again with what callers say about that."""
 
 
+class NeedArguments(Exception):
+    """`*args` go wholly to a submodule that needs some of them: start again with the names that they have there."""
+
+    def __init__(self, parameter: str, names: tuple[str, ...]) -> None:
+        self.parameter, self.names = parameter, names
+
+
 @dataclass
 class DefaultRank:
     """The rank that inputs are taken to have whose rank the code doesn't show (None: no rank)."""
@@ -119,6 +126,8 @@ class Session:
     unbatched: set[tuple[str | int, ...]] = field(default_factory=set)  # those that lack even that
     default_rank: DefaultRank = field(default_factory=DefaultRank)
     input_tuples: set[tuple[str | int, ...]] = field(default_factory=set)
+    # `*args` of `__call__` that a submodule gets, by name: what that calls the first of them; see `handed_on`
+    handed_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)  # the module's own, by name
     inputs_seen: dict[tuple[str | int, ...], None] = field(default_factory=dict)
     results: dict[Any, Any] = field(default_factory=dict)  # what methods of other classes return

@@ -11,6 +11,7 @@ from typing import Any
 from nnx_migrate.linen.chosen.functions import ChosenFunction
 from nnx_migrate.linen.decorators import keeps_method
 from nnx_migrate.linen.interpreter.calls.forwarded import remember_forwarded, shows_all
+from nnx_migrate.linen.interpreter.calls.spread import HIDDEN
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute
 from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, MAX_RECURSION, Env, Frame, Slot
 from nnx_migrate.linen.interpreter.homes import at_home
@@ -303,7 +304,7 @@ def bind_arguments(
     for name, value in zip(names, args[:hidden], strict=False):
         bound[name] = Slot(value, static)
     if hidden is not None:
-        reason = Unknown("an argument that `*` gives")
+        reason = HIDDEN if args[hidden].value == HIDDEN else Unknown("an argument that `*` gives")
         bound.update({n: Slot(reason) for n in names[hidden:] if n not in kwargs})
         if spec.vararg is not None:
             value = args[hidden].value if hidden == len(names) == len(args) - 1 else None

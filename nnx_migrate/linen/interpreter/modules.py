@@ -48,6 +48,7 @@ from nnx_migrate.linen.values import (
     Lifted,
     ModuleList,
     Partial,
+    Spread,
     VariableValue,
 )
 
@@ -295,7 +296,7 @@ def call_project_class(frame: Frame, site: Site, cls: LinenClass, args: Any, kwa
     names = [*(found.parameters if found is not None else ()), *("" for _ in args)]
 
     def handed(name: str, value: Any) -> Any:
-        if name in objects and isinstance(value, Input):
+        if isinstance(value, Spread) or (name in objects and isinstance(value, Input)):
             return value
         return optional_array(frame, value) or effect_value(frame.session, value)
 

@@ -132,6 +132,8 @@ class Callees:
             return [Callee(module, qualified=qualified)]
         if (defined := self._of_definition(qualified)) is not None:
             return [defined]
+        if (bound := self._of_partial(qualified, depth)) is not None:
+            return [bound]
         if isinstance(node, ast.Attribute) and node.attr in ("replace", "_replace", "create"):
             return [Callee(module, stores_keywords=True)]
         return [Callee(module, qualified=qualified or (node.id if isinstance(node, ast.Name) else None))]
@@ -159,6 +161,18 @@ class Callees:
             if isinstance(definition.node, ast.ClassDef):
                 return self._of_class(definition.module, definition.node)
         return None
+
+    def _of_partial(self, qualified: str | None, depth: int) -> Callee | None:
+        """The class that another file has made a partial of: `TanhNormal = partial(Normal, squash_tanh=True)`."""
+        definition = self.project.definition(qualified) if qualified else None
+        value = definition.binding.value if definition is not None else None
+        if definition is None or not isinstance(value, ast.Call) or len(value.args) != 1:
+            return None
+        module = definition.module
+        if self.project.resolve(value.func, module.scope_at(value.func), module) not in PARTIAL:
+            return None
+        found = self.of(module, value.args[0], depth + 1)
+        return found[0] if len(found) == 1 and found[0].klass is not None else None
 
     def _of_origins(self, module: Module, node: ast.expr, depth: int) -> list[Callee]:
         """`STEPS[kind](state)`, `model, step = build()`: what tables hold and functions return."""

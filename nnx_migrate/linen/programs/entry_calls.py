@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from nnx_migrate.linen.model import Method
 from nnx_migrate.names.parameters import defaults
@@ -48,3 +49,13 @@ def is_left_out(call: ast.Call, method: Method | None, name: str) -> bool:
     if given is None:
         return any(arg.arg == name for arg, _ in defaults(method.node.args))
     return isinstance(given, ast.Constant) and given.value is None
+
+
+def lacks_item(call: ast.Call, method: Method | None, path: Sequence[str | int]) -> bool:
+    """Whether a path leads to an item of the method's `*args`, and the call doesn't give so many by position."""
+    vararg = method.node.args.vararg if method is not None else None
+    if method is None or vararg is None or vararg.arg != path[0] or len(path) < 2:
+        return False
+    named = len(method.parameters) - len(method.node.args.kwonlyargs)
+    own = [a for a in call.args[1:] if not isinstance(a, ast.Starred)]
+    return len(own) == len(call.args[1:]) and len(own) <= named + int(path[1])

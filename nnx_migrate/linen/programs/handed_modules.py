@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 
+from nnx_migrate.linen.factories.candidates import candidates
 from nnx_migrate.linen.factories.uses import given_arguments
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.module_lists import holds_module_list
@@ -77,6 +78,7 @@ class _Judge:
         self.contents = Contents(finder, by_call)
         self.handed: list[tuple[Instance, Element]] = []
         self.handings: list[Handing] = []
+        self._makers: dict[LinenClass, list[str]] = {}
 
     def arguments(self, holder: Instance) -> None:
         """Judge the arguments of one construction."""
@@ -91,7 +93,7 @@ class _Judge:
             found = [(element, self._modules(element)) for element in elements or ()]
             known = [i for _, modules in found for i in modules if i is not None]
             is_empty = elements is not None and not any(modules for _, modules in found)
-            if is_empty or not (known or _holds_module(holder.cls, name, self.program)):
+            if is_empty or not (known or self._holds_module(holder.cls, name)):
                 continue
             problem = ""
             if elements is None or any(None in modules for _, modules in found):
@@ -111,6 +113,14 @@ class _Judge:
                     if i is not None:
                         i.holders.append(holder)
                         self.handed.append((i, element))
+
+    def _holds_module(self, cls: LinenClass, name: str) -> bool:
+        """Whether a field is declared to hold a module, and not only read to make some: `net_cls: nn.Module`."""
+        if not _declares_module(cls, name, self.program):
+            return False
+        if cls not in self._makers:
+            self._makers[cls] = candidates(self.program, cls)
+        return name not in self._makers[cls]
 
     def _modules(self, element: Element) -> list[Instance | None]:
         """What an expression may give: modules that programs make, or (None) something else than nothing."""
@@ -178,7 +188,7 @@ def method_is_called(holder: Instance, instance: Instance) -> bool:
     return False
 
 
-def _holds_module(cls: LinenClass, name: str, program: LinenProgram) -> bool:
+def _declares_module(cls: LinenClass, name: str, program: LinenProgram) -> bool:
     """Whether a field is declared to hold a module."""
     item = cls.field(name)
     if item is None:

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass, field
 from math import prod
 
-from nnx_migrate.linen.programs.entry_calls import argument_of, is_left_out, method_of
+from nnx_migrate.linen.programs.entry_calls import argument_of, is_left_out, lacks_item, method_of
 from nnx_migrate.linen.programs.handed_modules import above, method_is_called
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs, Size, visible_at
@@ -158,7 +158,9 @@ class SizeFinder:
             raise Refuse("unknown-size", detail, instance.reference.node)
         calls = [call for _, call in (*instance.inits, *instance.applies) if method_of(call) == "__call__"]
         method, name = instance.cls.method("__call__"), str(parameter.path[0])
-        if not parameter.optional and any(is_left_out(call, method, name) for call in calls):
+        if any(lacks_item(call, method, parameter.path) for call in calls) or (
+            not parameter.optional and any(is_left_out(call, method, name) for call in calls)
+        ):
             detail = f"`{parameter.name}` of `{instance.cls.name}`: a call leaves `{name}` out"
             raise Refuse("unknown-size", detail, instance.reference.node)
         if any(method_is_called(holder, instance) for holder in instance.holders):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nnx_migrate.linen.reasons import Refuse
@@ -69,6 +70,7 @@ class SizeNames:
     channels_first: frozenset[tuple[str | int, ...]] = frozenset()
     optional: frozenset[str] = frozenset()  # tokens of sizes that need not be given
     paths: dict[str, tuple[str | int, ...]] = field(default_factory=dict)  # text of an input -> its path
+    handed_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # `*args` -> their names elsewhere
 
     def use(self, text: str) -> None:
         """Remember every input size in a text."""
@@ -102,6 +104,14 @@ class SizeNames:
             self.dtypes.add(token)
         self.fixed[token] = size.name
 
+    def _named(self, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        """The path by the name that an argument has where it gets in the end: `args[0]` as `observations`."""
+        head, *rest = path
+        names = self.handed_on.get(str(head), ())
+        if rest and isinstance(rest[0], int) and rest[0] < len(names):
+            return names[rest[0]], *rest[1:]
+        return path
+
     def names(self) -> dict[str, str]:
         """Token -> parameter name."""
         paths = {path for path, _ in self.used.values()}
@@ -112,7 +122,7 @@ class SizeNames:
         several = len(paths) > 1
         found: dict[str, str] = {}
         for token, (path, axis) in sorted(self.used.items(), key=self._order):
-            prefix = _prefix(path) if several or token in self.optional else "in"
+            prefix = _prefix(self._named(path)) if several or token in self.optional else "in"
             kind = "features" if token in self.flat else self._kind(path, axis)
             if token in self.dtypes:
                 kind = "dtype"

@@ -9,6 +9,7 @@ from typing import Any
 from nnx_migrate.linen.interpreter import modules
 from nnx_migrate.linen.interpreter.calls.apply import MADE_BY, apply
 from nnx_migrate.linen.interpreter.calls.arguments import arguments
+from nnx_migrate.linen.interpreter.calls.handed_on import ask_for_arguments
 from nnx_migrate.linen.interpreter.calls.packages import comes_from_libraries, is_free_of_flax
 from nnx_migrate.linen.interpreter.calls.spread import (
     hidden_arguments,
@@ -172,6 +173,7 @@ def _uncertain(
     args = tuple(a for a in args if not isinstance(a, Spread))
     if isinstance(target, FieldModule):
         return apply(frame, target, args, kwargs, node)
+    ask_for_arguments(frame, target, node, len(args))
     hidden = hidden_arguments(frame, target, node, args, kwargs)
     if hidden is not None:
         return apply(frame, target, args, {**kwargs, **hidden}, node)

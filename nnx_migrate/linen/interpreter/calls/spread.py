@@ -12,6 +12,7 @@ from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.shapes import Shape, Unknown
 from nnx_migrate.linen.values import Bound, ClassRef, Closure, Input, Instance, SelfValue, Spread
 
+HIDDEN = Unknown("an argument that `*` may give")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
@@ -58,7 +59,7 @@ def hidden_arguments(
 
     None unless these are what the method itself gets, behind arguments that are written out.
     """
-    method = _called(target)
+    method = called(target)
     spread = [a.value for a in node.args if isinstance(a, ast.Starred)]
     named = [k.value for k in node.keywords if k.arg is None]
     if (
@@ -69,7 +70,7 @@ def hidden_arguments(
         return None
     for value in (*spread, *named):
         slot = frame.lookup(value.id) if isinstance(value, ast.Name) else None
-        if slot is None or not isinstance(slot.value, Input):
+        if slot is None or not (isinstance(slot.value, Input) or slot.value in (HIDDEN, {})):
             return None
     others = others_by_name(target, args, kwargs)
     spec = method.node.args
@@ -79,7 +80,7 @@ def hidden_arguments(
 
 def others_by_name(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments that a call may give a module of the project besides `args` and `kwargs`: unknown values."""
-    method = _called(target)
+    method = called(target)
     if method is None:
         return {}
     spec = method.node.args
@@ -89,7 +90,7 @@ def others_by_name(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     return {name: Unknown("an argument that `*` or `**` gives") for name in names if name not in taken}
 
 
-def _called(target: Any) -> Method | None:
+def called(target: Any) -> Method | None:
     """The method that a call of a module of the project reaches."""
     is_own = isinstance(target, Instance) and isinstance(target.site.target, ClassRef)
     return target.site.target.cls.method("__call__") if is_own else None

@@ -8,7 +8,7 @@ from typing import Any
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import LayerCall
-from nnx_migrate.linen.values import Attribute, Input, Record
+from nnx_migrate.linen.values import Attribute, Input, Record, Spread
 
 
 def bound_argument(cls: LinenClass, call: LayerCall, name: str, optional: bool = False) -> Any:
@@ -18,7 +18,12 @@ def bound_argument(cls: LinenClass, call: LayerCall, name: str, optional: bool =
     parameters = method.parameters
     if name in call.kwargs:
         return call.kwargs[name]
+    vararg = method.node.args.vararg
+    if vararg is not None and vararg.arg == name:
+        return call.args[len(parameters) - len(method.node.args.kwonlyargs) :]
     index = parameters.index(name) if name in parameters else len(call.args)
+    if any(isinstance(value, Spread) for value in call.args[: index + 1]):
+        return Unknown("an argument that `*` may give")
     if index < len(call.args):
         return call.args[index]
     return None if optional else Unknown(f"argument `{name}` isn't given")

@@ -18,6 +18,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import ClassRef, Layer, Lifted
 from nnx_migrate.nnx.layers import LAYERS, Refusal, write_call
+from nnx_migrate.nnx.writer.construction.whole_inputs import call_of_members, hands_on
 from nnx_migrate.nnx.writer.text import one_line
 from nnx_migrate.sources.text import Edit, SourceText
 
@@ -89,6 +90,9 @@ def _only_returns(function: ast.FunctionDef) -> bool:
 
 def lifted_call(editor: BodyEditor, call: ast.Call, site: Site) -> str:
     """The call of a module with lifted transforms."""
+    if hands_on(call, site):
+        check_members(editor.writer.converted, site, site.lifts[0], call)
+        return call_of_members(editor, call, site.lifts[0])
     if any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
         raise Refuse("unsupported-layer", "a module with a lifted transform is called with `*args`", call)
     if len([one for one in site.lifts if one.maps]) > 1:
@@ -199,12 +203,17 @@ def _check_layer(editor: BodyEditor, call: ast.Call, site: Site) -> None:
         raise Refuse("unsupported-layer", f"`nn.{site.target_name}` with a lifted transform", call)
 
 
+def lifted_class(site: Site) -> ast.expr:
+    """The expression for the class that lifted transforms are applied to."""
+    node = site.lifts[-1].call
+    assert isinstance(node, ast.Call)
+    return node.args[0] if node.args else next(k.value for k in node.keywords if k.arg == "target")
+
+
 def class_text(names: FileNames, site: Site) -> str:
     """How the file names the class of the project that a lifted transform is applied to."""
-    node = site.lifts[-1].call
-    assert isinstance(node, ast.Call) and isinstance(site.target, ClassRef)
-    given = node.args[0] if node.args else next(k.value for k in node.keywords if k.arg == "target")
-    module, cls = names.module, site.target.cls
+    assert isinstance(site.target, ClassRef)
+    given, module, cls = lifted_class(site), names.module, site.target.cls
     if names.qualified(given) is None and not isinstance(given, ast.Name):
         raise Refuse("unknown-module", "a lifted transform of a class that the code computes", given)
     home = names.home_of(given)

@@ -51,7 +51,7 @@ from nnx_migrate.nnx.writer.construction.given_carries import sized_by_carry
 from nnx_migrate.nnx.writer.construction.given_factories import given_texts
 from nnx_migrate.nnx.writer.construction.handed import check_handed, check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.construction.known_inputs import check_called, check_kinds, check_ranks
-from nnx_migrate.nnx.writer.construction.lifting import class_text, lifted_parts_text
+from nnx_migrate.nnx.writer.construction.lifting import class_text, lifted_class, lifted_parts_text
 from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags
 from nnx_migrate.nnx.writer.construction.optional_sizes import given_under, same_argument, where_given
 from nnx_migrate.nnx.writer.construction.spread_items import rejoined, spread_fields, spread_items
@@ -315,11 +315,12 @@ class ConstructionWriter:
 
     def callee(self, site: Site) -> str:
         """What is called to construct a submodule. Raises Refuse."""
-        if site.lifts:
-            return class_text(self.names, site)
-        node = site.partials[0].call.args[0] if site.partials else site.call.func
+        made = lifted_class(site) if site.lifts else site.call.func
+        node = site.partials[0].call.args[0] if site.partials and not site.lifts else made
         if isinstance(node, ast.Attribute) and node.attr in self.known_factories.of(self.analysis.cls):
             return node.attr
+        if site.lifts:
+            return class_text(self.names, site)
         if isinstance(site.target, ClassChoice):
             text = self.renderer.choice(node, site.context)
             return f"({text})" if isinstance(node, ast.IfExp) else text

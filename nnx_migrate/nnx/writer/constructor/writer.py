@@ -232,6 +232,7 @@ class ConstructorWriter:
             unbatched=frozenset(session.unbatched),
             channels_first=channels_first(self.analysis),
             paths=input_paths(list(session.inputs_seen)),
+            handed_on=session.handed_on,
         )
         for token in size_tokens(nodes):
             found.use(token)
