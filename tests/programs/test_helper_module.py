@@ -1,5 +1,6 @@
 """The helper module that migrated code imports: written once, and extended when more is needed."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -274,6 +275,40 @@ def test_a_script_in_a_package_runs_alone_and_as_a_part_of_it(
     commands = [([str(other)], tmp_path), (["-m", "runs.ppo.train"], tmp_path)]
     for arguments, folder in [*commands, *[(["train.py"], inner)] * runs_alone]:
         subprocess.run([sys.executable, *arguments], cwd=folder, check=True)
+
+
+@pytest.mark.parametrize(
+    ("library", "imports", "folder"),
+    [
+        ("zoo", "import zoo\nfrom zoo.sizes import WIDTH\n", "zoo/examples"),
+        ("jax", "import jax\nfrom jax import numpy\n", "jax/agents"),
+    ],
+)
+def test_a_script_in_a_folder_called_as_the_package_that_it_imports(
+    tmp_path: Path, library: str, imports: str, folder: str
+) -> None:
+    """A repository's own folder and what it holds are called alike; a folder may be called as a library."""
+    scripts = tmp_path / folder
+    scripts.mkdir(parents=True)
+    script = scripts / "train.py"
+    files = {
+        script: f"{imports}{DENSE}\nif __name__ == '__main__':\n    print(v)\n",
+        scripts / "__init__.py": "",
+    }
+    if library == "zoo":
+        (tmp_path / "zoo" / "zoo").mkdir()
+        files |= {tmp_path / "zoo/zoo/__init__.py": "", tmp_path / "zoo/zoo/sizes.py": "WIDTH = 3\n"}
+    for path, text in files.items():
+        path.write_text(text)
+    texts, _ = fix_files(files, RULES)
+    assert "nnx.Linear" in texts[script]
+    for path, text in texts.items():
+        path.write_text(text)
+    site = tmp_path / "site"  # where packages are installed
+    site.mkdir()
+    (site / "zoo").symlink_to(tmp_path / "zoo/zoo")
+    where = {**os.environ, "PYTHONPATH": str(site)}
+    subprocess.run([sys.executable, "train.py"], cwd=scripts, check=True, env=where)
 
 
 def test_files_of_a_package_that_import_each_other_by_bare_names(tmp_path: Path) -> None:

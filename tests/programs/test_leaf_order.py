@@ -141,6 +141,12 @@ import inspect
 param_types = inspect.signature(model.init).parameters
 print(list(param_types.keys())[0])
 """
+OF_SIGNATURE = """\
+import inspect
+signature = inspect.signature(model.init)
+param_names = list(signature.parameters.keys())
+print(param_names[0], list(inspect.signature(model.apply).parameters.keys())[0])
+"""
 
 
 OF_DATA = """\
@@ -157,7 +163,7 @@ for i in range(3):
 """
 
 
-@pytest.mark.parametrize("program", [SIGNATURE, SEARCH, BATCHED, MEASURED, OF_DATA, SHOWN])
+@pytest.mark.parametrize("program", [SIGNATURE, OF_SIGNATURE, SEARCH, BATCHED, MEASURED, OF_DATA, SHOWN])
 def test_dictionaries_and_trees_of_other_things(program: str) -> None:
     models, left = fixed(LOOP, program)
     assert "nnx.List" in models and left == []
@@ -191,3 +197,77 @@ def test_dictionaries_in_files_without_jax(name: str, head: str, moves: bool) ->
     files = {"models": LOOP, "main": PROGRAM, "settings": head + PRODUCT.format(name=name)}
     texts, _ = fix_files({Path(f"/project/{key}.py"): text for key, text in files.items()}, RULES)
     assert ("nnx.List" in texts[Path("/project/models.py")]) is moves
+
+
+ANALYSIS = """\
+import jax
+from library import draw
+
+samples = draw(jax.random.key(0))
+params = {name: sample for name, sample in samples.items()}
+print(list(params.values())[0].shape)
+"""
+LIBRARY = """\
+def draw(key):
+    return {"a": key}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "moves"),
+    [
+        ("test_draws", ("", ""), True),
+        ("draws_test", ("", ""), True),
+        ("draws", ("", ""), False),  # anyone may call it
+        ("draws", ("samples =", "if __name__ == '__main__':\n  samples ="), True),
+        ("test_draws", ("import jax\n", "import jax, models\n"), False),
+        ("test_draws", ("draw(jax.random.key(0))", "pickle.load(open('params.pkl', 'rb'))"), False),
+    ],
+)
+def test_programs_that_never_meet_the_model(name: str, change: tuple[str, str], moves: bool) -> None:
+    files = {"models": LOOP, "main": PROGRAM, name: ANALYSIS.replace(*change), "library": LIBRARY}
+    texts, _ = fix_files({Path(f"/project/{key}.py"): text for key, text in files.items()}, RULES)
+    assert ("nnx.List" in texts[Path("/project/models.py")]) is moves
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"library": LIBRARY + "import pickle\ndef read(f):\n    return pickle.load(f)\n"},
+        {"conftest": "import main\n"},
+        {"tools": "import test_draws, main\n"},
+        {"tools": "import importlib, sys, main\nprint(importlib.import_module(sys.argv[1]).params)\n"},
+    ],
+)
+def test_tests_that_may_meet_the_model(others: dict[str, str]) -> None:
+    files = {"models": LOOP, "main": PROGRAM, "test_draws": ANALYSIS, "library": LIBRARY} | others
+    texts, _ = fix_files({Path(f"/project/{key}.py"): text for key, text in files.items()}, RULES)
+    assert "nnx.List" not in texts[Path("/project/models.py")]
+
+
+@pytest.mark.parametrize(("name", "moves"), [("models", False), ("numpy", True)])
+def test_tests_whose_imports_may_mean_several_files(name: str, moves: bool) -> None:
+    test = f"import sys\nsys.path.append('../a')\nimport {name}\n{ANALYSIS}".replace(
+        "library", "library.draws"
+    )
+    files = {"a/models": LOOP, "a/main": PROGRAM, "b/models": "WIDTH = 3\n", "tests/test_draws": test}
+    files |= {"library/__init__": "", "library/draws": LIBRARY}
+    texts, _ = fix_files({Path(f"/project/{key}.py"): text for key, text in files.items()}, RULES)
+    assert ("nnx.List" in texts[Path("/project/a/models.py")]) is moves
+
+
+@pytest.mark.parametrize(
+    ("text", "moves"),
+    [
+        ('"Dense_%s_position" % 3', True),
+        ('f"Dense_{len(params)}_position"', True),
+        ('"Dense_{}_position".format(3)', True),
+        ('f"Dense_{len(params)}_kernel"', False),
+        ('f"Dense_{len(params)}"', False),
+        ('f"Dense_{len(params)}/(?!position)"', False),
+        ('f"Dense_{len(params)}_width"', False),  # a word of the class
+    ],
+)
+def test_texts_that_go_on_as_no_name_does(text: str, moves: bool) -> None:
+    models, _ = fixed(LOOP, f"found = {{}}\nfound[{text}] = 1\n")
+    assert ("nnx.List" in models) is moves

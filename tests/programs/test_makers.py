@@ -84,3 +84,35 @@ def test_makers_that_are_too_long_for_a_line_of_their_own() -> None:
         "    width=2,\n"
         ")\n"
     )
+
+
+ANNOTATED = """\
+from dataclasses import dataclass
+
+
+def backbone():
+    return Net(width=3)
+
+
+@dataclass
+class Settings:
+    name: backbone
+    size: int = 3
+
+
+def show(model: backbone) -> backbone:
+    return model
+
+
+print(show(backbone()).init_with_output(jax.random.key(0), jnp.ones((1, 2))))
+"""
+
+
+def test_functions_that_only_annotations_name() -> None:
+    path = Path("/project/models.py")
+    texts, result = fix_files({path: MODEL + ANNOTATED}, resolve_rules(["linen-module"]))
+    assert "class Net(nnx.Module)" in texts[path] and not result.remaining.findings
+    assert "    name: backbone\n" in texts[path]
+    default = ANNOTATED.replace("name: backbone", "name: object = registry[backbone]")
+    texts, _ = fix_files({path: MODEL + default}, resolve_rules(["linen-module"]))
+    assert "class Net(nnx.Module)" not in texts[path]

@@ -166,7 +166,7 @@ class _Walk(Passing):
         elif isinstance(parent, ast.arguments):
             self.default(module, parent, node, within)
         else:  # the rest only looks at it
-            return isinstance(
+            return _is_annotation(parent, node) or isinstance(
                 parent,
                 ast.Expr | ast.Compare | ast.FormattedValue | ast.IfExp | ast.If | ast.Assert | ast.Delete,
             )
@@ -268,6 +268,13 @@ def _needs_more(parent: ast.AST, node: ast.expr) -> bool:
     if isinstance(parent, ast.For | ast.comprehension):
         return parent.iter is node
     return isinstance(parent, ast.BinOp | ast.UnaryOp | ast.AugAssign | ast.Slice | ast.Starred)
+
+
+def _is_annotation(parent: ast.AST, node: ast.expr) -> bool:
+    """Whether a use only says what kind of value something has: `backbone: ViT`, also where `ViT` is a function."""
+    if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef):
+        return parent.returns is node
+    return isinstance(parent, ast.AnnAssign | ast.arg) and parent.annotation is node
 
 
 def _class_around(module: Module, function: ast.AST) -> ast.ClassDef | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,13 +34,26 @@ class ImportGraph:
         """A file and all that import it, directly or through others."""
         return frozenset(_closure([module.path], self._importers))
 
+    def misses(self, module: Module) -> bool:
+        """Whether an import of a file may mean one of several files: which one isn't known."""
+        roots = {name for name in _imported(module) if "." not in name}
+        return any(name in self._roots and self.project.find_path(name, module) is None for name in roots)
+
+    @cached_property
+    def _roots(self) -> frozenset[str]:
+        """What a folder on Python's path may offer: files that are in no package, and packages that are in none."""
+        packages = {path.parent for path in self.project.paths if path.name == "__init__.py"}
+        files = {path.stem for path in self.project.paths if path.parent not in packages}
+        return frozenset(files | {folder.name for folder in packages if folder.parent not in packages})
+
     @cached_property
     def _imports(self) -> dict[Path, set[Path]]:
         found: dict[Path, set[Path]] = {}
         modules = list(self.project.modules())
+        paths = {module.path for module in modules}
         for module in modules:
             names = (path for name in _imported(module) if (path := self.project.find_path(name, module)))
-            found[module.path] = set(names)
+            found[module.path] = {*names, *_shared_by_tests(module, paths)}
         for read in self.dynamic:
             found.setdefault(read.module.path, set()).update(
                 other.path for other in modules if read.may_reach(other.name)
@@ -64,6 +77,13 @@ def _closure(start: Iterable[Path], steps: dict[Path, set[Path]]) -> list[Path]:
         seen |= new
         found += new
     return found
+
+
+def _shared_by_tests(module: Module, paths: Collection[Path]) -> Iterator[Path]:
+    """What pytest imports for a test: the files `conftest.py` of its folder and of those above."""
+    if module.is_test:
+        shared = (folder / "conftest.py" for folder in module.path.parents)
+        yield from (path for path in shared if path in paths and path != module.path)
 
 
 def _imported(module: Module) -> Iterator[str]:

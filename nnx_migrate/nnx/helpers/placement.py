@@ -20,7 +20,7 @@ _ROOTS = (".git", "pyproject.toml", "setup.py", "setup.cfg")  # what lies in the
 def helper_path(module: Module, project: Project) -> Path:
     """The file that holds the helpers for a module: in its topmost package, else in its own folder."""
     folder = module.path.parent
-    if not _is_package(folder, project) or _runs_alone(module):
+    if not _is_package(folder, project) or _runs_alone(module, project):
         return folder / f"{HELPER_MODULE}.py"
     while _is_package(folder.parent, project):
         folder = folder.parent
@@ -34,7 +34,7 @@ def _is_package(folder: Path, project: Project) -> bool:
     return not project.import_prefixes.is_search_path(folder)
 
 
-def _runs_alone(module: Module) -> bool:
+def _runs_alone(module: Module, project: Project) -> bool:
     """Whether a file is a script or notebook that finds what lies beside it, and maybe not the package around it.
 
     `python baselines/ppo/train.py` puts `baselines/ppo` on the path. That the folder of `baselines` is there, too, only
@@ -44,12 +44,16 @@ def _runs_alone(module: Module) -> bool:
     if not is_script or _imports_neighbours_relatively(module):
         return False
     folders = module.path.absolute().parents
-    for name in _imported_modules(module):
+    for name in (*_imported_modules(module), *_imported_from_packages(module)):
         root, *rest = name.split(".")
         for folder in folders:
             place = folder.joinpath(*rest)
             if folder.name == root and (place.is_dir() or place.with_suffix(".py").is_file()):
-                return False
+                found = project.find_path(name, module)
+                if found is None and not rest:
+                    continue  # `import jax` in `agents/jax`
+                if found is None or found.absolute() in (place / "__init__.py", place.with_suffix(".py")):
+                    return False  # not the package `zoo` in a repository's own folder, `zoo`
     return True
 
 
@@ -62,7 +66,7 @@ def helper_import(module: Module, name: str, project: Project, home: Module | No
         prefix = _given_prefix(module, helper_path(home, project).parent, project)
         base = ".".join((*(prefix or ()), HELPER_MODULE))
         return ImportRequest(f"{base}.{name}", name, base)
-    if _runs_alone(module):
+    if _runs_alone(module, project):
         in_folder = _may_be_imported_in_folder(module, project)
         return ImportRequest(
             f"{HELPER_MODULE}.{name}", name, HELPER_MODULE, scripts_only=True, in_folder=in_folder
@@ -158,6 +162,13 @@ def _imported_modules(module: Module) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif not node.level and node.module:
             yield node.module
+
+
+def _imported_from_packages(module: Module) -> Iterator[str]:
+    """What a file imports from something by absolute names: maybe modules of a package that isn't marked as one."""
+    for node, _, _ in module.scopes.imports:
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def imported_helpers(module: Module, project: Project) -> Iterator[tuple[Path, str]]:

@@ -20,10 +20,12 @@ from nnx_migrate.linen.programs.references import References
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion
+from nnx_migrate.nnx.programs.built_names import SHOWING, builds_name, goes_on_otherwise
 from nnx_migrate.nnx.programs.list_keys import is_of_parameters, split_key
 from nnx_migrate.nnx.programs.name_tests import goes_through_names, name_test_obstacles
 from nnx_migrate.nnx.programs.order import changes_order, order_obstacles
 from nnx_migrate.nnx.programs.renames import AUTOMATIC, Other, Renames, names_of
+from nnx_migrate.nnx.programs.unrelated import has_only_its_own
 from nnx_migrate.nnx.programs.written_classes import WrittenClass
 from nnx_migrate.sources.text import Edit
 
@@ -34,8 +36,6 @@ _LOOKING = frozenset(
         "sub", "split",
     }
 )  # fmt: skip
-#: What gets texts for people: names of traces, messages.
-_SHOWING = frozenset({"name_scope", "named_scope", "TraceAnnotation", "print", "info", "warning", "debug"})
 #: What only patterns for parameters have: a placeholder for numbers, or the name of a parameter at the end.
 _PATTERN = re.compile(r"\\d|\.\*|\[0-9\]|/(?:kernel|bias|scale|embedding|mean|var)\W*$")
 
@@ -65,6 +65,7 @@ class NameChanges:
         # by file, and whether old and new names are sorted alike
         self._of_order: dict[tuple[Module, bool], list[Obstacle]] = {}
         self._going: dict[Module, bool] = {}  # through the names of parameters
+        self._own: dict[Module, bool] = {}  # whether it has no parameters but those of models that it knows
 
     def of(self, conversions: Sequence[ClassConversion], others: Sequence[Others] = ()) -> NamesFound:
         """What a group's new names mean for the project's strings; `others` are classes of other groups."""
@@ -73,11 +74,14 @@ class NameChanges:
         classes = {conversion.cls for conversion in conversions}
         pairs = [pair for conversion in conversions for pair in names_of(conversion)]
         alike = not any(changes_order(names_of(conversion)) for conversion in conversions)
+        texts = {cls.module.source.text for cls in (*classes, *others)}
         homes, words = {cls.module.path for cls in classes}, renames.words
         for module in self.project.modules():
             near = self.imports.known_to(module)
             is_near = not homes.isdisjoint(near)
             beside = [other for other in others if other.module.path in near]
+            if not is_near and self._has_only_its_own(module):
+                continue
             if is_near or not beside:
                 found.obstacles += self._order(module, alike)
                 found.obstacles += self._tests(module, pairs)
@@ -87,11 +91,19 @@ class NameChanges:
                 text = str(node.value)
                 if not any(word in text or word.startswith("*") for word in words):
                     continue  # `*` stands for the names of any class
+                if goes_on_otherwise(module, node, texts):
+                    continue
                 if model is None and (is_near or not _is_of(beside, text)):
                     self._string(module, node, renames, beside if is_near else others, found)
                 elif model in classes:
                     self._string(module, node, renames, (), found)
         return found
+
+    def _has_only_its_own(self, module: Module) -> bool:
+        """Whether a file can't have parameters of models that it doesn't know."""
+        if module not in self._own:
+            self._own[module] = has_only_its_own(module, self.project, self.imports)
+        return self._own[module]
 
     def _order(self, module: Module, alike: bool) -> list[Obstacle]:
         """Places in a file that depend on the order of parameters."""
@@ -157,7 +169,7 @@ class NameChanges:
         if re.search(r"\s", text):  # a number in a sentence is no key
             touched = [part for part in touched if not part.isdigit()]
         if not touched or isinstance(parent, ast.JoinedStr):
-            if _builds_names(module, node) and _starts_name(text, renames.stems):
+            if builds_name(module, node, renames.stems):
                 edit = _counted_key(module, node, renames, others)
                 if edit is None:
                     obstacle(f"a name is made of {text!r}")
@@ -254,26 +266,6 @@ def _key_above(subscript: ast.AST) -> str | None:
     return key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else None
 
 
-def _builds_names(module: Module, node: ast.Constant) -> bool:
-    """`f"Dense_{i}"`, `"Dense_" + str(i)`, `"Dense_%d" % i`, `"Dense_{}".format(i)`, but where it is only shown."""
-    parent: ast.AST = module.parents[node]
-    if isinstance(parent, ast.Attribute) and parent.attr == "format":
-        parent = module.parents[parent]
-    elif not isinstance(parent, ast.JoinedStr | ast.BinOp):
-        return False
-    call = module.parents[parent]
-    shows = isinstance(call, ast.Call) and parent in call.args
-    return not (
-        shows and isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in _SHOWING
-    )
-
-
-def _starts_name(text: str, stems: set[str]) -> bool:
-    """Whether a text ends, in front of its first placeholder, as names that change begin."""
-    start = re.sub(r"(\{\w*\}|%[ds]).*", "", text)
-    return any(start.rstrip("_") == stem or start.endswith(f"{stem}_") for stem in stems)
-
-
 def _mentions(text: str, stems: set[str]) -> bool:
     """Whether a part of a path, or of a pattern for paths, begins as names that change do."""
     return not _beginnings(text).isdisjoint(stems)
@@ -293,7 +285,7 @@ def _may_be_meant(module: Module, node: ast.Constant, names: Iterable[str]) -> b
     call = module.parents[node]
     if isinstance(call, ast.keyword):
         call = module.parents[call]
-    if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in _SHOWING:
+    if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in SHOWING:
         return False
     return any("_" in name for name in names) or goes_through_names(module)
 

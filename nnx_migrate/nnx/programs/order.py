@@ -206,17 +206,27 @@ class _Sequences:
         """Whether a name is a dictionary of something else than parameters."""
         if _is_named_as_data(node):
             return True
-        return isinstance(node, ast.Name) and (self._is_filled_here(node) or self._is_of_signature(node))
+        return self._is_of_signature(node) or (isinstance(node, ast.Name) and self._is_filled_here(node))
 
-    def _is_of_signature(self, name: ast.Name) -> bool:
-        """Whether nothing but `inspect.signature(f).parameters` is assigned to a name."""
-        values = [value for value, unpacked in _values(self.module, name) if not unpacked]
-        return bool(values) and all(
-            isinstance(value, ast.Attribute)
-            and isinstance(value.value, ast.Call)
-            and self._calls(value.value, frozenset({"inspect.signature"}))
-            for value in values
+    def _is_of_signature(self, node: ast.expr) -> bool:
+        """Whether it is `inspect.signature(f).parameters`, or a name of nothing else."""
+        if isinstance(node, ast.Name):
+            values = [value for value, unpacked in _values(self.module, node) if not unpacked]
+            return bool(values) and all(
+                isinstance(value, ast.Attribute) and self._is_of_signature(value) for value in values
+            )
+        return (
+            isinstance(node, ast.Attribute) and node.attr == "parameters" and self._is_signature(node.value)
         )
+
+    def _is_signature(self, node: ast.expr) -> bool:
+        """Whether it is `inspect.signature(f)`, or a name of nothing else."""
+        if isinstance(node, ast.Name):
+            values = [None if unpacked else value for value, unpacked in _values(self.module, node)]
+            return bool(values) and all(
+                isinstance(value, ast.Call) and self._is_signature(value) for value in values
+            )
+        return isinstance(node, ast.Call) and self._calls(node, frozenset({"inspect.signature"}))
 
     def _is_filled_here(self, name: ast.Name) -> bool:
         """Whether nothing but displays is bound to a name, and nothing put in for each entry of another container."""
