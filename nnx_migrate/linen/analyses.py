@@ -94,6 +94,7 @@ class Analyses:
         known: frozenset[tuple[tuple[str | int, ...], int]],
         default_rank: int | None,
         fixed: tuple[tuple[str, int | tuple[int, ...]], ...],
+        setup_only: bool = False,
     ) -> ClassAnalysis:
         factories = self.factories.of(cls)
         fields = {name: factory.value for name, factory in factories.items()}
@@ -102,7 +103,15 @@ class Analyses:
         given = partial(self.given.of, cls)
         default = self._defaults.setdefault((cls, known, default_rank, fixed), DefaultRank(default_rank))
         analysis = analyse(
-            self.program, cls, default, fields, dict(known), self.meter, given, self._kinds_of(cls)
+            self.program,
+            cls,
+            default,
+            fields,
+            dict(known),
+            self.meter,
+            given,
+            self._kinds_of(cls),
+            setup_only,
         )
         analysis.fixed = dict(fixed)
         parts = (one for factory in factories.values() for one in factory.several)
@@ -119,6 +128,14 @@ class Analyses:
         return ask
 
     def _aside(self, cls: LinenClass) -> ClassAnalysis:
-        """An analysis in the middle of another one, which its steps don't count for. Raises Refuse."""
+        """An analysis in the middle of another one, which its steps don't count for; at least that of `setup`.
+
+        Raises Refuse.
+        """
         with self.meter.aside():
-            return self.read(cls)
+            try:
+                return self.read(cls)
+            except Refuse:
+                if cls.method("setup") is None:
+                    raise
+                return self._analyse(cls, frozenset(), None, (), setup_only=True)

@@ -26,10 +26,11 @@ from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.model import Field, LinenClass, LinenProgram, Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Facts, Site, VariableSite
-from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.linen.symbols import LINEN, linen_name
 from nnx_migrate.linen.values import Expr, FieldFactory, FieldModule, Input
 from nnx_migrate.names.nodes import is_none
 from nnx_migrate.names.parameters import defaults
+from nnx_migrate.nnx.layers import LAYERS
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.given.modules import GivenModule
@@ -78,11 +79,13 @@ def analyse(
     meter: Meter | None = None,
     given: Callable[[str], tuple[GivenModule, ...] | None] = lambda name: None,
     kinds: Callable[[], Mapping[tuple[str | int, ...], str]] = dict,
+    setup_only: bool = False,
 ) -> ClassAnalysis:
     """Interpret a class. Inputs whose rank the code doesn't show get `default_rank`.
 
     `fields` are fields whose values are known, `known` the ranks of inputs; `meter` counts the steps that this
-    takes; `given` tells the modules that the project gives a field, `kinds` what inputs hold. Raises Refuse.
+    takes; `given` tells the modules that the project gives a field, `kinds` what inputs hold. With `setup_only`,
+    no method is followed but `setup`. Raises Refuse.
     """
     ranks = dict(known or {})
     usual: set[tuple[str | int, ...]] = set()
@@ -105,7 +108,7 @@ def analyse(
             handed_on=handed_on,
         )
         try:
-            return _run(session, fields or {})
+            return _run(session, fields or {}, setup_only)
         except NeedKinds:
             input_kinds = kinds()
             results = {}
@@ -118,7 +121,7 @@ def analyse(
     raise Refuse("unknown-size", "the ranks of the inputs contradict each other", cls.node)
 
 
-def _run(session: Session, fields: Mapping[str, Any]) -> ClassAnalysis:
+def _run(session: Session, fields: Mapping[str, Any], setup_only: bool) -> ClassAnalysis:
     cls = session.cls
     for item in cls.fields:
         session.fields[item.name] = fields[item.name] if item.name in fields else field_symbol(cls, item)
@@ -128,7 +131,7 @@ def _run(session: Session, fields: Mapping[str, Any]) -> ClassAnalysis:
         frame = Frame(session, setup.owner.module, {}, owner=setup.owner, self_value=session.self_value)
         session.entry = "setup"
         call_method(frame, setup, (), {}, None)
-    for method in _entry_points(cls):
+    for method in () if setup_only else _entry_points(cls):
         if method.name in session.facts.methods_reached:
             continue
         analysis.methods.append(method)
@@ -292,4 +295,6 @@ def _is_module(cls: LinenClass, annotation: ast.expr, text: str) -> bool:
     if not _is_reference(node):
         return False
     name = cls.resolve_in_class(node)
-    return linen_name(name) in ("Module", "RNNCellBase") or (name is not None and name in cls.known_classes)
+    layer = linen_name(name)  # `embed_tokens: nn.Embed` holds a shared one
+    is_linen = layer in ("Module", "RNNCellBase") or f"{LINEN}.{layer}" in LAYERS
+    return is_linen or (name is not None and name in cls.known_classes)

@@ -20,16 +20,17 @@ from nnx_migrate.linen.interpreter.joined_modules import (
     rematerialised,
 )
 from nnx_migrate.linen.interpreter.lists.shared import joined_lists
-from nnx_migrate.linen.interpreter.numbers import array_or_number
+from nnx_migrate.linen.interpreter.numbers import array_or_number, as_array
 from nnx_migrate.linen.interpreter.records import changed, parts_of_both
 from nnx_migrate.linen.interpreter.repeated import remember_asked, remember_choice
-from nnx_migrate.linen.optional_arrays import array_or_none
+from nnx_migrate.linen.optional_arrays import ArrayOrNone, array_or_none, instead_of_arrays
 from nnx_migrate.linen.shapes import Array, Shape, Unknown, aligned
 from nnx_migrate.linen.sites import Context, Control, Phi
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.tuple_choices import tuple_choice
+from nnx_migrate.linen.tuple_choices import tuple_choice, tuple_or_none
 from nnx_migrate.linen.values import (
     ArrayList,
+    ArrayOrNumber,
     ClassChoice,
     Expr,
     Input,
@@ -147,7 +148,7 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
             return choice
         return LostModule("what is called is a class of modules on one path and something else on another")
     reason = f"`{name}` differs between two paths"
-    number = array_or_number(a, b, reason) or array_or_none(a, b, reason)
+    number = array_or_number(a, b, reason) or array_or_none(a, b, reason) or tuple_or_none(a, b, reason)
     if number is not None:
         return number
     both = parts_of_both(frame, a, b)
@@ -155,10 +156,11 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
         choice = tuple_choice((a, b), f"`{name}` differs between two paths")
         if isinstance(choice, Unknown):
             return choice
-    if isinstance(a, Unknown):
-        return a
-    if isinstance(b, Unknown):
-        return b
+    perhaps_none = _join_optional(frame, a, b, node, name)
+    if perhaps_none is not None:
+        return perhaps_none
+    if isinstance(a, Unknown) or isinstance(b, Unknown):
+        return _plainly(a if isinstance(a, Unknown) else b)
     if isinstance(a, VariableValue) or isinstance(b, VariableValue):
         return Unknown("different variables on different paths")
     if both is not None:
@@ -185,6 +187,31 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
         lists = joined_lists(frame, a, b, node, name)
         return lists if lists is not None else Unknown(f"`{name}` differs between two paths")
     return Unknown(f"`{name}` differs between two paths")
+
+
+def _plainly(value: Unknown) -> Unknown:
+    """What one path leaves of a value about which nothing is known on the other."""
+    return value if type(value) in (Unknown, LostModule) else Unknown(value.reason)
+
+
+def _join_optional(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
+    """What is known of two arrays of which one may be None, or a number; None for other values."""
+    found = [value for value in (a, b) if isinstance(value, ArrayOrNone | ArrayOrNumber)]
+    if not found or any(type(value) is not type(found[0]) for value in found):
+        return None
+    if not all(isinstance(as_array(value), Array | Input) for value in (a, b)):
+        return None
+    return wrapped(join(frame, as_array(a), as_array(b), node, name), a, b)
+
+
+def wrapped(array: Any, *values: Any) -> Any:
+    """The array that all of some values may be, and whatever else these may be."""
+    found = next(value for value in values if isinstance(value, ArrayOrNone | ArrayOrNumber))
+    if not isinstance(array, Array):
+        return None
+    if isinstance(found, ArrayOrNumber):
+        return ArrayOrNumber(found.reason, array)
+    return ArrayOrNone(found.reason, array, instead_of_arrays(*values))
 
 
 def _is_class(value: Any) -> bool:

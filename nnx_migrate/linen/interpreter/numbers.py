@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.optional_arrays import ArrayOrNone
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.values import ArrayOrNumber, Expr
 
@@ -47,5 +48,5 @@ def _one_of(side: Any, as_number: bool) -> Any:
 
 
 def as_array(value: Any) -> Any:
-    """What a layer gets that fails for numbers: `total = 0`, a loop that adds outputs, `Dense(8)(total)`."""
-    return value.array if isinstance(value, ArrayOrNumber) else value
+    """What a layer gets that fails for numbers and None: `total = 0`, a loop that adds outputs, `Dense(8)(total)`."""
+    return value.array if isinstance(value, ArrayOrNumber | ArrayOrNone) else value

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.records import REPLACING
-from nnx_migrate.linen.shapes import Array, Unknown
+from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.symbols import canonical
 from nnx_migrate.linen.values import Record
 from nnx_migrate.names.modules import Module
@@ -19,8 +19,12 @@ _TUPLES = frozenset({"typing.NamedTuple", "typing_extensions.NamedTuple"})
 _DATACLASSES = frozenset({"dataclasses.dataclass", "flax.struct.dataclass", "chex.dataclass"})
 _NODES = frozenset({"flax.struct.PyTreeNode"})
 _OUTPUTS = ("ModelOutput", "BaseOutput")  # of transformers and diffusers: tuples of what isn't None
-# The parts with which the outputs of transformers begin, if they have them.
-_FIRST = ("last_hidden_state", "logits")
+# The parts of the outputs of transformers, in their order.
+_PARTS = (
+    "last_hidden_state", "logits", "start_logits", "end_logits", "pooler_output", "past_key_values",
+    "decoder_hidden_states", "hidden_states", "decoder_attentions", "attentions", "cross_attentions",
+    "encoder_last_hidden_state", "encoder_hidden_states", "encoder_attentions",
+)  # fmt: skip
 
 
 def made(
@@ -38,24 +42,16 @@ def made(
     if given.keys() - fields.keys():
         return None
     values = {name: given[name] if name in given else _default(value) for name, value in fields.items()}
-    order = tuple(values)
-    if kind == "output":
-        order = tuple(_surely_there(values))
-    return Record(None, tuple(values.items()), order if kind != "object" else (), kind == "tuple")
+    order = tuple(values) if kind != "object" else ()
+    return Record(None, tuple(values.items()), order, kind == "tuple")
 
 
 def output_of_transformers(kwargs: Mapping[str, Any]) -> Record:
     """An output of `transformers`, whose classes stand in another package."""
-    order = tuple(name for name in _FIRST if isinstance(kwargs.get(name), Array))[:1]
-    return Record(None, tuple(kwargs.items()), order)
-
-
-def _surely_there(values: Mapping[str, Any]) -> Iterator[str]:
-    """The first parts, up to one that may be None: such parts have no position."""
-    for name, value in values.items():
-        if not isinstance(value, Array):
-            return
-        yield name
+    order = [name for name in _PARTS if name in kwargs] if kwargs.keys() <= set(_PARTS) else []
+    if "pooler_output" in order:
+        order = order[: order.index("pooler_output") + 1]  # the hidden states come before the cache there
+    return Record(None, tuple(kwargs.items()), tuple(order))
 
 
 def _kind(frame: Frame, module: Module, node: ast.ClassDef) -> str:

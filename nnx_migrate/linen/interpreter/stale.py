@@ -17,7 +17,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.optional_arrays import ArrayOrNone
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
+from nnx_migrate.linen.tuple_choices import OpenTuple, TupleChoice, each_part
 from nnx_migrate.linen.values import ArrayOrNumber, ClassChoice, Closure, Expr, Partial, Record
 
 _LOCAL = re.compile(r"([A-Za-z_]\w*)§[sl]\d+")
@@ -50,6 +50,8 @@ def mentions(value: Any, token: str) -> bool:
         return mentions(value.array, token)
     if isinstance(value, TupleChoice):
         return mentions(value.alternatives, token)
+    if isinstance(value, OpenTuple):
+        return mentions(value.items, token)
     if isinstance(value, Record):
         return mentions(tuple(item for _, item in value.items), token)
     if isinstance(value, tuple | list):

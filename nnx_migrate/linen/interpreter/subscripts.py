@@ -24,9 +24,9 @@ from nnx_migrate.linen.interpreter.function_choices import is_function
 from nnx_migrate.linen.interpreter.ranks import learn_from_pairs
 from nnx_migrate.linen.interpreter.records import is_table, part
 from nnx_migrate.linen.mixed_lists import MixedList, module_at, without_ends
-from nnx_migrate.linen.optional_arrays import present
+from nnx_migrate.linen.optional_arrays import ArrayOrNone, present
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
-from nnx_migrate.linen.tuple_choices import TupleChoice, each, item_of
+from nnx_migrate.linen.tuple_choices import TupleChoice, item_of, sliced
 from nnx_migrate.linen.values import (
     Bound,
     Expr,
@@ -56,11 +56,13 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
     constant = number.const if number is not None else None
     if isinstance(value, VariableValue | Maybe):
         value = value.value
+    if isinstance(value, ArrayOrNone) and "tuple" in value.instead:
+        return Unknown(value.reason)
     value = present(value)
     if isinstance(value, TupleChoice | Record) and constant is not None:
         return item_of(value, constant)
-    if isinstance(value, TupleChoice) and isinstance(index, slice):
-        return each(value, lambda one: _slice(one, index) if isinstance(one, tuple) else None)
+    if isinstance(value, TupleChoice | Record) and isinstance(index, slice):
+        return sliced(value, index)
     if isinstance(value, Record) and isinstance(index, str) and is_table(value):
         return part(frame, value, index)
     if isinstance(value, Shape):

@@ -20,7 +20,7 @@ from nnx_migrate.linen.interpreter.spread_sizes import in_a_row
 from nnx_migrate.linen.mixed_lists import joined
 from nnx_migrate.linen.optional_arrays import present
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
-from nnx_migrate.linen.tuple_choices import TupleChoice, concatenated
+from nnx_migrate.linen.tuple_choices import TupleChoice, TupleOrNone, concatenated
 from nnx_migrate.linen.values import ArrayOrNumber, BuiltList, Expr, InitFlag
 
 _ARRAY_OPERATORS: dict[type[ast.operator], str] = {
@@ -77,7 +77,7 @@ def binary(frame: Frame, op: ast.operator, left: Any, right: Any) -> Any:
     a, b = as_dim(left), as_dim(right)
     if a is not None and b is not None and not _is_float(left) and not _is_float(right):
         return _integers(op, a, b)
-    if isinstance(op, ast.Add) and (isinstance(left, TupleChoice) or isinstance(right, TupleChoice)):
+    if isinstance(op, ast.Add) and any(isinstance(side, TupleChoice | TupleOrNone) for side in (left, right)):
         return concatenated(left, right, "an operation on sequences")
     if isinstance(left, tuple | list | Shape) or isinstance(right, tuple | list | Shape):
         return _sequences(op, left, right)

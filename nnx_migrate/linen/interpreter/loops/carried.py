@@ -7,19 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim, same
-from nnx_migrate.linen.interpreter.control import join, size_name, static_join
+from nnx_migrate.linen.interpreter.control import join, size_name, static_join, wrapped
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.lists.shared import uncounted
 from nnx_migrate.linen.interpreter.loops.results import LastRound
+from nnx_migrate.linen.interpreter.numbers import as_array
 from nnx_migrate.linen.interpreter.records import as_table, changed, parts_of_both, replaces_parts
 from nnx_migrate.linen.mixed_lists import MixedList, joined
 from nnx_migrate.linen.optional_arrays import ArrayOrNone
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Phi
 from nnx_migrate.linen.symbols import token
-from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
+from nnx_migrate.linen.tuple_choices import OpenTuple, TupleChoice, each_part
 from nnx_migrate.linen.values import ArrayList, ArrayOrNumber, Input, Maybe, ModuleList, Record, VariableValue
+
+_CARRIED = Array | ArrayOrNone | ArrayOrNumber | Dim | Input | Record
 
 
 def carried_slot(frame: Frame, name: str, slot: Slot, statement: ast.AST) -> Slot:
@@ -34,6 +37,9 @@ def carried_slot(frame: Frame, name: str, slot: Slot, statement: ast.AST) -> Slo
             for i in range(-len(value.shape.dims), 0)
         )
         return Slot(Array(Shape(dims, value.shape.lead), value.dtype), slot.static)
+    if isinstance(value, ArrayOrNone | ArrayOrNumber):
+        array = carried_slot(frame, name, Slot(value.array), statement).value
+        return Slot(replace(value, array=array), slot.static)
     if isinstance(value, ArrayList):
         return Slot(uncounted(value), slot.static, slot.maybe_unbound)
     if isinstance(value, Record):
@@ -67,7 +73,7 @@ def next_header(
     # sizes that turned out not to change take their value from before the loop
     carried: dict[str, tuple[Dim, Dim]] = {}
     for name in assigned:
-        if name not in new or not isinstance(back.get(name, Slot(None)).value, Array | Dim | Input | Record):
+        if name not in new or not isinstance(back.get(name, Slot(None)).value, _CARRIED):
             continue
         carried.update(_carried_sizes(frame, statement, name, entry[name].value, back[name].value))
     settled = _settled(carried)
@@ -95,6 +101,16 @@ def _next_slot(frame: Frame, statement: ast.AST, name: str, first: Slot, old: Sl
         return Slot(changed(start, parts), old.static and end.static)
     if isinstance(last, Input):
         last = input_array(frame.session, last)
+    if any(isinstance(value, ArrayOrNone | ArrayOrNumber) for value in (start, last)):
+        values = [as_array(value) for value in (first.value, start, last)]
+        if all(isinstance(value, Array | Input) for value in values):
+            array = _next_slot(frame, statement, name, *map(Slot, values)).value
+            return Slot(wrapped(array, start, last) or array)
+        if all(isinstance(value, Array) for value in values[1:]):
+            one, other = values[1:]
+            dtype = one.dtype if one.dtype == other.dtype else None
+            array = Array(one.shape, dtype) if alike(one.shape, other.shape) else None
+            return Slot(wrapped(array, start, last) or Unknown(f"`{name}` changes in a loop"))
     if isinstance(start, Array) and isinstance(last, Array):
         if len(start.shape.dims) == len(last.shape.dims) and start.shape.exact == last.shape.exact:
             dims = tuple(
@@ -158,6 +174,7 @@ def _carried_sizes(
         for key, (before, after) in both.items():
             found.update(_carried_sizes(frame, statement, f"{name}_{key}", before, after))
         return found
+    first, last = as_array(first), as_array(last)
     if isinstance(first, Input):
         first = input_array(frame.session, first)
     if isinstance(last, Input):
@@ -219,6 +236,7 @@ def _pairs_of(frame: Frame, statement: ast.AST, name: str, first: Any, top: Any,
             if pair is not None:
                 yield from _pairs_of(frame, statement, f"{name}_{key}", pair[0], item, pair[1])
         return
+    first, top, last = as_array(first), as_array(top), as_array(last)
     if isinstance(first, Input):
         first = input_array(frame.session, first)
     if isinstance(last, Input):
@@ -257,7 +275,13 @@ def alike(a: Any, b: Any) -> bool:
         return a.base == b.base and alike(dict(a.items), dict(b.items))
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
-    return bool(a == b) or (isinstance(a, Unknown) and isinstance(b, Unknown))
+    if isinstance(a, ArrayOrNone | ArrayOrNumber) and type(a) is type(b):
+        return getattr(a, "instead", None) == getattr(b, "instead", None) and alike(a.array, b.array)
+    if isinstance(a, TupleChoice) and isinstance(b, TupleChoice):
+        return alike(a.alternatives, b.alternatives)
+    if isinstance(a, OpenTuple) and isinstance(b, OpenTuple):
+        return alike(a.items, b.items)
+    return bool(a == b) or (type(a) is type(b) is Unknown)
 
 
 def substitute(value: Any, replacements: dict[str, Dim]) -> Any:

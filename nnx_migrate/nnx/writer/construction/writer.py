@@ -17,6 +17,7 @@ from nnx_migrate.linen.given.arguments import OptionalArray
 from nnx_migrate.linen.interpreter.calls.forwarded import unfolded
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.optional_arrays import array_for
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.sites import Context, LayerCall, Site
@@ -392,10 +393,8 @@ class ConstructionWriter:
             if handed_on is not None:
                 text = written.format(f"{handed_on.text}§a{size.axis}")
                 self.passed_on.add((f"{handed_on.text}§a{size.axis}", f"{size.name}={text}"))
-        dims: list[Dim] = []
-        for call in calls:
-            value = at_path(bound_argument(cls, call, str(size.path[0])), size.path[1:])
-            dims.append(self._dim(value, size.axis, flat=size.flat))
+        values = [at_path(bound_argument(cls, call, str(size.path[0])), size.path[1:]) for call in calls]
+        dims = [self._dim(array_for(value, size.optional), size.axis, flat=size.flat) for value in values]
         if not dims:
             raise Refuse("unknown-size", f"`{site.label}` is never called in the class", site.call)
         return written.format(self._one(site, calls, dims))

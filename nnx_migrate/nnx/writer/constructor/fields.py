@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nnx_migrate.linen.docstrings import about_field
@@ -12,9 +12,11 @@ from nnx_migrate.linen.layer_fields import may_get_list
 from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.module_lists import holds_module_list, holds_modules_otherwise, may_be_none
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.linen.symbols import LINEN, linen_name
 from nnx_migrate.names.nodes import is_of_self
+from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.comments import comments_within
+from nnx_migrate.nnx.writer.construction.derived import nnx_layer
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.factory_defaults import factory_default
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, holds_arrays
@@ -48,9 +50,7 @@ def field_parameters(
         annotated, defaulted = (True, True) if own else inherited_field(item, cls, names.project)
         text = item.name
         if annotated:
-            text += ": " + one_line(
-                rewritten(source, item.annotation, names.replacement_in(item.owner.module))
-            )
+            text += ": " + one_line(rewritten(source, item.annotation, _declared(item, names)))
             text += " | None" if default_factory(item) is not None and _is_builtin(item.annotation) else ""
         if not defaulted:
             raise Refuse(
@@ -70,6 +70,20 @@ def field_parameters(
         else:
             found.append(Parameter(item.name, text))
     return _in_valid_order(found, cls)
+
+
+def _declared(item: Field, names: FileNames) -> Callable[[ast.AST], str | None]:
+    """What stands in a field's annotation for references to Linen: `nnx.Embed` for a layer that it gets."""
+    replacement = names.replacement_in(item.owner.module)
+
+    def text(node: ast.AST) -> str | None:
+        if isinstance(node, ast.Attribute | ast.Name):
+            layer = linen_name(item.owner.resolve_in_class(node)) or ""
+            if f"{LINEN}.{layer}" in LAYERS:
+                return f"{names.nnx()}.{nnx_layer(layer)}"
+        return replacement(node)
+
+    return text
 
 
 def _in_valid_order(parameters: list[Parameter], cls: LinenClass) -> list[Parameter]:
