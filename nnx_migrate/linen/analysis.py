@@ -199,8 +199,8 @@ def _enter(session: Session, method: Method) -> Any:
         by_position = arguments_by_position(session, method.name, args.vararg.arg)
         frame.env[args.vararg.arg] = Slot(by_position, False)
     if args.kwarg is not None:  # none that matter where `*args` go wholly to a submodule
-        by_name: Any = {} if isinstance(by_position, tuple) else Input((args.kwarg.arg,))
-        frame.env[args.kwarg.arg] = Slot(by_name, False)
+        named: Any = {} if isinstance(by_position, tuple) else Input((args.kwarg.arg,))
+        frame.env[args.kwarg.arg] = Slot(named, False)
     execute(frame, method.node.body)
     return returned(frame)
 

@@ -211,7 +211,7 @@ def _sizes(facts: Mapping[str, Any], called: Called) -> list[str] | str:
     arguments = []
     for size in facts.get("sizes", ()):
         text = called.inputs.get(str(size["path"][0]))
-        if text is None and isinstance(size.get("index"), int) and size["index"] < called.positional:
+        if text is None and 0 <= size.get("index", -1) < called.positional:
             text = texts[size["index"]]
         if text in (None, "None") and size.get("optional"):
             continue

@@ -1,9 +1,12 @@
 """Sizes of modules that hand their `*args` on: the calls of programs have to give them by position."""
 
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from nnx_migrate.cli import group
 from tests.rules.harness import fix_files, resolve_rules
 
 FILE = Path("/project/model.py")
@@ -51,3 +54,12 @@ def test_those_by_position_are_read(given: str) -> None:
 @pytest.mark.parametrize("given", ["observations=x, actions=y", "x, actions=y"])
 def test_those_by_name_are_not_there(given: str) -> None:
     assert "nnx" not in fixed(given)
+
+
+def test_their_places_are_recorded(tmp_path: Path) -> None:
+    file = tmp_path / "model.py"
+    file.write_text(CODE.replace("{given}", "x, y"))
+    CliRunner().invoke(group, ["fix", "--select", "linen-module", "--target-flax", "0.12.8", str(tmp_path)])
+    recorded = json.loads((tmp_path / ".nnx-migrate" / "parameters.json").read_text())
+    sizes = recorded["modules"]["model:Scaled"]["sizes"]
+    assert [(size["path"], size["index"]) for size in sizes] == [(["args[1]"], 1), (["args[0]"], 0)]

@@ -95,8 +95,9 @@ def test_sizes_come_from_the_inputs_by_name_or_place(project, size):
     assert after.model == "Net(8, in_features=(jnp.ones((2, 3))).shape[-1], rngs=rngs)"
 
 
-def test_a_size_that_no_input_tells_is_said(project):
-    facts = {"models:Net": {"sizes": [{"name": "n", "axis": -1, "path": ["context"]}], "rngs": True}}
+@pytest.mark.parametrize("size", [{"path": ["context"]}, {"path": ["context"], "index": -1}])
+def test_a_size_that_no_input_tells_is_said(project, size):
+    facts = {"models:Net": {"sizes": [{"name": "n", "axis": -1, **size}], "rngs": True}}
     assert "no input tells the size 'n'" in cases(project, facts)["models:Net"].missing
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -192,9 +192,8 @@ def _records(group: Group) -> dict[str, Any]:
         sizes = [
             {
                 "name": s.name,
-                "path": [f".{p}" if isinstance(p, Attribute) else p for p in s.path],
+                **_place(conversion, s.path),
                 "axis": s.axis,
-                "index": _position(conversion, str(s.path[0])),
                 **({"flat": True} if s.flat else {}),
                 **({"optional": True} if s.optional else {}),
                 **({"dtype": True} if s.is_dtype else {}),
@@ -206,8 +205,16 @@ def _records(group: Group) -> dict[str, Any]:
     return dict(records)
 
 
-def _position(conversion: ClassConversion, argument: str) -> int:
-    """The position of an argument of `__call__`, -1 for one that is by keyword only."""
+def _place(conversion: ClassConversion, path: Sequence[str | int]) -> dict[str, Any]:
+    """Which part of which argument of `__call__` a path leads to, an item of its `*args` being one.
+
+    `index` is the argument's position, -1 for one that is by keyword only.
+    """
     method = conversion.cls.method("__call__")
-    names = [a.arg for a in (*method.node.args.posonlyargs, *method.node.args.args)][1:] if method else []
-    return names.index(argument) if argument in names else -1
+    spec = method.node.args if method is not None else None
+    names = [a.arg for a in (*spec.posonlyargs, *spec.args)][1:] if spec is not None else []
+    head, *rest = path
+    index = names.index(head) if head in names else -1
+    if spec is not None and spec.vararg is not None and spec.vararg.arg == head and rest:
+        head, index, rest = f"{head}[{rest[0]}]", len(names) + int(rest[0]), rest[1:]
+    return {"path": [head, *(f".{p}" if isinstance(p, Attribute) else p for p in rest)], "index": index}
