@@ -56,7 +56,7 @@ def build(width):
     base_cls = partial(MLP, width=width)
     {body}
 """
-IMPORTS = "from networks import MLP, Stack, TanhNormal"
+IMPORTS = "import networks\nfrom networks import MLP, Stack, TanhNormal"
 
 
 def refused(tmp_path: Path, body: str, imports: str = IMPORTS, more: str = "") -> dict[str, str]:
@@ -100,6 +100,10 @@ def test_what_constructions_by_the_name_give_is_known(tmp_path: Path, body: str,
         ("return TanhNormal(base_cls, 2), partial(TanhNormal, actions=2)", ""),
         ("return TanhNormal(base_cls, 2), partial(TanhNormal, unknown(), 2)", ""),
         ("return TanhNormal(base_cls, 2)", "NAMES = {'tanh': TanhNormal}"),
+        (
+            "return networks.Small(actions=2, base_cls=Stack)",
+            "Small = partial(Normal, base_cls=partial(MLP, width=4))",
+        ),
     ],
 )
 def test_names_that_may_be_constructed_otherwise_are_refused(tmp_path: Path, body: str, more: str) -> None:

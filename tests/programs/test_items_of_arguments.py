@@ -45,10 +45,16 @@ def fixed(given: str) -> str:
     return after[FILE]
 
 
-@pytest.mark.parametrize("given", ["x, y", "*(x, y)", "x, y, training=True"])
-def test_those_by_position_are_read(given: str) -> None:
+@pytest.mark.parametrize("given", ["x, y", "x, y, training=True"])
+def test_those_that_a_call_of_init_shows_are_stated(given: str) -> None:
     written = " ".join(fixed(given).split())
-    assert '"actions_features": args[1].shape[-1], "observations_features": args[0].shape[-1]' in written
+    assert "Scaled, Critic, actions_features=y.shape[-1], observations_features=x.shape[-1]" in written
+
+
+@pytest.mark.parametrize("given", ["*(x, y)", "x, *(y,)"])
+def test_others_come_from_the_first_call(given: str) -> None:
+    written = " ".join(fixed(given).split())
+    assert '"actions_features": args[1].shape[-1]' in written
 
 
 @pytest.mark.parametrize("given", ["observations=x, actions=y", "x, actions=y"])

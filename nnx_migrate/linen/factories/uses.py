@@ -254,8 +254,11 @@ class FactoryUses:
                 if call in known or all(k.arg != field for k in call.keywords):
                     continue
                 target = call.args[0] if self._is_partial(module, call) and call.args else call.func
-                named = class_named(self.program.project, module, target)
+                named = self.program.project.resolve(target, module.scope_at(target), module)
                 if self.program.find(named) is not None or self._makes_others(module, call, cls):
+                    continue
+                other = self.program.find(class_named(self.program.project, module, target))
+                if other is not None and cls is not None and other is not cls:
                     continue
                 if target is not call.func or not makes_no_module(self.program.project, module, call, field):
                     return False

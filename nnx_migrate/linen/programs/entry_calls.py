@@ -51,11 +51,28 @@ def is_left_out(call: ast.Call, method: Method | None, name: str) -> bool:
     return isinstance(given, ast.Constant) and given.value is None
 
 
+def argument_at(
+    call: ast.Call, method: Method, path: Sequence[str | int]
+) -> tuple[ast.expr | None, tuple[str | int, ...]]:
+    """The argument that a path leads to, an item of the method's `*args` being one, and the path within it."""
+    item = _item(method, path)
+    if item is None:
+        return argument_of(call, method, str(path[0])), tuple(path[1:])
+    own = call.args[1:]
+    shown = item < len(own) and not any(isinstance(a, ast.Starred) for a in own[: item + 1])
+    return own[item] if shown else None, tuple(path[2:])
+
+
 def lacks_item(call: ast.Call, method: Method | None, path: Sequence[str | int]) -> bool:
     """Whether a path leads to an item of the method's `*args`, and the call doesn't give so many by position."""
-    vararg = method.node.args.vararg if method is not None else None
-    if method is None or vararg is None or vararg.arg != path[0] or len(path) < 2:
-        return False
-    named = len(method.parameters) - len(method.node.args.kwonlyargs)
-    own = [a for a in call.args[1:] if not isinstance(a, ast.Starred)]
-    return len(own) == len(call.args[1:]) and len(own) <= named + int(path[1])
+    item = _item(method, path) if method is not None else None
+    own = call.args[1:]
+    return item is not None and len(own) <= item and not any(isinstance(a, ast.Starred) for a in own)
+
+
+def _item(method: Method, path: Sequence[str | int]) -> int | None:
+    """The position of the argument of `*args` that a path leads to, if it does."""
+    vararg = method.node.args.vararg
+    if vararg is None or vararg.arg != path[0] or len(path) < 2:
+        return None
+    return len(method.parameters) - len(method.node.args.kwonlyargs) + int(path[1])

@@ -6,7 +6,13 @@ import ast
 from dataclasses import dataclass, field
 from math import prod
 
-from nnx_migrate.linen.programs.entry_calls import argument_of, is_left_out, lacks_item, method_of
+from nnx_migrate.linen.programs.entry_calls import (
+    argument_at,
+    argument_of,
+    is_left_out,
+    lacks_item,
+    method_of,
+)
 from nnx_migrate.linen.programs.handed_modules import above, method_is_called
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.sample_inputs import SampleInputs, Size, visible_at
@@ -138,11 +144,11 @@ class SizeFinder:
         method = instance.cls.method(method_of(call))
         if method is None or method.name != parameter.method:
             return None
-        argument = argument_of(call, method, str(parameter.path[0]))
+        argument, rest = argument_at(call, method, parameter.path)
         if argument is None:
             return None
         find = self.samples.elements if parameter.flat else self.samples.size
-        return find(module, argument, parameter.path[1:], parameter.axis)
+        return find(module, argument, rest, parameter.axis)
 
     @staticmethod
     def _late(sizes: Sizes, instance: Instance, parameter: SizeParameter) -> None:
