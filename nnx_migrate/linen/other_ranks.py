@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from nnx_migrate.linen.interpreter.control import CONFIGURED
 from nnx_migrate.linen.shapes import BEYOND
 
 #: What JAX does not do with arrays of any sizes; behind ` (` may stand the place.
@@ -23,16 +22,17 @@ def is_of_other_rank(detail: str) -> bool:
     return re.search(rf"(?:^|: )(?:{_FAILURES.pattern})(?: \(|$)", detail) is not None
 
 
-#: What is said of code that doesn't run for inputs of some rank either, or of sizes that other inputs decide.
-_UNDECIDED = re.compile(
-    rf"does not fit the rank|of unknown rank|are no vector|the number of members|{CONFIGURED}"
+#: What is said of a size that a run decides, where nothing speaks against that run.
+_OPEN = re.compile(
+    r"a slice bound|may be -1|is computed|computed (?:bounds|step)|how many rows an array selects|a number of rows"
+    r"|the counts of repeat|: either .+ or "
 )
 
 
 def leaves_open(detail: str) -> bool:
-    """Whether code may run for inputs of some rank, but with a size that isn't known.
+    """Whether code may well run for inputs of some rank, but with a size that isn't known.
 
     >>> leaves_open("an input of `dense`: a slice bound of unknown sign: self.sizes[0]")
     True
     """
-    return not is_of_other_rank(detail) and _UNDECIDED.search(detail) is None
+    return _OPEN.search(detail) is not None

@@ -224,7 +224,8 @@ def _is_class(value: Any) -> bool:
 def _join_arrays(frame: Frame, a: Array, b: Array, node: ast.AST, name: str) -> Array:
     first, second = aligned(a.shape, b.shape)
     a, b = a.with_shape(first), b.with_shape(second)
-    if a.shape.exact != b.shape.exact or (a.shape.exact and len(a.shape.dims) != len(b.shape.dims)):
+    both_exact = a.shape.exact and b.shape.exact
+    if both_exact and len(a.shape.dims) != len(b.shape.dims):
         return Array(a.shape.join(b.shape), a.dtype if a.dtype == b.dtype else None)
     count = min(len(a.shape.dims), len(b.shape.dims))
     dims = tuple(
@@ -232,7 +233,7 @@ def _join_arrays(frame: Frame, a: Array, b: Array, node: ast.AST, name: str) -> 
     )
     same_lead = a.shape.lead == b.shape.lead and len(a.shape.dims) == len(b.shape.dims)
     lead = a.shape.lead if same_lead else ""
-    return Array(Shape(dims, None if a.shape.exact else lead), a.dtype if a.dtype == b.dtype else None)
+    return Array(Shape(dims, None if both_exact else lead), a.dtype if a.dtype == b.dtype else None)
 
 
 def size_name(name: str, axis: int) -> str:
