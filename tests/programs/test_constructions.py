@@ -48,3 +48,53 @@ def test_arguments_too_long_for_one_line_get_lines_of_their_own(construction: st
     path = Path("/project/train.py")
     texts, _ = fix_files({path: NET.format(construction=construction)}, resolve_rules(["linen-module"]))
     assert EXPLODED in texts[path].replace("-1]\n    )", "-1],\n    )")
+
+
+MADE = """\
+import flax.linen as nn
+import jax, jax.numpy as jnp
+
+
+class Net(nn.Module):
+    width: int = 3
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.width)(x)
+
+
+def module(name, net, inputs, seed=0):
+    return net.init(jax.random.key(seed), inputs)
+
+
+variables = module(
+    {arguments}
+)
+"""
+
+
+SIZED = '.sized(lambda x: {"in_features": x.shape[-1]})'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ('"net", Net(), jnp.ones(2)', f'"net", Functional(Net){SIZED}, jnp.ones(2)'),
+        (
+            '"net", Net(), inputs=jnp.ones((1, 2), dtype=jnp.float32)',
+            f'"net",\n    Functional(Net){SIZED},\n    inputs=jnp.ones((1, 2), dtype=jnp.float32),',
+        ),
+        (
+            '"net", Net(), inputs=jnp.ones((1, 2), dtype=jnp.float32),',
+            f'"net",\n    Functional(Net){SIZED},\n    inputs=jnp.ones((1, 2), dtype=jnp.float32),',
+        ),
+        (
+            'name="net", inputs=jnp.ones((1, 2), dtype=jnp.float32), net=Net(width=4)',
+            f'name="net",\n    inputs=jnp.ones((1, 2), dtype=jnp.float32),\n    net=Functional(Net, width=4){SIZED},',
+        ),
+    ],
+)
+def test_constructions_among_other_arguments(arguments: str, expected: str) -> None:
+    path = Path("/project/train.py")
+    texts, _ = fix_files({path: MADE.format(arguments=arguments)}, resolve_rules(["linen-module"]))
+    assert f"module(\n    {expected}\n)" in texts[path]

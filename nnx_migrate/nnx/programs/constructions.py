@@ -32,7 +32,16 @@ def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELP
     kept: list[ast.expr | ast.keyword] = [*call.args, *(k for k in call.keywords if k.arg not in _LINEN_ONLY)]
     added = [f"{name}={text}" for name, text in sizes.arguments.items()]
     length = sum(len(text) + 2 for text in added)
-    late = _sized(source, call, sizes, length + len(helper) + 2) if sizes.late else ""
+    growth = len(helper) + length + (2 if kept else 0)
+    line = len(source.line_text(call.lineno))
+    at_once = f".sized({sizes.function})" if sizes.late else ""
+    beside = _beside(instance.reference.module, call)
+    if beside and line + growth + len(at_once) > line_limit(source):  # each argument around gets a line
+        line = len(indentation(source, call.lineno)) + _own_length(source, call, beside) + len(",")
+        yield from _on_lines_of_their_own(source, beside, f"\n{indentation(source, call.lineno)}")
+    else:
+        beside = []
+    late = _sized(source, call, sizes, growth, line) if sizes.late else ""
     cls = source.text[start:opening].rstrip()
     on_lines = bool(kept) and source.text[opening + 1] in "\r\n"
     if on_lines:  # the class comes first among the arguments
@@ -40,7 +49,7 @@ def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELP
         line_break = "\n" + indentation(source, max(node.lineno for node in kept))
         longer = len(source.line_text(kept[0].lineno)) + len(cls) + 2 + length
     else:
-        line_break = _inner_lines(source, call, len(helper) + 2 + length + len(late.partition("\n")[0]))
+        line_break = _inner_lines(source, call, line, growth + len(late.partition("\n")[0]))
         longer = len(line_break) + source.span(call)[1] - start + length if line_break else 0
     behind, comma = _behind_arguments(source, call)
     is_whole = len(kept) == len(call.args) + len(call.keywords)
@@ -68,8 +77,45 @@ def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELP
             text = "".join(f"{between}{text}" for text in added)
             text = text[1:] if comma and kept else text
             yield Edit(behind, behind, text if on_lines else text + line_break[: -len(HANGING)])
-    if late:
-        yield Edit(end, end, late)
+    last = source.span(beside[-1])[1] if beside else end
+    comma_behind = "," if beside and not source.text[last:].startswith(",") else ""
+    if last != end and comma_behind:
+        yield Edit(last, last, comma_behind)
+        comma_behind = ""
+    if late or comma_behind:
+        yield Edit(end, end, late + comma_behind)
+
+
+def _beside(module: Module, call: ast.Call) -> list[ast.expr | ast.keyword]:
+    """The arguments that share a line of their own with a construction, itself among them; none where another one
+    may become longer, too.
+    """
+    source, parent = module.source, module.parents[call]
+    outer = module.parents[parent] if isinstance(parent, ast.keyword) else parent
+    if not isinstance(outer, ast.Call) or outer.func is call or outer.end_lineno == call.lineno:
+        return []
+    given: list[ast.expr | ast.keyword] = [*outer.args, *outer.keywords]
+    given.sort(key=lambda node: source.span(node)[0])
+    first, last = source.span(given[0])[0], source.span(given[-1])[1]
+    start = source.line_start(call.lineno)
+    around = source.text[start:first] + source.text[last : start + len(source.line_text(call.lineno))]
+    between = {source.text[end:then].strip() for (_, end), (then, _) in pairwise(map(source.span, given))}
+    others = [n for node in given if node not in (call, parent) for n in ast.walk(node)]
+    classes = [n for n in others if isinstance(n, ast.Call) and _names_class(n.func)]
+    is_plain = _stand_on_one_line(given) and between == {","} and around.strip() in ("", ",")
+    return given if is_plain and given[0].lineno == call.lineno and not classes else []
+
+
+def _names_class(function: ast.expr) -> bool:
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    return bool(name[:1].isupper())
+
+
+def _own_length(source: SourceText, call: ast.Call, arguments: Sequence[ast.expr | ast.keyword]) -> int:
+    """How long the one of these arguments is that is a construction, the keyword included."""
+    start, end = source.span(call)
+    spans = map(source.span, arguments)
+    return next(last - first for first, last in spans if first <= start and end <= last)
 
 
 def _stand_on_one_line(arguments: Sequence[ast.expr | ast.keyword]) -> bool:
@@ -101,13 +147,13 @@ def _class_before(source: SourceText, call: ast.Call, cls: str) -> Edit:
     return Edit(position, position, f"{cls},\n{indentation(source, first.lineno)}")
 
 
-def _inner_lines(source: SourceText, call: ast.Call, longer: int) -> str:
-    """The line break for arguments that would make their line too long, "" where there is no need."""
+def _inner_lines(source: SourceText, call: ast.Call, length: int, longer: int) -> str:
+    """The line break for arguments that would make their line, of some length, too long; "" where there is no need."""
     line, (_, end) = source.line_text(call.lineno), source.span(call)
     behind = source.text[end : source.line_start(call.lineno) + len(line)]
     # A comment may stand out, and often has to stay on the line.
     comment = behind[len(behind.partition("#")[0].rstrip()) :]
-    if call.lineno != call.end_lineno or len(line) - len(comment) + longer <= line_limit(source):
+    if call.lineno != call.end_lineno or length - len(comment) + longer <= line_limit(source):
         return ""
     return f"\n{indentation(source, call.lineno)}{HANGING}"
 
@@ -162,12 +208,12 @@ def asked_for_class(module: Module, call: ast.Call, kinds: Sequence[ast.expr]) -
         yield Edit(*source.span(call), f"{text if simple else f'({text})'}.__class__")
 
 
-def _sized(source: SourceText, call: ast.Call, sizes: Sizes, longer: int) -> str:
+def _sized(source: SourceText, call: ast.Call, sizes: Sizes, longer: int, line: int) -> str:
     """`.sized(...)`, on lines of its own where it would make the line too long."""
     text = f".sized({sizes.function})"
-    last = source.line_text(call.end_lineno or call.lineno)
-    growth = longer if call.end_lineno == call.lineno else 0
-    if len(last) + growth + len(text) <= line_limit(source):
+    is_one_line = call.end_lineno == call.lineno
+    length = line + longer if is_one_line else len(source.line_text(call.end_lineno or call.lineno))
+    if length + len(text) <= line_limit(source):
         return text
     indent = indentation(source, call.end_lineno or call.lineno)
     function = folded(sizes.function, indent + HANGING, line_limit(source))
