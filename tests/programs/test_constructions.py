@@ -1,5 +1,7 @@
 """How constructions outside of modules are laid out."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,52 @@ def test_constructions_among_other_arguments(arguments: str, expected: str) -> N
     path = Path("/project/train.py")
     texts, _ = fix_files({path: MADE.format(arguments=arguments)}, resolve_rules(["linen-module"]))
     assert f"module(\n    {expected}\n)" in texts[path]
+
+
+HANDED = """\
+import flax.linen as nn
+import jax, jax.numpy as jnp
+
+
+class Net(nn.Module):
+    width: int = 3
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.width)(x)
+
+
+class Head(nn.Module):
+    net: nn.Module
+    classes: int = 2
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.classes)(self.net(x))
+
+
+model = {construction}
+print(jax.tree.map(jnp.shape, model.init(jax.random.key(0), jnp.ones((1, 2)))))
+"""
+
+
+@pytest.mark.parametrize(
+    "construction",
+    [
+        "Head(Net(width=3), classes=4)",
+        "Head(\n    Net(width=3),\n    classes=4,\n)",
+        "Head(\n    Net(width=3), classes=4\n)",
+        "Head(  # the first one\n    Net(3),\n    4,\n)",
+        "Head(\n    (Net(3)),\n    classes=4,\n)",
+        "Head(\n    Net(width=3_000_000_000 // 1_000_000_000), classes=(4_000_000_000 // 1_000_000_000)\n)",
+    ],
+)
+def test_a_module_that_is_the_first_argument_of_another_one(tmp_path: Path, construction: str) -> None:
+    path = tmp_path / "train.py"
+    texts, _ = fix_files({path: HANDED.format(construction=construction)}, resolve_rules(["linen-module"]))
+    assert "class Head(nnx.Module)" in texts[path]
+    for place, text in texts.items():
+        place.write_text(text)
+    run = [sys.executable, path.name]
+    result = subprocess.run(run, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "'kernel': (2, 3)" in result.stdout and "'kernel': (3, 4)" in result.stdout

@@ -35,7 +35,7 @@ def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELP
     growth = len(helper) + length + (2 if kept else 0)
     line = len(source.line_text(call.lineno))
     at_once = f".sized({sizes.function})" if sizes.late else ""
-    beside = _beside(instance.reference.module, call)
+    beside = [] if instance.holders else _beside(instance.reference.module, call)
     if beside and line + growth + len(at_once) > line_limit(source):  # each argument around gets a line
         line = len(indentation(source, call.lineno)) + _own_length(source, call, beside) + len(",")
         yield from _on_lines_of_their_own(source, beside, f"\n{indentation(source, call.lineno)}")
@@ -55,8 +55,7 @@ def functional_construction(instance: Instance, sizes: Sizes, helper: str = HELP
     is_whole = len(kept) == len(call.args) + len(call.keywords)
     if longer > line_limit(source) and is_whole and not comma and _stand_on_one_line(kept):
         if on_lines:
-            position = min(source.span(node)[0] for node in kept)
-            yield Edit(position, position, f"{cls},{line_break}")
+            yield _in_front(source, call, f"{cls},{line_break}")
         else:
             yield Edit(start, start, f"{helper}({line_break}")
             yield Edit(opening, opening + 1, f",{line_break}" if kept else "")
@@ -137,14 +136,23 @@ def _class_before(source: SourceText, call: ast.Call, cls: str) -> Edit:
     """The class in front of arguments that stand on lines of their own: on the first one's line, if that is shared."""
     given: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
     first, *others = sorted(given, key=lambda node: source.span(node)[0])
-    position = source.span(first)[0]
     line = source.line_text(first.lineno)
     exploded = source.segment(call)[:-1].rstrip().endswith(",")
     if others:
         exploded = others[0].lineno != first.end_lineno
     if not exploded and len(line) + len(cls) + 2 <= line_limit(source):
-        return Edit(position, position, f"{cls}, ")
-    return Edit(position, position, f"{cls},\n{indentation(source, first.lineno)}")
+        return _in_front(source, call, f"{cls}, ")
+    return _in_front(source, call, f"{cls},\n{indentation(source, first.lineno)}")
+
+
+def _in_front(source: SourceText, call: ast.Call, text: str) -> Edit:
+    """A text in front of the first argument, with the space before: that argument may be another construction, with
+    an edit that starts where it does, and may stand in parentheses.
+    """
+    position = min(source.span(node)[0] for node in [*call.args, *call.keywords])
+    while source.text[position - 1] == "(":
+        position -= 1
+    return Edit(position - 1, position, source.text[position - 1] + text)
 
 
 def _inner_lines(source: SourceText, call: ast.Call, length: int, longer: int) -> str:
