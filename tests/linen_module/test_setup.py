@@ -216,3 +216,10 @@ def test_submodules_that_nothing_calls(tmp_path: Path, result: str, more: str, i
     assert ("model.Model" in conversions.converted) is is_converted
     if not is_converted:
         assert conversions.refused["model.Model"].detail == "`aux` is never called in the class"
+
+
+def test_a_setup_without_statements_leaves_nothing_in_the_constructor(tmp_path: Path) -> None:
+    text = _converted(tmp_path, "pass")
+    model = text[text.index("class Model") :]
+    assert "self.flag = flag\n" in model
+    assert "pass" not in model

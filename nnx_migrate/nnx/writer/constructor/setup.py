@@ -112,7 +112,8 @@ class SetupWriter:
     def _edits(self, statement: ast.stmt) -> list[tuple[int, int, str]]:
         if isinstance(statement, ast.Assign) and statement in self.derived:
             return [(*self.source.span(statement), self._parameters(statement))]
-        if not is_super_call(statement) and not self.only_constructs(statement):
+        goes = isinstance(statement, ast.Pass) or is_super_call(statement) or self.only_constructs(statement)
+        if not goes:
             return replacements(self.source, statement, self.replace)
         return [(*self.source.line_span(statement), "")]
 
