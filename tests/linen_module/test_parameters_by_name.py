@@ -150,3 +150,68 @@ def test_what_stays(tmp_path: Path, case: str) -> None:
     text, conversions = convert(path)
     assert conversions.refused["model.Model"].reason == "unsupported-api"
     assert text == path.read_text()
+
+
+DEEP = """\
+import flax.linen as nn
+
+
+class Embedder(nn.Module):
+    def setup(self):
+        self.embed = nn.Embed(10, 4)
+
+    def __call__(self, x):
+        return self.embed(x)
+
+
+class Encoder(nn.Module):
+    def setup(self):
+        self.embedder = Embedder()
+
+    def __call__(self, x):
+        return self.embedder(x)
+
+
+class Tied(nn.Module):
+    def setup(self):
+        self.encoder = Encoder()
+
+    def __call__(self, x):
+        h = self.encoder(x)
+        READ
+"""
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        'return h @ self.encoder.embedder.embed.variables["params"]["embedding"].T',
+        'return h @ self.encoder.embedder.variables["params"]["embed"]["embedding"].T',
+    ],
+)
+def test_parameters_of_deeper_submodules(tmp_path: Path, read: str) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(DEEP.replace("READ", read))
+    after, conversions = convert(path)
+    assert not conversions.refused
+    assert "return h @ self.encoder.embedder.embed.embedding[...].T" in after
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        "return h, self.encoder.embedder.variables",
+        'return h @ self.encoder.other.variables["params"]["embedding"]',
+        'return h if self.encoder.embedder.embed.has_variable("params", "embedding") else -h',
+        "return h, self.encoder.embedder.embed.scope",
+    ],
+)
+def test_what_only_linen_has_below_a_submodule(tmp_path: Path, read: str) -> None:
+    """NNX modules have no such attribute: the class stays."""
+    path = tmp_path / "model.py"
+    path.write_text(DEEP.replace("READ", read))
+    after, conversions = convert(path)
+    assert {name: refusal.reason for name, refusal in conversions.refused.items()} == {
+        "model.Tied": "unsupported-api"
+    }
+    assert "class Tied(nn.Module)" in after

@@ -10,6 +10,7 @@ from typing import Any
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.convert import input_array
+from nnx_migrate.linen.interpreter.deep_submodules import owner_of_variables
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.homes import at_home
@@ -201,6 +202,8 @@ def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
         value, tuple | list | dict | str | ModuleList | MixedList | Layer | ClassRef | ClassChoice | Shape
     ):
         return Bound(value, name)
+    if isinstance(value, Bound | Unknown) and (owner := owner_of_variables(frame, node, name)) is not None:
+        return _variables(frame, OwnVariables(module=owner), node)
     if isinstance(value, FieldModule) or (isinstance(value, Either) and _have_method(value, name)):
         return Bound(value, name)
     if isinstance(value, Unknown):
