@@ -70,8 +70,36 @@ def test_it_may_be_a_module(tmp_path: Path, form: str, made: str, use: str) -> N
 
 
 @pytest.mark.parametrize(
+    "use",
+    [
+        "jax.vmap(encoder)(x)",
+        "jax.checkpoint(encoder)(x)",
+        "jax.grad(lambda x: encoder(x).sum())(x)",
+        "jax.lax.cond(x.sum() > 0, encoder, lambda x: x, x)",
+        "jax.tree.map(lambda e: e(x), [encoder])[0]",
+        "partial(encoder, 3)(x)",
+        "zoo.run(encoder, x)",
+        "zoo.run(x, model=encoder)",
+        "nn.Sequential([nn.relu, encoder])(x)",
+    ],
+)
+@pytest.mark.parametrize("made", ["TABLE[self.kind](self.size)", "Encoder(self.size)"])
+def test_nor_may_other_functions_get_it(tmp_path: Path, made: str, use: str) -> None:
+    header = HEADER.replace("import jax.numpy", "import jax\nimport jax.numpy")
+    code = IN_CALL.replace(HEADER, header).format(f"encoder = {made}", use)
+    assert _reasons(tmp_path, code) == ["unknown-module"]
+    code = IN_SETUP.replace(HEADER, header).format(
+        f"self.encoder = {made}", use.replace("encoder", "self.encoder")
+    )
+    assert _reasons(tmp_path, code) == ["unknown-module"]
+
+
+@pytest.mark.parametrize(
     ("made", "use"),
     [
+        ("table = find(self.size)", "jnp.take(table, 3, axis=0) + nn.Dense(3)(x)"),
+        ("table = TABLE[self.kind](self.size)", "table[0] * nn.Dense(3)(x)"),
+        ("size = self.config.get('size')", "nn.Dense(size)(x)"),
         ("act = TABLE[self.config.activation]", "act(nn.Dense(3)(x))"),
         ("act = TABLE[self.config.get('activation', 'relu')]", "act(nn.Dense(3)(x))"),
         ("act = partial(zoo.activate, slope=0.1)", "act(nn.Dense(3)(x))"),
@@ -80,5 +108,5 @@ def test_it_may_be_a_module(tmp_path: Path, form: str, made: str, use: str) -> N
         ("name = self.config.get('name').lower()", "nn.Dense(3)(x) * len(name)"),
     ],
 )
-def test_functions_distributions_and_texts_are_no_modules(tmp_path: Path, made: str, use: str) -> None:
+def test_functions_distributions_arrays_and_texts_are_no_modules(tmp_path: Path, made: str, use: str) -> None:
     assert _reasons(tmp_path, IN_CALL.format(made, use)) == []

@@ -10,13 +10,14 @@ import builtins
 from collections.abc import Iterator
 from typing import Any
 
+from nnx_migrate.linen.effects.registry import modelled_methods
 from nnx_migrate.linen.interpreter.calls.apply import MADE_BY
 from nnx_migrate.linen.interpreter.calls.packages import comes_from_libraries, is_free_of_flax
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, Unknown
-from nnx_migrate.linen.values import Expr
+from nnx_migrate.linen.values import Expr, Input
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_of_self, is_self
 from nnx_migrate.names.scopes import COMPREHENSIONS
@@ -54,7 +55,7 @@ def refuse_unknown_module(frame: Frame, node: ast.Call, target: Any) -> None:
     )
     if isinstance(node.func, ast.Call) and _is_of_libraries(frame, node.func.func):
         return
-    by_origin = not is_method and _is_unknown(target) and any(_Origins(frame).makers(node.func))
+    by_origin = not is_method and _is_unknown(target) and any(Origins(frame).makers(node.func))
     if by_text or by_field or by_class or by_origin:
         _refuse(node, node.func)
 
@@ -74,7 +75,7 @@ def refuse_unknown_receiver(
     values = (effect_value(frame.session, value) for value in (*args, *kwargs.values()))
     if not any(isinstance(value, Array) for value in values):
         return
-    if any(not _gets_arrays(frame, maker) for maker in _Origins(frame).makers(receiver)):
+    if any(not gets_arrays(frame, maker) for maker in Origins(frame).makers(receiver)):
         _refuse(node, receiver)
 
 
@@ -88,7 +89,7 @@ def _is_unknown(value: Any) -> bool:
     return isinstance(value, Unknown) or (isinstance(value, Expr) and value.kind not in _PLAIN_FUNCTIONS)
 
 
-def _gets_arrays(frame: Frame, maker: ast.Call) -> bool:
+def gets_arrays(frame: Frame, maker: ast.Call) -> bool:
     """Whether a call may get an array."""
     found, contexts = frame.session.facts.values, {frame.context, ()}
     if isinstance(maker.func, ast.Attribute):
@@ -98,12 +99,12 @@ def _gets_arrays(frame: Frame, maker: ast.Call) -> bool:
     arguments = (*maker.args, *(keyword.value for keyword in maker.keywords))
     values = [found.get((context, argument)) for argument in arguments for context in contexts]
     return any(
-        isinstance(value, Unknown) or isinstance(effect_value(frame.session, value), Array)
+        isinstance(value, Unknown | Input) or isinstance(effect_value(frame.session, value), Array)
         for value in values
     )
 
 
-class _Origins:
+class Origins:
     """Finds the calls that may have made a value, by the code around, of which nothing shows what they make."""
 
     def __init__(self, frame: Frame) -> None:
@@ -199,6 +200,8 @@ class _Origins:
         qualified = self.project.resolve(function, self.module.scope_at(function), self.module)
         if qualified is not None:
             return self._is_unknown_name(qualified)
+        if isinstance(function, ast.Attribute) and function.attr in modelled_methods():
+            return False  # of an array: `x.mean(axis=1)`
         if not isinstance(function, ast.Name):
             return True
         bindings = self.module.scope_at(function).lookup(function.id)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.chosen.layers import LayerChoice, mode_of
+from nnx_migrate.linen.interpreter.calls.unknown_uses import refuse_unknown_uses
 from nnx_migrate.linen.interpreter.class_choices import named
 from nnx_migrate.linen.interpreter.control import local
 from nnx_migrate.linen.interpreter.convert import as_dim
@@ -34,6 +35,7 @@ def _assign(frame: Frame, statement: ast.Assign) -> None:
     if begun(frame, statement):
         return
     value = _own(frame, statement, evaluate(frame, statement.value))
+    refuse_unknown_uses(frame, statement, value)
     static = _static_statement(frame, statement, statement.value, value)
     _name_variable(frame, statement)
     bound(frame, statement, value)
@@ -58,6 +60,7 @@ def _own(frame: Frame, statement: ast.Assign, value: Any) -> Any:
 def _annotated(frame: Frame, statement: ast.AnnAssign) -> None:
     if statement.value is not None:
         value = evaluate(frame, statement.value)
+        refuse_unknown_uses(frame, statement, value)
         bound(frame, statement, value)
         assign(
             frame, statement.target, value, _static_statement(frame, statement, statement.value), statement

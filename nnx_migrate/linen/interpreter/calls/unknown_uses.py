@@ -1,0 +1,109 @@
+"""What unknown code has made and other functions get, or the caller of a method: a module could be called there."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterator
+from typing import Any
+
+from nnx_migrate.linen.interpreter.calls.packages import comes_from_libraries
+from nnx_migrate.linen.interpreter.calls.unknown_modules import Origins, gets_arrays
+from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.values import Expr
+from nnx_migrate.names.nodes import is_of_self
+
+# Functions and layers of libraries, by their last name, that call what they get.
+_CALLING = frozenset(
+    {
+        "Bidirectional", "RNN", "Sequential", "SpectralNorm", "WeightNorm",
+        "apply_along_axis", "associative_scan", "checkpoint", "closure_call", "cond", "custom_jvp", "custom_vjp",
+        "eval_shape", "filter", "fori_loop", "grad", "hessian", "jacfwd", "jacrev", "jit", "jvp", "linearize", "map",
+        "map_coordinates", "partial", "pmap", "pure_callback", "reduce", "remat", "scan", "shard_map", "switch",
+        "tree_map", "value_and_grad", "vectorize", "vjp", "vmap", "while_loop",
+    }
+)  # fmt: skip
+
+# Methods of modules whose arguments make variables.
+_OF_VARIABLES = frozenset({"param", "perturb", "put_variable", "sow", "variable"})
+
+
+def refuse_unknown_uses(frame: Frame, statement: ast.Assign | ast.AnnAssign, value: Any) -> None:
+    """Refuse to keep what may be a module where code elsewhere may call it: `jax.vmap(self.encoder)(x)`."""
+    if frame.foreign or statement.value is None or not _may_be_module(value):
+        return
+    made = [call for call in Origins(frame).makers(statement.value) if not gets_arrays(frame, call)]
+    if not made or (isinstance(value, Expr) and not any(_is_class(call.func) for call in made)):
+        return
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    for target in targets:
+        if any(_is_handed_on(frame, use) for use in _uses(frame, target)):
+            what = ast.unparse(target)[:80]
+            raise Refuse(
+                "unknown-module",
+                f"what `{what}` is isn't known; it may be a module, and is handed on",
+                statement,
+            )
+
+
+def _may_be_module(value: Any) -> bool:
+    return type(value) is Unknown or (isinstance(value, Expr) and value.text.endswith(")"))
+
+
+def _is_class(function: ast.expr) -> bool:
+    """Whether a function is named like a class."""
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    return name.lstrip("_")[:1].isupper()
+
+
+def _uses(frame: Frame, target: ast.expr) -> Iterator[ast.expr]:
+    """Where the class reads what an assignment's target holds."""
+    name = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
+    scopes: list[ast.AST] = []
+    if is_of_self(target):
+        scopes = [
+            m.node for c in frame.session.cls.mro if c.module is frame.module for m in c.own_methods.values()
+        ]
+    else:
+        function = frame.module.enclosing(target, ast.FunctionDef)
+        scopes = [function] if function is not None and isinstance(target, ast.Name) else []
+    for scope in scopes:
+        for node in ast.walk(scope):
+            is_same = isinstance(node, ast.Name) and isinstance(target, ast.Name) and node.id == name
+            is_same |= (
+                isinstance(node, ast.Attribute)
+                and is_of_self(target)
+                and is_of_self(node)
+                and node.attr == name
+            )
+            if is_same and isinstance(getattr(node, "ctx", None), ast.Load):
+                yield node  # type: ignore[misc]
+
+
+def _is_handed_on(frame: Frame, use: ast.expr) -> bool:
+    parent = frame.module.parents.get(use)
+    while isinstance(
+        parent, ast.List | ast.Tuple | ast.Dict | ast.Starred | ast.keyword | ast.IfExp | ast.NamedExpr
+    ):
+        use, parent = parent, frame.module.parents.get(parent)  # type: ignore[assignment]
+    if isinstance(parent, ast.Return):
+        function = frame.module.enclosing(parent, ast.FunctionDef)
+        return isinstance(function, ast.FunctionDef) and function.name != "__call__"
+    if not isinstance(parent, ast.Call):
+        return False
+    if use is parent.func:  # by the function that gets the lambda
+        return isinstance(frame.module.enclosing(use, ast.FunctionDef, ast.Lambda), ast.Lambda)
+    function_name = (
+        parent.func.attr if isinstance(parent.func, ast.Attribute) else getattr(parent.func, "id", "")
+    )
+    if function_name in _CALLING:
+        return True
+    resolved = frame.session.program.project.resolve(parent.func, frame.module.scope_at(parent), frame.module)
+    if comes_from_libraries(frame.module, parent.func) or (resolved or "").startswith("flax."):
+        return False
+    if is_of_self(parent.func) and function_name in _OF_VARIABLES:
+        return False
+    is_builtin = isinstance(parent.func, ast.Name) and not frame.module.scope_at(parent).lookup(function_name)
+    return not (is_builtin and hasattr(builtins, function_name))
