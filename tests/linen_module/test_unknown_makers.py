@@ -99,6 +99,10 @@ def test_nor_may_other_functions_get_it(tmp_path: Path, made: str, use: str) -> 
     [
         ("table = find(self.size)", "jnp.take(table, 3, axis=0) + nn.Dense(3)(x)"),
         ("table = TABLE[self.kind](self.size)", "table[0] * nn.Dense(3)(x)"),
+        (
+            "table = self.param('table', nn.initializers.normal(), (9, 4))\n        rows = table[(x,)]",
+            "zoo.run(rows)",
+        ),
         ("size = self.config.get('size')", "nn.Dense(size)(x)"),
         ("act = TABLE[self.config.activation]", "act(nn.Dense(3)(x))"),
         ("act = TABLE[self.config.get('activation', 'relu')]", "act(nn.Dense(3)(x))"),

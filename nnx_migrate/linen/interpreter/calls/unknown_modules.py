@@ -28,6 +28,8 @@ _PLAIN_FUNCTIONS = frozenset({"function", "elementwise", "initializer"})
 _GIVE_ANYTHING = frozenset(
     {"__import__", "eval", "filter", "getattr", "globals", "locals", "map", "type", "vars"}
 )
+# Methods of a module that make and give variables.
+OF_VARIABLES = frozenset({"get_variable", "make_rng", "param", "perturb", "put_variable", "sow", "variable"})
 _MOST_STEPS = 12  # from a name to what has made it
 
 
@@ -202,6 +204,8 @@ class Origins:
             return self._is_unknown_name(qualified)
         if isinstance(function, ast.Attribute) and function.attr in modelled_methods():
             return False  # of an array: `x.mean(axis=1)`
+        if is_of_self(function) and isinstance(function, ast.Attribute) and function.attr in OF_VARIABLES:
+            return False
         if not isinstance(function, ast.Name):
             return True
         bindings = self.module.scope_at(function).lookup(function.id)

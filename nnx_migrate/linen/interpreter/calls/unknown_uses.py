@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nnx_migrate.linen.interpreter.calls.packages import comes_from_libraries
-from nnx_migrate.linen.interpreter.calls.unknown_modules import Origins, gets_arrays
+from nnx_migrate.linen.interpreter.calls.unknown_modules import OF_VARIABLES, Origins, gets_arrays
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Unknown
@@ -25,9 +25,6 @@ _CALLING = frozenset(
         "tree_map", "value_and_grad", "vectorize", "vjp", "vmap", "while_loop",
     }
 )  # fmt: skip
-
-# Methods of modules whose arguments make variables.
-_OF_VARIABLES = frozenset({"param", "perturb", "put_variable", "sow", "variable"})
 
 
 def refuse_unknown_uses(frame: Frame, statement: ast.Assign | ast.AnnAssign, value: Any) -> None:
@@ -103,7 +100,7 @@ def _is_handed_on(frame: Frame, use: ast.expr) -> bool:
     resolved = frame.session.program.project.resolve(parent.func, frame.module.scope_at(parent), frame.module)
     if comes_from_libraries(frame.module, parent.func) or (resolved or "").startswith("flax."):
         return False
-    if is_of_self(parent.func) and function_name in _OF_VARIABLES:
+    if is_of_self(parent.func) and function_name in OF_VARIABLES:
         return False
     is_builtin = isinstance(parent.func, ast.Name) and not frame.module.scope_at(parent).lookup(function_name)
     return not (is_builtin and hasattr(builtins, function_name))
