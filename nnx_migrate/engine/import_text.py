@@ -82,7 +82,7 @@ def drop_statement(module: Module, node: ast.stmt) -> Edit:
     if rest.end() == len(text) and not rest.group(2):  # last line, no final newline: take the one before
         previous = re.compile(r"(\r\n|\r|\n)$").search(text[:line_start])
         return Edit(previous.start() if previous else line_start, rest.end(), "")
-    return Edit(line_start, rest.end(), "")
+    return Edit(line_start, rest.end(), "\f" * text.count("\f", line_start, start))  # page breaks stay
 
 
 def close_up(module: Module, edits: list[Edit]) -> list[Edit]:

@@ -389,6 +389,12 @@ REMOVED = {
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import b\ndef g(x: new, y: b): ...\n",
     ),
     "the last line without newline": ("old.f()\nimport old", "old.f()", "f()", "f()"),
+    "behind a page break": (
+        "import b\n\fimport old\n\nold.f(b)\n",
+        "old.f(",
+        "f(",
+        "import b\n\f\nf(b)\n",
+    ),
     "CRLF": ("import b\r\nimport old\r\nold.f(b)\r\n", "old.f(", "f(", "import b\r\nf(b)\r\n"),
     "a submodule whose package is used": (
         "import jax.old\njax.old.f(jax.jit)\n",
