@@ -13,6 +13,7 @@ CHOICES = {
     "one after the other": "def act(kind):\n    if kind > 2:\n        return nn.relu\n    if kind > 1:\n        return jnp.tanh\n"
     "    raise ValueError(kind)\n",
     "lambdas": "def act(kind):\n    if kind > 2:\n        return lambda x: jnp.tanh(x) * 2\n    return lambda x: x.astype(int)\n",
+    "an expression": "def act(kind):\n    return nn.relu if kind > 2 else jnp.tanh\n",
     "a variable": "def act(kind):\n    if kind > 2:\n        f = nn.relu\n    else:\n        f = jnp.tanh\n    return f\n",
 }
 USES = {
@@ -35,6 +36,43 @@ def test_a_choice_that_the_call_takes(tmp_path: Path) -> None:
     text, reason = converted(tmp_path, "", body)
     assert reason == ""
     assert "self.dense(f(x))" in text
+
+
+EXPRESSIONS = {
+    "called at once": "return nn.Dense(3)(({0})(x))",
+    "kept in a variable": "f = {0}\n        return nn.Dense(3)(f(x))",
+}
+
+
+@pytest.mark.parametrize("body", EXPRESSIONS.values(), ids=EXPRESSIONS)
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "nn.relu if self.n > 2 else nn.tanh",
+        "nn.relu if self.n else lambda x: x",
+        "nn.relu if train else nn.gelu",
+    ],
+)
+def test_conditional_expressions(tmp_path: Path, choice: str, body: str) -> None:
+    text, reason = converted(tmp_path, "", body.format(choice))
+    assert reason == ""
+    assert "self.dense = nnx.Linear(in_features, 3, rngs=rngs)" in text
+    assert choice.replace("nn.", "nnx.") in text
+
+
+@pytest.mark.parametrize("body", EXPRESSIONS.values(), ids=EXPRESSIONS)
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "nn.glu if self.n > 2 else nn.tanh",  # halves
+        "distrax.Normal if self.n else nn.relu",
+        "(lambda x: nn.Dense(4)(x)) if self.n > 2 else nn.relu",
+        "make(self.n) if self.n > 2 else nn.relu",
+    ],
+)
+def test_conditional_expressions_that_stay(tmp_path: Path, choice: str, body: str) -> None:
+    _, reason = converted(tmp_path, "import distrax\nfrom elsewhere import make\n", body.format(choice))
+    assert reason
 
 
 LEFT = {

@@ -14,6 +14,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, text_of
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_text, wrapped
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.function_choices import one_of_functions
 from nnx_migrate.linen.interpreter.initialisation import combined, only_initially
 from nnx_migrate.linen.interpreter.joined_modules import rematerialised
 from nnx_migrate.linen.shapes import Unknown
@@ -96,6 +97,9 @@ def _conditional(frame: Frame, node: ast.IfExp) -> Any:
     if chosen is not None:
         text = static_text(frame, node)
         return in_place(chosen, f"({text})" if text else None)
+    functions = one_of_functions(frame, first, second)
+    if functions is not None:
+        return functions
     text = static_text(frame, node)
     if text is not None and not isinstance(first, Instance) and not isinstance(second, Instance):
         length = _common_length(first, second)
