@@ -21,6 +21,7 @@ from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.programs.built_names import SHOWING, builds_name, goes_on_otherwise
+from nnx_migrate.nnx.programs.foreign_names import foreign_name_obstacles
 from nnx_migrate.nnx.programs.list_keys import is_of_parameters, split_key
 from nnx_migrate.nnx.programs.name_tests import goes_through_names, name_test_obstacles
 from nnx_migrate.nnx.programs.order import changes_order, order_obstacles
@@ -65,6 +66,7 @@ class NameChanges:
         # by file, and whether old and new names are sorted alike
         self._of_order: dict[tuple[Module, bool], list[Obstacle]] = {}
         self._going: dict[Module, bool] = {}  # through the names of parameters
+        self._translating: dict[Module, list[Obstacle]] = {}  # names of other libraries
         self._own: dict[Module, bool] = {}  # whether it has no parameters but those of models that it knows
 
     def of(self, conversions: Sequence[ClassConversion], others: Sequence[Others] = ()) -> NamesFound:
@@ -85,6 +87,8 @@ class NameChanges:
             if is_near or not beside:
                 found.obstacles += self._order(module, alike)
                 found.obstacles += self._tests(module, pairs)
+                if any(old != new for old, new in pairs):
+                    found.obstacles += self._translations(module)
             if not any(word in module.source.text for word in words):
                 continue
             for node, model in self._strings(module):
@@ -118,6 +122,12 @@ class NameChanges:
         for obstacle in name_test_obstacles(module, pairs) if self._going[module] else ():
             if not self.references.in_linen_class(module, obstacle.node):
                 yield obstacle
+
+    def _translations(self, module: Module) -> list[Obstacle]:
+        """Places in a file that make names of another library's, or the other way round."""
+        if module not in self._translating:
+            self._translating[module] = list(foreign_name_obstacles(module))
+        return self._translating[module]
 
     def _strings(self, module: Module) -> list[tuple[ast.Constant, LinenClass | None]]:
         """Strings that may be names, each with the class of the model whose parameters it is a key of, if known."""
