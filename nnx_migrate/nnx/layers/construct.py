@@ -54,9 +54,7 @@ def needed_sizes(
 
 def _at_call(needed: NeededSize, call: CallSpec, passed: Collection[str]) -> NeededSize | None:
     """The size with the argument that the call really passes, which may be an older name for the same one."""
-    param = call.params[needed.call_arg]
-    names = [param, *(old for old, new in call.keywords.items() if new == param)]
-    given = next((name for name in names if name in passed), None)
+    given = next((name for name in call.names_of(needed.call_arg) if name in passed), None)
     if given is None:
         return None if needed.optional else needed
     return replace(needed, call_arg=call.params.index(given))

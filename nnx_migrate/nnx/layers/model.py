@@ -174,6 +174,13 @@ class CallSpec:
     flag: str | None = None
     variadic: bool = False
 
+    def names_of(self, index: int) -> list[str]:
+        """The keywords that a parameter has, older ones after its own."""
+        if index >= len(self.params):
+            return [""]
+        name = self.params[index]
+        return [name, *(old for old, new in self.keywords.items() if new == name)]
+
 
 @dataclass(frozen=True)
 class LayerSpec:

@@ -242,11 +242,11 @@ class ConstructionWriter:
 
     def _size(self, site: Site, size: NeededSize, spec: LayerSpec, axis: int) -> str | None:
         argument, optional = size.call_arg, size.optional
-        name = spec.call.params[argument] if argument < len(spec.call.params) else ""
         found: list[Dim] = []
         calls: list[LayerCall] = []
         for call in site.deciding_calls:
-            value = argument_at(call, argument, name)
+            given = (argument_at(call, argument, name) for name in spec.call.names_of(argument))
+            value = next((value for value in given if value is not None), None)
             if value is None and optional:
                 continue
             if optional and isinstance(value, OptionalArray) and value.is_sized:
