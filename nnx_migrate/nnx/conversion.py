@@ -1,8 +1,7 @@
 """Linen classes to NNX classes: the entry point.
 
-`convert_project` analyses every Linen class of a project and gives, for each, a `ClassConversion` with the
-edits of
-its definition, or a `Refusal`. Constructions outside of modules are rewritten by `convert_construction`.
+`convert_project` analyses every Linen class of a project and gives, for each, a `ClassConversion` with the edits of
+its definition, or a `Refusal`. Constructions outside of modules are rewritten with the plan (`nnx.programs`).
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ from nnx_migrate.linen.analyses import Analyses, Fixed
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.bridged import Bridges
 from nnx_migrate.linen.derived_layers import CallOverride, ParamOverride
+from nnx_migrate.linen.dims.maxima import Agreed
+from nnx_migrate.linen.dims.terms import Max
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.factories.values import Factory
 from nnx_migrate.linen.interpreter.frame import Session
@@ -33,6 +34,7 @@ from nnx_migrate.linen.reasons import Refusal, Refuse
 from nnx_migrate.linen.sites import Facts
 from nnx_migrate.linen.values import FieldModule
 from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.agreed_sizes import Agreement
 from nnx_migrate.nnx.helpers import bundle
 from nnx_migrate.nnx.helpers.placement import helper_path
 from nnx_migrate.nnx.parameter_entries import class_key, class_map
@@ -78,6 +80,7 @@ class ClassConversion:
     functions: Mapping[ast.FunctionDef, WrittenFunction] = field(default_factory=dict)  # see `WrittenClass`
     is_lazy: bool = False  # it, or a submodule that it creates, holds Linen modules: inputs initialise them
     naming: Naming = Naming.FREELY
+    open_maxima: frozenset[Max] = frozenset()  # see `agreed_sizes`
 
     @property
     def qualified(self) -> str:
@@ -180,6 +183,7 @@ class _Converter:
         self.result = Conversions(program, self.factories, convert=self.convert)
         self.names: dict[Path, FileNames] = {}
         self.open: list[LinenClass] = []
+        self.agreed: dict[LinenClass, Agreed] = {}
         self.attempts: dict[LinenClass, dict[object, ClassConversion | Refuse]] = {}
 
     @property
@@ -202,7 +206,25 @@ class _Converter:
                     self.convert(cls)
                 except Refuse:
                     continue  # recorded in `refused`
+        self._agree()
         return self.result
+
+    def _agree(self) -> None:
+        """Write classes again for the sizes that whatever makes them agrees on, holders before what they hold."""
+        agreement = Agreement(self.result, self.agreed)
+        for name, before in reversed(list(self.result.converted.items())):
+            agreed = agreement.of(before)
+            if not agreed:
+                continue
+            self.agreed[before.cls] = agreed
+            try:
+                after = self._convert(before.cls)
+            except Refuse:
+                after = before
+            if after.sizes == before.sizes and after.functions == before.functions:
+                self.result.converted[name] = after
+            else:
+                del self.agreed[before.cls]
 
     def convert(self, cls: LinenClass) -> ClassConversion:
         """The conversion of a class. Raises Refuse."""
@@ -296,8 +318,10 @@ class _Converter:
             raise Refuse("unknown-base", f"a subclass of `nn.{cls.is_subclass_of_layer}`", cls.node)
         factories = self.factories.of(cls)
         analysis = self.analyses.to_write(cls, known, default_rank, fixed)
-        naming = self.result.namings.get(cls, Naming.FREELY)
-        written = ClassWriter(analysis, names, self.convert, self.factories, self.bridges, naming).write()
+        naming, agreed = self.result.namings.get(cls, Naming.FREELY), self.agreed.get(cls, {})
+        written = ClassWriter(
+            analysis, names, self.convert, self.factories, self.bridges, naming, agreed
+        ).write()
         inner = [self.convert(c) for s in analysis.sites if s.bridged is None for c in s.classes]
         makes_caches = "CachingAttention" in names.helpers or any(v.by_calls for v in analysis.variables)
         makes_caches |= any(c.makes_caches for c in inner)
@@ -349,6 +373,7 @@ class _Converter:
             entries,
             written.constructions,
             written.has_constructor,
+            open_maxima=written.open_maxima,
         )
 
 
@@ -363,23 +388,3 @@ def check_lazy(conversion: ClassConversion) -> None:
     ):
         if holds:
             raise Refuse("base-not-converted", f"`{cls.name}` holds a Linen module, and {what}", cls.node)
-
-
-def convert_construction(
-    call: ast.Call,
-    conversion: ClassConversion,
-    sizes: Mapping[str, str],
-    rngs: str,
-    segment: Callable[[ast.AST], str],
-) -> str:
-    """The text of a construction outside of modules: old arguments, then sizes and `rngs`."""
-    arguments = [segment(a) for a in call.args]
-    arguments += [
-        f"{k.arg}={segment(k.value)}" if k.arg else f"**{segment(k.value)}"
-        for k in call.keywords
-        if k.arg not in ("name", "parent")
-    ]
-    arguments += [f"{size.name}={sizes[size.name]}" for size in conversion.sizes]
-    if conversion.needs_rngs:
-        arguments.append(f"rngs={rngs}")
-    return f"{segment(call.func)}({', '.join(arguments)})"

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import lru_cache, reduce
 from math import gcd
 from operator import mul
-from types import EllipsisType
+from types import EllipsisType, MappingProxyType
 
 from nnx_migrate.linen.dims import bounds, choices, division, notation, substitution
 from nnx_migrate.linen.dims.answers import remembered
@@ -100,16 +100,18 @@ class Dim:
             self._texts = frozenset(symbol.text for symbol in _symbols(self))
         return self._texts
 
-    def substitute(self, value: Callable[[str], Dim | float | None]) -> Dim:
+    def substitute(
+        self, value: Callable[[str], Dim | float | None], chosen: Mapping[Atom, Dim] = MappingProxyType({})
+    ) -> Dim:
         """With symbols replaced: `value(text)` gives a dim, an int, a float (only useful in opaque
-        expressions) or None to keep the symbol."""
+        expressions) or None to keep the symbol. `chosen` replaces other atoms."""
         if self.reason is not None:
             return self
         total = Dim.of(0)
         for monomial, number in self.terms.items():
             product = Dim.of(number)
             for atom, power in monomial.factors:
-                new = substitution.of_atom(atom, value)
+                new = substitution.of_atom(atom, value, chosen)
                 if not isinstance(new, Dim):
                     return Dim.unknown(f"{new} is not an integer")
                 product = product * new**power if monomial.number_first else new**power * product

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.bridged import Bridges
 from nnx_migrate.linen.class_decorators import may_keep
 from nnx_migrate.linen.decorators import keeps_method
+from nnx_migrate.linen.dims.maxima import Agreed
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.post_init import NAME, check_post_init
@@ -63,10 +65,11 @@ class ClassWriter:
         factories: Factories,
         bridges: Bridges | None = None,
         naming: Naming = Naming.FREELY,
+        agreed: Agreed = MappingProxyType({}),
     ) -> None:
         self.analysis, self.names, self.naming = analysis, names, naming
         self.cls, self.source = analysis.cls, names.module.source
-        self.renderer = InitRenderer(analysis, names, self._access)
+        self.renderer = InitRenderer(analysis, names, self._access, agreed)
         self.constructions = ConstructionWriter(analysis, names, self.renderer, converted, factories, bridges)
         self.renderer.element = self.constructions.element
         self.converted, self.factories = converted, factories.of(analysis.cls)
@@ -110,6 +113,7 @@ class ClassWriter:
         edits += constructor.edits(nodes, written)
         edits += properties(self.derived, self.source, self.cls, self.names.replacement)
         check_no_lifts_left(self.analysis, self.source, edits)
+        written.open_maxima = frozenset(self.renderer.open_maxima)
         written.edits = with_comments(self.analysis, self.names.module, _distinct(edits))
         return written
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim, ceil_div, same
+from nnx_migrate.linen.dims.maxima import Agreed, open_maxima
+from nnx_migrate.linen.dims.terms import Max
 from nnx_migrate.linen.effects.initial_dtypes import FLOAT32
 from nnx_migrate.linen.given.arguments import NoneTest
 from nnx_migrate.linen.interpreter.convert import text_of
@@ -54,9 +57,14 @@ class InitRenderer:
     """Writes expressions for `__init__`; `needed` collects the local variables that they read."""
 
     def __init__(
-        self, analysis: ClassAnalysis, names: FileNames, access: Callable[[Any], str | None]
+        self,
+        analysis: ClassAnalysis,
+        names: FileNames,
+        access: Callable[[Any], str | None],
+        agreed: Agreed = MappingProxyType({}),
     ) -> None:
-        self.analysis, self.names, self.access = analysis, names, access
+        self.analysis, self.names, self.access, self.agreed = analysis, names, access, agreed
+        self.open_maxima: set[Max] = set()  # in the sizes that were written
         self.needed: set[str] = set()
         self.moved: set[ast.stmt] = set()  # statements that aren't static, which the constructor repeats
         self.raises: set[ast.stmt] = set()  # for configurations that there aren't: in the constructor, too
@@ -153,6 +161,8 @@ class InitRenderer:
         """The expression of a size. Raises Refuse where it isn't known."""
         if not value.known:
             raise Refuse("unknown-size", value.reason or "", node)
+        value = value.substitute(lambda symbol: None, self.agreed) if self.agreed else value
+        self.open_maxima.update(open_maxima(value))
         text = value.text()
         self.see(text)
         return text

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from nnx_migrate.engine.findings import ImportRequest
+from nnx_migrate.linen.dims.terms import Max
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.writer.symbols import SizeParameter
 from nnx_migrate.sources.text import Edit
@@ -37,6 +38,7 @@ class WrittenClass:
     has_constructor: bool = True
     # functions outside of the class that it rewrites, with their edits, and the calls that these expect
     functions: dict[ast.FunctionDef, WrittenFunction] = field(default_factory=dict)
+    open_maxima: frozenset[Max] = frozenset()  # see `agreed_sizes`
 
 
 def helped(
