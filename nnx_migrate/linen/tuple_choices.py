@@ -46,7 +46,7 @@ def tuple_choice(values: Iterable[Any], reason: str) -> Any:
     found: dict[Any, None] = {}
     for value in values:
         if isinstance(value, tuple | Record | OpenTuple):
-            found[_plain(value, reason)] = None
+            found[plain_value(value, reason)] = None
         elif isinstance(value, TupleChoice):
             found.update(dict.fromkeys(value.alternatives))
         else:
@@ -250,14 +250,14 @@ def _joined(
     return OpenTuple((*left, *right.items)) if isinstance(right, OpenTuple) else (*left, *right)
 
 
-def _plain(value: Any, reason: str) -> Any:
+def plain_value(value: Any, reason: str) -> Any:
     """Without modules, lists and other things whose changes would have to be followed."""
     if isinstance(value, Record):
-        return each_part(value, lambda item: _plain(item, reason))
+        return each_part(value, lambda item: plain_value(item, reason))
     if isinstance(value, OpenTuple):
-        return OpenTuple(_plain(value.items, reason))
+        return OpenTuple(plain_value(value.items, reason))
     if type(value) is tuple:
-        return tuple(_plain(item, reason) for item in value)
+        return tuple(plain_value(item, reason) for item in value)
     return value if isinstance(value, _PLAIN) else Unknown(reason)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any, Literal
 
+from nnx_migrate.linen.configured import Configured, Terms, configured
 from nnx_migrate.linen.dims import Dim, same, single_atom
 from nnx_migrate.linen.dims.terms import Symbol
 from nnx_migrate.linen.interpreter import fallbacks
@@ -27,7 +28,7 @@ from nnx_migrate.linen.optional_arrays import ArrayOrNone, array_or_none, instea
 from nnx_migrate.linen.shapes import Array, Shape, Unknown, aligned
 from nnx_migrate.linen.sites import Context, Control, Phi
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.tuple_choices import tuple_choice, tuple_or_none
+from nnx_migrate.linen.tuple_choices import TupleChoice, tuple_choice, tuple_or_none
 from nnx_migrate.linen.values import (
     ArrayList,
     ArrayOrNumber,
@@ -160,7 +161,9 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     if perhaps_none is not None:
         return perhaps_none
     if isinstance(a, Unknown) or isinstance(b, Unknown):
-        return _plainly(a if isinstance(a, Unknown) else b)
+        unknown = _plainly(a if isinstance(a, Unknown) else b)
+        told = isinstance(a, TupleChoice | Configured) or isinstance(b, TupleChoice | Configured)
+        return configured(_terms(frame, node), a, b, unknown.reason) if told else unknown
     if isinstance(a, VariableValue) or isinstance(b, VariableValue):
         return Unknown("different variables on different paths")
     if both is not None:
@@ -186,7 +189,13 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
     if isinstance(a, list | ArrayList) and isinstance(b, list | ArrayList):
         lists = joined_lists(frame, a, b, node, name)
         return lists if lists is not None else Unknown(f"`{name}` differs between two paths")
-    return Unknown(f"`{name}` differs between two paths")
+    return configured(_terms(frame, node), a, b, f"`{name}` differs between two paths")
+
+
+def _terms(frame: Frame, node: ast.AST) -> Terms:
+    """The conditions over fields that decide between two paths."""
+    asked = frame.session.asked.get((frame.context, node))
+    return ((asked, True),) if asked is not None else frame.session.exits.get((frame.context, node), ())
 
 
 def _plainly(value: Unknown) -> Unknown:

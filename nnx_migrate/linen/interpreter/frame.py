@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from nnx_migrate.linen.configured import Terms
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.given.arguments import NoneTest
 from nnx_migrate.linen.model import LinenClass, LinenProgram
@@ -133,6 +134,8 @@ class Session:
     results: dict[Any, Any] = field(default_factory=dict)  # what methods of other classes return
     # conditions that the constructor can compute, as text: those of branches, and those of early returns
     conditions: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)
+    # those of early returns, one by one
+    exits: dict[tuple[Context, ast.AST], Terms] = field(default_factory=dict)
     # the same conditions with the sizes that are equal on either branch
     equalities: dict[tuple[Context, ast.AST], Expr | SizeTest] = field(default_factory=dict)
     # see `repeated`: conditions that don't change, as text; by these the sizes where one holds, those where it

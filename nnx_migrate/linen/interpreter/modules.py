@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 from typing import Any
 
 from nnx_migrate.linen.chosen import partials as chosen_partials
 from nnx_migrate.linen.chosen.layers import LayerChoice, alternatives
 from nnx_migrate.linen.chosen.partials import PartialChoice
+from nnx_migrate.linen.configured import Configured, decided
 from nnx_migrate.linen.derived_layers import CallOverride
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
@@ -21,12 +23,14 @@ from nnx_migrate.linen.interpreter.fallbacks import optional_array
 from nnx_migrate.linen.interpreter.frame import Frame, Session, Slot
 from nnx_migrate.linen.interpreter.given_kernels import applied
 from nnx_migrate.linen.interpreter.handed_over import hand_over
+from nnx_migrate.linen.interpreter.joined_results import one_of_results
 from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
 from nnx_migrate.linen.interpreter.lifting import call_lifts, joined_result, lift, member_arguments
 from nnx_migrate.linen.interpreter.numbers import as_array
 from nnx_migrate.linen.interpreter.pure_modules import check_pure
 from nnx_migrate.linen.interpreter.ranks import learn_from_call, may_learn
 from nnx_migrate.linen.interpreter.records import objects_among
+from nnx_migrate.linen.interpreter.repeated import known_conditions
 from nnx_migrate.linen.interpreter.scanned import scanned
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.lifts import REMAT, lifted_parts
@@ -196,6 +200,7 @@ def _record_inner(session: Session, site: Site, args: Any, kwargs: Any, method: 
 
 def _chosen(frame: Frame, site: Site, choice: ClassChoice, args: Any, kwargs: Any, method: str) -> Any:
     """What one of several classes returns: sizes that differ are told apart by the class."""
+    different = f"the classes that `{choice.field}` may be return different things"
     *rest, last = choice.classes
     result = call_project_class(frame, site, last, args, kwargs, method)
     for cls in reversed(rest):
@@ -204,11 +209,16 @@ def _chosen(frame: Frame, site: Site, choice: ClassChoice, args: Any, kwargs: An
             continue
         module = frame.session.instances_of[0].module  # of the class whose constructor tells them apart
         visible = frame.session.program.project.resolve_name(cls.name, module.scopes.module, module)
-        known = visible == cls.qualified and choice.text
-        if not (isinstance(found, Array) and isinstance(result, Array) and known):
-            return Unknown(f"the classes that `{choice.field}` may be return different things")
-        result = _by_class(f"{choice.text} is {cls.name}", found, result)
+        unclear = functools.partial(_unknown_size, different)
+        told = functools.partial(Dim.opaque, f"({{0}} if {choice.text} is {cls.name} else {{1}})")
+        size = told if visible == cls.qualified and choice.text else unclear
+        result = one_of_results([found, result], size, different)
     return result
+
+
+def _unknown_size(reason: str, *_sizes: Dim) -> Dim:
+    """The size that one of several modules leaves."""
+    return Dim.unknown(reason)
 
 
 def _chosen_layer(
@@ -222,24 +232,11 @@ def _chosen_layer(
 
 
 def _joined(site: Site, results: list[Any]) -> Any:
-    """What one of several modules returns, if all return arrays of the same rank."""
+    """What one of several modules returns."""
     different = f"the modules that `{site.label}` may be return different things"
-    joined, *others = results
-    for result in others:
-        if not (isinstance(joined, Array) and isinstance(result, Array)):
-            return Unknown(different)
-        joined = joined.or_else(result, lambda one, other: Dim.unknown(different))
-    return results[0] if all(result == results[0] for result in results) else _untyped(joined, different)
-
-
-def _untyped(array: Array | None, problem: str) -> Array | Unknown:
-    return Array(array.shape, None) if array is not None else Unknown(problem)
-
-
-def _by_class(condition: str, first: Array, second: Array) -> Any:
-    choice = f"({{0}} if {condition} else {{1}})"
-    joined = first.or_else(second, lambda a, b: Dim.opaque(choice, a, b))
-    return Unknown("arrays of different rank") if joined is None else joined
+    joined = one_of_results(results, functools.partial(_unknown_size, different), different)
+    same = all(result == results[0] for result in results)
+    return Array(joined.shape, None) if isinstance(joined, Array) and not same else joined
 
 
 def call_one_of(
@@ -303,7 +300,8 @@ def call_project_class(frame: Frame, site: Site, cls: LinenClass, args: Any, kwa
     values = tuple(handed(name, value) for name, value in zip(names, args, strict=False))
     keywords = {name: handed(name, value) for name, value in kwargs.items()}
     fields = bind_fields(frame, site, cls)
-    return run_class(frame.session, cls, fields, method, values, keywords, may_learn(frame))
+    result = run_class(frame.session, cls, fields, method, values, keywords, may_learn(frame))
+    return decided(result, known_conditions(frame)) if isinstance(result, Configured | tuple) else result
 
 
 def bind_fields(frame: Frame, site: Site, cls: LinenClass) -> dict[str, Any]:

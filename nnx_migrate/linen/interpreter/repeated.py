@@ -7,8 +7,10 @@ wherever they are asked.
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import Any
 
+from nnx_migrate.linen.configured import Configured, decided, terms
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.frame import Choice, Env, Frame, Slot
 from nnx_migrate.linen.shapes import Array, Shape
@@ -49,9 +51,12 @@ def remember_choice(
 def below(frame: Frame, env: Env, statement: ast.If, holds: bool) -> Env:
     """The variables where the condition of `statement` holds (or doesn't), if it was asked before."""
     condition = frame.session.asked.get((frame.context, statement))
-    choices = frame.session.choices.get(condition, []) if condition is not None else []
-    if not choices:
+    if condition is None:
         return dict(env)
+    env = decided_by(frame, env, statement, holds)
+    choices = frame.session.choices.get(condition, [])
+    if not choices:
+        return env
     found: Env = dict(env)
     met: list[Choice] = []
     for name, slot in env.items():
@@ -67,10 +72,36 @@ def below(frame: Frame, env: Env, statement: ast.If, holds: bool) -> Env:
     return found
 
 
+def decided_by(frame: Frame, env: Env, node: ast.If | ast.IfExp, holds: bool) -> Env:
+    """The variables where the condition of `node` holds (or doesn't), as far as it tells which values they have."""
+    found: Env = dict(env)
+    condition = frame.session.asked.get((frame.context, node))
+    for name, slot in env.items() if condition is not None else ():
+        if isinstance(slot.value, Configured | tuple):
+            value = decided(slot.value, {**known_conditions(frame), **dict(terms(condition, holds))})
+            found[name] = slot if value is slot.value else replace(slot, value=value)
+    return found
+
+
+def known_conditions(frame: Frame) -> dict[str, bool]:
+    """What the statements around the code at hand have asked."""
+    found: dict[str, bool] = {}
+    for control in frame.controls:
+        condition = frame.session.conditions.get((frame.context, control.node))
+        if condition is not None and control.branch in ("body", "orelse"):
+            found.update(terms(condition, control.branch == "body"))
+    return found
+
+
 def restored(after: Env, assumed: Env, before: Env) -> Env:
-    """The variables behind a branch, those that it left alone as they were before it."""
+    """The variables behind a branch, those that it left alone as they were before it.
+
+    What the branch has told of a value stays: the other one tells the rest.
+    """
     return {
-        name: before[name] if name in before and assumed.get(name) is slot else slot
+        name: before[name]
+        if name in before and assumed.get(name) is slot and not isinstance(before[name].value, Configured)
+        else slot
         for name, slot in after.items()
     }
 

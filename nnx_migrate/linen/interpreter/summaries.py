@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+from nnx_migrate.linen.configured import Configured
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.frame import Frame, Session
@@ -176,6 +177,8 @@ def without_inner(value: Any, first: int) -> Any:
         return Unknown("a value that only another module knows")
     if isinstance(value, ArrayOrNone | ArrayOrNumber):
         return replace(value, array=without_inner(value.array, first))
+    if isinstance(value, Configured):
+        return value.each(lambda one: without_inner(one, first))
     if isinstance(value, TupleChoice | Record):
         return each_part(value, lambda item: without_inner(item, first))
     if isinstance(value, tuple | list):

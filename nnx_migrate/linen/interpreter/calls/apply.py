@@ -18,6 +18,7 @@ from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import call_closure
+from nnx_migrate.linen.interpreter.joined_results import one_of_results
 from nnx_migrate.linen.interpreter.mapped import call_mapped
 from nnx_migrate.linen.interpreter.number_functions import number_of_call
 from nnx_migrate.linen.interpreter.scanned import Scanned, call_scanned
@@ -93,14 +94,10 @@ def _one_of(frame: Frame, choice: FunctionChoice, args: tuple[Any, ...], kwargs:
         return Unknown("a submodule is handed to one of several functions")
     results = [effect_value(frame.session, apply(frame, f, args, kwargs, None)) for f in choice.functions]
     different = "functions that return different things"
-    joined = results[0]
     if all(isinstance(result, Unknown) for result in results):
-        return joined
-    for result in results[1:]:
-        if not (isinstance(result, Array) and isinstance(joined, Array)):
-            return Unknown(different)
-        joined = joined.or_else(result, lambda one, other: Dim.unknown(different))
-    return Array(joined.shape, None) if isinstance(joined, Array) else Unknown(different)
+        return results[0]
+    joined = one_of_results(results, lambda one, other: Dim.unknown(different), different)
+    return Array(joined.shape, None) if isinstance(joined, Array) else joined
 
 
 def _opaque_function(

@@ -10,9 +10,9 @@ from nnx_migrate.linen.interpreter.control import branch, either_size
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import call_closure
+from nnx_migrate.linen.interpreter.joined_results import one_of_results
 from nnx_migrate.linen.interpreter.pure_modules import is_pure
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.values import Bound, Closure, Either, FieldModule, Instance, Layer
 
 
@@ -104,14 +104,5 @@ def _decided(frame: Frame, either: Either) -> Any:
 
 def _joined(frame: Frame, either: Either, results: list[Any]) -> Any:
     """What they all return; sizes that differ as the condition between them tells."""
-    first, *others = results
-    for other in others:
-        if first == other:
-            continue
-        joined = None
-        if isinstance(first, Array) and isinstance(other, Array):
-            joined = first.or_else(other, lambda a, b: either_size(frame, either.branch, a, b))
-        if joined is None:
-            return Unknown("what either of two modules or functions returns")
-        first = joined
-    return first
+    different = "what either of two modules or functions returns"
+    return one_of_results(results, lambda a, b: either_size(frame, either.branch, a, b), different)

@@ -7,6 +7,7 @@ import builtins
 from collections.abc import Iterator
 from typing import Any
 
+from nnx_migrate.linen.configured import Configured
 from nnx_migrate.linen.interpreter.calls.packages import comes_from_libraries
 from nnx_migrate.linen.interpreter.calls.unknown_modules import OF_VARIABLES, Origins, gets_arrays
 from nnx_migrate.linen.interpreter.frame import Frame
@@ -46,7 +47,7 @@ def refuse_unknown_uses(frame: Frame, statement: ast.Assign | ast.AnnAssign, val
 
 
 def _may_be_module(value: Any) -> bool:
-    return type(value) is Unknown or (isinstance(value, Expr) and value.text.endswith(")"))
+    return type(value) in (Unknown, Configured) or (isinstance(value, Expr) and value.text.endswith(")"))
 
 
 def _is_class(function: ast.expr) -> bool:

@@ -17,6 +17,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.function_choices import one_of_functions
 from nnx_migrate.linen.interpreter.initialisation import combined, only_initially
 from nnx_migrate.linen.interpreter.joined_modules import rematerialised
+from nnx_migrate.linen.interpreter.repeated import decided_by
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.values import Closure, Expr, InitFlag, Instance, ModuleList, SizeTest
 
@@ -82,9 +83,10 @@ def _conditional(frame: Frame, node: ast.IfExp) -> Any:
             frame.session.facts.decided[frame.context, node] = decided
         return evaluate(frame, node.body if decided else node.orelse)
     before = dict(frame.env)
+    frame.env = decided_by(frame, before, node, holds=True)
     with frame.under(control.branch(node, "body")):
         first = evaluate(frame, node.body)
-    env_first, frame.env = frame.env, dict(before)
+    env_first, frame.env = frame.env, decided_by(frame, before, node, holds=False)
     with frame.under(control.branch(node, "orelse")):
         second = evaluate(frame, node.orelse)
     frame.env = control.join_envs(frame, env_first, frame.env, node)

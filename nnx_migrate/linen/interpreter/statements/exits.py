@@ -80,14 +80,16 @@ def _jump(frame: Frame, statement: ast.stmt) -> None:
 
 def _remember_return(frame: Frame, statement: ast.Return) -> None:
     """Remember under which condition a function ends here, if the constructor can compute that."""
-    texts: list[str] = []
+    terms: list[tuple[str, bool]] = []
     for control in frame.controls[frame.outer_controls :]:
         if control.branch == "after":
             continue  # what came before has returned something else
         condition = frame.session.conditions.get((frame.context, control.node))
         if condition is None or control.branch not in ("body", "orelse"):
             return
-        texts.append(condition if control.branch == "body" else f"not ({condition})")
+        terms.append((condition, control.branch == "body"))
+    texts = [condition if holds else f"not ({condition})" for condition, holds in terms]
     if texts:
         joined = texts[0] if len(texts) == 1 else " and ".join(f"({text})" for text in texts)
         frame.session.conditions[frame.context, statement] = joined
+        frame.session.exits[frame.context, statement] = tuple(terms)
