@@ -10,7 +10,7 @@ import ast
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,12 +32,17 @@ from nnx_migrate.linen.values import (
     Maybe,
     ModuleList,
 )
-from nnx_migrate.nnx.module_names import counter, name_parts, padding
+from nnx_migrate.nnx.entry_names import (
+    INDICES,
+    ModuleName,
+    module_names,
+    tell_modules_apart,
+    tell_variables_apart,
+    variable_name,
+)
 from nnx_migrate.numerics.map_patterns import PathPattern
 from nnx_migrate.numerics.map_sequences import Created, Repeated, SequenceEntry, Step
 from nnx_migrate.numerics.parameter_map import DYNAMIC, ClassMap, Entry, ModuleEntry, leaf, module
-
-_INDICES = "ijklmn"
 
 
 def class_key(cls: Any) -> str:
@@ -49,10 +54,10 @@ def class_map(analysis: ClassAnalysis) -> ClassMap:
     """The entries of one class. Raises Refuse where Linen's names can't be told."""
     entries: list[Entry] = []
     for variable in analysis.variables:
-        indices = ["{" + index + "}" for index in _INDICES[: len(variable.loops)]]
-        for name in (_variable_name(variable), *variable.other_names):
+        indices = ["{" + index + "}" for index in INDICES[: len(variable.loops)]]
+        for name in (variable_name(variable), *variable.other_names):
             entries.append(leaf([variable.collection, name], [variable.attribute, *indices]))
-    _tell_apart(analysis.variables)
+    tell_variables_apart(analysis.variables)
     for name, value in analysis.session.fields.items():
         if isinstance(value, FieldModule):  # adopted under the field's name if nothing else has named it
             entries.append(module([name], [name], DYNAMIC))
@@ -67,7 +72,11 @@ def class_map(analysis: ClassAnalysis) -> ClassMap:
             continue
         held += _site_entries(site, linen, nnx)
     entries += _one_each(held)
-    entries += _compact_entries(compact)
+    named = {
+        s: module_names(analysis, s) for s in compact if s.kwargs.get("name") is not None and not s.is_orphan
+    }
+    tell_modules_apart(named, [linen for linen, _ in stored.values()])
+    entries += _compact_entries(compact, named)
     return ClassMap(tuple(entries))
 
 
@@ -112,7 +121,7 @@ def _setup_names(analysis: ClassAnalysis) -> dict[Site, tuple[str, list[str]]]:
     found: dict[Site, tuple[str, list[str]]] = {}
     for name, slot in analysis.session.attributes.items():
         for linen, path, site in _held(slot.value, name, [name]):
-            explicit = _explicit(site)
+            explicit = _explicit(analysis, site)
             linen, path = _with_one_index(explicit if explicit is not None else linen, path)
             first, shortest = found.get(site, (linen, path))
             if _indices(path) != _indices(shortest):
@@ -173,10 +182,10 @@ def _held(value: Any, linen: str, path: list[str], depth: int = 0) -> Iterable[t
             yield linen, path, value.site
             yield from _handed_on(value.site, linen, path, depth)
     elif isinstance(value, ModuleList):
-        index = "{" + ("*" if value.keyed else "") + _INDICES[depth] + "}"
+        index = "{" + ("*" if value.keyed else "") + INDICES[depth] + "}"
         yield from _held(value.element, f"{linen}_{index}", [*path, index], depth + 1)
     elif isinstance(value, MixedList):
-        index = "{" + _INDICES[depth] + "}"
+        index = "{" + INDICES[depth] + "}"
         for item, place in zip(value.items, _places(value), strict=True):
             element = item.element if isinstance(item, ModuleList) else item
             named = isinstance(element, Instance) and element.site.kwargs.get("name") is not None
@@ -201,7 +210,7 @@ def _handed_on(site: Site, linen: str, path: list[str], depth: int) -> Iterable[
     """
     given = {**site.kwargs, **dict(zip(_fields(site), site.args, strict=False))}
     if isinstance(given.get("layers"), BuiltList | MixedList):
-        index = "{" + _INDICES[depth] + "}"
+        index = "{" + INDICES[depth] + "}"
         for element in site.elements:
             yield f"{linen}/layers_{index}", [*path, "layers", index], element
         return
@@ -228,19 +237,24 @@ def _fields(site: Site) -> list[str]:
     return ["layers"] if site.target_name == "Sequential" else list(PARTS.get(site.target_name, ()))
 
 
-def _explicit(site: Site) -> str | None:
-    return _template(site) if site.kwargs.get("name") is not None else None
+def _explicit(analysis: ClassAnalysis, site: Site) -> str | None:
+    if site.kwargs.get("name") is None:
+        return None
+    names = module_names(analysis, site)
+    if len(names) > 1:
+        raise Refuse("unsupported-syntax", "a module name that isn't a literal", site.call)
+    return names[0].text
 
 
 # ---- compact -----------------------------------------------------------------------------------------------
 
 
-def _compact_entries(sites: Sequence[Site]) -> list[Entry]:
+def _compact_entries(sites: Sequence[Site], names: Mapping[Site, Sequence[ModuleName]]) -> list[Entry]:
     """Explicit names as they are; the others by their class's counter, which loops and conditions move."""
     automatic = [s for s in sites if s.kwargs.get("name") is None and not s.is_orphan]
     entries: list[Entry] = []
-    named = (s for s in sites if not s.is_orphan and s not in automatic)
-    entries += _one_each([e for site in named for e in _site_entries(site, _template(site), _path(site))])
+    explicit = ((site, name) for site, given in names.items() for name in given)
+    entries += _one_each([e for site, name in explicit for e in _site_entries(site, name.text, _path(site))])
     chosen = any(isinstance(site.target, ClassChoice) for site in automatic)
     if chosen or any(site.controls or _sequence_of(site) or site.lifted_class for site in automatic):
         if any(site.carry_only for site in automatic):
@@ -258,7 +272,7 @@ def _compact_entries(sites: Sequence[Site]) -> list[Entry]:
 def _path(site: Site) -> list[str]:
     if site.parent_site is not None:
         return [*_path(site.parent_site), *site.place]
-    indices = ["{" + _INDICES[level] + "}" for level in range(len(site.loops))]
+    indices = ["{" + INDICES[level] + "}" for level in range(len(site.loops))]
     own = [site.attribute, *indices, *site.place]
     return min([own, *([*_path(other), *place] for other, place in site.lent.items())])
 
@@ -279,12 +293,12 @@ def _steps(sites: Sequence[Site], depth: int) -> tuple[Step, ...]:
     for loop, group in itertools.groupby(sites, lambda s: _sequence_of(s) or _loop_of(s, depth)):
         members = list(group)
         if isinstance(loop, Site):  # its list has them in order, with functions between them
-            path = PathPattern.of([*_path(loop), "layers", "{" + _INDICES[depth] + "}"])
-            steps.append(Repeated(_INDICES[depth], (Created(DYNAMIC, path, DYNAMIC, True),)))
+            path = PathPattern.of([*_path(loop), "layers", "{" + INDICES[depth] + "}"])
+            steps.append(Repeated(INDICES[depth], (Created(DYNAMIC, path, DYNAMIC, True),)))
         elif loop is None:
             steps += _one_of_several(members)
         else:
-            steps.append(Repeated(_INDICES[depth], _steps(members, depth + 1)))
+            steps.append(Repeated(INDICES[depth], _steps(members, depth + 1)))
     return tuple(steps)
 
 
@@ -307,83 +321,6 @@ def _one_of_several(sites: Sequence[Site]) -> list[Created]:
         elif are_one_each_round(other, site):
             found[step.nnx] = replace(known, conditional=False)
     return list(found.values())
-
-
-def _template(site: Site) -> str:
-    """An explicit name; f-strings over the loop's counters become patterns."""
-    node = site.name
-    if isinstance(site.kwargs.get("name"), str):
-        return str(site.kwargs["name"])
-    pieces = name_parts(node)
-    if pieces is not None:
-        return "".join(_pattern(piece, site) for piece in pieces)
-    raise Refuse("unsupported-syntax", "a module name that isn't a literal", site.call)
-
-
-def _tell_apart(variables: Sequence[VariableSite]) -> None:
-    """Raise Refuse where a name that fields give may be that of another variable, too."""
-    counts = Counter((v.collection, name) for v in variables for name in (v.name, *v.other_names))
-    for variable in variables:
-        if variable.other_names and any(
-            counts[variable.collection, name] > 1 for name in (variable.name, *variable.other_names)
-        ):
-            raise Refuse("parameter-names", "fields may give two variables one name", variable.call)
-
-
-def _variable_name(variable: VariableSite) -> str:
-    """A variable's name; one that is made in loops has their counters in it."""
-    if variable.name_node is None:
-        return variable.name
-    pieces = name_parts(variable.name_node) or []
-    name = "".join(_pattern(piece, variable) for piece in pieces)
-    counters = re.findall(r"\b[a-z]\b", " ".join(re.findall(r"\{(.*?)\}", name)))
-    if set(counters) != set(_INDICES[: len(variable.loops)]):
-        raise Refuse(
-            "unsupported-syntax", "a name that doesn't tell the rounds of a loop apart", variable.call
-        )
-    return name
-
-
-def _pattern(piece: str | ast.expr, site: Site | VariableSite) -> str:
-    """A piece of a name in the map's language."""
-    if isinstance(piece, str):
-        return piece
-    number, width = padding(piece)
-    return "{" + _index_of(number, site) + (f":0{width}" if width else "") + "}"
-
-
-def _index_of(node: ast.expr, site: Site | VariableSite) -> str:
-    """The index expression for a counter in an f-string name."""
-    names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-    mapping: dict[str, str] = {}
-    for level, control in enumerate(site.loops):
-        counted = _counted(control.node)
-        if counted is not None:
-            name, first, step = counted
-            index = _INDICES[level] if step == 1 else f"{step} * {_INDICES[level]}"
-            mapping[name] = index if first == 0 else f"{index} + {first}"
-    if not names or not names <= set(mapping):
-        raise Refuse("unsupported-syntax", "a module name that depends on more than loop counters", site.call)
-
-    class Rename(ast.NodeTransformer):
-        def visit_Name(self, name: ast.Name) -> ast.AST:
-            return ast.parse(mapping[name.id], mode="eval").body
-
-    import copy
-
-    return ast.unparse(Rename().visit(copy.deepcopy(node)))
-
-
-def _counted(loop: ast.AST) -> tuple[str, int, int] | None:
-    """The counter of a loop, unless its body gives it another value."""
-    if isinstance(loop, ast.For):
-        found = counter(loop.target, loop.iter)
-        stored = (n for s in loop.body for n in ast.walk(s) if isinstance(n, ast.Name))
-        changed = {n.id for n in stored if not isinstance(n.ctx, ast.Load)}
-        return found if found is not None and found[0] not in changed else None
-    if isinstance(loop, ast.ListComp | ast.GeneratorExp):
-        return counter(loop.generators[0].target, loop.generators[0].iter)
-    return None
 
 
 __all__ = ["VariableSite", "class_key", "class_map"]

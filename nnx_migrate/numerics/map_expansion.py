@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 
 from nnx_migrate.numerics.layer_maps import LAYER_MAPS, LINEN_NAMES
 from nnx_migrate.numerics.leaf_transforms import IDENTITY, Shape, Transform, TransformError
-from nnx_migrate.numerics.map_patterns import ORDINAL, Path, PathPattern, PatternError, Value
+from nnx_migrate.numerics.map_patterns import Path, PatternError
+from nnx_migrate.numerics.map_places import Place, places
 from nnx_migrate.numerics.map_sequences import SequenceEntry, replay
 from nnx_migrate.numerics.parameter_map import (
     DYNAMIC,
@@ -140,14 +141,6 @@ def _misfits(pair: LeafPair, linen: Mapping[Path, LeafSpec], nnx: Mapping[Path, 
     return problems
 
 
-@dataclass(frozen=True)
-class _Site:
-    """One concrete place of an entry; several paths where layers are stacked or unstacked."""
-
-    linen: tuple[Path, ...]
-    nnx: tuple[Path, ...]
-
-
 class _Expander:
     def __init__(
         self,
@@ -176,7 +169,8 @@ class _Expander:
         if class_map is None:
             return self._same_paths(scope, path)
         pairs: list[LeafPair] = []
-        for entry in self._there(class_map.entries, path):
+        entries = sorted(self._there(class_map.entries, path), key=_has_unknown_names)
+        for entry in entries:  # such names are those that are left
             try:
                 pairs += self._entry(entry, scope, path)
             except PatternError as error:
@@ -257,11 +251,11 @@ class _Expander:
                 pairs += [_layered(pair, site, entry.transform) for pair in below]
         return pairs
 
-    def _leaf_sites(self, entry: LeafEntry, scope: Path, path: Path) -> list[_Site]:
+    def _leaf_sites(self, entry: LeafEntry, scope: Path, path: Path) -> list[Place]:
         relative = [(leaf[0], *leaf[1 + len(scope) :]) for leaf in self.linen_leaves[scope]]
-        sites = _sites(entry, entry.linen, relative, self.nnx_leaves.relative(path))
+        sites = places(entry, entry.linen, relative, self.nnx_leaves.relative(path))
         return [
-            _Site(
+            Place(
                 tuple((p[0], *scope, *p[1:]) for p in site.linen),
                 tuple(path + p for p in site.nnx),
             )
@@ -270,85 +264,23 @@ class _Expander:
             if any((p[0], *scope, *p[1:]) in self.linen for p in site.linen)
         ]
 
-    def _module_sites(self, entry: ModuleEntry, scope: Path, path: Path) -> list[_Site]:
+    def _module_sites(self, entry: ModuleEntry, scope: Path, path: Path) -> list[Place]:
         linen_scopes = self.scopes_below.relative(scope)
-        sites = _sites(entry, (entry.linen,), linen_scopes, self.modules_below.relative(path))
+        if entry.has_unknown_names:
+            linen_scopes = [p for p in linen_scopes if scope + p not in self.scopes]
+        sites = places(entry, (entry.linen,), linen_scopes, self.modules_below.relative(path))
         return [
-            _Site(tuple(scope + p for p in site.linen), tuple(path + p for p in site.nnx))
+            Place(tuple(scope + p for p in site.linen), tuple(path + p for p in site.nnx))
             for site in sites
             if any(scope + p in self.linen_scopes for p in site.linen)
         ]
 
 
-def _sites(
-    entry: PathEntry, linen_patterns: Sequence[PathPattern], linen: Sequence[Path], nnx: Sequence[Path]
-) -> list[_Site]:
-    """All concrete places of an entry among relative paths, whichever side binds its indices."""
-    linen_names = entry.linen_names
-    if entry.nnx.binds:
-        bindings = _bindings(entry, entry.nnx, nnx)
-        if entry.transform.kind == "unstack":
-            return _unstacked_sites(entry, linen_patterns, bindings)
-        if linen_names - entry.nnx.names:
-            return _stacked_sites(entry, linen_patterns, linen, bindings)
-        return [
-            _Site(tuple(p.render(binding) for p in linen_patterns), (entry.nnx.render(binding),))
-            for binding in bindings
-        ]
-    (pattern,) = linen_patterns[:1]
-    if not pattern.binds:
-        raise PatternError(f"neither {pattern} nor {entry.nnx} determines the indices")
-    return [
-        _Site(tuple(p.render(binding) for p in linen_patterns), (entry.nnx.render(binding),))
-        for binding in _bindings(entry, pattern, linen)
-    ]
+def _has_unknown_names(entry: Entry) -> bool:
+    return isinstance(entry, ModuleEntry) and entry.has_unknown_names
 
 
-def _bindings(
-    entry: PathEntry, pattern: PathPattern, paths: Sequence[Path], start: Mapping[str, Value] | None = None
-) -> list[dict[str, Value]]:
-    """The index bindings under which `pattern` matches one of `paths`, sorted, each with its ordinal."""
-    if (
-        not pattern.names
-    ):  # a literal path: take it as it stands, so that a missing leaf is reported and not skipped
-        return [{**(start or {}), ORDINAL: 0}]
-    matches = [pattern.match(path, start) for path in paths]
-    found = [m for m in matches if m is not None and (entry.where is None or entry.where(m))]
-    found.sort(key=lambda binding: tuple((str(type(v)), v) for v in binding.values()))
-    return [{**binding, ORDINAL: ordinal} for ordinal, binding in enumerate(found)]
-
-
-def _unstacked_sites(
-    entry: PathEntry, linen_patterns: Sequence[PathPattern], bindings: Sequence[dict[str, Value]]
-) -> list[_Site]:
-    """One stacked Linen place, several NNX places: bindings grouped by what Linen's path depends on."""
-    groups: dict[tuple[Path, ...], list[Path]] = defaultdict(list)
-    for binding in bindings:
-        groups[tuple(p.render(binding) for p in linen_patterns)].append(entry.nnx.render(binding))
-    return [_Site(linen, tuple(nnx)) for linen, nnx in groups.items()]
-
-
-def _stacked_sites(
-    entry: PathEntry,
-    linen_patterns: Sequence[PathPattern],
-    linen: Sequence[Path],
-    bindings: Sequence[dict[str, Value]],
-) -> list[_Site]:
-    """Several Linen places, one NNX place that stacks them in the order of their indices."""
-    if entry.transform.kind != "stack":
-        free = ", ".join(sorted(entry.linen_names - entry.nnx.names))
-        raise PatternError(f"index {free} stands on Linen's side only, and the transform is not stack")
-    sites = []
-    for binding in bindings:
-        start = {name: value for name, value in binding.items() if name != ORDINAL}
-        layers = _bindings(entry, linen_patterns[0], linen, start)
-        if layers:
-            sources = tuple(p.render(layer) for layer in layers for p in linen_patterns)
-            sites.append(_Site(sources, (entry.nnx.render(binding),)))
-    return sites
-
-
-def _layered(pair: LeafPair, site: _Site, transform: Transform) -> LeafPair:
+def _layered(pair: LeafPair, site: Place, transform: Transform) -> LeafPair:
     """A pair found for the first of several layers, made to speak about all of them."""
     layered = replace(transform, inner=pair.transform)
     first_scope, first_path = site.linen[0], site.nnx[0]

@@ -6,7 +6,8 @@ An element of a path pattern is literal text with placeholders in braces:
 - ``{i + 1}``, ``{2*i + j}``, ``{i // 2}``: integer arithmetic over indices that are bound elsewhere in the
   entry;
 - ``{i:02}``, ``{i + 1:03}``: the number, filled with zeros up to that width;
-- ``{*key}``: any text, for the keys of a dictionary of modules;
+- ``{*key}``: any text, for the keys of a dictionary of modules; on Linen's side alone, a part of a module's name
+  that only the model tells: it is the name that no other entry explains;
 - ``{#}``: the ordinal of the match, counted from 0 in the lexicographic order of the bound indices. It
   expresses a counter that runs through nested loops (Linen's auto-names do: ``Block_{#}`` against
   ``stages/{i}/{j}``); arithmetic is allowed here too (``Dense_{2*# + 1}``).
@@ -158,6 +159,11 @@ class PathPattern:
         return frozenset().union(*(p.expression.names for p in self._placeholders)) - {ORDINAL}
 
     @cached_property
+    def texts(self) -> frozenset[str]:
+        """The names of what may be any text."""
+        return frozenset(p.bare_name for p in self._placeholders if p.text and p.bare_name is not None)
+
+    @cached_property
     def binds(self) -> bool:
         """Whether a match determines every index: each placeholder is a bare name."""
         return all(p.bare_name is not None for p in self._placeholders)
@@ -187,13 +193,12 @@ class PathPattern:
         if len(path) != len(self.elements):
             return None
         result = dict(binding or {})
-        texts = {p.bare_name for p in self._placeholders if p.text}
         for regex, element in zip(self._regexes, path, strict=True):
             found = regex.fullmatch(element)
             if not found:
                 return None
             for name, matched in found.groupdict().items():
-                value: Value = matched if name in texts else int(matched)
+                value: Value = matched if name in self.texts else int(matched)
                 if result.setdefault(name, value) != value:
                     return None
         padded = any(p.width for p in self._placeholders)

@@ -81,6 +81,11 @@ class ModuleEntry:
         """The indices on Linen's side."""
         return self.linen.names
 
+    @property
+    def has_unknown_names(self) -> bool:
+        """Whether a part of Linen's name shows in models only."""
+        return bool(self.linen.texts - self.nnx.names)
+
 
 PathEntry = LeafEntry | ModuleEntry
 Entry = PathEntry | SequenceEntry

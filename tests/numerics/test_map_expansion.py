@@ -343,6 +343,25 @@ def test_branches_that_call_layers_by_one_name(made: str) -> None:
     assert problem == "Linen leaf params/norm/scale is not mapped"
 
 
+def test_a_name_that_only_models_show_is_the_one_that_others_leave() -> None:
+    linen = {f"params/fc{i}/kernel": (1,) for i in range(3)}
+    nnx = {"fcs/0/kernel": (1,), "fcs/1/kernel": (1,), "fc/kernel": (1,)}
+    entries = [
+        module(["fc{*unknown}"], ["fc"], "flax.linen:Dense"),
+        module(["fc{i}"], ["fcs", "{i}"], "flax.linen:Dense"),
+    ]
+    assert pairs(linen, nnx, *entries)["fc/kernel"] == "params/fc2/kernel"
+    del linen["params/fc2/kernel"], nnx["fc/kernel"]
+    assert len(pairs(linen, nnx, *entries)) == 2
+
+
+def test_a_name_that_only_models_show_may_not_be_one_of_several() -> None:
+    linen = {"params/fc1/kernel": (1,), "params/fc7/kernel": (1,)}
+    nnx = {"fc/kernel": (1,), "other/kernel": (1,)}
+    entries = [module(["fc{*unknown}"], [name], "flax.linen:Dense") for name in ("fc", "other")]
+    assert "m:Model at the model: fc1, fc7: any of them may be fc{*unknown}" in problems(linen, nnx, *entries)
+
+
 def test_one_place_for_two_layers_that_are_both_there_is_an_error() -> None:
     linen = {"params/norm/scale": (4,)}
     nnx = {"norm/scale": (4,), "norm_1/scale": (4,)}

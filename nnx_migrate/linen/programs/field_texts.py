@@ -19,8 +19,8 @@ _MAX_NAMES = 16
 
 def attribute_by_fields(node: ast.expr, cls: LinenClass) -> str:
     """What to call a variable whose name fields tell: the name by default, or what the code says of it."""
-    pieces = _pieces(node)
-    names = [piece if isinstance(piece, str) else _default(piece, cls) for piece in pieces]
+    pieces = pieces_of(node)
+    names = [piece if isinstance(piece, str) else default_text(piece, cls) for piece in pieces]
     if None not in names:
         return "".join(name for name in names if name is not None)
     said = "".join(piece for piece in pieces if isinstance(piece, str)).strip("_")
@@ -30,33 +30,34 @@ def attribute_by_fields(node: ast.expr, cls: LinenClass) -> str:
 
 def names_by_fields(node: ast.expr, cls: LinenClass, program: LinenProgram) -> tuple[str, ...]:
     """All values of a name that consists of texts and fields; none where they aren't known."""
-    pieces = _pieces(node)
+    pieces = pieces_of(node)
     parts: list[tuple[str, ...]] = []
     for piece in pieces:
         if isinstance(piece, str):
             parts.append((piece,))
         elif is_of_self(piece) and cls.field(piece.attr) is not None:
-            parts.append(_texts(cls, piece.attr, program))
+            parts.append(texts_of_field(cls, piece.attr, program))
         else:
             return ()
     found = tuple(dict.fromkeys("".join(texts) for texts in itertools.product(*parts))) if parts else ()
     return found if len(found) <= _MAX_NAMES and all(found) else ()
 
 
-def _default(node: ast.expr, cls: LinenClass) -> str | None:
+def default_text(node: ast.expr, cls: LinenClass) -> str | None:
     """The text that a field (`self.name`) has by default."""
     item = cls.field(node.attr) if isinstance(node, ast.Attribute) else None
     return _text(item.default) if item is not None and item.default is not None else None
 
 
-def _pieces(node: ast.expr) -> list[Part]:
+def pieces_of(node: ast.expr) -> list[Part]:
+    """The texts and expressions that make a name, fields among them; none for what isn't made so."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        sides = [_pieces(side) for side in (node.left, node.right)]
+        sides = [pieces_of(side) for side in (node.left, node.right)]
         return [piece for side in sides for piece in side] if all(sides) else []
     return [node] if is_of_self(node) else name_parts(node) or []
 
 
-def _texts(cls: LinenClass, name: str, program: LinenProgram) -> tuple[str, ...]:
+def texts_of_field(cls: LinenClass, name: str, program: LinenProgram) -> tuple[str, ...]:
     """The texts that a field holds in the project; none where there may be others."""
     found: dict[str, None] = {}
     for owner in (other for other in program if cls in other.mro):

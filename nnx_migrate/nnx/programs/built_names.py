@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from nnx_migrate.names.modules import Module
+from nnx_migrate.nnx.module_names import name_parts
 
 #: What gets texts for people: names of traces, messages.
 SHOWING = frozenset({"name_scope", "named_scope", "TraceAnnotation", "print", "info", "warning", "debug"})
@@ -61,3 +62,28 @@ def _pieces_behind(module: Module, node: ast.Constant) -> Iterator[str]:
         for piece in parent.values[parent.values.index(node) + 1 :]:
             if isinstance(piece, ast.Constant):
                 yield str(piece.value)
+
+
+def keys_behind_values(module: Module) -> Iterator[tuple[ast.expr, re.Pattern[str]]]:
+    """Keys that begin with a value and go on with a text, `params[f"{tower}_fc_{i}"]`, and the names they may give."""
+    for node in (*module.nodes(ast.JoinedStr), *module.nodes(ast.BinOp)):
+        parent = module.parents[node]
+        if not isinstance(parent, ast.Subscript) or parent.slice is not node:
+            continue
+        pieces = list(_sum(node))
+        if pieces[0] is None and any(re.search(r"[A-Za-z]{2}", piece) for piece in pieces if piece):
+            yield node, re.compile("".join(".+" if piece is None else _any_number(piece) for piece in pieces))
+
+
+def _sum(node: ast.expr) -> Iterator[str | None]:
+    """The texts that an expression joins, with None for what isn't written out."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        yield from _sum(node.left)
+        yield from _sum(node.right)
+        return
+    for piece in name_parts(node) or (None,):
+        yield piece if isinstance(piece, str) else None
+
+
+def _any_number(text: str) -> str:
+    return re.sub(r"\d+", r"\\d+", re.escape(text))

@@ -20,7 +20,7 @@ from nnx_migrate.linen.programs.references import References
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion
-from nnx_migrate.nnx.programs.built_names import SHOWING, builds_name, goes_on_otherwise
+from nnx_migrate.nnx.programs.built_names import SHOWING, builds_name, goes_on_otherwise, keys_behind_values
 from nnx_migrate.nnx.programs.foreign_names import foreign_name_obstacles
 from nnx_migrate.nnx.programs.list_keys import is_of_parameters, split_key
 from nnx_migrate.nnx.programs.name_tests import goes_through_names, name_test_obstacles
@@ -65,6 +65,7 @@ class NameChanges:
         self._found: dict[Module, list[tuple[ast.Constant, LinenClass | None]]] = {}
         # by file, and whether old and new names are sorted alike
         self._of_order: dict[tuple[Module, bool], list[Obstacle]] = {}
+        self._built: dict[Module, list[tuple[ast.expr, re.Pattern[str]]]] = {}  # keys that it makes
         self._going: dict[Module, bool] = {}  # through the names of parameters
         self._translating: dict[Module, list[Obstacle]] = {}  # names of other libraries
         self._own: dict[Module, bool] = {}  # whether it has no parameters but those of models that it knows
@@ -89,6 +90,7 @@ class NameChanges:
                 found.obstacles += self._tests(module, pairs)
                 if any(old != new for old, new in pairs):
                     found.obstacles += self._translations(module)
+                found.obstacles += self._keys(module, renames)
             if not any(word in module.source.text for word in words):
                 continue
             for node, model in self._strings(module):
@@ -128,6 +130,14 @@ class NameChanges:
         if module not in self._translating:
             self._translating[module] = list(foreign_name_obstacles(module))
         return self._translating[module]
+
+    def _keys(self, module: Module, renames: Renames) -> Iterator[Obstacle]:
+        """Keys that a file builds, and which may be names that change."""
+        if module not in self._built:
+            self._built[module] = list(keys_behind_values(module))
+        for node, names in self._built[module]:
+            if renames.changes_any(names) and not self.references.in_linen_class(module, node):
+                yield Obstacle("parameter-names", f"a name is made of `{ast.unparse(node)}`", module, node)
 
     def _strings(self, module: Module) -> list[tuple[ast.Constant, LinenClass | None]]:
         """Strings that may be names, each with the class of the model whose parameters it is a key of, if known."""

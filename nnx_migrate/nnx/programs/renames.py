@@ -37,6 +37,7 @@ class Renames:
     kept_patterns: list[re.Pattern[str]] = field(default_factory=list)
     stems: set[str] = field(default_factory=set)
     below: dict[str, Renames | None] = field(default_factory=dict)
+    samples: list[str] = field(default_factory=list)  # a name for each of the patterns
 
     @classmethod
     def of(cls, conversions: Iterable[ClassConversion]) -> Renames:
@@ -62,6 +63,7 @@ class Renames:
             self.kept_patterns.append(_pattern(old, new)[0])
         elif "{" in old or "{" in new:
             self.stems.add(old.partition("{")[0].rstrip("_"))
+            self.samples.append(_PLACEHOLDER.sub("0", old))
             self.patterns.append(_pattern(old, new))
         elif old == new:
             self.kept.add(old)
@@ -73,6 +75,10 @@ class Renames:
     def words(self) -> set[str]:
         """What a file has to mention to be concerned."""
         return {*self.exact, *self.stems}
+
+    def changes_any(self, names: re.Pattern[str]) -> bool:
+        """Whether one of the names that a pattern allows becomes another one."""
+        return any(names.fullmatch(name) for name in (*self.exact, *self.samples))
 
     def changes(self, name: str) -> bool:
         """Whether a name may become another one."""
@@ -210,13 +216,19 @@ def _pattern(old: str, new: str) -> tuple[re.Pattern[str], str | None]:
     pieces = _PLACEHOLDER.split(old)
     plain = all(name.isidentifier() for name in inside) and len(set(inside)) == len(inside)
     text = "".join(
-        re.escape(piece) if index % 2 == 0 else (rf"(?P<{piece}>\d+)" if plain else r"\d+")
-        for index, piece in enumerate(pieces)
+        re.escape(piece) if index % 2 == 0 else _index(piece, plain) for index, piece in enumerate(pieces)
     )
     if text.startswith(r"\*"):  # the class of the submodule is a field's
         text = r"[A-Z]\w*" + text[2:]
     known = plain and set(_PLACEHOLDER.findall(new)) <= set(inside)
     return re.compile(text), new if known else None
+
+
+def _index(placeholder: str, plain: bool) -> str:
+    """The texts in the place of an index; what stands behind a star may be any."""
+    if placeholder.startswith("*"):
+        return ".+"
+    return rf"(?P<{placeholder}>\d+)" if plain else r"\d+"
 
 
 def _counted(steps: Sequence[Step]) -> Iterator[tuple[str, Created]]:

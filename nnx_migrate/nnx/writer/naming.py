@@ -11,9 +11,11 @@ from enum import Enum, auto
 
 from nnx_migrate.linen.alternatives import are_one_each_round
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.programs.field_texts import default_text, pieces_of
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.values import ClassChoice, Instance
+from nnx_migrate.nnx.entry_names import is_named_by_fields
 from nnx_migrate.nnx.module_names import name_parts
 from nnx_migrate.nnx.writer.residual.local_lists import LocalList
 
@@ -145,6 +147,8 @@ def name_sites(
     if listed:
         kept |= {site: _list_stem(site) for site in sites if site.loops}
     for site in sites:
+        if is_named_by_fields(site) and naming is not Naming.FREELY:
+            raise Refuse("parameter-names", "fields give a module its name", site.call)
         own, named = _own_name(site), [s for s in sites if s.attribute and _are_alternatives(s, site)]
         shared = [
             s
@@ -224,10 +228,13 @@ def _own_name(site: Site) -> str:
     """The name that the code gives the module: `name=`, else the variable that holds it."""
     if isinstance(site.kwargs.get("name"), str):
         return identifier(site.kwargs["name"])
-    pieces = name_parts(site.name)
-    if pieces is not None:
-        literal = "".join(piece for piece in pieces if isinstance(piece, str))
-        return identifier(literal.rstrip("_0123456789")) if literal.strip("_") else ""
+    pieces = pieces_of(site.name) if site.name is not None else []
+    texts = [piece if isinstance(piece, str) else default_text(piece, site.owner) for piece in pieces]
+    literal = "".join(text for text in texts if text is not None)
+    if None in texts[-1:] or (None in texts and site.loops):
+        literal = literal.rstrip("_0123456789")
+    if pieces:
+        return identifier(literal) if literal.strip("_") else ""
     return site.stored
 
 
