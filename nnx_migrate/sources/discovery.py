@@ -1,7 +1,8 @@
 """Which files a run looks at: Python files and notebooks below the given paths.
 
 Inside a git work tree git itself says which files are ignored; elsewhere only the folders that never hold a
-project's own code are left out. Files named on the command line are always taken.
+project's own code are left out. Files named on the command line are always taken. Flax's own source, which a work tree
+of Flax or a vendored copy holds, is what `flax.linen` means: no code that has to move.
 """
 
 from __future__ import annotations
@@ -48,7 +49,15 @@ def discover(paths: Iterable[Path], exclude: Iterable[str] = (), root: Path | No
 def files_below(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[Path]:
     """The files of a folder whose names end so, ignored ones left out."""
     listed = _git_files(folder, suffixes)
-    yield from _walk(folder, suffixes) if listed is None else listed
+    yield from _without_flax(_walk(folder, suffixes) if listed is None else listed, folder)
+
+
+def _without_flax(files: Iterable[Path], folder: Path) -> list[Path]:
+    """Files that don't belong to the package `flax`, if that is more than the folder that is searched."""
+    every = list(files)
+    packages = [file.parent.parent for file in every if file.parts[-3:] == ("flax", "linen", "module.py")]
+    packages = [package for package in packages if folder in package.parents]
+    return [file for file in every if not any(package in file.parents for package in packages)]
 
 
 def _git_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path] | None:

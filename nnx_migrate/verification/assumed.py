@@ -28,6 +28,7 @@ from nnx_migrate.numerics.trial import first_that_works
 from nnx_migrate.verification.cases import Called, Case, Cases
 
 _MAX_WAYS = 80
+_DEFAULT = "..."  # stands for a field that keeps its default
 #: Small values by what the name of a number says; the rest gets 8.
 _NUMBERS = (
     (r"num_(patches|tokens|positions)|^max_|_len$|length", "16"),
@@ -118,7 +119,10 @@ def ways(cls: LinenClass, shown: Shown, stated: Sequence[ArraySpec], facts: Mapp
     names = [name for name, _ in needed]
     combinations = _nearest_first([*(values for _, values in needed), *inputs])
     return [
-        Way(dict(zip(names, values, strict=False)), values[len(names) :])
+        Way(
+            {name: value for name, value in zip(names, values, strict=False) if value != _DEFAULT},
+            values[len(names) :],
+        )
         for values in itertools.islice(combinations, _MAX_WAYS)
     ]
 
@@ -145,9 +149,13 @@ def required_inputs(cls: LinenClass) -> list[str]:
 
 
 def _field_values(item: Field, shown: Shown) -> list[str]:
-    """Values for a field; none where its default serves, or where there is none to make up."""
+    """Values for a field; none where its default serves, or where there is none to make up.
+
+    Of classes and functions that some places give, the converted class may take another one than the default no more.
+    """
     if texts := shown.fields.get(item.name):
-        return texts
+        is_plain = re.search(r"\b(?:int|float|str|bool)\b", ast.unparse(item.annotation)) is not None
+        return texts if is_plain or item.default is None else [_DEFAULT, *texts]
     return [] if item.default is not None else list(_made_up(item))
 
 
@@ -155,7 +163,9 @@ def _made_up(item: Field) -> Iterator[str]:
     kind, name = ast.unparse(item.annotation), item.name.lower()
     if re.search(r"Sequence|[Tt]uple|[Ll]ist|Iterable", kind):
         if "int" in kind or "Any" in kind or "[" not in kind:
-            yield from ("(8, 8)", "(2, 2)", "[8, 8]")
+            yield from ("(8, 8)", "(2, 2)", "[8, 8]", "8")
+    elif re.search(r"\bndarray$|\bArray$", kind):
+        yield from ("jnp.array([8, 8])", "jnp.array([0.5, 0.5])")
     elif re.search(r"Callable|^Any$", kind) and "act" in name:
         yield "nn.relu"
     elif "init" in name and re.search(r"Callable|Initializer|Any", kind):
@@ -192,8 +202,9 @@ def _input_values(name: str, shown: Shown, facts: Mapping[str, Any]) -> list[str
 
 def _arrays(name: str, facts: Mapping[str, Any]) -> Iterator[str]:
     """Arrays of the usual ranks, those first that the name speaks for."""
-    axes = [-size["axis"] for size in facts.get("sizes", ()) if size["path"][:1] == [name]]
-    rank = max(axes, default=0)
+    sizes = [size for size in facts.get("sizes", ()) if size["path"][:1] == [name]]
+    rank = max((-size["axis"] for size in sizes), default=0)
+    known = {size["rank"] for size in sizes if "rank" in size and len(size["path"]) == 1}
     images = ["f32[2,16,16,3]", "f32[2,32,32,3]", "f32[2,8,8,8]"]
     rows, sequences, scalars = ["f32[2,8]", "f32[2,16]"], ["f32[2,8,16]"], ["f32[2]"]
     integers = ["i32[2,8]", "i32[2]"]
@@ -205,6 +216,7 @@ def _arrays(name: str, facts: Mapping[str, Any]) -> Iterator[str]:
         order = [*scalars, *rows]
     else:
         order = [*rows, *sequences, *images, *integers, *scalars]
+    order.sort(key=lambda text: text.count(",") + 1 not in known)  # stays as it is among those of a rank
     yield from (text for text in order if text.count(",") + 1 >= rank)
 
 

@@ -46,6 +46,17 @@ def test_excluded(tree: Path, pattern: str) -> None:
     assert "pkg/b.py" not in names(discover([tree], [pattern], tree), tree)
 
 
+def test_flax_itself_is_no_code_that_has_to_move(tree: Path) -> None:
+    for name in ("flax/core.py", "flax/linen/module.py", "vendored/flax/linen/module.py", "pkg/flax/b.py"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("")
+    found = ["a.py", "build/d.py", "n.ipynb", "pkg/b.py", "pkg/flax/b.py"]
+    assert names(discover([tree]), tree) == found
+    assert names(discover([tree / "flax"]), tree) == ["flax/core.py", "flax/linen/module.py"]
+    assert names(discover([tree / "flax" / "linen"]), tree) == ["flax/linen/module.py"]
+    assert names(discover([tree / "flax" / "core.py"]), tree) == ["flax/core.py"]
+
+
 def test_a_path_given_twice_counts_once(tree: Path) -> None:
     assert names(discover([tree / "a.py", tree, tree / "pkg"]), tree).count("a.py") == 1
 

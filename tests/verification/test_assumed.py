@@ -80,6 +80,26 @@ class Attention(nn.Module):
         return x + nn.Dense(self.channels)(x.reshape(batch, -1, self.channels)).reshape(x.shape)
 
 
+class Policy(nn.Module):
+    action_dim: Sequence[int]
+    limits: jax.Array
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.action_dim)(x)
+
+
+class Tower(nn.Module):
+    layer: Any = nn.Conv
+
+    @nn.compact
+    def __call__(self, x):
+        return self.layer(4, (3, 3))(x)
+
+
+LOCAL = Tower(layer=nn.ConvLocal)
+
+
 class Wrapper(nn.Module):
     inner: nn.Module
 
@@ -148,6 +168,30 @@ def test_names_and_recorded_sizes_speak_for_inputs(code: OldCode) -> None:
     way = first(untold, "Classifier", sizes=({"path": ["x"], "axis": -3, "name": "height"},))
     assert way is not None
     assert way.inputs == ("f32[2,16,16,3]",)
+
+
+def test_a_recorded_rank_speaks_for_inputs(code: OldCode) -> None:
+    (code.root / "training.py").write_text("")
+    way = first(OldCode(code.root), "Classifier", sizes=({"path": ["x"], "axis": -1, "rank": 4},))
+    assert way is not None
+    assert way.inputs == ("f32[2,16,16,3]",)
+
+
+def test_numbers_that_are_declared_as_sequences(code: OldCode) -> None:
+    found = ways(code.classes["models:Policy"], code.shown("models:Policy"), [], {})
+    assert {way.fields["action_dim"] for way in found} >= {"(8, 8)", "8"}
+
+
+def test_arrays_are_made_up_for_fields(code: OldCode) -> None:
+    way = first(code, "Policy")
+    assert way is not None
+    assert way.fields["limits"] == "jnp.array([8, 8])"
+
+
+def test_factories_that_are_given_in_some_places_keep_their_default(code: OldCode) -> None:
+    found = ways(code.classes["models:Tower"], code.shown("models:Tower"), [], {})
+    assert "layer" not in found[0].fields
+    assert "nn.ConvLocal" in {way.fields.get("layer") for way in found}
 
 
 def test_stated_inputs_come_first(code: OldCode) -> None:

@@ -34,6 +34,7 @@ from nnx_migrate.nnx.programs.constructions import (
 )
 from nnx_migrate.nnx.programs.idiomatic.program import Program, idiomatic_programs
 from nnx_migrate.nnx.programs.makers import functional_values
+from nnx_migrate.nnx.writer.symbols import SizeParameter
 from nnx_migrate.nnx.writer.written import helped
 from nnx_migrate.numerics.parameter_map import ParameterMap, to_json
 from nnx_migrate.sources.text import Edit
@@ -194,6 +195,7 @@ def _records(group: Group) -> dict[str, Any]:
                 "name": s.name,
                 **_place(conversion, s.path),
                 "axis": s.axis,
+                **_rank(conversion, s),
                 **({"flat": True} if s.flat else {}),
                 **({"optional": True} if s.optional else {}),
                 **({"dtype": True} if s.is_dtype else {}),
@@ -203,6 +205,12 @@ def _records(group: Group) -> dict[str, Any]:
         ]
         records[class_key(conversion.cls)] |= {"sizes": sizes, "rngs": conversion.needs_rngs}
     return dict(records)
+
+
+def _rank(conversion: ClassConversion, size: SizeParameter) -> dict[str, Any]:
+    """How many axes the input has, where that is known."""
+    ranks = conversion.analysis.session.input_ranks if conversion.analysis is not None else {}
+    return {"rank": ranks[size.path]} if size.path in ranks else {}
 
 
 def _place(conversion: ClassConversion, path: Sequence[str | int]) -> dict[str, Any]:
