@@ -111,6 +111,10 @@ class Bridges:
             self._known[cls] = Bridged(problem, names, unknown, frozenset(reader.classes))
         return self._known[cls]
 
+    def is_harmless(self, module: Module, function: ast.AST) -> bool:
+        """Whether a function makes no modules, of itself or of what it is given."""
+        return _Reader(self.program).is_harmless(module, function)
+
 
 @dataclass
 class _Reader:
@@ -153,7 +157,7 @@ class _Reader:
             known.update(reached.own_methods)
             stored = (n for n in ast.walk(reached.node) if isinstance(n, ast.Attribute))
             known.update(n.attr for n in stored if isinstance(n.ctx, ast.Store))
-            known.update(methods_of_configurations(reached, self._is_harmless))
+            known.update(methods_of_configurations(reached, self.is_harmless))
         own = {(owner.module, owner.node) for owner in cls.mro}
         fields = {item.name for item in cls.fields}
         found: dict[str, str] = {}
@@ -163,7 +167,7 @@ class _Reader:
                 found.setdefault(_field_called(module, call, own, fields), shown)
         return found
 
-    def _is_harmless(self, module: Module, node: ast.AST) -> bool:
+    def is_harmless(self, module: Module, node: ast.AST) -> bool:
         """Whether code makes no modules, of itself or of what it is given."""
         reader = _Reader(self.program)
         reader._waiting.append((module, node))

@@ -257,6 +257,55 @@ def test_annotations_are_no_code(tmp_path: Path) -> None:
     assert "ToNNX(Part(2), rngs=rngs)" in written(tmp_path, part)
 
 
+FUNCTIONS = """
+from functools import partial
+
+
+def swish(x, beta=1.0):
+    return x * nn.sigmoid(beta * x)
+
+
+def project(x):
+    return nn.Dense(x.shape[-1])(x)
+
+
+def call(layer, x):
+    return layer(x)
+
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "is_held"),
+    [
+        ("nn.relu", True),
+        ("partial(jax.nn.leaky_relu, negative_slope=0.2)", True),
+        ("swish", True),
+        ("partial(swish, beta=2.0)", True),
+        ("project", False),
+        ("partial(nn.Dense, 4)", False),
+        ("partial(call, nn.Dense)", False),
+        ("partial(call, layer)", False),
+        ("local", False),
+    ],
+)
+def test_functions_that_make_no_modules_may_be_handed_on(tmp_path: Path, given: str, is_held: bool) -> None:
+    call = f"""layer = nn.Dense(x.shape[-1])
+
+        def local(y):
+            return layer(y)
+
+        x = local(x)
+        x = Part(2, activation={given})(x)"""
+    path = tmp_path / "model.py"
+    part = PART.format("activation: nn.Module = None", "x = self.activation(x)")
+    path.write_text(HEADER + FUNCTIONS.strip() + "\n\n\n" + part + WHOLE.format("", call))
+    _, conversions = convert(path)
+    assert "model.Part" in conversions.refused
+    assert ("model.Whole" in conversions.converted) is is_held
+
+
 def test_modules_and_their_classes_are_not_handed_to_what_stays_linen(tmp_path: Path) -> None:
     for given in ("nn.LayerNorm", "nn.Dense(2)", "(nn.LayerNorm, 3)", "lambda: nn.Dense(2)"):
         assert "base-not-converted" in written(tmp_path, call=f"x = Part(2, {given})(x)"), given

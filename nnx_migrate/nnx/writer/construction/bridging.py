@@ -6,13 +6,13 @@ import ast
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from nnx_migrate.linen.bridged import TAKEN
+from nnx_migrate.linen.bridged import TAKEN, Bridges
 from nnx_migrate.linen.declared import declares_data
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape
 from nnx_migrate.linen.sites import LayerCall, Site
-from nnx_migrate.linen.values import ClassRef, Expr, Instance, Layer
+from nnx_migrate.linen.values import ClassRef, Closure, Expr, Instance, Layer, Partial
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.model import LinenClass, Method
@@ -38,7 +38,7 @@ def bridge(writer: ConstructionWriter, site: Site) -> bool:
         if writer.analysis.cls in found.classes:
             raise _refused(cls, refusal, f"it holds `{writer.analysis.cls.name}`", site.call) from None
         site.bridged = found
-        if problem := _misplaced(site) or _needs_more(site, cls) or _handed(site):
+        if problem := _misplaced(site) or _needs_more(writer.bridges, site, cls) or _handed(site):
             raise _refused(cls, refusal, problem, site.call) from None
         check_calls(writer, site)
         return True
@@ -128,7 +128,7 @@ def _method_around(cls: LinenClass, node: ast.AST) -> Method | None:
     return methods[around] if around is not None else None
 
 
-def _needs_more(site: Site, cls: LinenClass) -> str:
+def _needs_more(bridges: Bridges, site: Site, cls: LinenClass) -> str:
     """What the Linen class would miss."""
     for call in site.calls:
         method = cls.method(call.method)
@@ -141,7 +141,7 @@ def _needs_more(site: Site, cls: LinenClass) -> str:
     for name, annotation, value in _given(site, cls):
         if declares_data(annotation):
             continue
-        if _holds_modules(value):
+        if _holds_modules(bridges, value):
             return f"its field `{name}` gets modules"
         called = site.bridged.unknown_call(name) if site.bridged is not None else ""
         if called and not _is_plain(value):
@@ -156,12 +156,17 @@ def _given(site: Site, cls: LinenClass) -> Iterable[tuple[str, ast.expr | None, 
         yield name, declared.get(name), value
 
 
-def _holds_modules(value: Any) -> bool:
+def _holds_modules(bridges: Bridges, value: Any) -> bool:
     """Whether a value is, or may hold, modules, their classes, or functions that make them."""
     if isinstance(value, tuple | list):
-        return any(_holds_modules(item) for item in value)
+        return any(_holds_modules(bridges, item) for item in value)
     if isinstance(value, dict):
-        return any(_holds_modules(item) for item in value.values())
+        return any(_holds_modules(bridges, item) for item in value.values())
+    if isinstance(value, Partial):
+        return _holds_modules(bridges, (value.func, *value.args, *(given for _, given in value.kwargs)))
+    if isinstance(value, Closure):
+        is_local = value.env is not None or value.self_value is not None  # it may have modules around it
+        return is_local or not bridges.is_harmless(value.module, value.node)
     if isinstance(value, Layer):
         return value.is_class
     known = Dim | Expr | Array | Shape | InitialDtype | Global | bool | int | float | str
