@@ -209,6 +209,7 @@ class VariableSite:
     entry: str = ""
     stored: str = ""
     attribute: str = ""
+    place: tuple[str, ...] = ()  # where a list or dict that is the attribute holds it
     value: Any = None
     is_reference: bool = False  # made by `self.variable`: the code reads and writes its `.value`
     by_calls: bool = False  # a cache: not the constructor makes it, but the first call that comes to it

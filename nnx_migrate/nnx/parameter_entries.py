@@ -54,7 +54,7 @@ def class_map(analysis: ClassAnalysis) -> ClassMap:
     """The entries of one class. Raises Refuse where Linen's names can't be told."""
     entries: list[Entry] = []
     for variable in analysis.variables:
-        indices = ["{" + index + "}" for index in INDICES[: len(variable.loops)]]
+        indices = variable.place or ["{" + index + "}" for index in INDICES[: len(variable.loops)]]
         for name in (variable_name(variable), *variable.other_names):
             entries.append(leaf([variable.collection, name], [variable.attribute, *indices]))
     tell_variables_apart(analysis.variables)

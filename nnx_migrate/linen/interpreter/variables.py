@@ -11,6 +11,7 @@ from nnx_migrate.linen.interpreter import caches
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
+from nnx_migrate.linen.interpreter.listed_variables import holder
 from nnx_migrate.linen.interpreter.parameter_reads import PARAMS, parameter
 from nnx_migrate.linen.programs.field_texts import attribute_by_fields, names_by_fields
 from nnx_migrate.linen.reasons import Refuse
@@ -121,8 +122,12 @@ def _declare(frame: Frame, node: ast.Call, collection: str, name: Any, what: str
         ):
             name, others = texts[0], texts[1:]
             wanted, name_node = attribute_by_fields(name_node, cls), None
+    held = holder(frame, node, what)
+    if held is not None and held.is_counted and isinstance(name, str):
+        raise Refuse("unsupported-syntax", "a name that doesn't tell the rounds of a loop apart", node)
     if not isinstance(name, str):
-        in_loop = any(control.is_loop for control in frame.controls) and frame.session.entry != "setup"
+        in_loop = any(control.is_loop for control in frame.controls)
+        in_loop = in_loop and (held is not None or frame.session.entry != "setup")
         if what != "param" or not in_loop or name_parts(name_node) is None:
             raise Refuse("unsupported-api", f"`self.{what}` with a name that isn't a literal", node)
         name = ""
@@ -143,6 +148,8 @@ def _declare(frame: Frame, node: ast.Call, collection: str, name: Any, what: str
             other_names=others,
             wanted=wanted,
         )
+        if held is not None:
+            variables[key].attribute, variables[key].place = held.attribute, held.place
     return variables[key]
 
 

@@ -53,6 +53,8 @@ def array_container(analysis: ClassAnalysis, node: ast.Assign) -> str | None:
     target, made = node.targets[0], node.value
     if len(node.targets) > 1 or not is_of_self(target):
         return None
+    if any(v.place and v.attribute == target.attr for v in analysis.variables):
+        return "Dict" if isinstance(made, ast.Dict) else "List"
     element = made.elt if isinstance(made, ast.ListComp) else None
     for (_, known), value in analysis.facts.values.items():
         if known is element and isinstance(value, Array):

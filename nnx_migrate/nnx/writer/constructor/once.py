@@ -39,7 +39,7 @@ def check_runs_once(analysis: ClassAnalysis, setup: Method, derived: Collection[
             variable.method == "setup"
             and node in own
             and node not in derived
-            and not _is_stored(node, parents)
+            and not (variable.place or _is_stored(node, parents))
         ):
             raise Refuse("unsupported-syntax", f"`setup` computes with `{variable.name}`: {_WHY}", node)
     _check_alternatives(analysis, own, parents)
@@ -71,6 +71,7 @@ def _check_alternatives(analysis: ClassAnalysis, own: Collection[ast.AST], paren
     facts = analysis.facts
     made: set[ast.AST] = {node for _, node in facts.variables}
     names = {v.attribute for (_, node), v in facts.variables.items() if v.entry == "setup" and node in own}
+    names -= {variable.attribute for variable in facts.variables.values() if variable.place}
     for node in own:
         if not isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) or node.value is None:
             continue

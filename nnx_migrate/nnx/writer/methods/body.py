@@ -29,6 +29,7 @@ from nnx_migrate.nnx.writer.methods.held_lists import joined_tuple
 from nnx_migrate.nnx.writer.methods.helper_calls import HelperCalls
 from nnx_migrate.nnx.writer.methods.late_layers import LateLayers
 from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall
+from nnx_migrate.nnx.writer.methods.listed_variables import ListedVariables
 from nnx_migrate.nnx.writer.methods.module_calls import ModuleCalls
 from nnx_migrate.nnx.writer.methods.parameter_reads import ParameterReads
 from nnx_migrate.nnx.writer.methods.scans import scan_of_function
@@ -81,8 +82,11 @@ class BodyEditor:
         self.state = StateEditor(analysis, self)
         self.parameter_reads = ParameterReads(analysis, self)
         self.setup_variables = {
-            v.attribute for v in analysis.variables if v.entry == "setup" and not v.is_reference
+            v.attribute
+            for v in analysis.variables
+            if v.entry == "setup" and not v.is_reference and not v.place
         }
+        self.listed = ListedVariables(self)
         self.deleted: set[ast.stmt] = set()
         self.aliases: dict[str, Site | VariableSite | LocalList] = {made.name: made for made in lists}
         self.lists = lists
@@ -148,6 +152,9 @@ class BodyEditor:
             return state
         if self._reads_variable(node):
             return f"{self.source.segment(node)}{self._read_of(node)}"
+        listed = self.listed.replacement(node)
+        if listed is not None:
+            return listed
         made = self.makers.get(node)
         if made is not None:
             return self.access(made)
