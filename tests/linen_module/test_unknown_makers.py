@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,213 @@ def test_nor_may_other_functions_get_it(tmp_path: Path, made: str, use: str) -> 
 )
 def test_functions_distributions_arrays_and_texts_are_no_modules(tmp_path: Path, made: str, use: str) -> None:
     assert _reasons(tmp_path, IN_CALL.format(made, use)) == []
+
+
+# Functions and classes of the project: of their code nothing may be left open.
+HELPERS = """
+import importlib
+import pickle
+from functools import lru_cache
+
+ADDED = {}
+FILLED = {"relu": nn.relu}
+FILLED["mine"] = Encoder
+
+
+def register(name):
+    def keep(made):
+        ADDED[name] = made
+        return made
+
+    return keep
+
+
+def from_registry(kind):
+    return ADDED[kind]
+
+
+def from_filled(kind):
+    return FILLED[kind]
+
+
+def from_table(kind):
+    return TABLE[kind](3)
+
+
+def closure(kind):
+    def run(x):
+        return find(kind)(x)
+
+    return run
+
+
+def by_name(kind):
+    return getattr(zoo, kind)
+
+
+def by_import(kind):
+    return importlib.import_module("zoo").Encoder
+
+
+def from_file(path):
+    with open(path, "rb") as file:
+        return pickle.load(file)
+
+
+def called(make, size):
+    return make(size)
+
+
+def mapped(make, sizes):
+    return list(map(make, sizes))[0]
+
+
+def same(value):
+    return value
+
+
+class Registry:
+    def get(self, kind):
+        return ADDED[kind]
+
+
+def of_registry(kind):
+    return Registry().get(kind)
+
+
+class Holder:
+    def __init__(self, made):
+        self.made = made
+
+
+"""
+
+
+MADE_BY_FUNCTIONS = [
+    "from_registry(self.kind)(self.size)",
+    "from_filled(self.kind)(self.size)",
+    "from_table(self.kind)",
+    "by_import(self.kind)(self.size)",
+    "from_file(self.kind)",
+    "called(TABLE[self.kind], self.size)",
+    "called(make=Encoder, size=self.size)",
+    "mapped(Encoder, [self.size])",
+    "same(TABLE[self.kind](self.size))",
+    "same(value=Encoder(self.size))",
+    "of_registry(self.kind)(self.size)",
+    "Registry().get(self.kind)(self.size)",
+    "Holder(TABLE[self.kind](self.size))",
+    "self._find(self.size)",
+]
+GIVEN_FUNCTIONS = ["closure(self.kind)", "by_name(self.kind)"]
+USES_OF_MADE = ["{}(x)", "{}.encode(x)", "{}.made.encode(x)", "zoo.run({}, x)"]
+
+
+@pytest.mark.parametrize(
+    ("made", "use"),
+    [*itertools.product(MADE_BY_FUNCTIONS, USES_OF_MADE), *((made, "{}(x)") for made in GIVEN_FUNCTIONS)],
+)
+def test_functions_of_the_project_may_give_modules(tmp_path: Path, made: str, use: str) -> None:
+    header = HEADER.replace("\nclass Model", HELPERS + "class Model")
+    method = "    def _find(self, size):\n        return TABLE[self.kind](size)\n"
+    for form, name in ((IN_SETUP, "self.encoder"), (IN_CALL, "encoder")):
+        code = form.format(f"{name} = {made}", use.format(name)).replace(HEADER, header)
+        assert "unknown-module" in _reasons(tmp_path, f"{code}\n{method}"), form
+
+
+PLAIN = '''
+from functools import lru_cache, partial
+import logging
+
+import jax
+
+LOGGER = logging.getLogger(__name__)
+BASE = 10_000.0
+KINDS = {"gelu": nn.gelu, "swish": jax.nn.swish}
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def frequencies(dim, length, base=BASE):
+    """Complex numbers, which the analysis knows nothing of."""
+    if dim % 2:
+        raise ValueError(f"an odd number of features: {dim}")
+    steps = jnp.arange(0, dim, 2, dtype=jnp.float32)
+    angles = jnp.outer(jnp.arange(length), base ** (-steps / dim))
+    LOGGER.info("made for %d features", dim)
+    return zip_complex(jnp.cos(angles), jnp.sin(angles))
+
+
+def zip_complex(real, imaginary):
+    return jnp.complex64(jax.lax.complex(real, imaginary))
+
+
+@lru_cache
+def canonical(kind):
+    return kind.lower().strip().replace("-", "_")
+
+
+def first(key, holders, default=None):
+    for holder in holders:
+        if key in holder:
+            return holder[key]
+    return default
+
+
+def activation(kind):
+    return KINDS[canonical(kind)]
+
+
+class Schedule:
+    """Plain code of the project."""
+
+    def __init__(self, steps):
+        self.steps = steps
+        self.betas = self._betas()
+
+    def _betas(self):
+        return jnp.linspace(1e-4, 0.02, self.steps)
+
+    @classmethod
+    def create(cls, steps):
+        return cls(steps)
+
+    def alphas(self):
+        return 1.0 - self.betas
+
+
+'''
+
+
+@pytest.mark.parametrize(
+    ("made", "use"),
+    [
+        ("frequencies(self.size, 32)", "zoo.rotate(nn.Dense(3)(x), {})"),
+        ("canonical(self.kind)", "zoo.activate(nn.Dense(3)(x), {})"),
+        ("first(self.kind, [{'a': 3}, self.config])", "zoo.run(nn.Dense(3)(x), {})"),
+        ("activation(self.kind)", "{}(nn.Dense(3)(x))"),
+        ("Schedule.create(self.size).alphas()", "zoo.run({}, nn.Dense(3)(x))"),
+        ("self._kind(self.size)", "zoo.run({}, nn.Dense(3)(x))"),
+        ("tfp.distributions.Normal(0.0, 1.0).mean()", "zoo.run({}, nn.Dense(3)(x))"),
+    ],
+)
+def test_plain_code_of_the_project_makes_none(tmp_path: Path, made: str, use: str) -> None:
+    header = HEADER.replace("\nclass Model", PLAIN + "class Model")
+    method = "\n    def _kind(self, size):\n        return canonical(self.kind)\n"
+    code = IN_CALL.format(f"kept = {made}", use.format("kept")).replace(HEADER, header)
+    assert _reasons(tmp_path, code + method) == []
+
+
+def test_dicts_of_arrays_that_functions_give_are_not_kept(tmp_path: Path) -> None:
+    """NNX refuses arrays within what it takes for a constant."""
+    function = (
+        "def tables(size):\n    found = {str(i): jnp.ones(i + 1) for i in range(size)}\n    return found\n\n"
+    )
+    header = HEADER.replace("\nclass Model", f"\n{function}\nclass Model")
+    code = IN_SETUP.format("self.tables = tables(self.size)", "self.tables['0'] * x").replace(HEADER, header)
+    assert _reasons(tmp_path, code) == ["unknown-module"]
+
+
+@pytest.mark.parametrize(("key", "reasons"), [("f'level_{i}'", []), ("i", ["unsupported-syntax"])])
+def test_dicts_of_arrays_need_texts_as_keys(tmp_path: Path, key: str, reasons: list[str]) -> None:
+    made = f"self.tables = {{{key}: jnp.ones(i + 1) for i in range(3)}}"
+    assert _reasons(tmp_path, IN_SETUP.format(made, "self.tables['level_0'] * x")) == reasons

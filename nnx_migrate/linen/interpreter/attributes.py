@@ -7,6 +7,7 @@ import builtins
 import re
 from typing import Any
 
+from nnx_migrate.linen.chosen.filled import is_filled
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.convert import input_array
@@ -151,7 +152,8 @@ def _global_variable(frame: Frame, module: Any, value: ast.expr, node: ast.expr,
         found = evaluate(Frame(session, module, {}, foreign=True), value)
     finally:
         session.depth -= 1
-    if isinstance(found, Unknown | Expr | Array | Instance) or _contains_unknown(found):
+    is_registry = isinstance(found, dict | list) and is_filled(module, qualified.rpartition(".")[2])
+    if is_registry or isinstance(found, Unknown | Expr | Array | Instance) or _contains_unknown(found):
         return Unknown(f"`{qualified}` isn't known") if frame.is_elsewhere else Expr(ast.unparse(node))
     return found
 

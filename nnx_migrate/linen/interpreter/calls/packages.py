@@ -37,6 +37,16 @@ _FREE_OF_FLAX = frozenset(
     }
 )
 _WITH_FLAX = ("einops.layers.", "numpyro.contrib.", "ott.neural.")
+# Functions and layers of libraries, by their last name, that call what they get.
+CALLING = frozenset(
+    {
+        "Bidirectional", "RNN", "Sequential", "SpectralNorm", "WeightNorm",
+        "apply_along_axis", "associative_scan", "checkpoint", "closure_call", "cond", "custom_jvp", "custom_vjp",
+        "eval_shape", "filter", "fori_loop", "grad", "hessian", "jacfwd", "jacrev", "jit", "jvp", "linearize", "map",
+        "map_coordinates", "partial", "pmap", "pure_callback", "reduce", "remat", "scan", "shard_map", "switch",
+        "tree_map", "value_and_grad", "vectorize", "vjp", "vmap", "while_loop",
+    }
+)  # fmt: skip
 
 
 def is_free_of_flax(qualified: str) -> bool:

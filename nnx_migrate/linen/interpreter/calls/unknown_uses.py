@@ -8,31 +8,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from nnx_migrate.linen.configured import Configured
-from nnx_migrate.linen.interpreter.calls.packages import comes_from_libraries
-from nnx_migrate.linen.interpreter.calls.unknown_modules import OF_VARIABLES, Origins, gets_arrays
+from nnx_migrate.linen.interpreter.calls.origins import OF_VARIABLES, Origins
+from nnx_migrate.linen.interpreter.calls.packages import CALLING, comes_from_libraries
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.values import Expr
 from nnx_migrate.names.nodes import is_of_self
 
-# Functions and layers of libraries, by their last name, that call what they get.
-_CALLING = frozenset(
-    {
-        "Bidirectional", "RNN", "Sequential", "SpectralNorm", "WeightNorm",
-        "apply_along_axis", "associative_scan", "checkpoint", "closure_call", "cond", "custom_jvp", "custom_vjp",
-        "eval_shape", "filter", "fori_loop", "grad", "hessian", "jacfwd", "jacrev", "jit", "jvp", "linearize", "map",
-        "map_coordinates", "partial", "pmap", "pure_callback", "reduce", "remat", "scan", "shard_map", "switch",
-        "tree_map", "value_and_grad", "vectorize", "vjp", "vmap", "while_loop",
-    }
-)  # fmt: skip
-
 
 def refuse_unknown_uses(frame: Frame, statement: ast.Assign | ast.AnnAssign, value: Any) -> None:
     """Refuse to keep what may be a module where code elsewhere may call it: `jax.vmap(self.encoder)(x)`."""
     if frame.foreign or statement.value is None or not _may_be_module(value):
         return
-    made = [call for call in Origins(frame).makers(statement.value) if not gets_arrays(frame, call)]
+    made = list(Origins(frame, of_arrays=False).makers(statement.value))
     if not made or (isinstance(value, Expr) and not any(_is_class(call.func) for call in made)):
         return
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
@@ -96,7 +85,7 @@ def _is_handed_on(frame: Frame, use: ast.expr) -> bool:
     function_name = (
         parent.func.attr if isinstance(parent.func, ast.Attribute) else getattr(parent.func, "id", "")
     )
-    if function_name in _CALLING:
+    if function_name in CALLING:
         return True
     resolved = frame.session.program.project.resolve(parent.func, frame.module.scope_at(parent), frame.module)
     if comes_from_libraries(frame.module, parent.func) or (resolved or "").startswith("flax."):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.chosen.layers import LayerChoice, mode_of
+from nnx_migrate.linen.interpreter.calls.kept_results import refuse_unknown_containers
 from nnx_migrate.linen.interpreter.calls.unknown_uses import refuse_unknown_uses
 from nnx_migrate.linen.interpreter.class_choices import named
 from nnx_migrate.linen.interpreter.control import local
@@ -36,6 +37,7 @@ def _assign(frame: Frame, statement: ast.Assign) -> None:
         return
     value = _own(frame, statement, evaluate(frame, statement.value))
     refuse_unknown_uses(frame, statement, value)
+    refuse_unknown_containers(frame, statement, value)
     static = _static_statement(frame, statement, statement.value, value)
     _name_variable(frame, statement)
     bound(frame, statement, value)
@@ -61,6 +63,7 @@ def _annotated(frame: Frame, statement: ast.AnnAssign) -> None:
     if statement.value is not None:
         value = evaluate(frame, statement.value)
         refuse_unknown_uses(frame, statement, value)
+        refuse_unknown_containers(frame, statement, value)
         bound(frame, statement, value)
         assign(
             frame, statement.target, value, _static_statement(frame, statement, statement.value), statement

@@ -17,7 +17,8 @@ def check_dict(analysis: ClassAnalysis, name: str, value: ast.expr) -> None:
     """Refuse a dict of modules or arrays, that `self.name` gets, if its keys are no texts or their order matters."""
     keys = value.keys if isinstance(value, ast.Dict) else []
     literals = [key.value for key in keys if isinstance(key, ast.Constant)]
-    if not all(isinstance(key, str) for key in literals):
+    is_computed = isinstance(value, ast.DictComp) and not _is_text(value.key)
+    if is_computed or not all(isinstance(key, str) for key in literals):
         raise Refuse("unsupported-syntax", f"the keys of `self.{name}` are not texts", value)
     texts = [str(key) for key in literals]
     if keys and len(texts) == len(keys) and texts == sorted(texts) and not _METHODS.intersection(texts):
@@ -25,6 +26,12 @@ def check_dict(analysis: ClassAnalysis, name: str, value: ast.expr) -> None:
     found = _ordered_use(analysis.cls, name)
     if found is not None:
         raise Refuse("unsupported-syntax", f"`nnx.Dict` doesn't keep the order of `self.{name}`", found)
+
+
+def _is_text(key: ast.expr) -> bool:
+    """Whether a computed key is a text: `f"level_{i}"`."""
+    is_made = isinstance(key, ast.Call) and isinstance(key.func, ast.Name) and key.func.id == "str"
+    return is_made or isinstance(key, ast.JoinedStr)
 
 
 def _ordered_use(cls: LinenClass, name: str) -> ast.AST | None:

@@ -56,9 +56,12 @@ def array_container(analysis: ClassAnalysis, node: ast.Assign) -> str | None:
     if any(v.place and v.attribute == target.attr for v in analysis.variables):
         return "Dict" if isinstance(made, ast.Dict) else "List"
     element = made.elt if isinstance(made, ast.ListComp) else None
+    item = made.value if isinstance(made, ast.DictComp) else None
     for (_, known), value in analysis.facts.values.items():
         if known is element and isinstance(value, Array):
             return "List"
+        if known is item and isinstance(value, Array):
+            return "Dict"
         if known is not made:
             continue
         if isinstance(value, dict) and any(isinstance(item, Array) for item in value.values()):
