@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from typing import Any
 
 from nnx_migrate.linen.chosen.functions import ChosenFunction, free_names, own_names
@@ -39,8 +40,13 @@ def _is_expression(function: Closure) -> bool:
 
 def either_function(a: Any, b: Any) -> FunctionChoice | None:
     """One of two functions (or choices of functions); None for anything else, classes of other libraries, too."""
+    return functions_of((a, b))
+
+
+def functions_of(values: Iterable[Any]) -> FunctionChoice | None:
+    """One of several, in the same way: `{"relu": nn.relu}.get(name, nn.gelu)`."""
     functions: list[Any] = []
-    for value in (a, b):
+    for value in values:
         if isinstance(value, FunctionChoice):
             functions += value.functions
         elif is_function(value) and not _is_class(value):
