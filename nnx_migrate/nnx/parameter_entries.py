@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nnx_migrate.linen.alternatives import are_one_each_round
+from nnx_migrate.linen.alternatives import is_always_made
 from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
 from nnx_migrate.linen.interpreter.recurrent import PARTS
 from nnx_migrate.linen.mixed_lists import MixedList
@@ -318,7 +318,7 @@ def _one_of_several(sites: Sequence[Site]) -> list[Created]:
         other = first.setdefault(step.nnx, site)
         if (known.prefix, known.module) != (step.prefix, step.module):
             found[step.nnx] = Created(DYNAMIC, step.nnx, DYNAMIC, True)
-        elif are_one_each_round(other, site):
+        elif is_always_made(other, site):
             found[step.nnx] = replace(known, conditional=False)
     return list(found.values())
 

@@ -15,7 +15,8 @@ from nnx_migrate.names.project import Project
 
 # What a program may say that gets parameters out of a file, or another file's names without an import.
 _READS = re.compile(
-    r"load|restor\w*\(|import .*restor|pickle|from_bytes|state_dict|checkpoint|ckpt|pretrained|safetensors|\borbax|\bexec\b|runpy|%run|%store",
+    r"load|restor\w*\(|import .*restor|pickle|from_bytes|state_dict|checkpoint|ckpt|pretrained|safetensors"
+    r"|\borbax|\bexec\b|runpy|%run|%store",
     re.IGNORECASE,
 )
 # What functions say that do it for others.

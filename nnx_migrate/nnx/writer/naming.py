@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from enum import Enum, auto
 
-from nnx_migrate.linen.alternatives import are_one_each_round
+from nnx_migrate.linen.alternatives import are_one_each_round, counted_alike
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.programs.field_texts import default_text, pieces_of
 from nnx_migrate.linen.reasons import Refuse
@@ -141,7 +141,8 @@ def name_sites(
         for site in made.sites:
             site.attribute = made.attribute
     sites = [s for s in analysis.sites if not s.attribute and not s.is_held]
-    kinds = Counter(s.target_name for s in sites if not _own_name(s))
+    alike = counted_alike(sites)
+    kinds = Counter(s.target_name for s in sites if not _own_name(s) and s not in alike)
     seen: Counter[str] = Counter()
     kept = automatic_names(analysis) if naming is not Naming.FREELY else {}
     if listed:
@@ -157,6 +158,7 @@ def name_sites(
                 _have_one_name(s, site)
                 or (listed and s.attribute == kept.get(site))
                 or are_one_each_round(s, site)
+                or alike.get(site) is s
             )
             and all(_are_alternatives(t, site) for t in sites if t.attribute == s.attribute)
         ]
