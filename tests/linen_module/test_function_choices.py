@@ -75,6 +75,60 @@ def test_conditional_expressions_that_stay(tmp_path: Path, choice: str, body: st
     assert reason
 
 
+TABLE = """\
+def mish(x):
+    y = jax.nn.softplus(x)
+    return x * jnp.tanh(y)
+
+
+def wide(x):
+    h = nn.Dense(x.shape[-1])(x)
+    return h
+
+
+def layer(x):
+    return wide(x)
+
+
+PLAIN = {1: nn.relu, 2: mish}
+MAKING = {1: wide, 2: mish}
+HANDING_ON = {1: lambda x: layer(x), 2: lambda x: x}
+"""
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "PLAIN[self.n]",
+        "PLAIN.get(self.n, nn.gelu)",
+        "mish if self.n else nn.relu",
+        "mish if self.n else lambda x: x",
+    ],
+)
+def test_functions_of_the_file(tmp_path: Path, choice: str) -> None:
+    text, reason = converted(
+        tmp_path, "import jax\n" + TABLE, f"f = {choice}\n        return nn.Dense(3)(f(x))"
+    )
+    assert reason == ""
+    assert "return self.dense(f(x))" in text
+
+
+MAKING = {
+    "a table": "return MAKING[self.n](x)",
+    "a table, kept": "f = MAKING[self.n]\n        return f(x)",
+    "a table with a default": "return MAKING.get(self.n, mish)(x)",
+    "a table of what calls another one": "return HANDING_ON[self.n](x)",
+    "an expression": "f = wide if self.n else mish\n        return f(x)",
+    "a statement": "if self.n:\n            f = layer\n        else:\n            f = mish\n        return f(x)",
+}
+
+
+@pytest.mark.parametrize("body", MAKING.values(), ids=MAKING)
+def test_functions_of_the_file_that_make_layers(tmp_path: Path, body: str) -> None:
+    _, reason = converted(tmp_path, "import jax\n" + TABLE, body)
+    assert reason == "unknown-module"
+
+
 LEFT = {
     "functions that change sizes": "def act(kind):\n    if kind > 2:\n        return nn.glu\n    return nn.relu\n",
     "a class of another library": "import distrax\n\n\ndef act(kind):\n    if kind > 2:\n        return distrax.Normal\n"

@@ -12,7 +12,12 @@ from nnx_migrate.linen.interpreter import fallbacks
 from nnx_migrate.linen.interpreter.class_choices import named, one_of_classes
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
-from nnx_migrate.linen.interpreter.function_choices import chosen_function, either_function, one_of_functions
+from nnx_migrate.linen.interpreter.function_choices import (
+    chosen_function,
+    either_function,
+    may_make_modules,
+    one_of_functions,
+)
 from nnx_migrate.linen.interpreter.joined_modules import (
     either,
     either_list,
@@ -99,6 +104,8 @@ def static_join(frame: Frame, name: str, a: Any, b: Any, node: ast.AST) -> Any:
     choice = chosen_function(frame, a, b, node) or pure
     if choice is not None:
         return choice
+    if may_make_modules(frame, a) or may_make_modules(frame, b):
+        return LostModule(f"which function `{name}` is isn't known; it may make modules")
     kind = "int" if as_dim(a) is not None and as_dim(b) is not None else ""
     variable = local(frame, name, (id(node), frame.context, name, "join"), kind)
     chosen = one_of_classes((a, b))

@@ -9,6 +9,7 @@ from typing import Any
 from nnx_migrate.linen.chosen.functions import ChosenFunction, free_names, own_names
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.making_functions import makes_modules
 from nnx_migrate.linen.shapes import Global
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Closure, FunctionChoice, Layer, Partial
@@ -30,12 +31,19 @@ def _is_expression(function: Closure) -> bool:
     if function.env is not None or function.self_value is not None or function.node.decorator_list:
         return False
     *before, last = function.node.body
-    if not isinstance(last, ast.Return) or not all(
-        isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in before
-    ):
+    if not isinstance(last, ast.Return) or not all(map(_only_names, before)):
         return False
-    called = [ast.unparse(n.func).rpartition(".")[2] for n in ast.walk(last) if isinstance(n, ast.Call)]
+    called = [
+        ast.unparse(n.func).rpartition(".")[2] for n in ast.walk(function.node) if isinstance(n, ast.Call)
+    ]
     return not any(name[:1].isupper() for name in called)
+
+
+def _only_names(statement: ast.stmt) -> bool:
+    """Whether a statement is a docstring, or gives local variables values."""
+    if isinstance(statement, ast.Assign):
+        return all(isinstance(target, ast.Name) for target in statement.targets)
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def either_function(a: Any, b: Any) -> FunctionChoice | None:
@@ -70,6 +78,23 @@ def one_of_functions(frame: Frame, a: Any, b: Any) -> FunctionChoice | None:
     if found is None or not all(_is_pure(frame, function) for function in found.functions):
         return None
     return found
+
+
+def one_of_table(frame: Frame, values: Iterable[Any]) -> FunctionChoice | None:
+    """One of the functions of a table, none of which makes modules; None for anything else."""
+    functions: list[Any] = []
+    for value in values:
+        functions += value.functions if isinstance(value, FunctionChoice) else (value,)
+    if not functions or not all(is_function(f) and not may_make_modules(frame, f) for f in functions):
+        return None
+    return FunctionChoice(tuple(functions))
+
+
+def may_make_modules(frame: Frame, value: Any) -> bool:
+    """Whether a value is a function of the project that names a class of modules, or calls one that does."""
+    if isinstance(value, Partial):
+        return may_make_modules(frame, value.func)
+    return isinstance(value, Closure) and makes_modules(frame.session.program, value.module, value.node)
 
 
 def _is_pure(frame: Frame, function: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_ar
 from nnx_migrate.linen.interpreter.declared_inputs import is_declared_array
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, static_text
 from nnx_migrate.linen.interpreter.frame import Frame, NeedKinds
-from nnx_migrate.linen.interpreter.function_choices import is_function
+from nnx_migrate.linen.interpreter.function_choices import may_make_modules, one_of_table
 from nnx_migrate.linen.interpreter.ranks import learn_from_pairs
 from nnx_migrate.linen.interpreter.records import is_table, part
 from nnx_migrate.linen.mixed_lists import MixedList, module_at, without_ends
@@ -78,13 +78,13 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
     if isinstance(value, dict):
         if isinstance(index, str | int):
             return value.get(index, Unknown(f"no key {index!r}"))
-        functions = tuple(value.values())
-        if functions and all(is_function(function) for function in functions):
-            return FunctionChoice(functions)
-        chosen = one_of_classes(functions)
+        functions = one_of_table(frame, value.values())
+        if functions is not None:
+            return functions
+        chosen = one_of_classes(tuple(value.values()))
         if chosen is not None and node is not None and _stays(frame, node.value, chosen):
             return in_place(chosen, static_text(frame, node))
-        return one_of(value.values())
+        return one_of(frame, value.values())
     if isinstance(value, Input):
         if isinstance(index, str):
             return seen(frame, Input((*value.path, index)))
@@ -121,10 +121,12 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
     return Unknown("a subscript that can't be followed")
 
 
-def one_of(values: Iterable[Any]) -> Unknown:
+def one_of(frame: Frame, values: Collection[Any]) -> Unknown:
     """What a key that isn't known gives of a table: its calls may make modules."""
     from nnx_migrate.linen.interpreter.modules import constructs
 
+    if any(may_make_modules(frame, value) for value in values):
+        return LostModule("which function a table gives isn't known; it may make modules")
     if any(constructs(value) or isinstance(value, Instance) for value in values):
         return LostModule("which module, or class of modules, a table gives isn't known")
     return Unknown("a key that isn't known")

@@ -11,7 +11,7 @@ from nnx_migrate.linen.interpreter.calls.choices import call_either
 from nnx_migrate.linen.interpreter.convert import effect_arguments, input_array
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.interpreter.function_choices import functions_of
+from nnx_migrate.linen.interpreter.function_choices import one_of_table
 from nnx_migrate.linen.interpreter.functions import call_method
 from nnx_migrate.linen.interpreter.homes import at_home
 from nnx_migrate.linen.interpreter.ranks import learn_from_call
@@ -69,15 +69,12 @@ def call_bound(
             return value.get(args[0], args[1] if len(args) > 1 else None)
         if name == "copy":
             return dict(value)
-        if (
-            name == "get"
-            and len(args) == 2
-            and not kwargs
-            and (chosen := functions_of([*value.values(), args[1]]))
-        ):
-            return chosen
+        if name == "get" and len(args) == 2 and not kwargs:
+            functions = one_of_table(frame, [*value.values(), args[1]])
+            if functions is not None:
+                return functions
         if name in ("get", "pop", "setdefault"):
-            return one_of([*value.values(), *args[1:]])
+            return one_of(frame, [*value.values(), *args[1:]])
         return Unknown(f"`{name}` of a dict")
     if isinstance(value, ModuleList) and name in ("items", "values", "keys"):
         return Iterated(name, (value,))

@@ -28,7 +28,7 @@ from nnx_migrate.linen.interpreter.statements.stores import store
 from nnx_migrate.linen.interpreter.statements.unpacking import unpacked
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Unknown
-from nnx_migrate.linen.values import MADE_BY_MODULE, ClassChoice, Expr
+from nnx_migrate.linen.values import MADE_BY_MODULE, ClassChoice, Expr, LostModule
 
 
 @executes(ast.Assign)
@@ -153,7 +153,8 @@ def assign(frame: Frame, target: ast.expr, value: Any, static: bool, node: ast.A
         target = target.value
     if isinstance(value, Unknown) and value.reason.startswith(MADE_BY_MODULE):
         static = False  # the constructor calls no modules
-    if static and isinstance(target, ast.Name) and isinstance(value, Unknown) and not frame.foreign:
+    lost = isinstance(value, LostModule)
+    if static and isinstance(target, ast.Name) and isinstance(value, Unknown) and not (lost or frame.foreign):
         value = local(frame, target.id, (id(node), frame.context, target.id))
     elif static and isinstance(target, ast.Name) and _is_unnamed(value):
         value = named(value, target.id, local(frame, target.id, (id(node), frame.context, target.id)))
