@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import time
 import tokenize
 from collections import Counter
@@ -140,13 +142,28 @@ def _manners(old: bytes, new: bytes) -> Iterable[str]:
         "another byte order mark": lambda data: data.startswith(b"\xef\xbb\xbf"),
         "another encoding": lambda data: tokenize.detect_encoding(iter(data.splitlines(True)).__next__)[0],
         "another end of file": lambda data: data.endswith((b"\n", b"\r")),
-        "other form feeds": lambda data: data.count(b"\f"),
+        "other form feeds": page_breaks,
     }
     for name, aspect in aspects.items():
         if aspect(old) != aspect(new):
             yield name
     if len(ends := _line_ends(old)) == 1 and _line_ends(new) - ends:
         yield "other line ends"
+
+
+def page_breaks(data: bytes) -> int:
+    """The form feeds between statements. Those inside of brackets are layout, which rewritten calls lose."""
+    found, depth, inside = data.count(b"\f"), 0, set[int]()
+    try:
+        for token in tokenize.tokenize(io.BytesIO(data).readline) if found else ():
+            if token.type == tokenize.OP and token.string in "([{)]}":
+                depth += 1 if token.string in "([{" else -1
+            if depth and token.type == tokenize.NL:
+                inside.add(token.start[0])  # the line below goes on
+    except (SyntaxError, UnicodeDecodeError, tokenize.TokenError):
+        return found
+    lines = re.split(rb"\r\n|\r|\n", data)
+    return found - sum(line.count(b"\f") for number, line in enumerate(lines, 1) if number - 1 in inside)
 
 
 def _lost_comments(before: dict[Path, bytes], changed: Iterable[Path]) -> Iterable[str]:

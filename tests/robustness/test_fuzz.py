@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.fuzz import ROOT, grammar_programs, judge, mutated, real_files
 from benchmarks.oddities import DAMAGE, LAYOUT, Mutation
-from benchmarks.robustness import examine
+from benchmarks.robustness import examine, page_breaks
 
 SEED = 20
 PROGRAMS = 240
@@ -46,6 +46,11 @@ def test_programs_of_the_grammar(tmp_path: Path) -> None:
 def test_every_mutation_changes_something(mutation: Mutation) -> None:
     data = b'import jax\nimport numpy as np\n\nif jax:\n    x = 1\n    y = jax.numpy.ones((2, 3))  # a\n    z = "a"\n'
     assert any(mutation(data, random.Random(seed)) != data for seed in range(40))
+
+
+def test_page_breaks_stand_between_statements() -> None:
+    assert page_breaks(b"a = f(  # b\n\fc,\r\n  d)\n\f\ne = [\n1]\n\fg = 2\n") == 2
+    assert page_breaks(b"\f(\n\f") == 2  # no Python
 
 
 def test_a_broken_promise_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
