@@ -36,6 +36,11 @@ CASES: dict[str, tuple[str, str, str]] = {
         "for layer in self.d + (self.last,):\n    x = layer(x)\n"
         "for layer in (self.last,) + self.d[1:]:\n    x = layer(x)\nreturn x",
     ),
+    "a dict whose keys a comprehension counts": (
+        "are not texts",
+        "self.d = {k: nn.Dense(4) for k in range(2)}",
+        "return self.d[0](x) + self.d[1](x)",
+    ),
     "a dict that a comprehension makes": (
         "equal",
         "self.d = {k: nn.Dense(4) for k in self.keys}",

@@ -100,12 +100,13 @@ def static_join(frame: Frame, name: str, a: Any, b: Any, node: ast.AST) -> Any:
     """A variable that the constructor computes by the same statements: known by its name from here on."""
     if isinstance(a, Instance | ModuleList) or isinstance(b, Instance | ModuleList):
         return join(frame, a, b, node, name)
+    local_function = chosen_function(frame, a, b, node)
+    if local_function is None and (may_make_modules(frame, a) or may_make_modules(frame, b)):
+        return LostModule(f"which function `{name}` is isn't known; it may make modules")
     pure = either_function(a, b) if frame.foreign else one_of_functions(frame, a, b)
-    choice = chosen_function(frame, a, b, node) or pure
+    choice = local_function or pure
     if choice is not None:
         return choice
-    if may_make_modules(frame, a) or may_make_modules(frame, b):
-        return LostModule(f"which function `{name}` is isn't known; it may make modules")
     kind = "int" if as_dim(a) is not None and as_dim(b) is not None else ""
     variable = local(frame, name, (id(node), frame.context, name, "join"), kind)
     chosen = one_of_classes((a, b))

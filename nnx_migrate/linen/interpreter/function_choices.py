@@ -48,13 +48,8 @@ def _only_names(statement: ast.stmt) -> bool:
 
 def either_function(a: Any, b: Any) -> FunctionChoice | None:
     """One of two functions (or choices of functions); None for anything else, classes of other libraries, too."""
-    return functions_of((a, b))
-
-
-def functions_of(values: Iterable[Any]) -> FunctionChoice | None:
-    """One of several, in the same way: `{"relu": nn.relu}.get(name, nn.gelu)`."""
     functions: list[Any] = []
-    for value in values:
+    for value in (a, b):
         if isinstance(value, FunctionChoice):
             functions += value.functions
         elif is_function(value) and not _is_class(value):
@@ -81,7 +76,7 @@ def one_of_functions(frame: Frame, a: Any, b: Any) -> FunctionChoice | None:
 
 
 def one_of_table(frame: Frame, values: Iterable[Any]) -> FunctionChoice | None:
-    """One of the functions of a table, none of which makes modules; None for anything else."""
+    """One of the functions of a table, none of which makes modules, or a default beside it; None for anything else."""
     functions: list[Any] = []
     for value in values:
         functions += value.functions if isinstance(value, FunctionChoice) else (value,)

@@ -13,12 +13,15 @@ from nnx_migrate.names.parents import Parents
 _METHODS = frozenset({"clear", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values"})
 
 
-def check_dict(analysis: ClassAnalysis, name: str, value: ast.expr) -> None:
-    """Refuse a dict of modules or arrays, that `self.name` gets, if its keys are no texts or their order matters."""
+def check_dict(analysis: ClassAnalysis, name: str, value: ast.expr, *, of_arrays: bool = False) -> None:
+    """Refuse a dict of modules or arrays, that `self.name` gets, if its keys are no texts or their order matters.
+
+    Keys of arrays have to show that they are texts, those of modules may come from fields.
+    """
     keys = value.keys if isinstance(value, ast.Dict) else []
     literals = [key.value for key in keys if isinstance(key, ast.Constant)]
-    is_computed = isinstance(value, ast.DictComp) and not _is_text(value.key)
-    if is_computed or not all(isinstance(key, str) for key in literals):
+    computed = isinstance(value, ast.DictComp) and not _is_text(value.key)
+    if (computed and (of_arrays or _counts(value))) or not all(isinstance(key, str) for key in literals):
         raise Refuse("unsupported-syntax", f"the keys of `self.{name}` are not texts", value)
     texts = [str(key) for key in literals]
     if keys and len(texts) == len(keys) and texts == sorted(texts) and not _METHODS.intersection(texts):
@@ -32,6 +35,18 @@ def _is_text(key: ast.expr) -> bool:
     """Whether a computed key is a text: `f"level_{i}"`."""
     is_made = isinstance(key, ast.Call) and isinstance(key.func, ast.Name) and key.func.id == "str"
     return is_made or isinstance(key, ast.JoinedStr)
+
+
+def _counts(made: ast.expr) -> bool:
+    """Whether a comprehension has its keys of `range`, or of a display with numbers in it."""
+    for generator in made.generators if isinstance(made, ast.DictComp) else ():
+        over = generator.iter
+        if isinstance(over, ast.Call) and isinstance(over.func, ast.Name) and over.func.id == "range":
+            return True
+        elements = over.elts if isinstance(over, ast.List | ast.Tuple | ast.Set) else []
+        if any(isinstance(e, ast.Constant) and not isinstance(e.value, str) for e in elements):
+            return True
+    return False
 
 
 def _ordered_use(cls: LinenClass, name: str) -> ast.AST | None:

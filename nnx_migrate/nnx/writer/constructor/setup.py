@@ -223,7 +223,7 @@ class SetupWriter:
         kind = array_container(self.analysis, node) if isinstance(node, ast.Assign) else None
         if isinstance(node, ast.Assign) and kind is not None and not self._needs_container(node):
             if kind == "Dict" and isinstance(node.targets[0], ast.Attribute):
-                check_dict(self.analysis, node.targets[0].attr, node.value)
+                check_dict(self.analysis, node.targets[0].attr, node.value, of_arrays=True)
             start, end = self.source.span(node)[0], self.source.span(node.value)[0]
             return f"{self.source.text[start:end]}{self.names.nnx()}.{kind}({self._as_argument(node.value)})"
         if isinstance(node, ast.Assign) and self._needs_container(node):
