@@ -124,6 +124,9 @@ def test_functions_distributions_arrays_and_texts_are_no_modules(tmp_path: Path,
 HELPERS = """
 import importlib
 import pickle
+import pydoc
+
+import jax
 from functools import lru_cache
 
 ADDED = {}
@@ -179,6 +182,18 @@ def mapped(make, sizes):
     return list(map(make, sizes))[0]
 
 
+def vectorized(make, sizes):
+    return jax.vmap(in_axes=0, fun=make)(sizes)
+
+
+def repeated(make, sizes):
+    return jax.lax.fori_loop(0, 1, make, sizes)
+
+
+def located(kind):
+    return pydoc.locate(kind)
+
+
 def same(value):
     return value
 
@@ -190,6 +205,27 @@ class Registry:
 
 def of_registry(kind):
     return Registry().get(kind)
+
+
+class Patched:
+    size = 3
+
+
+class Overwritten:
+    def make(self, size):
+        return size
+
+
+Patched.make = TABLE["table"]
+setattr(Overwritten, "make", Encoder)
+
+
+def of_patched(size):
+    return Patched.make(size)
+
+
+def of_overwritten(size):
+    return Overwritten().make(size)
 
 
 class Holder:
@@ -209,14 +245,18 @@ MADE_BY_FUNCTIONS = [
     "called(TABLE[self.kind], self.size)",
     "called(make=Encoder, size=self.size)",
     "mapped(Encoder, [self.size])",
+    "vectorized(Encoder, self.size)",
+    "repeated(TABLE[self.kind], self.size)",
+    "located(self.kind)(self.size)",
     "same(TABLE[self.kind](self.size))",
     "same(value=Encoder(self.size))",
     "of_registry(self.kind)(self.size)",
     "Registry().get(self.kind)(self.size)",
+    "of_overwritten(self.size)",
     "Holder(TABLE[self.kind](self.size))",
     "self._find(self.size)",
 ]
-GIVEN_FUNCTIONS = ["closure(self.kind)", "by_name(self.kind)"]
+GIVEN_FUNCTIONS = ["closure(self.kind)", "by_name(self.kind)", "of_patched(self.size)"]
 USES_OF_MADE = ["{}(x)", "{}.encode(x)", "{}.made.encode(x)", "zoo.run({}, x)"]
 
 

@@ -25,9 +25,29 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 # Parts of code that make no values, or none that anyone gets.
 _SKIPPED = frozenset({"annotation", "returns", "type_params"})
 # What gives objects by their names, or from files.
-_GIVING = ("builtins.", "importlib.", "inspect.", "joblib.", "operator.", "pickle.", "sys.", "torch.load")
+_GIVING = (
+    "builtins.", "gc.", "importlib.", "inspect.", "joblib.", "marshal.", "operator.", "pickle.", "pkgutil.", "pydoc.",
+    "runpy.", "shelve.", "sys.", "torch.load", "types.",
+)  # fmt: skip
 _GIVING_BUILTINS = frozenset(
     {"__import__", "compile", "eval", "exec", "getattr", "globals", "locals", "setattr", "vars"}
+)
+# Where functions of JAX get functions, if not first; and the names of such parameters.
+_PLACES = {"cond": (1, 2), "fori_loop": (2,), "switch": (1,), "while_loop": (0, 1), "pure_callback": (0,)}
+_FUNCTION_KEYWORDS = frozenset(
+    {
+        "body_fun",
+        "branches",
+        "callback",
+        "cond_fun",
+        "f",
+        "false_fun",
+        "fn",
+        "fun",
+        "func",
+        "function",
+        "true_fun",
+    }
 )
 _CALLING_BUILTINS = frozenset({"filter", "map"})
 _PARTS_OF_FLAX = (
@@ -102,7 +122,7 @@ class _Reading:
 
     def needed(self) -> tuple[Code, ...] | None:
         """The code that it calls and the values that it reads; None where one of them isn't known."""
-        if self.node in self.plain.classes_of_modules:
+        if self.node in self.plain.classes_of_modules or self._is_patched():
             return None
         try:
             for node in self._nodes():
@@ -115,6 +135,15 @@ class _Reading:
         except _Unsure:
             return None
         return tuple(self.found)
+
+    def _is_patched(self) -> bool:
+        """Whether the file sets attributes of the class from outside."""
+        if not isinstance(self.node, ast.ClassDef):
+            return False
+        stored = (n.value for n in self.module.nodes(ast.Attribute) if not isinstance(n.ctx, ast.Load))
+        calls = (n for n in self.module.nodes(ast.Call) if isinstance(n.func, ast.Name) and n.args)
+        given = (n.args[0] for n in calls if n.func.id in ("delattr", "setattr"))  # type: ignore[attr-defined]
+        return any(isinstance(n, ast.Name) and n.id == self.node.name for n in (*stored, *given))
 
     def _nodes(self) -> Iterator[ast.AST]:
         """All parts of the code that run; of dotted paths the whole ones only."""
@@ -170,16 +199,23 @@ class _Reading:
 
     def _gets_argument(self, call: ast.Call) -> bool:
         """Whether a call hands on an argument of the function under analysis, which may be called there."""
-        given = [*call.args, *(keyword.value for keyword in call.keywords)]
-        first = given[:1] if isinstance(call.func, ast.Name | ast.Attribute) else given
-        for value in first:
-            names = [n for n in ast.walk(value) if isinstance(n, ast.Name)]
-            bindings = [b for name in names for b in self._bindings(name) if self._is_local(name)]
-            if any(b.kind is not BindingKind.FUNCTION for b in bindings) and not isinstance(
-                value, ast.Lambda
-            ):
-                return True
-        return False
+        given: list[ast.expr] = [
+            keyword.value for keyword in call.keywords if keyword.arg in _FUNCTION_KEYWORDS
+        ]
+        if isinstance(call.func, ast.Name | ast.Attribute):
+            name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id
+            given += [call.args[i] for i in _PLACES.get(name, (0,)) if i < len(call.args)]
+        else:
+            given += [*call.args, *(keyword.value for keyword in call.keywords)]
+        starred = any(isinstance(argument, ast.Starred) for argument in call.args)
+        return starred or any(self._is_from_outside(value) for value in given)
+
+    def _is_from_outside(self, value: ast.expr) -> bool:
+        """Whether a function may be one that this code gets or reads from what it gets."""
+        if isinstance(value, ast.Lambda):
+            return False
+        names = [n for n in ast.walk(value) if isinstance(n, ast.Name) and self._is_local(n)]
+        return any(b.kind is not BindingKind.FUNCTION for name in names for b in self._bindings(name))
 
     def _reads_known(self, call: ast.Call) -> bool:
         """`getattr(jnp, name)`, or of an attribute that stands there: `getattr(config, "size", 3)`."""
@@ -258,11 +294,10 @@ class _Reading:
 
     def _known(self, qualified: str) -> None:
         """What a qualified name stands for."""
-        definition = None
-        rest, is_whole = qualified, True
-        while definition is None and "." in rest:
-            definition = self.project.definition(rest)
-            rest, is_whole = (rest.rpartition(".")[0], is_whole) if definition is None else (rest, is_whole)
+        definition, path = self.project.definition(qualified), qualified
+        while definition is None and "." in path:
+            path = path.rpartition(".")[0]
+            definition = self.project.definition(path)
         if definition is None:
             if not _is_free(qualified):
                 raise _Unsure
@@ -270,6 +305,8 @@ class _Reading:
         module, node, binding = definition.module, definition.node, definition.binding
         owner = module.parents.get(node)
         if isinstance(node, ast.ClassDef):
+            if path != qualified:  # an attribute that something else sets
+                raise _Unsure
             self.found.append((module, node))
         elif isinstance(owner, ast.ClassDef):
             self.found.append((module, owner))
