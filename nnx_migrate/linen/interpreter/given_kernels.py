@@ -17,7 +17,13 @@ _OPTIONS = frozenset({"features", "use_bias", "dtype", "param_dtype", "kernel_in
 
 
 def applied(frame: Frame, site: Site, args: Any, kwargs: Any, node: ast.Call | None, method: str) -> Any:
-    """What such a call returns; NotImplemented for any other one."""
+    """What such a call returns; NotImplemented for any other one.
+
+    In code of other classes, a layer may get any variables: it is enough to know what it returns.
+    """
+    if frame.foreign and method == "apply" and len(args) == 2 and kwargs.keys() <= {"rngs"}:
+        is_plain = isinstance(site.target, Layer) and not site.lifts
+        return layer_output(frame, site, (args[1],), {}, node, "__call__") if is_plain else NotImplemented
     if method != "apply" or node is None or kernel_of(node) is None or len(args) != 2 or kwargs:
         return NotImplemented
     if site.target != Layer("Dense") or site.lifts or site.partials or len(site.args) > 1:
