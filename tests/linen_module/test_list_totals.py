@@ -49,8 +49,8 @@ UNKNOWN = {
     "one that is taken away": f"{EACH} found.append(x)\n        found.pop()",
     "some that are taken away": f"{EACH} found.append(x)\n        found = found[1:]",
     "a loop within a loop": f"{EACH}\n            for _ in range(2, 4):\n                found.append(x)",
-    "more under a condition": f"{EACH} found.append(x)\n        if self.wide: found.append(x)",
-    "a loop that may not come": f"if self.wide:\n            {EACH} found.append(x)",
+    "more under a condition of the call": f"{EACH} found.append(x)\n        if x.sum() > 0: found.append(x)",
+    "a loop in a loop that may not come": f"{EACH}\n            if self.wide:\n                found.append(x)",
     "a loop that changes the size": f"{EACH}\n            x = jnp.concatenate([x, x], -1)\n            found.append(x)",
     "an unknown number of rounds": "for row in x: found.append(x)",
 }

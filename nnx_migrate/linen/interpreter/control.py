@@ -26,6 +26,7 @@ from nnx_migrate.linen.interpreter.joined_modules import (
     rematerialised,
 )
 from nnx_migrate.linen.interpreter.lists.shared import joined_lists
+from nnx_migrate.linen.interpreter.lists.totals import of_either
 from nnx_migrate.linen.interpreter.numbers import array_or_number, as_array
 from nnx_migrate.linen.interpreter.records import changed, parts_of_both
 from nnx_migrate.linen.interpreter.repeated import remember_asked, remember_choice
@@ -196,7 +197,11 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
         return phi(frame, name, node, x, y)
     if isinstance(a, list | ArrayList) and isinstance(b, list | ArrayList):
         lists = joined_lists(frame, a, b, node, name)
-        return lists if lists is not None else Unknown(f"`{name}` differs between two paths")
+        if lists is None:
+            return Unknown(f"`{name}` differs between two paths")
+        if any(control.is_loop for control in frame.controls) or not isinstance(node, ast.If):
+            return lists
+        return of_either(frame, a, b, lists, lambda axis, x, y: phi(frame, size_name(name, axis), node, x, y))
     return configured(_terms(frame, node), a, b, f"`{name}` differs between two paths")
 
 

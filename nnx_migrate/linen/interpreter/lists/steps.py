@@ -10,6 +10,7 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.control import size_name
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists import totals
+from nnx_migrate.linen.interpreter.lists.aliases import forget_other_names
 from nnx_migrate.linen.interpreter.lists.names import (
     COMPREHENSIONS,
     CONDITIONAL,
@@ -58,6 +59,7 @@ def popped(frame: Frame, call: ast.Call) -> Any:
     if slot is None or not isinstance(name, ast.Name) or not isinstance(slot.value, list | ArrayList):
         return NotImplemented
     value, index = slot.value, popped_index(call)
+    forget_other_names(frame, value, name)
     in_loop = any(control.is_loop for control in frame.controls)
     if not can_be_followed(frame, name):
         frame.bind(name.id, Unknown("a list changed in place"))

@@ -62,10 +62,10 @@ def _of_list(
     transfer: Callable[..., Any], arrays: ArrayList, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """A function of arrays that may differ in size: where it adds sizes up, it gives their total."""
-    element, totals = arrays.element, dict(arrays.totals)
+    element, totals, agreed = arrays.element, dict(arrays.totals), dict(arrays.agreed)
     assert element is not None
     axes = range(-len(element.shape.dims), 0)
-    marks = {axis: Dim.size(f"size{-axis}§of") for axis in axes if axis in totals}
+    marks = {axis: Dim.size(f"size{-axis}§of") for axis in axes if axis in totals or axis in agreed}
     dims = tuple(marks.get(axis, element.shape.dim(axis)) for axis in axes)
     marked = element.with_shape(Shape(dims, element.shape.lead))
     two, three = (transfer([marked] * n, *args, **kwargs) for n in (2, 3))
@@ -77,7 +77,12 @@ def _of_list(
     sizes = {mark.text(): element.shape.dim(axis) for axis, mark in marks.items()}
     found: list[Dim] = []
     for a, b in zip(two.shape.dims, three.shape.dims, strict=True):
-        sums = [totals[axis] for axis, mark in marks.items() if same(b - a, mark) and same(a, mark * 2)]
+        sums = [
+            total
+            for axis, total in totals.items()
+            if axis in marks and same(b - a, marks[axis]) and same(a, marks[axis] * 2)
+        ]
+        sums += [agreed[axis] for axis in agreed if axis in marks and same(a, b) and same(a, marks[axis])]
         found.append(sums[0] if sums else _of_count(a.substitute(sizes.get), b.substitute(sizes.get), count))
     return two.with_shape(Shape(tuple(found), two.shape.lead))
 

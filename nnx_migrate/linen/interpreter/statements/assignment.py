@@ -17,6 +17,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
 from nnx_migrate.linen.interpreter.expressions.arithmetic import binary_at
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import changed_names
+from nnx_migrate.linen.interpreter.lists.aliases import forget_other_names
 from nnx_migrate.linen.interpreter.lists.sequences import begun, filled
 from nnx_migrate.linen.interpreter.lists.steps import bound
 from nnx_migrate.linen.interpreter.loops import elements
@@ -77,6 +78,7 @@ def _augmented(frame: Frame, statement: ast.AugAssign) -> None:
         return
     load = ast.copy_location(_as_load(statement.target), statement.target)
     old = evaluate(frame, load)
+    forget_other_names(frame, old, load)
     new = binary_at(frame, statement, statement.op, old, evaluate(frame, statement.value))
     if isinstance(old, list) and isinstance(new, Unknown):
         new = Unknown("a list extended in place")

@@ -9,12 +9,15 @@ from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame, mixes
 from nnx_migrate.linen.interpreter.joined_modules import is_alike
+from nnx_migrate.linen.interpreter.lists.aliases import forget_other_names
 from nnx_migrate.linen.interpreter.lists.steps import appended
 from nnx_migrate.linen.interpreter.statements.stores import is_module, loop_depth_since, store
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.mixed_lists import MixedList, joined
 from nnx_migrate.linen.shapes import Shape, Unknown
 from nnx_migrate.linen.values import ArrayList, Either, Expr, Instance, Maybe, ModuleList, Record, Rounds
+
+_CHANGING = frozenset({"append", "clear", "extend", "insert", "remove", "reverse", "sort", "update"})
 
 
 def mutate(frame: Frame, call: ast.Call) -> None:
@@ -26,6 +29,8 @@ def mutate(frame: Frame, call: ast.Call) -> None:
         if not frame.foreign
         else evaluate(frame, target)
     )
+    if method in _CHANGING:
+        forget_other_names(frame, old, target)
     if method == "append" and len(call.args) == 1 and isinstance(old, list | ArrayList):
         item = _evaluated(frame, call.args[0])
         filled = appended(frame, call, old, item, loop_depth_since(frame, target))
@@ -61,16 +66,7 @@ def mutate(frame: Frame, call: ast.Call) -> None:
     elif isinstance(old, Shape) and method == "append" and call.args and not loop_depth_since(frame, target):
         size = as_dim(evaluate(frame, call.args[0]))
         store(frame, target, old.then(size) if size is not None else Unknown("a changed shape"), False)
-    elif isinstance(old, list | dict | Shape | Expr | ArrayList | Record) and method in (
-        "append",
-        "extend",
-        "clear",
-        "remove",
-        "reverse",
-        "sort",
-        "update",
-        "insert",
-    ):
+    elif isinstance(old, list | dict | Shape | Expr | ArrayList | Record) and method in _CHANGING:
         store(frame, target, Unknown("a container changed in place"), False)
 
 

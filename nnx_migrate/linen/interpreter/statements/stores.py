@@ -10,6 +10,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.expressions.comparisons import same_shapes
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
+from nnx_migrate.linen.interpreter.lists.aliases import forget_other_names
 from nnx_migrate.linen.interpreter.lists.names import can_be_followed
 from nnx_migrate.linen.interpreter.records import stored
 from nnx_migrate.linen.mixed_lists import MixedList
@@ -73,6 +74,7 @@ def _store_item(frame: Frame, target: ast.Subscript, value: Any, static: bool) -
     if isinstance(key, Dim) and key.const is not None:
         key = key.const
     in_loop = loop_depth_since(frame, target)
+    forget_other_names(frame, container, target.value)
     if isinstance(container, dict) and isinstance(key, str | int):
         new: Any = {**container, key: value}
     elif isinstance(container, dict) and not container and in_loop and is_module(value):
