@@ -17,6 +17,7 @@ from nnx_migrate.linen.interpreter.calls.spread import (
     with_sizes,
 )
 from nnx_migrate.linen.interpreter.calls.unknown_modules import (
+    refuse_unknown_layers,
     refuse_unknown_module,
     refuse_unknown_receiver,
 )
@@ -52,7 +53,10 @@ def call(frame: Frame, node: ast.Call) -> Any:
     target = evaluate(frame, node.func)
     refuse_unknown_module(frame, node, target)
     if constructs(target):
-        return modules.construct_or_bind(frame, node, target)
+        made = modules.construct_or_bind(frame, node, target)
+        if target == Layer("Sequential"):
+            refuse_unknown_layers(frame, node)
+        return made
     args, kwargs, certain = arguments(frame, node)
     refuse_unknown_receiver(frame, node, args, kwargs)
     if isinstance(target, Global) and target.name in _PARTIALS and args:

@@ -153,6 +153,9 @@ class Origins:
             yield from (keyword.value for keyword in node.keywords)
         elif is_of_self(node) and isinstance(node, ast.Attribute):
             yield from self._assigned(node.attr)
+            method = self.cls.method(node.attr)
+            if method is not None and method.kind == "property" and method.owner.module is self.module:
+                yield from returned(self.module, method.node)
         elif isinstance(node, ast.Name):
             yield from self._bound(node)
 

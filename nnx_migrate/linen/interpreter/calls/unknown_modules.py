@@ -73,6 +73,16 @@ def refuse_unknown_receiver(
         _refuse(node, receiver)
 
 
+def refuse_unknown_layers(frame: Frame, node: ast.Call) -> None:
+    """Refuse a sequence of what an unknown factory or class made: `nn.Sequential([TABLE[kind](3)])`."""
+    given = [] if frame.foreign else [*node.args, *(keyword.value for keyword in node.keywords)]
+    for argument in given:
+        for made in Origins(frame, of_arrays=False).makers(argument):
+            value = frame.session.facts.values.get((frame.context, made))
+            if type(value) is Unknown or (isinstance(value, Expr) and value.kind not in _PLAIN_FUNCTIONS):
+                _refuse(node, made)
+
+
 def _refuse(node: ast.Call, what: ast.expr) -> None:
     raise Refuse(
         "unknown-module", f"what `{ast.unparse(what)[:80]}` is isn't known; it may be a module", node

@@ -22,11 +22,13 @@ def refuse_unknown_uses(frame: Frame, statement: ast.Assign | ast.AnnAssign, val
     if frame.foreign or statement.value is None or not _may_be_module(value):
         return
     made = list(Origins(frame, of_arrays=False).makers(statement.value))
-    if not made or (isinstance(value, Expr) and not any(_is_class(call.func) for call in made)):
+    if not made:
         return
+    may_be_data = isinstance(value, Expr) and not any(_is_class(call.func) for call in made)
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     for target in targets:
-        if any(_is_handed_on(frame, use) for use in _uses(frame, target)):
+        is_called = _is_function_of_transform if may_be_data else _is_handed_on
+        if any(is_called(frame, use) for use in _uses(frame, target)):
             what = ast.unparse(target)[:80]
             raise Refuse(
                 "unknown-module",
@@ -67,6 +69,15 @@ def _uses(frame: Frame, target: ast.expr) -> Iterator[ast.expr]:
             )
             if is_same and isinstance(getattr(node, "ctx", None), ast.Load):
                 yield node  # type: ignore[misc]
+
+
+def _is_function_of_transform(frame: Frame, use: ast.expr) -> bool:
+    """Whether a transform gets it as the function: `jax.vmap(self.encoder)`."""
+    call = frame.module.parents.get(use)
+    if not isinstance(call, ast.Call) or call.args[:1] != [use]:
+        return False
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    return name in CALLING and name != "partial"
 
 
 def _is_handed_on(frame: Frame, use: ast.expr) -> bool:
