@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 # A package's subfolder of such a name (`agents/jax`) is not what `import jax` means, though a script's could be.
 LIBRARIES = frozenset({"jax", "flax", "optax", "orbax", "numpy", "einops", "haiku", "torch", "tensorflow"})
+# What the name of a notebook ends with where a module beside it has its name (`train.py`, `train.ipynb`).
+_BESIDE_MODULE = "_ipynb"
 
 
 def importable_name(path: Path) -> str:
     """Dotted name by the chain of `__init__.py` above a file; a script's name is its stem."""
     return _Packages().name_of(path)
+
+
+def files_of_name(name: str) -> Iterator[Path]:
+    """The files, relative to some folder, that may have a dotted name, the likelier ones first."""
+    path = Path(*name.split("."))
+    yield path.parent / f"{path.name}.py"
+    yield path / "__init__.py"
+    yield path.parent / f"{path.name}.ipynb"
+    if name.endswith(_BESIDE_MODULE):
+        yield path.parent / f"{path.name.removesuffix(_BESIDE_MODULE)}.ipynb"
 
 
 class _Packages:
@@ -46,14 +58,20 @@ class Layout:
     def __init__(self, paths: Iterable[Path]) -> None:
         packages = _Packages()
         self.names = {path: packages.name_of(path) for path in paths}
+        beside = {path for path in self.names if self._is_beside_module(path)}
+        self.names.update({path: self.names[path] + _BESIDE_MODULE for path in beside})
         self._tell_apart()
         self._by_name = {name: path for path, name in self.names.items()}
         self._by_stem: dict[str, list[Path]] = {}
-        for path in self.names:
+        for path in (path for path in self.names if path not in beside):
             stem = path.parent.name if path.name == "__init__.py" else path.stem
             self._by_stem.setdefault(stem, []).append(path)
         self._top_level = {name.partition(".")[0] for name in self._by_name}
         self._found: dict[tuple[str, Path], Path | None] = {}
+
+    def _is_beside_module(self, path: Path) -> bool:
+        """Whether a file is a notebook, which no import means, and a module beside it has its name."""
+        return path.suffix == ".ipynb" and path.with_suffix(".py") in self.names
 
     def _tell_apart(self) -> None:
         """Files that share a name (scripts in different folders) get their folders in front.

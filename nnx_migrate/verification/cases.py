@@ -16,13 +16,13 @@ from typing import Any
 
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.models import find_models
-from nnx_migrate.names.layout import importable_name
+from nnx_migrate.names.layout import files_of_name, importable_name
 from nnx_migrate.names.project import Project
 from nnx_migrate.numerics.compare import EXACT, Tolerance
 from nnx_migrate.numerics.source import ModelSource
 from nnx_migrate.sources.text import SourceError
 from nnx_migrate.verification.listed import ListedModel
-from nnx_migrate.verification.notebooks import SUFFIX, excerpt
+from nnx_migrate.verification.notebooks import excerpt
 from nnx_migrate.verification.old_code import Facts, OldCode
 
 
@@ -241,8 +241,7 @@ def import_root(root: Path, module: str, project: Project | None = None) -> tupl
     import statement need be able to say. `project` is the code below `root`: it may import folders that aren't marked
     as packages.
     """
-    tail = Path(*module.split("."))
-    for candidate in (tail.with_suffix(".py"), tail / "__init__.py", tail.with_suffix(SUFFIX)):
+    for candidate in files_of_name(module):
         found = sorted(root.rglob(str(candidate)), key=lambda p: len(p.parts))
         if found:
             name = module if all(map(str.isidentifier, module.split("."))) else importable_name(found[0])

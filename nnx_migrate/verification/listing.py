@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
+from nnx_migrate.names.layout import files_of_name
 from nnx_migrate.sources.files import load_source
 from nnx_migrate.sources.text import SourceError
 from nnx_migrate.verification.cases import import_root
-from nnx_migrate.verification.notebooks import SUFFIX
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,7 @@ def class_lines(key: str, root: Path) -> list[str] | None:
     """The lines of a class below `root`, decorators included."""
     module, _, qualified = key.partition(":")
     name, folder = import_root(root, module)
-    path = root / folder / Path(*name.split("."))
-    candidates = (path.with_suffix(".py"), path / "__init__.py", path.with_suffix(SUFFIX))
+    candidates = (root / folder / tail for tail in files_of_name(name))
     file = next((f for f in candidates if f.is_file()), None)
     if file is None:
         return None

@@ -135,6 +135,21 @@ def test_scripts_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
         assert definition.module.path == tmp_path / folder / "models.py"
 
 
+def test_a_notebook_beside_a_module_of_its_name_is_another_module(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text("class Block: pass\n")
+    (tmp_path / "model.ipynb").write_text(
+        '{"cells": [{"cell_type": "code", "source": ["class Block: pass\\n", "Block"]}], "nbformat": 4}'
+    )
+    (tmp_path / "train.py").write_text("from model import Block\nBlock\n")
+    found = Project(sorted(tmp_path.iterdir()), load_source)
+    assert meaning(found, tmp_path / "train.py", "Block") == "model.Block"
+    assert meaning(found, tmp_path / "model.ipynb", "Block") == "model_ipynb.Block"
+    for name, file in (("model.Block", "model.py"), ("model_ipynb.Block", "model.ipynb")):
+        definition = found.definition(name)
+        assert definition is not None
+        assert definition.module.path == tmp_path / file
+
+
 def test_a_script_finds_modules_of_any_folder_above(tmp_path: Path) -> None:
     (tmp_path / "src" / "nets").mkdir(parents=True)
     (tmp_path / "src" / "nets" / "cnn.py").write_text("class CNN: pass\n")

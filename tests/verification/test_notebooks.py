@@ -41,15 +41,23 @@ def test_an_excerpt_has_what_the_class_needs_and_nothing_else(tmp_path: Path) ->
     assert excerpt(tmp_path / "a.ipynb", ["Net", "WIDTH"]).count("WIDTH = 4") == 1
 
 
-@pytest.mark.parametrize("name", ["training", "01-training"])
-def test_models_in_notebooks_are_compared(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "beside", "shown"),
+    [
+        ("training", "train.py", "training"),
+        ("01-training", "train.py", "01-training"),
+        ("training", "training.py", "training_ipynb"),
+    ],
+)
+def test_models_in_notebooks_are_compared(tmp_path: Path, name: str, beside: str, shown: str) -> None:
     old, new = (tmp_path / side / "notebooks" / f"{name}.ipynb" for side in ("old", "new"))
     write(old, CELLS)
+    (old.parent / beside).write_text("class Net:\n    pass\n")
     write(new, [text.replace("FACTOR = 3", "FACTOR = 4") for text in CELLS])
     (other,) = Cases(tmp_path / "old", tmp_path / "new", {}, [])
     write(new, [*CELLS, "model = net"])
     (case,) = Cases(tmp_path / "old", tmp_path / "new", {}, [])
-    assert case.model == f"{name}:Net"
+    assert case.model == f"{shown}:Net"
     runner = Runner(None, Protocol(modes=("jit",), steps=0, gradients=False))
     assert [runner.run(each).word for each in (case, other)] == ["equal", "different"]
     listing = side_by_side(case.model, tmp_path / "old", tmp_path / "new")
