@@ -8,8 +8,10 @@ from nnx_migrate.linen.shapes import BEYOND
 
 #: What JAX does not do with arrays of any sizes; behind ` (` may stand the place.
 JOINED = "arrays of different rank are joined"
+UNEVEN = "can't be split into"
 _FAILURES = re.compile(
     rf"axis -?\d+ {BEYOND} \d+|{JOINED}|an array of rank \d+ where \d+ axes are needed|sizes .+ do not broadcast"
+    rf"|\d+ {UNEVEN} \d+ parts"
 )
 
 

@@ -774,3 +774,21 @@ def test_a_pool_over_space_has_one_batch_axis_unless_callers_show_more(tmp_path:
 def test_other_means_show_no_rank(tmp_path: Path, pool: str) -> None:
     found = converted(tmp_path, OVER_SPACE.format(pool=pool))
     assert list(found.refused) == ["model.Pooled"]
+
+
+def test_one_column_is_not_split_into_two(tmp_path: Path) -> None:
+    """With a vector for `c`, `[:, None]` would leave one column, which JAX refuses to halve."""
+    found = converted(
+        tmp_path,
+        """
+class Block(nn.Module):
+    dim: int
+
+    @nn.compact
+    def __call__(self, x, c):
+        shift, scale = jnp.split(nn.Dense(2 * self.dim)(c)[:, None], 2, axis=-1)
+        return nn.Dense(self.dim)(x * (1 + scale) + shift)
+""",
+    )
+    (edit,) = [e.new for e in found.converted["model.Block"].edits if "nnx.Linear" in e.new]
+    assert "max(self.dim, x_features), self.dim" in edit

@@ -17,7 +17,7 @@ from nnx_migrate.linen.effects.arguments import (
 from nnx_migrate.linen.effects.axes import atleast_1d, atleast_2d, atleast_3d
 from nnx_migrate.linen.effects.indexing import slice_size
 from nnx_migrate.linen.effects.registry import models, models_method
-from nnx_migrate.linen.other_ranks import JOINED
+from nnx_migrate.linen.other_ranks import JOINED, UNEVEN
 from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value
 
 # ---- joining -----------------------------------------------------------------------------------------------
@@ -192,6 +192,8 @@ def _split(ary: Value, indices_or_sections: Value, axis: Value, uneven: bool = F
     if count < 1:
         raise Unmodelled("split into no parts")
     if not uneven:
+        if length.const is not None and length.const % count:
+            raise Unmodelled(f"{length.const} {UNEVEN} {count} parts")
         return _parts(array, [length // count] * count, index)
     # The first `length % count` parts are longer by one.
     if length.const is not None:
