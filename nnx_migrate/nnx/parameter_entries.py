@@ -16,6 +16,7 @@ from typing import Any
 
 from nnx_migrate.linen.alternatives import is_always_made
 from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
+from nnx_migrate.linen.counting import certain_numbers
 from nnx_migrate.linen.interpreter.recurrent import PARTS
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.module_lists import holds_module_list
@@ -255,18 +256,21 @@ def _compact_entries(sites: Sequence[Site], names: Mapping[Site, Sequence[Module
     entries: list[Entry] = []
     explicit = ((site, name) for site, given in names.items() for name in given)
     entries += _one_each([e for site, name in explicit for e in _site_entries(site, name.text, _path(site))])
-    chosen = any(isinstance(site.target, ClassChoice) for site in automatic)
-    if chosen or any(site.controls or _sequence_of(site) or site.lifted_class for site in automatic):
+    numbers = certain_numbers(automatic)
+    own = [(site, f"{site.linen_class}_{number}") for site, number in numbers.items()]
+    if len(own) < len(automatic) or any(map(_sequence_of, automatic)) or not _have_one_place_each(own):
         if any(site.carry_only for site in automatic):
             raise Refuse(
                 "unsupported-syntax", "a cell for an initial carry among modules in loops", sites[0].call
             )
-        return [*entries, SequenceEntry(_steps(automatic, 0))]
-    counters: Counter[str] = Counter()
-    for site in automatic:
-        entries += _site_entries(site, f"{site.linen_class}_{counters[site.linen_class]}", _path(site))
-        counters[site.linen_class] += 1
-    return entries
+        return [*entries, SequenceEntry(_steps(automatic, 0, numbers))]
+    return [*entries, *_one_each([e for site, name in own for e in _site_entries(site, name, _path(site))])]
+
+
+def _have_one_place_each(named: Sequence[tuple[Site, str]]) -> bool:
+    """Whether names and places stand for each other: branches of a condition may put modules at one place."""
+    pairs = {(name, tuple(_path(site))) for site, name in named}
+    return len({name for name, _ in pairs}) == len({path for _, path in pairs}) == len(pairs)
 
 
 def _path(site: Site) -> list[str]:
@@ -287,7 +291,7 @@ def _loop_of(site: Site, depth: int) -> Control | None:
     return site.loops[depth] if len(site.loops) > depth else None
 
 
-def _steps(sites: Sequence[Site], depth: int) -> tuple[Step, ...]:
+def _steps(sites: Sequence[Site], depth: int, numbers: Mapping[Site, int]) -> tuple[Step, ...]:
     """The constructions in order, with the loops around them from loop level `depth` on."""
     steps: list[Step] = []
     for loop, group in itertools.groupby(sites, lambda s: _sequence_of(s) or _loop_of(s, depth)):
@@ -296,30 +300,34 @@ def _steps(sites: Sequence[Site], depth: int) -> tuple[Step, ...]:
             path = PathPattern.of([*_path(loop), "layers", "{" + INDICES[depth] + "}"])
             steps.append(Repeated(INDICES[depth], (Created(DYNAMIC, path, DYNAMIC, True),)))
         elif loop is None:
-            steps += _one_of_several(members)
+            steps += _one_of_several(members, numbers)
         else:
-            steps.append(Repeated(INDICES[depth], _steps(members, depth + 1)))
+            steps.append(Repeated(INDICES[depth], _steps(members, depth + 1, numbers)))
     return tuple(steps)
 
 
-def _created(site: Site) -> Created:
+def _created(site: Site, number: int | None) -> Created:
     conditional = any(not control.is_loop for control in site.controls)
     prefix = DYNAMIC if isinstance(site.target, ClassChoice) else site.linen_class
-    return Created(prefix, PathPattern.of(_path(site)), module_name(site), conditional, site.lifted_class)
+    path, lifted = PathPattern.of(_path(site)), site.lifted_class
+    return Created(prefix, path, module_name(site), conditional, lifted, number if conditional else None)
 
 
-def _one_of_several(sites: Sequence[Site]) -> list[Created]:
+def _one_of_several(sites: Sequence[Site], numbers: Mapping[Site, int]) -> list[Created]:
     """Modules that conditions put at one place are one step, whose class shows in the model."""
     found: dict[PathPattern, Created] = {}
     first: dict[PathPattern, Site] = {}
     for site in sites:
-        step = _created(site)
+        step = _created(site, numbers.get(site))
         known = found.setdefault(step.nnx, step)
         other = first.setdefault(step.nnx, site)
         if (known.prefix, known.module) != (step.prefix, step.module):
             found[step.nnx] = Created(DYNAMIC, step.nnx, DYNAMIC, True)
         elif is_always_made(other, site):
-            found[step.nnx] = replace(known, conditional=False)
+            number = known.number if known.number == step.number else None
+            found[step.nnx] = replace(known, conditional=False, number=number)
+        elif known.number != step.number:
+            found[step.nnx] = replace(known, number=None)
     return list(found.values())
 
 

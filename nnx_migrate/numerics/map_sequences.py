@@ -22,7 +22,8 @@ class Created:
 
     A `conditional` one is counted only where the NNX model has something at its path. The prefix ``"*"`` stands
     for the name of the class that the NNX model has there. `lifted` is what Linen counts under instead where a
-    configuration puts a transform around the class (`CheckpointBlock`).
+    configuration puts a transform around the class (`CheckpointBlock`). `number` is Linen's number of a conditional
+    one, where it has the same whenever it is there.
     """
 
     prefix: str
@@ -30,6 +31,7 @@ class Created:
     module: str | None
     conditional: bool = False
     lifted: str = ""
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ def _step_to_json(step: Step) -> dict[str, Any]:
         document["conditional"] = True
     if step.lifted:
         document["lifted"] = step.lifted
+    if step.number is not None:
+        document["number"] = step.number
     return document
 
 
@@ -151,4 +155,5 @@ def _step_from_json(raw: Mapping[str, Any]) -> Step:
         raw["module"],
         bool(raw.get("conditional", False)),
         str(raw.get("lifted", "")),
+        raw.get("number"),
     )

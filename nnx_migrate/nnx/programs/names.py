@@ -22,15 +22,14 @@ from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.programs.built_names import SHOWING, builds_name, goes_on_otherwise, keys_behind_values
 from nnx_migrate.nnx.programs.foreign_names import foreign_name_obstacles
+from nnx_migrate.nnx.programs.keys_above import Others, names_at
 from nnx_migrate.nnx.programs.list_keys import is_of_parameters, split_key
 from nnx_migrate.nnx.programs.name_tests import goes_through_names, name_test_obstacles
 from nnx_migrate.nnx.programs.order import changes_order, order_obstacles
-from nnx_migrate.nnx.programs.renames import AUTOMATIC, Other, Renames, names_of
+from nnx_migrate.nnx.programs.renames import AUTOMATIC, Renames, names_of
 from nnx_migrate.nnx.programs.unrelated import has_only_its_own
-from nnx_migrate.nnx.programs.written_classes import WrittenClass
 from nnx_migrate.sources.text import Edit
 
-Others = Other | WrittenClass
 _LOOKING = frozenset(
     {
         "startswith", "endswith", "match", "search", "fullmatch", "replace", "find", "findall", "compile",
@@ -183,8 +182,7 @@ class NameChanges:
 
         parts = re.split(r"[/.]", text)
         subscript = isinstance(parent, ast.Subscript) and parent.slice is node
-        above = _key_above(parent) if subscript and len(parts) == 1 else None
-        known = renames.under(above)
+        known, others = names_at(module, node, renames, others) if len(parts) == 1 else (renames, others)
         touched = [p for p in parts if known.changes(p) or (renames.changes(p) and not known.keeps(p))]
         if re.search(r"\s", text):  # a number in a sentence is no key
             touched = [part for part in touched if not part.isdigit()]
@@ -205,8 +203,6 @@ class NameChanges:
             if _may_be_meant(module, node, touched):
                 obstacle(f"names are compared with {text!r}")
             return  # an ordinary word that also names a submodule
-        if known is not renames and above is not None and not any(other.has(above) for other in others):
-            others = ()  # only classes of this group have a submodule of that name
         new = [known.new(part) for part in touched]
         if any(other.may_mean(old, name) for old, name in zip(touched, new, strict=True) for other in others):
             obstacle(f"{text!r} may belong to several models")
@@ -265,25 +261,16 @@ def _counted_key(
         and is_of_parameters(module, read.value)
     ):
         return None
-    start, above = str(node.value), _key_above(read)
+    start = str(node.value)
     whole = re.fullmatch(
         rf"""[fF](["']){re.escape(start)}\{{[^{{}}"']*\}}["']""", module.source.segment(text)
     )
-    known = renames.under(above)
+    known, others = names_at(module, text, renames, others)
     name = known.list_of(start)
-    if known is not renames and above is not None and not any(other.has(above) for other in others):
-        others = ()  # only classes of this group have a submodule of that name
     if whole is None or name is None or any(other.may_count(start, name) for other in others):
         return None
     keys = "][".join(f"{whole[1]}{key}{whole[1]}" for key in name.split("/"))
     return Edit(*module.source.span(text), f"{keys}][str({ast.unparse(value.value)})")
-
-
-def _key_above(subscript: ast.AST) -> str | None:
-    """`"encoder"` in `params["encoder"]["Dense_0"]`."""
-    above = subscript.value if isinstance(subscript, ast.Subscript) else None
-    key = above.slice if isinstance(above, ast.Subscript) else None
-    return key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else None
 
 
 def _mentions(text: str, stems: set[str]) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.names.modules import Module
@@ -28,7 +28,8 @@ class Renames:
     """The names of a group's classes. A new name of None means that it isn't clear.
 
     `exact`: old name -> new path; `patterns`: names that a loop counts; `kept`, `kept_patterns`: names that stay;
-    `stems`: what the names that change begin with; `below`: the names below a submodule, where its class is known.
+    `stems`: what the names that change begin with; `below`: the classes (as parameter maps name them) that names
+    stand for, those of loops with `{`, and `conversions` by these classes.
     """
 
     exact: dict[str, str | None] = field(default_factory=dict)
@@ -36,17 +37,18 @@ class Renames:
     kept: set[str] = field(default_factory=set)
     kept_patterns: list[re.Pattern[str]] = field(default_factory=list)
     stems: set[str] = field(default_factory=set)
-    below: dict[str, Renames | None] = field(default_factory=dict)
+    below: dict[str, set[str | None]] = field(default_factory=dict)
     samples: list[str] = field(default_factory=list)  # a name for each of the patterns
+    conversions: dict[str, ClassConversion] = field(default_factory=dict)
+    _found: dict[frozenset[str | None], Renames] = field(default_factory=dict)
 
     @classmethod
     def of(cls, conversions: Iterable[ClassConversion]) -> Renames:
         """The names that conversions change."""
         known = list(conversions)
         found = cls._flat(known)
-        for name, classes in _classes_below(known).items():
-            inner = [c for c in known if class_key(c.cls) in classes]
-            found.below[name] = cls._flat(inner) if None not in classes else None
+        found.below = _classes_below(known)
+        found.conversions = {class_key(conversion.cls): conversion for conversion in known}
         return found
 
     @classmethod
@@ -110,10 +112,32 @@ class Renames:
         name = (self.new(f"{start}0") or "").removesuffix("/0")
         return name if name and self.new(f"{start}12") == f"{name}/12" else None
 
-    def under(self, key: str | None) -> Renames:
+    def under(self, key: str) -> Renames:
         """The names below the submodule `key`; all where its class isn't known."""
-        inner = self.below.get(key) if key is not None and not self.counts(key) else None
-        return inner if inner is not None else self
+        return self._below([n for n in self.below if n == key or ("{" in n and _regex(n).fullmatch(key))])
+
+    def under_start(self, start: str) -> Renames:
+        """The names below all submodules whose names begin so; all where the class of one isn't known."""
+        return self._below([n for n in self.below if _may_begin(n, start)])
+
+    def of_class_having(self, tests: Iterable[Callable[[Renames], bool]]) -> Renames:
+        """The names of those classes that pass all tests; all where none does."""
+        wanted = list(tests)
+        classes = {
+            key for key in self.conversions if all(test(self._of(frozenset({key}))) for test in wanted)
+        }
+        return self._of(frozenset(classes)) if classes else self
+
+    def _below(self, names: Iterable[str]) -> Renames:
+        classes = frozenset(cls for name in names for cls in self.below[name])
+        return self._of(classes) if classes and None not in classes else self
+
+    def _of(self, classes: frozenset[str | None]) -> Renames:
+        """The names of some of the classes."""
+        if classes not in self._found:
+            inner = (conversion for key, conversion in self.conversions.items() if key in classes)
+            self._found[classes] = self._flat(inner)
+        return self._found[classes]
 
     def new(self, name: str) -> str | None:
         """What a name becomes; None where that isn't clear."""
@@ -172,7 +196,7 @@ class Other:
 
 
 def _classes_below(conversions: Iterable[ClassConversion]) -> dict[str, set[str | None]]:
-    """The classes (as parameter maps name them) that a name may stand for; None where they aren't known."""
+    """The classes that a name may stand for; None where they aren't known."""
     found: dict[str, set[str | None]] = {}
     for conversion in conversions:
         for entry in conversion.entries.entries:
@@ -180,7 +204,7 @@ def _classes_below(conversions: Iterable[ClassConversion]) -> dict[str, set[str 
                 made = [("/".join(entry.linen.elements), entry.module)]
             else:
                 steps = entry.steps if isinstance(entry, SequenceEntry) else ()
-                made = [(name, step.module) for name, step in _counted(steps) if "{" not in name]
+                made = [(name, step.module) for name, step in _counted(steps)]
             for name, module in made:
                 found.setdefault(name, set()).add(module if module != DYNAMIC else None)
     return found
@@ -213,15 +237,31 @@ def _names(conversion: ClassConversion) -> Iterator[tuple[str, str]]:
 def _pattern(old: str, new: str) -> tuple[re.Pattern[str], str | None]:
     """`bn_{i}` -> `bn/{i}` as a regular expression and a template; no template where a count is computed."""
     inside = _PLACEHOLDER.findall(old)
-    pieces = _PLACEHOLDER.split(old)
-    plain = all(name.isidentifier() for name in inside) and len(set(inside)) == len(inside)
+    known = _are_plain(inside) and set(_PLACEHOLDER.findall(new)) <= set(inside)
+    return _regex(old), new if known else None
+
+
+def _are_plain(placeholders: Sequence[str]) -> bool:
+    return all(name.isidentifier() for name in placeholders) and len(set(placeholders)) == len(placeholders)
+
+
+@lru_cache(maxsize=1 << 12)
+def _regex(name: str) -> re.Pattern[str]:
+    """A name with placeholders for numbers as a regular expression."""
+    plain = _are_plain(_PLACEHOLDER.findall(name))
     text = "".join(
-        re.escape(piece) if index % 2 == 0 else _index(piece, plain) for index, piece in enumerate(pieces)
+        re.escape(piece) if index % 2 == 0 else _index(piece, plain)
+        for index, piece in enumerate(_PLACEHOLDER.split(name))
     )
     if text.startswith(r"\*"):  # the class of the submodule is a field's
         text = r"[A-Z]\w*" + text[2:]
-    known = plain and set(_PLACEHOLDER.findall(new)) <= set(inside)
-    return re.compile(text), new if known else None
+    return re.compile(text)
+
+
+def _may_begin(name: str, start: str) -> bool:
+    """Whether a name, with placeholders or not, may begin so."""
+    own, counted, _ = name.partition("{")
+    return own.startswith(("*", start)) or (bool(counted) and start.startswith(own))
 
 
 def _index(placeholder: str, plain: bool) -> str:
@@ -234,8 +274,8 @@ def _index(placeholder: str, plain: bool) -> str:
 def _counted(steps: Sequence[Step]) -> Iterator[tuple[str, Created]]:
     """The names of unnamed modules.
 
-    Linen counts per class: the numbers are known before the first loop or condition, and where one loop makes
-    all of a class.
+    Linen counts per class: the numbers are known before the first loop or condition, where conditions don't change
+    them, and where one loop makes all of a class.
     """
     prefixes = Counter(step.prefix for step in _created(steps))
     counts: Counter[str] = Counter()
@@ -244,6 +284,10 @@ def _counted(steps: Sequence[Step]) -> Iterator[tuple[str, Created]]:
         alone = isinstance(step, Repeated) and all(isinstance(inner, Created) for inner in step.body)
         for made in _created([step]):
             sure = made.prefix not in uncertain
+            if made.number is not None:
+                yield f"{made.prefix}_{made.number}", made
+                uncertain.add(made.prefix)
+                continue
             if sure and step is made:
                 yield f"{made.prefix}_{counts[made.prefix]}", made
                 counts[made.prefix] += 1

@@ -11,10 +11,11 @@ from enum import Enum, auto
 
 from nnx_migrate.linen.alternatives import are_one_each_round, counted_alike
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.counting import certain_numbers
 from nnx_migrate.linen.programs.field_texts import default_text, pieces_of
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
-from nnx_migrate.linen.values import ClassChoice, Instance
+from nnx_migrate.linen.values import Instance
 from nnx_migrate.nnx.entry_names import is_named_by_fields
 from nnx_migrate.nnx.module_names import name_parts
 from nnx_migrate.nnx.writer.residual.local_lists import LocalList
@@ -156,7 +157,7 @@ def name_sites(
             for s in named
             if (
                 _have_one_name(s, site)
-                or (listed and s.attribute == kept.get(site))
+                or s.attribute == kept.get(site)
                 or are_one_each_round(s, site)
                 or alike.get(site) is s
             )
@@ -208,22 +209,16 @@ def automatic_names(analysis: ClassAnalysis) -> dict[Site, str]:
 
     Modules that hold no variables themselves have none here.
     """
-    counts: Counter[str] = Counter()
-    uncertain: set[str] = set()
-    found: dict[Site, str] = {}
-    for site in analysis.named_sites:
-        if site.method == "setup" or site.name is not None or site.kwargs.get("name") is not None:
-            continue
-        if isinstance(site.target, ClassChoice):
-            break  # any class may be counted from here on
-        prefix = site.linen_class
-        plain = not (site.loops or site.is_held or site.lifted_class or site.carry_only)
-        if plain and prefix not in uncertain and site.target_name not in ("Dropout", "Sequential"):
-            found[site] = f"{prefix}_{counts[prefix]}"
-        counts[prefix] += 1
-        if site.controls or site.elements:
-            uncertain.add(prefix)
-    return found
+    unnamed = [
+        site
+        for site in analysis.named_sites
+        if site.method != "setup" and site.name is None and site.kwargs.get("name") is None
+    ]
+    return {
+        site: f"{site.linen_class}_{number}"
+        for site, number in certain_numbers(unnamed).items()
+        if not (site.is_held or site.carry_only) and site.target_name not in ("Dropout", "Sequential")
+    }
 
 
 def _own_name(site: Site) -> str:
