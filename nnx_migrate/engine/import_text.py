@@ -99,7 +99,7 @@ def close_up(module: Module, edits: list[Edit]) -> list[Edit]:
         end = edit.end
         for following in removed[index + 1 :]:
             end = following.end if following.start == end else end
-        above = re.search(r"(?:\r\n|\r|\n)(\r\n|\r|\n)$", text[: edit.start])
+        above = re.search(r"(?:\r\n|\r(?!\n)|\n)(\r\n|\r|\n)$", text[: edit.start])
         below = _LINE_END.match(text, end)
         if above and below:
             start = above.start(1)

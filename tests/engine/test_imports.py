@@ -396,6 +396,24 @@ REMOVED = {
         "import b\n\f\nf(b)\n",
     ),
     "CRLF": ("import b\r\nimport old\r\nold.f(b)\r\n", "old.f(", "f(", "import b\r\nf(b)\r\n"),
+    "CRLF before blank lines": (
+        "import b\r\nimport old\r\n\r\n\r\nold.f(b)\r\n",
+        "old.f(",
+        "f(",
+        "import b\r\n\r\n\r\nf(b)\r\n",
+    ),
+    "CR before blank lines": (
+        "import b\rimport old\r\r\rold.f(b)\r",
+        "old.f(",
+        "f(",
+        "import b\r\r\rf(b)\r",
+    ),
+    "CRLF between blank lines": (
+        "import b\r\n\r\nimport old\r\n\r\nold.f(b)\r\n",
+        "old.f(",
+        "f(",
+        "import b\r\n\r\nf(b)\r\n",
+    ),
     "a submodule whose package is used": (
         "import jax.old\njax.old.f(jax.jit)\n",
         "jax.old.f(",
