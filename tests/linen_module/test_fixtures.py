@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from nnx_migrate.nnx.conversion import Conversions
 from nnx_migrate.numerics.inputs import Protocol
 from nnx_migrate.numerics.judging import Tolerances
 from nnx_migrate.numerics.modules import IsolatedTree, load_file
@@ -14,9 +16,15 @@ from tests.linen_module.fixture import Case, cases, convert, folders
 from tests.linen_module.sides import linen_side, nnx_side, value
 
 
+@cache
+def converted(folder: Path) -> tuple[str, Conversions]:
+    """What the tool makes of a fixture, once for all its models."""
+    return convert(folder / "before.py")
+
+
 @pytest.mark.parametrize("folder", folders(), ids=lambda folder: folder.name)
 def test_the_tool_writes_after_byte_for_byte(folder: Path) -> None:
-    text, conversions = convert(folder / "before.py")
+    text, conversions = converted(folder)
     held = {cls.qualified for c in conversions.converted.values() for cls in c.bridged}
     assert conversions.refused.keys() == held  # what others hold by `nnx.bridge.ToNNX` stays Linen
     assert text == (folder / "after.py").read_text()
@@ -26,7 +34,7 @@ def test_the_tool_writes_after_byte_for_byte(folder: Path) -> None:
 
 @pytest.mark.parametrize("case", list(cases()), ids=str)
 def test_after_computes_the_same(case: Case) -> None:
-    _, conversions = convert(case.folder / "before.py")
+    _, conversions = converted(case.folder)
     before = load_file(case.folder / "before.py", "before")
     with IsolatedTree(case.folder).active():
         after = load_file(case.folder / "after.py", "before")
