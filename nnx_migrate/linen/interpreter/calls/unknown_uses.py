@@ -43,13 +43,17 @@ def _may_be_module(value: Any) -> bool:
 
 def _is_class(function: ast.expr) -> bool:
     """Whether a function is named like a class."""
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    return name.lstrip("_")[:1].isupper()
+    return _last_name(function).lstrip("_")[:1].isupper()
+
+
+def _last_name(node: ast.expr) -> str:
+    """`vmap` of `jax.vmap`; empty for what is no name."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _uses(frame: Frame, target: ast.expr) -> Iterator[ast.expr]:
     """Where the class reads what an assignment's target holds."""
-    name = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
+    name = _last_name(target)
     scopes: list[ast.AST] = []
     if is_of_self(target):
         scopes = [
@@ -76,8 +80,7 @@ def _is_function_of_transform(frame: Frame, use: ast.expr) -> bool:
     call = frame.module.parents.get(use)
     if not isinstance(call, ast.Call) or call.args[:1] != [use]:
         return False
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    return name in CALLING and name != "partial"
+    return _last_name(call.func) in CALLING - {"partial"}
 
 
 def _is_handed_on(frame: Frame, use: ast.expr) -> bool:
@@ -93,9 +96,7 @@ def _is_handed_on(frame: Frame, use: ast.expr) -> bool:
         return False
     if use is parent.func:  # by the function that gets the lambda
         return isinstance(frame.module.enclosing(use, ast.FunctionDef, ast.Lambda), ast.Lambda)
-    function_name = (
-        parent.func.attr if isinstance(parent.func, ast.Attribute) else getattr(parent.func, "id", "")
-    )
+    function_name = _last_name(parent.func)
     if function_name in CALLING:
         return True
     resolved = frame.session.program.project.resolve(parent.func, frame.module.scope_at(parent), frame.module)
