@@ -152,7 +152,10 @@ class _Builder:
         outside = [*_parameters(node.args, inner, guard), *node.decorator_list]
         if node.returns:
             outside.append(node.returns)
-        return [(outside, scope, guard), ([*reversed(node.body)], inner, guard)]
+        place = _place_behind_version(node.body)
+        first, rest = node.body[:place], node.body[place:]
+        regions: list[Region] = [(outside, scope, guard), ([*reversed(first)], inner, guard)]
+        return [*regions, ([*reversed(rest)], inner, Guard.VERSION)] if rest else regions
 
     def class_(self, node: ast.ClassDef, scope: Scope, guard: Guard, stack: list[ast.AST]) -> list[Region]:
         _bind(scope, node.name, BindingKind.CLASS, node, guard)
@@ -307,6 +310,22 @@ def _if_guard(test: ast.expr, inherited: Guard, flags: Collection[str]) -> Guard
         version = version or "version" in lowered
         library = library or any(name in lowered for name in _LIBRARIES)
     return Guard.VERSION if version and library else inherited
+
+
+def _place_behind_version(body: list[ast.stmt]) -> int:
+    """Where code begins that other releases run: behind `if jax.__version__ >= "0.7": return array`.
+
+    Behind a check that raises, or only returns, stands the code for the releases that are supported.
+    """
+    for place, statement in enumerate(body, 1):
+        if isinstance(statement, ast.If) and not statement.orelse and _returns_value(statement.body[-1]):
+            if not {"__version__", "__version_info__"}.isdisjoint(_words(statement.test)):
+                return place
+    return len(body)
+
+
+def _returns_value(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Return) and statement.value is not None
 
 
 def _is_question(value: ast.expr) -> bool:

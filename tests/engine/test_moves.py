@@ -166,6 +166,10 @@ UNTOUCHED = {
     "try and except": "try:\n    from jax import old_map\nexcept ImportError:\n    from jax.tree import map as old_map\nold_map(1)\n",
     "only in try": "try:\n    from jax.lax import same\nexcept ImportError:\n    pass\nsame(1)\n",
     "a version check": "import jax\nif jax.__version__ < '0.5':\n    jax.old_map(1)\n",
+    "behind a version check": (
+        "import jax\ndef f(g, x):\n    if jax.__version__ >= '0.5':\n        return jax.tree.map(g, x)\n"
+        "    return jax.old_map(g, x)\n"
+    ),
     "hasattr": "import jax\nif hasattr(jax, 'old_map'):\n    f = jax.old_map\n",
     "a version that a function tells": "import jax\nif installed_version('jax') >= (0, 5):\n    f = g\nelse:\n    f = jax.old_map\n",
     "a version that a variable tells": "import jax\nOLD = jax.__version__ < '0.5'\nif OLD:\n    jax.old_map(1)\n",
@@ -174,6 +178,12 @@ UNTOUCHED = {
     "text and comments": "import jax\n# jax.old_map(f)\nx = 'jax.old_map'\n",
     "getattr": "import jax\ngetattr(jax, 'old_map')(f)\n",
 }
+
+
+@pytest.mark.parametrize("leaving", ["raise RuntimeError", "return", "x = 1"])
+def test_code_behind_a_check_for_the_least_release_is_changed(leaving: str) -> None:
+    code = f"import jax\ndef f(g, x):\n    if jax.__version__ < '0.1':\n        {leaving}\n    return jax.old_map(g, x)\n"
+    assert "jax.tree.map(g, x)" in fix(code)
 
 
 @pytest.mark.parametrize("code", UNTOUCHED.values(), ids=UNTOUCHED)
