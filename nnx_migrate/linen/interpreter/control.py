@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any, Literal
 
+from nnx_migrate.linen.array_lists import ArrayList
 from nnx_migrate.linen.configured import Configured, Terms, configured
 from nnx_migrate.linen.dims import Dim, same, single_atom
 from nnx_migrate.linen.dims.terms import Symbol
@@ -36,7 +37,6 @@ from nnx_migrate.linen.sites import Context, Control, Phi
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.tuple_choices import TupleChoice, tuple_choice, tuple_or_none
 from nnx_migrate.linen.values import (
-    ArrayList,
     ArrayOrNumber,
     ClassChoice,
     Expr,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.array_lists import ArrayList
 from nnx_migrate.linen.dims import Dim, maximum, minimum
 from nnx_migrate.linen.interpreter import attributes, modules
 from nnx_migrate.linen.interpreter.calls.arguments import escapes
@@ -23,16 +24,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, NumberArray, Shape, Unknown
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.tuple_choices import TupleChoice
-from nnx_migrate.linen.values import (
-    ArrayList,
-    ClassRef,
-    Expr,
-    Input,
-    Iterated,
-    Layer,
-    ModuleList,
-    SuperValue,
-)
+from nnx_migrate.linen.values import ClassRef, Expr, Input, Iterated, Layer, ModuleList, SuperValue
 
 _ITERATORS = frozenset({"range", "enumerate", "zip", "reversed"})
 # What `getattr(jax.nn, name)` gives, if it is called as a function of one array.

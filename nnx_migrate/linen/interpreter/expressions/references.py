@@ -6,12 +6,13 @@ import ast
 from collections import ChainMap
 from typing import Any
 
+from nnx_migrate.linen.array_lists import ArrayList
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter import attributes, subscripts
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.steps import taken
-from nnx_migrate.linen.values import ArrayList, Closure
+from nnx_migrate.linen.values import Closure
 
 
 @evaluates(ast.Name)

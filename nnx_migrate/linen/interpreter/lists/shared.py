@@ -6,13 +6,14 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
+from nnx_migrate.linen.array_lists import ArrayList
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.names import list_names
 from nnx_migrate.linen.shapes import Array, Shape, aligned
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import ArrayList, Input
+from nnx_migrate.linen.values import Input
 
 _DIFFERS = "a size in which the elements of a list differ"
 

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nnx_migrate.linen.array_lists import ArrayList
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.control import size_name
 from nnx_migrate.linen.interpreter.frame import Frame
@@ -22,7 +23,6 @@ from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import ListStep
 from nnx_migrate.linen.symbols import token
-from nnx_migrate.linen.values import ArrayList
 
 
 def bound(frame: Frame, statement: ast.Assign | ast.AnnAssign, value: Any) -> None:

@@ -6,6 +6,7 @@ import ast
 from dataclasses import replace
 from typing import Any
 
+from nnx_migrate.linen.array_lists import ArrayList
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.control import join, size_name, static_join, wrapped
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array
@@ -20,7 +21,7 @@ from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Phi
 from nnx_migrate.linen.symbols import token
 from nnx_migrate.linen.tuple_choices import OpenTuple, TupleChoice, each_part
-from nnx_migrate.linen.values import ArrayList, ArrayOrNumber, Input, Maybe, ModuleList, Record, VariableValue
+from nnx_migrate.linen.values import ArrayOrNumber, Input, Maybe, ModuleList, Record, VariableValue
 
 _CARRIED = Array | ArrayOrNone | ArrayOrNumber | Dim | Input | Record
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.array_lists import ArrayList
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.control import join
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, known_range
@@ -13,16 +14,7 @@ from nnx_migrate.linen.interpreter.lists.steps import differing_arrays, iterated
 from nnx_migrate.linen.interpreter.loops.variables import loop_variable
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import LoopVariable
-from nnx_migrate.linen.values import (
-    ArrayList,
-    Expr,
-    Input,
-    Instance,
-    Iterated,
-    Maybe,
-    ModuleList,
-    VariableValue,
-)
+from nnx_migrate.linen.values import Expr, Input, Instance, Iterated, Maybe, ModuleList, VariableValue
 
 MAX_UNROLL = 64
 

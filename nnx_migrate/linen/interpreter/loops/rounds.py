@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from nnx_migrate.linen.array_lists import ArrayList
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.control import branch, join_envs
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute, executes
@@ -37,7 +38,7 @@ from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Unknown
-from nnx_migrate.linen.values import ArrayList, Iterated, Maybe, ModuleList, Rounds
+from nnx_migrate.linen.values import Iterated, Maybe, ModuleList, Rounds
 from nnx_migrate.names.nodes import nodes_below
 
 _ROUNDS = 6

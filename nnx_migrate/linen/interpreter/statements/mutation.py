@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.array_lists import ArrayList
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame, mixes
@@ -15,7 +16,7 @@ from nnx_migrate.linen.interpreter.statements.stores import is_module, loop_dept
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.mixed_lists import MixedList, joined
 from nnx_migrate.linen.shapes import Shape, Unknown
-from nnx_migrate.linen.values import ArrayList, Either, Expr, Instance, Maybe, ModuleList, Record, Rounds
+from nnx_migrate.linen.values import Either, Expr, Instance, Maybe, ModuleList, Record, Rounds
 
 _CHANGING = frozenset({"append", "clear", "extend", "insert", "remove", "reverse", "sort", "update"})
 

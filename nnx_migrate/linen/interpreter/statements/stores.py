@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.array_lists import ArrayList
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate
@@ -16,7 +17,7 @@ from nnx_migrate.linen.interpreter.records import stored
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.shapes import Array, NumberArray, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.sites import Write
-from nnx_migrate.linen.values import ArrayList, Expr, Input, Instance, ModuleList, SelfValue, VariableValue
+from nnx_migrate.linen.values import Expr, Input, Instance, ModuleList, SelfValue, VariableValue
 
 
 def store(frame: Frame, target: ast.expr, value: Any, static: bool) -> None:
