@@ -22,7 +22,7 @@ def reaches(module: Module, scope: Scope, name: str, bound: ast.AST, read: ast.A
         return True
     above = list(_chain(module, scope, read))
     if not any(_contains(module, node, bound) for node, *_ in above if isinstance(node, _LOOPS)):
-        if _comes_later(module, bound, read):
+        if _comes_later(module, bound, read) or _is_in_another_branch(module, above, bound):
             return False
     for _, block, index in above:
         for before in range(index - 1, -1, -1):
@@ -77,8 +77,31 @@ def _chain(module: Module, scope: Scope, node: ast.AST) -> Iterator[tuple[ast.AS
         node = parent
 
 
+def _is_in_another_branch(
+    module: Module, above: Iterable[tuple[ast.AST, list[ast.stmt], int]], bound: ast.AST
+) -> bool:
+    """Whether a condition runs either the binding or what is `above` the read."""
+    for node, block, _ in above:
+        parent = module.parents[node]
+        others: list[ast.stmt] = []
+        if isinstance(parent, ast.If):
+            others = parent.orelse if block is parent.body else parent.body
+        elif isinstance(parent, ast.match_case):
+            match = module.parents[parent]
+            cases = match.cases if isinstance(match, ast.Match) else []
+            others = [statement for case in cases if case is not parent for statement in case.body]
+        if any(_contains(module, statement, bound) for statement in others):
+            return True
+    return False
+
+
 def _surely_binds(statement: ast.stmt, name: str) -> bool:
     """Whether the name has a new value once a statement has run."""
+    if isinstance(statement, ast.If):
+        return all(
+            any(_surely_binds(inner, name) or isinstance(inner, ast.Return | ast.Raise) for inner in block)
+            for block in (statement.body, statement.orelse)
+        )
     if isinstance(statement, ast.Assign):
         return any(_is_bound(target, name) for target in statement.targets)
     if isinstance(statement, ast.AnnAssign):

@@ -16,6 +16,32 @@ CASES = {
     "its own value": ("m = 1\nm = use(m)\nuse(m)\n", [{1}, {2}]),
     "a branch": ("m = 1\nif flag:\n    m = 2\nuse(m)\n", [{1, 3}]),
     "both branches": ("if flag:\n    m = 2\nelse:\n    m = 3\nuse(m)\n", [{2, 4}]),
+    "before both branches": ("m = 1\nif flag:\n    m = 2\nelse:\n    m = 3\nuse(m)\n", [{3, 5}]),
+    "before branches that end": (
+        "def f():\n    m = 1\n    if a:\n        m = 2\n    elif b:\n        raise E\n    else:\n        return 3\n    use(m)\n",
+        [{4}],
+    ),
+    "before branches of which one goes on": (
+        "m = 1\nif a:\n    m = 2\nelif b:\n    pass\nelse:\n    m = 3\nuse(m)\n",
+        [{1, 3, 7}],
+    ),
+    "the other branch": ("m = 1\nif flag:\n    m = use(m)\nelse:\n    m = use(m)\n", [{1}, {1}]),
+    "the other branch in a loop": (
+        "m = 1\nfor i in x:\n    if flag:\n        m = 2\n    else:\n        use(m)\n",
+        [{1, 4}],
+    ),
+    "a branch in a loop of its own": (
+        "m = 1\nif flag:\n    for i in x:\n        m = use(m)\nelse:\n    use(m)\n",
+        [{1, 4}, {1}],
+    ),
+    "another case": (
+        "m = 1\nmatch a:\n    case 1:\n        m = 2\n    case _:\n        use(m)\nuse(m)\n",
+        [{1}, {1, 4}],
+    ),
+    "what an attempt has left": (
+        "m = 1\ntry:\n    m = 2\nexcept E:\n    use(m)\nelse:\n    use(m)\n",
+        [{1, 3}, {1, 3}],
+    ),
     "inside of a branch": ("m = 1\nif flag:\n    m = 2\n    use(m)\n", [{3}]),
     "a loop": ("m = 1\nfor i in x:\n    use(m)\n    m = 2\n", [{1, 4}]),
     "anew in a loop": ("m = 1\nfor i in x:\n    m = 2\n    use(m)\n", [{3}]),

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from nnx_migrate.linen.programs.class_paths import is_taken_apart
 from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.mentions import Mentions
 from nnx_migrate.linen.programs.namespaces import Namespaces, setattr_with
@@ -17,8 +18,9 @@ from nnx_migrate.linen.programs.uses import End
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 
-_IMPORTERS = ("importlib.import_module", "builtins.__import__", "__import__")
-_MENTION = re.compile(r"\b(?:getattr|import_module|__import__)\(")
+_RELOADERS = ("importlib.reload", "imp.reload")
+_IMPORTERS = ("importlib.import_module", "builtins.__import__", "__import__", *_RELOADERS)
+_MENTION = re.compile(r"\b(?:getattr|import_module|__import__|reload)\(")
 _NAMESPACE = re.compile(
     r"\b(?:globals|locals|vars|eval|exec)\(|\bsys\.modules\b|\bmodules\[|__dict__|\bimport\b"
 )
@@ -131,7 +133,8 @@ def _imported(
     """What is read of `importlib.import_module(f"models.{name}")`."""
     texts = mentions.texts
     qualified = finder.project.resolve(call.func, module.scope_at(call), module) or ast.unparse(call.func)
-    if qualified not in _IMPORTERS or not call.args:
+    runs_again = qualified in _RELOADERS and isinstance(module.parents[call], ast.Expr)
+    if qualified not in _IMPORTERS or not call.args or runs_again:
         return
     places = frozenset(
         re.sub(r"^(?:\\\.)+", "", text) or ANYTHING for text in texts.patterns(module, call.args[0])
@@ -145,8 +148,12 @@ def _imported(
             names = {re.escape(use.node.attr)}
         elif use.end is End.LOOKED_UP and isinstance(use.node, ast.Call):
             names = texts.patterns(use.module, use.node.args[1])
-            if ANYTHING in names and ANYTHING in places and mentions.choose(use.module, use.node.args[1]):
-                may_choose = mentions.may_mean
+            if ANYTHING in names and ANYTHING in places:
+                name = use.node.args[1]
+                if use.module is module and is_taken_apart(texts.origins, module, call.args[0], name):
+                    may_choose = mentions.may_end_path
+                elif mentions.choose(use.module, name):
+                    may_choose = mentions.may_mean
         elif use.end is End.ESCAPE and (call_of_setattr := setattr_with(use)) is not None:
             if call_of_setattr.args[0] is use.node:
                 names = texts.patterns(use.module, call_of_setattr.args[1])

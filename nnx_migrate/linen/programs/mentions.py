@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
+from nnx_migrate.linen.programs.class_paths import PathTexts
 from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.listings import Listings
 from nnx_migrate.linen.programs.texts import ANYTHING, Texts
@@ -50,6 +51,12 @@ class Mentions:
             )
         return self._meant[name]
 
+    def may_end_path(self, name: str) -> bool:
+        """Whether a path of a text may end with this name, `"nets.CNN"`; what nothing names may be for one, too."""
+        if self._paths.are_made:
+            return self.may_mean(name)
+        return name in self._paths.names or not self._is_named(name)
+
     def may_be_read(self, name: str) -> bool:
         """Whether code may read this name of something that isn't known."""
         return not all(self._is_known(qualified) for qualified in self._readings(name))
@@ -82,12 +89,17 @@ class Mentions:
     @cached_property
     def _words(self) -> set[str]:
         """The words of all texts but those for readers and lists of what a file exports."""
-        found: set[str] = set()
+        return {word for text in self._texts() for word in _WORD.findall(text)}
+
+    @cached_property
+    def _paths(self) -> PathTexts:
+        return PathTexts(self._texts(), list(self.project.modules()), self.texts)
+
+    def _texts(self) -> Iterator[str]:
         for module in self.project.modules():
             for node in module.nodes(ast.Constant):
                 if isinstance(node.value, str) and not _is_documentation(module, node):
-                    found.update(_WORD.findall(node.value))
-        return found
+                    yield node.value
 
     @cached_property
     def _computed(self) -> set[str]:
