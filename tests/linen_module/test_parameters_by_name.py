@@ -215,3 +215,38 @@ def test_what_only_linen_has_below_a_submodule(tmp_path: Path, read: str) -> Non
         "model.Tied": "unsupported-api"
     }
     assert "class Tied(nn.Module)" in after
+
+
+def test_all_parameters_together_are_nothing_known_to_the_module_around(tmp_path: Path) -> None:
+    """The class that reads them stays, and with it what calls it."""
+    path = tmp_path / "model.py"
+    path.write_text(
+        dedent("""\
+        import flax.linen as nn
+        import jax
+        import jax.numpy as jnp
+
+
+        class Cell(nn.Module):
+            width: int
+
+            @nn.compact
+            def __call__(self, x):
+                self.param("w", nn.initializers.ones, (self.width,))
+                return self.step(x)
+
+            def step(self, x):
+                params = self.variables["params"]
+                return x + sum(jnp.sum(leaf) for leaf in jax.tree.leaves(params))
+
+
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                x = Cell(4)(x)
+                return nn.Dense(3)(x)
+        """)
+    )
+    conversions = convert(path)[1]
+    assert conversions.refused["model.Cell"].reason == "unsupported-api"
+    assert conversions.refused["model.Model"].reason == "unknown-size"

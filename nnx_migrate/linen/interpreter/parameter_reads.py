@@ -41,6 +41,8 @@ def _goes_on(frame: Frame, node: ast.expr) -> bool:
 
 def _array(frame: Frame, module: Instance | None, names: tuple[str, ...]) -> Any:
     """An array as far as it is known: whether there is a parameter of that name is checked later."""
+    if not names:
+        return Unknown("all parameters of a module together")
     if module is None and len(names) == 1:
         return frame.session.parameters.get(names[0], Unknown(f"the parameter `{names[0]}`"))
     from nnx_migrate.linen.interpreter.modules import bind_fields

@@ -18,7 +18,7 @@ from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.contents import Contents, Element
 from nnx_migrate.linen.programs.entry_calls import method_of
 from nnx_migrate.linen.programs.flow import FlowFinder
-from nnx_migrate.linen.programs.handed_uses import Handing
+from nnx_migrate.linen.programs.handed_uses import HandedUses, Handing
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.made_anew import is_made_anew, maker
 from nnx_migrate.linen.programs.origins import Origins
@@ -45,8 +45,9 @@ def judge_handed_modules(
     judge = _Judge(program, finder, by_call, made)
     for holder in by_call.values():
         judge.arguments(holder)
+    uses = HandedUses(judge.handings)
     for handing in judge.handings:
-        if not handing.is_surely_used(judge.handings):
+        if not uses.are_sure(handing):
             problem = f"its field `{handing.name}` gets a module that a call of it may not use"
             handing.holder.add_obstacle(_REASON, problem, handing.module, handing.node)
     for instance, element in judge.handed:
@@ -166,11 +167,16 @@ def _judge_holders(instance: Instance, by_call: dict[ast.Call, Instance]) -> Non
         before.append((reached, made))
 
 
-def above(instance: Instance, depth: int = 0) -> Iterator[Instance]:
-    """The modules that get a module, and those that get these."""
-    for holder in instance.holders if depth < 20 else ():
-        yield holder
-        yield from above(holder, depth + 1)
+def above(instance: Instance) -> list[Instance]:
+    """The modules that get a module, and those that get these, each once."""
+    found: dict[Instance, None] = {}
+    pending = list(instance.holders)
+    while pending:
+        holder = pending.pop()
+        if holder not in found:
+            found[holder] = None
+            pending += holder.holders
+    return list(found)
 
 
 def method_is_called(holder: Instance, instance: Instance) -> bool:

@@ -6,7 +6,7 @@ Linen creates the parameters of a module when it is called, NNX when it is made.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +28,11 @@ from nnx_migrate.linen.programs.sure_reads import (
 from nnx_migrate.linen.symbols import canonical, linen_name
 from nnx_migrate.names.modules import Module
 
-_MAX_DEPTH = 20
 #: What makes variables of a module, or gives it others.
 _MAKING = frozenset({"param", "variable", "put_variable", "sow", "perturb", "get_variable", "bind", "scope"})
 #: The methods that one initialisation calls, with what it gives them.
 Start = list[tuple[str, Given]]
+_ANY_CALL: Start = [("__call__", ANYTHING)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,37 +51,58 @@ class Handing:
         """What a call of the module, or of each module in the list, reads."""
         return self.name + ITEMS if self.is_list else self.name
 
-    def is_surely_used(self, others: Sequence[Handing]) -> bool:
-        """Whether every initialisation of the holder calls the modules; `others` tell who gets the holder itself.
+
+class HandedUses:
+    """What initialisations of the holders surely use, over all handings of a program."""
+
+    def __init__(self, handings: Iterable[Handing]) -> None:
+        self._handings: dict[int, list[Handing]] = {}  # by the module that is handed
+        self._starts: dict[int, list[Start]] = {}
+        for handing in handings:
+            for instance in handing.modules:
+                self._handings.setdefault(id(instance), []).append(handing)
+
+    def are_sure(self, handing: Handing) -> bool:
+        """Whether every initialisation of the holder calls the modules.
 
         A module without variables has none to create.
         """
-        if all(_has_no_variables(instance.cls) for instance in self.modules):
+        if all(_has_no_variables(instance.cls) for instance in handing.modules):
             return True
-        fields = _known_fields(self.holder)
+        fields = _known_fields(handing.holder)
         return all(
-            any(read.name == self.read for read in _uses(self.holder, start, fields))
-            for start in _starts(self.holder, others, 0)
+            any(read.name == handing.read for read in _uses(handing.holder, start, fields))
+            for start in self._starts_of(handing.holder)
         )
+
+    def _starts_of(self, instance: Instance) -> list[Start]:
+        """The ways in which a module is initialised: by the program, and by those that get it.
+
+        Each module is asked once: many ways lead to one that is handed on and on.
+        """
+        known = self._starts.get(id(instance))
+        if known is None:
+            self._starts[id(instance)] = [_ANY_CALL]  # for what is handed round in a circle
+            known = self._starts[id(instance)] = self._find_starts(instance)
+        return known
+
+    def _find_starts(self, instance: Instance) -> list[Start]:
+        found: list[Start] = [
+            [(method_of(call), given_by_call(call, {}, skip=1))] for _, call in instance.inits
+        ]
+        if instance.passes_init_on:
+            found.append(_ANY_CALL)
+        for handing in self._handings.get(id(instance), ()):
+            fields = _known_fields(handing.holder)
+            for start in self._starts_of(handing.holder):
+                reads = _uses(handing.holder, start, fields)
+                calls = [("__call__", read.given) for read in reads if read.name == handing.read]
+                found.append(sorted(calls, key=repr) or _ANY_CALL)
+        return [start for n, start in enumerate(found) if start not in found[:n]] or [_ANY_CALL]
 
 
 def _uses(instance: Instance, start: Start, fields: dict[str, Any]) -> set[Read]:
     return sure_uses(instance.cls, [*start, ("setup", ANYTHING)], fields)
-
-
-def _starts(instance: Instance, others: Iterable[Handing], depth: int) -> list[Start]:
-    """The ways in which a module is initialised: by the program, and by those that get it."""
-    found: list[Start] = [[(method_of(call), given_by_call(call, {}, skip=1))] for _, call in instance.inits]
-    if instance.passes_init_on:
-        found.append([("__call__", ANYTHING)])
-    for other in others if depth < _MAX_DEPTH else ():
-        if instance in other.modules:
-            fields = _known_fields(other.holder)
-            for start in _starts(other.holder, others, depth + 1):
-                reads = _uses(other.holder, start, fields)
-                calls = [("__call__", read.given) for read in reads if read.name == other.read]
-                found.append(calls or [("__call__", ANYTHING)])
-    return found or [[("__call__", ANYTHING)]]
 
 
 def _has_no_variables(cls: LinenClass) -> bool:
