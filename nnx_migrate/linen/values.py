@@ -258,9 +258,13 @@ class Instance:
 
 @dataclass(frozen=True)
 class FunctionChoice:
-    """One of several functions without modules, such as the activation that a dict holds under a name."""
+    """One of several functions without modules, such as the activation that a dict holds under a name.
+
+    `named` is the lookup that gives them (`getattr(nn, name)`) where it may give a layer, which gets no array.
+    """
 
     functions: tuple[Any, ...]
+    named: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

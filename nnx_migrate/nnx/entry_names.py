@@ -26,10 +26,14 @@ _AUTOMATIC = re.compile(r"[A-Z]\w*_\d+")
 
 @dataclass(frozen=True)
 class ModuleName:
-    """A name that Linen may have for a module, where fields hold these texts."""
+    """A name that Linen may have for a module, where fields hold these texts, or these conditions over them do.
+
+    One that is `once` in a loop is that of the only round.
+    """
 
     text: str
     fields: frozenset[tuple[str, str]] = frozenset()
+    once: bool = False
 
     @property
     def is_unknown(self) -> bool:
@@ -49,7 +53,36 @@ def module_names(analysis: ClassAnalysis, site: Site) -> tuple[ModuleName, ...]:
     """
     if isinstance(site.kwargs.get("name"), str):
         return (ModuleName(str(site.kwargs["name"])),)
-    pieces = pieces_of(site.name) if site.name is not None else []
+    if isinstance(site.name, ast.IfExp) and not site.foreign and _asks_fields(site.name.test, analysis.cls):
+        return _of_either(analysis, site, site.name)
+    return _names_of(analysis, site, site.name)
+
+
+def _of_either(analysis: ClassAnalysis, site: Site, node: ast.IfExp) -> tuple[ModuleName, ...]:
+    """The names on both sides of a condition over fields: `"wi" if len(self.activations) == 1 else f"wi_{i}"`.
+
+    It decides for all rounds of a loop, and two modules never have one name: where that has no counter there is one
+    round.
+    """
+    found: list[ModuleName] = []
+    for side, holds in ((node.body, "True"), (node.orelse, "False")):
+        for name in _names_of(analysis, site, side):
+            several = name.fields | {(ast.unparse(node.test), holds)}
+            once = bool(site.loops) and "{" not in name.text
+            found.append(ModuleName(name.text, several, once))
+    return tuple(found)
+
+
+def _asks_fields(test: ast.expr, cls: LinenClass) -> bool:
+    """Whether a condition compares fields, or how many items they hold, with constants."""
+    if not isinstance(test, ast.Compare):
+        return isinstance(test, ast.Attribute) and _is_of_fields(test, cls)
+    sides = [test.left, *test.comparators]
+    return all(isinstance(side, ast.Constant) or _is_of_fields(side, cls) for side in sides)
+
+
+def _names_of(analysis: ClassAnalysis, site: Site, node: ast.expr | None) -> tuple[ModuleName, ...]:
+    pieces = pieces_of(node) if node is not None else []
     if not pieces:
         raise Refuse("unsupported-syntax", "a module name that isn't a literal", site.call)
     chosen: dict[str, tuple[str, ...]] = {}  # the texts that fields may hold

@@ -254,7 +254,9 @@ def _compact_entries(sites: Sequence[Site], names: Mapping[Site, Sequence[Module
     automatic = [s for s in sites if s.kwargs.get("name") is None and not s.is_orphan]
     entries: list[Entry] = []
     explicit = ((site, name) for site, given in names.items() for name in given)
-    entries += _one_each([e for site, name in explicit for e in _site_entries(site, name.text, _path(site))])
+    entries += _one_each(
+        [e for site, name in explicit for e in _site_entries(site, name.text, _path_of(site, name))]
+    )
     numbers = certain_numbers(automatic)
     own = [(site, f"{site.linen_class}_{number}") for site, number in numbers.items()]
     if len(own) < len(automatic) or any(map(_sequence_of, automatic)) or not _have_one_place_each(own):
@@ -278,6 +280,13 @@ def _path(site: Site) -> list[str]:
     indices = ["{" + INDICES[level] + "}" for level in range(len(site.loops))]
     own = [site.attribute, *indices, *site.place]
     return min([own, *([*_path(other), *place] for other, place in site.lent.items())])
+
+
+def _path_of(site: Site, name: ModuleName) -> list[str]:
+    """Where a module of this name is: that of a loop's only round is the first of its list."""
+    path = _path(site)
+    counters = {"{" + index + "}" for index in INDICES[: len(site.loops)]} if name.once else set()
+    return ["0" if part in counters else part for part in path]
 
 
 def _sequence_of(site: Site) -> Site | None:

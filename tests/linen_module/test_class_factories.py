@@ -97,3 +97,66 @@ def test_the_constructor_calls_what_it_gets(statement: str) -> None:
 )
 def test_what_is_not_one_partial_of_one_class_stays(statement: str) -> None:
     assert "class Model(nnx.Module)" not in fixed(statement)
+
+
+DIFFERING = """\
+class Wide(nn.Module):
+    features: int
+    scale: int = 2
+    act: Callable = nn.relu
+    init: Callable = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x):
+        return self.act(nn.Dense(self.scale * self.features, bias_init=self.init)(x))
+
+
+class Head(nn.Module):
+    base: Callable
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(self.base()(x))
+
+
+def main(x):
+    base = partial(Wide, features=4{first})
+    head = Head(base=base)
+    other = Head(base=partial(Wide{second}))
+    return head.init(jax.random.key(0), x), other.init(jax.random.key(0), x)
+"""
+
+
+def differing(first: str, second: str) -> str:
+    code = CODE.partition("class Torso")[0] + DIFFERING.replace("{first}", first).replace("{second}", second)
+    texts, _ = fix_files({FILE: code}, resolve_rules(["linen-module"]))
+    return " ".join(texts.get(FILE, "").split())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "size"),
+    [
+        ("", ", features=5, scale=3", 'base.keywords.get("scale", 2) * base.keywords["features"]'),
+        ("", ", features=5, act=nn.gelu", '2 * base.keywords["features"]'),
+        (", scale=5", ", features=5, scale=3", 'base.keywords["scale"] * base.keywords["features"]'),
+    ],
+)
+def test_partials_of_one_class_may_bind_different_fields(first: str, second: str, size: str) -> None:
+    text = differing(first, second)
+    assert "self.wide = base(in_features=in_features, rngs=rngs)" in text
+    assert f"nnx.Linear({size}, 2, rngs=rngs)" in text.replace("( ", "(").replace(" )", ")")
+    assert "other = Functional( Head, base=partial(Wide" in text
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (
+            "",
+            ", features=5, init=nn.initializers.ones",
+        ),  # what the other one has by default is a name of its file
+        ("", ", features=5, act=nn.glu"),
+    ],
+)
+def test_other_fields_that_only_some_bind(first: str, second: str) -> None:
+    assert "class Head(nnx.Module)" not in differing(first, second)

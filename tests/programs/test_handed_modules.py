@@ -105,6 +105,12 @@ def test_what_is_converted(code: str, expected: str) -> None:
     [
         ("from lib import part\nWhole(part).init(key, x)\n", "gets a module that isn't known"),
         ("Whole(nn.Dense(3)).init(key, x)\n", "gets a module that isn't known"),
+        ("Whole(Part(), loose=nn.PReLU()).init(key, x)\n", "gets a module that isn't known"),
+        (
+            "act = nn.PReLU()\nWhole(Part(), loose=(nn.relu, act)).init(key, x)\n",
+            "gets a module that isn't known",
+        ),
+        ("Whole(Part(), loose=[nn.PReLU(), nn.relu]).init(key, x)\n", "gets a module that isn't known"),
         ("Whole(part=Part(name='mine')).init(key, x)\n", "has a name of its own"),
         ("part = Part()\nWhole(part, part).init(key, x)\n", "a module gets it more than once"),
         ("part = Part()\nWhole(Whole(part), part).init(key, x)\n", "a module gets it more than once"),

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from nnx_migrate.linen.analysis import field_symbol
 from nnx_migrate.linen.chosen.classes import alternatives, returned_values, table
 from nnx_migrate.linen.chosen.layers import LayerChoice
 from nnx_migrate.linen.factories.candidates import candidates, qualified_name
+from nnx_migrate.linen.factories.of_classes import ClassFactories
 from nnx_migrate.linen.factories.uses import FactoryUses, Use, given_arguments
 from nnx_migrate.linen.factories.values import Factory, Given, is_fixed
 from nnx_migrate.linen.model import LinenClass, LinenProgram
@@ -25,11 +25,7 @@ from nnx_migrate.linen.programs.references import References
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import (
-    ClassChoice,
-    ClassRef,
     DerivedLayer,
-    FieldFactory,
-    FieldModule,
     Layer,
     Partial,
 )
@@ -113,7 +109,11 @@ class Factories:
             kinds = {one.kind for given in found for one in given.several or (given,)}
             if by_default is None or by_default.kind not in kinds:
                 return None  # the constructor could not keep the default
-        made = self._of_classes(name, found) if found[0].classes else self._of_layers(name, found)
+        made = (
+            ClassFactories(self.program, self.field).of(name, found)
+            if found[0].classes
+            else self._of_layers(name, found)
+        )
         return replace(made, default=default) if made is not None else None
 
     def _of_siblings(self, cls: LinenClass, name: str) -> Factory | None:
@@ -245,41 +245,6 @@ class Factories:
             return None
         inner = self._follow(definition.module, None, last.value)
         return replace(inner, node=call) if inner is not None and inner.classes and inner.partial else None
-
-    def _of_classes(self, name: str, found: list[Given]) -> Factory | None:
-        """A field that gets classes of the project: as they are, or partials of one of them that bind the same."""
-        bound = found[0].bound
-        if any(not g.classes or g.bound != bound for g in found):
-            return None
-        classes = tuple(sorted({c for g in found for c in g.classes}, key=lambda c: c.qualified))
-        value = self._made_of(classes, name, bound)
-        return Factory(name, "", classes, bound, "", value) if value is not None else None
-
-    def _made_of(self, classes: tuple[LinenClass, ...], text: str, bound: frozenset[str]) -> Any:
-        """What stands for classes, or for partials of one of them, that the constructor knows as `text`."""
-        if bound:
-            return self._partial_of(classes[0], text, bound) if len(classes) == 1 else None
-        return ClassRef(classes[0]) if len(classes) == 1 else ClassChoice(text, classes, text)
-
-    def _partial_of(self, cls: LinenClass, name: str, bound: Iterable[str]) -> Partial | None:
-        """What stands for partials of a class: what they bind is only known as the partial's own keywords."""
-        values: list[tuple[str, Any]] = []
-        for field in sorted(bound):
-            item, inner = cls.field(field), self.field(cls, field)
-            if item is None or (inner is not None and not inner.classes):
-                return None  # layers would have to be rewritten within the partial
-            text = f'{name}.keywords["{field}"]'
-            value = (
-                field_symbol(cls, item, text)
-                if inner is None
-                else self._made_of(inner.classes, text, inner.bound)
-            )
-            if value is None or isinstance(value, FieldFactory | FieldModule):
-                return None
-            values.append((field, value))
-        keywords = [ast.keyword(field, ast.Name(field)) for field, _ in values]
-        call = ast.Call(func=ast.Name("partial"), args=[ast.Name(cls.name)], keywords=keywords)
-        return Partial(ClassRef(cls), call, (), tuple(values))
 
     def _of_layers(self, name: str, found: list[Given]) -> Factory | None:
         """A field that gets a layer, or one of several layers: these may bind different things."""

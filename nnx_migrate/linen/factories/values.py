@@ -17,7 +17,8 @@ class Factory:
 
     For a layer, `bound` are the fields that partials bind, `flag` its mode flag if it is among them, and a call
     gives it. `derived` is the class of the project that changes the layer, `several` stands for one of several
-    layers. `value` stands for it in the class's own code. Nodes without a position are placeholders: what they are
+    layers. Only some partials of a class bind the `optional` ones among its fields.
+    `value` stands for it in the class's own code. Nodes without a position are placeholders: what they are
     is only known where the class is constructed.
     """
 
@@ -30,6 +31,7 @@ class Factory:
     default: bool = False  # a construction leaves the field out
     derived: LinenClass | None = None
     several: tuple[Factory, ...] = ()
+    optional: frozenset[str] = frozenset()
 
     def pairs(self, given: Given) -> list[tuple[Factory, Given]]:
         """What a construction gives for each of the layers, where the field gets one of several."""

@@ -6,13 +6,14 @@ import ast
 from collections.abc import Iterable
 from typing import Any
 
+from nnx_migrate.linen.activations import is_activation_name
 from nnx_migrate.linen.chosen.functions import ChosenFunction, free_names, own_names
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.making_functions import makes_modules
 from nnx_migrate.linen.shapes import Global
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.values import Closure, FunctionChoice, Layer, Partial
+from nnx_migrate.linen.values import Closure, Expr, FunctionChoice, Layer, Partial
 
 
 def is_function(value: Any) -> bool:
@@ -47,16 +48,29 @@ def _only_names(statement: ast.stmt) -> bool:
 
 
 def either_function(a: Any, b: Any) -> FunctionChoice | None:
-    """One of two functions (or choices of functions); None for anything else, classes of other libraries, too."""
+    """One of two functions (or choices of functions); None for anything else, classes of other libraries, too.
+
+    What a field holds may be one of them where the other, or a name, says so:
+    `getattr(nn, self.act) if isinstance(self.act, str) else self.act`.
+    """
     functions: list[Any] = []
+    named = ""
     for value in (a, b):
         if isinstance(value, FunctionChoice):
             functions += value.functions
-        elif is_function(value) and not _is_class(value):
+            named = named or value.named
+        elif (is_function(value) and not _is_class(value)) or _may_be_activation(value):
             functions.append(value)
         else:
             return None
-    return FunctionChoice(tuple(functions))
+    if all(isinstance(function, Expr) and function.kind != "elementwise" for function in functions):
+        return None
+    return FunctionChoice(tuple(functions), named)
+
+
+def _may_be_activation(value: Any) -> bool:
+    """Whether a value is what `getattr(nn, name)` gives, or what a field or variable holds that is called like one."""
+    return isinstance(value, Expr) and (value.kind == "elementwise" or is_activation_name(value.text))
 
 
 def _is_class(function: Any) -> bool:
@@ -78,11 +92,13 @@ def one_of_functions(frame: Frame, a: Any, b: Any) -> FunctionChoice | None:
 def one_of_table(frame: Frame, values: Iterable[Any]) -> FunctionChoice | None:
     """One of the functions of a table, none of which makes modules, or a default beside it; None for anything else."""
     functions: list[Any] = []
+    named = ""
     for value in values:
         functions += value.functions if isinstance(value, FunctionChoice) else (value,)
+        named = named or (value.named if isinstance(value, FunctionChoice) else "")
     if not functions or not all(is_function(f) and not may_make_modules(frame, f) for f in functions):
         return None
-    return FunctionChoice(tuple(functions))
+    return FunctionChoice(tuple(functions), named)
 
 
 def may_make_modules(frame: Frame, value: Any) -> bool:

@@ -25,7 +25,8 @@ from nnx_migrate.linen.programs.origins import Origins
 from nnx_migrate.linen.programs.reached import methods_from
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.nodes import is_none, is_self
+from nnx_migrate.names.nodes import all_below, is_none, is_self
+from nnx_migrate.nnx.layers import LAYERS
 
 _REASON = "shared-module"
 
@@ -94,10 +95,11 @@ class _Judge:
             found = [(element, self._modules(element)) for element in elements or ()]
             known = [i for _, modules in found for i in modules if i is not None]
             is_empty = elements is not None and not any(modules for _, modules in found)
-            if is_empty or not (known or self._holds_module(holder.cls, name)):
+            has_layer = self._gives_layer(module, node)
+            if not has_layer and (is_empty or not (known or self._holds_module(holder.cls, name))):
                 continue
             problem = ""
-            if elements is None or any(None in modules for _, modules in found):
+            if has_layer or elements is None or any(None in modules for _, modules in found):
                 problem = f"its field `{name}` gets a module that isn't known"
             elif not is_list and not _is_module_field(holder.cls, name):
                 problem = f"its field `{name}` gets a module, and isn't declared to hold one"
@@ -122,6 +124,24 @@ class _Judge:
         if cls not in self._makers:
             self._makers[cls] = candidates(self.program, cls)
         return name not in self._makers[cls]
+
+    def _gives_layer(self, module: Module, node: ast.expr) -> bool:
+        """Whether a layer of Linen's own is among what an expression may give, whatever the field is declared to hold.
+
+        `MLP(act=nn.PReLU())`: an NNX module can't call it.
+        """
+        items = node.elts if isinstance(node, ast.Tuple | ast.List) else [node]
+        origins = [o for item in items for o in self.origins.of(module, item) if o is not None]
+        return any(
+            isinstance(part, ast.Call) and self._is_layer(where, part.func)
+            for where, given in [(module, node), *origins]
+            if not isinstance(given, ast.Lambda)
+            for part in all_below(given)
+        )
+
+    def _is_layer(self, module: Module, node: ast.expr) -> bool:
+        layer = linen_name(self.program.project.resolve(node, module.scope_at(node), module))
+        return layer is not None and layer[:1].isupper() and f"flax.linen.{layer}" in LAYERS
 
     def _modules(self, element: Element) -> list[Instance | None]:
         """What an expression may give: modules that programs make, or (None) something else than nothing."""

@@ -225,7 +225,10 @@ def _own_name(site: Site) -> str:
     """The name that the code gives the module: `name=`, else the variable that holds it."""
     if isinstance(site.kwargs.get("name"), str):
         return identifier(site.kwargs["name"])
-    pieces = pieces_of(site.name) if site.name is not None else []
+    named = site.name
+    if isinstance(named, ast.IfExp):  # "wi" if len(self.activations) == 1 else f"wi_{i}"
+        named = named.body
+    pieces = pieces_of(named) if named is not None else []
     texts = [piece if isinstance(piece, str) else default_text(piece, site.owner) for piece in pieces]
     literal = "".join(text for text in texts if text is not None)
     if None in texts[-1:] or (None in texts and site.loops):
@@ -237,7 +240,11 @@ def _own_name(site: Site) -> str:
 
 def _list_stem(site: Site) -> str:
     """What Linen's names for the modules that a loop makes begin with: `encoderblock` for `encoderblock_0`."""
-    if isinstance(site.kwargs.get("name"), str) or name_parts(site.name) is not None:
+    if (
+        isinstance(site.kwargs.get("name"), str)
+        or name_parts(site.name) is not None
+        or isinstance(site.name, ast.IfExp)
+    ):
         return _own_name(site) or snake_case(site.target_name)
     return site.linen_class
 

@@ -78,7 +78,7 @@ def apply(
     if isinstance(target, FieldModule):
         return modules.call_field_module(frame, target, "__call__", args, kwargs, node)
     if isinstance(target, FunctionChoice):
-        return _one_of(frame, target, args, kwargs)
+        return _one_of(frame, target, args, kwargs, node)
     if isinstance(target, Expr):
         return _opaque_function(frame, target, args, kwargs, node)
     if isinstance(target, LostModule):
@@ -88,10 +88,14 @@ def apply(
     return Unknown(target.reason if isinstance(target, Unknown) else "a call that can't be followed")
 
 
-def _one_of(frame: Frame, choice: FunctionChoice, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _one_of(
+    frame: Frame, choice: FunctionChoice, args: tuple[Any, ...], kwargs: dict[str, Any], node: ast.Call | None
+) -> Any:
     """A call of one of several functions: what they all return."""
     if escapes(args) or escapes(tuple(kwargs.values())):
         return Unknown("a submodule is handed to one of several functions")
+    if choice.named and not _on_array(frame, args):
+        raise _may_be_layer(choice.named, node)
     results = [effect_value(frame.session, apply(frame, f, args, kwargs, None)) for f in choice.functions]
     different = "functions that return different things"
     if all(isinstance(result, Unknown) for result in results):
@@ -107,7 +111,7 @@ def _opaque_function(
     if target.kind == "initializer" and node is not None:
         return static_or_unknown(frame, node, "initializer")
     if target.kind == "elementwise" and target.text.startswith("getattr(") and not _on_array(frame, args):
-        raise Refuse("unknown-module", f"what `{target.text}` is isn't known; it may be a layer", node)
+        raise _may_be_layer(target.text, node)
     if node is not None and is_static(frame, node):
         return static_or_unknown(frame, node)
     if escapes(args) or escapes(tuple(kwargs.values())):
@@ -121,6 +125,10 @@ def _opaque_function(
         if isinstance(value, Array):
             return Array(value.shape, None)
     return Unknown(f"{MADE_BY} `{target.text}(...)` isn't known")
+
+
+def _may_be_layer(text: str, node: ast.Call | None) -> Refuse:
+    return Refuse("unknown-module", f"what `{text}` is isn't known; it may be a layer", node)
 
 
 def _on_array(frame: Frame, args: tuple[Any, ...]) -> bool:

@@ -24,7 +24,16 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, NumberArray, Shape, Unknown
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.tuple_choices import TupleChoice
-from nnx_migrate.linen.values import ClassRef, Expr, Input, Iterated, Layer, ModuleList, SuperValue
+from nnx_migrate.linen.values import (
+    ClassRef,
+    Expr,
+    FunctionChoice,
+    Input,
+    Iterated,
+    Layer,
+    ModuleList,
+    SuperValue,
+)
 
 _ITERATORS = frozenset({"range", "enumerate", "zip", "reversed"})
 # What `getattr(jax.nn, name)` gives, if it is called as a function of one array.
@@ -70,7 +79,8 @@ def call_builtin(
         return is_instance(frame, first, args[1], node)
     if name in ("getattr",) and len(args) >= 2 and isinstance(args[1], str) and node is not None:
         return attributes.get(frame, first, args[1], node)
-    if name == "getattr" and len(args) == 2 and isinstance(first, Global | Layer) and node is not None:
+    is_named = name == "getattr" and (len(args) == 2 or (len(args) == 3 and args[2] is None))
+    if is_named and isinstance(first, Global | Layer) and node is not None:
         namespace = first.name if isinstance(first, Global) else f"flax.linen.{first.name}"
         return _from_namespace(frame, namespace, node)
     if name in ("print", "setattr", "breakpoint"):
@@ -109,9 +119,13 @@ def call_builtin(
 def _from_namespace(frame: Frame, namespace: str, node: ast.Call) -> Any:
     """`getattr(jax.nn, name)` for a name that only the configuration tells."""
     kind = _KINDS_BY_NAMESPACE.get(namespace, "")
-    if frame.foreign and kind == "elementwise" and not frame.session.program.gated_units.exist:
+    keeps_shape = kind == "elementwise" and not frame.session.program.gated_units.exist
+    if frame.foreign and keeps_shape:
         return Global("jax.nn.relu")  # only shapes matter here, and all activations keep them
-    return static_or_unknown(frame, node, kind)
+    found = static_or_unknown(frame, node, kind)
+    if isinstance(found, Unknown) and keeps_shape:
+        return FunctionChoice((Global("jax.nn.gelu"), Global("jax.nn.relu")), ast.unparse(node))  # and others
+    return found
 
 
 def _map(frame: Frame, args: tuple[Any, ...], node: ast.Call | None) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
-from nnx_migrate.linen.interpreter.calls import graphs
+from nnx_migrate.linen.interpreter.calls import folding, graphs
 from nnx_migrate.linen.interpreter.calls.arguments import escapes
 from nnx_migrate.linen.interpreter.calls.builtins import call_builtin, rounded
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_arguments, effect_value
@@ -91,6 +91,9 @@ def call_global(
         return _transformed(frame, name, args, kwargs, node)
     if name in _MAPS and len(args) >= 2:
         return _mapped(frame, args, kwargs, node)
+    folded = folding.fold(frame, args) if name == folding.NAME and not kwargs else None
+    if folded is not None:
+        return folded
     definition = frame.session.program.project.definition(name) if not escapes(args) else None
     if definition is not None and isinstance(definition.node, ast.ClassDef):
         held = None if escapes(tuple(kwargs.values())) else made(frame, definition, args, kwargs)

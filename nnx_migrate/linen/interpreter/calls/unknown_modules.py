@@ -47,7 +47,8 @@ def refuse_unknown_module(frame: Frame, node: ast.Call, target: Any) -> None:
     if isinstance(node.func, ast.Call) and _is_of_libraries(frame, node.func.func):
         return
     by_origin = not is_method and _is_unknown(target) and any(Origins(frame).makers(node.func))
-    if by_text or by_field or by_class or by_origin:
+    by_array = isinstance(target, Array)  # `getattr(nn, name)(x)`, which is no function of arrays then
+    if by_text or by_field or by_class or by_origin or by_array:
         _refuse(node, node.func)
 
 

@@ -24,11 +24,15 @@ def refuse_unknown_uses(frame: Frame, statement: ast.Assign | ast.AnnAssign, val
     made = list(Origins(frame, of_arrays=False).makers(statement.value))
     if not made:
         return
+    is_named = isinstance(value, Expr) and value.kind == "elementwise"
     may_be_data = isinstance(value, Expr) and not any(_is_class(call.func) for call in made)
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     for target in targets:
         is_called = _is_function_of_transform if may_be_data else _is_handed_on
-        if any(is_called(frame, use) for use in _uses(frame, target)):
+        if any(
+            is_called(frame, use) and not (is_named and _is_returned(frame, use))
+            for use in _uses(frame, target)
+        ):
             what = ast.unparse(target)[:80]
             raise Refuse(
                 "unknown-module",
@@ -81,6 +85,11 @@ def _is_function_of_transform(frame: Frame, use: ast.expr) -> bool:
     if not isinstance(call, ast.Call) or call.args[:1] != [use]:
         return False
     return _last_name(call.func) in CALLING - {"partial"}
+
+
+def _is_returned(frame: Frame, use: ast.expr) -> bool:
+    """Whether a function gives it to its caller: what `getattr(nn, name)` gives is looked at where it is called."""
+    return isinstance(frame.module.parents.get(use), ast.Return)
 
 
 def _is_handed_on(frame: Frame, use: ast.expr) -> bool:

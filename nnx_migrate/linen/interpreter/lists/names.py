@@ -118,6 +118,11 @@ def _is_method_call(attribute: ast.Attribute, above: Sequence[ast.AST]) -> bool:
     return attribute.attr == "pop" and simple and popped_index(call) is not None
 
 
+def _last_name(function: ast.expr) -> str:
+    """`reduce` of `functools.reduce`; empty for what is no name."""
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
 def popped_index(call: ast.Call) -> Any:
     """The constant index of `pop`, None where it isn't constant."""
     if not call.args:
@@ -134,6 +139,8 @@ def _is_reading_call(node: ast.Name, above: Sequence[ast.AST]) -> bool:
     assert isinstance(call, ast.Call)
     if node not in call.args:
         return False
+    if _last_name(call.func) == "reduce":
+        return call.args[1:2] == [node]
     if isinstance(call.func, ast.Attribute):
         return (
             call.func.attr in _JOINS
@@ -142,7 +149,7 @@ def _is_reading_call(node: ast.Name, above: Sequence[ast.AST]) -> bool:
         )
     if not isinstance(call.func, ast.Name) or not {k.arg for k in call.keywords} <= {"strict", "start"}:
         return False
-    if call.func.id in ("len", *_COPIES):
+    if call.func.id in ("len", "sum", *_COPIES):
         return True
     for inner, outer in pairwise(above):
         if not (isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name) and inner.func.id in _LAZY):
