@@ -65,6 +65,8 @@ class Group:
     obstacles: list[Blocked] = field(default_factory=list)
     causes: dict[LinenClass, Blocked] = field(default_factory=dict)
     names: list[tuple[Module, Edit]] = field(default_factory=list)
+    #: Files whose counting of parameters has been rewritten.
+    counting: list[Module] = field(default_factory=list)
     handed: list[HandedFactories] = field(default_factory=list)
     copies: Copies = field(default_factory=Copies)
     bridged: frozenset[LinenClass] = frozenset()  # those that NNX modules hold in their Linen form
@@ -325,7 +327,7 @@ class _Planner:
         for group in moving:
             others = [o for g in (*moving, *staying) if g is not group for o in g.as_others()]
             names = self.names.of(group.conversions, [*others, *copied, *self.written])
-            group.names = names.edits
+            group.names, group.counting = names.edits, names.counting
             found += [(cls, obstacle) for cls in group.classes for obstacle in names.obstacles]
         return found
 

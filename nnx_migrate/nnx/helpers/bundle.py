@@ -18,6 +18,7 @@ _SOURCES = (
     "caching",
     "bridging",
     "listing",
+    "counting",
     "vmapped",
 )
 _HEADER = '''"""Keeps what flax.linen computed where flax.nnx computes otherwise. Written by nnx-migrate."""

@@ -32,6 +32,7 @@ from nnx_migrate.nnx.programs.constructions import (
     functional_construction,
     tabulated,
 )
+from nnx_migrate.nnx.programs.entry_counts import UNLISTED
 from nnx_migrate.nnx.programs.idiomatic.program import Program, idiomatic_programs
 from nnx_migrate.nnx.programs.makers import functional_values
 from nnx_migrate.nnx.writer.symbols import SizeParameter
@@ -162,6 +163,9 @@ class FixWriter:
                 yield from ((module, name, module) for name in sorted(helpers))
         for (module, _), values in shared_places(group.values).items():
             yield module, VMAPPED, helper_home(module, values[0].cls.module, self.context.project)
+        for module in group.counting:
+            home = helper_home(module, group.classes[0].module, self.context.project)
+            yield module, UNLISTED, home
         uses = [i.reference for i in self._functional(group)] + [v.reference for v in group.values]
         for use in uses:
             home = helper_home(use.module, use.cls.module, self.context.project)

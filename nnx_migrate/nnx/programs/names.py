@@ -20,7 +20,9 @@ from nnx_migrate.linen.programs.references import References
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion
+from nnx_migrate.nnx.helpers.placement import imported_helpers
 from nnx_migrate.nnx.programs.built_names import SHOWING, builds_name, goes_on_otherwise, keys_behind_values
+from nnx_migrate.nnx.programs.entry_counts import UNLISTED, changes_counts, counted_trees
 from nnx_migrate.nnx.programs.foreign_names import foreign_name_obstacles
 from nnx_migrate.nnx.programs.keys_above import Others, names_at
 from nnx_migrate.nnx.programs.list_keys import is_of_parameters, split_key
@@ -46,6 +48,8 @@ class NamesFound:
 
     edits: list[tuple[Module, Edit]] = field(default_factory=list)
     obstacles: list[Obstacle] = field(default_factory=list)
+    #: The files that count entries of parameters, which get a helper for it.
+    counting: list[Module] = field(default_factory=list)
 
 
 class NameChanges:
@@ -64,6 +68,7 @@ class NameChanges:
         self._found: dict[Module, list[tuple[ast.Constant, LinenClass | None]]] = {}
         # by file, and whether old and new names are sorted alike
         self._of_order: dict[tuple[Module, bool], list[Obstacle]] = {}
+        self._counted: dict[Module, list[ast.expr]] = {}  # trees of parameters
         self._built: dict[Module, list[tuple[ast.expr, re.Pattern[str]]]] = {}  # keys that it makes
         self._going: dict[Module, bool] = {}  # through the names of parameters
         self._translating: dict[Module, list[Obstacle]] = {}  # names of other libraries
@@ -76,6 +81,7 @@ class NameChanges:
         classes = {conversion.cls for conversion in conversions}
         pairs = [pair for conversion in conversions for pair in names_of(conversion)]
         alike = not any(changes_order(names_of(conversion)) for conversion in conversions)
+        moves_to_lists = changes_counts(pairs)
         texts = {cls.module.source.text for cls in (*classes, *others)}
         homes, words = {cls.module.path for cls in classes}, renames.words
         for module in self.project.modules():
@@ -87,6 +93,8 @@ class NameChanges:
             if is_near or not beside:
                 found.obstacles += self._order(module, alike)
                 found.obstacles += self._tests(module, pairs)
+                if moves_to_lists:
+                    self._count(module, found)
                 if any(old != new for old, new in pairs):
                     found.obstacles += self._translations(module)
                 found.obstacles += self._keys(module, renames)
@@ -115,6 +123,22 @@ class NameChanges:
         if (module, alike) not in self._of_order:
             self._of_order[module, alike] = list(order_obstacles(self.project, module, alike))
         return self._of_order[module, alike]
+
+    def _count(self, module: Module, found: NamesFound) -> None:
+        """Trees whose entries a file counts."""
+        if module not in self._counted:
+            self._counted[module] = list(counted_trees(module))
+        is_free = UNLISTED not in module.scopes.module.bindings or any(
+            name == UNLISTED for _, name in imported_helpers(module, self.project)
+        )
+        for tree in self._counted[module]:
+            if is_free:
+                start, end = module.source.span(tree)
+                found.edits += [(module, Edit(start, start, f"{UNLISTED}(")), (module, Edit(end, end, ")"))]
+                found.counting.append(module)
+            else:
+                detail = f"the file has a `{UNLISTED}` of its own"
+                found.obstacles.append(Obstacle("name-clash", detail, module, tree))
 
     def _tests(self, module: Module, pairs: Sequence[tuple[str, str]]) -> Iterator[Obstacle]:
         """Places in a file that look into names, and find something else in the new ones."""

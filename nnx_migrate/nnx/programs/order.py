@@ -109,7 +109,7 @@ def _asks_what_all_share(module: Module, leaf: ast.Subscript) -> bool:
 def _is_data(module: Module, tree: ast.expr) -> bool:
     """Whether a tree, and what its names were assigned, is called as data are, which have axes in common."""
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    assigned = [value for name in names for value, _ in _values(module, name)]
+    assigned = [value for name in names for value, _ in values_of(module, name)]
     texts = [module.source.segment(node) for node in (tree, *assigned)]
     return not any(_OPTIMIZER.search(text) or _PARAMETERS.search(_OF_DATA.sub("", text)) for text in texts)
 
@@ -211,7 +211,7 @@ class _Sequences:
     def _is_of_signature(self, node: ast.expr) -> bool:
         """Whether it is `inspect.signature(f).parameters`, or a name of nothing else."""
         if isinstance(node, ast.Name):
-            values = [value for value, unpacked in _values(self.module, node) if not unpacked]
+            values = [value for value, unpacked in values_of(self.module, node) if not unpacked]
             return bool(values) and all(
                 isinstance(value, ast.Attribute) and self._is_of_signature(value) for value in values
             )
@@ -222,7 +222,7 @@ class _Sequences:
     def _is_signature(self, node: ast.expr) -> bool:
         """Whether it is `inspect.signature(f)`, or a name of nothing else."""
         if isinstance(node, ast.Name):
-            values = [None if unpacked else value for value, unpacked in _values(self.module, node)]
+            values = [None if unpacked else value for value, unpacked in values_of(self.module, node)]
             return bool(values) and all(
                 isinstance(value, ast.Call) and self._is_signature(value) for value in values
             )
@@ -275,13 +275,13 @@ class _Sequences:
         return self.project.resolve(call.func, self.module.scope_at(call), self.module) in functions
 
     def _new_values(self, question: str, name: ast.Name) -> Iterator[tuple[ast.expr, bool]]:
-        for value, unpacked in _values(self.module, name):
+        for value, unpacked in values_of(self.module, name):
             if (question, value) not in self._seen:
                 self._seen.add((question, value))
                 yield value, unpacked
 
 
-def _values(module: Module, name: ast.Name) -> Iterator[tuple[ast.expr, bool]]:
+def values_of(module: Module, name: ast.Name) -> Iterator[tuple[ast.expr, bool]]:
     """What is assigned to a name, and whether that is unpacked: `leaves, structure = jax.tree.flatten(x)`."""
     for binding in module.scope_at(name).lookup(name.id):
         value = _assigned(module, binding.node, binding.value)
