@@ -152,6 +152,7 @@ def test_substitution_commutes_with_evaluation(outer: tuple[Dim, str], inside: t
         (dim**2, "self.dim**2"),
         (maximum(n, m), "max(m, n)"),
         (Dim.symbol("a if b else c") * 2, "(a if b else c) * 2"),
+        (n + Dim.size("feats[1]§a-1"), "n + feats[1]§a-1"),
         (Dim.opaque("int({0} * {1})", n, 0.5), "int(n * 0.5)"),
         (Dim.opaque("int({0} * {1})", n + 1, Dim.symbol("self.ratio")), "int((n + 1) * self.ratio)"),
         (Dim.of(0), "0"),

@@ -35,9 +35,14 @@ LOOP = "for _ in range(2):\n            x = {name}()(x)"
         ("Block", LOOP, "for block in self.blocks:"),
         ("A", LOOP, "for a in self.a_list:"),
         ("I", LOOP, "for i in self.i_list:"),
+        ("MLPBlock", "x = {name}()(x)", "x = self.mlp_block(x)"),
+        ("YOLOv8Neck", "x = {name}()(x)", "x = self.yolov8_neck(x)"),
+        ("ResNetV2", "x = {name}()(x)", "x = self.res_net_v2(x)"),
     ],
 )
-def test_names_that_are_keywords_are_avoided(tmp_path: Path, name: str, body: str, written: str) -> None:
+def test_names_of_classes_become_names_of_attributes(
+    tmp_path: Path, name: str, body: str, written: str
+) -> None:
     path = tmp_path / "model.py"
     path.write_text(CODE.format(name=name, body=body.format(name=name)))
     text, conversions = convert(path)

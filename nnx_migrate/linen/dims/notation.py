@@ -236,7 +236,7 @@ def _argument(arg: dims.Dim | float, rename: Rename) -> str:
 def _symbol(text: str, wrap: bool = True) -> Piece:
     """Source of unknown structure: bound as tightly as it needs. Marks such as `x§a-1` count as names."""
     try:
-        node = ast.parse(re.sub(r"§[a-z]-?\d+", "_", text.strip()), mode="eval").body
+        node = ast.parse(re.sub(r"§[a-z]-?\d+", "", text.strip()), mode="eval").body
     except SyntaxError:
         return f"({text})", _ATOM
     if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.Constant):

@@ -53,11 +53,11 @@ def stream_of(stream: str) -> str:
 
 
 def snake_case(name: str) -> str:
-    """`BatchNorm` -> `batch_norm`, `MLPBlock` -> `mlp_block`."""
+    """`BatchNorm` -> `batch_norm`, `MLPBlock` -> `mlp_block`, `YOLOv8Neck` -> `yolov8_neck`."""
     if name in _SHORT:
         return _SHORT[name]
     name = name.strip("_")
-    name = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
+    name = re.sub(r"([A-Z]+)([A-Z](?!v\d)[a-z])", r"\1_\2", name)
     name = re.sub(r"([a-z\d])([A-Z])", r"\1_\2", name)
     return re.sub(r"_+", "_", name).lower()
 
