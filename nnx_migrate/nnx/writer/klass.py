@@ -47,6 +47,7 @@ from nnx_migrate.nnx.writer.residual.builder import Residual
 from nnx_migrate.nnx.writer.residual.local_lists import LocalList, find_local_lists
 from nnx_migrate.nnx.writer.residual.nodes import Node
 from nnx_migrate.nnx.writer.state import check_state
+from nnx_migrate.nnx.writer.text import indentation, replacements
 from nnx_migrate.nnx.writer.written import WrittenClass
 from nnx_migrate.sources.text import Edit
 
@@ -314,8 +315,6 @@ class ClassWriter:
         edits: list[Edit] = []
         for node in nodes:
             if node is not None:
-                from nnx_migrate.nnx.writer.text import replacements
-
                 edits += [Edit(*found) for found in replacements(self.source, node, self.names.replacement)]
         return [*edits, *self._flag_parameters(method)]
 
@@ -329,12 +328,17 @@ class ClassWriter:
         taken |= {n.arg for n in ast.walk(method.node) if isinstance(n, ast.arg)}
         if taken & set(flags) or args.kwarg is not None:
             raise Refuse("name-clash", f"`__call__` has a `{flags[0]}` of its own", method.node)
-        nodes: list[ast.AST | None] = [*args.posonlyargs, *args.args, args.vararg, *args.kwonlyargs]
+        nodes = [*args.posonlyargs, *args.args, args.vararg, *args.kwonlyargs]
+        given = [n for n in nodes if n is not None]
         last = max(
-            self.source.span(n)[1] for n in [*nodes, *args.defaults, *args.kw_defaults] if n is not None
+            self.source.span(n)[1] for n in [*given, *args.defaults, *args.kw_defaults] if n is not None
         )
-        star = "" if args.vararg is not None or args.kwonlyargs else ", *"
-        return [Edit(last, last, star + "".join(f", {flag}: bool" for flag in flags))]
+        added = [] if args.vararg is not None or args.kwonlyargs else ["*"]
+        added += [f"{flag}: bool" for flag in flags]
+        indent, line = indentation(self.source, given[-1].lineno), given[-1].lineno
+        is_first = self.source.span(given[-1])[0] == self.source.line_start(line) + len(indent)
+        comma = f",\n{indent}" if is_first else ", "  # one parameter a line, if the others stand so
+        return [Edit(last, last, "".join(f"{comma}{text}" for text in added))]
 
 
 def _is_stateless_mixin(cls: LinenClass) -> bool:
