@@ -17,6 +17,8 @@ Rename = Callable[[str], str] | None
 
 # How tightly a piece of source binds; what binds loosely (`a or b`) needs parentheses in a sum, too.
 _LOOSE, _SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(6)
+_NAME = r"([\w.]+(?:§[a-z]-?\d+)?)"
+_SIMPLE_POWER = re.compile(rf"{_NAME} ?\*\* ?{_NAME}|\({_NAME} ?\*\* ?{_NAME}\)")
 Piece = tuple[str, int]
 _BITS = (ast.BitAnd, ast.BitOr, ast.BitXor, ast.LShift, ast.RShift)  # looser than a sum
 _CONDITIONAL = "({0} if "  # how the templates of conditional expressions start
@@ -201,7 +203,8 @@ def _part_in(dim: dims.Dim, atom: Atom) -> dims.Dim:
 
 def _atom(atom: Atom, rename: Rename) -> Piece:
     if isinstance(atom, Symbol):
-        return _symbol(atom.text if rename is None else rename(atom.text))
+        text = atom.text if rename is None else rename(atom.text)
+        return _as_power(text) or _symbol(text)
     if isinstance(atom, FloorDiv | Mod):
         numerator = _wrapped(_dim(atom.numerator, rename), _PRODUCT)
         denominator = _wrapped(_dim(atom.denominator, rename), _UNARY)
@@ -215,7 +218,8 @@ def _atom(atom: Atom, rename: Rename) -> Piece:
             args = [_alone(arg, text, rename) for arg, text in zip(atom.args, args, strict=True)]
         else:
             args = [_symbol(arg)[0] for arg in args]
-        return _symbol(atom.template.format(*args), wrap=False)
+        text = atom.template.format(*args)
+        return _as_power(text) or _symbol(text, wrap=False)
     name = "max" if isinstance(atom, Max) else "min"
     return f"{name}({', '.join(_dim(arg, rename)[0] for arg in atom.args)})", _ATOM
 
@@ -230,6 +234,12 @@ def _alone(arg: dims.Dim | float, text: str, rename: Rename) -> str:
 
 def _argument(arg: dims.Dim | float, rename: Rename) -> str:
     return repr(arg) if isinstance(arg, int | float) else _dim(arg, rename)[0]
+
+
+def _as_power(text: str) -> Piece | None:
+    """`2**i` for the power of one simple value to another."""
+    found = _SIMPLE_POWER.fullmatch(text)
+    return ("**".join(filter(None, found.groups())), _POWER) if found is not None else None
 
 
 @lru_cache(maxsize=4096)

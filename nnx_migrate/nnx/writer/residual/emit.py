@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.nnx.writer.residual.allocation import NameAllocator
 from nnx_migrate.nnx.writer.residual.nodes import Assign, Block, Line, Node
-from nnx_migrate.nnx.writer.text import HANGING, call_text, unwrapped
+from nnx_migrate.nnx.writer.text import HANGING, call_text, folded, unwrapped
 
 _ENUMERATE = re.compile(r"for (\w+), (.+) in enumerate\((.+)\):$", re.DOTALL)
 _FOR = re.compile(r"for (\w+) in (range\(.+\)):$", re.DOTALL)
@@ -47,8 +47,18 @@ class Emitter:
             return self._line(node, indent)
         if isinstance(node, Assign):
             target, text = self.allocator.name(node.token), unwrapped(self.allocator.text(node.text))
-            return [] if target == text else [f"{indent}{target} = {text}"]
+            return [] if target == text else self._assignment(target, text, indent)
         return self._block(node, indent)
+
+    def _assignment(self, target: str, text: str, indent: str) -> list[str]:
+        line, inner = f"{indent}{target} = {text}", indent + HANGING
+        if "\n" in text or len(line) <= self.limit:
+            return [line]
+        return [
+            f"{indent}{target} = (",
+            *f"{inner}{folded(text, inner, self.limit)}".split("\n"),
+            f"{indent})",
+        ]
 
     def _line(self, line: Line, indent: str) -> list[str]:
         name = self.allocator.text
