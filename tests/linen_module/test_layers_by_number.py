@@ -185,3 +185,50 @@ def test_a_condition_about_rounds_stays_in_its_loop(
     path.write_text(LEFT_OVER.format(target=target, iterable=iterable, layer=layer, condition=condition))
     _, conversions = convert(path)
     assert conversions.refused["model.Model"].reason in ("dynamic-construction", "unknown-size")
+
+
+WRITTEN_OUT = "self.numbered = [nn.Dense(4), nn.Dense(5), nn.Dense(6)]"
+
+
+@pytest.mark.parametrize(
+    ("loop", "expected"),
+    [
+        (
+            "for i in range(len(self.numbered)):\n    x = self.numbered[i](x)",
+            ["in_features, 4", "4, 5", "5, 6"],
+        ),
+        (
+            "for i in range(2):\n    x = self.numbered[i](x)\nx = self.numbered[-1](x)",
+            ["in_features, 4", "4, 5", "5, 6"],
+        ),
+        ("for i in reversed(range(3)):\n    x = self.numbered[i](x)", ["5, 4", "6, 5", "in_features, 6"]),
+        (
+            "for i, scale in enumerate((1.0, 2.0, 3.0)):\n    x = self.numbered[i](x) * scale",
+            ["in_features, 4", "4, 5", "5, 6"],
+        ),
+    ],
+)
+def test_layers_that_are_written_out(tmp_path: Path, loop: str, expected: list[str]) -> None:
+    text, refused = _written_out(tmp_path, loop)
+    assert refused == {}
+    assert all(f"nnx.Linear({sizes}, rngs=rngs)" in text for sizes in expected)
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "for i in range(self.depth):\n    x = self.numbered[i](x)",  # nothing says how many there are
+        "for i in range(2):\n    x = self.numbered[i](x)",  # one is never called
+        "for i in range(2):\n    x = self.numbered[i + 1](self.numbered[i](x))",
+    ],
+)
+def test_other_numbers_of_layers_that_are_written_out(tmp_path: Path, loop: str) -> None:
+    _, refused = _written_out(tmp_path, loop)
+    assert refused["model.Model"] in ("unknown-size", "unknown-module", "sizes-differ")
+
+
+def _written_out(tmp_path: Path, body: str) -> tuple[str, dict[str, str]]:
+    path = tmp_path / "model.py"
+    path.write_text(CODE.format(setup=WRITTEN_OUT, body=indent(body, " " * 8)))
+    text, conversions = convert(path)
+    return text, {name: refusal.reason for name, refusal in conversions.refused.items()}

@@ -14,18 +14,21 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Instance, Iterated
+from nnx_migrate.names.nodes import is_of_self
 
 
 def unrollable(frame: Frame, statement: ast.For, iterable: Any) -> list[Any] | None:
     """The elements of an iterable where each round can be interpreted on its own.
 
     That is so in code of other modules, of which only the result matters, where the rounds take one submodule
-    each of several, where a helper function fills a list by index, and where there is no round at all.
+    each of several, also by its number (`self.blocks[i]`), where a helper function fills a list by index, and where
+    there is no round at all.
     """
     items = known_items(iterable)
     if items is None or len(items) > MAX_UNROLL:
         return None
     each = frame.foreign or _takes_modules(items) or (frame.outside and _stores_items(statement))
+    each = each or _counts_modules(frame, statement)
     return items if each or not items else None
 
 
@@ -38,6 +41,23 @@ def _stores_items(statement: ast.For) -> bool:
 def _takes_modules(items: list[Any]) -> bool:
     """Whether submodules that are known one by one are among the items of a loop."""
     return bool(_sites_in(items))
+
+
+def _counts_modules(frame: Frame, statement: ast.For) -> bool:
+    """Whether the rounds of a loop take submodules that are known one by one by the loop's variable."""
+    bound = {node.id for node in ast.walk(statement.target) if isinstance(node, ast.Name)}
+    taken = [
+        node.value
+        for part in statement.body
+        for node in ast.walk(part)
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.ctx, ast.Load)
+        and isinstance(node.slice, ast.Name)
+        and node.slice.id in bound
+        and is_of_self(node.value)
+    ]
+    held = (frame.session.attributes.get(node.attr) for node in taken if isinstance(node, ast.Attribute))
+    return any(slot is not None and _takes_modules([slot.value]) for slot in held)
 
 
 def _sites_in(value: Any) -> list[Site]:
