@@ -133,6 +133,7 @@ def test_names_of_two_modules_that_a_condition_could_make_equal(tmp_path: Path) 
 
 FOLDS = {
     "a product": ("functools.reduce(operator.mul, xs)", ""),
+    "a product by the function's own name": ("reduce(operator.mul, xs)", ""),
     "a sum": ("sum(xs)", ""),
     "a library's function": ("functools.reduce(jnp.maximum, xs)", ""),
     "a lambda": ("functools.reduce(lambda a, b: a + 2 * b, xs)", ""),
@@ -147,7 +148,17 @@ def test_lists_that_are_folded(tmp_path: Path, fold: str, expected: str) -> None
         "xs = []\n        for _ in range(self.n):\n            xs.append(nn.relu(nn.Dense(4)(x)))\n"
         f"        return nn.Dense(3)({fold})"
     )
-    header = "import functools\nimport operator\nfrom elsewhere import join\n"
+    header = "import functools\nimport operator\nfrom functools import reduce\nfrom elsewhere import join\n"
     text, reason = converted(tmp_path, header, body)
     assert reason == expected
     assert ("nnx.Linear(4, 3, rngs=rngs)" in text) is not bool(expected)
+
+
+def test_a_function_of_the_same_name(tmp_path: Path) -> None:
+    reduce = "def reduce(function, xs):\n    xs.append(xs[0])\n    return function(*xs[:2])\n"
+    body = (
+        "xs = []\n        for _ in range(self.n):\n            xs.append(nn.relu(nn.Dense(4)(x)))\n"
+        "        return nn.Dense(3)(reduce(jnp.add, xs))"
+    )
+    _, reason = converted(tmp_path, reduce, body)
+    assert reason == "unknown-size"

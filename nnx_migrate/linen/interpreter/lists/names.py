@@ -66,7 +66,7 @@ def _is_plain_use(node: ast.Name, function: ast.AST, parents: Parents) -> bool:
     if isinstance(parent, ast.Subscript):
         return parent.value is node and isinstance(parent.ctx, ast.Load)
     if isinstance(parent, ast.Call):
-        return _is_reading_call(node, above)
+        return _is_reading_call(node, above, parents)
     if isinstance(parent, ast.For | ast.comprehension):
         return parent.iter is node
     if isinstance(parent, ast.BinOp):
@@ -118,9 +118,18 @@ def _is_method_call(attribute: ast.Attribute, above: Sequence[ast.AST]) -> bool:
     return attribute.attr == "pop" and simple and popped_index(call) is not None
 
 
-def _last_name(function: ast.expr) -> str:
-    """`reduce` of `functools.reduce`; empty for what is no name."""
-    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+def _is_reduce(call: ast.Call, parents: Parents) -> bool:
+    """Whether a call is that of `functools.reduce`."""
+    function = call.func
+    if isinstance(function, ast.Attribute):
+        return function.attr == "reduce" and getattr(function.value, "id", "") == "functools"
+    if not isinstance(function, ast.Name) or function.id != "reduce":
+        return False
+    root: ast.AST = call
+    while (above := parents.get(root)) is not None:
+        root = above
+    imports = (n for n in getattr(root, "body", ()) if isinstance(n, ast.ImportFrom))
+    return any(n.module == "functools" and alias.name == "reduce" for n in imports for alias in n.names)
 
 
 def popped_index(call: ast.Call) -> Any:
@@ -134,12 +143,12 @@ def popped_index(call: ast.Call) -> Any:
     return index if type(index) is int and len(call.args) == 1 else None
 
 
-def _is_reading_call(node: ast.Name, above: Sequence[ast.AST]) -> bool:
+def _is_reading_call(node: ast.Name, above: Sequence[ast.AST], parents: Parents) -> bool:
     call = above[0]
     assert isinstance(call, ast.Call)
     if node not in call.args:
         return False
-    if _last_name(call.func) == "reduce":
+    if _is_reduce(call, parents):
         return call.args[1:2] == [node]
     if isinstance(call.func, ast.Attribute):
         return (
