@@ -54,6 +54,9 @@ class Emitter:
         line, inner = f"{indent}{target} = {text}", indent + HANGING
         if "\n" in text or len(line) <= self.limit:
             return [line]
+        if _is_call(text):
+            called = folded(text, indent, self.limit - len(target) - 3)
+            return f"{indent}{target} = {called}".split("\n")
         return [
             f"{indent}{target} = (",
             *f"{inner}{folded(text, inner, self.limit)}".split("\n"),
@@ -190,3 +193,10 @@ def _is_one_argument(text: str) -> bool:
 
 def _mentions(text: str, name: str) -> bool:
     return re.search(rf"\b{re.escape(name)}\b", text) is not None
+
+
+def _is_call(text: str) -> bool:
+    try:
+        return isinstance(ast.parse(TOKEN.sub("_", text), mode="eval").body, ast.Call)
+    except (SyntaxError, ValueError):
+        return False
