@@ -60,14 +60,37 @@ def replaces_parts(node: ast.AST, name: str) -> bool:
 
 @cache
 def objects_among(method: Method) -> frozenset[str]:
-    """The arguments of a method whose attributes aren't those of an array: `graph.nodes`."""
+    """The arguments of a method whose attributes aren't those of an array (`graph.nodes`), or which are asked for
+    their items: see `asked_by_items`.
+    """
     names: set[str] = set()
+    given = {name: name for name in method.parameters}
+    for statement in method.node.body:  # `state = carry`
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Name):
+            given |= {t.id: statement.value.id for t in statement.targets if isinstance(t, ast.Name)}
+    names |= {given[name] for name in given if asked_by_items(method.node, name)} & set(method.parameters)
     for node in ast.walk(method.node):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             known = registry.attribute(node.attr) or registry.method(node.attr) or node.attr in _OF_ARRAYS
             if node.value.id in method.parameters and not known:
                 names.add(node.value.id)
     return frozenset(names)
+
+
+@cache
+def asked_by_items(function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> bool:
+    """Whether code takes nothing of a name but several items by their numbers, and asks one of these for its shape.
+
+    `state[0].shape` and `state[1].shape` are there whether that is a tuple of arrays or one array.
+    """
+    parents = {child: node for node in ast.walk(function) for child in ast.iter_child_nodes(node)}
+    reads = [n for n in parents if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
+    items = [i for i in map(parents.__getitem__, reads) if isinstance(i, ast.Subscript) and i.value in reads]
+    numbers = {i.slice.value for i in items if isinstance(i.slice, ast.Constant)}
+    uses = [parents[i] for i in items]
+    is_asked = any(isinstance(use, ast.Attribute) and use.attr in ("shape", "ndim") for use in uses)
+    are_numbers = all(isinstance(i.slice, ast.Constant) and isinstance(i.slice.value, int) for i in items)
+    return len(items) == len(reads) and are_numbers and len(numbers) > 1 and is_asked
 
 
 def changed(value: Input | Record | dict[str, Any], parts: dict[str, Any]) -> Record:

@@ -22,7 +22,7 @@ from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unkn
 from nnx_migrate.linen.interpreter.frame import Frame, NeedKinds
 from nnx_migrate.linen.interpreter.function_choices import may_make_modules, one_of_table
 from nnx_migrate.linen.interpreter.ranks import learn_from_pairs
-from nnx_migrate.linen.interpreter.records import is_table, part
+from nnx_migrate.linen.interpreter.records import asked_by_items, is_table, part
 from nnx_migrate.linen.mixed_lists import MixedList, module_at, without_ends
 from nnx_migrate.linen.optional_arrays import ArrayOrNone, present
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
@@ -88,6 +88,8 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
     if isinstance(value, Input):
         if isinstance(index, str):
             return seen(frame, Input((*value.path, index)))
+        if constant is not None and node is not None and _seems_tuple(frame, value, node):
+            frame.session.input_tuples.add(value.path)
         if constant is not None and value.path in frame.session.input_tuples:
             return seen(frame, Input((*value.path, constant)))
         if isinstance(index, Expr) and not index.kind and not is_declared_array(frame.session, value):
@@ -119,6 +121,16 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
     if isinstance(value, Unknown):
         return value
     return Unknown("a subscript that can't be followed")
+
+
+def _seems_tuple(frame: Frame, value: Input, node: ast.Subscript) -> bool:
+    """Whether an argument of which nothing is known may as well be a tuple of arrays as one array."""
+    if value.path in frame.session.input_ranks or is_declared_array(frame.session, value):
+        return False
+    function = frame.module.enclosing(node, ast.FunctionDef)
+    return (
+        isinstance(node.value, ast.Name) and function is not None and asked_by_items(function, node.value.id)
+    )
 
 
 def one_of(frame: Frame, values: Collection[Any]) -> Unknown:
