@@ -25,7 +25,7 @@ from nnx_migrate.linen.interpreter.functions import call_method
 from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.model import Field, LinenClass, LinenProgram, Method
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Facts, Site, VariableSite
+from nnx_migrate.linen.sites import Context, Facts, Site, VariableSite
 from nnx_migrate.linen.symbols import LINEN, linen_name
 from nnx_migrate.linen.values import Expr, FieldFactory, FieldModule, Input
 from nnx_migrate.names.nodes import is_none
@@ -52,6 +52,9 @@ class ClassAnalysis:
     fixed: dict[str, int | tuple[int, ...]] = field(
         default_factory=dict
     )  # fields that are taken to have a value
+    # calls of methods that make modules for setup and stay methods, and the ways that lead there
+    setup_helpers: dict[ast.AST, Method] = field(default_factory=dict)
+    kept_contexts: set[Context] = field(default_factory=set)
 
     @property
     def sites(self) -> list[Site]:

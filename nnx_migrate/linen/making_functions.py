@@ -16,6 +16,14 @@ def makes_modules(program: LinenProgram, module: Module, function: ast.AST) -> b
     return _makes(program, module, function, frozenset())
 
 
+def names_module(program: LinenProgram, module: Module, node: ast.expr) -> bool:
+    """Whether an expression names a class of modules."""
+    qualified = program.project.resolve(node, module.scope_at(node), module)
+    linen = linen_name(qualified)
+    is_layer = linen is not None and linen != "Module" and "." not in linen and linen[:1].isupper()
+    return is_layer or program.find(qualified) is not None
+
+
 @lru_cache(maxsize=4096)
 def _makes(program: LinenProgram, module: Module, function: ast.AST, above: frozenset[ast.AST]) -> bool:
     project = program.project

@@ -361,7 +361,7 @@ class _Converter:
     ) -> ClassConversion:
         """What was written, read once more. Raises Refuse."""
         imported = {request.binding for request in names.requests}
-        check_written(cls, written.edits, imported, self.program.project, written.functions)
+        check_written(cls, written.edits, imported, self.program.project, written.functions, written.making)
         return ClassConversion(
             cls,
             written.sizes,

@@ -33,9 +33,10 @@ def check_written(
     imported: Collection[str],
     project: Project,
     rewritten: Collection[ast.AST] = (),
+    making: Collection[str] = (),
 ) -> None:
     """Check a class after its `edits`; `imported` are the names that the file will import newly, `rewritten` the
-    functions that change with it.
+    functions that change with it, `making` the methods that make modules for the constructor.
 
     Raises Refuse if the new text isn't Python, holds Linen modules, or reads names that nothing binds.
     """
@@ -75,7 +76,7 @@ def check_written(
         for name in sorted(_read_attributes(tree) - _made_attributes(tree) - _read_attributes(_parsed(old))):
             detail = f"`{name}` would be called, but the constructor makes none"
             raise Refuse("unsupported-syntax", detail, cls.node)
-    for name in _constructions(tree, scopes, outside, cls, project, rewritten):
+    for name in _constructions(tree, scopes, outside, cls, project, rewritten, making):
         detail = f"`{name}` is created in a function that can't be followed"
         raise Refuse("unsupported-syntax", detail, cls.node)
 
@@ -214,11 +215,12 @@ def _constructions(
     cls: LinenClass,
     project: Project,
     rewritten: Collection[ast.AST],
+    making: Collection[str],
 ) -> Iterator[str]:
     """Modules that are still created elsewhere than in the constructor, directly or by functions."""
     free = {id(node) for _, node in _free(scopes)}
     for method in (n for c in tree.body if isinstance(c, ast.ClassDef) for n in c.body):
-        if not isinstance(method, ast.FunctionDef) or method.name == "__init__":
+        if not isinstance(method, ast.FunctionDef) or method.name in ("__init__", *making):
             continue
         for call in (n for n in nodes_below(method) if isinstance(n, ast.Call)):
             path, root = dotted(call.func), call.func

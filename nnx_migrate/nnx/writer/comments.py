@@ -7,7 +7,7 @@ import io
 import re
 import tokenize
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from nnx_migrate.linen.analysis import ClassAnalysis
@@ -27,14 +27,31 @@ def with_comments(analysis: ClassAnalysis, module: Module, edits: Sequence[Edit]
     constructor = next((i for i, edit in enumerate(found) if _CONSTRUCTOR in edit.new), None)
     if constructor is None:
         return found
-    text = found[constructor].new
-    above: dict[int, list[str]] = {}
     made: list[Site | VariableSite] = [*analysis.sites, *analysis.variables]
+    bodies = [i for i, edit in enumerate(found) if _is_in_helper(analysis, module.source, edit)]
+    above: dict[int, dict[int, list[str]]] = {}
     for offset, comment in _lost(module.source, analysis.cls.node, found):
+        index = next((i for i in bodies if found[i].start <= offset < found[i].end), constructor)
+        text = found[index].new
         site = _around(module, offset, made)
         line = _line_of(site, text) if site is not None else _line_of_next(module, offset, text)
+        if line is None and index != constructor:
+            line = 0
         if line is not None:
-            above.setdefault(line, []).append(comment)
+            above.setdefault(index, {}).setdefault(line, []).append(comment)
+    for index, lines in above.items():
+        found[index] = replace(found[index], new=_with_lines(found[index].new, lines))
+    return found
+
+
+def _is_in_helper(analysis: ClassAnalysis, source: SourceText, edit: Edit) -> bool:
+    """Whether an edit writes the body of a method that makes modules for setup."""
+    bodies = [source.span(method.node) for method in analysis.setup_helpers.values()]
+    return any(start < edit.start and edit.end == end for start, end in bodies)
+
+
+def _with_lines(text: str, above: Mapping[int, Sequence[str]]) -> str:
+    """The text with comments above the lines that start at these places."""
     for line, comments in sorted(above.items(), reverse=True):
         indent = re.match(r"[ \t]*", text[line:])
         space = indent.group() if indent is not None else ""
@@ -43,8 +60,7 @@ def with_comments(analysis: ClassAnalysis, module: Module, edits: Sequence[Edit]
         statement, newline, rest = text[line:].partition("\n")
         behind = "".join(f"  {comment}" for comment in pragmas)
         text = f"{text[:line]}{first}{statement}{behind}{newline}{rest}"
-    found[constructor] = replace(found[constructor], new=text)
-    return found
+    return text
 
 
 def _lost(source: SourceText, node: ast.ClassDef, edits: Iterable[Edit]) -> Iterator[tuple[int, str]]:

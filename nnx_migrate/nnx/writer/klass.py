@@ -37,6 +37,7 @@ from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunctions
 from nnx_migrate.nnx.writer.methods.late_layers import take_late_layers
 from nnx_migrate.nnx.writer.methods.layer_functions import function_calls
 from nnx_migrate.nnx.writer.methods.reached import inside_maker
+from nnx_migrate.nnx.writer.methods.setup_helpers import find_setup_helpers
 from nnx_migrate.nnx.writer.methods.setup_makers import setup_makers, without_methods
 from nnx_migrate.nnx.writer.methods.shared_helpers import SharedHelper, shared_helpers
 from nnx_migrate.nnx.writer.names import FileNames
@@ -84,6 +85,7 @@ class ClassWriter:
         """All edits of the class."""
         for closure in self.analysis.facts.functions.values():
             self.names.learn(closure.node, closure.module)
+        find_setup_helpers(self.analysis)
         late = take_late_layers(self.analysis, self.constructions)
         self.creating = CreatingFunctions(self.analysis, local=False)
         self._check()
@@ -100,7 +102,8 @@ class ClassWriter:
         edits, written = self._bases(), WrittenClass()
         nodes = self._nodes()
         edits += without_methods(self.source, self.makers)
-        kept = [m for m in own_methods(self.cls) if m not in self.makers]
+        left = [*self.makers, *self.analysis.setup_helpers.values()]
+        kept = [m for m in own_methods(self.cls) if m not in left]
         for method in sorted(kept, key=lambda m: all(m.node not in h.functions for h in helpers)):
             edits += self._decorators(method)
             edits += self._body_edits(method, late, helpers, written)
@@ -108,6 +111,8 @@ class ClassWriter:
             callee, arguments = self.constructions.parts(site)
             written.constructions[site.call] = f"{callee}({', '.join(arguments)})"
         written.functions = {**written.functions, **choosing_functions(self.constructions)}
+        for method in self.analysis.setup_helpers.values():
+            edits += self._decorators(method) if method.owner is self.cls else []
         constructor = ConstructorWriter(
             self.analysis, self.names, self.constructions, self.inheritance, self.factories
         )

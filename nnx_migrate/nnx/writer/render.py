@@ -71,6 +71,7 @@ class InitRenderer:
         self.asked: set[str] = set()  # sizes of arguments that conditions test for None
         self.substitutes: dict[str, str] = {}
         self.lambda_names: frozenset[ast.AST] = frozenset()  # in the expression that is being written
+        self.parameters: dict[str, str] = {}  # of the method that is written: the size that each stands for
         self.may_name_dtypes = False  # only variables get the dtypes that arrays have at first
         self.may_name_classes = False  # where only a construction takes one of several classes
         self.layers: dict[ast.AST | Layer, str] = {}  # what makes layers, of which choices take one
@@ -142,7 +143,7 @@ class InitRenderer:
         """An expression that is an argument as a whole, so that it needs no parentheses."""
         text = self.text(node, context)
         given = self.analysis.facts.arguments.get((context, node.id)) if isinstance(node, ast.Name) else None
-        if given is None or not text.startswith("("):
+        if given is None or context in self.analysis.kept_contexts or not text.startswith("("):
             return text
         inner = self.text(given[1], given[0])
         return self.argument(given[1], given[0]) if text in (inner, f"({inner})") else text
@@ -164,6 +165,7 @@ class InitRenderer:
         value = value.substitute(lambda symbol: None, self.agreed) if self.agreed else value
         self.open_maxima.update(open_maxima(value))
         text = value.text()
+        text = self.parameters.get(text, text)
         self.see(text)
         return text
 
@@ -183,6 +185,9 @@ class InitRenderer:
 
     def _replace(self, node: ast.AST, context: Context) -> str | None:
         facts = self.analysis.facts
+        if node in self.analysis.setup_helpers:
+            detail = f"what `{self.analysis.setup_helpers[node].name}` makes for `setup` is given to a module"
+            raise Refuse("unsupported-syntax", detail, node)
         element = self.element(node, context)
         if element is not None:
             return element
@@ -214,12 +219,13 @@ class InitRenderer:
             if text is not None:
                 self.see(text)
                 return text
-        if isinstance(node, ast.IfExp) and context and (context, node) in facts.decided:
+        written_out = bool(context) and context not in self.analysis.kept_contexts
+        if isinstance(node, ast.IfExp) and written_out and (context, node) in facts.decided:
             chosen = node.body if facts.decided[context, node] else node.orelse
             text = self.text(chosen, context)
             return text if isinstance(chosen, _ATOMS) else f"({text})"
         if isinstance(node, ast.Compare):
-            known = bool(context) and isinstance(value, bool)
+            known = written_out and isinstance(value, bool)
             return str(value) if known else self._compared_shapes(node, context)
         if isinstance(node, ast.Name):
             return self._name(node, context, value) if isinstance(node.ctx, ast.Load) else None
@@ -262,6 +268,8 @@ class InitRenderer:
                 self.needed.add(node.id)
             return None
         if argument is not None:
+            if context in self.analysis.kept_contexts:
+                return None  # the method's own parameter
             outer, expression = argument
             text = self.text(expression, outer)
             simple = isinstance(expression, _ATOMS)
@@ -275,7 +283,9 @@ class InitRenderer:
 
     def _is_in_setup(self, node: ast.AST) -> bool:
         setup = self.analysis.cls.own_methods.get("setup")
-        return setup is not None and self.names.module.enclosing(node, ast.FunctionDef) is setup.node
+        around = self.names.module.enclosing(node, ast.FunctionDef)
+        helpers = {method.node for method in self.analysis.setup_helpers.values()}
+        return around is not None and (around in helpers or (setup is not None and around is setup.node))
 
     def _is_made(self, node: ast.Attribute, context: Context) -> bool:
         """Whether an attribute holds a module of the project that the constructor has made by then."""
@@ -320,6 +330,7 @@ class InitRenderer:
         if any(facts.static_names.get((context, n)) is False for n in read):
             return True
         is_plain = _is_plain(facts.values.get((context, node)))
+        is_plain = is_plain and context not in self.analysis.kept_contexts
         return is_plain and any((context, n.id) in facts.arguments for n in names)
 
     def _value_text(self, value: Any) -> str | None:

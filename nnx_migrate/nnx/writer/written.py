@@ -38,6 +38,7 @@ class WrittenClass:
     has_constructor: bool = True
     # functions outside of the class that it rewrites, with their edits, and the calls that these expect
     functions: dict[ast.FunctionDef, WrittenFunction] = field(default_factory=dict)
+    making: set[str] = field(default_factory=set)  # methods that make modules for the constructor
     open_maxima: frozenset[Max] = frozenset()  # see `agreed_sizes`
 
 

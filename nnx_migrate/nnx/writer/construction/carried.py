@@ -24,6 +24,7 @@ from nnx_migrate.linen.sites import Context, LayerCall, LoopVariable, Phi, Site
 from nnx_migrate.linen.symbols import numbers
 from nnx_migrate.linen.values import Iterated, ModuleList
 from nnx_migrate.names.nodes import contains, position
+from nnx_migrate.names.parents import Parents
 
 _STEPS = 8
 
@@ -99,7 +100,7 @@ class CarriedValues:
             return [] if first is None else [first]
         assert isinstance(phi.node, ast.For)
         loops = dict.fromkeys(creating_loops(self.analysis, phi.node, phi.context))
-        return [first, *(loop for loop in loops if loop is not first and _are_alike(loop, first))]
+        return [first, *(loop for loop in loops if loop is not first and self._are_alike(loop, first))]
 
     def _check_round(self, loop: ast.AST, phi: Phi, dim: Dim) -> None:
         """Refuse sizes that name the variable of a loop of setup other than the one that carries them."""
@@ -187,10 +188,16 @@ class CarriedValues:
                 continue
             if site.method != "setup" and any(self._counts_as(c.node, variable.node) for c in site.loops):
                 continue  # the number of this loop's rounds
-            alike = [node for node in around if _are_alike(node, variable.node)]
+            alike = [node for node in around if self._are_alike(node, variable.node)]
             if not any(self._run_together(call, node, variable.node) for node in alike):
                 detail = f"`{site.label}` gets a size that the rounds of another list tell"
                 raise Refuse("unknown-size", detail, site.call)
+
+    def _are_alike(self, first: ast.AST, second: ast.AST) -> bool:
+        """Whether two loops of one method take the same, under the same names."""
+        parents = self.analysis.cls.module.parents
+        together = not self.analysis.setup_helpers or _function(first, parents) is _function(second, parents)
+        return together and _header(first) is not None and _header(first) == _header(second)
 
     def _counts_as(self, loop: ast.AST, creating: ast.AST) -> bool:
         """Whether a loop counts through what another one has made."""
@@ -249,9 +256,10 @@ def _is_within(site: Site, call: LayerCall, phi: Phi) -> bool:
     )
 
 
-def _are_alike(first: ast.AST, second: ast.AST) -> bool:
-    """Whether two loops take the same, under the same names."""
-    return _header(first) is not None and _header(first) == _header(second)
+def _function(node: ast.AST | None, parents: Parents) -> ast.AST | None:
+    while node is not None and not isinstance(node, ast.FunctionDef):
+        node = parents.get(node)
+    return node
 
 
 def _header(loop: ast.AST) -> str | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Phi
 from nnx_migrate.linen.symbols import numbers
+from nnx_migrate.names.nodes import contains
 from nnx_migrate.nnx.writer.residual.nodes import Assign, in_order
 from nnx_migrate.nnx.writer.text import append_text, indentation, unwrapped
 
@@ -23,6 +25,7 @@ class CarryingLoops:
         self.setup = setup
         self.analysis, self.source = setup.analysis, setup.source
         self.sizes: dict[ast.AST, list[Phi]] = {}
+        self.given: set[str] = set()  # sizes that loops of setup carry, around the call of a method
 
     def find(self, text: str) -> bool:
         """Find the loops that have to assign the sizes that a text names; False when all are known."""
@@ -34,12 +37,25 @@ class CarryingLoops:
             loops = self.setup.writer.carried.carrying(phi)
             if not loops:
                 raise Refuse("unknown-size", f"a loop changes the size `{phi.name}`", phi.node)
+            if self._is_given(phi, loops):
+                continue
             for loop in [loop for loop in loops if self._needs(loop, phi)] or loops[:1]:
                 known = self.sizes.setdefault(loop, [])
                 if phi not in known:
                     known.append(phi)
                     grew = True
         return grew
+
+    def _is_given(self, phi: Phi, loops: Sequence[ast.AST]) -> bool:
+        """Whether the loops that carry a size are those around a call of the method that is written."""
+        if not self.analysis.setup_helpers:
+            return False
+        elsewhere = [loop for loop in loops if not contains(self.setup.setup.node, loop)]
+        if elsewhere and (not self.setup.context or len(elsewhere) < len(loops)):
+            raise Refuse("unknown-size", f"loops of several methods change the size `{phi.name}`", phi.node)
+        if elsewhere:
+            self.given.add(phi.token)
+        return bool(elsewhere)
 
     def _needs(self, loop: ast.AST, phi: Phi) -> bool:
         """Whether the modules that a loop makes get a size."""

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Container
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
+from nnx_migrate.linen.mixed_lists import MixedList
+from nnx_migrate.linen.values import ModuleList
+from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.names.parents import Parents
+
+if TYPE_CHECKING:
+    from nnx_migrate.nnx.writer.constructor.setup import SetupWriter
 
 Display = ast.List | ast.Tuple | ast.Dict
 
@@ -41,3 +47,21 @@ def _lists_modules(node: Display, made: Container[ast.AST]) -> bool:
     return any(
         item in made or (isinstance(item, Display) and _lists_modules(item, made)) for item in elements(node)
     )
+
+
+def is_unpacked_list(setup: SetupWriter, node: ast.expr) -> bool:
+    """Whether this is `layers` in `self.layers, self.norms = layers, norms`, a list of modules."""
+    parents = setup.names.module.parents
+    values = parents.get(node)
+    if not isinstance(values, ast.Tuple) or node in setup.sites:
+        return False
+    statement = parents.get(values)
+    if not isinstance(statement, ast.Assign) or statement.value is not values:
+        return False
+    targets = statement.targets[0]
+    if not isinstance(targets, ast.Tuple) or len(targets.elts) != len(values.elts):
+        return False
+    target = targets.elts[values.elts.index(node)]
+    slot = setup.analysis.session.attributes.get(target.attr) if is_of_self(target) else None
+    held = slot.value if slot is not None else None
+    return isinstance(node, ast.Name | ast.ListComp) and isinstance(held, ModuleList | MixedList | list)

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.chosen.layers import is_maker
-from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.post_init import is_super_call
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Site, VariableSite
+from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.linen.values import ClassRef, Instance, Layer, Lifted, Maybe, ModuleList, Partial
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.writer.construction.given_factories import tell_layers
@@ -27,9 +26,10 @@ from nnx_migrate.nnx.writer.constructor.chosen_makers import check_places, writt
 from nnx_migrate.nnx.writer.constructor.derived_arrays import derived_arrays
 from nnx_migrate.nnx.writer.constructor.dicts import check_dict
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, array_container, holds_arrays
-from nnx_migrate.nnx.writer.constructor.nested import Display, is_nested
+from nnx_migrate.nnx.writer.constructor.nested import Display, is_nested, is_unpacked_list
 from nnx_migrate.nnx.writer.constructor.once import check_runs_once
 from nnx_migrate.nnx.writer.constructor.same_branches import without_branches
+from nnx_migrate.nnx.writer.constructor.setup_helpers import SetupHelpers
 from nnx_migrate.nnx.writer.methods.reached import by_node, choosers, closures, inside_maker, makers
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
@@ -54,18 +54,23 @@ class SetupWriter:
         renderer: InitRenderer,
         writer: ConstructionWriter,
         setup: Method,
+        helpers: SetupHelpers,
+        context: Context = (),
     ) -> None:
+        """`setup` may be a method that does a part of its work; `context` is the way that leads there."""
         self.analysis, self.names, self.renderer = analysis, names, renderer
         self.writer, self.setup = writer, setup
+        self.helpers, self.context = helpers, context
         self.source = names.module.source
         self.limit = 100
-        self.derived = derived_arrays(analysis, setup)
-        check_runs_once(analysis, setup, {v.call for made in self.derived.values() for v in made})
+        self.derived = derived_arrays(analysis, setup) if not context else {}
+        if not context:
+            check_runs_once(analysis, setup, {v.call for made in self.derived.values() for v in made})
         made = {key: s for key, s in analysis.facts.sites.items() if s.method == "setup"}
         direct = {key: site for key, site in made.items() if not inside_maker(analysis, site)}
         own = set(ast.walk(setup.node))
-        for context, node in direct:
-            if context and node in own:
+        for way, node in direct:
+            if way != self.context and node in own:
                 raise Refuse("unsupported-syntax", "a module is created in a function of `setup`", node)
         self.makers = {call: site for call, site in makers(analysis).items() if site.method == "setup"}
         self.choosers = choosers(analysis)
@@ -95,7 +100,7 @@ class SetupWriter:
             body = body[1:]
         if not body:
             return ""
-        start = self.source.line_start(self._first_line(body[0]))
+        start = self.source.line_start(self.first_line(body[0]))
         end = self.source.line_start((body[-1].end_lineno or 0) + 1)
         edits = sorted(
             (found for statement in body for found in self._edits(statement)),
@@ -125,7 +130,9 @@ class SetupWriter:
         if not isinstance(around, ast.If | ast.FunctionDef):
             return None
         text = self.inner(statement)
-        test = asked_test(self.renderer, self.sites[statement.value], text, around is self.setup.node)
+        site = self.sites[statement.value]
+        asks = around is self.setup.node and not any(isinstance(c.node, ast.If) for c in site.controls)
+        test = asked_test(self.renderer, site, text, asks)
         if test is None or statement.value in self.makers or len(statement.targets) > 1:
             return None
         indent = indentation(self.source, statement.lineno)
@@ -144,7 +151,7 @@ class SetupWriter:
             return all(self.only_constructs(inner) for inner in statement.body)
         if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
             return False
-        value = self.analysis.facts.values.get(((), statement.value))
+        value = self.analysis.facts.values.get((self.context, statement.value))
         if value is None:
             value = next(
                 (v for (_, n), v in self.analysis.facts.values.items() if n is statement.value), None
@@ -180,7 +187,7 @@ class SetupWriter:
         names = [n for n in ast.walk(self.setup.node) if isinstance(n, ast.Name) and n.id == name]
         return all(n in made or isinstance(n.ctx, ast.Store) for n in names)
 
-    def _first_line(self, statement: ast.stmt) -> int:
+    def first_line(self, statement: ast.stmt) -> int:
         """The first line of the body, comments above the first statement included."""
         line = statement.lineno
         while line - 1 > self.setup.node.lineno and self.source.line_text(line - 1).strip().startswith("#"):
@@ -190,6 +197,8 @@ class SetupWriter:
     def replace(self, node: ast.AST) -> str | None:
         """The text that takes the place of a node, None where that stays as it is."""
         if isinstance(node, ast.Call):
+            if node in self.analysis.setup_helpers:
+                return self.helpers.call(self, node)
             site = self.sites.get(node)
             if site is not None:
                 return self._construction(node, site)
@@ -204,6 +213,8 @@ class SetupWriter:
             return asked
         if isinstance(node, ast.If) and (text := without_branches(self, node)) is not None:
             return text
+        if isinstance(node, ast.expr) and (text := self.helpers.returned(self, node)) is not None:
+            return text
         if is_nested(node, self.sites, self.names.module.parents):
             return self._nested(node)
         if isinstance(node, ast.Assign) and node.value in self.carrying.sizes:
@@ -212,7 +223,7 @@ class SetupWriter:
             return self.carrying.joined(node)
         if isinstance(node, ast.For) and node in self.carrying.sizes:
             return self.carrying.loop(node)
-        if isinstance(node, ast.expr) and self._is_unpacked_list(node):
+        if isinstance(node, ast.expr) and is_unpacked_list(self, node):
             return f"{self.names.nnx()}.List({self.inner(node)})"
         if isinstance(node, ast.Assign) and self._is_filled_later(node):
             start, end = self.source.span(node)[0], self.source.span(node.value)[0]
@@ -232,7 +243,7 @@ class SetupWriter:
         if made is not None:
             return made
         if isinstance(node, ast.Name | ast.Attribute):
-            value = self.analysis.facts.values.get(((), node))
+            value = self.analysis.facts.values.get((self.context, node))
             made = self.renderer.layers.get(value) if isinstance(value, Layer) else None
             return made or self.names.replacement(node)
         if isinstance(node, ast.Call):
@@ -276,9 +287,9 @@ class SetupWriter:
             if _stored_names(closure.node) & self.renderer.needed:
                 detail = "a construction depends on a variable of the function that makes it"
                 raise Refuse("unsupported-syntax", detail, node)
-        return self._wrapped(node, *parts)
+        return self.wrapped(node, *parts)
 
-    def _wrapped(self, node: ast.Call, callee: str, arguments: list[str]) -> str:
+    def wrapped(self, node: ast.Call, callee: str, arguments: list[str]) -> str:
         """The call that replaces another one, broken where the line becomes too long."""
         indent = indentation(self.source, node.lineno)
         start, _ = self.source.span(node)
@@ -287,7 +298,7 @@ class SetupWriter:
 
     def _variable(self, variable: VariableSite) -> str:
         kind, value = variable_parts(self.renderer, variable)
-        text = self._wrapped(variable.call, kind, [value])
+        text = self.wrapped(variable.call, kind, [value])
         is_alone = isinstance(self.names.module.parents.get(variable.call), ast.Expr)
         return f"self.{variable.attribute} = {text}" if is_alone else text
 
@@ -336,23 +347,9 @@ class SetupWriter:
             return False
         if slot is None or not holds_modules(slot.value) or node.value in self.sites:
             return False
+        if node.value in self.analysis.setup_helpers:
+            return False  # what it returns is put into one
         return not (isinstance(node.value, ast.Call) and node.value in self.sites)
-
-    def _is_unpacked_list(self, node: ast.expr) -> bool:
-        """Whether this is `layers` in `self.layers, self.norms = layers, norms`, a list of modules."""
-        values = self.names.module.parents.get(node)
-        if not isinstance(values, ast.Tuple) or node in self.sites:
-            return False
-        statement = self.names.module.parents.get(values)
-        if not isinstance(statement, ast.Assign) or statement.value is not values:
-            return False
-        targets = statement.targets[0]
-        if not isinstance(targets, ast.Tuple) or len(targets.elts) != len(values.elts):
-            return False
-        target = targets.elts[values.elts.index(node)]
-        slot = self.analysis.session.attributes.get(target.attr) if is_of_self(target) else None
-        held = slot.value if slot is not None else None
-        return isinstance(node, ast.Name | ast.ListComp) and isinstance(held, ModuleList | MixedList | list)
 
     def _container(self, node: ast.Assign) -> str:
         value = node.value

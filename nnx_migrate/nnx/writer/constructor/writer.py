@@ -11,6 +11,7 @@ from nnx_migrate.linen.factories.values import Factory
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.post_init import NAME
 from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.linen.sites import Context
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.names.parameters import defaults
 from nnx_migrate.nnx.writer.channels_first import channels_first
@@ -19,6 +20,7 @@ from nnx_migrate.nnx.writer.constructor.fields import field_assignments, field_p
 from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
 from nnx_migrate.nnx.writer.constructor.placement import Placement
 from nnx_migrate.nnx.writer.constructor.setup import SetupWriter
+from nnx_migrate.nnx.writer.constructor.setup_helpers import SetupHelpers
 from nnx_migrate.nnx.writer.constructor.shared_loops import carried_by_setup
 from nnx_migrate.nnx.writer.constructor.size_variables import named
 from nnx_migrate.nnx.writer.methods.caches import own_caches
@@ -51,6 +53,7 @@ class ConstructorWriter:
         self.inheritance, self.factories = inheritance, factories
         self.limit = line_limit(self.source)
         self.placement = Placement(self.cls, self.source)
+        self.helpers = SetupHelpers(analysis, names, self.renderer, self._method_text)
         self.carried: set[str] = set()
         self.optional: set[str] = set()  # tokens of sizes that need not be given
 
@@ -122,6 +125,9 @@ class ConstructorWriter:
         text = with_quotes_of(self.source, text)
         removed = self.cls.own_methods.get(NAME)
         gone = [self.placement.removed_method(removed)] if removed is not None else []
+        dtypes = {size.token for size in written.sizes if size.is_dtype}
+        written.making = {method.name for method in self.helpers.texts}
+        gone += self.helpers.edits({**parameters, **carried}, self.optional, dtypes, self.limit)
         return [*self.placement.place(text, setup), *gone]
 
     def _with_setup(self, nodes: list[Node], setup: Method | None) -> tuple[list[Node], str]:
@@ -137,10 +143,18 @@ class ConstructorWriter:
             return nodes, self._setup_text(setup, [])
 
     def _setup_text(self, setup: Method, shared: Sequence[str]) -> str:
-        writer = SetupWriter(self.analysis, self.names, self.renderer, self.constructions, setup)
+        text = self._method_text(setup, (), shared)
+        self.helpers.check_sizes(text, (), setup)
+        return text
+
+    def _method_text(self, method: Method, context: Context, shared: Sequence[str] = ()) -> str:
+        writer = SetupWriter(
+            self.analysis, self.names, self.renderer, self.constructions, method, self.helpers, context
+        )
         text = writer.text(self.limit, shared)
-        self.carried = {p.token for sizes in writer.carrying.sizes.values() for p in sizes}
-        return self._without_phis(text)
+        self.carried |= {p.token for sizes in writer.carrying.sizes.values() for p in sizes}
+        self.carried |= writer.carrying.given
+        return self._without_phis(text, method)
 
     def _guards(self, indent: str, unit: str) -> list[str]:
         """The lines that refuse axes other than those that sizes were derived for."""
@@ -167,7 +181,9 @@ class ConstructorWriter:
             raise Refuse(
                 "name-clash", f"`{min(stored & taken)}` is a local variable of `{NAME}`", method.node
             )
-        writer = SetupWriter(self.analysis, self.names, self.renderer, self.constructions, method)
+        writer = SetupWriter(
+            self.analysis, self.names, self.renderer, self.constructions, method, self.helpers
+        )
         text = TOKEN.sub(lambda m: m["name"], writer.text(self.limit))
         return text.rstrip("\n").split("\n") if text.strip() else []
 
@@ -177,8 +193,8 @@ class ConstructorWriter:
         found = self.inheritance
         return found if found is not None and found.calls_super and found.base.has_constructor else None
 
-    def _without_phis(self, text: str) -> str:
-        """Sizes that conditions in a method decide, written as conditional expressions."""
+    def _without_phis(self, text: str, method: Method) -> str:
+        """Sizes that conditions in a method decide, written as conditional expressions in `method`."""
         for _ in range(20):
             match = next(
                 (m for m in TOKEN.finditer(text) if m["kind"] in "pl" and m.group() not in self.carried), None
@@ -194,6 +210,7 @@ class ConstructorWriter:
                     text = text.replace(match.group(), match["name"])
                     continue
                 raise Refuse("unknown-size", "a size that a loop changes is needed in setup", self.cls.node)
+            self.helpers.check_condition(phi.node, method)
             first, second = (self.renderer.dim(d, phi.node) for d in phi.sources)
             choice = f"({first} if {self.renderer.text(phi.node.test)} else {second})"
             text = text.replace(match.group(), choice)
@@ -227,7 +244,7 @@ class ConstructorWriter:
     def _size_names(self, nodes: list[Node], setup_text: str, written: WrittenClass) -> dict[str, str]:
         session = self.analysis.session
         found = SizeNames(
-            frozenset({f.name for f in self.cls.fields} | self.renderer.needed),
+            frozenset({f.name for f in self.cls.fields} | self.renderer.needed | self.helpers.own_names),
             session.input_ranks,
             unbatched=frozenset(session.unbatched),
             channels_first=channels_first(self.analysis),

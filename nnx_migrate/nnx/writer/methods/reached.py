@@ -64,6 +64,8 @@ def made_by_calls(analysis: ClassAnalysis) -> dict[tuple[Context, ast.AST], Site
     found: dict[tuple[Context, ast.AST], Site] = {}
     for (context, call), closure in analysis.facts.functions.items():
         value = analysis.facts.values.get((context, call))
+        if call in analysis.setup_helpers:
+            continue
         if not isinstance(value, Instance) or (_is_method(closure) and value.site.entry != "setup"):
             continue
         if is_created_in(analysis, value.site, (*context, call)):
@@ -76,7 +78,12 @@ def choosers(analysis: ClassAnalysis) -> dict[ast.AST, tuple[Site, ...]]:
     found: dict[ast.AST, tuple[Site, ...]] = {}
     for (context, call), closure in analysis.facts.functions.items():
         value = analysis.facts.values.get((context, call))
-        if context or not isinstance(value, Either) or not _only_chooses(closure.node):
+        if (
+            context
+            or call in analysis.setup_helpers
+            or not isinstance(value, Either)
+            or not _only_chooses(closure.node)
+        ):
             continue
         sites = tuple(one.site for one in value.values if isinstance(one, Instance))
         if len(sites) == len(value.values) and all(_is_of_setup(site, call) for site in sites):

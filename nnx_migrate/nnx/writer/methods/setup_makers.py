@@ -28,12 +28,13 @@ def setup_makers(analysis: ClassAnalysis) -> list[Method]:
     own = [method for owner in analysis.cls.mro for method in owner.own_methods.values()]
     by_node = {node: method for method in own for node in ast.walk(method.node)}
     found: dict[Method, None] = {}
+    kept = set(analysis.setup_helpers.values())
     created: list[Site | VariableSite] = [*analysis.sites, *analysis.variables]
     for made in (one for one in created if one.entry == "setup"):
         ways = [by_node[node] for node in (*made.context, made.call) if node in by_node]
-        for method in (way for way in ways if way.name not in ("setup", NAME)):
+        for method in (way for way in ways if way not in kept and way.name not in ("setup", NAME)):
             is_made = isinstance(made, Site) and inside_maker(analysis, made)
-            if not is_made or not _only_makes(method) or not _only_called(analysis, method):
+            if not is_made or not only_makes(method) or not _only_called(analysis, method):
                 detail = f"`{method.name}`, which `setup` calls, creates modules or variables"
                 raise Refuse("unsupported-syntax", detail, made.call)
             made.method = "setup"
@@ -60,7 +61,7 @@ def without_methods(source: SourceText, methods: Sequence[Method]) -> list[Edit]
     return found
 
 
-def _only_makes(method: Method) -> bool:
+def only_makes(method: Method) -> bool:
     """Whether a method returns what it makes, without anything beside that: no default is computed, nothing is set."""
     if method.kind != "method" or method.transforms or not isinstance(method.node, ast.FunctionDef):
         return False
