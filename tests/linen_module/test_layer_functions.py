@@ -119,13 +119,15 @@ SETUPS = {
 
         def setup(self):
             self.layer = self.make(3)
+            self.other = self.make(4)
     """,
-    "a method that sets attributes": """
-        def build(self):
-            self.layer = nn.Dense(3)
+    "a method that sets attributes twice": """
+        def build(self, n):
+            self.layer = nn.Dense(n)
 
         def setup(self):
-            self.build()
+            self.build(4)
+            self.build(3)
     """,
     "a function that makes two": """
         def setup(self):
