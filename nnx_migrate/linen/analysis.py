@@ -55,17 +55,20 @@ class ClassAnalysis:
     # calls of methods that make modules for setup and stay methods, and the ways that lead there
     setup_helpers: dict[ast.AST, Method] = field(default_factory=dict)
     kept_contexts: set[Context] = field(default_factory=set)
+    # layers that nothing calls, with the statements of setup that make them; these go
+    uncalled: dict[Site, ast.stmt] = field(default_factory=dict)
 
     @property
     def sites(self) -> list[Site]:
         """Submodules of the class in construction order."""
-        return [site for site in self.facts.ordered_sites() if not site.carry_only]
+        return [s for s in self.facts.ordered_sites() if not s.carry_only and s not in self.uncalled]
 
     @property
     def named_sites(self) -> list[Site]:
         """Those that Linen counts in its automatic names, too: cells that only give their initial carry."""
         methods = {m.name for m in self.methods if m.kind == "method" and not m.is_nowrap}
-        return [s for s in self.facts.ordered_sites() if not s.carry_only or s.entry in methods]
+        found = (s for s in self.facts.ordered_sites() if s not in self.uncalled)
+        return [s for s in found if not s.carry_only or s.entry in methods]
 
     @property
     def variables(self) -> list[VariableSite]:

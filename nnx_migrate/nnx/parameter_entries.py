@@ -120,6 +120,8 @@ def _setup_names(analysis: ClassAnalysis) -> dict[Site, tuple[str, list[str]]]:
     """
     found: dict[Site, tuple[str, list[str]]] = {}
     for name, slot in analysis.session.attributes.items():
+        if isinstance(slot.value, Instance) and slot.value.site in analysis.uncalled:
+            continue
         for linen, path, site in _held(slot.value, name, [name]):
             explicit = _explicit(analysis, site)
             linen, path = _with_one_index(explicit if explicit is not None else linen, path)

@@ -31,6 +31,7 @@ from nnx_migrate.nnx.writer.constructor.derived_arrays import (
     properties,
 )
 from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
+from nnx_migrate.nnx.writer.constructor.uncalled import find_uncalled
 from nnx_migrate.nnx.writer.constructor.writer import ConstructorWriter, own_methods
 from nnx_migrate.nnx.writer.methods.body import BodyEditor
 from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunctions
@@ -85,6 +86,7 @@ class ClassWriter:
         """All edits of the class."""
         for closure in self.analysis.facts.functions.values():
             self.names.learn(closure.node, closure.module)
+        find_uncalled(self.analysis)
         find_setup_helpers(self.analysis)
         late = take_late_layers(self.analysis, self.constructions)
         self.creating = CreatingFunctions(self.analysis, local=False)

@@ -30,6 +30,7 @@ from nnx_migrate.nnx.writer.constructor.nested import Display, is_nested, is_unp
 from nnx_migrate.nnx.writer.constructor.once import check_runs_once
 from nnx_migrate.nnx.writer.constructor.same_branches import without_branches
 from nnx_migrate.nnx.writer.constructor.setup_helpers import SetupHelpers
+from nnx_migrate.nnx.writer.constructor.uncalled import whole_lines
 from nnx_migrate.nnx.writer.methods.reached import by_node, choosers, closures, inside_maker, makers
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import holds_modules
@@ -117,6 +118,8 @@ class SetupWriter:
     def _edits(self, statement: ast.stmt) -> list[tuple[int, int, str]]:
         if isinstance(statement, ast.Assign) and statement in self.derived:
             return [(*self.source.span(statement), self._parameters(statement))]
+        if statement in self.analysis.uncalled.values():
+            return [(*whole_lines(self.source, statement), "")]
         goes = isinstance(statement, ast.Pass) or is_super_call(statement) or self.only_constructs(statement)
         if not goes:
             return replacements(self.source, statement, self.replace)
