@@ -202,20 +202,28 @@ SUBCLASS = "class Other(Model):\n    def __call__(self, x):\n        return self
 
 
 @pytest.mark.parametrize(
-    ("result", "more", "is_converted"),
+    ("result", "more", "stays"),
     [
         ("self.used(x)", "", False),  # Linen makes no parameters of `aux`
         ("self.used(x), self.aux", "", True),
         ("self.used(x)", SUBCLASS, True),
     ],
 )
-def test_submodules_that_nothing_calls(tmp_path: Path, result: str, more: str, is_converted: bool) -> None:
+def test_submodules_that_nothing_calls(tmp_path: Path, result: str, more: str, stays: bool) -> None:
     path = tmp_path / "model.py"
     path.write_text(UNCALLED.format(result=result, more=more))
+    text, conversions = convert(path)
+    assert "model.Model" in conversions.converted
+    assert ("self.aux = Table(rngs=rngs)" in text) is stays
+
+
+def test_a_submodule_that_may_be_called_by_its_name_keeps_the_class(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(
+        UNCALLED.format(result="self.used(x)", more='def aux(model):\n    return getattr(model, "aux")')
+    )
     _, conversions = convert(path)
-    assert ("model.Model" in conversions.converted) is is_converted
-    if not is_converted:
-        assert conversions.refused["model.Model"].detail == "`aux` is never called in the class"
+    assert conversions.refused["model.Model"].detail == "`aux` is never called in the class"
 
 
 def test_a_setup_without_statements_leaves_nothing_in_the_constructor(tmp_path: Path) -> None:
