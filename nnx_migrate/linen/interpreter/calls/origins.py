@@ -5,20 +5,20 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Iterator
+from functools import lru_cache
 
 from nnx_migrate.linen.effects.registry import modelled_methods
 from nnx_migrate.linen.interpreter.calls.kept_results import returned
+from nnx_migrate.linen.interpreter.calls.natures import Nature, Natures
 from nnx_migrate.linen.interpreter.calls.packages import CALLING, comes_from_libraries, is_free_of_flax
-from nnx_migrate.linen.interpreter.calls.plain_code import plain_code
-from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.interpreter.calls.plain_code import is_free, plain_code
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.model import LinenClass, Method
-from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.symbols import linen_name
-from nnx_migrate.linen.values import ClassRef, Input, Instance, Layer
+from nnx_migrate.linen.values import ClassRef, Either, FieldModule, Instance, Layer, Maybe
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.nodes import all_below, is_of_self
-from nnx_migrate.names.scopes import COMPREHENSIONS
+from nnx_migrate.names.nodes import all_below, is_of_self, is_self
+from nnx_migrate.names.scopes import COMPREHENSIONS, Binding, dotted
 
 # Built-in functions that give whatever they find.
 _GIVE_ANYTHING = frozenset(
@@ -26,8 +26,9 @@ _GIVE_ANYTHING = frozenset(
 )
 # Methods of a module that make and give variables.
 OF_VARIABLES = frozenset({"get_variable", "make_rng", "param", "perturb", "put_variable", "sow", "variable"})
+# Methods of containers that put something in.
+_FILLING = frozenset({"add", "append", "appendleft", "extend", "insert", "setdefault", "update"})
 _MOST_STEPS = 12  # from a name to what has made it
-_STEPS_TO_ARGUMENTS = 5  # and to what has made its arguments
 
 
 class Origins:
@@ -38,6 +39,8 @@ class Origins:
         self.frame, self.module, self.cls = frame, frame.module, frame.session.cls
         self.of_arrays = of_arrays
         self.project = frame.session.program.project
+        self.entry = self.cls.method(frame.session.entry)
+        self.natures = Natures()
         self.is_own = True  # whether it is the code of the frame that is looked at
         self._seen: set[ast.AST] = set()
 
@@ -45,6 +48,7 @@ class Origins:
         """For the code of a method of another class."""
         origins = Origins(self.frame, self.of_arrays)
         origins.module, origins.cls, origins.is_own, origins._seen = module, cls, False, self._seen
+        origins.natures = self.natures
         return origins
 
     def makers(self, node: ast.expr, depth: int = _MOST_STEPS) -> Iterator[ast.Call]:
@@ -52,49 +56,23 @@ class Origins:
         if node in self._seen or depth < 1:
             return
         self._seen.add(node)
+        if not self.of_arrays and self.natures.of(self, node) is not Nature.UNKNOWN:
+            return
         if isinstance(node, ast.Call):
-            if not self.of_arrays and self.is_own and self._gets_arrays(node, depth):
-                return
             method = self._followed(node.func)
             if method is None and self._is_unknown(node.func, depth):
                 yield node
+                for origins, function in self._function(node.func) or ():
+                    for value in returned(origins.module, function):
+                        yield from origins.makers(value, depth - 1)
             if method is not None:
                 origins = self._of(method.owner.module, self._class_of(node.func) or method.owner)
                 for value in returned(method.owner.module, method.node):
                     yield from origins.makers(value, depth - 1)
                 for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
                     yield from self.makers(argument, depth - 1)
-        for part in self._parts(node):
+        for part in self.parts(node):
             yield from self.makers(part, depth - 1)
-
-    def _gets_arrays(self, maker: ast.Call, depth: int) -> bool:
-        """Whether a call may get an array."""
-        found, contexts = self.frame.session.facts.values, {self.frame.context, ()}
-        if isinstance(maker.func, ast.Attribute):
-            receivers = (found.get((context, maker.func.value)) for context in contexts)
-            if any(isinstance(effect_value(self.frame.session, value), Array) for value in receivers):
-                return True
-        for argument in (*maker.args, *(keyword.value for keyword in maker.keywords)):
-            values = [found.get((context, argument)) for context in contexts]
-            if any(
-                isinstance(v, Input) or isinstance(effect_value(self.frame.session, v), Array) for v in values
-            ):
-                return True
-            if any(isinstance(v, Unknown) for v in values) and not self._may_make(argument, depth):
-                return True
-        return False
-
-    def _may_make(self, argument: ast.expr, depth: int) -> bool:
-        """Whether an argument may be a module, or a class of them: `TABLE[kind]`, or what that has made."""
-        root = argument
-        while isinstance(root, ast.Attribute | ast.Subscript):
-            root = root.value
-        qualified = self._qualified(root) if isinstance(root, ast.Name) else None
-        if qualified is not None and not is_free_of_flax(qualified):
-            return True
-        other = Origins(self.frame, of_arrays=False)
-        other._seen = set(self._seen)
-        return any(True for _ in other.makers(argument, min(depth - 1, _STEPS_TO_ARGUMENTS)))
 
     def _followed(self, function: ast.expr) -> Method | None:
         """The method of a module, whose code the project shows, that a call reaches."""
@@ -108,36 +86,94 @@ class Origins:
         method = cls.method(name) if cls is not None else None
         return method if method is not None and self._returns(method) else None
 
+    def results(self, function: ast.expr) -> list[tuple[Origins, ast.AST]] | None:
+        """The functions that a call reaches, with what looks at their code; None where that isn't known."""
+        if is_of_self(function) and self.cls.method(function.attr) is not None:
+            own = self._followed(function)
+            return [(self._of(own.owner.module, self.cls), own.node)] if own is not None else None
+        for holder, name in (
+            (function, "__call__"),
+            (getattr(function, "value", None), getattr(function, "attr", "")),
+        ):
+            classes = self._classes_of(holder) if holder is not None else []
+            methods = [cls.method(name) for cls in classes]
+            if methods and all(method is not None and self._returns(method) for method in methods):
+                pairs = zip(classes, methods, strict=True)
+                return [(self._of(m.owner.module, cls), m.node) for cls, m in pairs if m is not None]
+        return self._function(function)
+
+    def _function(self, function: ast.expr) -> list[tuple[Origins, ast.AST]] | None:
+        """The same for a function of the project that is known by its name."""
+        qualified = self.qualified(function)
+        definition = self.project.definition(qualified) if qualified is not None else None
+        if definition is None or not isinstance(definition.node, ast.FunctionDef):
+            return None
+        module, node = definition.module, definition.node
+        decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+        is_in_class = isinstance(module.parents.get(node), ast.ClassDef)
+        if decorators != ["staticmethod"] * is_in_class or _yields(node):
+            return None
+        origins = self._of(module, self.cls)
+        origins.is_own = self.is_own and "<locals>" in (qualified or "")
+        return [(origins, node)]
+
+    def _classes_of(self, node: ast.expr) -> list[LinenClass]:
+        """The classes one of which the submodule that an expression stands for is of; layers are left out."""
+        if is_self(node):
+            return [self.cls]
+        targets = self._targets(self.value(node))
+        if targets:
+            return [t.cls for t in targets if isinstance(t, ClassRef) and t.cls is not None]
+        made = [self._class_made(part) for part in self._values(node)]
+        return [cls for cls in made if cls is not None] if None not in made else []
+
+    def _targets(self, value: object) -> list[object]:
+        """The classes of modules and layers one of which a value is of; none where that isn't known."""
+        if isinstance(value, Instance):
+            return [value.site.target]
+        if isinstance(value, Maybe):
+            return self._targets(value.value)
+        if isinstance(value, Either):
+            found = [self._targets(each) for each in value.values]
+            return [target for each in found for target in each] if all(found) else []
+        if isinstance(value, FieldModule):
+            return [given.target for given in self.frame.session.given(value.name) or ()]
+        return []
+
     def _class_of(self, node: ast.expr) -> LinenClass | None:
         """The class of the submodule that an expression stands for."""
-        value = self._value(node)
-        if isinstance(value, Instance):
-            return value.site.target.cls if isinstance(value.site.target, ClassRef) else None
-        made = {self._class_made(part) for part in self._values(node)}
+        made = set(self._classes_of(node))
         return made.pop() if len(made) == 1 else None
 
     def _class_made(self, node: ast.expr) -> LinenClass | None:
-        named = self._qualified(node.func) if isinstance(node, ast.Call) else None
+        named = self.qualified(node.func) if isinstance(node, ast.Call) else None
         return self.frame.session.program.find(named)
 
     def _values(self, node: ast.expr) -> list[ast.expr]:
         """What a variable or an attribute is given, if the code shows it."""
         if isinstance(node, ast.Name):
-            given = list(self._bound(node))
-            return given if len(given) == len(self.module.scope_at(node).lookup(node.id)) else []
+            bindings = self.module.scope_at(node).lookup(node.id)
+            given = [value for binding in bindings for value in self.given_by(binding)]
+            return given if len(given) == len(bindings) else []
         return list(self._assigned(node.attr)) if is_of_self(node) else [node]
 
-    def _value(self, node: ast.expr) -> object:
-        return self.frame.session.facts.values.get((self.frame.context, node)) if self.is_own else None
+    def value(self, node: ast.expr) -> object:
+        """What the analysis knows an expression to be, if it is one of the frame's own code."""
+        found = self.frame.session.facts.values
+        value = found.get((self.frame.context, node), found.get(((), node)))
+        return value if self.is_own else None
 
     def _returns(self, method: Method) -> bool:
         """Whether callers get what the `return`s of a method give."""
         is_plain = method.kind in ("method", "static") and not method.transforms
-        return is_plain and not any(isinstance(n, ast.Yield | ast.YieldFrom) for n in all_below(method.node))
+        return is_plain and not _yields(method.node)
 
-    def _parts(self, node: ast.expr) -> Iterator[ast.expr]:
+    def parts(self, node: ast.expr) -> Iterator[ast.expr]:
+        """The expressions one of which an expression stands for, or which it holds."""
         if isinstance(node, ast.Subscript | ast.Starred | ast.NamedExpr):
             yield node.value
+        elif isinstance(node, ast.BinOp):  # of lists
+            yield from (node.left, node.right)
         elif isinstance(node, ast.IfExp):
             yield from (node.body, node.orelse)
         elif isinstance(node, ast.BoolOp):
@@ -148,6 +184,8 @@ class Origins:
             yield from node.values
         elif isinstance(node, COMPREHENSIONS):
             yield node.value if isinstance(node, ast.DictComp) else node.elt
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "copy":
+            yield node.func.value
         elif isinstance(node, ast.Call) and self._hands_on(node):
             yield from node.args
             yield from (keyword.value for keyword in node.keywords)
@@ -165,24 +203,40 @@ class Origins:
             "enumerate", "iter", "list", "next", "reversed", "tuple", "zip",
         ):  # fmt: skip
             return True
-        qualified = self._qualified(call.func)
+        qualified = self.qualified(call.func)
         return qualified is not None and self.project.definition(qualified) is not None
 
-    def _qualified(self, function: ast.expr) -> str | None:
+    def qualified(self, function: ast.expr) -> str | None:
+        """The name by which the project or a library defines something."""
         return self.project.resolve(function, self.module.scope_at(function), self.module)
 
     def _bound(self, name: ast.Name) -> Iterator[ast.expr]:
         for binding in self.module.scope_at(name).lookup(name.id):
-            if binding.value is not None:
-                yield binding.value
-                continue
-            statement = self._statement(binding.node)
-            if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
-                yield statement.value
-            elif isinstance(statement, ast.For | ast.comprehension):
-                yield statement.iter
-            elif isinstance(statement, ast.withitem):
-                yield statement.context_expr
+            yield from self.given_by(binding)
+        yield from self.filled(name)
+
+    def given_by(self, binding: Binding) -> Iterator[ast.expr]:
+        """What a binding gives its name, or holds what that gets."""
+        statement = self._statement(binding.node)
+        if binding.value is not None:
+            yield binding.value
+        elif (
+            isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign) and statement.value is not None
+        ):
+            yield statement.value
+        elif isinstance(statement, ast.For | ast.comprehension):
+            yield statement.iter
+        elif isinstance(statement, ast.withitem):
+            yield statement.context_expr
+
+    def filled(self, holder: ast.Name | ast.Attribute) -> list[ast.expr]:
+        """What the code around puts into a list or dict: `layers.append(...)`, `layers[name] = ...`."""
+        if isinstance(holder, ast.Attribute):
+            around = self.module.enclosing(holder, ast.ClassDef)
+        else:
+            scope = self.module.scope_at(holder).binder(holder.id)
+            around = scope.node if scope is not None and not scope.is_module else None
+        return _put_into(around).get(dotted(holder) or "", []) if around is not None else []
 
     def _statement(self, node: ast.AST | None) -> ast.AST | None:
         while isinstance(node, ast.expr):
@@ -193,20 +247,14 @@ class Origins:
         """What the methods of the class, as far as they stand in this file, give an attribute."""
         for cls in self.cls.mro:
             for method in cls.own_methods.values() if cls.module is self.module else ():
-                for node in ast.walk(method.node):
-                    if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
-                        continue
-                    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                    named = (n for t in targets for n in ast.walk(t) if is_of_self(n))
-                    if any(isinstance(n, ast.Attribute) and n.attr == attribute for n in named):
-                        yield node.value
+                yield from _set_by(method.node).get(attribute, ())
 
     def _is_unknown(self, function: ast.expr, depth: int) -> bool:
         """Whether nothing shows what a call of a function gives, which was followed if that is possible."""
         if depth < 1:
             return True
         if isinstance(function, ast.IfExp | ast.BoolOp | ast.NamedExpr):
-            return any(self._is_unknown(part, depth - 1) for part in self._parts(function))
+            return any(self._is_unknown(part, depth - 1) for part in self.parts(function))
         if isinstance(function, ast.Call):
             # A function that a function gives: `partial(table[kind], 3)(8)`.
             given = function.args[:1]
@@ -218,14 +266,14 @@ class Origins:
             return True
         if comes_from_libraries(self.module, function):
             return False
-        qualified = self._qualified(function)
+        qualified = self.qualified(function)
         if qualified is not None:
             return self._is_unknown_name(qualified)
         if isinstance(function, ast.Attribute) and function.attr in modelled_methods():
             return False  # of an array: `x.mean(axis=1)`
         if is_of_self(function) and isinstance(function, ast.Attribute) and function.attr in OF_VARIABLES:
             return False
-        if self._followed(function) is not None or self._is_layer(function):
+        if self._followed(function) is not None or self.is_layer(function):
             return False
         if isinstance(function, ast.Attribute):
             return not self._is_sure(function.value, depth - 1)  # a method of what is known
@@ -235,13 +283,13 @@ class Origins:
         parts = list(self._bound(function))
         return not parts or any(self._is_unknown(part, depth - 1) for part in parts)
 
-    def _is_layer(self, function: ast.expr) -> bool:
+    def is_layer(self, function: ast.expr) -> bool:
         """Whether a layer of Linen's own is called, which gives arrays."""
-        value = self._value(function)
-        if isinstance(value, Instance):
-            return isinstance(value.site.target, Layer)
+        targets = self._targets(self.value(function))
+        if targets:
+            return all(isinstance(target, Layer) for target in targets)
         made = self._values(function)
-        names = [self._qualified(m.func) if isinstance(m, ast.Call) else None for m in made]
+        names = [self.qualified(m.func) if isinstance(m, ast.Call) else None for m in made]
         layers = [linen_name(name) or "" for name in names]
         return bool(layers) and all(name[:1].isupper() and name not in CALLING for name in layers)
 
@@ -255,7 +303,7 @@ class Origins:
             given = self._values(node)
             return bool(given) and all(self._is_sure(value, depth - 1) for value in given)
         if isinstance(node, ast.IfExp | ast.Subscript | ast.Tuple | ast.List):
-            return all(self._is_sure(part, depth - 1) for part in self._parts(node))
+            return all(self._is_sure(part, depth - 1) for part in self.parts(node))
         return isinstance(node, ast.Constant | ast.BinOp | ast.Compare | ast.UnaryOp | ast.JoinedStr)
 
     def _makes_known(self, call: ast.Call, depth: int) -> bool:
@@ -264,7 +312,7 @@ class Origins:
             origins = self._of(method.owner.module, self._class_of(call.func) or method.owner)
             given = list(returned(method.owner.module, method.node))
             return bool(given) and all(origins._is_sure(value, depth - 1) for value in given)
-        if self._is_layer(call.func):
+        if self.is_layer(call.func):
             return True
         if not isinstance(call.func, ast.Name | ast.Attribute):
             return False
@@ -275,12 +323,19 @@ class Origins:
             return False
         if comes_from_libraries(self.module, call.func):
             return True
-        qualified = self._qualified(call.func)
+        qualified = self.qualified(call.func)
         definition = self.project.definition(qualified) if qualified is not None else None
         if definition is not None:
             plain = plain_code(self.frame.session.program)
             return plain.gives_none(definition.module, definition.node)
         return isinstance(call.func, ast.Attribute) and self._is_sure(call.func.value, depth - 1)
+
+    def gives_none(self, qualified: str) -> bool:
+        """Whether what a name stands for neither makes modules nor gives what unknown code has made."""
+        definition = self.project.definition(qualified)
+        if definition is None:
+            return is_free(qualified) and not qualified.startswith("flax.")
+        return plain_code(self.frame.session.program).gives_none(definition.module, definition.node)
 
     def _is_unknown_name(self, qualified: str) -> bool:
         definition = self.project.definition(qualified)
@@ -309,3 +364,35 @@ class Origins:
             ):
                 return isinstance(base, ast.Name) and hasattr(builtins, base.id)
         return True
+
+
+def _yields(function: ast.AST) -> bool:
+    return any(isinstance(n, ast.Yield | ast.YieldFrom) for n in all_below(function))
+
+
+@lru_cache(maxsize=64)
+def _put_into(around: ast.AST) -> dict[str, list[ast.expr]]:
+    """What a function or class puts into containers, by the names of these."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in all_below(around):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _FILLING:
+            found.setdefault(dotted(node.func.value) or "", []).extend(node.args)
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Subscript):
+                    found.setdefault(dotted(target.value) or "", []).append(node.value)
+    return found
+
+
+@lru_cache(maxsize=512)
+def _set_by(method: ast.AST) -> dict[str, list[ast.expr]]:
+    """What a method gives attributes of its object, or holds what these get, by their names."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in all_below(method):
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        for target in (n for t in targets for n in ast.walk(t)):
+            if is_of_self(target):
+                found.setdefault(target.attr, []).append(node.value)
+    return found

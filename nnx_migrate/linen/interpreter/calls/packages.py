@@ -8,35 +8,46 @@ import sys
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import BindingKind
 
-# None of them requires Flax, nor defines a Linen module anywhere but in the parts of `_WITH_FLAX`.
+# None of them defines a Linen module anywhere but in the parts of `_WITH_FLAX`, or makes one by its name.
 _FREE_OF_FLAX = frozenset(
     {
+        "absl",
         "blackjax",
         "chex",
+        "cv2",
         "diffrax",
         "distrax",
+        "e3nn_jax",
         "einops",
         "equinox",
+        "h5py",
         "jax",
         "jaxlib",
         "jaxopt",
         "jaxtyping",
         "jraph",
+        "matplotlib",
         "ml_collections",
         "numpy",
         "numpyro",
+        "omegaconf",
         "optax",
         "ott",
         "pandas",
+        "PIL",
+        "requests",
+        "rich",
         "rlax",
         "scipy",
         "sklearn",
+        "sympy",
         "tensorflow",
         "tensorflow_probability",
         "torch",
+        "tqdm",
     }
 )
-_WITH_FLAX = ("einops.layers.", "numpyro.contrib.", "ott.neural.")
+_WITH_FLAX = ("e3nn_jax.flax.", "einops.layers.", "numpyro.contrib.", "ott.neural.")
 # Functions and layers of libraries, by their last name, that call what they get.
 CALLING = frozenset(
     {
@@ -52,7 +63,7 @@ CALLING = frozenset(
 def is_free_of_flax(qualified: str) -> bool:
     """Whether a qualified name is one of a package that can't define Linen modules."""
     package = qualified.partition(".")[0]
-    if qualified.startswith(_WITH_FLAX):
+    if f"{qualified}.".startswith(_WITH_FLAX):
         return False
     return package in _FREE_OF_FLAX or package in sys.stdlib_module_names
 
@@ -62,13 +73,15 @@ def comes_from_libraries(module: Module, node: ast.expr, depth: int = 4) -> bool
 
     `import tensorflow_probability as tfp; tfp = tfp.substrates.jax; tfb = tfp.bijectors`
     """
+    path = ""
     while isinstance(node, ast.Attribute):
+        path = f".{node.attr}{path}"
         node = node.value
     bindings = module.scopes.module.lookup(node.id) if isinstance(node, ast.Name) and depth else []
     name = node.id if isinstance(node, ast.Name) else ""
     others = [b for b in bindings if b.kind is not BindingKind.IMPORT]
     imports = [b.target for b in bindings if b.kind is BindingKind.IMPORT]
-    if (not imports and not others) or not all(map(is_free_of_flax, imports)):
+    if (not imports and not others) or not all(is_free_of_flax(name + path) for name in imports):
         return False
     for binding in others:
         if binding.kind is not BindingKind.ASSIGNMENT or not isinstance(binding.value, ast.Attribute):

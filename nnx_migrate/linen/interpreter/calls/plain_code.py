@@ -299,7 +299,7 @@ class _Reading:
             path = path.rpartition(".")[0]
             definition = self.project.definition(path)
         if definition is None:
-            if not _is_free(qualified):
+            if not is_free(qualified):
                 raise _Unsure
             return
         module, node, binding = definition.module, definition.node, definition.binding
@@ -361,7 +361,7 @@ def _root(node: ast.expr) -> ast.Name:
     return node
 
 
-def _is_free(qualified: str) -> bool:
+def is_free(qualified: str) -> bool:
     """Whether a name from outside of the project stands for what neither makes nor gives modules."""
     if f"{qualified}.".startswith(_GIVING):
         return False

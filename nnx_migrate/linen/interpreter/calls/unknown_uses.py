@@ -16,23 +16,25 @@ from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.values import Expr
 from nnx_migrate.names.nodes import is_of_self
 
+_NUMBERS = ("bool", "float", "int", "str")  # kinds of expressions
+
 
 def refuse_unknown_uses(frame: Frame, statement: ast.Assign | ast.AnnAssign, value: Any) -> None:
     """Refuse to keep what may be a module where code elsewhere may call it: `jax.vmap(self.encoder)(x)`."""
     if frame.foreign or statement.value is None or not _may_be_module(value):
         return
-    made = list(Origins(frame, of_arrays=False).makers(statement.value))
-    if not made:
-        return
     is_named = isinstance(value, Expr) and value.kind == "elementwise"
-    may_be_data = isinstance(value, Expr) and not any(_is_class(call.func) for call in made)
+    may_be_data, made = isinstance(value, Expr), None
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     for target in targets:
+        uses = list(_uses(frame, target))
+        if not any(_is_handed_on(frame, use) for use in uses):
+            continue
+        if made is None:
+            made = list(Origins(frame, of_arrays=False).makers(statement.value))
+            may_be_data &= not any(_is_class(call.func) for call in made)
         is_called = _is_function_of_transform if may_be_data else _is_handed_on
-        if any(
-            is_called(frame, use) and not (is_named and _is_returned(frame, use))
-            for use in _uses(frame, target)
-        ):
+        if made and any(is_called(frame, u) and not (is_named and _is_returned(frame, u)) for u in uses):
             what = ast.unparse(target)[:80]
             raise Refuse(
                 "unknown-module",
@@ -42,7 +44,10 @@ def refuse_unknown_uses(frame: Frame, statement: ast.Assign | ast.AnnAssign, val
 
 
 def _may_be_module(value: Any) -> bool:
-    return type(value) in (Unknown, Configured) or (isinstance(value, Expr) and value.text.endswith(")"))
+    if isinstance(value, list | tuple):
+        return any(map(_may_be_module, value))
+    is_made = isinstance(value, Expr) and "(" in value.text and value.kind not in _NUMBERS
+    return type(value) in (Unknown, Configured) or is_made
 
 
 def _is_class(function: ast.expr) -> bool:
