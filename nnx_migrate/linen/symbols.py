@@ -41,6 +41,15 @@ def numbers(text: str, kind: str) -> list[int]:
     return [int(match["id"]) for match in TOKEN.finditer(text) if match["kind"] == kind]
 
 
+def readable(text: str) -> str:
+    """A text for people: `x.shape[-1]` for the token of a size, and of other tokens the name."""
+
+    def written(found: re.Match[str]) -> str:
+        return f"{found['name']}.shape[{found['id']}]" if found["kind"] == "a" else found["name"]
+
+    return TOKEN.sub(written, text)
+
+
 def token(name: str, kind: str, number: int) -> str:
     """The token text for a name."""
     return f"{name}§{kind}{number}"

@@ -32,6 +32,7 @@ from nnx_migrate.linen.programs.references import References, Role
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.reasons import Refusal, Refuse
 from nnx_migrate.linen.sites import Facts
+from nnx_migrate.linen.symbols import readable
 from nnx_migrate.linen.values import FieldModule
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.agreed_sizes import Agreement
@@ -253,13 +254,14 @@ class _Converter:
     def _placed(self, refusal: Refuse, cls: LinenClass) -> tuple[str, int]:
         """What is said about a class, and a line of its file; a place in another file is part of what is said."""
         project, line = self.analyses.program.project, getattr(refusal.node, "lineno", None)
+        detail = readable(refusal.detail)
         if refusal.node is None or line is None or cls.module.parents.get(refusal.node) is not None:
-            return refusal.detail, line or cls.node.lineno
+            return detail, line or cls.node.lineno
         loaded = (project.module(path) for path in project.loaded)
         home = next((m for m in loaded if m is not None and m.parents.get(refusal.node) is not None), None)
         if home is None:  # a node that stands for another one of the class
-            return refusal.detail, line
-        return f"{refusal.detail} ({home.path.name}:{line})", cls.node.lineno
+            return detail, line
+        return f"{detail} ({home.path.name}:{line})", cls.node.lineno
 
     def _convert(self, cls: LinenClass) -> ClassConversion:
         analyses = self.analyses

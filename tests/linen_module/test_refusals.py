@@ -495,6 +495,20 @@ def test_a_class_stays_as_it_is_when_a_submodule_does_that_no_bridge_can_hold(tm
     assert text == path.read_text()
 
 
+def test_sizes_are_named_as_code_names_them(tmp_path: Path) -> None:
+    code = """
+        class Gate(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                obs, dones = x
+                keep = jnp.where(dones[:, None], jnp.zeros(obs.shape), obs)
+                return nn.Dense(4)(jnp.concatenate([obs, keep], axis=-1))
+    """
+    path = tmp_path / "model.py"
+    path.write_text(HEADER + dedent(code))
+    assert convert(path)[1].refused["model.Gate"].detail == "an input of `dense`: either x[1].shape[-1] or 1"
+
+
 def test_reasons_say_what_why_and_what_to_do() -> None:
     for reason in REASONS.values():
         assert reason.what and reason.why and reason.advice
