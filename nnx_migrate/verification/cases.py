@@ -190,7 +190,7 @@ class Cases:
             method=called.method,
             streams=called.streams,
             stubs=self.stubs,
-            sys_path=(".", folder),
+            sys_path=(".", folder, *(f for f in source_folders(self.old, self.code.project) if f != folder)),
             draw_constants=called.draw_constants,
             modules=modules,
         )
@@ -252,6 +252,13 @@ def import_root(root: Path, module: str, project: Project | None = None) -> tupl
             folder = found[0].parents[depth]
             return name, folder.relative_to(root).as_posix()
     return module, "."
+
+
+def source_folders(root: Path, project: Project) -> list[str]:
+    """The `src` folders of all packages below `root`, relative to it: one of them may import another's."""
+    above = {folder for path in project.loaded for folder in path.parents if folder.name == "src"}
+    found = [f for f in above if f.is_relative_to(root) and not (f / "__init__.py").exists()]
+    return sorted(folder.relative_to(root).as_posix() for folder in found)
 
 
 def _is_by_position(name: str, arguments: str, cls: LinenClass) -> bool:

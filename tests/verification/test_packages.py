@@ -78,3 +78,46 @@ def test_a_project_without_models_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "a.py").write_text("x = 1\n")
     assert main([str(tmp_path / "tree")]) == 1
+
+
+SEVERAL = {
+    "libs/layers/src/shared_layers/__init__.py": "",
+    "libs/layers/src/shared_layers/blocks.py": """
+import flax.linen as nn
+
+
+class Block(nn.Module):
+    width: int
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.relu(nn.Dense(self.width)(x))
+""",
+    "libs/agents/src/agents/__init__.py": "",
+    "libs/agents/src/agents/model.py": """
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from shared_layers.blocks import Block
+
+
+class Agent(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(Block(4)(x))
+
+
+def init():
+    return Agent().init(jax.random.key(0), jnp.ones((2, 3)))
+""",
+}
+
+
+def test_packages_of_one_repository_import_each_other(tmp_path: Path) -> None:
+    for name, text in SEVERAL.items():
+        (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / name).write_text(text)
+    copy_project(tmp_path / "tree", tmp_path / "copy")
+    outcome = examine("agents", tmp_path / "copy", ["--no-eager", "--steps", "1"])
+    assert outcome.converted == 2
+    assert outcome.models == {"equal": 1}, str(outcome)
