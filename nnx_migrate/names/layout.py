@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 # A package's subfolder of such a name (`agents/jax`) is not what `import jax` means, though a script's could be.
 LIBRARIES = frozenset({"jax", "flax", "optax", "orbax", "numpy", "einops", "haiku", "torch", "tensorflow"})
 # What the name of a notebook ends with where a module beside it has its name (`train.py`, `train.ipynb`).
 _BESIDE_MODULE = "_ipynb"
+
+
+# What stands in the folder that holds a whole project, and not in its packages.
+_PROJECT_MARKS = (".git", "pyproject.toml", "setup.py", "setup.cfg")
 
 
 def importable_name(path: Path) -> str:
@@ -28,9 +32,14 @@ def files_of_name(name: str) -> Iterator[Path]:
 
 
 class _Packages:
-    """Names by the folders that are packages, each looked at once."""
+    """Names by the folders that are packages, each looked at once.
 
-    def __init__(self) -> None:
+    A folder that holds a whole project may have a stray `__init__.py`: `is_search_path` says of such a folder whether
+    the code finds its modules by their bare names.
+    """
+
+    def __init__(self, is_search_path: Callable[[Path], bool] = lambda _: False) -> None:
+        self._is_search_path = is_search_path
         self._prefixes: dict[Path, tuple[str, ...]] = {}
         self._absolute: dict[Path, Path] = {}
 
@@ -46,17 +55,24 @@ class _Packages:
         """The packages from the topmost down to a folder; empty for one without `__init__.py`."""
         known = self._prefixes.get(folder)
         if known is None:
-            is_package = (folder / "__init__.py").is_file() and folder.parent != folder
-            known = (*self._prefix(folder.parent), folder.name) if is_package else ()
+            known = (*self._prefix(folder.parent), folder.name) if self._is_package(folder) else ()
             self._prefixes[folder] = known
         return known
+
+    def _is_package(self, folder: Path) -> bool:
+        if not (folder / "__init__.py").is_file() or not folder.name.isidentifier():
+            return False
+        holds_project = any((folder / mark).exists() for mark in _PROJECT_MARKS)
+        return not (holds_project and self._is_search_path(folder))
 
 
 class Layout:
     """The files of a project by their names. `names` are unique, and importable where the layout allows."""
 
-    def __init__(self, paths: Iterable[Path]) -> None:
-        packages = _Packages()
+    def __init__(
+        self, paths: Iterable[Path], is_search_path: Callable[[Path], bool] = lambda _: False
+    ) -> None:
+        packages = _Packages(is_search_path)
         self.names = {path: packages.name_of(path) for path in paths}
         beside = {path for path in self.names if self._is_beside_module(path)}
         self.names.update({path: self.names[path] + _BESIDE_MODULE for path in beside})

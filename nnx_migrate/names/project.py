@@ -49,8 +49,8 @@ class Project:
         self.words = words
         self.errors: dict[Path, SourceError] = {}
         self.consulted: set[Path] = set()  # files asked for since this was last cleared (for the cache)
-        self._layout = Layout(self.paths)
         self._texts = Texts(load)
+        self._layout = Layout(self.paths, lambda folder: self.import_prefixes.is_search_path(folder))
         self._modules: dict[Path, Module | None] = {}
 
     def module(self, path: Path) -> Module | None:

@@ -202,3 +202,27 @@ def test_names_of_files_that_share_one_do_not_depend_on_where_the_project_stands
         project = Project(paths, lambda path: SourceText(""))
         names.append([module.name for module in project.modules()])
     assert names[0] == names[1] == ["a.model", "b.model", "main"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "mark", "imports", "expected"),
+    [
+        ("my-agents", "", "nets.cnn", "nets.cnn"),  # no import statement could say the folder's name
+        ("agents", "pyproject.toml", "nets.cnn", "nets.cnn"),
+        ("agents", "pyproject.toml", "agents.nets.cnn", "agents.nets.cnn"),
+        ("agents", "setup.py", ".nets.cnn", "agents.nets.cnn"),
+        ("agents", "", "nets.cnn", "agents.nets.cnn"),
+    ],
+)
+def test_a_folder_that_holds_a_project_may_have_a_stray_init_file(
+    tmp_path: Path, folder: str, mark: str, imports: str, expected: str
+) -> None:
+    root = tmp_path / folder
+    (root / "nets").mkdir(parents=True)
+    for name in ("__init__.py", "nets/__init__.py", *([mark] if mark else [])):
+        (root / name).write_text("")
+    (root / "nets" / "cnn.py").write_text("class CNN: pass\n")
+    (root / "train.py").write_text(f"from {imports} import CNN\nCNN\n")
+    found = Project(sorted(root.rglob("*.py")), load_source)
+    assert meaning(found, root / "train.py", "CNN") == f"{expected}.CNN"
+    assert found.definition(f"{expected}.CNN") is not None
