@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -118,15 +119,21 @@ def line_text(session: Session) -> Callable[[Finding], str]:
     return text_of
 
 
-def left_out_note(session: Session) -> str:
-    """Which rules the project's pins leave out, and how to have them; empty where there are none."""
+def left_out_note(session: Session, findings: Iterable[Finding] = ()) -> str:
+    """Which rules, and fixes of which findings, the project's pins leave out, and how to have them; else empty."""
     rules = session.left_out
-    if not rules:
+    held = Counter(finding.rule for finding in findings if finding.reason == "pinned-release")
+    needs = [*(rule.since for rule in rules), *(c.rule.needs for c in session.rules if c.id in held)]
+    pins = {pin.text: pin.path.name for need in needs if (pin := session.targets.blocking(need))}
+    what = []
+    if rules:
+        names = f"{len(rules)} rules" if len(rules) > 1 else f"rule {rules[0].id}"
+        what.append(f"{names} for newer releases")
+    what += [f"fixes of {count} finding{'s' * (count > 1)} of {rule}" for rule, count in held.items()]
+    if not what:
         return ""
-    pins = {pin.text: pin.path.name for rule in rules if (pin := session.targets.blocking(rule.since))}
     stated = ", ".join(f"{text} ({name})" for text, name in sorted(pins.items()))
-    what = f"{len(rules)} rules" if len(rules) > 1 else f"rule {rules[0].id}"
-    return f"Pinned: {stated}. Left out: {what} for newer releases; --target-flax 0.12.8 includes them."
+    return f"Pinned: {stated}. Left out: {', '.join(what)}; --target-flax 0.12.8 includes them."
 
 
 class Progress:

@@ -102,7 +102,7 @@ def command(
         click.echo(text, err=diff)  # a diff is for `git apply`: what stays as it is goes elsewhere
     if not quiet:
         click.echo(_summary(result, diff), err=True)
-        if note := left_out_note(session):
+        if note := left_out_note(session, left.findings):
             click.echo(note, err=True)
     something = result.changed or result.created if diff else left.findings and not exit_zero
     sys.exit(2 if left.errors else 1 if something else 0)

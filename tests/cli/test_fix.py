@@ -192,6 +192,7 @@ def test_a_pin_that_forbids_nnx_is_named(project: Path, run: Run, command: str) 
         assert "`nnx-migrate fix --diff` finds out" in result.output
     else:
         assert "requirements.txt pins flax==0.6.1 (pinned-release)" in result.output
+        assert "fixes of 1 finding of linen-module; --target-flax 0.12.8 includes them" in result.output
 
 
 def test_a_target_overrules_the_pin(project: Path, run: Run) -> None:
