@@ -220,11 +220,17 @@ class VariableSite:
     other_names: tuple[str, ...] = ()  # Linen's, where fields say what it is called
     wanted: str = ""  # what to call it in that case
     is_number: bool = False  # its first value may be a number of Python
+    axes: ast.expr | None = None  # `param_with_axes` names them
 
     @property
     def read(self) -> str:
         """How its value is read: numbers have no `[...]`, even of a variable."""
         return ".get_value()" if self.is_number else "[...]"
+
+    @property
+    def has_axes(self) -> bool:
+        """Whether its axes may have names."""
+        return self.axes is not None and not (isinstance(self.axes, ast.Constant) and self.axes.value is None)
 
     @property
     def is_param(self) -> bool:

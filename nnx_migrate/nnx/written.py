@@ -25,6 +25,7 @@ from nnx_migrate.sources.text import Edit, SourceText
 
 _IMPLICIT = frozenset({*dir(builtins), "__class__", "__name__", "__file__", "__doc__", "__qualname__"})
 _INITIALIZERS = f"{LINEN}.initializers"
+_MODULES = frozenset({"activation", "dtypes", "initializers", "linear", "module", "partitioning"})
 
 
 def check_written(
@@ -256,4 +257,4 @@ def _makes_layers(qualified: str, rewritten: Collection[ast.AST], project: Proje
 
 def _is_module_name(name: str) -> bool:
     """Modules within `flax.linen` that lead to something: `nn.initializers`, `nn.dtypes`."""
-    return name.removeprefix(f"{LINEN}.") in {"initializers", "dtypes", "activation", "linear", "module"}
+    return name.removeprefix(f"{LINEN}.") in _MODULES

@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -40,6 +41,22 @@ REFUSED = {
         "`nn.with_partitioning` with `mesh`",
     ),
 }
+
+
+def _both(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a script leaves behind, and what it does once it is NNX."""
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "nnx_compat", raising=False)
+    path = folder / "train.py"
+    path.write_text(code)
+    before = runpy.run_path(str(path))
+    texts, _ = fix_files({path: code}, resolve_rules(["linen-module"]))
+    assert "nn.Module" not in texts[path]
+    for file, text in texts.items():
+        file.write_text(text)
+    after = runpy.run_path(str(path))
+    monkeypatch.delitem(sys.modules, "nnx_compat")
+    return before, after
 
 
 @pytest.mark.parametrize(("parts", "detail"), REFUSED.values(), ids=REFUSED)
@@ -95,19 +112,79 @@ plain = jax.tree.leaves(nn.meta.unbox(state.params))
 
 
 def test_programs_that_read_boxes_find_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "nnx_compat", raising=False)
-    path = tmp_path / "train.py"
-    path.write_text(READS_BOXES)
-    before = runpy.run_path(str(path))
-    texts, _ = fix_files({path: READS_BOXES}, resolve_rules(["linen-module"]))
-    assert "nn.Module" not in texts[path]
-    for file, text in texts.items():
-        file.write_text(text)
-    after = runpy.run_path(str(path))
-    monkeypatch.delitem(sys.modules, "nnx_compat")
+    before, after = _both(tmp_path, monkeypatch, READS_BOXES)
     for name in ("specs", "meshes"):
         assert jax.tree.leaves(before[name]) == jax.tree.leaves(after[name])
     assert jax.sharding.PartitionSpec("embed", "mlp") in jax.tree.leaves(after["specs"])
     assert before["losses"] == after["losses"]
     jax.tree.map(np.testing.assert_array_equal, before["plain"], after["plain"])
+
+
+OLDER = """
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax.linen import partitioning
+
+class Scale(nn.Module):
+    axes: tuple = ("embed",)
+
+    @nn.compact
+    def __call__(self, x):
+        return x * partitioning.param_with_axes({call})
+
+class Model(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return Scale(None, name="last")(nn.Dense(2, name="dense")({made}(x)))
+{after}"""
+CALL = '"scale", nn.initializers.ones, x.shape[-1:], axes=self.axes'
+READS_AXES = """
+model, x = Model(), jnp.arange(8.0).reshape(2, 4)
+variables = model.init(jax.random.key(0), x)
+names = partitioning.get_axis_names(variables["params_axes"])
+again = model.apply({"params": variables["params"]}, x, mutable=["params_axes"])[1]
+out = model.apply({"params": jax.tree.map(jnp.ones_like, variables["params"])}, x)
+"""
+OLDER_REFUSED = {
+    "another module": (
+        {"call": f"{CALL}, module=self"},
+        "unsupported-api: `param_with_axes` for another module than that of the method",
+    ),
+    "initializers that name axes, too": (
+        {"call": CALL, "after": f"\nINIT = [{ANNOTATED}]\n"},
+        "unsupported-layer: initializers with partition metadata, made outside of classes in `model`",
+    ),
+    "members, where names are read": (
+        {
+            "call": CALL,
+            "made": 'nn.vmap(Scale, variable_axes={"params": 0}, split_rngs={"params": True}, axis_size=2)()',
+            "after": READS_AXES,
+        },
+        "unsupported-layer: modules are mapped, or scanned, where `params_axes` is read: "
+        "Linen leaves theirs out there",
+    ),
+}
+
+
+@pytest.mark.parametrize(("parts", "detail"), OLDER_REFUSED.values(), ids=OLDER_REFUSED)
+def test_which_older_functions_stay(tmp_path: Path, parts: dict[str, str], detail: str) -> None:
+    code = OLDER
+    for name, text in {"made": "Scale()", "after": "", **parts}.items():
+        code = code.replace(f"{{{name}}}", text)
+    assert conversion(tmp_path, code) == detail
+
+
+def test_the_collection_of_names_is_made_where_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        OLDER.replace("{call}", CALL).replace("{made}", "Scale(name='first')").replace("{after}", READS_AXES)
+    )
+    before, after = _both(tmp_path, monkeypatch, code)
+    for name in ("names", "again"):
+        assert before[name] == after[name]
+    assert before["variables"]["params_axes"] == after["variables"]["params_axes"]
+    assert list(before["names"]) == ["first"]
+    np.testing.assert_array_equal(before["out"], after["out"])

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 from flax.core.meta import AxisMetadata
+from flax.linen import partitioning
 
 
 class Functional:
@@ -345,18 +346,24 @@ def _by_collection(state: Any) -> dict[str, Any]:
             tree = collections.setdefault(_collection(leaf), {})
             for key in path[:-1]:
                 tree = tree.setdefault(str(key), {})
-            tree[str(path[-1])] = _boxed(leaf)
+            tree[str(path[-1])], names = _with_names(leaf)
+            if names is not None:
+                tree = collections.setdefault("params_axes", {})
+                for key in path[:-1]:
+                    tree = tree.setdefault(str(key), {})
+                tree[f"{path[-1]}_axes"] = partitioning.AxisMetadata(names)
     return collections
 
 
-def _boxed(leaf: Any) -> Any:
-    """The value of a variable, in the box that has the names of its axes if the program reads these."""
+def _with_names(leaf: Any) -> tuple[Any, Any]:
+    """The value of a variable, in the box that has the names of its axes if the program reads these; and the names
+    if it reads them elsewhere.
+    """
     metadata, value = leaf.get_metadata(), leaf.get_value()
-    return (
-        getattr(linen, metadata["linen_box"])(value, metadata["out_sharding"])
-        if "linen_box" in metadata
-        else value
-    )
+    box, names = metadata.get("linen_box"), metadata.get("out_sharding")
+    if box == "AxisMetadata":
+        return value, names
+    return getattr(linen, box)(value, names) if box else value, None
 
 
 def _is_variable(leaf: Any) -> bool:

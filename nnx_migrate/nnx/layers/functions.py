@@ -111,6 +111,13 @@ _ROWS = (
         extra=("eager_sharding=False",),
         note="NNX keeps logical and mesh axes in one annotation; rules are applied when specs are read",
     ),
+    *(
+        _linen(f"partitioning.{n}", keep=True, note="pure; the older names of functions for logical axes")
+        for n in (
+            *("axis_rules", "get_axis_rules", "set_axis_rules", "with_sharding_constraint"),
+            *("logical_to_mesh", "logical_to_mesh_axes", "get_axis_names", "AxisMetadata"),
+        )
+    ),
     _linen("get_partition_spec", nnx="flax.nnx.get_partition_spec", note="of an nnx.State"),
     _linen("get_sharding", nnx="flax.nnx.get_named_sharding", note="of an nnx.State"),
     _linen("logical_axis_rules", nnx="flax.nnx.logical_axis_rules"),

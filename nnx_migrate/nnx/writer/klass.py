@@ -119,7 +119,7 @@ class ClassWriter:
             self.analysis, self.names, self.constructions, self.inheritance, self.factories
         )
         edits += constructor.edits(nodes, written)
-        edits += properties(self.derived, self.source, self.cls, self.names.replacement)
+        edits += properties(self.derived, self.names, self.cls)
         check_no_lifts_left(self.analysis, self.source, edits)
         written.open_maxima = frozenset(self.renderer.open_maxima)
         written.edits = with_comments(self.analysis, self.names.module, _distinct(edits))

@@ -24,6 +24,7 @@ from nnx_migrate.nnx.writer.other_files import import_of, is_assigned_elsewhere,
 from nnx_migrate.nnx.writer.text import rewritten
 
 NNX = ImportRequest("flax.nnx", "nnx", "flax")
+NN = ImportRequest("flax.linen", "nn", "flax")
 JNP = ImportRequest("jax.numpy", "jnp")
 
 #: What means the same in every file.
@@ -116,19 +117,22 @@ class FileNames:
 
     def nnx(self) -> str:
         """The name by which the file knows `flax.nnx`, asking for the import where there is none."""
-        for name, bindings in self.module.scopes.module.bindings.items():
-            if all(b.kind is BindingKind.IMPORT and b.target == "flax.nnx" for b in bindings):
-                return name
-        self.requests.add(NNX)
-        return "nnx"
+        return self._known(NNX)
+
+    def linen(self) -> str:
+        """The name by which the file knows `flax.linen`: NNX code, too, calls some of its functions."""
+        return self._known(NN)
 
     def jnp(self) -> str:
         """The name by which the file knows `jax.numpy`, asking for the import where there is none."""
+        return self._known(JNP)
+
+    def _known(self, wanted: ImportRequest) -> str:
         for name, bindings in self.module.scopes.module.bindings.items():
-            if all(b.kind is BindingKind.IMPORT and b.target == "jax.numpy" for b in bindings):
+            if all(b.kind is BindingKind.IMPORT and b.target == wanted.qualified for b in bindings):
                 return name
-        self.requests.add(JNP)
-        return JNP.binding
+        self.requests.add(wanted)
+        return wanted.binding
 
     def helper(self, name: str) -> str:
         """The name of a helper class or function, which `helper_file` defines; asks for its import."""

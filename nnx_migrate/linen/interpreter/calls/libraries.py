@@ -16,6 +16,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.gathered import put_together
 from nnx_migrate.linen.interpreter.mapped import jvp, vmap
 from nnx_migrate.linen.interpreter.modules import constructs
+from nnx_migrate.linen.interpreter.named_axes import PARAM_WITH_AXES, param_with_axes
 from nnx_migrate.linen.interpreter.number_sequences import SEQUENCES
 from nnx_migrate.linen.interpreter.objects import OUTPUTS_OF_TRANSFORMERS, made, output_of_transformers
 from nnx_migrate.linen.interpreter.pure_modules import check_pure, inside_transform
@@ -53,6 +54,8 @@ def call_global(
     """A call of the function of this qualified name."""
     if name.startswith("builtins."):
         return call_builtin(frame, name[9:], args, kwargs, node)
+    if name == PARAM_WITH_AXES:
+        return param_with_axes(frame, args, kwargs, node)
     if name.startswith("flax.linen.initializers"):
         return static_or_unknown(frame, node) if node is not None else Unknown("an initializer")
     if name in SEQUENCES and not kwargs:

@@ -18,6 +18,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import ClassRef, Layer, Lifted
 from nnx_migrate.nnx.layers import LAYERS, Refusal, write_call
+from nnx_migrate.nnx.writer.construction.partitioning import check_mapped_axes
 from nnx_migrate.nnx.writer.construction.whole_inputs import call_of_members, hands_on
 from nnx_migrate.nnx.writer.text import one_line
 from nnx_migrate.sources.text import Edit, SourceText
@@ -91,6 +92,7 @@ def _only_returns(function: ast.FunctionDef) -> bool:
 def lifted_call(editor: BodyEditor, call: ast.Call, site: Site) -> str:
     """The call of a module with lifted transforms."""
     if hands_on(call, site):
+        check_mapped_axes(editor.names.project, call)
         check_members(editor.writer.converted, site, site.lifts[0], call)
         return call_of_members(editor, call, site.lifts[0])
     if any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
@@ -104,6 +106,8 @@ def lifted_call(editor: BodyEditor, call: ast.Call, site: Site) -> str:
     keywords = [f"{k.arg}={one_line(text(k.value))}" for k in call.keywords]
     function = _method_text(editor, call, site, [*arguments, *keywords])
     for one in reversed(site.lifts):
+        if one.maps:
+            check_mapped_axes(editor.names.project, call)
         if one.rematerialises:
             plain = function
             function = f"{nnx}.remat({', '.join([function, *_options(one, _KEPT, text)])})"
@@ -255,6 +259,7 @@ def decorator_edits(
     if one.stacked or not isinstance(decorator, ast.Call) or method.name != "__call__":
         raise Refuse("unsupported-layer", "`nn.scan` over a method, with variables for each round", decorator)
     check_shared(converted, sites, decorator)
+    check_mapped_axes(names.project, decorator)
     axes = [one.axis(i + 1) for i in range(len(method.parameters) - 1)]
     if None in axes:
         raise Refuse(

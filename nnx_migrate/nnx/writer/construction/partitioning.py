@@ -24,8 +24,11 @@ _READERS = re.compile(
     r"\b(?:get_partition_spec|get_sharding|logical_to_mesh(?:_axes|_sharding)?|unbox|replace_boxed"
     r"|Partitioned|LogicallyPartitioned|AxisMetadata)\b"
 )
-_ANNOTATING = re.compile(r"\bwith_(?:logical_)?partitioning\b")
-_READ: WeakKeyDictionary[Project, bool] = WeakKeyDictionary()
+#: What reads the collection in which `param_with_axes` names axes.
+AXES_READERS = re.compile(r"\b(?:params_axes|get_axis_names|AxisMetadata)\b")
+_WITH_AXES = re.compile(r"\bparam_with_axes\b")
+ANNOTATING = re.compile(r"\bwith_(?:logical_)?partitioning\b")
+_READ: WeakKeyDictionary[Project, dict[re.Pattern[str], bool]] = WeakKeyDictionary()
 _OUTSIDE: WeakKeyDictionary[Project, str] = WeakKeyDictionary()
 
 
@@ -44,17 +47,25 @@ def annotated(names: FileNames, node: ast.Call, text: Callable[[ast.AST], str]) 
         raise Refuse("unsupported-layer", rewrite.reason, node)
     inner = row.nnx.removeprefix("flax.nnx.")
     arguments = rewritten_arguments(node, rewrite, text)
-    if _has_readers(names.project):
+    if has_readers(names.project, _READERS):
         box = "LogicallyPartitioned" if row.linen.endswith("with_logical_partitioning") else "Partitioned"
         arguments.append(f'linen_box="{box}"')
     return f"{names.nnx()}.{inner}({', '.join(arguments)})"
 
 
-def _has_readers(project: Project) -> bool:
-    """Whether something in the project may look into boxes."""
-    if project not in _READ:
-        _READ[project] = any(_READERS.search(m.source.text) for m in project.matching(_READERS))
-    return _READ[project]
+def has_readers(project: Project, readers: re.Pattern[str]) -> bool:
+    """Whether something in the project may read what Linen keeps beside arrays, by the names in a pattern."""
+    known = _READ.setdefault(project, {})
+    if readers not in known:
+        known[readers] = any(readers.search(m.source.text) for m in project.matching(readers))
+    return known[readers]
+
+
+def check_mapped_axes(project: Project, node: ast.AST) -> None:
+    """Raises Refuse for modules that are mapped where names of axes are read: mapped parameters have none in Linen."""
+    if has_readers(project, AXES_READERS) and has_readers(project, _WITH_AXES):
+        detail = "modules are mapped, or scanned, where `params_axes` is read: Linen leaves theirs out there"
+        raise Refuse("unsupported-layer", detail, node)
 
 
 def check_initializers(project: Project) -> None:
@@ -63,10 +74,10 @@ def check_initializers(project: Project) -> None:
         _OUTSIDE[project] = next(
             (
                 module.name
-                for module in project.matching(_ANNOTATING)
+                for module in project.matching(ANNOTATING)
                 for node in ast.walk(module.tree)
                 if isinstance(node, ast.Name | ast.Attribute)
-                and _ANNOTATING.fullmatch(node.attr if isinstance(node, ast.Attribute) else node.id)
+                and ANNOTATING.fullmatch(node.attr if isinstance(node, ast.Attribute) else node.id)
                 and module.enclosing(node, ast.ClassDef) is None
                 and not isinstance(module.parents.get(node), ast.Assign)  # another name for the function
             ),

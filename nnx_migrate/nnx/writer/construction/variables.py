@@ -8,6 +8,7 @@ from typing import Protocol
 
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, VariableSite
+from nnx_migrate.nnx.writer.construction.partitioning import ANNOTATING, AXES_READERS, has_readers
 from nnx_migrate.nnx.writer.names import FileNames
 
 
@@ -28,8 +29,8 @@ class Texts(Protocol):
 _TYPES = {"params": "Param", "batch_stats": "BatchStat", "cache": "Cache"}
 
 
-def variable_parts(renderer: Texts, site: VariableSite) -> tuple[str, str]:
-    """The construction of a variable: its type, and `init(rngs.params(), shape, dtype)`."""
+def variable_parts(renderer: Texts, site: VariableSite) -> tuple[str, list[str]]:
+    """The construction of a variable: its type, and the arguments, first `init(rngs.params(), shape, dtype)`."""
     api = "variable" if site.is_reference else "param"
     named = ["col", "name"] if site.is_reference else ["name"]
     args = list(site.call.args)
@@ -42,6 +43,8 @@ def variable_parts(renderer: Texts, site: VariableSite) -> tuple[str, str]:
     init = positional.pop(0) if positional else keywords.pop("init_fn", None)
     if init is None:
         raise Refuse("unsupported-syntax", f"`self.{api}` without an initializer", site.call)
+    if site.axes is not None:
+        keywords = {name: value for name, value in keywords.items() if name != "axes"}
     if "unbox" in keywords:
         raise Refuse("unsupported-api", f"`self.{api}` with `unbox`", site.call)
     texts = [renderer.text(a, site.context) for a in positional]
@@ -53,7 +56,27 @@ def variable_parts(renderer: Texts, site: VariableSite) -> tuple[str, str]:
         if isinstance(init, ast.Lambda):
             function = f"({function})"
         value = f"{function}({', '.join([*key, *texts])})"
-    return _type(renderer, site.collection), value
+    return _type(renderer, site.collection), [value, *_axes(renderer, site)]
+
+
+def _axes(renderer: Texts, site: VariableSite) -> list[str]:
+    """The metadata that name the axes of a variable."""
+    if site.axes is None or not site.has_axes:
+        return []
+    if has_readers(renderer.names.project, ANNOTATING):
+        detail = "`param_with_axes` in a project whose initializers name axes, too"
+        raise Refuse("unsupported-api", detail, site.call)
+    metadata = [f"out_sharding={renderer.text(site.axes, site.context)}", "eager_sharding=False"]
+    box = ['linen_box="AxisMetadata"'] if has_readers(renderer.names.project, AXES_READERS) else []
+    return [*metadata, *box]
+
+
+def read_text(names: FileNames, site: VariableSite, access: str) -> str:
+    """The value of a variable: of one with named axes laid out as Linen does whenever it gives the parameter."""
+    value = f"{access}{site.read}"
+    return (
+        f"{names.linen()}.with_logical_constraint({value}, {access}.out_sharding)" if site.has_axes else value
+    )
 
 
 def _applied(renderer: Texts, function: ast.Lambda, arguments: list[str], site: VariableSite) -> str | None:

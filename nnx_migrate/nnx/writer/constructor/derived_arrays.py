@@ -9,7 +9,7 @@ Linen runs `setup` in every call, with the values that the parameters then have.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
@@ -17,8 +17,10 @@ from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import VariableSite
 from nnx_migrate.names.nodes import is_of_self
+from nnx_migrate.nnx.writer.construction.variables import read_text
+from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.text import one_line, rewritten
-from nnx_migrate.sources.text import Edit, SourceText
+from nnx_migrate.sources.text import Edit
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.naming import Names
@@ -102,12 +104,11 @@ def name_derived(derived: Derived, names: Names) -> None:
         variable.attribute = names.fresh(f"{variable.name}_param" if taken else variable.name)
 
 
-def properties(
-    derived: Derived, source: SourceText, cls: LinenClass, replace: Callable[[ast.AST], str | None]
-) -> list[Edit]:
+def properties(derived: Derived, names: FileNames, cls: LinenClass) -> list[Edit]:
     """The properties, in front of the first method behind `setup`, else behind the class's last line."""
     if not derived:
         return []
+    source = names.module.source
     indent = " " * next(iter(derived)).col_offset
     outer = source.text[source.line_start(cls.node.body[0].lineno) :][: cls.node.body[0].col_offset]
     unit = indent[len(outer) :]
@@ -115,8 +116,10 @@ def properties(
     for statement, made in derived.items():
         (target,) = statement.targets
         assert isinstance(target, ast.Attribute)
-        reads = {v.call: f"self.{v.attribute}{v.read}" for v in made}
-        value = one_line(rewritten(source, statement.value, lambda n, r=reads: r.get(n) or replace(n)))  # type: ignore[misc]
+        reads = {v.call: read_text(names, v, f"self.{v.attribute}") for v in made}
+        value = one_line(
+            rewritten(source, statement.value, lambda n, r=reads: r.get(n) or names.replacement(n))  # type: ignore[misc]
+        )
         texts.append(f"{outer}@property\n{outer}def {target.attr}(self):\n{outer}{unit}return {value}\n")
     setup = cls.own_methods["setup"].node
     later = [m.node for m in cls.own_methods.values() if m.node.lineno > setup.lineno]

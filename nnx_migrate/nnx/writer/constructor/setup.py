@@ -300,8 +300,7 @@ class SetupWriter:
         return call_text(callee, arguments, indent, prefix + " ", self.limit)
 
     def _variable(self, variable: VariableSite) -> str:
-        kind, value = variable_parts(self.renderer, variable)
-        text = self.wrapped(variable.call, kind, [value])
+        text = self.wrapped(variable.call, *variable_parts(self.renderer, variable))
         is_alone = isinstance(self.names.module.parents.get(variable.call), ast.Expr)
         return f"self.{variable.attribute} = {text}" if is_alone else text
 
@@ -309,9 +308,9 @@ class SetupWriter:
         """The parameters from which an attribute is computed, one after the other."""
         indent, lines = indentation(self.source, statement.lineno), list[str]()
         for variable in self.derived[statement]:
-            kind, value = variable_parts(self.renderer, variable)
             prefix = f"self.{variable.attribute} = "
-            lines.append(prefix + call_text(kind, [value], indent, prefix, self.limit))
+            parts = variable_parts(self.renderer, variable)
+            lines.append(prefix + call_text(*parts, indent, prefix, self.limit))
         return f"\n{indent}".join(lines)
 
     def inner(self, node: ast.AST) -> str:

@@ -18,6 +18,7 @@ from nnx_migrate.linen.values import Layer
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
+from nnx_migrate.nnx.writer.construction.variables import read_text
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.methods.access import LoopAccess
 from nnx_migrate.nnx.writer.methods.array_methods import as_function
@@ -151,7 +152,7 @@ class BodyEditor:
         if state is not None:
             return state
         if self._reads_variable(node):
-            return f"{self.source.segment(node)}{self._read_of(node)}"
+            return self._read_of(node)
         listed = self.listed.replacement(node)
         if listed is not None:
             return listed
@@ -165,7 +166,7 @@ class BodyEditor:
             return self.function_editor(called).call(self, node, self.created[node])
         variable = self.variables.get(node)
         if variable is not None:
-            return f"{self.access(variable)}{variable.read}"
+            return read_text(self.names, variable, self.access(variable))
         if isinstance(node, ast.Call) and node in self.calls.calls:
             return self.calls.replacement(node)
         if isinstance(node, ast.Call) and node in self.analysis.facts.given_kernels:
@@ -173,7 +174,7 @@ class BodyEditor:
         if isinstance(node, ast.Name) and self._is_alias(node):
             alias = self.aliases[node.id]
             if isinstance(alias, VariableSite):
-                return f"{self.access(alias)}{alias.read}"
+                return read_text(self.names, alias, self.access(alias))
             if isinstance(alias, LocalList):
                 return f"self.{alias.attribute}"
             return self.access(alias)
@@ -227,9 +228,14 @@ class BodyEditor:
 
     def _read_of(self, node: ast.AST) -> str:
         """How an attribute that holds a variable is read; one that may hold several in the way of all."""
-        name = getattr(node, "attr", "")
-        ways = {v.read for v in self.analysis.variables if v.attribute == name}
-        return "[...]" if len(ways) != 1 else ways.pop()
+        access, name = self.source.segment(node), getattr(node, "attr", "")
+        variables = [v for v in self.analysis.variables if v.attribute == name]
+        ways = {read_text(self.names, v, access) for v in variables}
+        if len(ways) > 1 and any(v.has_axes for v in variables):
+            raise Refuse(
+                "unsupported-syntax", f"`{access}` holds several variables, some with named axes", node
+            )
+        return f"{access}[...]" if len(ways) != 1 else ways.pop()
 
     def access(self, site: Site | VariableSite) -> str:
         """The expression that reads a submodule or variable."""

@@ -95,7 +95,9 @@ class CacheEditor:
         if self.source.text[self.source.line_start(statement.lineno) : start].strip():
             raise Refuse("unsupported-syntax", "several statements on one line", statement)
         attribute, inner = f"self.{variable.attribute}", indent + self._unit
-        text = call_text(kind, [one_line(made)], inner, f"{attribute} = ", line_limit(self.source))
+        text = call_text(
+            kind, [one_line(part) for part in made], inner, f"{attribute} = ", line_limit(self.source)
+        )
         return [Edit(start, end, f"if {attribute} is None:\n{inner}{attribute} = {text}")]
 
     @property

@@ -245,8 +245,7 @@ class Residual:
         depth = len([c for c in site.controls if c.is_loop])
         if isinstance(site, VariableSite):
             with self.renderer.writing_variable():
-                callee, value = variable_parts(self.renderer, site)
-            arguments = [value]
+                callee, arguments = variable_parts(self.renderer, site)
         else:
             callee, arguments = self.writer.parts(site)
         if depth:
