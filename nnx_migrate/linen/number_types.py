@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from nnx_migrate.linen.complex_numbers import ComplexNumbers
-from nnx_migrate.linen.programs.import_graph import ImportGraph
+from nnx_migrate.linen.programs.import_graph import ImportGraph, loads_by_name
 from nnx_migrate.linen.programs.named_code import may_reach_flax
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
@@ -17,11 +17,6 @@ from nnx_migrate.names.project import Project
 _LONGER = r"jax_enable_x64|JAX_ENABLE_X64|enable_x64\("
 _COMPLEX = r"\b(?:jnp|numpy|lax)\.(?:complex|fft\b)|(?<![\w.])\d+(?:\.\d*)?[jJ]\b"
 _WORDS = re.compile(f"{_LONGER}|{_COMPLEX}")
-_LOADERS = re.compile(
-    r"^\s*(?:import|from) (?:hydra|runpy|pkg_resources)\b|\bgin\.parse_|\bfdl?\.build\("
-    r"|\b(?:locate|entry_points|exec_module|load_module)\(",
-    re.MULTILINE,
-)
 _SWITCHES = ("jax_enable_x64", "JAX_ENABLE_X64")
 _ARRAY_MODULES = ("jnp", "numpy", "lax")
 
@@ -48,8 +43,7 @@ class NumberTypes:
 
     @cached_property
     def _is_configured(self) -> bool:
-        """Whether configurations or loaders may import files by names that the code doesn't have."""
-        return any(True for _ in self.project.files_where(lambda text: _LOADERS.search(text) is not None))
+        return loads_by_name(self.project)
 
     @cached_property
     def _wide(self) -> frozenset[Path]:

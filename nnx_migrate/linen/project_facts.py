@@ -29,6 +29,7 @@ class ProjectFacts:
         """What the project reads by name, those names included that are computed."""
         found = ProjectIndex(self.project)
         found.dynamic = find_dynamic_reads(FlowFinder(found))
+        found.may_share = lambda one, other: self.imports.may_share(one, other)
         return found
 
     @cached_property

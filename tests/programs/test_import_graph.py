@@ -107,3 +107,24 @@ def test_imports_in_every_form() -> None:
     assert known["alone.py"] == {"alone.py"}
     assert known["main.py"] == set(texts) - {"alone.py"}
     assert known["pkg/d.py"] == known["main.py"]
+
+
+HOLDS = "import lib\ntrainer = lib.Trainer(One())\ntrainer.model.init(jax.random.key(0), jnp.ones((1, 2)))\n"
+ELSEWHERE = "import unknown\n\ndef build(config):\n    return unknown.build(config.model)\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "moves"),
+    [
+        ({}, True),
+        ({"main": "import one, other\nother.build(one.trainer)\n"}, False),
+        ({"lib": "import other\n"}, False),
+        ({"main": "import hydra\n"}, False),
+        ({"main": "import importlib, sys\nimport one\nimportlib.import_module(sys.argv[1])\n"}, False),
+    ],
+)
+def test_a_field_is_read_where_a_program_runs_both_files(more: dict[str, str], moves: bool) -> None:
+    """`config.model` of a script that no program runs beside it isn't the field of the trainer."""
+    lib = "class Trainer:\n    def __init__(self, model):\n        self.model = model\n"
+    texts = {"one": START + ONE + HOLDS, "other": ELSEWHERE, **more, "lib": more.get("lib", "") + lib}
+    assert ("class One(nnx.Module)" in fixed(**texts)["one"]) == moves

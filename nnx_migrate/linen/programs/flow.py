@@ -48,7 +48,7 @@ class FlowFinder:
 
     def follow(self, module: Module, node: ast.expr, is_object: bool = True) -> Flow:
         """The flow of the value of an expression: an object, or else a class."""
-        walk = _Walk(self, is_object)
+        walk = _Walk(self, module, is_object)
         walk.found(module, node)
         return walk.run()
 
@@ -56,7 +56,7 @@ class FlowFinder:
         """The flow of a function: its calls, and where it is handed to."""
         if function not in self._functions:
             self._functions[function] = Flow()  # a function that returns itself adds nothing
-            walk = _Walk(self)
+            walk = _Walk(self, module)
             walk.is_function = True
             walk.function(module, function)
             self._functions[function] = walk.run()
@@ -64,7 +64,7 @@ class FlowFinder:
 
     def constructions(self, module: Module, cls: ast.ClassDef) -> Flow:
         """The flow of a class of the project: the calls that construct it, and where else it goes."""
-        walk = _Walk(self, is_object=False)
+        walk = _Walk(self, module, is_object=False)
         walk.name(module, module.scope_at(cls), cls.name, (), cls)
         return walk.run()
 
@@ -72,8 +72,8 @@ class FlowFinder:
 class _Walk(Passing):
     """One value on its way: what the code around it does with it, and what becomes of functions that give it."""
 
-    def __init__(self, finder: FlowFinder, is_object: bool = True) -> None:
-        super().__init__(finder.index, finder.callees, finder.holders)
+    def __init__(self, finder: FlowFinder, start: Module, is_object: bool = True) -> None:
+        super().__init__(finder.index, start, finder.callees, finder.holders)
         self.is_object, self.finder = is_object, finder
 
     def run(self) -> Flow:
@@ -210,8 +210,8 @@ class _Walk(Passing):
         scope = module.scope_at(function)
         if scope.is_class:
             owner = _class_around(module, function)
-            self.reads(self.index.attribute_reads(function.name, owner), ())
-            self.reads(self.index.looked_up(function.name, owner), ())
+            self.reads(self.attribute_reads(function.name, owner), ())
+            self.reads(self.looked_up(function.name, owner), ())
         else:
             self.name(module, scope, function.name, (), function)
 
@@ -244,7 +244,7 @@ class _Walk(Passing):
         """The value is a decorator: what it returns is bound to the function's name."""
         scope = module.scope_at(function)
         reads: Iterable[tuple[Module, ast.expr]]
-        reads = self.index.attribute_reads(function.name, _class_around(module, function))
+        reads = self.attribute_reads(function.name, _class_around(module, function))
         if not scope.is_class:
             reads = self.index.all_reads(module, scope, function.name)
         for where, read in reads:

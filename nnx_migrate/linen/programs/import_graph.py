@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,17 @@ from nnx_migrate.names.scopes import absolute_module
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.programs.dynamic_reads import DynamicRead
+
+_LOADERS = re.compile(
+    r"^\s*(?:import|from) (?:hydra|runpy|pkg_resources)\b|\bgin\.parse_|\bfdl?\.build\("
+    r"|\b(?:locate|entry_points|exec_module|load_module)\(|^\s*%run\b|\bexec\((?:\w+\()?open\(",
+    re.MULTILINE,
+)
+
+
+def loads_by_name(project: Project) -> bool:
+    """Whether configurations, loaders or notebooks may run files by names that the imports don't have."""
+    return any(True for _ in project.files_where(lambda text: _LOADERS.search(text) is not None))
 
 
 class ImportGraph:
@@ -29,6 +41,25 @@ class ImportGraph:
             users = _closure([module.path], self._importers)
             self._known[module.path] = frozenset(_closure(users, self._imports))
         return self._known[module.path]
+
+    def may_share(self, first: Module, second: Module) -> bool:
+        """Whether one file may hold values that the other makes: some program runs both, for all that is known."""
+        return first is second or self._may_load_any or second.path in self._known_or_unclear(first)
+
+    def _known_or_unclear(self, module: Module) -> frozenset[Path]:
+        """The same as `known_to`, and where the imports of one of these files aren't known, all such files."""
+        known = self.known_to(module)
+        return known | self._unclear if known & self._unclear else known
+
+    @cached_property
+    def _unclear(self) -> frozenset[Path]:
+        """All that may be loaded beside files of which it isn't known what they import."""
+        missing = (module for module in self.project.modules() if self.misses(module))
+        return frozenset(path for module in missing for path in self.known_to(module))
+
+    @cached_property
+    def _may_load_any(self) -> bool:
+        return loads_by_name(self.project)
 
     def users(self, module: Module) -> frozenset[Path]:
         """A file and all that import it, directly or through others."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 
 class ProjectIndex:
-    """Finds expressions by the names in them. `dynamic` are reads of module-level names that are computed."""
+    """Finds expressions by the names in them. `dynamic` are reads of module-level names that are computed.
+
+    `may_share` says of two files whether one may hold values that the other makes.
+    """
 
     def __init__(self, project: Project) -> None:
         self.project = project
         self.dynamic: Sequence[DynamicRead] = ()
+        self.may_share: Callable[[Module, Module], bool] = lambda one, other: True
         self.receivers = Receivers(project)
         self._reads: dict[tuple[str, Owner], list[tuple[Module, ast.Attribute]]] = {}
 

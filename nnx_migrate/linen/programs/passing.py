@@ -71,8 +71,10 @@ class Passing(Walk):
     is_object: bool
     is_function = False  # one of the project, whose results are wanted
 
-    def __init__(self, index: ProjectIndex, callees: Callees, holders: Collection[ast.ClassDef]) -> None:
-        super().__init__(index)
+    def __init__(
+        self, index: ProjectIndex, start: Module, callees: Callees, holders: Collection[ast.ClassDef]
+    ) -> None:
+        super().__init__(index, start)
         self.project, self.callees, self.holders = index.project, callees, holders
 
     def argument(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from nnx_migrate.linen.programs.callees import FunctionNode
 from nnx_migrate.linen.programs.containers import ANY, Within
@@ -16,12 +17,17 @@ from nnx_migrate.names.parameters import defaults
 from nnx_migrate.names.reaching import reaches
 from nnx_migrate.names.scopes import BindingKind, Scope
 
+_Read = TypeVar("_Read", bound=ast.expr)
+
 
 class Walk:
-    """One value on its way. `within` says where it sits in what an expression gives: () is the value itself."""
+    """One value on its way from the file `start`.
 
-    def __init__(self, index: ProjectIndex) -> None:
-        self.index = index
+    `within` says where it sits in what an expression gives: () is the value itself.
+    """
+
+    def __init__(self, index: ProjectIndex, start: Module) -> None:
+        self.index, self.start = index, start
         self.flow = Flow()
         self.seen: set[object] = set()
         self.pending: list[tuple[Module, ast.expr, Within]] = []
@@ -120,10 +126,21 @@ class Walk:
             self.seen.add(("attribute", name, owner, within))
             receivers = self.index.receivers
             is_only = owner is not None and self.index.attribute_stores(name, owner) == 1
-            for module, node in self.index.attribute_reads(name, owner):
+            for module, node in self.attribute_reads(name, owner):
                 is_own = is_only and receivers.of(module, node.value) is owner  # `self.net` of the same class
                 (self.pending if is_own else self.by_name).append((module, node, within))
-            self.by_name += [(m, call, within) for m, call in self.index.looked_up(name, owner)]
+            self.by_name += [(m, call, within) for m, call in self.looked_up(name, owner)]
+
+    def attribute_reads(self, name: str, owner: Owner) -> Iterator[tuple[Module, ast.Attribute]]:
+        """Every `<anything>.name` that may give the value, as far as it may belong to an instance of `owner`."""
+        return self._near(self.index.attribute_reads(name, owner))
+
+    def looked_up(self, name: str, owner: Owner) -> Iterator[tuple[Module, ast.Call]]:
+        """Every `getattr(<anything>, "name")` that may give the value, likewise."""
+        return self._near(self.index.looked_up(name, owner))
+
+    def _near(self, reads: Iterable[tuple[Module, _Read]]) -> Iterator[tuple[Module, _Read]]:
+        return ((module, node) for module, node in reads if self.index.may_share(self.start, module))
 
     def parameter(
         self,
