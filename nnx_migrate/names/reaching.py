@@ -1,7 +1,8 @@
 """Which of a name's bindings a read of it may see: `model = A(); model = B(); model(x)` calls the second.
 
-Structured code alone is judged: reads in the scope that binds the name, in the order of its blocks. Wherever a
-function in between may change that (closures, `global`), every binding counts.
+Structured code alone is judged: reads in the scope that binds the name, in the order of its blocks. A function that
+reads the name runs after its definition, so that it sees what the name has there or gets later. Wherever a function
+binds the name (`global`, `nonlocal`), every binding counts.
 """
 
 from __future__ import annotations
@@ -18,10 +19,17 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 def reaches(module: Module, scope: Scope, name: str, bound: ast.AST, read: ast.AST) -> bool:
     """Whether what `bound` (a target, parameter or statement) binds in `scope` may be what `read` sees."""
-    if not _runs_in(module, scope, read) or not _binds_in(module, scope, bound):
+    if scope.is_class or not _binds_in(module, scope, bound):
         return True
+    runs_later = not _runs_in(module, scope, read)
+    if runs_later:
+        function = _function_around(module, scope, read)
+        if function is None or _comes_later(module, bound, function):
+            return True
+        read = function
     above = list(_chain(module, scope, read))
-    if not any(_contains(module, node, bound) for node, *_ in above if isinstance(node, _LOOPS)):
+    loops = [node for node, *_ in above if isinstance(node, _LOOPS)]
+    if not runs_later and not any(_contains(module, loop, bound) for loop in loops):
         if _comes_later(module, bound, read) or _is_in_another_branch(module, above, bound):
             return False
     for _, block, index in above:
@@ -57,7 +65,15 @@ def _runs_in(module: Module, scope: Scope, read: ast.AST) -> bool:
         ):
             return False
         own = own.parent
-    return not scope.is_class
+    return True
+
+
+def _function_around(module: Module, scope: Scope, read: ast.AST) -> ast.AST | None:
+    """The outermost function, generator or class within the scope that a read stands in."""
+    own = module.scope_at(read)
+    while own.parent is not None and own.parent is not scope:
+        own = own.parent
+    return own.node if own.parent is scope else None
 
 
 def _binds_in(module: Module, scope: Scope, bound: ast.AST) -> bool:
