@@ -15,6 +15,7 @@ _SOURCES = (
     "recurrent",
     "linear",
     "functional",
+    "fitting",
     "caching",
     "bridging",
     "listing",

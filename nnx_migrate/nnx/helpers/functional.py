@@ -13,6 +13,8 @@ from flax import linen, nnx
 from flax.core.meta import AxisMetadata
 from flax.linen import partitioning
 
+from nnx_migrate.nnx.helpers.fitting import _constructor, _fit
+
 
 class Functional:
     """A module that is called as a function of its variables.
@@ -176,7 +178,9 @@ class Functional:
         return output, updated if mutable is True else _chosen(updated, mutable)
 
     def bind(self, variables: Mapping[str, Any], rngs: Any = None) -> Any:
-        """A module with copies of these variables."""
+        """A module with copies of these variables. They show sizes that no input has shown yet."""
+        if not self._is_measured():
+            _fit(self, variables)
         streams = _streams(jax.random.key(0) if rngs is None else rngs)
         graphdef, state = self._structure(tuple(streams))
         paths = nnx.to_flat_state(state)
@@ -188,9 +192,12 @@ class Functional:
         nnx.reseed(module, policy="match_shape", **{name: s.key.get_value() for name, s in streams.items()})
         return module
 
+    def _arranged(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Variables as the module has them."""
+        return variables
+
     def _new(self, rngs: nnx.Rngs, inner: Callable[[Functional, nnx.Rngs], Any] | None = None) -> Any:
-        make = self._make.__init__ if isinstance(self._make, type) else self._make
-        extra = {"rngs": rngs} if "rngs" in inspect.signature(make).parameters else {}
+        extra = {"rngs": rngs} if "rngs" in inspect.signature(_constructor(self._make)).parameters else {}
         inner = inner or Functional._new
         args, kwargs = _replaced((list(self._args), self._kwargs), lambda made: inner(made, rngs))
         return self._make(*args, **kwargs, **self._found, **extra)
@@ -307,7 +314,7 @@ def _arguments(
     make: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> inspect.BoundArguments:
     """The constructor's arguments by name."""
-    signature = inspect.signature(make.__init__ if isinstance(make, type) else make)
+    signature = inspect.signature(_constructor(make))
     if isinstance(make, type):
         signature = signature.replace(parameters=list(signature.parameters.values())[1:])
     return signature.bind_partial(*args, **kwargs)

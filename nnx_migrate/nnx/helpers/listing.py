@@ -9,6 +9,7 @@ from flax import nnx
 
 from nnx_migrate.nnx.helpers.bridging import BridgingFunctional
 from nnx_migrate.nnx.helpers.caching import CachingFunctional
+from nnx_migrate.nnx.helpers.fitting import _fit
 from nnx_migrate.nnx.helpers.functional import Functional
 
 
@@ -43,8 +44,14 @@ class _Listing(Functional):
 
     def bind(self, variables: Mapping[str, Any], rngs: Any = None) -> Any:
         """A module with copies of these variables."""
+        if not self._is_measured():
+            _fit(self, variables)
+        return super().bind(self._arranged(variables), rngs)
+
+    def _arranged(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Variables as the module has them."""
         lists = self._lists()
-        return super().bind({name: _nested(tree, lists) for name, tree in variables.items()}, rngs)
+        return {name: _nested(tree, lists) for name, tree in variables.items()}
 
     def _listed(self, collections: Mapping[str, Any]) -> dict[str, Any]:
         lists = self._lists()

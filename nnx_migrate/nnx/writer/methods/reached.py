@@ -30,20 +30,23 @@ def by_node(table: Mapping[tuple[Context, ast.AST], _Record]) -> dict[ast.AST, _
 def reached_sites(
     analysis: ClassAnalysis,
     calls: Mapping[tuple[Context, ast.AST], Site],
-    others: Collection[Site] = (),
+    elsewhere: Collection[Site] = (),
 ) -> dict[ast.AST, tuple[Site, ...]]:
     """The submodules that each call reaches: several only where a loop takes one after the other.
 
-    `others` are submodules that are called outside of the class.
+    `elsewhere` are submodules that are called outside of the class.
     """
     found: dict[ast.AST, dict[Context, Site]] = {}
     for (context, node), site in calls.items():
-        if site not in others:
+        if site not in elsewhere:
             found.setdefault(node, {})[context] = site
     rounds = set(analysis.session.round_markers.values())
     for node, sites in found.items():
-        paths = {tuple(step for step in context if step not in rounds) for context in sites}
-        if len(paths) > 1 and len(set(sites.values())) > 1:
+        paths: dict[Context, list[Site]] = {}
+        for context, site in sites.items():
+            paths.setdefault(tuple(step for step in context if step not in rounds), []).append(site)
+        first, *others = paths.values()
+        if any(other != first for other in others):
             raise Refuse(
                 "unsupported-syntax", "code that is reached in several ways creates or calls modules", node
             )
