@@ -17,6 +17,7 @@ from typing import Any
 from nnx_migrate.linen.chosen.classes import alternatives, returned_values, table
 from nnx_migrate.linen.chosen.layers import LayerChoice
 from nnx_migrate.linen.factories.candidates import candidates, qualified_name
+from nnx_migrate.linen.factories.compared import compared_fields
 from nnx_migrate.linen.factories.of_classes import ClassFactories
 from nnx_migrate.linen.factories.uses import FactoryUses, Use, given_arguments
 from nnx_migrate.linen.factories.values import Factory, Given, is_fixed
@@ -114,7 +115,9 @@ class Factories:
             if found[0].classes
             else self._of_layers(name, found)
         )
-        return replace(made, default=default) if made is not None else None
+        if made is None or (name in compared_fields(self.program, cls) and (made.bound or not made.classes)):
+            return None  # what makes a layer is no attribute
+        return replace(made, default=default)
 
     def _of_siblings(self, cls: LinenClass, name: str) -> Factory | None:
         """What a class would get that nothing constructs: what those of its file get in a field that is declared alike.

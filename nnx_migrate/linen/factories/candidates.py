@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from nnx_migrate.linen.factories.compared import compares_classes
 from nnx_migrate.linen.lifts import LIFTS
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.symbols import linen_name
@@ -36,7 +37,9 @@ def candidates(program: LinenProgram, cls: LinenClass) -> list[str]:
             outer = owner.module.parents.get(node)
             made = isinstance(outer, ast.Call) and outer.func is node
             handed = not made and (
-                _is_handed(program, owner, outer) or is_lifted(program, owner.module, node)
+                _is_handed(program, owner, outer)
+                or is_lifted(program, owner.module, node)
+                or compares_classes(program, owner.module, outer)
             )
             reads[node.attr] = reads.get(node.attr, True) and (made or handed)
     return [name for name, understood in reads.items() if understood]

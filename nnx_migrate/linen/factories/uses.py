@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from nnx_migrate.linen.factories.candidates import is_lifted
+from nnx_migrate.linen.factories.compared import compares_classes
 from nnx_migrate.linen.factories.named_partials import class_named, places_by_name
 from nnx_migrate.linen.factories.other_calls import makes_no_module
 from nnx_migrate.linen.model import LinenClass, LinenProgram
@@ -96,7 +97,7 @@ class FactoryUses:
                 if arguments is None:
                     return None
                 found.append(Use(reference.module, reference.call, arguments))
-            elif reference.role is Role.VALUE and is_compared(reference.module, reference.node):
+            elif reference.role is Role.VALUE and self._is_compared(reference):
                 continue
             elif reference.role is Role.VALUE:
                 is_value = True
@@ -109,6 +110,10 @@ class FactoryUses:
         if is_value and not self._all_known(cls, field, found):
             return None
         return found
+
+    def _is_compared(self, reference: ClassReference) -> bool:
+        module, node = reference.module, reference.node
+        return is_compared(module, node) or compares_classes(self.program, module, module.parents.get(node))
 
     def is_unused(self, cls: LinenClass) -> bool:
         """Whether no code of the project makes anything of a class."""

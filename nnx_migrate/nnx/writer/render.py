@@ -13,6 +13,7 @@ from nnx_migrate.linen.dims import Dim, ceil_div, same
 from nnx_migrate.linen.dims.maxima import Agreed, open_maxima
 from nnx_migrate.linen.dims.terms import Max
 from nnx_migrate.linen.effects.initial_dtypes import FLOAT32
+from nnx_migrate.linen.factories.compared import compares_classes
 from nnx_migrate.linen.given.arguments import NoneTest
 from nnx_migrate.linen.interpreter.convert import text_of
 from nnx_migrate.linen.mixed_lists import MixedList
@@ -224,6 +225,9 @@ class InitRenderer:
             chosen = node.body if facts.decided[context, node] else node.orelse
             text = self.text(chosen, context)
             return text if isinstance(chosen, _ATOMS) else f"({text})"
+        module = self.names.home_of(node)
+        if not self.may_name_classes and compares_classes(self.analysis.session.program, module, node):
+            return self.choice(node, context)
         if isinstance(node, ast.Compare):
             known = written_out and isinstance(value, bool)
             return str(value) if known else self._compared_shapes(node, context)
