@@ -392,6 +392,8 @@ class Facts:
     sown: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # sow call -> pattern of its names
     parameter_reads: dict[tuple[Context, ast.AST], ParameterRead] = field(default_factory=dict)
     late_modes: set[ast.AST] = field(default_factory=set)  # partials of layers whose mode only a call knows
+    # call of a function that chooses a layer -> the parameters that are only its mode: see `late_calls`
+    late_calls: dict[ast.AST, frozenset[str]] = field(default_factory=dict)
     only_initial: list[ast.AST] = field(default_factory=list)  # code that only an initialisation reaches
 
     def ordered_sites(self) -> Iterator[Site]:

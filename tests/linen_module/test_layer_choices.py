@@ -149,14 +149,6 @@ def norm_of(kind, train=False):
 """
 
 REFUSED_FUNCTIONS = {
-    "a function that gets a mode which only calls know": """
-        class Model(nn.Module):
-            norm: str = "batch"
-
-            @nn.compact
-            def __call__(self, x, train):
-                return norm_of(self.norm, train)()(x)
-    """,
     "a function that calls a layer, too": """
         def scaled(kind, x):
             if kind == "layer":

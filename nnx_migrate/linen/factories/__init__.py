@@ -20,7 +20,7 @@ from nnx_migrate.linen.factories.candidates import candidates, qualified_name
 from nnx_migrate.linen.factories.compared import compared_fields
 from nnx_migrate.linen.factories.of_classes import ClassFactories
 from nnx_migrate.linen.factories.uses import FactoryUses, Use, given_arguments
-from nnx_migrate.linen.factories.values import Factory, Given, is_fixed
+from nnx_migrate.linen.factories.values import Called, Factory, Given, is_fixed
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.references import References
 from nnx_migrate.linen.shapes import Unknown
@@ -240,7 +240,8 @@ class Factories:
             return None
         layers = self._one_of_layers(definition.module, None, call, returned_values(definition))
         if layers is not None:
-            return layers
+            called = Called(module, call, definition.node)
+            return replace(layers, several=tuple(replace(one, called=called) for one in layers.several))
         *others, last = definition.node.body
         if definition.node.decorator_list or not isinstance(last, ast.Return) or last.value is None:
             return None

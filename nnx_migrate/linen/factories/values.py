@@ -44,12 +44,29 @@ class Factory:
 
 
 @dataclass(frozen=True, eq=False)
+class Called:
+    """The call, in a `module`, of a function of the project that returns what a factory field is given."""
+
+    module: Module
+    call: ast.Call
+    function: ast.FunctionDef
+
+    def arguments_in(self, node: ast.AST) -> list[ast.expr]:
+        """What the call gives the parameters that an expression of the function reads."""
+        names = [argument.arg for argument in self.function.args.args]
+        given = dict(zip(names, self.call.args, strict=False))
+        given |= {keyword.arg: keyword.value for keyword in self.call.keywords if keyword.arg is not None}
+        read = (n.id for n in ast.walk(node) if isinstance(n, ast.Name))
+        return [given[name] for name in dict.fromkeys(read) if name in given]
+
+
+@dataclass(frozen=True, eq=False)
 class Given:
     """What one construction gives a factory field.
 
     `node` is the expression there, `partial` the partial that it is or that the local `variable` holds, and
     `source` the factory field of the enclosing class that it comes from. For one of `several` layers that a
-    variable holds, these are what each of them is; `module` has their code.
+    variable holds, these are what each of them is; `module` has their code. The function with that code was `called`.
     """
 
     node: ast.expr
@@ -61,6 +78,7 @@ class Given:
     derived: LinenClass | None = None
     several: tuple[Given, ...] = ()
     module: Module | None = None
+    called: Called | None = None
 
     @property
     def kind(self) -> tuple[str, LinenClass | None]:
@@ -95,7 +113,10 @@ def _is_fixed_in(flag: str, given: Given) -> bool:
     if given.source is not None:
         return given.source.flag != flag and flag in given.source.bound
     node = given.flag(flag)
-    function = given.module.enclosing(node, ast.FunctionDef) if given.module is not None and node else None
-    names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} if node is not None else set()
-    in_class = function is not None and isinstance(given.module.parents.get(function), ast.ClassDef)  # type: ignore[union-attr]
+    module, nodes = given.module, [node] if node is not None else []
+    if given.called is not None and node is not None:
+        module, nodes = given.called.module, given.called.arguments_in(node)
+    function = module.enclosing(nodes[0], ast.FunctionDef) if module is not None and nodes else None
+    names = {n.id for one in nodes for n in ast.walk(one) if isinstance(n, ast.Name)}
+    in_class = function is not None and isinstance(module.parents.get(function), ast.ClassDef)  # type: ignore[union-attr]
     return not in_class or names <= {"self"}

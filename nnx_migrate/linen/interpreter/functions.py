@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from nnx_migrate.linen.chosen.functions import ChosenFunction
+from nnx_migrate.linen.chosen.late_calls import remember_late_call
 from nnx_migrate.linen.decorators import keeps_method
 from nnx_migrate.linen.interpreter.calls.forwarded import remember_forwarded, shows_all
 from nnx_migrate.linen.interpreter.calls.spread import HIDDEN
@@ -111,7 +112,10 @@ def call_closure(
     session.depth += 1
     try:
         with inside_transform(inner) if closure.node in session.traced else nullcontext():
-            return _run(inner, closure.node)
+            result = _run(inner, closure.node)
+        if isinstance(node, ast.Call):
+            remember_late_call(frame, closure, node, result)
+        return result
     except Refuse as refusal:
         if refusal.reason != "unsupported-syntax" or not inner.foreign or frame.foreign:
             raise

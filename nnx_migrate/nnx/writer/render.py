@@ -195,6 +195,8 @@ class InitRenderer:
         made = self.layers.get(node)
         if made is not None:
             return made
+        if not context and isinstance(node, ast.Call) and node in facts.late_calls:
+            return self._without_mode(node)
         stream = facts.init_rngs.get((context, node))
         if stream is not None:
             return f"{stream_of(stream)}()"
@@ -236,6 +238,14 @@ class InitRenderer:
         if isinstance(node, ast.Attribute):
             return self.names.replacement(node)
         return None
+
+    def _without_mode(self, call: ast.Call) -> str:
+        """A call of a function that chooses a layer, without the arguments that are only the layer's mode."""
+        facts = self.analysis.facts
+        late = {facts.arguments[(call,), name][1] for name in facts.late_calls[call]}
+        texts = [self.argument(node, ()) for node in call.args if node not in late]
+        texts += [f"{k.arg}={self.argument(k.value, ())}" for k in call.keywords if k.value not in late]
+        return f"{self.text(call.func)}({', '.join(texts)})"
 
     def none_test(self, test: NoneTest) -> str:
         """`argument is None`, as the question whether the constructor got the argument's size."""

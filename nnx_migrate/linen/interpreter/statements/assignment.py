@@ -133,6 +133,8 @@ def _is_static_without(frame: Frame, node: ast.expr, modes: Mapping[ast.Call, as
     if isinstance(node, ast.IfExp):
         parts = [_is_static_without(frame, part, modes) for part in (node.body, node.orelse)]
         return is_static(frame, node.test) and all(parts)
+    if not frame.context and node in frame.session.facts.late_calls:
+        return True
     if isinstance(node, ast.Call) and node in modes:
         return all(is_static(frame, keyword.value) for keyword in node.keywords if keyword is not modes[node])
     return is_static(frame, node)

@@ -11,18 +11,20 @@ The constructor calls such a function as the method did: what it gets has to be 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.chosen.layers import LayerChoice, Maker, alternatives
+from nnx_migrate.engine.arguments import drop_argument
+from nnx_migrate.linen.chosen.layers import LayerChoice, Maker, alternatives, is_late, mode_of
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Closure, Layer, Partial
+from nnx_migrate.names.parameters import defaults
 from nnx_migrate.nnx.writer.construction.chosen_layers import construction
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.written import WrittenFunction
-from nnx_migrate.sources.text import Edit
+from nnx_migrate.sources.text import Edit, SourceText
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
@@ -43,8 +45,14 @@ def choosing_functions(writer: ConstructionWriter) -> dict[ast.FunctionDef, Writ
         if not (made and outside and isinstance(choice, LayerChoice) and isinstance(node, ast.FunctionDef)):
             continue
         calls.setdefault(node, set()).add(call)
+        late = {facts.late_calls.get(one, frozenset()) for one in calls[node]}
+        if len(late) > 1:
+            detail = (
+                f"`{node.name}` gets the mode of a layer from calls in some places, and from fields in others"
+            )
+            raise Refuse("mode-flag", detail, call)
         names = writer.names.of(closure.module)
-        edits = tuple(_edits(writer, names, node, made))
+        edits = (*_edits(writer, names, node, made), *_without(names.module.source, node, late.pop()))
         own = names is writer.names
         found[node] = WrittenFunction(
             closure.module,
@@ -76,6 +84,31 @@ def _edits(
         yield Edit(*source.span(node), f"{names.nnx()}.{_stock(writer, layer, made[layer])}")
 
 
+def _without(source: SourceText, function: ast.FunctionDef, gone: Collection[str]) -> Iterator[Edit]:
+    """A function's head without parameters that nothing reads any more. Raises Refuse."""
+    spec = function.args
+    own = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs]
+    values = dict(defaults(spec))
+    if not gone:
+        return
+    if spec.posonlyargs or spec.kwonlyargs:
+        raise Refuse("mode-flag", f"`{function.name}` would lose one of its special parameters", function)
+    ends = {a: source.span(values.get(a, a))[1] for a in own}
+    for index, argument in enumerate(own):
+        if argument.arg not in gone:
+            continue
+        start, end = source.span(argument)[0], ends[argument]
+        if index > 0 and any(a.arg not in gone for a in own[:index]):
+            start = ends[own[index - 1]]
+        elif index + 1 < len(own):
+            end = source.span(own[index + 1])[0]
+        if "#" in source.text[start:end]:
+            raise Refuse(
+                "unsupported-syntax", f"a comment tells about a parameter of `{function.name}`", function
+            )
+        yield Edit(start, end, "")
+
+
 def _stock(writer: ConstructionWriter, maker: Maker, site: Site) -> str:
     prefix, _, name = construction(writer, maker, site).callee.rpartition(".")
     if prefix != writer.names.nnx():
@@ -86,7 +119,11 @@ def _stock(writer: ConstructionWriter, maker: Maker, site: Site) -> str:
 def _extras(writer: ConstructionWriter, names: FileNames, maker: Partial, site: Site) -> Iterator[Edit]:
     """Arguments that keep what Linen computes; the others have to stay as they are. Raises Refuse."""
     call, source = maker.call, names.module.source
-    written = {str(k.arg): source.segment(k.value) for k in call.keywords}
+    late = is_late(maker, writer.analysis.facts.late_modes)
+    mode = mode_of(maker) if late else None
+    if mode is not None:
+        yield drop_argument(call, mode, source)
+    written = {str(k.arg): source.segment(k.value) for k in call.keywords if k is not mode}
     early, _ = construction(writer, maker, site).split(frozenset(written))
     more = [argument for argument in early if argument.origin == "extra"]
     same = {a.name: a.text for a in early if a.origin == "field"}
@@ -94,7 +131,8 @@ def _extras(writer: ConstructionWriter, names: FileNames, maker: Partial, site: 
         raise Refuse("unsupported-layer", "a function binds what NNX takes in another way", call)
     text = "".join(f", {argument.name}={names.helper(argument.text)}" for argument in more)
     if text:
-        _, end = source.span((call.keywords or call.args)[-1])
+        kept = [*call.args, *(k for k in call.keywords if k is not mode)]
+        _, end = source.span(kept[-1])
         yield Edit(end, end, text)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from nnx_migrate.linen.chosen.late_calls import calls_choosing
 from nnx_migrate.linen.chosen.layers import Maker, alternatives, is_late
 from nnx_migrate.linen.factories.values import Factory
 from nnx_migrate.linen.model import LinenClass
@@ -96,7 +97,7 @@ def construction(writer: ConstructionWriter, maker: Maker, site: Site) -> Constr
     if isinstance(site.target, DerivedLayer):
         detail = "a function outside of the class chooses a class of the project"
         raise Refuse("unsupported-layer", detail, site.call)
-    if late:
+    if late and not calls_choosing(writer.analysis.facts, maker.call):
         raise Refuse(
             "mode-flag", "a function outside of the class binds a mode that only calls know", site.call
         )
@@ -107,7 +108,7 @@ def construction(writer: ConstructionWriter, maker: Maker, site: Site) -> Constr
 
     names = writer.names
     before = set(names.requests), set(names.helpers)
-    written = writer.layer(site, keep_flag=True, segment=segment)
+    written = writer.layer(site, keep_flag=not late, segment=segment)
     if maker.module is not names.module:  # which needs the helpers itself
         names.requests &= before[0]
         names.helpers &= before[1]

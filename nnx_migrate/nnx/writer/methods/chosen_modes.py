@@ -105,7 +105,8 @@ class ChosenModes:
         )
         if first is None or site is None or spec is None or not name:
             return None
-        if getattr(modes[0].value, "lineno", 0) >= first.lineno:
+        read = self.calls.outside.read(modes[0].value)
+        if any(getattr(node, "lineno", 0) >= first.lineno for node in read):
             return None  # what it reads may change until then
         layer = f"{self.calls.names.nnx()}.{nnx_layer(spec.name)}"
         return ChosenMode(name, site, layer, modes[0], first)

@@ -19,6 +19,7 @@ from nnx_migrate.nnx.writer.methods.carries import attached_carry, detached_carr
 from nnx_migrate.nnx.writer.methods.chosen_calls import chosen_call
 from nnx_migrate.nnx.writer.methods.chosen_modes import ChosenModes
 from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall
+from nnx_migrate.nnx.writer.methods.outside_modes import OutsideModes
 from nnx_migrate.nnx.writer.methods.reached import closures, is_outside, reached_sites
 from nnx_migrate.nnx.writer.methods.shared_helpers import of_one_call
 from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line
@@ -44,7 +45,9 @@ class ModuleCalls:
             self.calls = reached_sites(analysis, own, elsewhere)
         else:
             self.calls = creating.calls_in(function)
-        self.sites, self.text = editor.sites, editor.text
+        self.sites = editor.sites
+        self.outside = OutsideModes(analysis, self.names, editor.text)
+        self.text = self.outside.text
         self.place: tuple[ast.Call, str] | None = (
             None  # where a call stands that a function makes, and on what
         )
@@ -109,7 +112,8 @@ class ModuleCalls:
             flag = bound.values.get(spec.call.flag or "")
             nodes += [flag] if flag is not None else []
         else:
-            nodes += given_flags(self.writer, passed.site).values()
+            flags = given_flags(self.writer, passed.site).values()
+            nodes += [node for one in flags for node in self.outside.read(one)]
         names = {n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)}
         if names & passed.own_names:
             detail = f"`{min(names & passed.own_names)}`, a variable of a function, decides about a call"
@@ -214,7 +218,8 @@ class ModuleCalls:
         """Refuse to move a mode flag behind a statement that gives one of its variables another value."""
         if flag is None or placeholder(flag) or self.place is not None:
             return
-        names = {n.id for n in ast.walk(flag) if isinstance(n, ast.Name)}
+        read = self.outside.read(flag)
+        names = {n.id for node in read for n in ast.walk(node) if isinstance(n, ast.Name)}
         function = self.editor.function
         if (
             function is not None
@@ -226,7 +231,7 @@ class ModuleCalls:
             )
         for node in ast.walk(self.method.node):
             changed = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in names
-            if changed and isinstance(node, ast.Name) and node.lineno > flag.lineno:
+            if changed and isinstance(node, ast.Name) and any(node.lineno > one.lineno for one in read):
                 raise Refuse("mode-flag", f"`{node.id}` changes after the layer got it as its mode", call)
 
     def _joined_call(self, call: ast.Call) -> str | None:
