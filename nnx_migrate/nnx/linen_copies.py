@@ -136,6 +136,8 @@ class CopyWriter:
         what = f"classes that stay Linen need `{cls.name}` in its Linen form"
         if module.path.suffix != ".py" or cls.node not in module.tree.body or cls in self._nested:
             raise Refuse("uses-not-converted", f"{what}; it can't be copied from where it stands", cls.node)
+        if cls.name == _PREFIX + cls.scope_name:
+            raise Refuse("uses-not-converted", f"{what}, and it is a copy that `fix` made for them", cls.node)
         if name in module.source.text:
             raise Refuse("name-clash", f"{what}, and `{name}` is taken", cls.node)
         for decorator in cls.node.decorator_list:

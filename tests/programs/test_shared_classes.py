@@ -175,6 +175,14 @@ def test_copies_move_once_their_users_do_and_parameters_keep_their_place() -> No
     assert "self.block = LinenBlock(4, in_features=in_features, rngs=rngs)" in again[NETS]
 
 
+def test_copies_are_not_copied_once_more() -> None:
+    texts = fixed(BLOCK, f"import flax.linen as nn\nfrom layers import Block{USERS}")
+    texts[MAIN] = PROGRAM.replace("from nets import Moves", "from layers import LinenBlock")
+    texts[MAIN] = texts[MAIN].replace("Moves()", "LinenBlock(4)")
+    again, _ = fix_files(texts, RULES)
+    assert again == texts
+
+
 FUNCTION = BLOCK + "\n\ndef block(x, features):\n    return Block(features)(x)\n"
 CALLERS = USERS.replace("Block(4)(x)", "block(x, 4)")
 
