@@ -43,6 +43,14 @@ CASES = {
     "sorted": FILLED + "    skips.append(x)\nskips.sort(key=lambda s: s.shape[-1])\n",
     "cleared": FILLED + "    skips.append(x)\nif train:\n    skips.clear()\n",
     "taken under a condition": FILLED + "    skips.append(x)\nlast = skips.pop() if train else x\n",
+    "another list of that name": FILLED
+    + "    skips.append(x)\nskips = self.add_to(skips)\nif self.widths:\n    skips.append(x)\n",
+    "joined under a condition": FILLED + "    skips.append(x)\nif train:\n    skips = jnp.stack(skips)\n",
+    "joined, and then a list again": FILLED
+    + "    skips.append(x)\nskips = jnp.stack(skips)\nskips = [x]\nif train:\n    skips.append(x)\n",
+    "read by a function that is called when it is joined": "def last():\n    return skips[-1]\n"
+    + FILLED
+    + "    skips.append(x)\nskips = jnp.concatenate(skips)\nskips = [last()]\n",
     "taken while there are some": FILLED + "    skips.append(x)\nwhile len(skips) > 1:\n    skips.pop()\n",
     "tried": FILLED + "    try:\n        skips.append(x)\n    finally:\n        pass\n",
 }
@@ -64,3 +72,21 @@ def test_the_same_list_without_any_of_this_is_followed(tmp_path: Path) -> None:
     text, conversions = convert(path)
     assert set(conversions.converted) == {"model.Model"}
     assert "for skip_features in reversed(skips_features):" in text
+
+
+def test_a_later_list_of_the_same_name_has_its_own_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    again = """\
+        for skip in skips:
+            x = nn.Dense(3)(skip)
+        skips = jnp.concatenate([x, x], axis=-1)
+        skips = [nn.Dense(5)(skips), x]
+        for skip in skips:
+            x = nn.Dense(3)(skip)
+        return x
+    """
+    path.write_text(HEADER + indent(FILLED + "    skips.append(x)\n", " " * 8) + again)
+    text, conversions = convert(path)
+    assert set(conversions.converted) == {"model.Model"}
+    assert "for skip_features in skips_features" in text
+    assert "in [5, " in text

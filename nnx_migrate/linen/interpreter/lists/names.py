@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.names.nodes import nodes_below
+from nnx_migrate.names.nodes import nodes_below, position
 from nnx_migrate.names.parents import Parents
 
 _JOINS = frozenset({"concatenate", "concat", "stack", "hstack", "vstack"})
@@ -24,27 +24,66 @@ _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return)
 def can_be_followed(frame: Frame, name: ast.Name) -> bool:
     """Whether all that happens to a local list is seen."""
     function = frame.module.enclosing(name, *_FUNCTIONS)
-    if not isinstance(function, ast.FunctionDef):
-        return False
-    return name.id in list_names(function, frame.module.parents)
+    return isinstance(function, ast.FunctionDef) and is_followed(
+        function, frame.module.parents, name.id, name
+    )
+
+
+def is_followed(function: ast.AST, parents: Parents, name: str, node: ast.AST) -> bool:
+    """Whether all that happens to a list that a name stands for at a node is seen."""
+    names, ends = _list_names(function, parents)
+    if name not in names or name not in ends:
+        return name in names
+    return _comes_before(node, ends[name], function, parents)
 
 
 @lru_cache(maxsize=1 << 12)
-def list_names(function: ast.AST, parents: Parents) -> frozenset[str]:
-    """Names that are only ever bound to a fresh list, and used in ways that make no second name for it."""
+def _list_names(function: ast.AST, parents: Parents) -> tuple[frozenset[str], dict[str, ast.stmt]]:
+    """Names that are only ever bound to a fresh list, and used in ways that make no second name for it.
+
+    Behind `inputs = jnp.concatenate(inputs)` a name stands for something else: the second are these statements.
+    """
     stored: set[str] = set()
     other: set[str] = set()
+    ends = _ends(function)
     for node in nodes_below(function):
         if isinstance(node, ast.arg):
             other.add(node.arg)
         elif isinstance(node, ast.Global | ast.Nonlocal):
             other.update(node.names)
         elif isinstance(node, ast.Name):
+            if node.id in ends and not _comes_before(node, ends[node.id], function, parents):
+                continue
             if not _is_plain_use(node, function, parents):
                 other.add(node.id)
             elif isinstance(node.ctx, ast.Store):
                 stored.add(node.id)
-    return frozenset(stored - other)
+    return frozenset(stored - other), ends
+
+
+def _ends(function: ast.AST) -> dict[str, ast.stmt]:
+    """The first statement that surely runs, and gives a name something else than a fresh list, by that name."""
+    found: dict[str, ast.stmt] = {}
+    for statement in getattr(function, "body", ()) if isinstance(function, ast.FunctionDef) else ():
+        target = _single_target(statement)
+        if isinstance(target, ast.Name) and not _is_fresh(statement.value):
+            found.setdefault(target.id, statement)
+    return found
+
+
+def _single_target(statement: ast.stmt) -> ast.expr | None:
+    """What a statement binds, if it binds one thing."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        return statement.targets[0]
+    return statement.target if isinstance(statement, ast.AnnAssign) and statement.value is not None else None
+
+
+def _comes_before(node: ast.AST, end: ast.stmt, function: ast.AST, parents: Parents) -> bool:
+    """Whether a node of a function is evaluated before a statement of its body has bound its name."""
+    above = [node, *(_above(node, function, parents) or ())]
+    if end in above:
+        return node is not end and _single_target(end) is not node
+    return position(above[-1]) < position(end)
 
 
 def _is_plain_use(node: ast.Name, function: ast.AST, parents: Parents) -> bool:

@@ -10,7 +10,7 @@ from nnx_migrate.linen.array_lists import ArrayList
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.interpreter.lists.names import list_names
+from nnx_migrate.linen.interpreter.lists.names import is_followed
 from nnx_migrate.linen.shapes import Array, Shape, aligned
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Input
@@ -59,7 +59,7 @@ def merged(a: ArrayList, b: ArrayList) -> ArrayList | None:
 def joined_lists(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> ArrayList | None:
     """A list of arrays that got different elements on two paths, if all that happens to it is seen."""
     function = frame.module.enclosing(node, ast.FunctionDef, ast.Lambda)
-    if function is None or name not in list_names(function, frame.module.parents):
+    if function is None or not is_followed(function, frame.module.parents, name, node):
         return None
     first, second = as_array_list(frame, a), as_array_list(frame, b)
     return merged(first, second) if first is not None and second is not None else None

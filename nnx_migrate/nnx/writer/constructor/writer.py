@@ -17,6 +17,7 @@ from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.names.parameters import defaults
 from nnx_migrate.nnx.writer.channels_first import channels_first
 from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
+from nnx_migrate.nnx.writer.constructor.chosen_sizes import chosen, put
 from nnx_migrate.nnx.writer.constructor.fields import field_assignments, field_parameters, signature
 from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
 from nnx_migrate.nnx.writer.constructor.placement import Placement
@@ -214,9 +215,7 @@ class ConstructorWriter:
                     continue
                 raise Refuse("unknown-size", "a size that a loop changes is needed in setup", self.cls.node)
             self.helpers.check_condition(phi.node, method)
-            first, second = (self.renderer.dim(d, phi.node) for d in phi.sources)
-            choice = f"({first} if {self.renderer.text(phi.node.test)} else {second})"
-            text = text.replace(match.group(), choice)
+            text = put(text, match.group(), chosen(self.renderer, phi, phi.node))
         raise Refuse("unknown-size", "a size that many conditions decide", self.cls.node)
 
     def _streams(self) -> dict[str, str]:

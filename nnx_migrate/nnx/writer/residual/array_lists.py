@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from nnx_migrate.linen.array_lists import ArrayList
 from nnx_migrate.linen.interpreter.control import size_name
 from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.interpreter.lists.names import is_followed
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import ListStep
@@ -129,13 +130,23 @@ class ListMirror:
 
     def _part(self, node: ast.AST, axis: int) -> str | None:
         value = self.facts.values.get((self.residual.context, node))
-        if isinstance(node, ast.Name) and node.id in self.labels and isinstance(value, list | ArrayList):
+        if isinstance(node, ast.Name) and self._is_followed(node) and isinstance(value, list | ArrayList):
             return self._token(node.id, axis)
         if isinstance(value, tuple | list) and value and isinstance(node, ast.Name | ast.Tuple | ast.List):
             arrays = [effect_value(self.residual.analysis.session, item) for item in value]
             if all(isinstance(array, Array) for array in arrays):
                 return f"[{', '.join(self._size(array, axis, node) for array in arrays)}]"
         return None
+
+    def _is_followed(self, node: ast.Name) -> bool:
+        """Whether the steps of a list are known by the name; a later list of that name is another one."""
+        home = self.residual.writer.names.home_of(node)
+        function = home.enclosing(node, ast.FunctionDef)
+        return (
+            node.id in self.labels
+            and function is not None
+            and is_followed(function, home.parents, node.id, node)
+        )
 
     # ---- names ------------------------------------------------------------------------------------------
 
