@@ -65,6 +65,41 @@ def test_what_stays(tmp_path: Path, parts: dict[str, str], detail: str) -> None:
     assert conversion(tmp_path, code) == f"unsupported-layer: {detail}"
 
 
+FOR_A_LIBRARY = """
+from aqt.jax.v2.flax import aqt_flax
+
+def boxed(x, axes):
+    return nn.with_logical_partitioning(lambda: x, axes)()
+
+class Quantization:
+    def _wrapper(self, axes):
+        return None if axes is None else partial(boxed, axes=axes)
+
+    def product(self, axes=None):
+        wrapper = self._wrapper(axes)
+        return partial(aqt_flax.AqtDotGeneral, wrapper={given})
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "more"),
+    [
+        ("wrapper", ""),
+        ("wrapper", "def init(key, shape): return boxed(jax.numpy.ones(shape), ())\nINITS = [init]"),
+        ("wrapper", "BOXED = partial(boxed, axes=())"),
+        ("wrapper", "BOXED = getattr(layers, 'boxed')"),
+        ("jax.jit(wrapper)", ""),
+        ("Settings(wrapper)", "class Settings:\n    wrapper: object"),
+    ],
+)
+def test_boxes_that_only_libraries_get(tmp_path: Path, given: str, more: str) -> None:
+    """They are no initializers of the project's modules; what anything else gets may be one."""
+    before = f"{FOR_A_LIBRARY.format(given=given)}\n{more}\n"
+    text = conversion(tmp_path, CODE.format(before=before, init="nn.initializers.ones", after=""))
+    refusal = "unsupported-layer: initializers with partition metadata, made outside of classes in `model`"
+    assert (text == refusal) == ((given, more) != ("wrapper", ""))
+
+
 def test_names_of_axes_are_kept_and_nothing_is_placed(tmp_path: Path) -> None:
     text = conversion(tmp_path, CODE.format(before="", init=ANNOTATED, after=""))
     written = 'kernel_init=nnx.with_partitioning(nnx.initializers.ones,(None,"model"),eager_sharding=False)'

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from nnx_migrate.linen.programs.library_only import is_for_libraries
 from nnx_migrate.linen.reasons import Refuse
+from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.layers import Refusal, rewritten_arguments
 from nnx_migrate.nnx.layers.functions import function, rewrite_function_call
@@ -69,7 +71,9 @@ def check_mapped_axes(project: Project, node: ast.AST) -> None:
 
 
 def check_initializers(project: Project) -> None:
-    """Raises Refuse where code outside of classes annotates initializers: they may be any module's."""
+    """Raises Refuse where code outside of classes annotates initializers: they may be any module's, unless nothing but
+    classes of other libraries get them.
+    """
     if project not in _OUTSIDE:
         _OUTSIDE[project] = next(
             (
@@ -79,10 +83,18 @@ def check_initializers(project: Project) -> None:
                 if isinstance(node, ast.Name | ast.Attribute)
                 and ANNOTATING.fullmatch(node.attr if isinstance(node, ast.Attribute) else node.id)
                 and module.enclosing(node, ast.ClassDef) is None
+                and not _is_of_nnx(project, module, node)
                 and not isinstance(module.parents.get(node), ast.Assign)  # another name for the function
+                and not is_for_libraries(project, module, node)
             ),
             "",
         )
     if _OUTSIDE[project]:
         detail = f"initializers with partition metadata, made outside of classes in `{_OUTSIDE[project]}`"
         raise Refuse("unsupported-layer", detail)
+
+
+def _is_of_nnx(project: Project, module: Module, node: ast.expr) -> bool:
+    """Whether this is NNX's own function: no Linen module could use what it gives."""
+    name = project.resolve(node, module.scope_at(node), module)
+    return name is not None and name.startswith("flax.nnx.")
