@@ -153,7 +153,7 @@ def _check_metadata(name: str, node: ast.expr | None) -> None:
         else ""
     )
     plain = isinstance(node, ast.Dict) and bool(key) and isinstance(node.values[0], ast.Constant)
-    if node is not None and not (plain and key.rpartition(".")[2] == "PARTITION_NAME"):
+    if node is not None and not (plain and key.rpartition(".")[2] in ("PARTITION_NAME", "'partition_name'")):
         raise Refuse(
             "unsupported-layer", f"`nn.{name}` with other `metadata_params` than a partition name", node
         )
