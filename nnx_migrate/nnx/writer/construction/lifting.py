@@ -18,7 +18,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import ClassRef, Layer, Lifted
 from nnx_migrate.nnx.layers import LAYERS, Refusal, write_call
-from nnx_migrate.nnx.writer.construction.partitioning import check_mapped_axes
+from nnx_migrate.nnx.writer.construction.partitioning import WITH_AXES, reads_axes
 from nnx_migrate.nnx.writer.construction.whole_inputs import call_of_members, hands_on
 from nnx_migrate.nnx.writer.text import one_line
 from nnx_migrate.sources.text import Edit, SourceText
@@ -92,7 +92,7 @@ def _only_returns(function: ast.FunctionDef) -> bool:
 def lifted_call(editor: BodyEditor, call: ast.Call, site: Site) -> str:
     """The call of a module with lifted transforms."""
     if hands_on(call, site):
-        check_mapped_axes(editor.names.project, call)
+        check_axes(editor.writer.converted, editor.names, [site], call)
         check_members(editor.writer.converted, site, site.lifts[0], call)
         return call_of_members(editor, call, site.lifts[0])
     if any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
@@ -107,7 +107,7 @@ def lifted_call(editor: BodyEditor, call: ast.Call, site: Site) -> str:
     function = _method_text(editor, call, site, [*arguments, *keywords])
     for one in reversed(site.lifts):
         if one.maps:
-            check_mapped_axes(editor.names.project, call)
+            check_axes(editor.writer.converted, editor.names, [site], call)
         if one.rematerialises:
             plain = function
             function = f"{nnx}.remat({', '.join([function, *_options(one, _KEPT, text)])})"
@@ -259,7 +259,7 @@ def decorator_edits(
     if one.stacked or not isinstance(decorator, ast.Call) or method.name != "__call__":
         raise Refuse("unsupported-layer", "`nn.scan` over a method, with variables for each round", decorator)
     check_shared(converted, sites, decorator)
-    check_mapped_axes(names.project, decorator)
+    check_axes(converted, names, sites, decorator, method.owner)
     axes = [one.axis(i + 1) for i in range(len(method.parameters) - 1)]
     if None in axes:
         raise Refuse(
@@ -312,6 +312,44 @@ def check_shared(
         raise Refuse(
             "unsupported-layer", f"`{found}` changes state or draws in a scan that shares variables", node
         )
+
+
+def check_axes(
+    converted: Callable[[LinenClass], ClassConversion],
+    names: FileNames,
+    sites: list[Site],
+    node: ast.AST,
+    owner: LinenClass | None = None,
+) -> None:
+    """Refuse modules that are mapped where names of axes are read: Linen keeps none for parameters of such.
+
+    `owner` is a class that is mapped itself.
+    """
+    if not reads_axes(names.project):
+        return
+    is_own = owner is not None and WITH_AXES.search(owner.module.source.segment(owner.node)) is not None
+    if is_own or _names_axes(converted, sites, set()):
+        detail = "modules are mapped, or scanned, where `params_axes` is read: Linen leaves theirs out there"
+        raise Refuse("unsupported-layer", detail, node)
+
+
+def _names_axes(
+    converted: Callable[[LinenClass], ClassConversion], sites: list[Site], seen: set[LinenClass]
+) -> bool:
+    """Whether modules may have parameters that name their axes."""
+    for site in sites:
+        if isinstance(site.target, ClassRef):
+            if site.target.cls in seen:
+                continue
+            seen.add(site.target.cls)
+            analysis = converted(site.target.cls).analysis
+            if analysis is None or any(v.has_axes for v in analysis.variables):
+                return True
+            if _names_axes(converted, analysis.sites, seen):
+                return True
+        elif not isinstance(site.target, Layer):
+            return True
+    return False
 
 
 def _impure(

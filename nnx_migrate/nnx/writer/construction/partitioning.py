@@ -28,7 +28,7 @@ _READERS = re.compile(
 )
 #: What reads the collection in which `param_with_axes` names axes.
 AXES_READERS = re.compile(r"\b(?:params_axes|get_axis_names|AxisMetadata)\b")
-_WITH_AXES = re.compile(r"\bparam_with_axes\b")
+WITH_AXES = re.compile(r"\bparam_with_axes\b")
 ANNOTATING = re.compile(r"\bwith_(?:logical_)?partitioning\b")
 _READ: WeakKeyDictionary[Project, dict[re.Pattern[str], bool]] = WeakKeyDictionary()
 _OUTSIDE: WeakKeyDictionary[Project, str] = WeakKeyDictionary()
@@ -63,11 +63,9 @@ def has_readers(project: Project, readers: re.Pattern[str]) -> bool:
     return known[readers]
 
 
-def check_mapped_axes(project: Project, node: ast.AST) -> None:
-    """Raises Refuse for modules that are mapped where names of axes are read: mapped parameters have none in Linen."""
-    if has_readers(project, AXES_READERS) and has_readers(project, _WITH_AXES):
-        detail = "modules are mapped, or scanned, where `params_axes` is read: Linen leaves theirs out there"
-        raise Refuse("unsupported-layer", detail, node)
+def reads_axes(project: Project) -> bool:
+    """Whether something in the project may read the names that `param_with_axes` gives."""
+    return has_readers(project, AXES_READERS) and has_readers(project, WITH_AXES)
 
 
 def check_initializers(project: Project) -> None:
