@@ -70,7 +70,8 @@ class SizeNames:
     channels_first: frozenset[tuple[str | int, ...]] = frozenset()
     optional: frozenset[str] = frozenset()  # tokens of sizes that need not be given
     paths: dict[str, tuple[str | int, ...]] = field(default_factory=dict)  # text of an input -> its path
-    handed_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # `*args` -> their names elsewhere
+    # argument -> the names of its parts, in the method or where they get in the end; "" for a part without a name
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def use(self, text: str) -> None:
         """Remember every input size in a text."""
@@ -105,10 +106,10 @@ class SizeNames:
         self.fixed[token] = size.name
 
     def _named(self, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
-        """The path by the name that an argument has where it gets in the end: `args[0]` as `observations`."""
+        """The path by the name that a part of an argument has: `args[0]` as `observations`."""
         head, *rest = path
-        names = self.handed_on.get(str(head), ())
-        if rest and isinstance(rest[0], int) and rest[0] < len(names):
+        names = self.parts.get(str(head), ())
+        if rest and isinstance(rest[0], int) and rest[0] < len(names) and names[rest[0]]:
             return names[rest[0]], *rest[1:]
         return path
 

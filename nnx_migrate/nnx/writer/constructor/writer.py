@@ -34,6 +34,7 @@ from nnx_migrate.nnx.writer.residual.nodes import Node, unconditional
 from nnx_migrate.nnx.writer.residual.setup_rounds import check_variables
 from nnx_migrate.nnx.writer.symbols import SizeNames, SizeParameter, input_paths
 from nnx_migrate.nnx.writer.text import indentation, line_limit, with_quotes_of
+from nnx_migrate.nnx.writer.unpacked import unpacked_names
 from nnx_migrate.nnx.writer.written import WrittenClass
 from nnx_migrate.sources.text import Edit
 
@@ -244,14 +245,14 @@ class ConstructorWriter:
         ]
 
     def _size_names(self, nodes: list[Node], setup_text: str, written: WrittenClass) -> dict[str, str]:
-        session = self.analysis.session
+        session, call = self.analysis.session, self.cls.method("__call__")
         found = SizeNames(
             frozenset({f.name for f in self.cls.fields} | self.renderer.needed | self.helpers.own_names),
             session.input_ranks,
             unbatched=frozenset(session.unbatched),
             channels_first=channels_first(self.analysis),
             paths=input_paths(list(session.inputs_seen)),
-            handed_on=session.handed_on,
+            parts={**(unpacked_names(call.node) if call is not None else {}), **session.handed_on},
         )
         for token in size_tokens(nodes):
             found.use(token)
