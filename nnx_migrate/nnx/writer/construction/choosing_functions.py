@@ -11,6 +11,7 @@ The constructor calls such a function as the method did: what it gets has to be 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from nnx_migrate.linen.values import Closure, Layer, Partial
 from nnx_migrate.names.parameters import defaults
 from nnx_migrate.nnx.writer.construction.chosen_layers import construction
 from nnx_migrate.nnx.writer.names import FileNames
+from nnx_migrate.nnx.writer.text import indentation
 from nnx_migrate.nnx.writer.written import WrittenFunction
 from nnx_migrate.sources.text import Edit, SourceText
 
@@ -107,6 +109,23 @@ def _without(source: SourceText, function: ast.FunctionDef, gone: Collection[str
                 "unsupported-syntax", f"a comment tells about a parameter of `{function.name}`", function
             )
         yield Edit(start, end, "")
+        yield from _told(source, function, argument.arg)
+
+
+def _told(source: SourceText, function: ast.FunctionDef, name: str) -> Iterator[Edit]:
+    """What the docstring tells about a parameter, in lines of its own."""
+    first = function.body[0]
+    if ast.get_docstring(function) is None or first.end_lineno is None:
+        return
+    numbers = range(first.lineno + 1, first.end_lineno)
+    lines = {number: source.line_text(number).rstrip() for number in numbers}
+    about = [n for n, line in lines.items() if re.match(rf"\s+{name}( ?\([^()]*\))?:", line)]
+    if len(about) != 1:
+        return
+    indent, end = indentation(source, about[0]), about[0] + 1
+    while end in lines and lines[end].startswith(indent + " "):
+        end += 1
+    yield Edit(source.line_start(about[0]), source.line_start(end), "")
 
 
 def _stock(writer: ConstructionWriter, maker: Maker, site: Site) -> str:
