@@ -20,7 +20,11 @@ import time
 from collections import Counter
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
 
 from benchmarks.linen_fuzz.grammar.classes import program
 from benchmarks.linen_fuzz.judging import FAILURES, Verdict, judge

@@ -9,8 +9,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
+from nnx_migrate.numerics.descent import Descent
 from nnx_migrate.numerics.inputs import IN_ORDER, Alignment, Mode, Phase, Protocol
 from nnx_migrate.numerics.map_patterns import Path
 from nnx_migrate.numerics.recording import Recording
@@ -123,25 +123,21 @@ class _Runner:
         if reason := self._no_training(mode):
             self.recording.skipped[f"{name}/state"] = self.recording.skipped[f"{name}/loss"] = reason
             return
-        optimizer = getattr(optax, self.protocol.optimizer)(self.protocol.learning_rate)
         arrays, _ = self._arrays("train")
-
-        def update(params: Leaves, gradients: Leaves, moments: Any) -> Any:
-            updates, moments = optimizer.update(gradients, moments, params)
-            return optax.apply_updates(params, updates), moments
-
-        update = jax.jit(update) if mode == "jit" else update
         try:
-            params, rest, moments, losses = self.params, self.rest, optimizer.init(self.params), []
+            descent, rest, losses = Descent(self.protocol, mode, self.params), self.rest, []
             for step in range(self.protocol.steps):
+                params = descent.params
                 (loss, computed), gradients = self._gradients(f"train/{mode}", mode)(
                     params, rest, self.seed + (step + 1), arrays
                 )
                 rest = {path: v for path, v in computed["state"].items() if path not in params}
-                params, moments = update(params, gradients, moments)
+                descent.step(gradients)
                 losses.append(loss)
             self._keep(
-                name, loss={("step", str(i)): loss for i, loss in enumerate(losses)}, state={**params, **rest}
+                name,
+                loss={("step", str(i)): loss for i, loss in enumerate(losses)},
+                state={**descent.params, **rest},
             )
         except Exception as error:
             self._failed(name, error)

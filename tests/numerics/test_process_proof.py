@@ -84,7 +84,10 @@ def projects(tmp_path: Path) -> tuple[ModelSource, ModelSource]:
     return before, after
 
 
-def test_five_training_steps_with_xla_optimising(projects: tuple[ModelSource, ModelSource]) -> None:
+def test_five_training_steps_with_xla_optimising(
+    projects: tuple[ModelSource, ModelSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XLA_FLAGS")  # which conftest.py sets for fast compiling, and processes inherit
     proof = prove_in_processes(*projects, MAP, Protocol(modes=("jit",), steps=5), optimize=True)
     assert proof.verdict == "equal", str(proof)
     steps = {c.name: c for c in proof.checks}["training/jit/loss"].leaves
