@@ -9,6 +9,7 @@ from nnx_migrate.linen.declared import declares_data
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.names.classes import bases, class_of
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import last_name
 from nnx_migrate.names.project import Project
 
 
@@ -66,7 +67,7 @@ def _data(cls: ast.ClassDef) -> set[str]:
     for node in ast.walk(cls):
         if isinstance(node, ast.AnnAssign) and declares_data(node.annotation):
             target = node.target
-            found.add(target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", ""))
+            found.add(last_name(target))
         elif isinstance(node, ast.FunctionDef) and node.name == "__init__":
             given = {a.arg for a in (*node.args.args, *node.args.kwonlyargs) if declares_data(a.annotation)}
             for assign in (n for n in ast.walk(node) if isinstance(n, ast.Assign)):

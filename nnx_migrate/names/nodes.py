@@ -75,3 +75,13 @@ def is_self(node: ast.AST) -> TypeGuard[ast.Name]:
 def is_of_self(node: ast.AST, name: str = "") -> TypeGuard[ast.Attribute]:
     """Whether a node is `self.name`; any attribute without a name."""
     return isinstance(node, ast.Attribute) and is_self(node.value) and name in ("", node.attr)
+
+
+def last_name(node: ast.AST) -> str:
+    """`vmap` of `jax.vmap`, and a name itself; empty for what is neither."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def is_generator(function: ast.AST) -> bool:
+    """Whether a function, or one inside it, yields."""
+    return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in all_below(function))

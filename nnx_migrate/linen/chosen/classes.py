@@ -6,6 +6,7 @@ import ast
 from itertools import takewhile
 
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import is_generator
 from nnx_migrate.names.project import Definition, Project
 from nnx_migrate.names.scopes import Binding
 
@@ -49,7 +50,7 @@ def returned_values(definition: Definition) -> list[ast.expr]:
         return []
     inner = [n for n in ast.walk(function) if n is not function and isinstance(n, _SCOPES)]
     returns = [n for n in ast.walk(function) if isinstance(n, ast.Return)]
-    if inner or any(isinstance(n, ast.Yield | ast.YieldFrom) for n in ast.walk(function)):
+    if inner or is_generator(function):
         return []
     found: list[ast.expr] = []
     for node in returns:

@@ -28,7 +28,7 @@ from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Global, Shape, Unknown
 from nnx_migrate.linen.values import Bound, Closure, Partial, SelfValue, Spread
-from nnx_migrate.names.nodes import nodes_below
+from nnx_migrate.names.nodes import is_generator
 from nnx_migrate.names.parameters import defaults
 
 # Those that trace the function: modules that it calls may not change or draw anything.
@@ -256,15 +256,10 @@ def _is_rebound(function: ast.AST, name: str) -> bool:
 def _run(inner: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Any:
     if isinstance(node, ast.Lambda):
         return evaluate(inner, node.body)
-    if _is_generator(node):
+    if is_generator(node):
         return Unknown("a generator")
     execute(inner, node.body)
     return returned(inner)
-
-
-@cache
-def _is_generator(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return any(isinstance(n, ast.Yield | ast.YieldFrom) for n in nodes_below(node))
 
 
 def call_method(

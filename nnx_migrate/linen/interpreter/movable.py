@@ -17,7 +17,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.static import is_repeatable, is_static
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.values import SelfValue
-from nnx_migrate.names.nodes import nodes_below
+from nnx_migrate.names.nodes import last_name, nodes_below
 from nnx_migrate.names.scopes import dotted
 
 # Expressions whose values nothing changes in place, as far as `_is_changed` doesn't see it.
@@ -83,7 +83,7 @@ def _is_container(value: ast.expr) -> bool:
     if not isinstance(value, ast.Call):
         return False
     called = value.func
-    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+    name = last_name(called)
     return name in _MAKE_CONTAINERS
 
 

@@ -12,6 +12,7 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.import_graph import ImportGraph
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import last_name
 from nnx_migrate.names.project import Project
 
 _REPLACED = re.compile(r"\bsetattr\(|\bpatch\b|^\s*[\w.]+\.\w+ = ", re.MULTILINE)
@@ -49,7 +50,7 @@ def _replacements(project: Project) -> Iterator[tuple[Module, ast.AST]]:
         if _REPLACED.search(module.source.text) is None:
             continue
         for call in module.nodes(ast.Call):
-            name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+            name = last_name(call.func)
             if (
                 call.args
                 and name in ("setattr", "object", "patch")

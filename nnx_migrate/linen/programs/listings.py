@@ -15,6 +15,7 @@ from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.origins import Origins
 from nnx_migrate.names.instances import Instances
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import last_name
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import absolute_module
 
@@ -123,7 +124,7 @@ class Listings:
 def _listed_in(module: Module, project: Project) -> Iterator[ast.expr]:
     """The objects whose names code of a file may list."""
     for call in module.nodes(ast.Call):
-        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        name = last_name(call.func)
         is_own = isinstance(call.func, ast.Name) and (name == "dir" or (name == "vars" and call.args))
         if (is_own or name.startswith("getmembers")) and not _only_looks_up(module, call, name == "vars"):
             yield call.args[0] if call.args else call

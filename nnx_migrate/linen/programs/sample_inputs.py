@@ -13,6 +13,7 @@ from math import prod
 from nnx_migrate.linen.programs.sample_kinds import kind_of_call
 from nnx_migrate.linen.values import Attribute, part_text
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import last_name
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind, Scope
 
@@ -245,7 +246,7 @@ class SampleInputs:
             and node.func.id in ("tuple", "list")
         ):
             return self._dims(module, node.args[0], depth + 1) if len(node.args) == 1 else None
-        name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+        name = last_name(node)
         # `jnp.ones(n)` may also mean a vector of length n
         return (module, [_Star(node)]) if "shape" in name else None
 

@@ -11,6 +11,7 @@ from nnx_migrate.engine.context import PREFERRED_IMPORTS
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import last_name
 from nnx_migrate.nnx.programs.sizes import Sizes
 from nnx_migrate.nnx.writer.text import HANGING, folded, indentation, line_limit
 from nnx_migrate.sources.text import Edit, SourceText
@@ -106,7 +107,7 @@ def _beside(module: Module, call: ast.Call) -> list[ast.expr | ast.keyword]:
 
 
 def _names_class(function: ast.expr) -> bool:
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    name = last_name(function)
     return bool(name[:1].isupper())
 
 

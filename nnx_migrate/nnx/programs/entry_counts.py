@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import last_name
 from nnx_migrate.nnx.programs.order import values_of
 
 _COLLECTIONS = frozenset({"params", "batch_stats"})
@@ -28,7 +29,7 @@ def changes_counts(names: Iterable[tuple[str, str]]) -> bool:
 def counted_trees(module: Module) -> Iterator[ast.expr]:
     """Trees in a file whose entries are counted; whether there are none, or one, is as it was in Linen."""
     for call in module.nodes(ast.Call):
-        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        name = last_name(call.func)
         if name == "assertLen" and len(call.args) >= 2:
             is_counted = not _is_small(call.args[1])
         elif name == "len" and len(call.args) == 1:

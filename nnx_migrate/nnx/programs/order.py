@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from nnx_migrate.linen.programs.instance import Obstacle
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import last_name
 from nnx_migrate.names.project import Project
 
 _LISTS = frozenset(
@@ -116,7 +117,7 @@ def _is_data(module: Module, tree: ast.expr) -> bool:
 
 def _is_named_as_data(node: ast.expr) -> bool:
     """`batch`, `self.observation_space`."""
-    name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    name = last_name(node)
     return _DATA.fullmatch(name) is not None
 
 

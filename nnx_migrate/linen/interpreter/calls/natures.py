@@ -22,7 +22,7 @@ from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.shapes import Array, Shape
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Expr, Input, VariableValue
-from nnx_migrate.names.nodes import is_of_self, is_self
+from nnx_migrate.names.nodes import is_of_self, is_self, last_name
 from nnx_migrate.names.scopes import COMPREHENSIONS, Binding, BindingKind
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Natures:
         receiver = Nature.UNKNOWN
         if is_method and not is_of_self(function):
             receiver = self._of(code, function.value)  # type: ignore[attr-defined]
-        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        name = last_name(function)
         if name == "partial":
             return Nature.UNKNOWN
         if Nature.ARRAY in (*given, receiver) or _is_of_arrays(call):

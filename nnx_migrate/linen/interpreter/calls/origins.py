@@ -17,7 +17,7 @@ from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import ClassRef, Either, FieldModule, Instance, Layer, Maybe
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.nodes import all_below, is_of_self, is_self
+from nnx_migrate.names.nodes import all_below, is_generator, is_of_self, is_self
 from nnx_migrate.names.scopes import COMPREHENSIONS, Binding, dotted
 
 # Built-in functions that give whatever they find.
@@ -111,7 +111,7 @@ class Origins:
         module, node = definition.module, definition.node
         decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
         is_in_class = isinstance(module.parents.get(node), ast.ClassDef)
-        if decorators != ["staticmethod"] * is_in_class or _yields(node):
+        if decorators != ["staticmethod"] * is_in_class or is_generator(node):
             return None
         origins = self._of(module, self.cls)
         origins.is_own = self.is_own and "<locals>" in (qualified or "")
@@ -166,7 +166,7 @@ class Origins:
     def _returns(self, method: Method) -> bool:
         """Whether callers get what the `return`s of a method give."""
         is_plain = method.kind in ("method", "static") and not method.transforms
-        return is_plain and not _yields(method.node)
+        return is_plain and not is_generator(method.node)
 
     def parts(self, node: ast.expr) -> Iterator[ast.expr]:
         """The expressions one of which an expression stands for, or which it holds."""
@@ -364,10 +364,6 @@ class Origins:
             ):
                 return isinstance(base, ast.Name) and hasattr(builtins, base.id)
         return True
-
-
-def _yields(function: ast.AST) -> bool:
-    return any(isinstance(n, ast.Yield | ast.YieldFrom) for n in all_below(function))
 
 
 @lru_cache(maxsize=64)

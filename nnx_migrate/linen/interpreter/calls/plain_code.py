@@ -18,6 +18,7 @@ from nnx_migrate.linen.effects.registry import modelled_methods
 from nnx_migrate.linen.interpreter.calls.packages import CALLING, is_free_of_flax
 from nnx_migrate.linen.model import LinenProgram
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import last_name
 from nnx_migrate.names.scopes import Binding, BindingKind, Scope, dotted
 
 Code = tuple[Module, ast.AST]
@@ -180,7 +181,7 @@ class _Reading:
             raise _Unsure
 
     def _call_by_name(self, call: ast.Call, function: ast.Name | ast.Attribute) -> None:
-        name = function.attr if isinstance(function, ast.Attribute) else function.id
+        name = last_name(function)
         if name in CALLING | _CALLING_BUILTINS and self._gets_argument(call):
             raise _Unsure
         if self._resolve(function) is not None:
@@ -203,7 +204,7 @@ class _Reading:
             keyword.value for keyword in call.keywords if keyword.arg in _FUNCTION_KEYWORDS
         ]
         if isinstance(call.func, ast.Name | ast.Attribute):
-            name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id
+            name = last_name(call.func)
             given += [call.args[i] for i in _PLACES.get(name, (0,)) if i < len(call.args)]
         else:
             given += [*call.args, *(keyword.value for keyword in call.keywords)]

@@ -14,7 +14,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.values import Expr
-from nnx_migrate.names.nodes import is_of_self
+from nnx_migrate.names.nodes import is_of_self, last_name
 
 _NUMBERS = ("bool", "float", "int", "str")  # kinds of expressions
 
@@ -52,17 +52,12 @@ def _may_be_module(value: Any) -> bool:
 
 def _is_class(function: ast.expr) -> bool:
     """Whether a function is named like a class."""
-    return _last_name(function).lstrip("_")[:1].isupper()
-
-
-def _last_name(node: ast.expr) -> str:
-    """`vmap` of `jax.vmap`; empty for what is no name."""
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    return last_name(function).lstrip("_")[:1].isupper()
 
 
 def _uses(frame: Frame, target: ast.expr) -> Iterator[ast.expr]:
     """Where the class reads what an assignment's target holds."""
-    name = _last_name(target)
+    name = last_name(target)
     scopes: list[ast.AST] = []
     if is_of_self(target):
         scopes = [
@@ -89,7 +84,7 @@ def _is_function_of_transform(frame: Frame, use: ast.expr) -> bool:
     call = frame.module.parents.get(use)
     if not isinstance(call, ast.Call) or call.args[:1] != [use]:
         return False
-    return _last_name(call.func) in CALLING - {"partial"}
+    return last_name(call.func) in CALLING - {"partial"}
 
 
 def _is_returned(frame: Frame, use: ast.expr) -> bool:
@@ -110,7 +105,7 @@ def _is_handed_on(frame: Frame, use: ast.expr) -> bool:
         return False
     if use is parent.func:  # by the function that gets the lambda
         return isinstance(frame.module.enclosing(use, ast.FunctionDef, ast.Lambda), ast.Lambda)
-    function_name = _last_name(parent.func)
+    function_name = last_name(parent.func)
     if function_name in CALLING:
         return True
     resolved = frame.session.program.project.resolve(parent.func, frame.module.scope_at(parent), frame.module)

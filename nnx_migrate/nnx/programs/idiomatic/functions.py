@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import is_generator
 from nnx_migrate.names.scopes import Binding, BindingKind
 from nnx_migrate.nnx.programs.idiomatic.kinds import Called, Facts, Function, FunctionNode, Grad, NotIdiomatic
 
@@ -100,7 +101,7 @@ class Functions:
             self._use(function, module, node, None, 0)
             return function
         args = node.args
-        if args.vararg or args.kwarg or any(isinstance(n, ast.Yield | ast.YieldFrom) for n in ast.walk(node)):
+        if args.vararg or args.kwarg or is_generator(node):
             raise NotIdiomatic(f"the signature of `{node.name}`", module, node)
         for decorator in node.decorator_list:
             if not self.is_jit(module, decorator):

@@ -14,6 +14,7 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import RankUnknown, Refuse
 from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import Site
+from nnx_migrate.names.nodes import last_name
 from nnx_migrate.nnx.writer.construction.call_arguments import at_path, bound_argument
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def check_called(analysis: ClassAnalysis, site: Site, conversion: ClassConversio
     names = {site.attribute, site.stored} - {""}
     for node in (node for owner in analysis.cls.mro for node in ast.walk(owner.node)):
         if isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Load):
-            if (node.attr if isinstance(node, ast.Attribute) else node.id) in names:
+            if last_name(node) in names:
                 return
     raise Refuse("unknown-call", f"`{site.label}` is never called in the class", site.call)
 

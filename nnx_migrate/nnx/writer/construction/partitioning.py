@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from nnx_migrate.linen.programs.library_only import is_for_libraries
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import last_name
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.layers import Refusal, rewritten_arguments
 from nnx_migrate.nnx.layers.functions import function, rewrite_function_call
@@ -79,7 +80,7 @@ def check_initializers(project: Project) -> None:
                 for module in project.matching(ANNOTATING)
                 for node in ast.walk(module.tree)
                 if isinstance(node, ast.Name | ast.Attribute)
-                and ANNOTATING.fullmatch(node.attr if isinstance(node, ast.Attribute) else node.id)
+                and ANNOTATING.fullmatch(last_name(node))
                 and module.enclosing(node, ast.ClassDef) is None
                 and not _is_of_nnx(project, module, node)
                 and not isinstance(module.parents.get(node), ast.Assign)  # another name for the function
