@@ -102,13 +102,11 @@ class PathTexts:
 
     def _makes_paths(self, module: Module) -> bool:
         sums = (node for node in module.nodes(ast.BinOp) if _is_text(node.left) or _is_text(node.right))
-        calls = [c for c in module.nodes(ast.Call) if isinstance(c.func, ast.Attribute)]
-        templates = (
-            call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "format"
-        )
+        calls = [(c, c.func) for c in module.nodes(ast.Call) if isinstance(c.func, ast.Attribute)]
+        templates = (call for call, method in calls if method.attr == "format")
         pieces: Iterator[ast.expr] = chain(module.nodes(ast.JoinedStr), sums, templates)
         return any(self._is_path(p) for node in pieces for p in self._texts.patterns(module, node)) or any(
-            self._joins(module, call, call.func) for call in calls if isinstance(call.func, ast.Attribute)
+            self._joins(module, call, method) for call, method in calls
         )
 
     def _is_path(self, pattern: str) -> bool:

@@ -251,6 +251,11 @@ def indentation(source: SourceText, line: int) -> str:
     return text[: len(text) - len(text.lstrip())]
 
 
+def rest_of_line(source: SourceText, offset: int) -> str:
+    """What stands behind a place on its line."""
+    return source.text[offset:].partition("\n")[0]
+
+
 def dedented(text: str, old: str, new: str) -> str:
     """Text whose continuation lines move from one indentation to another."""
     first, *rest = text.split("\n")

@@ -24,7 +24,6 @@ from nnx_migrate.linen.sites import Context, LayerCall, LoopVariable, Phi, Site
 from nnx_migrate.linen.symbols import numbers
 from nnx_migrate.linen.values import Iterated, ModuleList
 from nnx_migrate.names.nodes import contains, position
-from nnx_migrate.names.parents import Parents
 
 _STEPS = 8
 
@@ -195,8 +194,9 @@ class CarriedValues:
 
     def _are_alike(self, first: ast.AST, second: ast.AST) -> bool:
         """Whether two loops of one method take the same, under the same names."""
-        parents = self.analysis.cls.module.parents
-        together = not self.analysis.setup_helpers or _function(first, parents) is _function(second, parents)
+        module = self.analysis.cls.module
+        methods = [module.enclosing(loop, ast.FunctionDef) for loop in (first, second)]
+        together = not self.analysis.setup_helpers or methods[0] is methods[1]
         return together and _header(first) is not None and _header(first) == _header(second)
 
     def _counts_as(self, loop: ast.AST, creating: ast.AST) -> bool:
@@ -254,12 +254,6 @@ def _is_within(site: Site, call: LayerCall, phi: Phi) -> bool:
         and one.context[: len(phi.context)] == phi.context
         for one in calls
     )
-
-
-def _function(node: ast.AST | None, parents: Parents) -> ast.AST | None:
-    while node is not None and not isinstance(node, ast.FunctionDef):
-        node = parents.get(node)
-    return node
 
 
 def _header(loop: ast.AST) -> str | None:

@@ -14,7 +14,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import ClassRef, DerivedLayer, Layer
 from nnx_migrate.nnx.writer.construction.derived import nnx_layer
-from nnx_migrate.nnx.writer.text import folded, indentation, line_limit, one_line
+from nnx_migrate.nnx.writer.text import folded, indentation, line_limit, one_line, rest_of_line
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.methods.module_calls import ModuleCalls
@@ -92,7 +92,7 @@ def _in_place(calls: ModuleCalls, call: ast.Call, parts: Sequence[str]) -> str:
     whole = inside or isinstance(outer, _WHOLE)
     start, end = source.span(call)
     line = source.text[source.line_start(call.lineno) : start]
-    rest = source.text[end:].partition("\n")[0]
+    rest = rest_of_line(source, end)
     limit = line_limit(source)
     if len(line) + len(choice) + len(rest) + (0 if whole else 2) <= limit:
         return choice if whole else f"({choice})"

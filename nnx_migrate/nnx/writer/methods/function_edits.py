@@ -12,7 +12,7 @@ from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.names.parameters import defaults
 from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunction
 from nnx_migrate.nnx.writer.methods.parentheses import parentheses
-from nnx_migrate.nnx.writer.text import call_text, indentation, line_limit, replacements
+from nnx_migrate.nnx.writer.text import call_text, indentation, line_limit, replacements, rest_of_line
 from nnx_migrate.nnx.writer.written import WrittenFunction
 from nnx_migrate.sources.text import Edit, SourceText
 
@@ -120,7 +120,7 @@ class FunctionEditor:
             raise Refuse("unsupported-syntax", f"comments between the parameters of `{node.name}`", node)
         indent = indentation(source, node.lineno)
         head = source.text[source.line_start(node.lineno) + len(indent) : start]
-        suffix = source.text[end + 1 :].partition("\n")[0]
+        suffix = rest_of_line(source, end + 1)
         text = call_text("", texts, indent, head, line_limit(source), suffix)
         return [Edit(start, end + 1, text)]
 

@@ -12,7 +12,7 @@ from nnx_migrate.names.nodes import all_below
 from nnx_migrate.nnx.writer.methods.access import Listed
 from nnx_migrate.nnx.writer.methods.parentheses import parentheses
 from nnx_migrate.nnx.writer.methods.shared_helpers import SharedHelper
-from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line, rewritten
+from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line, rest_of_line, rewritten
 from nnx_migrate.sources.text import Edit
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class HelperCalls:
             parameters += ["*", *filter(None, keywords)]
         line = source.text[source.line_start(function.lineno) : start]
         indent = line[: len(line) - len(line.lstrip())]
-        rest = source.text[end:].partition("\n")[0]
+        rest = rest_of_line(source, end)
         limit = line_limit(source)
         text = call_text(line.strip(), [str(p) for p in parameters], indent, "", limit, rest)
         return [Edit(start, end, text.removeprefix(line.strip()))]

@@ -22,7 +22,7 @@ from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall
 from nnx_migrate.nnx.writer.methods.outside_modes import OutsideModes
 from nnx_migrate.nnx.writer.methods.reached import closures, is_outside, reached_sites
 from nnx_migrate.nnx.writer.methods.shared_helpers import of_one_call
-from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line
+from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line, rest_of_line
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.methods.body import BodyEditor
@@ -265,7 +265,7 @@ class ModuleCalls:
             call, callee = self.place
         start, end = self.source.span(call)
         line = self.source.text[self.source.line_start(call.lineno) : start]
-        rest = self.source.text[end:].partition("\n")[0]
+        rest = rest_of_line(self.source, end)
         indent = line[: len(line) - len(line.lstrip())]
         limit = line_limit(self.source)
         return call_text(callee or self.text(call.func), arguments, indent, line.lstrip(), limit, rest)

@@ -84,10 +84,9 @@ def _may_stay(analysis: ClassAnalysis, method: Method, call: ast.Call, caller: M
         return False
     if any(isinstance(n, ast.Yield | ast.YieldFrom | ast.Global | ast.Nonlocal) for n in ast.walk(node)):
         return False
-    around = module.parents.get(call)
-    while around is not None and not isinstance(around, _FUNCTIONS):
-        around = module.parents.get(around)
-    return around is caller.node and list(_mentions(analysis, method)) == [call.func]
+    if module.enclosing(call, *_FUNCTIONS) is not caller.node:
+        return False
+    return list(_mentions(analysis, method)) == [call.func]
 
 
 def _mentions(analysis: ClassAnalysis, method: Method) -> Iterator[ast.AST]:
