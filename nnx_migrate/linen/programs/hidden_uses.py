@@ -14,6 +14,7 @@ from nnx_migrate.linen.programs.dynamic_reads import DynamicRead
 from nnx_migrate.linen.programs.fitting import may_construct
 from nnx_migrate.linen.programs.flow import FlowFinder
 from nnx_migrate.linen.programs.instance import Obstacle
+from nnx_migrate.linen.programs.run_magics import runs
 from nnx_migrate.linen.programs.texts import ANYTHING
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
@@ -31,6 +32,7 @@ def hidden_uses(
     if not known:
         return
     yield from _texts(project, known)
+    yield from _brought_by_magics(project, known)
     for read in reads:
         for cls in _reached(project, known, read):
             if read.is_lookup and not may_construct(cls, finder, read.module, read.node):
@@ -70,6 +72,16 @@ def _texts(project: Project, classes: list[LinenClass]) -> Iterator[Found]:
                 for cls in classes:
                     if cls.name == name and place and _same_place(place, cls):
                         yield cls, Obstacle("hidden-use", f'"{node.value}" names it', module, node)
+
+
+def _brought_by_magics(project: Project, classes: list[LinenClass]) -> Iterator[Found]:
+    """`%run models.ipynb`: what the notebook does with the classes that it gets so goes unseen."""
+    for run in runs(project):
+        place = ast.Pass(lineno=run.line)
+        for cls in classes:
+            if run.may_bring(project, cls.qualified):
+                detail = f"`%run{run.given}` may bring it"
+                yield cls, Obstacle("hidden-use", detail, run.notebook, place)
 
 
 def _reached(project: Project, classes: list[LinenClass], read: DynamicRead) -> Iterator[LinenClass]:

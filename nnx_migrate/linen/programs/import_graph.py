@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnx_migrate.linen.programs.run_magics import uses_magics
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import absolute_module
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
 
 _LOADERS = re.compile(
     r"^\s*(?:import|from) (?:hydra|runpy|pkg_resources)\b|\bgin\.parse_|\bfdl?\.build\("
-    r"|\b(?:locate|entry_points|exec_module|load_module)\(|^\s*%run\b|\bexec\((?:\w+\()?open\(",
+    r"|\b(?:locate|entry_points|exec_module|load_module)\(|\bexec\((?:\w+\()?open\(",
     re.MULTILINE,
 )
 
 
 def loads_by_name(project: Project) -> bool:
     """Whether configurations, loaders or notebooks may run files by names that the imports don't have."""
-    return any(True for _ in project.files_where(lambda text: _LOADERS.search(text) is not None))
+    loads = any(True for _ in project.files_where(lambda text: _LOADERS.search(text) is not None))
+    return loads or uses_magics(project)
 
 
 class ImportGraph:

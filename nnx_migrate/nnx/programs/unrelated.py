@@ -31,7 +31,7 @@ def has_only_its_own(module: Module, project: Project, imports: ImportGraph) -> 
     is_program = module.is_test or module.path.suffix == ".ipynb" or script_block(module) is not None
     if not is_program or imports.users(module) != {module.path}:
         return False
-    if _READS.search(module.source.text) or imports.misses(module):
+    if _READS.search(getattr(module.source, "raw", module.source.text)) or imports.misses(module):
         return False
     known = (project.module(path) for path in imports.known_to(module) if path != module.path)
     return not any(
