@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import sys
 import tempfile
@@ -27,17 +26,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
-    "--xla_cpu_parallel_codegen_split_count=1",
-)
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.jax_settings import compile_fast
 from benchmarks.mutants import Mutant, mutants
 from nnx_migrate.numerics.compare import Leaves, compare_leaves
 from nnx_migrate.numerics.inputs import Alignment, Phase, Protocol
@@ -195,6 +188,7 @@ def first_sign(baseline: Baseline, mutant: Mutant) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    compile_fast()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

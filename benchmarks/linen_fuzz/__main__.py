@@ -13,19 +13,12 @@ BROKEN (the converted code raises) and CRASH (the tool does).
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import sys
 import time
 from collections import Counter
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
-    "--xla_cpu_parallel_codegen_split_count=1",
-)
-
+from benchmarks.jax_settings import compile_fast
 from benchmarks.linen_fuzz.grammar.classes import program
 from benchmarks.linen_fuzz.judging import FAILURES, Verdict, judge
 from benchmarks.linen_fuzz.program import Program
@@ -47,6 +40,7 @@ def show(number: int, program: Program, verdict: Verdict) -> None:
 
 
 def main() -> None:
+    compile_fast()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -361,21 +361,18 @@ class Facts:
     decided: dict[tuple[Context, ast.AST], bool] = field(default_factory=dict)
     exits: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # branch by which an `if` leaves
     static_statements: set[tuple[Context, ast.AST]] = field(default_factory=set)
-    functions: dict[tuple[Context, ast.AST], Any] = field(
-        default_factory=dict
-    )  # call -> the Closure it reaches
+    # call -> the Closure it reaches
+    functions: dict[tuple[Context, ast.AST], Any] = field(default_factory=dict)
     # call -> the local functions one of which it reaches
     chosen: dict[tuple[Context, ast.AST], ChosenFunction] = field(default_factory=dict)
     arguments: dict[tuple[Context, str], tuple[Context, ast.expr]] = field(default_factory=dict)
     # what calls of a function give to its `*args` or `**kwargs`, where it does no more than hand these on
     forwarded: dict[tuple[Context, str], tuple[Forwarded, ...]] = field(default_factory=dict)
     methods_reached: set[str] = field(default_factory=set)
-    rng_calls: dict[tuple[Context, ast.AST], str] = field(
-        default_factory=dict
-    )  # make_rng call -> stream, or `self.field`
-    init_rngs: dict[tuple[Context, ast.AST], str] = field(
-        default_factory=dict
-    )  # those in variables' initializers
+    # make_rng call -> stream, or `self.field`
+    rng_calls: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)
+    # those in variables' initializers
+    init_rngs: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
     lookups: list[Lookup] = field(default_factory=list)
     list_steps: dict[tuple[Context, ast.AST], ListStep] = field(default_factory=dict)
@@ -385,9 +382,8 @@ class Facts:
     parts: dict[ast.AST, ModuleList] = field(default_factory=dict)
     # loop that counts -> the lists of modules of which it takes one item in each round, the last made first
     counted: dict[tuple[Context, ast.AST], tuple[ModuleList, ...]] = field(default_factory=dict)
-    unrolled_lists: set[str] = field(
-        default_factory=set
-    )  # changed in a loop that was followed round by round
+    # changed in a loop that was followed round by round
+    unrolled_lists: set[str] = field(default_factory=set)
     scans: dict[ast.AST, ScanOfFunction] = field(default_factory=dict)  # `nn.scan(function, ...)`
     sown: dict[tuple[Context, ast.AST], str] = field(default_factory=dict)  # sow call -> pattern of its names
     parameter_reads: dict[tuple[Context, ast.AST], ParameterRead] = field(default_factory=dict)
