@@ -57,4 +57,12 @@ class OutsideModes:
             written = one_line(self._text(given))
             return written if node is mode or isinstance(given, _ATOMS) else f"({written})"
 
+        if (
+            isinstance(mode, ast.UnaryOp)
+            and isinstance(mode.op, ast.Not)
+            and isinstance(mode.operand, ast.Name)
+        ):
+            given = arguments.get(mode.operand.id)
+            if isinstance(given, ast.UnaryOp) and isinstance(given.op, ast.Not):
+                return f"bool({one_line(self._text(given.operand))})"  # not `not (not frozen)`
         return one_line(rewritten(self.names.home_of(mode).source, mode, text))
