@@ -37,6 +37,14 @@ def halved(array):
     return zoo.split(array)
 
 
+def expanded(value):
+    if value.ndim == 2:
+        value = value.unsqueeze(1)
+    while value.ndim < 4:
+        value = value.unsqueeze(0)
+    return value
+
+
 class Line(nn.Module):
     low: float = 0.0
     high: float = 1.0
@@ -103,6 +111,8 @@ DATA = {
     "a configuration": "kept = DictConfig({'size': self.size})",
     "a function of plain values": "kept = canonical(self.axes)",
     "a function of arrays": "kept = halved(x)",
+    "methods of an array in a function": "kept = expanded(x)",
+    "methods of an array by its name": "kept = expanded(value=x)",
     "a function within": (
         "def step(t):\n            return zoo.split(x + t)\n\n        kept = step(3.0)"
     ),
@@ -135,6 +145,8 @@ PERHAPS_MODULES = {
         "parts = []\n        parts.append(Encoder(self.kind))\n        kept = zoo.joined(parts)"
     ),
     "a method of one of two modules": "kept = self.scale.made(self.size)",
+    "methods of a flag in a function": "kept = expanded(train)",
+    "methods of a field in a function": "kept = expanded(self.act)",
     "a function within": "def made(t):\n            return Encoder(t)\n\n        kept = made(3)",
     "a static method": "kept = self.found(self.size)",
     "in a loop with itself": (

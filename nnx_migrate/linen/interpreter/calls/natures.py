@@ -10,6 +10,7 @@ import ast
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.activations import is_elementwise
@@ -300,7 +301,10 @@ def _is_of_arrays(call: ast.Call) -> bool:
 
 def _recorded(origins: Origins, node: ast.expr) -> Nature | None:
     """What the analysis knows of an expression's value."""
-    value: Any = origins.value(node)
+    return _known(origins, origins.value(node))
+
+
+def _known(origins: Origins, value: Any) -> Nature | None:
     if isinstance(value, Input):
         return Nature.ARRAY if is_array_argument(origins.entry, value) else None
     if isinstance(value, bool | int | float | str | Dim | Shape):
@@ -317,6 +321,24 @@ def _parameter(code: _Code, binding: Binding) -> Nature:
     function = origins.module.enclosing(binding.node, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
     if code.function is not None and function is code.function:
         return code.given
+    if origins.is_own and (nature := _known(origins, _given(origins, function, binding.name))) is not None:
+        return nature
     is_input = origins.is_own and origins.entry is not None and function is origins.entry.node
     is_array = is_input and is_array_argument(origins.entry, Input((binding.name,)))
     return Nature.ARRAY if is_array else Nature.UNKNOWN
+
+
+def _given(origins: Origins, function: ast.AST | None, parameter: str) -> object:
+    """What the call that the frame follows gives to a parameter of its function, if that is known."""
+    facts, context = origins.frame.session.facts, origins.frame.context
+    call = context[-1] if context else None
+    closure = facts.functions.get((context[:-1], call)) if isinstance(call, ast.Call) else None
+    if not isinstance(call, ast.Call) or closure is None or closure.self_value is not None:
+        return None
+    spec = closure.node.args
+    if closure.node is not function:
+        return None
+    names = [a.arg for a in (*spec.posonlyargs, *spec.args)]
+    given = {k.arg: k.value for k in call.keywords}
+    given |= dict(zip(names, takewhile(lambda a: not isinstance(a, ast.Starred), call.args), strict=False))
+    return facts.values.get((context[:-1], given[parameter])) if parameter in given else None
