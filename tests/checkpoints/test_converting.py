@@ -207,7 +207,8 @@ def test_layers_that_are_stacked_split_or_fused(old, new, entries, shape, conver
     variables = states.perturbed(linen.init(jax.random.key(0), x))
     folder = convert(variables, new, map_file=write_map(**{new: entries}))
     model = restored_model(folder, getattr(new_models, new)(rngs=nnx.Rngs(1)))
-    np.testing.assert_allclose(model(x), linen.apply(variables, x), rtol=1e-6, atol=1e-7)
+    # XLA rounds in a loop, which it compiles as a whole, otherwise than operation by operation.
+    np.testing.assert_allclose(model(x), linen.apply(variables, x), rtol=1e-5, atol=1e-6)
 
 
 def test_metadata_boxes_are_opened(convert):

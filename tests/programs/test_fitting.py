@@ -1,6 +1,7 @@
 """Modules that get their variables before they have seen an input: these show the sizes."""
 
 import os
+import sys
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -127,7 +128,10 @@ def test_programs_that_bind_what_nothing_has_initialised(
     (tmp_path / "nnx_compat.py").write_text(after[tmp_path / "nnx_compat.py"])
     monkeypatch.syspath_prepend(tmp_path)
     space: dict[str, object] = {}
-    exec(compile(after[path], path, "exec"), space)
+    try:
+        exec(compile(after[path], path, "exec"), space)
+    finally:
+        sys.modules.pop("nnx_compat")  # other programs have others of that name
     rows, whole, params = space["run"](jnp.ones((3, 5)))  # type: ignore[operator]
     assert params["params"]["dense_1"]["kernel"].shape == (5, 4)
     np.testing.assert_allclose(rows, whole, rtol=1e-6)

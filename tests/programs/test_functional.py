@@ -199,7 +199,10 @@ def test_train_state_in_a_scan() -> None:
         (state, stats), losses = jax.lax.scan(step, (state, variables["batch_stats"]), jnp.arange(5))
         return losses, state.params, stats
 
-    assert_same(train(linen.apply), train(model.apply))
+    expected, got = train(linen.apply), train(model.apply)
+    assert jax.tree.structure(got) == jax.tree.structure(expected)
+    # XLA fuses the operations of a loop in its own way for each program, and rounds accordingly.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7), got, expected)
 
 
 def test_missing_variables_are_named() -> None:
