@@ -82,6 +82,7 @@ def last_name(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
+@lru_cache(maxsize=4096)
 def is_generator(function: ast.AST) -> bool:
     """Whether a function, or one inside it, yields."""
     return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in all_below(function))

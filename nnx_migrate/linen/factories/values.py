@@ -9,6 +9,7 @@ from typing import Any
 
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.parameters import arguments_by_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +55,7 @@ class Called:
     def arguments_in(self, node: ast.AST) -> list[ast.expr]:
         """What the call gives the parameters that an expression of the function reads."""
         names = [argument.arg for argument in self.function.args.args]
-        given = dict(zip(names, self.call.args, strict=False))
-        given |= {keyword.arg: keyword.value for keyword in self.call.keywords if keyword.arg is not None}
+        given = arguments_by_name(self.call, names)
         read = (n.id for n in ast.walk(node) if isinstance(n, ast.Name))
         return [given[name] for name in dict.fromkeys(read) if name in given]
 

@@ -29,7 +29,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Global, Shape, Unknown
 from nnx_migrate.linen.values import Bound, Closure, Partial, SelfValue, Spread
 from nnx_migrate.names.nodes import is_generator
-from nnx_migrate.names.parameters import defaults
+from nnx_migrate.names.parameters import arguments_by_name, defaults
 
 # Those that trace the function: modules that it calls may not change or draw anything.
 _TRACING = frozenset({"jax.jit", "jax.checkpoint", "jax.remat", "jax.custom_jvp", "jax.custom_vjp"})
@@ -153,13 +153,7 @@ def _remember(
     """Which code a call reaches and which expressions its parameters stand for: the writer follows both."""
     facts = frame.session.facts
     facts.functions[inner.context[:-1], inner.context[-1]] = closure
-    given: dict[str, ast.expr] = {}
-    for name, argument in zip(_given_by_position(closure), node.args, strict=False):
-        if isinstance(argument, ast.Starred):
-            break
-        given[name] = argument
-    given |= {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg is not None}
-    for name, argument in given.items():
+    for name, argument in arguments_by_name(node, _given_by_position(closure)).items():
         if not _is_rebound(closure.node, name):
             facts.arguments[inner.context, name] = (frame.context, argument)
     own, spec = _given_by_position(closure), closure.node.args

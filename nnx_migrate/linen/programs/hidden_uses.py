@@ -76,12 +76,13 @@ def _texts(project: Project, classes: list[LinenClass]) -> Iterator[Found]:
 
 def _brought_by_magics(project: Project, classes: list[LinenClass]) -> Iterator[Found]:
     """`%run models.ipynb`: what the notebook does with the classes that it gets so goes unseen."""
+    known = {cls.qualified: cls for cls in classes}
     for run in runs(project):
-        place = ast.Pass(lineno=run.line)
-        for cls in classes:
-            if run.may_bring(project, cls.qualified):
-                detail = f"`%run{run.given}` may bring it"
-                yield cls, Obstacle("hidden-use", detail, run.notebook, place)
+        obstacle = Obstacle(
+            "hidden-use", f"`%run{run.given}` may bring it", run.notebook, ast.Pass(lineno=run.line)
+        )
+        brought = run.brought(project, known)
+        yield from ((cls, obstacle) for qualified, cls in known.items() if qualified in brought)
 
 
 def _reached(project: Project, classes: list[LinenClass], read: DynamicRead) -> Iterator[LinenClass]:

@@ -46,12 +46,10 @@ class ImportGraph:
 
     def may_share(self, first: Module, second: Module) -> bool:
         """Whether one file may hold values that the other makes: some program runs both, for all that is known."""
-        return first is second or self._may_load_any or second.path in self._known_or_unclear(first)
-
-    def _known_or_unclear(self, module: Module) -> frozenset[Path]:
-        """The same as `known_to`, and where the imports of one of these files aren't known, all such files."""
-        known = self.known_to(module)
-        return known | self._unclear if known & self._unclear else known
+        if first is second or self._may_load_any:
+            return True
+        known, unclear = self.known_to(first), self._unclear
+        return second.path in known or (second.path in unclear and not known.isdisjoint(unclear))
 
     @cached_property
     def _unclear(self) -> frozenset[Path]:
@@ -61,6 +59,7 @@ class ImportGraph:
 
     @cached_property
     def _may_load_any(self) -> bool:
+        """Whether any file may be loaded beside any other."""
         return loads_by_name(self.project)
 
     def users(self, module: Module) -> frozenset[Path]:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import last_name
 from nnx_migrate.names.project import Project
 
 #: Libraries that give values back, or whose classes are the project's own material.
@@ -76,10 +77,7 @@ class _Way:
             return node.asname is None or node.name != name
         if isinstance(node, ast.Constant):
             return node.value != name
-        named = (
-            node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else None
-        )
-        if named != name or not isinstance(node, ast.Attribute | ast.Name):
+        if not isinstance(node, ast.Attribute | ast.Name) or last_name(node) != name:
             return True
         qualified = self._qualified(module, node)
         if qualified is not None and not self.project.has_package(qualified.partition(".")[0]):

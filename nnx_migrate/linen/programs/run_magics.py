@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +26,13 @@ class Run:
     given: str
     target: Module | None
 
-    def may_bring(self, project: Project, qualified: str) -> bool:
-        """Whether the notebook may get a class so."""
+    def brought(self, project: Project, classes: Collection[str]) -> set[str]:
+        """The classes that the notebook may get so, of some by their qualified names."""
         if self.target is None:
-            return qualified.rpartition(".")[2] in self.notebook.scopes.names
+            return {cls for cls in classes if cls.rpartition(".")[2] in self.notebook.scopes.names}
         bound = self.target.scopes.module.bindings
-        return any(
-            project.canonical(f"{self.target.name}.{name}", self.target) == qualified for name in bound
-        )
+        meant = {project.canonical(f"{self.target.name}.{name}", self.target) for name in bound}
+        return {cls for cls in classes if cls in meant}
 
 
 def runs(project: Project) -> Iterator[Run]:
@@ -82,6 +81,6 @@ def _target(project: Project, module: Module, rest: str) -> Module | None:
     for suffix in ("", ".py", ".ipynb") if words else ():
         wanted = os.path.abspath(module.path.parent / f"{words[0]}{suffix}")  # noqa: PTH100  (keeps symlinks)
         for path in project.paths:
-            if Path(os.path.abspath(path)) == Path(wanted):  # noqa: PTH100
+            if os.path.abspath(path) == wanted:  # noqa: PTH100
                 return project.module(path)
     return None

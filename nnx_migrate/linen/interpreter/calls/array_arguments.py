@@ -8,6 +8,7 @@ import re
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.programs.models import EVAL_FLAGS, TRAIN_FLAGS
 from nnx_migrate.linen.values import Attribute, Input
+from nnx_migrate.names.parameters import defaults
 
 # Declared types that are no arrays: flags, names, numbers, functions and modules.
 _NO_ARRAY = re.compile(r"\b(?:bool|int|str|float|Callable|Module|ModuleDef|Type|type)\b")
@@ -26,9 +27,7 @@ def is_array_argument(method: Method | None, argument: Input) -> bool:
         return True
     spec = method.node.args
     positional = [*spec.posonlyargs, *spec.args]
-    defaults = dict(zip(reversed([a.arg for a in positional]), reversed(spec.defaults), strict=False))
-    defaults |= {a.arg: d for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d is not None}
-    default = defaults.get(str(name))
+    default = {argument.arg: value for argument, value in defaults(spec)}.get(str(name))
     if isinstance(default, ast.Constant) and isinstance(default.value, bool | str):
         return False
     declared = next((a.annotation for a in [*positional, *spec.kwonlyargs] if a.arg == name), None)

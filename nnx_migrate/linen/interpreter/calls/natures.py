@@ -10,7 +10,6 @@ import ast
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.activations import is_elementwise
@@ -24,6 +23,7 @@ from nnx_migrate.linen.shapes import Array, Shape
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Expr, Input, VariableValue
 from nnx_migrate.names.nodes import is_of_self, is_self, last_name
+from nnx_migrate.names.parameters import arguments_by_name
 from nnx_migrate.names.scopes import COMPREHENSIONS, Binding, BindingKind
 
 if TYPE_CHECKING:
@@ -339,6 +339,5 @@ def _given(origins: Origins, function: ast.AST | None, parameter: str) -> object
     if closure.node is not function:
         return None
     names = [a.arg for a in (*spec.posonlyargs, *spec.args)]
-    given = {k.arg: k.value for k in call.keywords}
-    given |= dict(zip(names, takewhile(lambda a: not isinstance(a, ast.Starred), call.args), strict=False))
+    given = arguments_by_name(call, names)
     return facts.values.get((context[:-1], given[parameter])) if parameter in given else None

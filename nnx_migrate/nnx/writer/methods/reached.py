@@ -46,7 +46,7 @@ def reached_sites(
         for context, site in sites.items():
             paths.setdefault(tuple(step for step in context if step not in rounds), []).append(site)
         first, *others = paths.values()
-        if any(other != first for other in others):
+        if len(set(sites.values())) > 1 and any(other != first for other in others):
             raise Refuse(
                 "unsupported-syntax", "code that is reached in several ways creates or calls modules", node
             )
