@@ -201,6 +201,8 @@ def test_train_state_in_a_scan() -> None:
 
     expected, got = train(linen.apply), train(model.apply)
     assert jax.tree.structure(got) == jax.tree.structure(expected)
+    with jax.disable_jit():
+        assert_same(train(linen.apply), train(model.apply))
     # XLA fuses the operations of a loop in its own way for each program, and rounds accordingly.
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7), got, expected)
 

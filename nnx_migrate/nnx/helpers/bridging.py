@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from nnx_migrate.nnx.helpers.functional import Functional, _by_collection, _chosen, _method_of, _streams
+from nnx_migrate.nnx.helpers.functional import Functional, _method_of, _streams
+from nnx_migrate.nnx.helpers.variables import _by_collection, _chosen, _put
 
 
 class BridgingFunctional(Functional):
@@ -30,7 +31,7 @@ class BridgingFunctional(Functional):
         nnx.bridge.lazy_init(types.MethodType(getattr(call, "__func__", call), module), *inputs, **keywords)
         for path, bridge in _bridges(module):
             for collection, tree in _by_collection(nnx.state(bridge)).items():
-                _put(made.setdefault(collection, {}), path, tree)
+                _put(made, (collection, *path), tree)
         return made if mutable is True else _chosen(made, mutable)
 
     def lazy_init(self, rngs: Any, *inputs: Any, **options: Any) -> dict[str, Any]:
@@ -82,12 +83,6 @@ def _at(tree: Any, path: tuple[str, ...]) -> Mapping[str, Any]:
     for key in path:
         tree = tree.get(key, {})
     return tree
-
-
-def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    for key in path[:-1]:
-        tree = tree.setdefault(key, {})
-    tree[path[-1]] = value
 
 
 def _add(made: dict[str, Any], kind: type[nnx.Variable[Any]], tree: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ _SOURCES = (
     "linear",
     "functional",
     "fitting",
+    "variables",
     "caching",
     "bridging",
     "listing",

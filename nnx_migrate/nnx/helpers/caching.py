@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from nnx_migrate.nnx.helpers.functional import Functional, _chosen
+from nnx_migrate.nnx.helpers.functional import Functional
+from nnx_migrate.nnx.helpers.variables import _chosen
 
 
 class CachingFunctional(Functional):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 from flax import nnx
 
+from nnx_migrate.nnx.helpers.variables import _collection, _is_variable
+
 if TYPE_CHECKING:
     from nnx_migrate.nnx.helpers.functional import Functional
 
@@ -64,8 +66,8 @@ def _shapes(
     """The shapes of the module's variables beside those of the same ones that are given."""
     module = nnx.eval_shape(lambda: made._new(nnx.Rngs(0)))
     for path, leaf in nnx.to_flat_state(nnx.state(module)):
-        if isinstance(leaf, nnx.Variable) and not isinstance(leaf, nnx.RngState):
-            value: Any = variables.get(nnx.variable_name_from_type(type(leaf), allow_register=True), {})
+        if _is_variable(leaf):
+            value: Any = variables.get(_collection(leaf), {})
             for key in path:
                 value = value.get(str(key), {})
             shapes = [a.shape for a in jax.tree.leaves(value)]

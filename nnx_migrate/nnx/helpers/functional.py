@@ -8,12 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-from flax import linen, nnx
-from flax.core.meta import AxisMetadata
-from flax.linen import partitioning
+from flax import nnx
 
 from nnx_migrate.nnx.helpers.fitting import _constructor, _fit
+from nnx_migrate.nnx.helpers.variables import _by_collection, _chosen, _collection, _is_variable, _leaf
 
 
 class Functional:
@@ -305,11 +303,6 @@ def _method_of(
     return getattr(module, method or "__call__"), inputs
 
 
-def _chosen(collections: Mapping[str, Any], wanted: str | Sequence[str]) -> dict[str, Any]:
-    names = [wanted] if isinstance(wanted, str) else wanted
-    return {name: tree for name, tree in collections.items() if name in names}
-
-
 def _arguments(
     make: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> inspect.BoundArguments:
@@ -343,58 +336,3 @@ def _streams(rngs: Any) -> nnx.Rngs:
     given = dict(rngs) if isinstance(rngs, Mapping) else {"params": rngs}
     first = given.get("params", next(iter(given.values()), jax.random.key(0)))
     return nnx.Rngs(**({"default": first, "params": first, "dropout": first} | given))
-
-
-def _by_collection(state: Any) -> dict[str, Any]:
-    """The variables of a state as trees of arrays, by collection; random streams are left out."""
-    collections: dict[str, Any] = {}
-    for path, leaf in nnx.to_flat_state(state):
-        if _is_variable(leaf):
-            tree = collections.setdefault(_collection(leaf), {})
-            for key in path[:-1]:
-                tree = tree.setdefault(str(key), {})
-            tree[str(path[-1])], names = _with_names(leaf)
-            if names is not None:
-                tree = collections.setdefault("params_axes", {})
-                for key in path[:-1]:
-                    tree = tree.setdefault(str(key), {})
-                tree[f"{path[-1]}_axes"] = partitioning.AxisMetadata(names)
-    return collections
-
-
-def _with_names(leaf: Any) -> tuple[Any, Any]:
-    """The value of a variable, in the box that has the names of its axes if the program reads these; and the names
-    if it reads them elsewhere.
-    """
-    metadata, value = leaf.get_metadata(), leaf.get_value()
-    box, names = metadata.get("linen_box"), metadata.get("out_sharding")
-    if box == "AxisMetadata":
-        return value, names
-    return getattr(linen, box)(value, names) if box else value, None
-
-
-def _is_variable(leaf: Any) -> bool:
-    return isinstance(leaf, nnx.Variable) and not isinstance(leaf, nnx.RngState)
-
-
-def _collection(variable: Any) -> str:
-    return nnx.variable_name_from_type(type(variable), allow_register=True)
-
-
-def _leaf(path: Sequence[Any], leaf: Any, variables: Mapping[str, Any]) -> Any:
-    """The value for a leaf of the module; random streams get placeholders."""
-    if isinstance(leaf, nnx.RngKey):
-        return jnp.broadcast_to(jax.random.key(0), leaf.get_value().shape)
-    if isinstance(leaf, nnx.RngCount):
-        return jnp.zeros(leaf.get_value().shape, jnp.uint32)
-    if not isinstance(leaf, nnx.Variable):
-        return leaf
-    value: Any = variables
-    for key in (_collection(leaf), *path):
-        try:
-            value = value[str(key)]
-        except KeyError:
-            raise KeyError(
-                f"no variable {'/'.join(map(str, path))} in collection {_collection(leaf)!r}"
-            ) from None
-    return value.unbox() if isinstance(value, AxisMetadata) else value
