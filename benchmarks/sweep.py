@@ -3,6 +3,7 @@ modules (`init`, `apply` and their like, see sites.py), and models compared on J
 
     python benchmarks/sweep.py TREE...                        # convert copies of these folders
     python benchmarks/sweep.py --drivers drivers.json TREE... # and compare the models that it lists
+    python benchmarks/sweep.py --convert '*' TREE...          # all classes that can be, as `fix --convert` does
 
 What a drivers file holds is said in drivers.py. Nothing in the trees is changed.
 """
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,13 +54,15 @@ class Outcome:
     compared: Counter[str] = field(default_factory=Counter)
 
 
-def convert(source: Path, target: Path) -> Outcome:
-    """Convert a copy of a tree with the Linen rules."""
+def convert(source: Path, target: Path, asked: Sequence[str] = ()) -> Outcome:
+    """Convert a copy of a tree with the Linen rules, and the classes that are asked for in any case."""
     outcome = Outcome(source.name)
     shutil.copytree(source, target, ignore=_other_files)
     start = time.process_time()
     paths = discover([target])
-    context = ProjectContext(Project(paths, load_source), Config(root=target), Targets())
+    context = ProjectContext(
+        Project(paths, load_source), Config(root=target, convert=tuple(asked)), Targets()
+    )
     scanner = Scanner(context, select(builtin_rules(), ["linen-module"]), lambda path: path.read_bytes())
     result = Fixer(context, scanner).run(paths)
     outcome.seconds = time.process_time() - start
@@ -68,7 +72,8 @@ def convert(source: Path, target: Path) -> Outcome:
     for path, text in result.created.items():
         path.write_text(text)
     outcome.converted = len(result.fixed)
-    outcome.reasons.update(f.reason or "uses-not-converted" for f in result.remaining.findings)
+    left = [f for f in result.remaining.findings if "`Linen" not in f.message or not asked]  # no copies
+    outcome.reasons.update(f.reason or "uses-not-converted" for f in left)
     outcome.errors += [
         f"{p}: {e.message}" for p, e in result.remaining.errors.items() if "failed" in e.message
     ]
@@ -87,6 +92,7 @@ def main() -> None:
     )
     parser.add_argument("trees", nargs="+", type=Path)
     parser.add_argument("--drivers", type=Path)
+    parser.add_argument("--convert", action="append", default=[], metavar="CLASSES")
     options = parser.parse_args()
     rows = json.loads(options.drivers.read_text())["drivers"] if options.drivers else []
     drivers = [read_driver(row) for row in rows]
@@ -94,11 +100,12 @@ def main() -> None:
     for tree in options.trees:
         with tempfile.TemporaryDirectory() as folder:
             after = Path(folder) / tree.name
-            outcome = convert(tree, after)
+            outcome = convert(tree, after, options.convert)
             left = sum(outcome.reasons.values())
             print(
                 f"{tree.name}: {outcome.converted} of {outcome.converted + left} classes, "
-                f"{outcome.sites.converted} of {outcome.sites.total} sites, {outcome.seconds:.1f} s"
+                + ("" if options.convert else f"{outcome.sites.converted} of {outcome.sites.total} sites, ")
+                + f"{outcome.seconds:.1f} s"
             )
             for error in outcome.errors:
                 print(f"  CRASH {error}")
@@ -110,10 +117,12 @@ def main() -> None:
             total.update(converted=outcome.converted, left=left, crashes=len(outcome.errors))
             reasons.update(outcome.reasons)
             sites.add(outcome.sites)
-    print(
-        f"\nsites of init and apply: {sites.converted} of {sites.total} converted "
-        f"({sites.converted / max(sites.total, 1):.0%}); of {sites.unknown} the module isn't known"
-    )
+    print()
+    if not options.convert:  # programs of classes that are asked for stay as they are
+        print(
+            f"sites of init and apply: {sites.converted} of {sites.total} converted "
+            f"({sites.converted / max(sites.total, 1):.0%}); of {sites.unknown} the module isn't known"
+        )
     print(f"classes converted {total['converted']}, left {total['left']}; crashes {total['crashes']}")
     for reason, count in reasons.most_common():
         print(f"  {count:5d} {reason}")

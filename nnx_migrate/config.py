@@ -27,6 +27,7 @@ class ConfigError(Exception):
 class Config:
     """Settings of one run. `root` is the folder of the file that they came from.
 
+    `convert` names classes (patterns) that move although code that uses them stays Linen;
     `inputs` maps a class ("pkg.models:CNN") to the arrays that it is called with; `verify` holds the
     `[[tool.nnx-migrate.verify]]` tables as they are.
     """
@@ -43,6 +44,7 @@ class Config:
     numerics: str = "exact"
     programs: str = "idiomatic"
     bridge: bool = True
+    convert: tuple[str, ...] = ()
     inputs: Mapping[str, tuple[ArraySpec, ...]] = field(default_factory=dict)
     verify: tuple[Mapping[str, Any], ...] = ()
 
@@ -128,6 +130,7 @@ class _Reader:
             "numerics": self._choice(NUMERICS),
             "programs": self._choice(PROGRAMS),
             "bridge": self._boolean,
+            "convert": self._strings,
             "inputs": self._arrays_by_key,
             "verify": self._tables,
         }

@@ -82,6 +82,9 @@ class LinenModule(ProjectRule):
     use such a model through `BridgingFunctional`, whose `init` makes that call. With `bridge = false` in the
     configuration these classes stay as they are, too.
 
+    A class may also move although code that uses it stays: `fix --convert CNN` (or `convert = ["CNN"]` in the
+    configuration) writes its NNX form, and that code goes on with a copy of its Linen form, `LinenCNN`.
+
     Fix safety
     ----------
     Safe: a class and its uses are converted together or not at all. Where the analysis isn't certain the
@@ -124,7 +127,8 @@ class LinenModule(ProjectRule):
         from nnx_migrate.nnx.programs.fixes import FixWriter
 
         stated = StatedInputs(project.config.inputs, project.traced)
-        groups = make_plan(project.project, project.config.root, stated, project.config.bridge)
+        config = project.config
+        groups = make_plan(project.project, config.root, stated, config.bridge, config.convert)
         writer = FixWriter(project, groups)
         for group in groups:
             yield from self._group(project, group, writer.fix(group) if group.can_move else None)
@@ -154,8 +158,9 @@ class LinenModule(ProjectRule):
                 what = obstacle.detail or REASONS[obstacle.reason].what
                 message += ": " if owner is cls else f": it moves with `{owner.name}`, and there "
                 message += f"{what} ({obstacle.module.path.name}:{line})"
+            help = REASONS[reason].advice
+            if group.could_move(cls):
+                help += f"; or let it move alone, and this code keep a Linen copy: `fix --convert {cls.name}`"
             if cls in group.bridged:
                 message += "; NNX modules hold it by `nnx.bridge.ToNNX`"
-            yield self.finding(
-                project.file(cls.module), head, message, reason=reason, help=REASONS[reason].advice
-            )
+            yield self.finding(project.file(cls.module), head, message, reason=reason, help=help)

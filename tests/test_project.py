@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from nnx_migrate.config import ConfigError, load_config
+from nnx_migrate.config import Config, ConfigError, load_config
 from nnx_migrate.engine.registry import builtin_rules
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +36,10 @@ CONFIGS = [
     ('select = ["ALL"]', True),
     ('select = "ALL"', False),
     ("unknown = 1", False),
+    ("bridge = false", True),
+    ('bridge = "no"', False),
+    ('convert = ["pkg.models:CNN", "*Block"]', True),
+    ('convert = "*"', False),
     ('numerics = "native"', True),
     ('numerics = "fast"', False),
     ('programs = "functional"', True),
@@ -61,6 +66,11 @@ def test_the_schema_accepts_what_the_program_accepts(tmp_path: Path, text: str, 
     else:
         with pytest.raises(ConfigError):
             load_config(tmp_path)
+
+
+def test_the_schema_knows_every_setting() -> None:
+    settings = {field.name.replace("_", "-") for field in dataclasses.fields(Config)} - {"root", "file"}
+    assert set(SCHEMA["properties"]) == settings
 
 
 def test_an_input_that_states_no_array_is_named(tmp_path: Path) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,11 @@ from nnx_migrate.sources.text import SourceError
 @click.command(short_help="rewrite them")
 @rule_options
 @click.option("--rule", "only", multiple=True, metavar="RULES", help="Apply just these rules (as --select).")
+@click.option(
+    "--convert", multiple=True, metavar="CLASSES",
+    help="Convert these Linen classes (pkg.models:CNN, CNN or *Block) although code that uses them stays Linen: "
+    "that code gets Linen copies of them.",
+)  # fmt: skip
 @click.option(
     "--trace", is_flag=True,
     help="First run the models' `init` without computing, to see the ranks of all inputs (needs nnx-migrate[verify]).",
@@ -47,6 +56,7 @@ from nnx_migrate.sources.text import SourceError
 def command(
     paths: tuple[Path, ...],
     only: tuple[str, ...],
+    convert: tuple[str, ...],
     trace: bool,
     stubs: tuple[str, ...],
     unsafe_fixes: bool,
@@ -73,6 +83,7 @@ def command(
     )
     if not (diff or allow_dirty or stdin_filename):
         _refuse_dirty_tree(session.paths)
+    _ask_for_classes(session, split_names(convert))
     if trace:
         _trace(session, stubs, quiet)
     with Progress(len(session.paths), "fixing", not (quiet or interactive)):
@@ -106,6 +117,20 @@ def command(
             click.echo(note, err=True)
     something = result.changed or result.created if diff else left.findings and not exit_zero
     sys.exit(2 if left.errors else 1 if something else 0)
+
+
+def _ask_for_classes(session: Session, names: Sequence[str]) -> None:
+    """Take the classes that `--convert` names beside those of the configuration. Raises Fatal for unknown ones."""
+    context = session.scanner.context
+    asked = (*context.config.convert, *names)
+    if asked:
+        from nnx_migrate.linen.class_finder import find_linen_classes
+
+        context.config = replace(context.config, convert=asked)
+        known = [found.name for found in find_linen_classes(context.project, keep_modules=False)]
+        for name in asked:
+            if not any(fnmatchcase(cls, re.split(r"[.:]", name)[-1]) for cls in known):
+                raise Fatal(f"--convert {name}: no Linen class of that name in the given files")
 
 
 #: What to do where the code builds no model with values that can be seen.

@@ -120,15 +120,17 @@ class Dependencies:
         stuck: Collection[LinenClass],
         unshared: Collection[LinenClass] = (),
         kept: Collection[ClassReference] = (),
+        wanted: Collection[LinenClass] = (),
     ) -> Forms:
         """The forms of all classes if those in `stuck` stay Linen and those in `unshared` can't have two forms.
 
-        `kept` are the references of programs that go on with the Linen form.
+        `kept` are the references of programs that go on with the Linen form, `wanted` the classes whose NNX form is
+        used, whatever the project does.
         """
         able = {cls for cls in self.needs if cls not in stuck}
         while True:
             self._drop(able, {cls for cls in able if not self.needs[cls] <= able})
-            moving = self._wanted(able, kept)
+            moving = self._wanted(able, kept, wanted)
             copied = self._copied(moving, kept)
             if not (blocked := {cls for cls in copied if cls in unshared}):
                 return Forms(frozenset(moving), copied)
@@ -143,9 +145,12 @@ class Dependencies:
                 able.remove(cls)
                 waiting += self._users[cls]
 
-    def _wanted(self, able: Collection[LinenClass], kept: Collection[ClassReference]) -> set[LinenClass]:
+    def _wanted(
+        self, able: Collection[LinenClass], kept: Collection[ClassReference], wanted: Collection[LinenClass]
+    ) -> set[LinenClass]:
         """The classes that something would use in their NNX form."""
         used = {r.cls for r in self._in_programs if r not in kept and not self._is_for_users(r)}
+        used.update(wanted)
         only_kept = {r.cls for r in kept} - used
         moving = self._closure(c for c in able if c in used) & set(able)
         unused = [c for c in able if c not in used and not (self._used_by[c] or c in only_kept)]

@@ -18,6 +18,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import Guard, absolute_module
+from nnx_migrate.nnx.asked_classes import KeptProgram
 from nnx_migrate.nnx.programs.kept_values import KeptValue
 from nnx_migrate.sources.text import Edit, SourceText
 
@@ -35,12 +36,17 @@ class Copies:
     imports: list[tuple[Module, ImportRequest]] = field(default_factory=list)
 
 
+def is_copy(cls: LinenClass) -> bool:
+    """Whether a class is what an earlier `fix` made for code that stays."""
+    return cls.name == _PREFIX + cls.scope_name
+
+
 class CopyWriter:
     """Writes Linen copies, and the references to them in classes that stay Linen."""
 
     def __init__(self, project: Project, references: References) -> None:
         self.project = project
-        self.kept: list[KeptValue] = []  # what programs go on to make of Linen forms
+        self.kept: list[KeptValue | KeptProgram] = []  # what programs go on to make of Linen forms
         self._inside: dict[LinenClass, list[ClassReference]] = {}
         for reference in references.inside:
             within = references.enclosing_class(reference.module, reference.node)
@@ -136,7 +142,7 @@ class CopyWriter:
         what = f"classes that stay Linen need `{cls.name}` in its Linen form"
         if module.path.suffix != ".py" or cls.node not in module.tree.body or cls in self._nested:
             raise Refuse("uses-not-converted", f"{what}; it can't be copied from where it stands", cls.node)
-        if cls.name == _PREFIX + cls.scope_name:
+        if is_copy(cls):
             raise Refuse("uses-not-converted", f"{what}, and it is a copy that `fix` made for them", cls.node)
         if name in module.source.text:
             raise Refuse("name-clash", f"{what}, and `{name}` is taken", cls.node)

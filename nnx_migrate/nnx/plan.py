@@ -19,10 +19,11 @@ from nnx_migrate.linen.programs.vmapped_classes import misuse, problem, shared_p
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.asked_classes import AskedClasses
 from nnx_migrate.nnx.conversion import ClassConversion, Conversions, convert_project
 from nnx_migrate.nnx.forms import Dependencies, Forms
 from nnx_migrate.nnx.helpers.placement import imported_helpers
-from nnx_migrate.nnx.linen_copies import Copies, CopyWriter
+from nnx_migrate.nnx.linen_copies import Copies, CopyWriter, is_copy
 from nnx_migrate.nnx.names_as_linen import name_as_linen
 from nnx_migrate.nnx.programs.bridges import is_behind_bridge, lazy_obstacles
 from nnx_migrate.nnx.programs.constructions import (
@@ -76,6 +77,11 @@ class Group:
         """Whether programs know the modules of its lists by Linen's names."""
         return any(conversion.naming is Naming.LISTS_AS_LINEN for conversion in self.conversions)
 
+    def could_move(self, cls: LinenClass) -> bool:
+        """Whether a class that stays converts, and no text or file that isn't given may mean it."""
+        hidden = any(c is cls and o.reason == "hidden-use" for c, o in self.obstacles)
+        return not hidden and not is_copy(cls) and any(c.cls is cls for c in self.conversions)
+
     def helper(self, cls: LinenClass) -> str:
         """The helper that programs use a class by: some are called in their initialisation, too."""
         (conversion,) = [c for c in self.conversions if c.qualified == cls.qualified]
@@ -93,22 +99,28 @@ class Group:
 
 
 def make_plan(
-    project: Project, root: Path | None = None, stated: StatedInputs | None = None, bridge: bool = True
+    project: Project,
+    root: Path | None = None,
+    stated: StatedInputs | None = None,
+    bridge: bool = True,
+    asked: Sequence[str] = (),
 ) -> list[Group]:
     """Every Linen class of a project in a group, judged; `root` is the folder that may hold further users.
 
     `stated` are the shapes of inputs that the configuration gives; `bridge` lets classes that move hold others that
-    stay Linen.
+    stay Linen; `asked` are patterns for classes that shall move although code that uses them stays Linen.
     """
     stated = stated or StatedInputs()
     conversions = convert_project(project, stated=stated, bridge=bridge)
-    return _Planner(project, conversions, SizeFinder(SampleInputs(project), stated)).run(root)
+    return _Planner(project, conversions, SizeFinder(SampleInputs(project), stated), asked).run(root)
 
 
 class _Planner:
     """Decides which classes move: what stands in the way of some may only show once others are chosen."""
 
-    def __init__(self, project: Project, conversions: Conversions, sizes: SizeFinder) -> None:
+    def __init__(
+        self, project: Project, conversions: Conversions, sizes: SizeFinder, asked: Sequence[str] = ()
+    ) -> None:
         self.project, self.conversions, self.sizes = project, conversions, sizes
         self.finder = conversions.finder
         self.functions = RewrittenFunctions(project, conversions)
@@ -118,6 +130,7 @@ class _Planner:
         together = [*self.functions.together(), *self._made_for_classes()]
         self.dependencies = Dependencies(conversions, self.finder, self.instances, together)
         self.copies = CopyWriter(project, self.finder.references)
+        self.asked = AskedClasses(self.finder.references, asked)
         self.kept: dict[KeptValue, Blocked] = {}
         inits: dict[ast.AST, LinenClass] = {
             call: instance.cls for instance in self.instances for _, call in instance.inits
@@ -136,11 +149,24 @@ class _Planner:
                     yield instance.cls, user
 
     def run(self, root: Path | None) -> list[Group]:
+        """The plan; where classes are asked for that would stay, a second one in which programs keep their copies."""
+        groups = self._run(root)
+        if not self.asked.take(group.classes for group in groups if not group.can_move):
+            return groups
+        around = self.asked.around
+        self.instances = [i for i in self.instances if i.cls not in around]
+        self.values = [v for v in self.values if v.cls not in around]
+        self.copies.kept += self.asked.kept
+        again = self._run(root)
+        return again if _moved(groups) <= _moved(again) else groups
+
+    def _run(self, root: Path | None) -> list[Group]:
         blocked = [*self._of_classes(), *self._of_uses(), *self._of_unseen_uses(root)]
         unshared: dict[LinenClass, Obstacle] = {}
         while True:
-            kept = [reference for value in self.kept for reference in value.references]
-            forms = self.dependencies.forms({cls for cls, _ in blocked}, unshared, kept)
+            kept = {reference for value in self.copies.kept for reference in value.references}
+            stuck = {cls for cls, _ in blocked}
+            forms = self.dependencies.forms(stuck, unshared, kept, self.asked.wanted)
             moving = [self._group(part, True) for part in self.dependencies.components(forms.moving)]
             more = {c: o for c in forms.copied if (o := self._not_copied(c, forms.copied)) is not None}
             unshared |= more
@@ -153,7 +179,7 @@ class _Planner:
                 handed = [made for made in group.made if made.holders]
                 group.obstacles += lazy_obstacles(known, [*group.instances, *handed], group.values)
                 self._find_factories(group)
-            if len(kept) < sum(len(value.references) for value in self.kept):
+            if len(kept) < len({r for value in self.copies.kept for r in value.references}):
                 continue
             blocked += (found := [item for group in moving for item in group.obstacles])
             if found:
@@ -242,7 +268,8 @@ class _Planner:
 
     def _of_uses(self) -> Iterator[Blocked]:
         """Uses in programs that can't be rewritten."""
-        yield from self.finder.other_obstacles()
+        yield from (found for found in self.finder.other_obstacles() if found[0] not in self.asked.around)
+        yield from self.asked.obstacles()
         yield from self.functions.obstacles()
         for reference in self.finder.references.unclear:
             assigned = isinstance(getattr(reference.node, "ctx", None), ast.Store)
@@ -326,10 +353,18 @@ class _Planner:
         found: list[Blocked] = []
         for group in moving:
             others = [o for g in (*moving, *staying) if g is not group for o in g.as_others()]
-            names = self.names.of(group.conversions, [*others, *copied, *self.written])
+            # programs know the classes that are asked for in their Linen form
+            used = [c for c in group.conversions if c.cls not in self.asked.around]
+            if not used:
+                continue
+            names = self.names.of(used, [*others, *copied, *self.written])
             group.names, group.counting = names.edits, names.counting
             found += [(cls, obstacle) for cls in group.classes for obstacle in names.obstacles]
         return found
+
+
+def _moved(groups: Sequence[Group]) -> set[LinenClass]:
+    return {cls for group in groups if group.can_move for cls in group.classes}
 
 
 def _find_sizes(group: Group, finder: SizeFinder, project: Project) -> None:
