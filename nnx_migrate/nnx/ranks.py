@@ -79,6 +79,7 @@ class RankSearch:
             found = self._with(known, explains=True) or self._as_submodules_need(refusal, known)
             found = found or self._by_rank(known) or self._of_fitting_rank(known)
             found = found or self._whatever_is_known(known)
+            found = found or self._as_suggested(known)
             found = found or self._without_batch(known) or self._with_fixed_fields()
             if found is None:
                 raise (self.refused_with_known or refusal).with_traceback(None) from None
@@ -159,6 +160,25 @@ class RankSearch:
                 return None
             ranks |= needed
         return None
+
+    def _as_suggested(self, known: Ranks) -> ClassConversion | None:
+        """Convert for the ranks that the code counts on, though it may run for others.
+
+        Whatever calls the class has to show them; and where a layer needs the size of an input of another rank, it
+        refuses that.
+        """
+        if self._looks_at_ranks:
+            return None
+        try:
+            session = self.analyse(self.cls, known).session
+        except Refuse:
+            return None
+        hints = {path: min(ranks) for path, ranks in session.hinted_ranks.items() if len(ranks) == 1}
+        conversion = self._with({**hints, **known}) if hints.keys() - known.keys() else None
+        settled = {
+            path: rank for path, rank in session.input_ranks.items() if path not in session.usual_ranks
+        }
+        return conversion if conversion is not None and _needs_last_axes(conversion, settled) else None
 
     def _checked(self, conversion: ClassConversion) -> ClassConversion:
         """Ranks that are only usual give way to what callers know, and to inputs without a batch.

@@ -46,3 +46,33 @@ def test_sizes_that_only_conditions_need(tmp_path: Path, default: str, body: str
     assert not conversions.refused
     assert ("extra_features: int | None = None" in text) is optional
     assert ("extra_features: int" in text) is True
+
+
+@pytest.mark.parametrize(
+    ("given", "optional"),
+    [
+        ("Model(self.wide)(x, extra)", True),
+        ("Model(self.wide)(x, None)", True),
+        ("Model(self.wide)(x, x)", False),
+        ("Model(self.wide)(x, y)", False),
+        (
+            "x\n        if extra is not None:\n            x = Model(self.wide)(x, extra)\n        return x",
+            False,
+        ),
+    ],
+)
+def test_an_argument_that_a_holder_may_not_have(tmp_path: Path, given: str, optional: bool) -> None:
+    holder = f"""
+
+class Holder(nn.Module):
+    wide: bool = False
+
+    @nn.compact
+    def __call__(self, x, y, extra=None):
+        return {given}
+"""
+    path = tmp_path / "model.py"
+    path.write_text(CODE.format(default="", body=f"if self.wide: {USE}") + holder)
+    text, _ = convert(path)
+    model, _, _ = text.partition("class Holder")
+    assert "extra_features: int" in model and ("extra_features: int | None = None" in model) is optional

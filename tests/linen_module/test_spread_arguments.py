@@ -91,3 +91,52 @@ def test_items_that_mean_the_same_stay(tmp_path: Path, case: str) -> None:
 @pytest.mark.parametrize("case", REFUSED)
 def test_items_that_do_not_are_refused(tmp_path: Path, case: str) -> None:
     assert _converted(tmp_path, REFUSED[case]) is None
+
+
+HOLDER = """\
+from typing import Any
+
+import flax.linen as nn
+
+
+class Inner(nn.Module):
+    width: int
+    other: int = 4
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.FIELD)(x)
+
+
+class Holder(nn.Module):
+    config: Any
+    more: Any = None
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(CALL(x))
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "size"),
+    [
+        ("Inner(**self.config)", 'self.config["width"]'),
+        ("Inner(other=5, **self.config.model)", 'self.config.model["width"]'),
+        ("Inner(other=self.config.inner.width, **self.config.inner)", "self.config.inner.width"),
+        ("Inner(**self.config, **self.more)", None),
+        ("Inner(*self.more, **self.config)", None),
+    ],
+)
+def test_fields_that_a_mapping_has_to_give(tmp_path: Path, call: str, size: str | None) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(HOLDER.replace("CALL", call).replace("FIELD", "width"))
+    text, conversions = convert(path)
+    assert ("model.Holder" in conversions.refused) is (size is None)
+    assert size is None or f"nnx.Linear({size}, 2" in text
+
+
+def test_fields_that_a_mapping_may_leave_out(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(HOLDER.replace("CALL", "Inner(**self.config)").replace("FIELD", "other"))
+    assert "model.Holder" in convert(path)[1].refused

@@ -111,3 +111,24 @@ def test_names_that_may_be_of_either_class_keep_both(body: tuple[str, ...]) -> N
     models, program = fixed(*body)
     assert '"Dense_0"' in program or "'Dense_0'" in program
     assert "self.dense = " not in models
+
+
+def test_keys_in_a_method_of_the_model_are_its_own() -> None:
+    method = """
+    def decay_mask(self, params):
+        mask = {name: True for name in params}
+        mask["Dense_0"] = False
+        return mask
+"""
+    program = """\
+import jax
+import jax.numpy as jnp
+from models import Net
+
+model = Net()
+params = model.init(jax.random.key(0), jnp.ones((1, 3)))["params"]
+print(model.decay_mask(params), model.apply({"params": params}, jnp.ones((1, 3))))
+"""
+    models, main = Path("/project/models.py"), Path("/project/main.py")
+    texts, _ = fix_files({models: MODELS + method, main: program}, RULES)
+    assert 'mask["dense"] = False' in texts[models] and "self.dense = nnx.Linear(" in texts[models]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.shapes import Array, Unknown
+from nnx_migrate.linen.symbols import token
 from nnx_migrate.linen.values import Input
 
 
@@ -35,3 +37,9 @@ class OptionalArray(Array):
     def text(self) -> str:
         """The expression by which the method's code reads that argument."""
         return Input(self.path).text
+
+    @property
+    def has_own_sizes(self) -> bool:
+        """Whether its sizes are still those of the argument: no loop changes them."""
+        own = (Dim.size(token(self.text, "a", axis)) for axis in range(-len(self.shape.dims), 0))
+        return not self.is_sized and self.shape.dims == tuple(own)

@@ -100,10 +100,12 @@ def changed_if_given(
     if not (is_argument or missing is None) or not isinstance(array, Array):
         return None
     text, shape = Input(test.path).text, array.shape
+    own = [Dim.size(token(text, "a", axis)) for axis in range(-len(shape.dims), 0)]
     if isinstance(node, ast.IfExp):  # no statement of the constructor tells its size
-        return OptionalArray(shape, array.dtype, path=test.path, is_sized=True)
+        keeps = is_argument and all(map(same, shape.dims, own))
+        return OptionalArray(shape, array.dtype, path=test.path, is_sized=not keeps)
     dims = tuple(
-        size(axis, shape.dims[axis], Dim.size(token(text, "a", axis))) for axis in range(-len(shape.dims), 0)
+        size(axis, shape.dims[axis], mine) for axis, mine in zip(range(-len(own), 0), own, strict=True)
     )
     return OptionalArray(Shape(dims, shape.lead), array.dtype, path=test.path)
 

@@ -122,6 +122,8 @@ class Session:
     usual_ranks: set[tuple[str | int, ...]] = field(
         default_factory=set
     )  # those with one batch axis as a rule
+    # ranks that the code suggests for inputs, see `rank_hints`
+    hinted_ranks: dict[tuple[str | int, ...], set[int]] = field(default_factory=dict)
     # what inputs hold ("int", "bool" ...), as callers say; None before that is asked
     input_kinds: Mapping[tuple[str | int, ...], str] | None = None
     unbatched: set[tuple[str | int, ...]] = field(default_factory=set)  # those that lack even that

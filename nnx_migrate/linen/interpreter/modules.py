@@ -32,6 +32,7 @@ from nnx_migrate.linen.interpreter.ranks import learn_from_call, may_learn
 from nnx_migrate.linen.interpreter.records import objects_among
 from nnx_migrate.linen.interpreter.repeated import known_conditions
 from nnx_migrate.linen.interpreter.scanned import scanned
+from nnx_migrate.linen.interpreter.spread_fields import fields_behind, spread_mapping
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.lifts import REMAT, lifted_parts
 from nnx_migrate.linen.model import LinenClass
@@ -96,7 +97,7 @@ def construct_or_bind(frame: Frame, node: ast.Call, target: Any) -> Any:
     site = _site(frame, node, target, tuple(partials), args, kwargs)
     site.lifts = lifts
     if not certain:
-        site.kwargs = {**site.kwargs, "**": True}
+        site.kwargs = {**site.kwargs, "**": None if partials else spread_mapping(frame, node)}
     return Instance(site)
 
 
@@ -310,8 +311,7 @@ def bind_fields(frame: Frame, site: Site, cls: LinenClass) -> dict[str, Any]:
     bound: dict[str, Any] = dict(zip(names, site.args, strict=False))
     bound.update({k: v for k, v in site.kwargs.items() if k in names})
     if "**" in site.kwargs:
-        for name in names:
-            bound.setdefault(name, Unknown("an argument behind `**`"))
+        return {**fields_behind(frame, site, cls), **bound}
     return bound
 
 

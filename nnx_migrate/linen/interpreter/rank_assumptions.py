@@ -34,10 +34,13 @@ def _ranks(frame: Frame, test: ast.expr, holds: bool) -> dict[str, int]:
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return _ranks(frame, test.operand, not holds)
     if isinstance(test, ast.BoolOp):
-        parts = [_ranks(frame, part, holds) for part in test.values]
+        parts = [
+            _ranks(frame, part, holds) for part in test.values if not (holds and _asks_if_none(frame, part))
+        ]
         if isinstance(test.op, ast.And) is holds:  # all of them hold (none of them does)
             return {name: rank for part in reversed(parts) for name, rank in part.items()}
-        return {n: r for n, r in parts[0].items() if all(part.get(n) == r for part in parts)}
+        first = parts[0] if parts else {}
+        return {n: r for n, r in first.items() if all(part.get(n) == r for part in parts)}
     if isinstance(test, ast.Call) and holds and len(test.args) == 1 and isinstance(test.args[0], ast.Name):
         module = frame.module
         name = frame.session.program.project.resolve(test.func, module.scope_at(test), module)
@@ -48,6 +51,17 @@ def _ranks(frame: Frame, test: ast.expr, holds: bool) -> dict[str, int]:
             if isinstance(array, ast.Name) and isinstance(rank, ast.Constant) and type(rank.value) is int:
                 return {array.id: rank.value}
     return {}
+
+
+def _asks_if_none(frame: Frame, test: ast.expr) -> bool:
+    """Whether a condition is `c is None`, and `c` is an array."""
+    if not (
+        isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is) and isinstance(test.left, ast.Name)
+    ):
+        return False
+    slot, other = frame.env.get(test.left.id), test.comparators[0]
+    none = isinstance(other, ast.Constant) and other.value is None
+    return none and slot is not None and isinstance(slot.value, Array)
 
 
 def assume_equal_shapes(frame: Frame, test: ast.expr) -> None:

@@ -21,6 +21,7 @@ from nnx_migrate.linen.interpreter.declared_inputs import is_declared_array
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, static_text
 from nnx_migrate.linen.interpreter.frame import Frame, NeedKinds
 from nnx_migrate.linen.interpreter.function_choices import may_make_modules, one_of_table
+from nnx_migrate.linen.interpreter.rank_hints import hinted_by_index
 from nnx_migrate.linen.interpreter.ranks import learn_from_pairs
 from nnx_migrate.linen.interpreter.records import asked_by_items, is_table, part
 from nnx_migrate.linen.mixed_lists import MixedList, module_at, without_ends
@@ -105,6 +106,7 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
             raise NeedKinds
         place = _of_numbers(place, node)
         learn_from_pairs(frame, place)
+        hinted_by_index(frame, value, place)
         return transfer(value, place)
     if isinstance(value, Expr):
         return _expression_item(frame, value, index)

@@ -24,6 +24,7 @@ from nnx_migrate.nnx.helpers.placement import imported_helpers
 from nnx_migrate.nnx.programs.built_names import SHOWING, builds_name, goes_on_otherwise, keys_behind_values
 from nnx_migrate.nnx.programs.entry_counts import UNLISTED, changes_counts, counted_trees
 from nnx_migrate.nnx.programs.foreign_names import foreign_name_obstacles
+from nnx_migrate.nnx.programs.given_parameters import is_of_given_parameters
 from nnx_migrate.nnx.programs.keys_above import Others, names_at
 from nnx_migrate.nnx.programs.list_keys import is_of_parameters, split_key
 from nnx_migrate.nnx.programs.name_tests import goes_through_names, name_test_obstacles
@@ -106,7 +107,11 @@ class NameChanges:
                     continue  # `*` stands for the names of any class
                 if goes_on_otherwise(module, node, texts):
                     continue
-                if model is None and (is_near or not _is_of(beside, text)):
+                own = self.references.enclosing_class(module, node)
+                of_own = Renames.of(c for c in conversions if c.cls is own) if own is not None else None
+                if of_own is not None and of_own.changes(text):
+                    self._string(module, node, of_own, (), found)
+                elif model is None and (is_near or not _is_of(beside, text)):
                     self._string(module, node, renames, beside if is_near else others, found)
                 elif model in classes:
                     self._string(module, node, renames, (), found)
@@ -170,7 +175,7 @@ class NameChanges:
         return self._found[module]
 
     def _find_strings(self, module: Module) -> Iterator[ast.Constant]:
-        """String constants outside of modules that aren't docstrings or `name=` arguments."""
+        """String constants that aren't docstrings or `name=` arguments: outside of modules, or about what these get."""
         for node in module.nodes(ast.Constant):
             if not isinstance(node.value, str):
                 continue
@@ -179,7 +184,7 @@ class NameChanges:
             if (
                 not isinstance(parent, ast.Expr)
                 and not named
-                and not self.references.in_linen_class(module, node)
+                and (not self.references.in_linen_class(module, node) or is_of_given_parameters(module, node))
             ):
                 yield node
 

@@ -20,6 +20,7 @@ from nnx_migrate.linen.interpreter.named_axes import PARAM_WITH_AXES, param_with
 from nnx_migrate.linen.interpreter.number_sequences import SEQUENCES
 from nnx_migrate.linen.interpreter.objects import OUTPUTS_OF_TRANSFORMERS, made, output_of_transformers
 from nnx_migrate.linen.interpreter.pure_modules import check_pure, inside_transform
+from nnx_migrate.linen.interpreter.rank_hints import hinted_by_call
 from nnx_migrate.linen.interpreter.ranks import learn_from_call
 from nnx_migrate.linen.interpreter.records import part_of
 from nnx_migrate.linen.interpreter.static import is_static
@@ -70,6 +71,7 @@ def call_global(
     if transfer is not None and not escapes(args) and not escapes(tuple(kwargs.values())):
         values, keywords = effect_arguments(frame.session, all_present(name, args), kwargs)
         learn_from_call(frame, name, values, keywords)
+        hinted_by_call(frame, name, values)
         result = put_together(transfer, values, keywords)
         result = transfer(*values, **keywords) if result is NotImplemented else result
         if isinstance(result, Unknown) and node is not None and is_static(frame, node):

@@ -8,6 +8,7 @@ from typing import Any
 
 from nnx_migrate.linen.array_lists import ArrayList
 from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.given.arguments import OptionalArray
 from nnx_migrate.linen.interpreter.control import join, size_name, static_join, wrapped
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
@@ -289,6 +290,8 @@ def substitute(value: Any, replacements: dict[str, Dim]) -> Any:
     """A value with symbols replaced."""
     if isinstance(value, Dim):
         return value.substitute(lambda text: replacements.get(text))
+    if isinstance(value, OptionalArray) and value.has_own_sizes:
+        return value
     if isinstance(value, Array):
         dims = tuple(d.substitute(lambda text: replacements.get(text)) for d in value.shape.dims)
         return Array(Shape(dims, value.shape.lead), value.dtype, value.weak)

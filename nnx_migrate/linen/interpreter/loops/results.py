@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.dims import Dim, at_least, same
+from nnx_migrate.linen.given.arguments import OptionalArray
 from nnx_migrate.linen.interpreter.attributes import atomic
 from nnx_migrate.linen.interpreter.convert import as_dim, text_of
 from nnx_migrate.linen.interpreter.frame import Frame
@@ -183,6 +184,8 @@ def outside(value: Any, loop: LastRound, results: Mapping[str, Dim]) -> Any:
     if isinstance(value, Dim):
         found = value.substitute(lambda text: results.get(text))
         return loop.closed(found)
+    if isinstance(value, OptionalArray) and value.has_own_sizes:
+        return value
     if isinstance(value, Array):
         return Array(outside(value.shape, loop, results), value.dtype, value.weak)
     if isinstance(value, Shape):

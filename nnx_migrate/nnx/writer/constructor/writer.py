@@ -9,12 +9,12 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.factories.compared import compared_fields
 from nnx_migrate.linen.factories.values import Factory
+from nnx_migrate.linen.given.left_out import may_be_none
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.post_init import NAME
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.names.parameters import defaults
 from nnx_migrate.nnx.writer.channels_first import channels_first
 from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.chosen_sizes import chosen, put
@@ -311,13 +311,12 @@ class ConstructorWriter:
         return optional
 
     def _may_be_left_out(self, token: str, found: SizeNames, always: Sequence[str]) -> bool:
-        """Whether only layers under conditions need a size of an argument that is None by default."""
+        """Whether only layers under conditions need a size of an argument that may be None."""
         path = found.used[token][0]
         if len(path) > 1 or token in found.dtypes or any(_names(text, token) for text in always):
             return False
         method = self.cls.method(self._method_of(path))
-        given = defaults(method.node.args) if method is not None else ()
-        return any(a.arg == path[0] and isinstance(d, ast.Constant) and d.value is None for a, d in given)
+        return method is not None and may_be_none(self.analysis.session.program, self.cls, method, path[0])
 
     def _check_asked(self, token: str, path: tuple[str | int, ...], texts: Sequence[str]) -> None:
         """An argument that a condition tests for None has to have a size, if given, and nothing may stand in for it."""
