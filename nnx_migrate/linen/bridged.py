@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from nnx_migrate.linen.configurations import methods_of_configurations
 from nnx_migrate.linen.effects.registry import modelled_methods
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.symbols import LINEN, canonical, linen_name
+from nnx_migrate.linen.unrelated import is_of_library, is_unrelated
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import contains, is_none
 from nnx_migrate.names.scopes import BindingKind
@@ -36,23 +36,6 @@ _COLLECTIONS = {
         (),
     ),
 }  # fmt: skip
-#: Packages that know nothing of Linen: whatever is called there makes no module, and can't ask which one is around.
-_LIBRARIES = frozenset(
-    {
-        "PIL", "absl", "attr", "beartype", "chex", "cv2", "dacite", "datasets", "diffrax", "distrax", "dm_env",
-        "einops", "etils", "fsspec", "gym", "gymnasium", "h5py", "huggingface_hub", "immutabledict", "jax", "jaxopt",
-        "jaxtyping", "jmp", "jraph", "lineax", "matplotlib", "ml_collections", "ml_dtypes", "msgpack", "numba", "numpy",
-        "omegaconf", "optax", "opt_einsum", "packaging", "pandas", "requests", "rlax", "safetensors", "scipy",
-        "skimage", "sklearn", "tensorflow", "tensorflow_datasets", "tensorstore", "torch", "torchvision", "tqdm",
-        "typeguard", "typing_extensions", "wandb", "yaml", *sys.stdlib_module_names,
-    }
-)  # fmt: skip
-#: Of packages that do know Linen: what has nothing to do with it.
-_OF_LIBRARIES = (
-    "flax.core", "flax.jax_utils", "flax.serialization", "flax.struct", "flax.training", "flax.traverse_util",
-    "flax.typing",
-    "transformers.modeling_flax_outputs", "transformers.modeling_flax_utils.ACT2FN", "transformers.utils",
-)  # fmt: skip
 #: What a Linen module can tell, or do, only below the module and the program that it was written for.
 _SURROUNDINGS = frozenset(
     {
@@ -230,6 +213,7 @@ class _Reader:
             isinstance(node, ast.Attribute)
             and node.attr in _SURROUNDINGS
             and not self._is_library(module, node)
+            and not self._asks_whether_initialised(module, node)
         ):
             return f"it reads `{node.attr}`"
         if isinstance(node, ast.Attribute):
@@ -250,7 +234,16 @@ class _Reader:
     def _is_library(self, module: Module, node: ast.Attribute) -> bool:
         """Whether it is a name of a library: `os.path`."""
         found = self.program.project.resolve(node, module.scope_at(node), module)
-        return found is not None and found.partition(".")[0] in _LIBRARIES
+        return found is not None and is_of_library(found)
+
+    def _asks_whether_initialised(self, module: Module, node: ast.Attribute) -> bool:
+        """`self.is_mutable_collection("params")`: behind a bridge, too, only an initialisation changes parameters."""
+        call = module.parents.get(node)
+        if node.attr != "is_mutable_collection" or not isinstance(call, ast.Call) or call.func is not node:
+            return False
+        given = [*call.args, *(k.value for k in call.keywords)]
+        known = len(given) == 1 and isinstance(given[0], ast.Constant) and given[0].value == "params"
+        return known and not self.program.makes_all_mutable
 
     def _variable(self, call: ast.Call, method: str) -> str:
         """Note a variable that a call makes or reads; why it can't be told, if so."""
@@ -293,7 +286,7 @@ class _Reader:
         return self._own(found)
 
     def _layer(self, name: str) -> str:
-        if name[:1].isupper():
+        if name[:1].isupper() and not name.isupper():  # no constant
             self._has_layers = True
             if name not in _COLLECTIONS:
                 return f"it uses `nn.{name}`"
@@ -313,8 +306,7 @@ class _Reader:
                 node = definition.node if value is None else value
                 self._waiting.append((definition.module, node))
                 return ""
-            package = found.partition(".")[0]
-            if package in _LIBRARIES or found.startswith(_OF_LIBRARIES) or _is_configuration(found):
+            if is_unrelated(found):
                 return ""
             shorter = found.rpartition(".")[0]
             if "." not in shorter:
@@ -337,11 +329,6 @@ def _code(node: ast.AST) -> Iterator[ast.AST]:
 def _is_detached(given: ast.keyword) -> bool:
     """`parent=None`: a layer that is nowhere, for `init` and `apply` or for what its class tells."""
     return given.arg == "parent" and is_none(given.value)
-
-
-def _is_configuration(found: str) -> bool:
-    """Whether a name is that of a configuration's class in a package that has modules, too."""
-    return found.startswith("transformers.") and found.endswith("Config")
 
 
 def _field_called(

@@ -59,12 +59,17 @@ class Whole(nn.Module):
 
 
 def written(
-    tmp_path: Path, part: str = "", call: str = "x = Part(2)(x)", field: str = "", part_field: str = ""
+    tmp_path: Path,
+    part: str = "",
+    call: str = "x = Part(2)(x)",
+    field: str = "",
+    part_field: str = "",
+    above: str = "",
 ) -> str:
     """What becomes of `Whole`: its text, or why it stays."""
     path = tmp_path / "model.py"
     path.write_text(
-        HEADER + OFTEN + PART.format(part_field, part or "x = nn.relu(x)") + WHOLE.format(field, call)
+        HEADER + above + OFTEN + PART.format(part_field, part or "x = nn.relu(x)") + WHOLE.format(field, call)
     )
     text, conversions = convert(path)
     assert "model.Part" in conversions.refused
@@ -85,6 +90,9 @@ def test_a_bridge_holds_what_stays_linen(tmp_path: Path) -> None:
         ("n = self.variable('counts', 'n', jnp.zeros, ())", '["counts"]'),
         ("x = nn.Dropout(0.1, deterministic=not train)(x)", None),
         ("x = nn.MultiHeadDotProductAttention(2)(x, x)", None),
+        ("x = x if self.is_mutable_collection('params') else -x", None),
+        ("import e3nn_jax; x = e3nn_jax.soft_envelope(x)", None),
+        ("x = x * (nn.PARTITION_NAME == 'layers')", None),
     ],
 )
 def test_calls_may_change_the_collections_that_the_code_shows(
@@ -113,6 +121,7 @@ def test_calls_may_change_the_collections_that_the_code_shows(
         ),
         ("kind = 's'; n = self.variable(kind, 'n', jnp.zeros, ())", "collection of a variable is computed"),
         ("x = getattr(nn, 'relu')(x)", "`nn` is used as a value"),
+        ("import e3nn_jax; x = e3nn_jax.flax.Linear('2x0e')(x)", "what `e3nn_jax.flax"),
         ("from unknown_layers import Layer; x = Layer(2)(x)", "what `unknown_layers.Layer` does isn't known"),
     ],
 )
@@ -184,6 +193,49 @@ def test_fields_declared_to_be_data_hold_no_modules(tmp_path: Path, declared: st
         part_field=f"sizes: {declared} = None",
     )
     assert why in reason and ("ToNNX(Part(2, sizes=self.config)" in reason) == (not why), reason
+
+
+MAKERS = """
+def scaled(scale):
+    return lambda key, shape, dtype=jnp.float32: scale * jax.random.normal(key, shape, dtype)
+
+
+def layer_of(width):
+    return nn.Dense(width)
+
+
+def anything(make):
+    return make
+
+
+LAYERS = {"dense": nn.Dense}
+SCALES = {"small": 0.1}
+
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("scaled(0.1)", ""),
+        ("f'part_{self.width}'", ""),
+        ("SCALES['small']", ""),
+        ("scaled(SCALES['small'])", ""),
+        ("layer_of(2)", "its field `init` gets modules"),
+        ("anything(nn.Dense)", "its field `init` gets modules"),
+        ("anything(LAYERS['dense'])", "gets modules, their classes or functions"),
+        ("anything(self.config)", "`init`, or a part of it, may be a module"),
+        ("globals()['nn']", "`init`, or a part of it, may be a module"),
+    ],
+)
+def test_the_text_of_an_argument_may_show_that_it_makes_no_module(
+    tmp_path: Path, given: str, why: str
+) -> None:
+    part = "x = self.init(x) if callable(self.init) else x"
+    call = f"x = Part(2, init={given})(x)"
+    reason = written(tmp_path, part, call, part_field="init: object = None", above=MAKERS)
+    assert why in reason and ("ToNNX(Part(2, init=" in reason) == (not why), reason
 
 
 SETTINGS = """

@@ -13,6 +13,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape
 from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.values import ClassRef, Closure, Expr, Instance, Layer, Partial
+from nnx_migrate.nnx.writer.construction.plain_arguments import makes_no_module
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.model import LinenClass, Method
@@ -38,7 +39,7 @@ def bridge(writer: ConstructionWriter, site: Site) -> bool:
         if writer.analysis.cls in found.classes:
             raise _refused(cls, refusal, f"it holds `{writer.analysis.cls.name}`", site.call) from None
         site.bridged = found
-        if problem := _misplaced(site) or _needs_more(writer.bridges, site, cls) or _handed(site):
+        if problem := _misplaced(site) or _needs_more(writer, site, cls) or _handed(site):
             raise _refused(cls, refusal, problem, site.call) from None
         check_calls(writer, site)
         return True
@@ -128,8 +129,10 @@ def _method_around(cls: LinenClass, node: ast.AST) -> Method | None:
     return methods[around] if around is not None else None
 
 
-def _needs_more(bridges: Bridges, site: Site, cls: LinenClass) -> str:
+def _needs_more(writer: ConstructionWriter, site: Site, cls: LinenClass) -> str:
     """What the Linen class would miss."""
+    bridges = writer.bridges
+    assert bridges is not None
     for call in site.calls:
         method = cls.method(call.method)
         if call.method in TAKEN or method is None or method.kind != "method":
@@ -138,8 +141,8 @@ def _needs_more(bridges: Bridges, site: Site, cls: LinenClass) -> str:
             return f"another module calls its method `{call.method}`"
         if _OF_BRIDGE & call.kwargs.keys():
             return f"it is called with `{min(_OF_BRIDGE & call.kwargs.keys())}`"
-    for name, annotation, value in _given(site, cls):
-        if declares_data(annotation):
+    for name, annotation, value, node in _given(site, cls):
+        if declares_data(annotation) or _is_plain_text(writer, site, node):
             continue
         if _holds_modules(bridges, value):
             return f"its field `{name}` gets modules"
@@ -149,11 +152,27 @@ def _needs_more(bridges: Bridges, site: Site, cls: LinenClass) -> str:
     return ""
 
 
-def _given(site: Site, cls: LinenClass) -> Iterable[tuple[str, ast.expr | None, Any]]:
-    """The arguments of a construction: the fields that they set, what these are declared to be, and the values."""
+def _given(site: Site, cls: LinenClass) -> Iterable[tuple[str, ast.expr | None, Any, ast.expr | None]]:
+    """The arguments of a construction: the fields that they set, what these are declared to be, and the values with
+    their expressions.
+    """
     declared = {item.name: item.annotation for item in cls.fields}
+    nodes = dict(zip(declared, site.call.args, strict=False))
+    nodes |= {keyword.arg: keyword.value for keyword in site.call.keywords if keyword.arg is not None}
     for name, value in (*zip(declared, site.args, strict=False), *site.kwargs.items()):
-        yield name, declared.get(name), value
+        if name not in ("name", "parent"):
+            yield name, declared.get(name), value, nodes.get(name)
+
+
+def _is_plain_text(writer: ConstructionWriter, site: Site, node: ast.expr | None) -> bool:
+    """Whether the text of an argument shows that it has nothing to do with modules."""
+    bridges, values = writer.bridges, writer.analysis.facts.values
+
+    def is_data(local: ast.expr) -> bool:
+        known = (site.context, local) in values
+        return known and bridges is not None and not _holds_modules(bridges, values[site.context, local])
+
+    return bridges is not None and makes_no_module(bridges, writer.analysis.cls, node, is_data)
 
 
 def _holds_modules(bridges: Bridges, value: Any) -> bool:
