@@ -195,6 +195,41 @@ def test_fields_declared_to_be_data_hold_no_modules(tmp_path: Path, declared: st
     assert why in reason and ("ToNNX(Part(2, sizes=self.config)" in reason) == (not why), reason
 
 
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        ("self.encode(x)", ""),
+        ("self.twice(x)", ""),
+        ("jax.vmap(self.encode)(x)", "called by a function or another module"),
+        ("jax.checkpoint(lambda x: self.encode(x))(x)", "called by a function or another module"),
+    ],
+)
+def test_methods_may_call_a_bridge_for_each_other(tmp_path: Path, call: str, why: str) -> None:
+    methods = f"""
+class Methods(nn.Module):
+    def setup(self):
+        self.part = Part(2)
+
+    def encode(self, x):
+        return self.part(x)
+
+    def twice(self, x):
+        return 2 * self.encode(x)
+
+    def __call__(self, x):
+        return {call}
+"""
+    path = tmp_path / "model.py"
+    path.write_text(HEADER + PART.format("", "x = nn.relu(x)") + methods)
+    text, conversions = convert(path)
+    refusal = conversions.refused.get("model.Methods")
+    assert (refusal is None) == (not why), refusal
+    if refusal is None:
+        assert "        return self.part(x)\n" in text
+    else:
+        assert why in refusal.detail
+
+
 MAKERS = """
 def scaled(scale):
     return lambda key, shape, dtype=jnp.float32: scale * jax.random.normal(key, shape, dtype)

@@ -13,6 +13,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape
 from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.values import ClassRef, Closure, Expr, Instance, Layer, Partial
+from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.writer.construction.plain_arguments import makes_no_module
 
 if TYPE_CHECKING:
@@ -258,15 +259,18 @@ def _is_called(parents: Any, node: ast.Attribute) -> bool:
 
 
 def _called_by(writer: ConstructionWriter, call: LayerCall) -> str:
-    """How a call is made, if not by the code of a method itself."""
-    if call.node is None or call.context:
+    """How a call is made, if not by the code of a method itself, whoever calls that."""
+    if call.node is None:
         return "by a function or another module"
-    owners = writer.analysis.cls.mro
-    method = next((m for owner in owners if (m := _method_around(owner, call.node)) is not None), None)
-    if method is None:
-        return "within a function"
-    if method.transforms:
-        return "in a method with a decorator"
+    for step in (*call.context, call.node):
+        if step is not call.node and not (isinstance(step, ast.Call) and is_of_self(step.func)):
+            return "by a function or another module"
+        owners = writer.analysis.cls.mro
+        method = next((m for owner in owners if (m := _method_around(owner, step)) is not None), None)
+        if method is None:
+            return "within a function"
+        if method.transforms:
+            return "in a method with a decorator"
     return ""
 
 
