@@ -131,8 +131,8 @@ def _size_given(holder: ClassConversion, site: Site, cls: LinenClass, size: Size
         if call.method == size.method:
             given = at_path(bound_argument(cls, call, str(size.path[0])), size.path[1:])
             array = effect_value(holder.analysis.session, given)
-            if not isinstance(array, Array):
-                return Dim.unknown("no array")
+            if not isinstance(array, Array) or size.listed is not None:
+                return Dim.unknown("no size of an array")
             found.append(array.shape.elements(size.axis) if size.flat else array.shape.dim(size.axis))
     if found and all(same(found[0], other) is True for other in found):
         return found[0]

@@ -13,7 +13,6 @@ from nnx_migrate.linen.programs.hidden_uses import hidden_uses, neighbours
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
 from nnx_migrate.linen.programs.interception import Interception
 from nnx_migrate.linen.programs.outside_uses import outside_uses
-from nnx_migrate.linen.programs.sample_inputs import SampleInputs
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.programs.vmapped_classes import misuse, problem, shared_places
 from nnx_migrate.linen.reasons import Refuse
@@ -112,7 +111,7 @@ def make_plan(
     """
     stated = stated or StatedInputs()
     conversions = convert_project(project, stated=stated, bridge=bridge)
-    return _Planner(project, conversions, SizeFinder(SampleInputs(project), stated), asked).run(root)
+    return _Planner(project, conversions, SizeFinder(conversions.program, stated), asked).run(root)
 
 
 class _Planner:
@@ -370,9 +369,10 @@ def _moved(groups: Sequence[Group]) -> set[LinenClass]:
 def _find_sizes(group: Group, finder: SizeFinder, project: Project) -> None:
     conversions = {c.qualified: c for c in group.conversions}
     for value in group.values:
-        if any(s.method != "__call__" or s.optional for s in conversions[value.cls.qualified].sizes):
+        sizes = conversions[value.cls.qualified].sizes
+        if any(s.method != "__call__" or s.optional or s.listed is not None for s in sizes):
             where = value.reference
-            detail = f"sizes of `{value.cls.name}` that only a method shows"
+            detail = f"sizes of `{value.cls.name}` that only a method shows, or its fields"
             group.obstacles.append((value.cls, Obstacle("unknown-size", detail, where.module, where.node)))
     for reference in [*(i.reference for i in group.instances), *(v.reference for v in group.values)]:
         file, helper = reference.module, group.helper(reference.cls)

@@ -344,11 +344,13 @@ class RankSearch:
         """Convert for inputs with one axis only (times of a diffusion, labels), where no other rank works.
 
         What a vector spreads along new axes, as in `t[:, None] * freqs`, has the sizes of what it meets there; an
-        array with more axes would have to have these sizes already.
+        array with more axes would have to have these sizes already. Not so where the shape itself is asked for.
         """
         with suppress(Refuse):
             conversion = self.attempt(self.cls, default_rank=1, known=settled)
-            if _needs_last_axes(conversion, settled):
+            analysis = conversion.analysis
+            writes_shape = analysis is not None and analysis.session.default_rank.written
+            if _needs_last_axes(conversion, settled) and not writes_shape:
                 return conversion
         return None
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.programs.chosen_axes import chosen_axes
 from nnx_migrate.linen.programs.models import find_models
 from nnx_migrate.names.layout import files_of_name, importable_name
 from nnx_migrate.names.project import Project
@@ -147,7 +148,7 @@ class Cases:
         if called.nnx_constructor is not None:
             arguments = called.nnx_constructor
         elif facts is not None:
-            sizes = _sizes(facts, called)
+            sizes = self._sizes(facts, called)
             if isinstance(sizes, str):
                 return Case(called.model, missing=sizes)
             extra = [*sizes, "rngs=rngs"] if facts.get("rngs", True) else sizes
@@ -165,6 +166,38 @@ class Cases:
             modules=modules,
         )
         return Case(called.model, before, after, called.tolerance, called=called)
+
+    def _sizes(self, facts: Mapping[str, Any], called: Called) -> list[str] | str:
+        """The sizes that the converted constructor newly takes, read off the inputs; else what is missing."""
+        texts = list(called.inputs.values())
+        arguments = []
+        for size in facts.get("sizes", ()):
+            text = called.inputs.get(str(size["path"][0]))
+            if text is None and 0 <= size.get("index", -1) < called.positional:
+                text = texts[size["index"]]
+            if text in (None, "None") and size.get("optional"):
+                continue
+            if text is None and len(texts) == 1:
+                text = texts[0]
+            if text is None:
+                return (
+                    f"no input tells the size {size['name']!r}: list the model in [[tool.nnx-migrate.verify]]"
+                )
+            axes = self._axes(size, called) if "listed" in size else ()
+            if axes is None:
+                return f"nothing tells the axes for {size['name']!r}: list the model in [[tool.nnx-migrate.verify]]"
+            arguments.append(size_argument(size, text, axes))
+        return arguments
+
+    def _axes(self, size: Mapping[str, Any], called: Called) -> tuple[int, ...] | None:
+        """The axes that a construction chooses, where the class takes the sizes at all of them."""
+        call = ast.parse(f"f({called.constructor})", mode="eval").body
+        cls = self.code.classes.get(called.model)
+        if cls is None or not isinstance(call, ast.Call):
+            return None
+        return chosen_axes(
+            self.code.finder.program, cls, call, size["method"], str(size["path"][0]), size["listed"]
+        )
 
     def source(self, called: Called) -> ModelSource:
         """The model before. Raises OSError or SourceError for a notebook that can't be read."""
@@ -205,30 +238,14 @@ class Cases:
         return {called.module: excerpt(root / path, names)}
 
 
-def _sizes(facts: Mapping[str, Any], called: Called) -> list[str] | str:
-    """The sizes that the converted constructor newly takes, read off the inputs; else what is missing."""
-    texts = list(called.inputs.values())
-    arguments = []
-    for size in facts.get("sizes", ()):
-        text = called.inputs.get(str(size["path"][0]))
-        if text is None and 0 <= size.get("index", -1) < called.positional:
-            text = texts[size["index"]]
-        if text in (None, "None") and size.get("optional"):
-            continue
-        if text is None and len(texts) == 1:
-            text = texts[0]
-        if text is None:
-            return f"no input tells the size {size['name']!r}: list the model in [[tool.nnx-migrate.verify]]"
-        arguments.append(size_argument(size, text))
-    return arguments
-
-
-def size_argument(size: Mapping[str, Any], text: str) -> str:
-    """The argument that gives a size: read off the input that it is a part of, an expression."""
+def size_argument(size: Mapping[str, Any], text: str, axes: Sequence[int] = ()) -> str:
+    """The argument that gives a size, or those at `axes`: read off the input that it is a part of, an expression."""
     part = "".join(key if str(key).startswith(".") else f"[{key!r}]" for key in size["path"][1:])
     shape, axis = f"({text}){part}.shape", size["axis"]
     if size.get("dtype"):
         return f"{size['name']}=({text}){part}.dtype"
+    if "listed" in size:
+        return f"{size['name']}=tuple({shape}[axis] for axis in {axes})"
     return f"{size['name']}=" + (
         f"int(np.prod({shape}[{axis}:]))" if size.get("flat") else f"{shape}[{axis}]"
     )

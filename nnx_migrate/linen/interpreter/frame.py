@@ -71,6 +71,7 @@ class DefaultRank:
 
     rank: int | None = None
     asked: bool = False  # whether that made any difference
+    written: bool = False  # whether the constructor has the shape of a vector as a whole
 
     def ask(self) -> int | None:
         """The rank, for something that depends on it."""
@@ -156,6 +157,11 @@ class Session:
     )
     caller: Session | None = None  # the analysis that asks what this module returns
     original: Session | None = None  # see `aside`
+    # see `sizes_at_axes`: by expression, its number and what it reads; variables that hold axes, with the token for the
+    # sizes at these; comprehensions whose values are asked for
+    at_axes: dict[str, list[tuple[int, tuple[Slot | None, ...]]]] = field(default_factory=dict)
+    axes_held: list[tuple[Slot, str]] = field(default_factory=list)
+    watched: dict[ast.AST, Any] = field(default_factory=dict)
     self_value: SelfValue | None = None
     may_learn: bool = True  # whether the code runs whatever the ranks of the inputs are
     # the modules that the project gives a field of the class, None where that isn't known
@@ -188,6 +194,17 @@ class Session:
     def is_of(self, other: Session) -> bool:
         """Whether both are analyses of the same module."""
         return (self.original or self) is (other.original or other)
+
+    def same_sizes(
+        self, node: ast.ListComp | ast.GeneratorExp, read: tuple[Slot | None, ...], number: int
+    ) -> int:
+        """The number of an expression, or of one before that reads the same in the same words."""
+        known = self.at_axes.setdefault(ast.dump(node.elt) + ast.dump(node.generators[0]), [])
+        for other, slots in known:
+            if all(a is b for a, b in zip(slots, read, strict=True)):
+                return other
+        known.append((number, read))
+        return number
 
     def next_number(self) -> int:
         """A number for a site, loop variable, phi or local."""

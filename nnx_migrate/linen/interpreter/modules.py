@@ -17,6 +17,7 @@ from nnx_migrate.linen.given.modules import GivenModule
 from nnx_migrate.linen.interpreter.calls.arguments import arguments
 from nnx_migrate.linen.interpreter.convert import effect_arguments, effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate
+from nnx_migrate.linen.interpreter.every_rank import result_for_every_rank
 from nnx_migrate.linen.interpreter.explicit_names import name_expression
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.fallbacks import optional_array
@@ -37,7 +38,7 @@ from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.lifts import REMAT, lifted_parts
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Unknown
+from nnx_migrate.linen.shapes import NO_RANK, Array, Unknown
 from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.values import (
     MADE_BY_MODULE,
@@ -301,7 +302,13 @@ def call_project_class(frame: Frame, site: Site, cls: LinenClass, args: Any, kwa
     values = tuple(handed(name, value) for name, value in zip(names, args, strict=False))
     keywords = {name: handed(name, value) for name, value in kwargs.items()}
     fields = bind_fields(frame, site, cls)
-    result = run_class(frame.session, cls, fields, method, values, keywords, may_learn(frame))
+
+    def run(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return run_class(frame.session, cls, fields, method, args, kwargs, may_learn(frame))
+
+    result = run(values, keywords)
+    if isinstance(result, Unknown) and result.reason == NO_RANK:
+        result = result_for_every_rank(run, values, keywords) or result
     return decided(result, known_conditions(frame)) if isinstance(result, Configured | tuple) else result
 
 

@@ -203,6 +203,7 @@ def _records(group: Group) -> dict[str, Any]:
                 **({"flat": True} if s.flat else {}),
                 **({"optional": True} if s.optional else {}),
                 **({"dtype": True} if s.is_dtype else {}),
+                **({"listed": s.listed, "method": s.method} if s.listed is not None else {}),
             }
             for s in conversion.sizes
             if s.method == "__call__"

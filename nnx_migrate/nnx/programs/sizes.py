@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from math import prod
 
+from nnx_migrate.linen.model import LinenProgram
+from nnx_migrate.linen.programs.chosen_axes import chosen_axes
 from nnx_migrate.linen.programs.entry_calls import (
     argument_at,
     argument_of,
@@ -32,13 +35,13 @@ class Sizes:
     late: dict[str, str] = field(default_factory=dict)  # name -> expression over arguments of __call__
     inputs: list[str] = field(default_factory=list)  # the arguments that `late` reads
 
-    def add_late(self, parameter: SizeParameter) -> None:
-        """Take a size from the inputs of the first call."""
+    def add_late(self, parameter: SizeParameter, axes: Sequence[int] = ()) -> None:
+        """Take a size from the inputs of the first call, or those at the `axes` for a sequence of them."""
         head = str(parameter.path[0])
         if head not in self.inputs:
             self.inputs.append(head)
         array = head + part_text(parameter.path[1:], '"')
-        size = parameter.expression(array)
+        size = parameter.expression(array, axes)
         self.late[parameter.name] = f"None if {array} is None else {size}" if parameter.optional else size
 
     @property
@@ -51,8 +54,8 @@ class Sizes:
 class SizeFinder:
     """Finds the sizes of constructions outside of modules. Raises Refuse where there are none."""
 
-    def __init__(self, samples: SampleInputs, stated: StatedInputs) -> None:
-        self.samples, self.stated = samples, stated
+    def __init__(self, program: LinenProgram, stated: StatedInputs) -> None:
+        self.program, self.samples, self.stated = program, SampleInputs(program.project), stated
 
     def find(self, instance: Instance, conversion: ClassConversion) -> Sizes:
         """All sizes of one construction."""
@@ -114,7 +117,8 @@ class SizeFinder:
 
     def _configured(self, instance: Instance, parameter: SizeParameter) -> int | None:
         """The size by the shapes that the configuration states for the class."""
-        for name, shape in self.stated.shapes(instance.cls) if not parameter.is_dtype else ():
+        is_size = not parameter.is_dtype and parameter.listed is None
+        for name, shape in self.stated.shapes(instance.cls) if is_size else ():
             if (parameter.method, parameter.path) == ("__call__", (name,)):
                 if parameter.flat:
                     return prod(shape[parameter.axis :])
@@ -140,6 +144,7 @@ class SizeFinder:
     ) -> Size | None:
         if parameter.is_dtype:
             return None  # the call knows it
+        axes = self._axes(instance, parameter)
         module, call = where
         method = instance.cls.method(method_of(call))
         if method is None or method.name != parameter.method:
@@ -147,11 +152,25 @@ class SizeFinder:
         argument, rest = argument_at(call, method, parameter.path)
         if argument is None:
             return None
+        if parameter.listed is not None:
+            parts = [self.samples.size(module, argument, rest, axis) for axis in axes]
+            return _together([part for part in parts if part is not None]) if None not in parts else None
         find = self.samples.elements if parameter.flat else self.samples.size
         return find(module, argument, rest, parameter.axis)
 
-    @staticmethod
-    def _late(sizes: Sizes, instance: Instance, parameter: SizeParameter) -> None:
+    def _axes(self, instance: Instance, parameter: SizeParameter) -> tuple[int, ...]:
+        """The axes that the construction chooses, where the class takes the sizes at all of them. Raises Refuse."""
+        if parameter.listed is None:
+            return ()
+        axes, place = None, (parameter.method, str(parameter.path[0]), parameter.listed)
+        if instance.made_by is None:
+            axes = chosen_axes(self.program, instance.cls, instance.reference.call, *place)
+        if axes is None:
+            detail = f"the axes of `{parameter.path[0]}` that this `{instance.cls.name}` is for aren't clear"
+            raise Refuse("unknown-size", detail, instance.reference.node)
+        return axes
+
+    def _late(self, sizes: Sizes, instance: Instance, parameter: SizeParameter) -> None:
         if parameter.method != "__call__":
             detail = f"`{parameter.name}` of `{instance.cls.name}`: no call of `init` shows it"
             raise Refuse("unknown-size", detail, instance.reference.node)
@@ -174,4 +193,13 @@ class SizeFinder:
                 f"`{parameter.name}` of `{instance.cls.name}`: the module that gets it calls a method of it"
             )
             raise Refuse("unknown-size", detail, instance.reference.node)
-        sizes.add_late(parameter)
+        sizes.add_late(parameter, self._axes(instance, parameter))
+
+
+def _together(parts: list[Size]) -> Size | None:
+    """Several sizes as a tuple, if one place sees them all."""
+    first = next((part for part in parts if part.value is None), parts[0])
+    if any(p.value is None and (p.module, p.node) != (first.module, first.node) for p in parts):
+        return None
+    text = ", ".join(part.text for part in parts)
+    return replace(first, text=f"({text}{',' if len(parts) == 1 else ''})", value=None)

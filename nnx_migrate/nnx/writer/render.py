@@ -16,10 +16,12 @@ from nnx_migrate.linen.effects.initial_dtypes import FLOAT32
 from nnx_migrate.linen.factories.compared import compares_classes
 from nnx_migrate.linen.given.arguments import NoneTest
 from nnx_migrate.linen.interpreter.convert import text_of
+from nnx_migrate.linen.interpreter.sizes_at_axes import as_needed
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import InitialDtype, Shape
 from nnx_migrate.linen.sites import Context
+from nnx_migrate.linen.spread_shapes import Sizes
 from nnx_migrate.linen.symbols import TOKEN, token
 from nnx_migrate.linen.values import (
     BuiltList,
@@ -216,12 +218,12 @@ class InitRenderer:
                 return made
         if isinstance(value, NoneTest) and isinstance(node, ast.Compare | ast.Call):
             return self.none_test(value)
-        is_known = isinstance(node, _VALUES) and (context, node) in facts.values
+        is_known = (context, node) in facts.values and (isinstance(node, _VALUES) or isinstance(value, Sizes))
         if is_known and not self._is_of_lambda(node) and self._is_dynamic(node, context):
             text = self._value_text(value)
             if text is not None:
                 self.see(text)
-                return text
+                return as_needed(self.names.home_of(node), node, text) if isinstance(value, Sizes) else text
         written_out = bool(context) and context not in self.analysis.kept_contexts
         if isinstance(node, ast.IfExp) and written_out and (context, node) in facts.decided:
             chosen = node.body if facts.decided[context, node] else node.orelse
@@ -351,6 +353,7 @@ class InitRenderer:
         if isinstance(value, InitialDtype) and self.may_name_dtypes:
             return self.dtype(f"={value.text}")
         if isinstance(value, Shape) and value.exact:
+            self.analysis.session.default_rank.written |= len(value.dims) == 1
             value = value.items()
         if isinstance(value, Expr):
             return value.text

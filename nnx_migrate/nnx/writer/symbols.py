@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nnx_migrate.linen.reasons import Refuse
@@ -26,7 +26,8 @@ class SizeParameter:
     """A constructor parameter for a size of an input: which argument of which method, and which axis of it.
 
     With `flat`, it is the product of all sizes from that axis on. An `optional` one isn't given where the argument
-    isn't, either. With `is_dtype`, it isn't a size but the dtype.
+    isn't, either. With `is_dtype`, it isn't a size but the dtype. With `listed`, it is a sequence: the sizes that the
+    method's comprehension of that number lists (see `sizes_at_axes`).
     """
 
     name: str
@@ -36,16 +37,21 @@ class SizeParameter:
     flat: bool = False
     optional: bool = False
     is_dtype: bool = False
+    listed: int | None = None
 
     @property
     def token(self) -> str:
         """The symbol that stands for it."""
         if self.is_dtype:
             return f"{Input(self.path).text}§t0"
+        if self.listed is not None:
+            return f"{Input(self.path).text}§x{self.listed}"
         return f"{Input(self.path).text}§{'f' if self.flat else 'a'}{self.axis}"
 
-    def expression(self, array: str) -> str:
-        """The size, read from an array given as an expression."""
+    def expression(self, array: str, axes: Sequence[int] = ()) -> str:
+        """The size, read from an array given as an expression; or the sizes at the `axes`."""
+        if self.listed is not None:
+            return f"({', '.join(f'{array}.shape[{axis}]' for axis in axes)}{',' if len(axes) == 1 else ''})"
         if self.is_dtype:
             return f"{array}.dtype"
         if not self.flat:
@@ -65,6 +71,7 @@ class SizeNames:
     used: dict[str, tuple[tuple[str | int, ...], int]] = field(default_factory=dict)  # token -> (path, axis)
     flat: set[str] = field(default_factory=set)  # tokens of products of sizes
     dtypes: set[str] = field(default_factory=set)  # tokens of dtypes
+    listed: dict[str, int] = field(default_factory=dict)  # tokens of sequences of sizes, with their numbers
     fixed: dict[str, str] = field(default_factory=dict)
     unbatched: frozenset[tuple[str | int, ...]] = frozenset()
     channels_first: frozenset[tuple[str | int, ...]] = frozenset()
@@ -76,9 +83,11 @@ class SizeNames:
     def use(self, text: str) -> None:
         """Remember every input size in a text."""
         for match in TOKEN.finditer(text):
-            if match["kind"] in "aft":
+            if match["kind"] in "aftx":
                 path = self.paths.get(match["name"]) or path_of(match["name"])
-                self.used[match.group()] = (path, int(match["id"]))
+                self.used[match.group()] = (path, int(match["id"]) if match["kind"] != "x" else -1)
+                if match["kind"] == "x":
+                    self.listed[match.group()] = int(match["id"])
                 if match["kind"] == "t":
                     self.dtypes.add(match.group())
                 if match["kind"] == "f":
@@ -103,6 +112,8 @@ class SizeNames:
             self.flat.add(token)
         if size.is_dtype:
             self.dtypes.add(token)
+        if size.listed is not None:
+            self.listed[token] = size.listed
         self.fixed[token] = size.name
 
     def _named(self, path: tuple[str | int, ...]) -> tuple[str | int, ...]:

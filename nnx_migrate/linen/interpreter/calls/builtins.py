@@ -18,11 +18,14 @@ from nnx_migrate.linen.interpreter.loops.elements import known_items
 from nnx_migrate.linen.interpreter.loops.gathered import alike_arrays
 from nnx_migrate.linen.interpreter.number_functions import INTEGERS
 from nnx_migrate.linen.interpreter.ranks import inner_axes
+from nnx_migrate.linen.interpreter.sizes_at_axes import number_of_axes
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array, Global, NumberArray, Shape, Unknown
+from nnx_migrate.linen.spread_shapes import Sizes
 from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.symbols import numbers as numbers_in
 from nnx_migrate.linen.tuple_choices import TupleChoice
 from nnx_migrate.linen.values import (
     ClassRef,
@@ -62,7 +65,8 @@ def call_builtin(
     if name == "map" and len(args) >= 2:
         return _map(frame, args, node)
     if name == "len" and len(args) == 1:
-        return _length(frame, first)
+        axes = number_of_axes(frame, node.args[0]) if node is not None and len(node.args) == 1 else None
+        return _length(frame, first) if axes is None else axes
     if name in ("list", "tuple") and len(args) <= 1:
         return _container(frame, name, args, node)
     if name == "dict" and not args:
@@ -234,6 +238,8 @@ def _container(frame: Frame, name: str, args: tuple[Any, ...], node: ast.Call | 
         and isinstance(value.args[0], tuple | list)
     ):
         return kind(reversed(value.args[0]))
+    if isinstance(value, Sizes) and kind is tuple and numbers_in(value.text, "x"):
+        return value  # that is one
     if isinstance(value, Expr):
         return Expr(f"{name}({value.text})", "sequence")
     if node is not None and is_static(frame, node):

@@ -6,12 +6,13 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nnx_migrate.linen.array_lists import ArrayList
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.expressions.arithmetic import binary
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.function_choices import is_function
 from nnx_migrate.linen.interpreter.loops.gathered import alike_arrays
-from nnx_migrate.linen.shapes import Array, Global, Unknown
+from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
 
 NAME = "functools.reduce"
 _OPERATORS: dict[str, ast.operator] = {
@@ -32,10 +33,23 @@ def fold(frame: Frame, args: tuple[Any, ...]) -> Any:
     if isinstance(values, tuple | list):
         arrays = [effect_value(frame.session, value) for value in (*first, *values)]
         return _folded(function, arrays) if arrays and _are_arrays(arrays) else None
-    pair = alike_arrays(values) if not first else None
+    pair = (alike_arrays(values) or _differing(values)) if not first else None
     found = _folded(function, pair) if pair else None
-    same = pair is not None and isinstance(found, Array) and found.shape == pair[0].shape
+    same = pair is not None and isinstance(found, Array) and _fits(found.shape, pair[0].shape)
     return found if same else None
+
+
+def _differing(values: Any) -> list[Array] | None:
+    """Two arrays of a list whose arrays differ in some sizes, which aren't known."""
+    is_list = isinstance(values, ArrayList) and values.element is not None
+    return [values.element] * 2 if is_list else None
+
+
+def _fits(result: Shape, element: Shape) -> bool:
+    """Whether a result has as many axes as the elements, and their sizes where these are known."""
+    if result.lead != element.lead or len(result.dims) != len(element.dims):
+        return False
+    return all(a == b or not (a.known or b.known) for a, b in zip(result.dims, element.dims, strict=True))
 
 
 def _are_arrays(values: Sequence[Any]) -> bool:

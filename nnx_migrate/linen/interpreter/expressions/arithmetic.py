@@ -20,6 +20,7 @@ from nnx_migrate.linen.interpreter.spread_sizes import in_a_row
 from nnx_migrate.linen.mixed_lists import joined
 from nnx_migrate.linen.optional_arrays import present
 from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
+from nnx_migrate.linen.spread_shapes import Sizes
 from nnx_migrate.linen.tuple_choices import TupleChoice, TupleOrNone, concatenated
 from nnx_migrate.linen.values import ArrayOrNumber, BuiltList, Expr, InitFlag
 
@@ -38,6 +39,7 @@ _ARRAY_OPERATORS: dict[type[ast.operator], str] = {
     ast.LShift: "left_shift",
     ast.RShift: "right_shift",
 }
+_SEQUENCES = (tuple, list, Shape, Sizes)
 _BROADCASTING = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 _OPERATOR_TEXT: dict[type[ast.operator], str] = {
     ast.Add: "+",
@@ -79,7 +81,7 @@ def binary(frame: Frame, op: ast.operator, left: Any, right: Any) -> Any:
         return _integers(op, a, b)
     if isinstance(op, ast.Add) and any(isinstance(side, TupleChoice | TupleOrNone) for side in (left, right)):
         return concatenated(left, right, "an operation on sequences")
-    if isinstance(left, tuple | list | Shape) or isinstance(right, tuple | list | Shape):
+    if isinstance(left, _SEQUENCES) or isinstance(right, _SEQUENCES):
         return _sequences(op, left, right)
     if isinstance(left, str) and isinstance(right, str) and isinstance(op, ast.Add):
         return left + right

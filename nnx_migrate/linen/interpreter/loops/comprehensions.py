@@ -15,6 +15,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.elements import MAX_UNROLL, known_items
 from nnx_migrate.linen.interpreter.loops.gathered import many_of
 from nnx_migrate.linen.interpreter.loops.unrolling import round_marker
+from nnx_migrate.linen.interpreter.sizes_at_axes import sizes_at_axes, watch
 from nnx_migrate.linen.interpreter.statements.assignment import assign, bind_target
 from nnx_migrate.linen.interpreter.static import is_repeatable, is_static
 from nnx_migrate.linen.reasons import Refuse
@@ -35,7 +36,7 @@ def comprehension(frame: Frame, node: ast.ListComp | ast.GeneratorExp | ast.Dict
     if frame.foreign and len(node.generators) == 1 and not node.generators[0].ifs:
         found = _unrolled_comprehension(inner, node)
         if found is not None:
-            return found
+            return watch(frame, node, found)
     if isinstance(node, ast.GeneratorExp) and _leaves_out_none(node):
         found = _without_none(inner, node)
         if found is not None:
@@ -65,6 +66,9 @@ def comprehension(frame: Frame, node: ast.ListComp | ast.GeneratorExp | ast.Dict
     numbers = _numbers(inner, node, iterables)
     if numbers is not None:
         return numbers
+    sizes = sizes_at_axes(frame, node)
+    if sizes is not None:
+        return sizes
     if isinstance(node, ast.DictComp):
         return Unknown("a dict comprehension over arrays")
     if isinstance(value, Array):

@@ -50,6 +50,7 @@ from nnx_migrate.nnx.writer.construction.factories import (
 )
 from nnx_migrate.nnx.writer.construction.given_carries import sized_by_carry
 from nnx_migrate.nnx.writer.construction.given_factories import given_texts
+from nnx_migrate.nnx.writer.construction.given_sizes import dtype_given, sequence_given
 from nnx_migrate.nnx.writer.construction.handed import check_handed, check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.construction.known_inputs import check_called, check_kinds, check_ranks
 from nnx_migrate.nnx.writer.construction.lifting import class_text, lifted_class, lifted_parts_text
@@ -258,7 +259,7 @@ class ConstructionWriter:
             if optional:
                 return None
             raise Refuse("unknown-size", f"`{site.label}` is never called in the class", site.call)
-        return self._one(site, calls, found)
+        return self.one_size(site, calls, found)
 
     def _dim(self, value: Any, axis: int, *, flat: bool = False) -> Dim:
         """The size of an axis; `flat`: the number of elements from there on."""
@@ -267,7 +268,8 @@ class ConstructionWriter:
             return array.shape.elements(axis) if flat else array.shape.dim(axis)
         return Dim.unknown(array.reason if isinstance(array, Unknown) else "the input isn't an array")
 
-    def _one(self, site: Site, calls: list[LayerCall], dims: list[Dim]) -> str:
+    def one_size(self, site: Site, calls: list[LayerCall], dims: list[Dim]) -> str:
+        """The size that inputs have in all of these calls. Raises Refuse."""
         dims = self.carried.at_site(site, calls, dims)
         first = next((d for d in dims if d.known), dims[0])
         certain = (
@@ -356,25 +358,11 @@ class ConstructionWriter:
                 found.append(f"{keyword.arg}={text(keyword.arg, keyword.value)}")
         return found
 
-    def _child_dtype(self, site: Site, cls: LinenClass, size: SizeParameter) -> str:
-        """The dtype that a submodule's inputs have while the model is initialised."""
-        found: set[str] = set()
-        for call in site.deciding_calls:
-            if call.method == size.method:
-                value = at_path(bound_argument(cls, call, str(size.path[0])), size.path[1:])
-                array = effect_value(self.analysis.session, value)
-                text = self.renderer.dtype(array.dtype) if isinstance(array, Array) else None
-                if text is None:
-                    detail = f"an input of `{site.label}`: the dtype of the array is not known"
-                    raise Refuse("unknown-size", detail, site.call)
-                found.add(text)
-        if len(found) != 1:
-            raise Refuse("sizes-differ", f"`{site.label}` gets inputs of several dtypes", site.call)
-        return found.pop()
-
     def _child_size(self, site: Site, cls: LinenClass, size: SizeParameter) -> str | None:
         if size.is_dtype:
-            return self._child_dtype(site, cls, size)
+            return dtype_given(self, site, cls, size)
+        if size.listed is not None:
+            return sequence_given(self, site, cls, size)
         calls, written = [call for call in site.deciding_calls if call.method == size.method], "{}"
         if size.optional and calls:
             given = [bound_argument(cls, call, str(size.path[0]), optional=True) for call in calls]
@@ -397,4 +385,4 @@ class ConstructionWriter:
         dims = [self._dim(array_for(value, size.optional), size.axis, flat=size.flat) for value in values]
         if not dims:
             raise Refuse("unknown-size", f"`{site.label}` is never called in the class", site.call)
-        return written.format(self._one(site, calls, dims))
+        return written.format(self.one_size(site, calls, dims))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import effect_value
+from nnx_migrate.linen.interpreter.sizes_at_axes import comprehension_of
 from nnx_migrate.linen.model import Field, LinenClass, Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.shapes import Array
@@ -49,6 +50,14 @@ class Inheritance:
             )
         if self.calls_super and any(size.optional for size in base.sizes):
             detail = f"`{base.cls.name}` takes a size that need not be given"
+            raise Refuse("unknown-base", detail, analysis.cls.node)
+        if self.calls_super and any(
+            size.listed is not None
+            and comprehension_of(analysis.cls, size.method, size.listed)
+            is not comprehension_of(base.cls, size.method, size.listed)
+            for size in base.sizes
+        ):
+            detail = f"`{base.cls.name}` takes sizes at axes that its fields choose"
             raise Refuse("unknown-base", detail, analysis.cls.node)
         if self.calls_super:
             _take_names(analysis, base.analysis)

@@ -24,6 +24,7 @@ from nnx_migrate.nnx.writer.constructor.placement import Placement
 from nnx_migrate.nnx.writer.constructor.setup import SetupWriter
 from nnx_migrate.nnx.writer.constructor.setup_helpers import SetupHelpers
 from nnx_migrate.nnx.writer.constructor.shared_loops import carried_by_setup
+from nnx_migrate.nnx.writer.constructor.size_parameters import check_listed, size_annotation
 from nnx_migrate.nnx.writer.constructor.size_variables import named
 from nnx_migrate.nnx.writer.methods.caches import own_caches
 from nnx_migrate.nnx.writer.names import FileNames
@@ -86,8 +87,7 @@ class ConstructorWriter:
         uses_rngs = any(RNGS in line for line in [*own, *lines]) or RNGS in setup_text
         uses_rngs = uses_rngs or (self._super is not None and self._super.base.needs_rngs)
         written.needs_rngs = uses_rngs
-        annotations = {size.name: f"{self.names.jnp()}.dtype" for size in written.sizes if size.is_dtype}
-        annotations |= {size.name: "int | None = None" for size in written.sizes if size.optional}
+        annotations = {size.name: size_annotation(size, self.names) for size in written.sizes}
         keyword_only = [
             f"{name}: {annotations.get(name, 'int')}" for name in dict.fromkeys(parameters.values())
         ]
@@ -272,17 +272,18 @@ class ConstructorWriter:
                     self._check_input_sizes(self._super.given[size.name])
         names = found.names()
         for token, (path, axis) in found.used.items():
-            written.sizes.append(
-                SizeParameter(
-                    names[token],
-                    self._method_of(path),
-                    path,
-                    axis,
-                    token in found.flat,
-                    token in self.optional,
-                    token in found.dtypes,
-                )
+            size = SizeParameter(
+                names[token],
+                self._method_of(path),
+                path,
+                axis,
+                token in found.flat,
+                token in self.optional,
+                token in found.dtypes,
+                found.listed.get(token),
             )
+            check_listed(self.cls, size)
+            written.sizes.append(size)
         written.sizes.sort(key=lambda s: list(names.values()).index(s.name))
         return names
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.chosen.layers import LayerChoice, is_late, mode_of
 from nnx_migrate.linen.sites import Context, Site, VariableSite
+from nnx_migrate.linen.spread_shapes import Sizes
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Layer
 from nnx_migrate.names.nodes import all_below, children, is_of_self
@@ -155,7 +156,7 @@ class Unused:
         if all((context, statement) in facts.static_statements for context in contexts):
             return True
         value = statement.value
-        is_shape = value is not None and _is_size(value)
+        is_shape = value is not None and (_is_size(value) or isinstance(facts.values.get(((), value)), Sizes))
         return is_shape or self._makes_layers(value) or value in self.lifting
 
     def _makes_layers(self, node: ast.expr | None) -> bool:
