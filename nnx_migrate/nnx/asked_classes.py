@@ -79,16 +79,21 @@ class ReachedCode:
     def __init__(self, references: References) -> None:
         self.references, self.project = references, references.program.project
         self._statements: dict[tuple[Module, str], list[ast.stmt]] = {}
-        self._methods: dict[str, list[tuple[Module, ast.AST]]] = {}
+        #: By name, what sets an attribute of objects that are no modules: methods, and statements.
+        self._attributes: dict[str, list[tuple[Module, ast.AST]]] = {}
         self._classes = {cls.node for cls in references.program}
         for module in self.project.modules():
             for statement in module.tree.body:
                 for name in _bound(statement):
                     self._statements.setdefault((module, name), []).append(statement)
             for node in module.nodes(ast.ClassDef):
-                for method in node.body if node not in self._classes else ():
-                    if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef):
-                        self._methods.setdefault(method.name, []).append((module, method))
+                for part in node.body if node not in self._classes else ():
+                    for name in _bound(part):
+                        self._attributes.setdefault(name, []).append((module, part))
+            for stored in module.nodes(ast.Attribute):
+                if isinstance(stored.ctx, ast.Store) and not references.in_linen_class(module, stored):
+                    statement = module.statement_of(stored)
+                    self._attributes.setdefault(stored.attr, []).append((module, statement))
         self.code: set[ast.AST] = set()
         self._follow([(cls.module, cls.node) for cls in references.program])
 
@@ -115,12 +120,12 @@ class ReachedCode:
             return []
         qualified = self.project.resolve(node, module.scope_at(node), module)
         if qualified is None:
-            return self._methods.get(node.attr, []) if isinstance(node, ast.Attribute) else []
+            return self._attributes.get(node.attr, []) if isinstance(node, ast.Attribute) else []
         holder, _, name = qualified.rpartition(".")
-        methods = self._methods.get(name, [])  # of a class that is named
+        attributes = self._attributes.get(name, [])  # of a class that is named
         while holder:
             if (home := self.project.find_module(holder, module)) is not None:
-                return [*methods, *((home, s) for s in self._statements.get((home, name), ()))]
+                return [*attributes, *((home, s) for s in self._statements.get((home, name), ()))]
             holder, _, name = holder.rpartition(".")
         return []
 

@@ -66,7 +66,9 @@ PROGRAM = """
 
 
 @pytest.fixture
-def files(project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+def files(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Path]:
     """A package whose program hands a model to code that nothing is known of."""
     (project / "nets").mkdir()
     paths = {name: project / "nets" / f"{name}.py" for name in ("__init__", "models", "program")}
@@ -156,6 +158,18 @@ SHARED = [
         "class Maker:\n    def block(self):\n        return Block(4)\n\n\nclass Made(nn.Module):\n    maker: Maker\n\n"
         "    @nn.compact\n    def __call__(self, x):\n        return self.maker.block()(x)\n",
         "import keeper\nfrom nets.models import Maker\n\nkeeper.keep(Maker().block())\n",
+    ),
+    # what a configuration has by default
+    (
+        "class Settings:\n    block = Block\n\n\nclass Made(nn.Module):\n    settings: object\n\n    @nn.compact\n"
+        "    def __call__(self, x):\n        return self.settings.block(4)(x)\n",
+        "import keeper\nfrom nets.models import Made, Settings\n\nkeeper.keep(Made(Settings()))\n",
+    ),
+    (
+        "class Settings:\n    def __init__(self):\n        self.block = Block\n\n\nclass Made(nn.Module):\n"
+        "    settings: object\n\n    @nn.compact\n    def __call__(self, x):\n"
+        "        return self.settings.block(4)(x)\n",
+        "import keeper\nfrom nets.models import Made, Settings\n\nkeeper.keep(Made(Settings()))\n",
     ),
     # a registry, which is filled when the file is read
     ("import keeper\n\nkeeper.keep(Block(3))\n", ""),
