@@ -19,6 +19,7 @@ from nnx_migrate.linen.interpreter.homes import at_home
 from nnx_migrate.linen.interpreter.lifting import decorator_parts
 from nnx_migrate.linen.interpreter.pure_modules import inside_transform
 from nnx_migrate.linen.interpreter.records import is_table
+from nnx_migrate.linen.interpreter.returned_classes import chosen_by_call, is_only_called
 from nnx_migrate.linen.interpreter.stale import forget, without
 from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.interpreter.static import is_static
@@ -112,8 +113,9 @@ def call_closure(
     session.depth += 1
     try:
         with inside_transform(inner) if closure.node in session.traced else nullcontext():
-            result = _run(inner, closure.node)
+            result = _run(inner, closure.node, isinstance(node, ast.Call) and is_only_called(frame, node))
         if isinstance(node, ast.Call):
+            result = chosen_by_call(frame, node, result)
             remember_late_call(frame, closure, node, result)
         return result
     except Refuse as refusal:
@@ -247,13 +249,13 @@ def _is_rebound(function: ast.AST, name: str) -> bool:
     return any(not isinstance(n.ctx, ast.Load) for n in names)
 
 
-def _run(inner: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Any:
+def _run(inner: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, only_called: bool) -> Any:
     if isinstance(node, ast.Lambda):
         return evaluate(inner, node.body)
     if is_generator(node):
         return Unknown("a generator")
     execute(inner, node.body)
-    return returned(inner)
+    return returned(inner, only_called)
 
 
 def call_method(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.chosen.layers import one_of_layers
 from nnx_migrate.linen.interpreter import fallbacks
+from nnx_migrate.linen.interpreter.class_choices import one_of_classes
 from nnx_migrate.linen.interpreter.control import join
 from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.function_choices import one_of_functions
 from nnx_migrate.linen.interpreter.lists.steps import without_lists
+from nnx_migrate.linen.interpreter.returned_classes import are_classes
 from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.values import Input
 
@@ -27,10 +28,10 @@ def _return(frame: Frame, statement: ast.Return) -> None:
     frame.ended = True
 
 
-def returned(frame: Frame) -> Any:
-    """The function's result over all its return statements."""
+def returned(frame: Frame, only_called: bool = False) -> Any:
+    """The function's result over all its return statements. `only_called`: whether it is used as a function alone."""
     values = list(frame.returns)
-    if not frame.ended and not _is_complete(frame):
+    if not frame.ended and not _is_complete(frame) and not (only_called and are_classes(frame)):
         values.append((None, None))
     if not values:
         return None
@@ -61,7 +62,7 @@ def _join_returns(frame: Frame, a: Any, b: Any, node: ast.AST) -> Any:
         a = input_array(frame.session, a)
     if isinstance(b, Input):
         b = input_array(frame.session, b)
-    chosen = one_of_layers((a, b)) if (frame.context, node) in frame.session.conditions else None
+    chosen = one_of_classes((a, b)) if (frame.context, node) in frame.session.conditions else None
     found = chosen or one_of_functions(frame, a, b)
     return found if found is not None else join(frame, a, b, node, "result")
 

@@ -74,14 +74,14 @@ def _parts(writer: ConstructionWriter, maker: Maker, site: Site) -> tuple[str, l
     callee = written.callee
     if isinstance(site.target, DerivedLayer):
         named = writer.derived(site, site.target, callee)
-        callee = named if call is not None else _visible(writer, site.target.cls, site)
+        callee = named if call is not None else visible(writer, site.target.cls, site)
     if call is None or not given:
         return callee, rest
     partial = writer.names.home_of(call).source.segment(call.func)
     return f"{partial}({', '.join([callee, *given])})", rest
 
 
-def _visible(writer: ConstructionWriter, cls: LinenClass, site: Site) -> str:
+def visible(writer: ConstructionWriter, cls: LinenClass, site: Site) -> str:
     """The name of a class of the project, if the file knows it under its own."""
     module = writer.names.module
     if writer.names.project.resolve_name(cls.name, module.scopes.module, module) != cls.qualified:

@@ -39,8 +39,8 @@ from nnx_migrate.nnx.writer.construction.call_arguments import argument_at, at_p
 from nnx_migrate.nnx.writer.construction.carried import CarriedValues
 from nnx_migrate.nnx.writer.construction.certain_sizes import certain_size
 from nnx_migrate.nnx.writer.construction.checked import checked
+from nnx_migrate.nnx.writer.construction.chosen_classes import chosen_class
 from nnx_migrate.nnx.writer.construction.chosen_layers import chosen_layer
-from nnx_migrate.nnx.writer.construction.chosen_partials import check_partials
 from nnx_migrate.nnx.writer.construction.derived import nnx_layer
 from nnx_migrate.nnx.writer.construction.factories import (
     check_bound,
@@ -121,11 +121,11 @@ class ConstructionWriter:
         if self.is_bridged(site):
             return bridged_parts(self, site)
         if isinstance(site.target, ClassRef):
-            return self._project_class(site, site.target.cls)
+            return self.project_class(site, site.target.cls)
         if isinstance(site.target, LayerChoice):
             return chosen_layer(self, site)
         if isinstance(site.target, ClassChoice):
-            return self._one_of(site, site.target)
+            return chosen_class(self, site, site.target)
         raise Refuse("unknown-module", f"the class behind `self.{site.target.name}` isn't known", site.call)
 
     def is_bridged(self, site: Site) -> bool:
@@ -133,15 +133,6 @@ class ConstructionWriter:
         if site not in self._bridged:
             self._bridged[site] = bridge(self, site)
         return self._bridged[site]
-
-    def _one_of(self, site: Site, choice: ClassChoice) -> tuple[str, list[str]]:
-        """A construction that has to serve every class that a factory field may hold."""
-        check_partials(self, site)
-        first, *others = [self._project_class(site, cls) for cls in choice.classes]
-        if any(parts != first for parts in others):
-            detail = f"the classes that `{choice.field}` may be need different arguments"
-            raise Refuse("unknown-module", detail, site.call)
-        return first
 
     def element(self, node: ast.AST, context: Context) -> str | None:
         """The construction of a module that is an argument of another one, or an element of a list."""
@@ -287,7 +278,8 @@ class ConstructionWriter:
 
     # ---- classes of the project -------------------------------------------------------------------------
 
-    def _project_class(self, site: Site, cls: LinenClass) -> tuple[str, list[str]]:
+    def project_class(self, site: Site, cls: LinenClass) -> tuple[str, list[str]]:
+        """Callee and argument texts of a class of the project. Raises Refuse."""
         conversion = self.converted(cls)
         if cls.is_subclass_of_layer:
             raise Refuse("unknown-module", f"`{cls.name}` where another class may stand", site.call)
