@@ -237,3 +237,53 @@ def test_fields_get_one_of_several_classes(tmp_path: Path, use: str) -> None:
 def test_fields_that_may_get_something_else(tmp_path: Path, use: str) -> None:
     _, refused = converted(tmp_path, HOLDER + use)
     assert "model.Holder" in refused
+
+
+FUNCTIONS = """
+
+class Scaled(nn.Module):
+    width: int
+
+    @nn.compact
+    def __call__(self, x):
+        return x.mean(-1, keepdims=True) * self.param("scale", nn.initializers.ones, (self.width,))
+
+
+def block_of(kind):
+    if kind == "basic":
+        return Basic
+    if kind == "scaled":
+        return Scaled
+
+
+def any_block_of(kind):
+    if kind == "basic":
+        return Basic
+    return None if kind == "none" else TABLE[kind]
+
+
+TABLE = {}
+"""
+
+
+def test_a_function_chooses_between_classes_of_other_sizes(tmp_path: Path) -> None:
+    body = "block = block_of(self.kind)\n        x = block(4)(x)"
+    texts, refused = converted(tmp_path, FUNCTIONS + NET.format(body=body))
+    assert not refused
+    sizes = '**({"in_features": in_features} if block is Basic else {})'
+    assert f"block = block_of(self.kind) self.block = block(4, {sizes}, rngs=rngs)" in texts["model.Net"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "block = block_of(self.kind)\n        if block is not None:\n            x = block(4)(x)",
+        "block = block_of(self.kind) or Wide\n        x = block(4)(x)",
+        "for block in [block_of(self.kind)]:\n            x = block(4)(x)",
+        "x = block_of('basic' if train else 'scaled')(4)(x)",
+        "x = any_block_of(self.kind)(4)(x)",
+    ],
+)
+def test_functions_that_may_give_something_else_are_refused(tmp_path: Path, body: str) -> None:
+    _, refused = converted(tmp_path, FUNCTIONS + NET.format(body=body))
+    assert "model.Net" in refused

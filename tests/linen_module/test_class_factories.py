@@ -160,3 +160,44 @@ def test_partials_of_one_class_may_bind_different_fields(first: str, second: str
 )
 def test_other_fields_that_only_some_bind(first: str, second: str) -> None:
     assert "class Head(nnx.Module)" not in differing(first, second)
+
+
+PLAIN = CODE.replace("    layer: Callable = nn.Dense\n", "").replace("self.layer(", "nn.Dense(")
+
+
+def plainly(statement: str) -> str:
+    texts, _ = fix_files({FILE: PLAIN.replace("{statement}", statement)}, resolve_rules(["linen-module"]))
+    return " ".join(texts.get(FILE, "").split())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "torso = partial(Torso, features=4) if big else partial(Other, width=4)\n    model = Model(torso)",
+        "if big:\n        torso = partial(Torso, features=4)\n    else:\n        torso = partial(Other, width=4)\n"
+        "    model = Model(torso)",
+        "if big:\n        torso = partial(Torso, features=4)\n        model = Model(torso)\n    else:\n"
+        "        torso = partial(Other, width=4)\n        model = Model(torso)",
+        "model = Model(partial(Torso, features=4)) if big else Model(partial(Other, width=4))",
+    ],
+)
+def test_partials_of_several_classes(statement: str) -> None:
+    text = plainly(statement)
+    assert "self.torso = torso(in_features=in_features, rngs=rngs)" in text
+    size = 'torso.keywords["width"] if torso.func is Other else torso.keywords["features"]'
+    assert f"nnx.Linear( {size}, 2, rngs=rngs" in text
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "torso = partial(Torso, features=4) if big else Other\n    model = Model(torso)",
+        "torso = partial(Torso, features=4) if big else partial(nn.Dense, 4)\n    model = Model(torso)",
+        "torso = partial(Torso, features=4) if big else kwargs['torso']\n    model = Model(torso)",
+        "torso = partial(Torso, features=4)\n    for _ in range(2):\n        model = Model(torso)\n"
+        "        torso = kwargs['torso']",
+        "torso = partial(Torso, features=4)\n    if big:\n        torso = kwargs['torso']\n    model = Model(torso)",
+    ],
+)
+def test_what_may_be_something_else_stays(statement: str) -> None:
+    assert "class Model(nnx.Module)" not in plainly(statement)

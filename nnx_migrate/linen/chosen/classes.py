@@ -8,7 +8,8 @@ from itertools import takewhile
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_generator
 from nnx_migrate.names.project import Definition, Project
-from nnx_migrate.names.scopes import Binding
+from nnx_migrate.names.reaching import reaches
+from nnx_migrate.names.scopes import Binding, BindingKind
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
@@ -32,6 +33,18 @@ def alternatives(module: Module, place: ast.AST, name: str) -> list[ast.expr]:
     if known != bound or not before:
         return []
     return [statement.value for statement in found if not _is_dead(module, statement)]
+
+
+def values_seen(module: Module, read: ast.Name) -> list[ast.expr]:
+    """The values that a local variable may have where it is read: of those assignments that the read may see."""
+    scope = module.scope_at(read).binder(read.id)
+    bindings = scope.bindings[read.id] if scope is not None else []
+    if scope is None or scope is not module.scope_at(read) or scope.is_class:
+        return []
+    seen = [b for b in bindings if reaches(module, scope, read.id, b.node, read)]
+    plain = all(b.kind is BindingKind.ASSIGNMENT for b in seen)
+    values = [b.value for b in seen if b.value is not None]
+    return values if plain and len(values) == len(seen) else []
 
 
 def _is_dead(module: Module, statement: ast.stmt) -> bool:

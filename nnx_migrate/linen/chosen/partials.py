@@ -21,6 +21,11 @@ class PartialChoice(ClassChoice):
 
     makers: tuple[ClassRef | Partial, ...] = ()
 
+    @property
+    def is_field(self) -> bool:
+        """Whether a field holds it, so that these partials stand for those that constructions give."""
+        return all(isinstance(maker, Partial) and not hasattr(maker.call, "lineno") for maker in self.makers)
+
 
 def one_of_partials(values: Iterable[Any]) -> PartialChoice | None:
     """One of these classes or partials, or choices of such; None if anything else is among them."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from nnx_migrate.linen.chosen.classes import alternatives, returned_values, table
+from nnx_migrate.linen.chosen.classes import alternatives, returned_values, table, values_seen
 from nnx_migrate.linen.chosen.layers import LayerChoice
 from nnx_migrate.linen.factories.candidates import candidates, qualified_name
 from nnx_migrate.linen.factories.compared import compared_fields
@@ -153,14 +153,17 @@ class Factories:
     def _follow(self, module: Module, call: ast.Call | None, node: ast.expr) -> Given | None:
         """What an expression makes when it is called: a layer, a class, a partial or a local variable."""
         if isinstance(node, ast.Name) and call is not None:
-            value = _assigned(module, call, node.id, in_branches=self.uses.class_around(module, call) is None)
+            outside = self.uses.class_around(module, call) is None
+            values = values_seen(module, node) if outside and hasattr(node, "lineno") else []
+            value = values[0] if len(values) == 1 else _assigned(module, call, node.id, in_branches=outside)
             if value is not None:
-                values = alternatives(module, call, node.id)
+                values = values or alternatives(module, call, node.id)
                 if any(_reads(value, node.id) for value in values):
                     return None  # conv = partial(conv, use_bias=False)
                 chosen = self._chosen(module, call, node, values)
                 if chosen is None and len(values) > 1:
                     chosen = self._one_of_layers(module, call, node, values)
+                    chosen = chosen or self._one_of_partials(module, call, node, values)
                 if chosen is not None:
                     return replace(chosen, variable=bool(chosen.several))
                 inner = self._follow(module, call, value) if not isinstance(value, ast.Name) else None
@@ -182,7 +185,10 @@ class Factories:
             return replace(inner, node=node, partial=node)
         if isinstance(node, ast.IfExp):
             values = [node.body, node.orelse]
-            return self._chosen(module, call, node, values) or self._one_of_layers(module, call, node, values)
+            found = self._chosen(module, call, node, values) or self._one_of_layers(
+                module, call, node, values
+            )
+            return found or self._one_of_partials(module, call, node, values)
         if isinstance(node, ast.Subscript):
             home, values = table(self.program.project, module, node.value)
             return self._chosen(home, None, node, values)
@@ -216,6 +222,8 @@ class Factories:
             given = self._follow(module, call, value)
             if given is None or not given.classes or given.partial or given.source or given.variable:
                 return None
+            if given.several:
+                return None  # partials
             classes |= dict.fromkeys(given.classes)
         return Given(node, classes=tuple(classes)) if classes else None
 
@@ -232,6 +240,19 @@ class Factories:
                 return None
             found[given.kind] = replace(given, module=module)
         return Given(node, several=tuple(found.values()), module=module) if len(found) > 1 else None
+
+    def _one_of_partials(
+        self, module: Module, call: ast.Call | None, node: ast.expr, values: list[ast.expr]
+    ) -> Given | None:
+        """One of several partials of classes of the project; None for anything else."""
+        found: list[Given] = []
+        for value in values:
+            given = self._follow(module, call, value) if not isinstance(value, ast.Name) else None
+            if given is None or not given.classes or given.partial is not value or given.several:
+                return None
+            found.append(given)
+        classes = dict.fromkeys(cls for given in found for cls in given.classes)
+        return Given(node, classes=tuple(classes), several=tuple(found), module=module)
 
     def _returned(self, module: Module, call: ast.Call) -> Given | None:
         """What a function of the project returns, if that is a partial of a class, or one of several layers."""

@@ -18,6 +18,7 @@ from nnx_migrate.linen.factories.compared import compares_classes
 from nnx_migrate.linen.lifts import LIFTS
 from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.names.displays import display_behind
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import all_below, is_of_self, is_self
 from nnx_migrate.nnx.layers import LAYERS
@@ -74,10 +75,43 @@ def _near_others(cls: LinenClass, names: Iterable[str]) -> set[str]:
 def _is_handed(program: LinenProgram, cls: LinenClass, outer: ast.AST | None) -> bool:
     """Whether something is an argument of a partial, or of what constructs a module."""
     call = cls.module.parents.get(outer) if isinstance(outer, ast.keyword) else outer
+    if isinstance(call, ast.Dict) or (isinstance(call, ast.Call) and ast.unparse(call.func) == "dict"):
+        return _is_spread(program, cls, call)
     if not isinstance(call, ast.Call):
         return False
     name = qualified_name(program, cls.module, call.func)
     return is_of_self(call.func) or name == "functools.partial" or program.find(name) is not None
+
+
+def _is_spread(program: LinenProgram, cls: LinenClass, display: ast.expr) -> bool:
+    """Whether a dict is there for calls alone that construct modules: `Block(8, **options)`."""
+    module = cls.module
+    statement, function = module.parents.get(display), module.enclosing(display, ast.FunctionDef)
+    if not isinstance(statement, ast.Assign) or function is None or len(statement.targets) != 1:
+        return False
+    target = statement.targets[0]
+    if not isinstance(target, ast.Name):
+        return False
+    uses = [
+        n for n in all_below(function) if isinstance(n, ast.Name) and n.id == target.id and n is not target
+    ]
+    around = [module.parents.get(use) for use in uses]
+    return bool(uses) and all(
+        isinstance(outer, ast.keyword)
+        and outer.arg is None
+        and display_behind(module, outer.value) is not None
+        and _constructs(program, cls, outer)
+        for outer in around
+    )
+
+
+def _constructs(program: LinenProgram, cls: LinenClass, argument: ast.keyword) -> bool:
+    """Whether an argument is one of what constructs a module of a class that the code names."""
+    call = cls.module.parents.get(argument)
+    return (
+        isinstance(call, ast.Call)
+        and program.find(qualified_name(program, cls.module, call.func)) is not None
+    )
 
 
 def is_lifted(program: LinenProgram, module: Module, node: ast.expr) -> bool:

@@ -1,4 +1,4 @@
-"""Fields that hold classes of the project, or partials of one of them that may bind different fields.
+"""Fields that hold classes of the project, or partials of them that may bind different fields.
 
 critic_cls = partial(Critic, base_cls=partial(MLP, hidden_dims=(256, 256)))
 safe_critic_cls = partial(Critic, base_cls=partial(MLP, hidden_dims=(256, 256), use_layer_norm=True))
@@ -7,13 +7,14 @@ safe_critic_cls = partial(Critic, base_cls=partial(MLP, hidden_dims=(256, 256), 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nnx_migrate.linen.activations import is_activation_name
 from nnx_migrate.linen.analysis import field_symbol
-from nnx_migrate.linen.factories.values import Factory, Given
+from nnx_migrate.linen.chosen.partials import PartialChoice
+from nnx_migrate.linen.factories.values import BoundFields, Factory, Given
 from nnx_migrate.linen.model import Field, LinenClass, LinenProgram
 from nnx_migrate.linen.values import ClassChoice, ClassRef, Expr, FieldFactory, FieldModule, Partial
 
@@ -26,27 +27,39 @@ class ClassFactories:
     field: Callable[[LinenClass, str], Factory | None]
 
     def of(self, name: str, found: list[Given]) -> Factory | None:
-        """A field that gets classes of the project: as they are, or partials of one of them."""
-        bound = frozenset(b for g in found for b in g.bound)
-        always = frozenset(b for b in bound if all(b in g.bound for g in found))
-        if any(not g.classes or (bound and not g.bound) for g in found):
+        """A field that gets classes of the project: as they are, or partials of them."""
+        given = [one for several in found for one in several.several or (several,)]
+        bound = frozenset(b for g in given for b in g.bound)
+        if any(not g.classes or (bound and not g.bound) for g in given):
             return None
-        classes = tuple(sorted({c for g in found for c in g.classes}, key=lambda c: c.qualified))
-        value = self._made_of(classes, name, bound, always)
+        by_class = _by_class(given)
+        parts = tuple(by_class) if bound and len(by_class) > 1 else ()
+        always = frozenset.intersection(*(one.always for one in by_class))
+        value = self._made_of([one.cls for one in by_class], name, bound, always, parts)
         if value is None:
             return None
-        return Factory(name, "", classes, bound, "", value, optional=bound - always)
+        classes = tuple(one.cls for one in by_class)
+        return Factory(name, "", classes, bound, "", value, optional=bound - always, by_class=parts)
 
     def _made_of(
-        self, classes: tuple[LinenClass, ...], text: str, bound: frozenset[str], always: frozenset[str]
+        self,
+        classes: Sequence[LinenClass],
+        text: str,
+        bound: frozenset[str],
+        always: frozenset[str],
+        by_class: Sequence[BoundFields],
     ) -> Any:
-        """What stands for classes, or for partials of one of them, that the constructor knows as `text`.
+        """What stands for classes, or for partials of them, that the constructor knows as `text`.
 
         All of these partials bind what is `always` bound.
         """
-        if bound:
+        if not bound:
+            return ClassRef(classes[0]) if len(classes) == 1 else ClassChoice(text, tuple(classes), text)
+        if not by_class:
             return self._partial_of(classes[0], text, bound, always) if len(classes) == 1 else None
-        return ClassRef(classes[0]) if len(classes) == 1 else ClassChoice(text, classes, text)
+        partials = [self._partial_of(one.cls, text, one.bound, one.always) for one in by_class]
+        found = tuple(partial for partial in partials if partial is not None)
+        return PartialChoice(text, tuple(classes), text, found) if len(found) == len(partials) else None
 
     def _partial_of(
         self, cls: LinenClass, name: str, bound: Iterable[str], always: frozenset[str]
@@ -63,7 +76,8 @@ class ClassFactories:
             elif inner is None:
                 value = field_symbol(cls, item, text)
             else:
-                value = self._made_of(inner.classes, text, inner.bound, inner.bound - inner.optional)
+                always_there = inner.bound - inner.optional
+                value = self._made_of(inner.classes, text, inner.bound, always_there, inner.by_class)
             if value is None or isinstance(value, FieldFactory | FieldModule):
                 return None
             values.append((field, value))
@@ -78,3 +92,16 @@ class ClassFactories:
         keeps_shape = is_activation_name(item.name) and not self.program.gated_units.exist
         is_known = item.default is not None and keeps_shape
         return Expr(f'{name}.keywords.get("{item.name}")', "elementwise") if is_known else None
+
+
+def _by_class(given: Iterable[Given]) -> list[BoundFields]:
+    """Which fields the partials of each class bind."""
+    found: dict[LinenClass, BoundFields] = {}
+    for one in given:
+        optional = one.source.optional if one.source is not None else frozenset()
+        own = one.source.by_class if one.source is not None else ()
+        parts = own or [BoundFields(cls, one.bound, one.bound - optional) for cls in one.classes]
+        for part in parts:
+            known = found.setdefault(part.cls, part)
+            found[part.cls] = BoundFields(part.cls, known.bound | part.bound, known.always & part.always)
+    return sorted(found.values(), key=lambda part: part.cls.qualified)

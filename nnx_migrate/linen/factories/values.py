@@ -12,13 +12,23 @@ from nnx_migrate.names.modules import Module
 from nnx_migrate.names.parameters import arguments_by_name
 
 
+@dataclass(frozen=True)
+class BoundFields:
+    """The fields of a class that some of its partials bind, and those that all of them bind."""
+
+    cls: LinenClass
+    bound: frozenset[str]
+    always: frozenset[str]
+
+
 @dataclass(frozen=True, eq=False)
 class Factory:
     """What a field is given: something that makes a `layer`, or one of several `classes` of the project.
 
     For a layer, `bound` are the fields that partials bind, `flag` its mode flag if it is among them, and a call
     gives it. `derived` is the class of the project that changes the layer, `several` stands for one of several
-    layers. Only some partials of a class bind the `optional` ones among its fields.
+    layers. Only some partials of a class bind the `optional` ones among its fields; `by_class` tells that of each
+    class where there are partials of several classes.
     `value` stands for it in the class's own code. Nodes without a position are placeholders: what they are
     is only known where the class is constructed.
     """
@@ -33,6 +43,7 @@ class Factory:
     derived: LinenClass | None = None
     several: tuple[Factory, ...] = ()
     optional: frozenset[str] = frozenset()
+    by_class: tuple[BoundFields, ...] = ()
 
     def pairs(self, given: Given) -> list[tuple[Factory, Given]]:
         """What a construction gives for each of the layers, where the field gets one of several."""
@@ -65,8 +76,9 @@ class Given:
     """What one construction gives a factory field.
 
     `node` is the expression there, `partial` the partial that it is or that the local `variable` holds, and
-    `source` the factory field of the enclosing class that it comes from. For one of `several` layers that a
-    variable holds, these are what each of them is; `module` has their code. The function with that code was `called`.
+    `source` the factory field of the enclosing class that it comes from. For one of `several` layers, or partials of
+    classes, that a variable holds, these are what each of them is; `module` has their code. The function with that
+    code was `called`.
     """
 
     node: ast.expr

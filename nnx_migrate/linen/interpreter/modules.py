@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import ast
-import functools
 from typing import Any
 
-from nnx_migrate.linen.chosen import partials as chosen_partials
-from nnx_migrate.linen.chosen.layers import LayerChoice, alternatives
+from nnx_migrate.linen.chosen.layers import LayerChoice
 from nnx_migrate.linen.chosen.partials import PartialChoice
 from nnx_migrate.linen.configured import Configured, decided
 from nnx_migrate.linen.derived_layers import CallOverride
-from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.given.modules import GivenModule
 from nnx_migrate.linen.interpreter.calls.arguments import arguments
+from nnx_migrate.linen.interpreter.chosen_modules import chosen_class, chosen_layer, chosen_partial
 from nnx_migrate.linen.interpreter.convert import effect_arguments, effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.every_rank import result_for_every_rank
@@ -24,7 +22,6 @@ from nnx_migrate.linen.interpreter.fallbacks import optional_array
 from nnx_migrate.linen.interpreter.frame import Frame, Session, Slot
 from nnx_migrate.linen.interpreter.given_kernels import applied
 from nnx_migrate.linen.interpreter.handed_over import hand_over
-from nnx_migrate.linen.interpreter.joined_results import one_of_results
 from nnx_migrate.linen.interpreter.layers import layer_output, params_needed
 from nnx_migrate.linen.interpreter.lifting import call_lifts, joined_result, lift, member_arguments
 from nnx_migrate.linen.interpreter.numbers import as_array
@@ -38,7 +35,7 @@ from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.lifts import REMAT, lifted_parts
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import NO_RANK, Array, Unknown
+from nnx_migrate.linen.shapes import NO_RANK, Unknown
 from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.values import (
     MADE_BY_MODULE,
@@ -176,12 +173,11 @@ def call_instance(
         result = call_project_class(frame, site, site.target.cls, args, kwargs, method)
         return joined_result(frame, lifts, result)
     if isinstance(site.target, LayerChoice):
-        return _chosen_layer(frame, site, args, kwargs, node, method)
+        return chosen_layer(frame, site, args, kwargs, node, method)
     if isinstance(site.target, PartialChoice):
-        ways = chosen_partials.alternatives(site, site.target)
-        return _joined(site, [call_project_class(frame, one, cls, args, kwargs, method) for cls, one in ways])
+        return chosen_partial(frame, site, site.target, args, kwargs, method)
     if isinstance(site.target, ClassChoice):
-        return _chosen(frame, site, site.target, args, kwargs, method)
+        return chosen_class(frame, site, site.target, args, kwargs, method)
     return Unknown(f"the result of `{site.target_name}` isn't known")
 
 
@@ -198,47 +194,6 @@ def _record_inner(session: Session, site: Site, args: Any, kwargs: Any, method: 
         given = without_inner(args, inner.first_number), without_inner(dict(kwargs), inner.first_number)
         site.calls.append(LayerCall(None, *given, method, entry=owner.entry))
         site.called_by_others = True
-
-
-def _chosen(frame: Frame, site: Site, choice: ClassChoice, args: Any, kwargs: Any, method: str) -> Any:
-    """What one of several classes returns: sizes that differ are told apart by the class."""
-    different = f"the classes that `{choice.field}` may be return different things"
-    *rest, last = choice.classes
-    result = call_project_class(frame, site, last, args, kwargs, method)
-    for cls in reversed(rest):
-        found = call_project_class(frame, site, cls, args, kwargs, method)
-        if found == result:
-            continue
-        module = frame.session.instances_of[0].module  # of the class whose constructor tells them apart
-        visible = frame.session.program.project.resolve_name(cls.name, module.scopes.module, module)
-        unclear = functools.partial(_unknown_size, different)
-        told = functools.partial(Dim.opaque, f"({{0}} if {choice.text} is {cls.name} else {{1}})")
-        size = told if visible == cls.qualified and choice.text else unclear
-        result = one_of_results([found, result], size, different)
-    return result
-
-
-def _unknown_size(reason: str, *_sizes: Dim) -> Dim:
-    """The size that one of several modules leaves."""
-    return Dim.unknown(reason)
-
-
-def _chosen_layer(
-    frame: Frame, site: Site, args: Any, kwargs: Any, node: ast.Call | None, method: str
-) -> Any:
-    """What one of several layers returns, if all return arrays of the same shape."""
-    from nnx_migrate.linen.interpreter.derived import one_of_layers
-
-    results = [one_of_layers(frame, one, args, kwargs, node, method) for one in alternatives(site).values()]
-    return _joined(site, results)
-
-
-def _joined(site: Site, results: list[Any]) -> Any:
-    """What one of several modules returns."""
-    different = f"the modules that `{site.label}` may be return different things"
-    joined = one_of_results(results, functools.partial(_unknown_size, different), different)
-    same = all(result == results[0] for result in results)
-    return Array(joined.shape, None) if isinstance(joined, Array) and not same else joined
 
 
 def call_one_of(

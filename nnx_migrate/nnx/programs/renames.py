@@ -12,6 +12,7 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.parameter_entries import class_key
+from nnx_migrate.nnx.programs.possible_names import possible_prefixes
 from nnx_migrate.nnx.writer.naming import Naming
 from nnx_migrate.numerics.map_sequences import Created, Repeated, SequenceEntry, Step
 from nnx_migrate.numerics.parameter_map import DYNAMIC, LeafEntry, ModuleEntry
@@ -222,6 +223,7 @@ def names_of(conversion: ClassConversion) -> Iterator[tuple[str, str]]:
 
 
 def _names(conversion: ClassConversion) -> Iterator[tuple[str, str]]:
+    possible = possible_prefixes(conversion.analysis) if conversion.analysis is not None else None
     for entry in conversion.entries.entries:
         if isinstance(entry, ModuleEntry):
             yield "/".join(entry.linen.elements), "/".join(entry.nnx.elements)
@@ -230,8 +232,11 @@ def _names(conversion: ClassConversion) -> Iterator[tuple[str, str]]:
                 yield "/".join(pattern.elements[1:]), "/".join(entry.nnx.elements)
         else:
             for name, step in _counted(entry.steps):
-                if step.module not in _WITHOUT_VARIABLES:
-                    yield name, "/".join(step.nnx.elements)
+                if step.module in _WITHOUT_VARIABLES:
+                    continue
+                prefixes = possible if step.prefix == DYNAMIC and possible is not None else (step.prefix,)
+                for prefix in prefixes:
+                    yield prefix + name.removeprefix(step.prefix), "/".join(step.nnx.elements)
 
 
 def _pattern(old: str, new: str) -> tuple[re.Pattern[str], str | None]:

@@ -10,7 +10,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.ranks import rank_needed
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.shapes import Shape, Unknown
-from nnx_migrate.linen.values import Bound, ClassRef, Closure, Input, Instance, SelfValue, Spread
+from nnx_migrate.linen.values import Bound, ClassChoice, ClassRef, Closure, Input, Instance, SelfValue, Spread
 
 HIDDEN = Unknown("an argument that `*` may give")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -59,38 +59,45 @@ def hidden_arguments(
 
     None unless these are what the method itself gets, behind arguments that are written out.
     """
-    method = called(target)
+    methods = _may_call(target)
     spread = [a.value for a in node.args if isinstance(a, ast.Starred)]
     named = [k.value for k in node.keywords if k.arg is None]
-    if (
-        method is None
-        or not args
-        or spread != [a.value for a in node.args[-1:] if isinstance(a, ast.Starred)]
-    ):
+    if not methods or not args or spread != [a.value for a in node.args[-1:] if isinstance(a, ast.Starred)]:
         return None
     for value in (*spread, *named):
         slot = frame.lookup(value.id) if isinstance(value, ast.Name) else None
         if slot is None or not (isinstance(slot.value, Input) or slot.value in (HIDDEN, {})):
             return None
     others = others_by_name(target, args, kwargs)
-    spec = method.node.args
-    by_position = [a.arg for a in (*spec.posonlyargs, *spec.args)]
+    by_position = {name for method in methods for name in _by_position(method)}
     return {name: value for name, value in others.items() if named or name in by_position}
 
 
 def others_by_name(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments that a call may give a module of the project besides `args` and `kwargs`: unknown values."""
-    method = called(target)
-    if method is None:
-        return {}
-    spec = method.node.args
-    by_position = [a.arg for a in (*spec.posonlyargs, *spec.args)][1:]
-    taken = set(by_position[: len(args)]) | kwargs.keys()
-    names = [*by_position, *(a.arg for a in spec.kwonlyargs)]
-    return {name: Unknown("an argument that `*` or `**` gives") for name in names if name not in taken}
+    found: dict[str, Any] = {}
+    for method in _may_call(target):
+        by_position = _by_position(method)[1:]
+        taken = set(by_position[: len(args)]) | kwargs.keys()
+        names = [*by_position, *(a.arg for a in method.node.args.kwonlyargs)]
+        found |= {name: Unknown("an argument that `*` or `**` gives") for name in names if name not in taken}
+    return found
 
 
 def called(target: Any) -> Method | None:
     """The method that a call of a module of the project reaches."""
     is_own = isinstance(target, Instance) and isinstance(target.site.target, ClassRef)
     return target.site.target.cls.method("__call__") if is_own else None
+
+
+def _may_call(target: Any) -> list[Method]:
+    """The methods one of which a call of a module of the project reaches; none where one of them isn't known."""
+    is_chosen = isinstance(target, Instance) and isinstance(target.site.target, ClassChoice)
+    classes = target.site.classes if is_chosen else ()
+    methods = [cls.method("__call__") for cls in classes] if is_chosen else [called(target)]
+    return [method for method in methods if method is not None] if None not in methods else []
+
+
+def _by_position(method: Method) -> list[str]:
+    spec = method.node.args
+    return [a.arg for a in (*spec.posonlyargs, *spec.args)]

@@ -30,8 +30,13 @@ def check_partials(writer: ConstructionWriter, site: Site) -> None:
             continue
         assert isinstance(maker.func, ClassRef)
         names = {name for name, _ in maker.kwargs}
-        plain = names <= set(writer.converted(maker.func.cls).parameters)
-        if not plain or holds_modules(dict(maker.kwargs)) or maker.call not in inside:
+        parameters = writer.converted(maker.func.cls).parameters
+        given = {*parameters[: len(site.call.args)], *(k.arg for k in site.call.keywords)}
+        is_given = not hasattr(
+            maker.call, "lineno"
+        )  # by a field: whoever constructs the class has the partial
+        plain = names <= set(parameters) and not (is_given and names & given)
+        if not plain or holds_modules(dict(maker.kwargs)) or not (is_given or maker.call in inside):
             detail = f"what a partial of `{maker.func.cls.name}` binds, one of several classes"
             raise Refuse("unknown-module", detail, maker.call)
         writer.renderer.partials.add(maker.call)
