@@ -95,6 +95,9 @@ def test_nor_may_other_functions_get_it(tmp_path: Path, made: str, use: str) -> 
         f"self.encoder = {made}", use.replace("encoder", "self.encoder")
     )
     assert _reasons(tmp_path, code) == ["unknown-module"]
+    if "lambda x: encoder" not in use:  # right where it is made
+        code = IN_CALL.replace(HEADER, header).format("x = nn.Dense(3)(x)", use.replace("encoder", made))
+        assert _reasons(tmp_path, code) == ["unknown-module"]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +117,7 @@ def test_nor_may_other_functions_get_it(tmp_path: Path, made: str, use: str) -> 
         ("mean = nn.Dense(3)(x)\n        dist = Encoder(mean, jnp.exp(mean))", "dist.log_prob(x)"),
         ("dist = tfp.distributions.Normal(0.0, 1.0)", "dist.log_prob(nn.Dense(3)(x))"),
         ("name = self.config.get('name').lower()", "nn.Dense(3)(x) * len(name)"),
+        ("x = nn.Dense(3)(x)", "zoo.scale(x, find(self.kind), Encoder(x))"),
     ],
 )
 def test_functions_distributions_arrays_and_texts_are_no_modules(tmp_path: Path, made: str, use: str) -> None:

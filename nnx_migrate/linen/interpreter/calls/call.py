@@ -21,6 +21,7 @@ from nnx_migrate.linen.interpreter.calls.unknown_modules import (
     refuse_unknown_module,
     refuse_unknown_receiver,
 )
+from nnx_migrate.linen.interpreter.calls.unknown_uses import refuse_unknown_arguments
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
@@ -59,6 +60,7 @@ def call(frame: Frame, node: ast.Call) -> Any:
         return made
     args, kwargs, certain = arguments(frame, node)
     refuse_unknown_receiver(frame, node, args, kwargs)
+    refuse_unknown_arguments(frame, node)
     if isinstance(target, Global) and target.name in _PARTIALS and args:
         return Partial(args[0], node, args[1:], tuple(kwargs.items()), frame.module)
     if not certain:

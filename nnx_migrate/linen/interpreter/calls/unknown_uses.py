@@ -43,6 +43,39 @@ def refuse_unknown_uses(frame: Frame, statement: ast.Assign | ast.AnnAssign, val
             )
 
 
+def refuse_unknown_arguments(frame: Frame, node: ast.Call) -> None:
+    """Refuse to hand on what may be a module where it is made: `jax.vmap(find(kind))(x)`, `run(Encoder(3), x)`."""
+    given = [] if frame.foreign else [*node.args, *(keyword.value for keyword in node.keywords)]
+    for argument in (part for one in given for part in _made_parts(one)):
+        value = frame.session.facts.values.get((frame.context, argument))
+        if not _may_be_module(value) or not _is_handed_on(frame, argument):
+            continue
+        made = list(Origins(frame, of_arrays=False).makers(argument))
+        may_be_data = isinstance(value, Expr) and not any(_is_class(call.func) for call in made)
+        if made and (_is_function_of_transform(frame, argument) or not may_be_data):
+            what = ast.unparse(argument)[:80]
+            raise Refuse(
+                "unknown-module", f"what `{what}` is isn't known; it may be a module, and is handed on", node
+            )
+
+
+def _made_parts(node: ast.expr) -> Iterator[ast.Call]:
+    """The calls whose results an argument is, or holds."""
+    if isinstance(node, ast.Call):
+        yield node
+    elif isinstance(node, ast.List | ast.Tuple | ast.Set):
+        for element in node.elts:
+            yield from _made_parts(element)
+    elif isinstance(node, ast.Dict):
+        for value in node.values:
+            yield from _made_parts(value)
+    elif isinstance(node, ast.Starred | ast.NamedExpr):
+        yield from _made_parts(node.value)
+    elif isinstance(node, ast.IfExp):
+        yield from _made_parts(node.body)
+        yield from _made_parts(node.orelse)
+
+
 def _may_be_module(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(map(_may_be_module, value))
