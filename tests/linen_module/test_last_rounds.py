@@ -85,7 +85,20 @@ def test_a_round_that_goes_on_is_refused(tmp_path: Path, behind: str) -> None:
     assert list(conversions.refused) == ["model.Model"]
 
 
-def test_a_size_that_only_the_last_round_has_is_refused(tmp_path: Path) -> None:
+def test_a_size_that_only_the_last_round_has(tmp_path: Path) -> None:
     body = f"{TOKENS}[:, :2]"
-    _, conversions = _convert(tmp_path, "if i == self.stages - 1:", body)
+    text, conversions = _convert(tmp_path, "if i == self.stages - 1:", body)
+    assert conversions.refused == {}
+    size = "max(min(self.widths[self.stages - 1], 2), 0) if self.stages > 0 else in_features"
+    assert f"nnx.Linear( {size}, 3, rngs=rngs, )" in " ".join(text.split())
+
+
+def test_a_size_of_the_last_round_that_depends_on_the_others_is_refused(tmp_path: Path) -> None:
+    code = MODEL.replace("for i in", "y = x\n        for i in")
+    body = "y = jnp.concatenate([x, y], axis=-1)\n            else:\n                x = jnp.mean(y, axis=(1, 2))"
+    path = tmp_path / "model.py"
+    path.write_text(
+        code.format(loop="range(self.stages)", condition="if i != self.stages - 1:", body=body, behind="pass")
+    )
+    _, conversions = convert(path)
     assert "the last round of a loop leaves" in conversions.refused["model.Model"].detail

@@ -6,7 +6,8 @@
             x = x.reshape(batch, height, width, -1)
 
 A round begins with the array of four axes, and behind the loop there is the one of three. Sizes that both have are
-those that the loop carries; where there is no round, these are the sizes before the loop.
+those that the loop carries; others are told for the last round. Where there is no round, these are the sizes before
+the loop.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from __future__ import annotations
 import ast
 
 from nnx_migrate.linen.dims import Dim, same
-from nnx_migrate.linen.interpreter.convert import as_dim
+from nnx_migrate.linen.interpreter.convert import as_dim, effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.loops.gathered import count_of
+from nnx_migrate.linen.interpreter.loops.results import LastRound
 from nnx_migrate.linen.shapes import Array, Shape
 from nnx_migrate.linen.values import Expr, Iterated, Rounds
 
@@ -60,26 +62,40 @@ def leave_in_last_round(frame: Frame, statement: ast.If, going: Env, last: Env) 
             frame.left[id(loop), name] = b
 
 
-def left_behind(frame: Frame, loop: ast.AST, header: Env, back: Env) -> Env:
-    """The variables behind a loop that its last round leaves otherwise than the round before."""
+def left_behind(frame: Frame, loop: LastRound, entry: Env, header: Env, back: Env) -> Env:
+    """The variables behind a loop that its last round leaves otherwise than the round before; `entry` are those before
+    it.
+    """
     found: Env = {}
     for (place, name), last in frame.left.items():
         top = header[name].value if name in header else None
         end = back[name].value if name in back else None
-        if place != id(loop) or not (isinstance(top, Array) and isinstance(end, Array)):
+        if place != id(loop.statement) or not (isinstance(top, Array) and isinstance(end, Array)):
             continue
-        dims = tuple(_size(top.shape, end.shape, axis, last) for axis in range(-len(last.shape.dims), 0))
+        before = effect_value(frame.session, entry[name].value)
+        dims = tuple(
+            carried if carried is not None else _of_last_round(loop, before, axis, last)
+            for axis in range(-len(last.shape.dims), 0)
+            for carried in (_size(top.shape, end.shape, axis, last),)
+        )
         found[name] = Slot(
             Array(Shape(dims, last.shape.lead), last.dtype if last.dtype == top.dtype else None)
         )
     return found
 
 
-def _size(top: Shape, end: Shape, axis: int, last: Array) -> Dim:
+def _size(top: Shape, end: Shape, axis: int, last: Array) -> Dim | None:
     """A size that the loop carries, if the last round leaves the same as the others."""
     if -axis > min(len(top.dims), len(end.dims)) or not same(end.dim(axis), last.shape.dim(axis)):
-        return _LAST
+        return None
     return top.dim(axis)
+
+
+def _of_last_round(loop: LastRound, before: object, axis: int, last: Array) -> Dim:
+    """A size that nothing tells but the last round, or what was there before the loop if there is no round."""
+    first = before.shape.dim(axis) if isinstance(before, Array) else _LAST
+    size = loop.alone(first, last.shape.dim(axis))
+    return size if size.known else _LAST
 
 
 def _before_last(frame: Frame, test: ast.expr, loop: Rounds) -> bool | None:

@@ -64,6 +64,14 @@ class LastRound:
             found = self._of_steps(first, last, symbol)
             if found.known:
                 return found
+        return self._or_before(first, found)
+
+    def alone(self, first: Dim, last: Dim) -> Dim:
+        """The size behind the loop that only the last round leaves, `first` where there is none."""
+        return _UNKNOWN if self._is_decided_within(last) else self._or_before(first, self.closed(last))
+
+    def _or_before(self, first: Dim, found: Dim) -> Dim:
+        """A size of the last round, or that before the loop if there may be no round."""
         if not found.known or self.condition == "" or same(first, found):
             return found
         if self.condition is None or not first.known:

@@ -135,7 +135,8 @@ def _loop(frame: Frame, statement: ast.For | ast.While, bind: Any, iterable: Any
     frame.jumps = []
     after = {n: s for n, s in back.items() if n not in header}
     filled = {n: back[n] for n in assigned if n in entry and _is_filled(back[n].value)}
-    frame.env = {**header, **filled, **left_behind(frame, statement, header, back)}
+    last = LastRound(frame, statement, iterable)
+    frame.env = {**header, **filled, **left_behind(frame, last, entry, header, back)}
     for name in assigned:
         value = frame.env[name].value if name in entry else None
         if isinstance(value, ArrayList):
