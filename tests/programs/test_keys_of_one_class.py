@@ -132,3 +132,12 @@ print(model.decay_mask(params), model.apply({"params": params}, jnp.ones((1, 3))
     models, main = Path("/project/models.py"), Path("/project/main.py")
     texts, _ = fix_files({models: MODELS + method, main: program}, RULES)
     assert 'mask["dense"] = False' in texts[models] and "self.dense = nnx.Linear(" in texts[models]
+
+
+def test_texts_where_a_model_makes_its_layers_stay() -> None:
+    models = MODELS.replace(
+        "x = nn.Dense(4)(x)\n        for", 'x = nn.Dense(4, kernel_init=load("Dense_0"))(x)\n        for'
+    )
+    program = "import jax\nfrom models import Net\n\nparams = Net().init(jax.random.key(0), jax.numpy.ones((1, 3)))\n"
+    texts, _ = fix_files({Path("/project/models.py"): models, Path("/project/main.py"): program}, RULES)
+    assert 'kernel_init=load("Dense_0")' in texts[Path("/project/models.py")]

@@ -6,6 +6,7 @@ import ast
 
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import last_name
+from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.programs.renames import AUTOMATIC
 
 _OF_VARIABLES = frozenset({"variables", "get_variable", "put_variable", "has_variable", "scope"})
@@ -22,3 +23,12 @@ def is_of_given_parameters(module: Module, node: ast.Constant) -> bool:
     return function is not None and not any(
         isinstance(n, ast.Attribute) and last_name(n) in _OF_VARIABLES for n in ast.walk(function)
     )
+
+
+def stays_as_it_is(conversion: ClassConversion, module: Module, node: ast.AST) -> bool:
+    """Whether the method around a node is none that the conversion of its class rewrites."""
+    function = module.enclosing(node, ast.FunctionDef)
+    if function is None:
+        return False
+    start, end = module.source.span(function)
+    return not any(edit.start < end and start < edit.end for edit in conversion.edits)

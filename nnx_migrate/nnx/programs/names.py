@@ -24,7 +24,7 @@ from nnx_migrate.nnx.helpers.placement import imported_helpers
 from nnx_migrate.nnx.programs.built_names import SHOWING, builds_name, goes_on_otherwise, keys_behind_values
 from nnx_migrate.nnx.programs.entry_counts import UNLISTED, changes_counts, counted_trees
 from nnx_migrate.nnx.programs.foreign_names import foreign_name_obstacles
-from nnx_migrate.nnx.programs.given_parameters import is_of_given_parameters
+from nnx_migrate.nnx.programs.given_parameters import is_of_given_parameters, stays_as_it_is
 from nnx_migrate.nnx.programs.keys_above import Others, names_at
 from nnx_migrate.nnx.programs.list_keys import is_of_parameters, split_key
 from nnx_migrate.nnx.programs.name_tests import goes_through_names, name_test_obstacles
@@ -108,9 +108,10 @@ class NameChanges:
                 if goes_on_otherwise(module, node, texts):
                     continue
                 own = self.references.enclosing_class(module, node)
-                of_own = Renames.of(c for c in conversions if c.cls is own) if own is not None else None
-                if of_own is not None and of_own.changes(text):
-                    self._string(module, node, of_own, (), found)
+                if own is not None:
+                    conversion = next((c for c in conversions if c.cls is own), None)
+                    if conversion is not None and stays_as_it_is(conversion, module, node):
+                        self._string(module, node, Renames.of([conversion]), (), found)
                 elif model is None and (is_near or not _is_of(beside, text)):
                     self._string(module, node, renames, beside if is_near else others, found)
                 elif model in classes:
