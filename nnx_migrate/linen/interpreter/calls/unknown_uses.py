@@ -51,12 +51,17 @@ def refuse_unknown_arguments(frame: Frame, node: ast.Call) -> None:
         if not _may_be_module(value) or not _is_handed_on(frame, argument):
             continue
         made = list(Origins(frame, of_arrays=False).makers(argument))
-        may_be_data = isinstance(value, Expr) and not any(_is_class(call.func) for call in made)
-        if made and (_is_function_of_transform(frame, argument) or not may_be_data):
+        if any(map(_constructs, made)) or (made and _is_function_of_transform(frame, argument)):
             what = ast.unparse(argument)[:80]
             raise Refuse(
                 "unknown-module", f"what `{what}` is isn't known; it may be a module, and is handed on", node
             )
+
+
+def _constructs(call: ast.Call) -> bool:
+    """Whether a call looks like that of a class of modules: by the class's name, from a table, or with a `name`."""
+    is_class = _is_class(call.func) or isinstance(call.func, ast.Subscript)
+    return is_class or any(keyword.arg == "name" for keyword in call.keywords)
 
 
 def _made_parts(node: ast.expr) -> Iterator[ast.Call]:
