@@ -481,7 +481,7 @@ def test_a_class_stays_as_it_is_when_a_submodule_does_that_no_bridge_can_hold(tm
             class Part(nn.Module):
                 @nn.compact
                 def __call__(self, x):
-                    return nn.Dense(8)(x) if self.is_mutable_collection("params") else x
+                    return nn.Dense(8)(x) if self.is_mutable_collection("cache") else x
 
             class Model(nn.Module):
                 @nn.compact
