@@ -18,6 +18,7 @@ from nnx_migrate.linen.interpreter.frame import (
     NeedArguments,
     NeedKinds,
     NeedRank,
+    NeedTuple,
     Session,
     Slot,
 )
@@ -120,6 +121,8 @@ def analyse(
             results = {}
         except NeedArguments as need_arguments:
             handed_on[need_arguments.parameter] = need_arguments.names
+        except NeedTuple as need_tuple:
+            tuples.add(need_tuple.path)
         except NeedRank as need:
             ranks[need.path] = need.rank
             if need.usual:

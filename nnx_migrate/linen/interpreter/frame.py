@@ -58,6 +58,13 @@ class NeedKinds(Exception):
     """It matters whether an input holds integers or booleans: start again with what callers say about that."""
 
 
+class NeedTuple(Exception):
+    """An input is a tuple, of which code took an item before that showed: start again with that knowledge."""
+
+    def __init__(self, path: tuple[str | int, ...]) -> None:
+        self.path = path
+
+
 class NeedArguments(Exception):
     """`*args` go wholly to a submodule that needs some of them: start again with the names that they have there."""
 
@@ -130,6 +137,8 @@ class Session:
     unbatched: set[tuple[str | int, ...]] = field(default_factory=set)  # those that lack even that
     default_rank: DefaultRank = field(default_factory=DefaultRank)
     input_tuples: set[tuple[str | int, ...]] = field(default_factory=set)
+    # inputs that code asked for `x[0]`, as if these were arrays
+    items_taken: set[tuple[str | int, ...]] = field(default_factory=set)
     # `*args` of `__call__` that a submodule gets, by name: what that calls the first of them; see `handed_on`
     handed_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)  # the module's own, by name

@@ -17,7 +17,7 @@ from nnx_migrate.linen.interpreter.lists.sequences import sequence_output
 from nnx_migrate.linen.interpreter.long_axes import remember_groups
 from nnx_migrate.linen.interpreter.paddings import by_padding
 from nnx_migrate.linen.interpreter.ranks import rank_needed
-from nnx_migrate.linen.interpreter.records import part_of
+from nnx_migrate.linen.interpreter.records import is_tuple, part_of
 from nnx_migrate.linen.interpreter.recurrent import PARTS, recurrent_output
 from nnx_migrate.linen.leads import as_many
 from nnx_migrate.linen.mixed_lists import MixedList
@@ -75,6 +75,7 @@ def layer_output(
     )
     if name in _PAIRS and args and isinstance(args[0], Input):
         # The cell itself unpacks a carry that is an argument of the method.
+        is_tuple(frame, args[0])
         args = (tuple(part_of(frame, args[0], index) for index in (0, 1)), *args[1:])
     if name in CELLS and method == "__call__" and takes_carries(frame.session.cls):
         own, given = (None, *own[1:])[: len(own)], {k: v for k, v in given.items() if k != "features"}

@@ -8,7 +8,7 @@ from typing import Any
 
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
-from nnx_migrate.linen.interpreter.frame import Frame
+from nnx_migrate.linen.interpreter.frame import Frame, NeedTuple
 from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.values import Attribute, Input, LostModule, Record
@@ -91,6 +91,13 @@ def asked_by_items(function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) 
     is_asked = any(isinstance(use, ast.Attribute) and use.attr in ("shape", "ndim") for use in uses)
     are_numbers = all(isinstance(i.slice, ast.Constant) and isinstance(i.slice.value, int) for i in items)
     return len(items) == len(reads) and are_numbers and len(numbers) > 1 and is_asked
+
+
+def is_tuple(frame: Frame, value: Input) -> None:
+    """Code shows that an input is a tuple. Raises NeedTuple where what was taken of it before was one of an array."""
+    if value.path in frame.session.items_taken:
+        raise NeedTuple(value.path)
+    frame.session.input_tuples.add(value.path)
 
 
 def changed(value: Input | Record | dict[str, Any], parts: dict[str, Any]) -> Record:

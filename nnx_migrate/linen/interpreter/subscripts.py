@@ -96,6 +96,8 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
         if isinstance(index, Expr) and not index.kind and not is_declared_array(frame.session, value):
             key = index.text if node is None else ast.unparse(node.slice)
             return Unknown(f"`{key}` may be a key of `{value.text}`, whose items have sizes of their own")
+        if constant is not None:
+            frame.session.items_taken.add(value.path)
         value = input_array(frame.session, value)
     if isinstance(value, Array):
         transfer = registry.effect("getitem") or registry.method("__getitem__")

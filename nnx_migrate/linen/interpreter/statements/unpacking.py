@@ -9,6 +9,7 @@ from nnx_migrate.linen.interpreter import attributes
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.elements import ManyOf
 from nnx_migrate.linen.interpreter.ranks import rank_needed
+from nnx_migrate.linen.interpreter.records import is_tuple
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.tuple_choices import TupleChoice, of_length
 from nnx_migrate.linen.values import Expr, Input, ModuleList, Record, VariableValue
@@ -40,7 +41,7 @@ def unpacked(frame: Frame, value: Any, count: int, starred: int | None) -> list[
             middle = list(value[starred : len(value) - behind])
             return [*value[:starred], middle, *value[len(value) - behind :]]
     if isinstance(value, Input) and starred is None:
-        frame.session.input_tuples.add(value.path)
+        is_tuple(frame, value)
         return [attributes.seen(frame, Input((*value.path, i))) for i in range(count)]
     if isinstance(value, Expr) and starred is None:
         return [Expr(f"{value.text}[{i}]") for i in range(count)]
