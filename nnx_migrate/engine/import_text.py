@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
+from typing import Any
 
 from nnx_migrate.names.modules import Module
+from nnx_migrate.sources.lines import line_limit
 from nnx_migrate.sources.text import Edit, SourceText
 
 ImportNode = ast.Import | ast.ImportFrom
@@ -44,9 +47,9 @@ def add_names(module: Module, node: ast.ImportFrom, gone: list[ast.alias], added
     if _is_one_line(module, node) or not kept:
         return [_relist(module, node, kept, added)]
     edits = [_drop_name(source, node, alias) for alias in gone]
-    in_order = _is_sorted([_key(alias) for alias in node.names])
-    for text in sorted(added, key=_text_key) if in_order else added:
-        later = [a for a in kept if in_order and _key(a) > _text_key(text)]
+    order = _order(node)
+    for text in added if order is None else sorted(added, key=order):
+        later = [] if order is None else [a for a in kept if order(a.name) > order(text)]
         alone = _stands_alone(source, later[0] if later else kept[-1], node)
         if later:
             start = source.span(later[0])[0]
@@ -128,25 +131,39 @@ def _is_one_line(module: Module, node: ImportNode) -> bool:
 def _relist(module: Module, node: ImportNode, kept: list[ast.alias], added: list[str]) -> Edit:
     source = module.source
     names = [source.segment(alias) for alias in kept]
-    if _is_sorted([_key(alias) for alias in node.names]):
-        for text in added:
-            place = sum(_text_key(name) <= _text_key(text) for name in names)
-            names.insert(place, text)
-    else:
-        names += added
-    return Edit(source.span(node.names[0])[0], source.span(node.names[-1])[1], ", ".join(names))
+    order = _order(node)
+    for text in added:
+        place = len(names) if order is None else sum(order(name) <= order(text) for name in names)
+        names.insert(place, text)
+    start, end = source.span(node.names[0])[0], source.span(node.names[-1])[1]
+    line = source.line_text(node.lineno)
+    longer = len(line) - (end - start) + len(", ".join(names))
+    if not added or node.end_lineno != node.lineno or max(len(line), line_limit(source)) >= longer:
+        return Edit(start, end, ", ".join(names))
+    indent = line[: len(line) - len(line.lstrip())]
+    lines = "".join(f"\n{indent}    {name}," for name in names) + f"\n{indent}"
+    in_parentheses = source.segment(node).endswith(")")
+    return Edit(start, end, lines if in_parentheses else f"({lines})")
 
 
-def _key(alias: ast.alias) -> str:
-    return alias.name.lower()
+Order = Callable[[str], Any]
 
 
-def _text_key(text: str) -> str:
+def _order(node: ImportNode) -> Order | None:
+    """The order in which a statement's names stand, if any: of what `import` says ("scan", "numpy as jnp")."""
+    names = [alias.name for alias in node.names]
+    return next((order for order in (_by_letters, _by_kind) if sorted(names, key=order) == names), None)
+
+
+def _by_letters(text: str) -> str:
     return text.partition(" as ")[0].strip().lower()
 
 
-def _is_sorted(keys: list[str]) -> bool:
-    return keys == sorted(keys)
+def _by_kind(text: str) -> tuple[int, str]:
+    """Constants, then classes, then the rest, as isort and Ruff have it."""
+    name = text.partition(" as ")[0].strip()
+    kind = 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
+    return kind, name.lower()
 
 
 def _stands_alone(source: SourceText, alias: ast.alias, node: ImportNode) -> bool:

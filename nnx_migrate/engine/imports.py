@@ -211,8 +211,7 @@ def _statement_to_extend(
         and not request.in_folder
         and scope.is_module
         and guard is Guard.NONE
-        and not node.level
-        and node.module == request.from_module
+        and "." * node.level + (node.module or "") == request.from_module
         and (first_use is None or (node.end_lineno or node.lineno) < first_use)
         and all(alias.name != "*" for alias in node.names)
         and isinstance(module.parents.get(node), ast.Module)

@@ -21,6 +21,7 @@ NP = ImportRequest("numpy", "np")
 FUNCTOOLS = ImportRequest("functools", "functools")
 MESH = ImportRequest("jax.sharding.Mesh", "Mesh", "jax.sharding")
 SPEC = ImportRequest("jax.sharding.PartitionSpec", "P", "jax.sharding")
+BLOCK_COPY = ImportRequest(".shared.LinenBlock", "LinenBlock", ".shared")
 EXTEND = ImportRequest("jax.extend.core", "jax")
 
 
@@ -146,6 +147,23 @@ ADDED = {
         "from jax.sharding import NamedSharding, PartitionSpec\n",
         (MESH,),
         "from jax.sharding import Mesh, NamedSharding, PartitionSpec\n",
+    ),
+    "extends a statement whose names stand by their kind": (
+        "from .shared import SIZE, Block, mask\n",
+        (BLOCK_COPY,),
+        "from .shared import SIZE, Block, LinenBlock, mask\n",
+    ),
+    "a statement that gets too long": (
+        "from .shared import first_of_many_names, fourth_of_many_names, second_of_many_names  # all\n",
+        (BLOCK_COPY,),
+        "from .shared import (\n    first_of_many_names,\n    fourth_of_many_names,\n    LinenBlock,\n"
+        "    second_of_many_names,\n)  # all\n",
+    ),
+    "one in parentheses that gets too long": (
+        "from .shared import (first_of_many_names, fourth_of_many_names, second_of_many)\n",
+        (BLOCK_COPY,),
+        "from .shared import (\n    first_of_many_names,\n    fourth_of_many_names,\n    LinenBlock,\n"
+        "    second_of_many,\n)\n",
     ),
     "extends a statement that has no order": (
         "from jax.sharding import PartitionSpec, NamedSharding\n",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nnx_migrate.nnx.writer.text import line_limit
+from nnx_migrate.sources.lines import line_limit
 from nnx_migrate.sources.text import SourceText
 from tests.linen_module.fixture import convert
 

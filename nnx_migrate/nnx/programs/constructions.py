@@ -13,7 +13,8 @@ from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import last_name
 from nnx_migrate.nnx.programs.sizes import Sizes
-from nnx_migrate.nnx.writer.text import HANGING, folded, indentation, line_limit
+from nnx_migrate.nnx.writer.text import HANGING, folded, indentation
+from nnx_migrate.sources.lines import line_limit
 from nnx_migrate.sources.text import Edit, SourceText
 
 HELPER = "Functional"

@@ -10,7 +10,8 @@ from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.programs.sizes import Sizes
-from nnx_migrate.nnx.writer.text import HANGING, folded, indentation, line_limit
+from nnx_migrate.nnx.writer.text import HANGING, folded, indentation
+from nnx_migrate.sources.lines import line_limit
 from nnx_migrate.sources.text import Edit, SourceText
 
 _Texts = dict[ast.expr, str]

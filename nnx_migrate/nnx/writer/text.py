@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from io import StringIO
 from itertools import pairwise
 from keyword import iskeyword
@@ -227,22 +226,6 @@ def _parts_of_call(text: str) -> tuple[str, list[str]]:
         else:
             parts[-1] += character
     return text[:start], [part.strip() for part in parts]
-
-
-_LONG_ENOUGH = 0.985  # of the lines: a few may stand out (links, texts)
-
-
-@lru_cache(maxsize=64)
-def line_limit(source: SourceText) -> int:
-    """How long lines may get: the file's own habit, up to 120, from 88 on (80 where blocks have two spaces)."""
-    lines = [line for line in source.text.splitlines() if line.strip()]
-    if not lines:
-        return 88
-    lengths = sorted(map(len, lines))
-    habit = lengths[int(len(lengths) * _LONG_ENOUGH)]
-    inner = [len(line) - len(line.lstrip(" ")) for line in lines]
-    limits = (80, 88, 100, 120) if inner.count(2) > inner.count(4) else (88, 100, 120)
-    return next((limit for limit in limits if habit <= limit), 100)
 
 
 def indentation(source: SourceText, line: int) -> str:

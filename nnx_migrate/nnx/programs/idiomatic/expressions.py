@@ -17,7 +17,8 @@ from nnx_migrate.nnx.programs.idiomatic.kinds import (
     NotIdiomatic,
 )
 from nnx_migrate.nnx.programs.idiomatic.naming import MODEL, OPTIMIZER, Naming
-from nnx_migrate.nnx.writer.text import call_text, indentation, line_limit, one_line, rewritten
+from nnx_migrate.nnx.writer.text import call_text, indentation, one_line, rewritten
+from nnx_migrate.sources.lines import line_limit
 
 _PARTS = (MODEL, OPTIMIZER)
 #: What a tuple loses where the model is changed in place.

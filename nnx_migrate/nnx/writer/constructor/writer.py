@@ -34,9 +34,10 @@ from nnx_migrate.nnx.writer.residual.emit import Emitter
 from nnx_migrate.nnx.writer.residual.nodes import Node, unconditional
 from nnx_migrate.nnx.writer.residual.setup_rounds import check_variables
 from nnx_migrate.nnx.writer.symbols import SizeNames, SizeParameter, input_paths
-from nnx_migrate.nnx.writer.text import indentation, line_limit, with_quotes_of
+from nnx_migrate.nnx.writer.text import indentation, with_quotes_of
 from nnx_migrate.nnx.writer.unpacked import unpacked_names
 from nnx_migrate.nnx.writer.written import WrittenClass
+from nnx_migrate.sources.lines import line_limit
 from nnx_migrate.sources.text import Edit
 
 

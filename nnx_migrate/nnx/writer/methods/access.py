@@ -12,7 +12,8 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Site, VariableSite
 from nnx_migrate.names.nodes import all_below, contains
 from nnx_migrate.nnx.writer.naming import singular, snake_case
-from nnx_migrate.nnx.writer.text import call_text, line_limit
+from nnx_migrate.nnx.writer.text import call_text
+from nnx_migrate.sources.lines import line_limit
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.methods.body import BodyEditor

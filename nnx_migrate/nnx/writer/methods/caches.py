@@ -16,7 +16,8 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Lookup, VariableSite
 from nnx_migrate.nnx.writer.construction.variables import variable_parts
 from nnx_migrate.nnx.writer.methods.reached import by_node
-from nnx_migrate.nnx.writer.text import call_text, indentation, line_limit, one_line, rewritten
+from nnx_migrate.nnx.writer.text import call_text, indentation, one_line, rewritten
+from nnx_migrate.sources.lines import line_limit
 from nnx_migrate.sources.text import Edit
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import ClassRef, DerivedLayer, Layer
 from nnx_migrate.nnx.writer.construction.derived import nnx_layer
-from nnx_migrate.nnx.writer.text import folded, indentation, line_limit, one_line, rest_of_line
+from nnx_migrate.nnx.writer.text import folded, indentation, one_line, rest_of_line
+from nnx_migrate.sources.lines import line_limit
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.methods.module_calls import ModuleCalls

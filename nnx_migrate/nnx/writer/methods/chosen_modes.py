@@ -18,7 +18,8 @@ from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Partial
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.writer.construction.derived import nnx_layer
-from nnx_migrate.nnx.writer.text import HANGING, folded, indentation, line_limit
+from nnx_migrate.nnx.writer.text import HANGING, folded, indentation
+from nnx_migrate.sources.lines import line_limit
 from nnx_migrate.sources.text import Edit
 
 if TYPE_CHECKING:

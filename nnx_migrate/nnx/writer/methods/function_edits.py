@@ -12,8 +12,9 @@ from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.names.parameters import defaults
 from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunction
 from nnx_migrate.nnx.writer.methods.parentheses import parentheses
-from nnx_migrate.nnx.writer.text import call_text, indentation, line_limit, replacements, rest_of_line
+from nnx_migrate.nnx.writer.text import call_text, indentation, replacements, rest_of_line
 from nnx_migrate.nnx.writer.written import WrittenFunction
+from nnx_migrate.sources.lines import line_limit
 from nnx_migrate.sources.text import Edit, SourceText
 
 if TYPE_CHECKING:

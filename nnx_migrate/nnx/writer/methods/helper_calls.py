@@ -12,7 +12,8 @@ from nnx_migrate.names.nodes import all_below
 from nnx_migrate.nnx.writer.methods.access import Listed
 from nnx_migrate.nnx.writer.methods.parentheses import parentheses
 from nnx_migrate.nnx.writer.methods.shared_helpers import SharedHelper
-from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line, rest_of_line, rewritten
+from nnx_migrate.nnx.writer.text import call_text, one_line, rest_of_line, rewritten
+from nnx_migrate.sources.lines import line_limit
 from nnx_migrate.sources.text import Edit
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall
 from nnx_migrate.nnx.writer.methods.outside_modes import OutsideModes
 from nnx_migrate.nnx.writer.methods.reached import closures, is_outside, reached_sites
 from nnx_migrate.nnx.writer.methods.shared_helpers import of_one_call
-from nnx_migrate.nnx.writer.text import call_text, line_limit, one_line, rest_of_line
+from nnx_migrate.nnx.writer.text import call_text, one_line, rest_of_line
+from nnx_migrate.sources.lines import line_limit
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.methods.body import BodyEditor

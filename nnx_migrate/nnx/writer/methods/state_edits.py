@@ -18,7 +18,8 @@ from nnx_migrate.linen.values import VariableValue
 from nnx_migrate.names.nodes import all_below
 from nnx_migrate.nnx.writer.methods.caches import CacheEditor
 from nnx_migrate.nnx.writer.methods.init_flags import InitFlags
-from nnx_migrate.nnx.writer.text import call_text, indentation, line_limit, one_line
+from nnx_migrate.nnx.writer.text import call_text, indentation, one_line
+from nnx_migrate.sources.lines import line_limit
 from nnx_migrate.sources.text import Edit
 
 if TYPE_CHECKING:
