@@ -12,6 +12,7 @@ from nnx_migrate.engine.rule import ProjectRule
 if TYPE_CHECKING:
     from nnx_migrate.engine.context import ProjectContext
     from nnx_migrate.engine.targets import Pin
+    from nnx_migrate.names.project import Project
     from nnx_migrate.nnx.plan import Group
 
 
@@ -124,11 +125,18 @@ class LinenModule(ProjectRule):
             return
         from nnx_migrate.linen.programs.stated_inputs import StatedInputs
         from nnx_migrate.nnx.plan import make_plan
+        from nnx_migrate.nnx.preparation import preparations
         from nnx_migrate.nnx.programs.fixes import FixWriter
 
         stated = StatedInputs(project.config.inputs, project.traced)
         config = project.config
-        groups = make_plan(project.project, config.root, stated, config.bridge, config.convert)
+
+        def plan(of: Project) -> list[Group]:
+            return make_plan(of, config.root, stated, config.bridge, config.convert)
+
+        groups = plan(project.project)
+        for change in preparations(project.project, groups, plan):
+            yield self.finding(project.file(change.cls.module), change.node, change.message, change.fix)
         writer = FixWriter(project, groups)
         for group in groups:
             yield from self._group(project, group, writer.fix(group) if group.can_move else None)

@@ -76,6 +76,7 @@ class Fix:
 
     `creates` holds whole new files (helpers that migrated code needs); an existing file is never overwritten.
     `records` holds what `verify` and `checkpoint` want to know later: entries of the parameter map, by class.
+    `prepares`: other fixes of the same plan are planned anew for what it leaves.
     """
 
     title: str
@@ -83,6 +84,7 @@ class Fix:
     changes: Mapping[Path, FileChange]
     creates: Mapping[Path, str] = field(default_factory=dict)
     records: Mapping[str, Any] = field(default_factory=dict)
+    prepares: bool = False
 
 
 @dataclass(frozen=True)

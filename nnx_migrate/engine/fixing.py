@@ -1,8 +1,8 @@
 """`fix`: apply the fixes of a project until nothing more changes.
 
-Fixes are taken in order of place; one whose edits would touch a span that another has changed waits for the
-next pass. A fix that changes several files is applied to all of them or to none. A file that parsed before
-and would not parse afterwards keeps its old text, and the fix becomes an unfixed finding.
+Fixes are taken in order of place, those first that prepare others; one whose edits would touch a span that
+another has changed waits for the next pass. A fix that changes several files is applied to all of them or to none.
+A file that parsed before and would not parse afterwards keeps its old text, and the fix becomes an unfixed finding.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nnx_migrate.engine.context import ProjectContext
 from nnx_migrate.engine.findings import Finding, Fix, ImportRequest, Safety
@@ -102,10 +103,13 @@ class Fixer:
         self._postponed = False
         chosen: list[Finding] = []
         taken: dict[Path, list[tuple[int, int]]] = {}
-        for finding in sorted(findings, key=lambda f: f.sort_key):
+        for finding in sorted(findings, key=_order):
             fix = finding.fix
             if fix is None or not self._allowed(finding) or self._key(finding) in self._refused:
                 continue
+            if not fix.prepares and any(other.fix and other.fix.prepares for other in chosen):
+                self._postponed = True
+                break
             if any(fix is other.fix for other in chosen):  # one fix for several findings
                 chosen.append(finding)
                 continue
@@ -190,6 +194,11 @@ class Fixer:
                 "fix-breaks-syntax", "the rewritten file would not parse; please report it"
             )
         return finding
+
+
+def _order(finding: Finding) -> tuple[Any, ...]:
+    """What prepares comes first, then everything in the order of its place."""
+    return not (finding.fix is not None and finding.fix.prepares), finding.sort_key
 
 
 def _conflicts(edits: Sequence[Edit], taken: list[tuple[int, int]]) -> bool:

@@ -29,6 +29,13 @@ def variables_of(state: Any) -> dict[Path, nnx.Variable[Any]]:
     }
 
 
+def hold_arrays(model: nnx.Module) -> None:
+    """Numbers of Python in variables become arrays, as they do in Linen once `init` is compiled."""
+    for variable in variables_of(model).values():
+        if isinstance(variable.get_value(), bool | int | float | complex):
+            variable.set_value(jnp.asarray(variable.get_value()))
+
+
 def sown_in(model: nnx.Module) -> dict[Path, Any]:
     """What `sow` has stored in a model, by path; the last element counts the values of one name."""
     return {

@@ -17,6 +17,7 @@ from nnx_migrate.numerics.inputs import Alignment, Inputs, Phase
 from nnx_migrate.numerics.map_patterns import Path
 from nnx_migrate.numerics.nnx_model import (
     class_names,
+    hold_arrays,
     leaves_of,
     sown_in,
     specs_of,
@@ -54,6 +55,7 @@ class NNXSide(Side):
             self._model = self.build(
                 nnx.Rngs(0, **{name: i + 1 for i, name in enumerate(dict.fromkeys(names))})
             )
+            hold_arrays(self._model)
             inputs = self.inputs
             initialise(self._model, inputs.method, inputs.args, inputs.kwargs("eval"))
             self._graphdef, self._state = nnx.split(self._model)

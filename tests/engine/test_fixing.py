@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from nnx_migrate.engine.context import FileContext, ProjectContext
 from nnx_migrate.engine.findings import Finding
+from nnx_migrate.engine.fixing import Fixer
 from nnx_migrate.engine.rule import ProjectRule, Rule
-from tests.rules.harness import fix_files
+from tests.rules.harness import fix_files, scanner_for
 
 PATH = Path("/project/example.py")
 
@@ -75,3 +77,33 @@ def test_findings_of_the_plan_stand_at_the_lines_that_are_left() -> None:
     (left,) = [finding for finding in result.remaining.findings if finding.rule == "plan"]
     assert after[PATH].splitlines()[left.line - 1] == "np.all(x)"
     assert left.line == code.splitlines().index("np.all(x)")  # counted from 1, and one line is gone
+
+
+class PreparedPlan(Plan):
+    """Once `np.sum` is `np.all`, as a preparation makes it, that is planned like every `np.all`."""
+
+    def plan(self, project: ProjectContext) -> Iterator[Finding]:
+        """The preparations, and what stands there already."""
+        for module in project.project.modules():
+            file = project.file(module)
+            for node in (
+                n for n in ast.walk(module.tree) if isinstance(n, ast.Attribute) and n.attr == "sum"
+            ):
+                fix = file.fix()
+                fix.replace(node, "np.all")
+                yield self.finding(file, node, "prepared", replace(fix.build("prepare"), prepares=True))
+        yield from super().plan(project)
+
+
+def test_what_prepares_goes_first_and_the_rest_is_planned_anew() -> None:
+    code, plan = "import numpy as np\nnp.all(x)\nnp.all(y)\nnp.sum(z)\n", PreparedPlan()
+    after, result = fix_files({PATH: code}, [plan])
+    assert after[PATH] == "import numpy as np\nnp.any(x)\nnp.any(y)\nnp.any(z)\n"
+    assert [f.message for f in result.fixed] == ["prepared", "planned", "planned", "planned"]
+
+
+def test_the_rest_goes_on_where_a_preparation_is_declined() -> None:
+    scanner = scanner_for({PATH: "import numpy as np\nnp.all(x)\nnp.all(y)\nnp.sum(z)\n"}, [PreparedPlan()])
+    fixer = Fixer(scanner.context, scanner, accept=lambda finding: finding.message != "prepared")
+    after = fixer.run([PATH]).after[PATH]
+    assert after.text == "import numpy as np\nnp.any(x)\nnp.any(y)\nnp.sum(z)\n"

@@ -17,6 +17,8 @@ from nnx_migrate.engine.imports import edit_imports
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import Conversions, convert_project
+from nnx_migrate.nnx.plan import make_plan
+from nnx_migrate.nnx.preparation import preparations, prepared
 from nnx_migrate.sources.text import SourceText
 
 ROOT = Path(__file__).parents[2] / "fixtures" / "linen-module"
@@ -65,6 +67,8 @@ def cases() -> Iterator[Case]:
 def convert(path: Path, bridge: bool = True) -> tuple[str, Conversions]:
     """What the tool makes of a file."""
     project = Project([path], lambda p: SourceText.decode(p.read_bytes()))
+    if any(project.files_mentioning("_normalize")):
+        project = prepared(project, preparations(project, make_plan(project), make_plan))
     conversions = convert_project(project, bridge=bridge)
     module = project.module(path)
     assert module is not None

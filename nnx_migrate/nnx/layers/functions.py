@@ -93,6 +93,10 @@ _ROWS = (
     ),
     _linen("dot_product_attention_weights", helper="linen_dot_product_attention_weights", keep=True),
     _linen("merge_param", helper="merge_param", keep=True),
+    *(
+        _linen(f"normalization.{n}", keep=True, note="pure")
+        for n in ("_abs_sq", "_canonicalize_axes", "_compute_stats")
+    ),
     _linen(
         "with_partitioning",
         nnx="flax.nnx.with_partitioning",

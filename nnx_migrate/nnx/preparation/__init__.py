@@ -1,0 +1,63 @@
+"""Changes of Linen code to Linen code that computes the same: classes that stay as they are written may move then.
+
+Each is tried: it is made only if classes move with it that stay without it, and if none stays that moves without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from nnx_migrate.engine.findings import ImportRequest
+from nnx_migrate.engine.imports import edit_imports
+from nnx_migrate.names.modules import Module
+from nnx_migrate.names.project import Project
+from nnx_migrate.nnx.plan import Group
+from nnx_migrate.nnx.preparation.model import Preparation
+from nnx_migrate.nnx.preparation.normalizations import normalizations
+from nnx_migrate.sources.text import Edit, SourceError, SourceText
+
+Plan = Callable[[Project], Sequence[Group]]
+
+
+def preparations(project: Project, groups: Sequence[Group], plan: Plan) -> list[Preparation]:
+    """Those that let classes of a project move; `groups` is its plan, and `plan` makes that of another project."""
+    found = list(normalizations(groups))
+    before = _moving(groups)
+    while found:
+        try:
+            after = _moving(plan(prepared(project, found)))
+        except SourceError:
+            return []
+        helping = [one for one in found if one.cls.qualified in after]
+        if len(helping) == len(found):
+            return found if before < after else []
+        found = helping
+    return []
+
+
+def prepared(project: Project, made: Iterable[Preparation]) -> Project:
+    """The project with these changes. Raises SourceError."""
+    edits: dict[Path, list[Edit]] = {}
+    imports: dict[Path, list[ImportRequest]] = {}
+    for one in made:
+        for path, change in one.fix.changes.items():
+            edits.setdefault(path, []).extend(change.edits)
+            imports.setdefault(path, []).extend(change.imports)
+    texts = {path: _edited(project, path, edits[path], imports[path]) for path in edits}
+    return Project(project.paths, lambda path: texts.get(path) or project.source(path), project.words)
+
+
+def _edited(project: Project, path: Path, edits: list[Edit], imports: list[ImportRequest]) -> SourceText:
+    module = project.module(path)
+    assert module is not None
+    after = Module(path, module.name, module.source.with_edits(list(dict.fromkeys(edits))))
+    requests = list(dict.fromkeys(imports))
+    return edit_imports(module, after, requests, lambda name: project.exports.uses(path, name))
+
+
+def _moving(groups: Iterable[Group]) -> set[str]:
+    return {cls.qualified for group in groups if group.can_move for cls in group.classes}
+
+
+__all__ = ["Preparation", "preparations", "prepared"]
