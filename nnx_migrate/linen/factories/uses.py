@@ -97,7 +97,9 @@ class FactoryUses:
                 if arguments is None:
                     return None
                 found.append(Use(reference.module, reference.call, arguments))
-            elif reference.role is Role.VALUE and self._is_compared(reference):
+            elif reference.role is Role.VALUE and (
+                self._is_compared(reference) or references.is_alias(reference)
+            ):
                 continue
             elif reference.role is Role.VALUE:
                 is_value = True

@@ -67,7 +67,7 @@ class InstanceFinder:
         return [
             values.of(r)
             for r in self.references.outside
-            if r.role is Role.VALUE and not self._is_export(r) and r not in compared
+            if r.role is Role.VALUE and not self.references.is_alias(r) and r not in compared
         ]
 
     @cached_property
@@ -99,18 +99,6 @@ class InstanceFinder:
                     (reference.cls, Obstacle("unknown-base", detail, reference.module, reference.node))
                 )
         return found
-
-    def _is_export(self, reference: ClassReference) -> bool:
-        """`Model = CNN`, where every read of the name is a reference of its own: that of no class's attribute."""
-        module, project = reference.module, self.program.project
-        parent = module.parents[reference.node]
-        target = assigned_name(parent) if parent is not None else None
-        if target is None:
-            return False
-        scope = module.scope_at(target)
-        if (scope.binder(target.id) or scope).is_class:
-            return False
-        return self.program.find(project.resolve_name(target.id, scope, module)) is reference.cls
 
     def holders(self, flow: Flow) -> list[LinenClass]:
         """The classes whose modules get a module or class."""
@@ -232,14 +220,3 @@ def _names_collections(node: ast.expr) -> bool:
     if isinstance(node, ast.List | ast.Tuple):
         return all(isinstance(e, ast.Constant) and isinstance(e.value, str) for e in node.elts)
     return isinstance(node, ast.Constant) and (node.value is True or isinstance(node.value, str))
-
-
-def assigned_name(statement: ast.AST) -> ast.Name | None:
-    """The one name that an assignment binds."""
-    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-        target = statement.targets[0]
-    elif isinstance(statement, ast.AnnAssign):
-        target = statement.target
-    else:
-        return None
-    return target if isinstance(target, ast.Name) else None

@@ -68,6 +68,18 @@ class References:
             parent = module.parents.get(parent)
         return None
 
+    def is_alias(self, reference: ClassReference) -> bool:
+        """`Model = CNN`, where every read of the name is a reference of its own: that of no class's attribute."""
+        module, project = reference.module, self.program.project
+        parent = module.parents[reference.node]
+        target = assigned_name(parent) if parent is not None else None
+        if target is None:
+            return False
+        scope = module.scope_at(target)
+        if (scope.binder(target.id) or scope).is_class:
+            return False
+        return self.program.find(project.resolve_name(target.id, scope, module)) is reference.cls
+
     def class_called(self, module: Module, call: ast.Call) -> LinenClass | None:
         """The Linen class that a call constructs."""
         return self.program.find(self.program.project.resolve(call.func, module.scope_at(call.func), module))
@@ -164,3 +176,14 @@ def is_annotation(module: Module, node: ast.AST) -> bool:
     if isinstance(parent, ast.AnnAssign):
         return parent.annotation is child
     return isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef) and parent.returns is child
+
+
+def assigned_name(statement: ast.AST) -> ast.Name | None:
+    """The one name that an assignment binds."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target = statement.targets[0]
+    elif isinstance(statement, ast.AnnAssign):
+        target = statement.target
+    else:
+        return None
+    return target if isinstance(target, ast.Name) else None

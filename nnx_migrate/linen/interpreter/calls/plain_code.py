@@ -18,7 +18,7 @@ from nnx_migrate.linen.effects.registry import modelled_methods
 from nnx_migrate.linen.interpreter.calls.packages import CALLING, is_free_of_flax
 from nnx_migrate.linen.model import LinenProgram
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.nodes import last_name
+from nnx_migrate.names.nodes import contains, last_name
 from nnx_migrate.names.scopes import Binding, BindingKind, Scope, dotted
 
 Code = tuple[Module, ast.AST]
@@ -312,7 +312,8 @@ class _Reading:
         elif isinstance(owner, ast.ClassDef):
             self.found.append((module, owner))
         elif isinstance(node, _FUNCTIONS):
-            self.found.append((module, node))
+            if not contains(self.node, node):  # else it is looked at with the variables that it reads
+                self.found.append((module, node))
         else:
             self._variable(module, binding)
 
