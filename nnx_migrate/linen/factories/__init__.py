@@ -66,11 +66,20 @@ class Factories:
         """The classes that a class's factory fields are given."""
         return {made for factory in self.of(cls).values() for made in factory.classes}
 
-    def given(self, cls: LinenClass, field: str, module: Module, call: ast.Call) -> Given | None:
-        """What a construction in the body of a module gives a field; None where that isn't known."""
-        arguments = given_arguments(cls, call, module=module)
-        node = arguments.get(field) if arguments is not None else None
-        return self._follow(module, call, node) if node is not None else None
+    def given(
+        self, cls: LinenClass, field: str, module: Module, call: ast.Call, partials: Iterable[ast.Call] = ()
+    ) -> Given | None:
+        """What a construction in the body of a module gives a field; None where that isn't known.
+
+        `partials` of the class, of keywords alone, are what is called: `block = partial(Block, norm=norm)`.
+        """
+        for made, skip in ((call, 0), *((partial, 1) for partial in partials)):
+            arguments = given_arguments(cls, made, skip, module)
+            if arguments is None:
+                return None
+            if field in arguments:
+                return self._follow(module, made, arguments[field])
+        return None
 
     def by_default(self, cls: LinenClass, field: str) -> Given | None:
         """What a field is given by its default; None where that isn't known, or there is none."""

@@ -71,11 +71,29 @@ def _flag(writer: ConstructionWriter, site: Site, cls: LinenClass, factory: Fact
 
 def given_to(writer: ConstructionWriter, site: Site, cls: LinenClass, factory: Factory) -> Given | None:
     """What a construction gives a factory field, None where it leaves it at its default. Raises Refuse."""
-    given = writer.known_factories.given(cls, factory.field, writer.names.module, site.call)
-    left_out = given is None and factory.default and all(k.arg != factory.field for k in site.call.keywords)
-    if (given is None and not left_out) or site.context or site.partials:
+    partials = local_partials(site)
+    given = writer.known_factories.given(cls, factory.field, writer.names.module, site.call, partials or ())
+    named = {k.arg for call in (site.call, *(partials or ())) for k in call.keywords}
+    left_out = given is None and factory.default and factory.field not in named
+    if (given is None and not left_out) or site.context or partials is None:
         raise Refuse("unknown-module", f"the factory `{factory.field}` can't be followed", site.call)
     return given
+
+
+def local_partials(site: Site) -> tuple[ast.Call, ...] | None:
+    """The partial of its class that a submodule is made by: one of keywords alone, in the code of the method.
+
+    None if there are others.
+    """
+    if not site.partials:
+        return ()
+    partial, *others = site.partials
+    module, call = partial.module, partial.call
+    named = [k.arg for k in (*call.keywords, *site.call.keywords)]
+    if others or module is None or len(call.args) != 1 or None in named or len(set(named)) < len(named):
+        return None
+    method = module.enclosing(call, ast.FunctionDef)
+    return (call,) if method is not None and method is module.enclosing(site.call, ast.FunctionDef) else None
 
 
 def factory_parts(
@@ -127,7 +145,8 @@ def _made(
                 yield one
         for child in site.classes if not isinstance(site.target, Layer) else ():
             for inner in giver.converted(child).factories.values():
-                given = giver.known_factories.given(child, inner.field, cls.module, site.call)
+                partials = local_partials(site) or ()
+                given = giver.known_factories.given(child, inner.field, cls.module, site.call, partials)
                 for part, from_field in inner.pairs(given) if given is not None else ():
                     if from_field.source is factory and child is not cls:
                         yield from _made(giver, child, part)
