@@ -46,7 +46,7 @@ from nnx_migrate.nnx.writer.klass import ClassWriter
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.naming import Naming
 from nnx_migrate.nnx.writer.symbols import SizeParameter
-from nnx_migrate.nnx.writer.written import WrittenClass, WrittenFunction, helped
+from nnx_migrate.nnx.writer.written import Outside, WrittenClass, WrittenFunction, helped
 from nnx_migrate.nnx.written import check_function, check_written
 from nnx_migrate.numerics.layer_maps import layer_map
 from nnx_migrate.numerics.parameter_map import ClassMap, ParameterMap
@@ -78,7 +78,7 @@ class ClassConversion:
     assumed: Mapping[tuple[str | int, ...], int] = field(default_factory=dict)  # ranks that callers stated
     makes_caches: bool = False  # in its calls, by itself or in submodules that it creates
     sows: bool = False  # likewise: whether its calls keep intermediate values
-    functions: Mapping[ast.FunctionDef, WrittenFunction] = field(default_factory=dict)  # see `WrittenClass`
+    functions: Mapping[Outside, WrittenFunction] = field(default_factory=dict)  # see `WrittenClass`
     is_lazy: bool = False  # it, or a submodule that it creates, holds Linen modules: inputs initialise them
     naming: Naming = Naming.FREELY
     open_maxima: frozenset[Max] = frozenset()  # see `agreed_sizes`

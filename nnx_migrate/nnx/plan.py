@@ -40,6 +40,7 @@ from nnx_migrate.nnx.programs.sizes import SizeFinder, Sizes
 from nnx_migrate.nnx.programs.written_classes import written_classes
 from nnx_migrate.nnx.rewritten_functions import RewrittenFunctions
 from nnx_migrate.nnx.writer.naming import Naming
+from nnx_migrate.nnx.writer.written import name_of
 from nnx_migrate.sources.text import Edit
 
 Blocked = tuple[LinenClass, Obstacle]
@@ -202,7 +203,7 @@ class _Planner:
         """Why a class can't stay in its Linen form, too."""
         functions = self.conversions.converted[cls.qualified].functions
         if functions:
-            name = next(iter(functions)).name
+            name = name_of(next(iter(functions)))
             what = f"classes that stay Linen need `{cls.name}` in its Linen form, but `{name}` changes"
             return Obstacle("uses-not-converted", what, cls.module, cls.node)
         for reference in self.finder.compared:  # modules of its Linen form aren't instances of it

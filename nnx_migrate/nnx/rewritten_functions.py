@@ -1,29 +1,41 @@
-"""Functions outside of classes that conversions rewrite: all who call one have to move together."""
+"""Functions outside of classes that conversions rewrite, and tables of layers: all who use one move together."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+from nnx_migrate.linen.chosen.classes import named_table, reads_keys
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.instance import Obstacle
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion, Conversions
+from nnx_migrate.nnx.writer.written import Outside, name_of
 
 
 @dataclass(eq=False)
 class RewrittenFunction:
-    """A function with the conversions of the classes that call it."""
+    """A function, or a table, with the conversions of the classes that use it."""
 
-    node: ast.FunctionDef
+    node: Outside
     module: Module
     users: list[ClassConversion] = field(default_factory=list)
 
     @property
+    def name(self) -> str:
+        """Its name."""
+        return name_of(self.node)
+
+    @property
+    def is_function(self) -> bool:
+        """Whether it is no table."""
+        return isinstance(self.node, ast.FunctionDef)
+
+    @property
     def calls(self) -> set[ast.AST]:
-        """The calls that are rewritten, too."""
+        """The calls that are rewritten, too, or what looks something up."""
         return {call for user in self.users for call in user.functions[self.node].calls}
 
     @property
@@ -39,7 +51,7 @@ class RewrittenFunctions:
 
     def __init__(self, project: Project, conversions: Conversions) -> None:
         self.project = project
-        found: dict[ast.FunctionDef, RewrittenFunction] = {}
+        found: dict[Outside, RewrittenFunction] = {}
         for conversion in conversions.converted.values():
             for node, written in conversion.functions.items():
                 known = found.setdefault(node, RewrittenFunction(node, written.module))
@@ -60,14 +72,14 @@ class RewrittenFunctions:
     def obstacles(self) -> Iterator[tuple[LinenClass, Obstacle]]:
         """Classes whose functions serve others, too, who would call them as before."""
         for function in self.all:
-            name, calls = function.node.name, function.calls
+            name, calls = function.name, function.calls
             place: tuple[Module, ast.AST] | None = None
             for module, node in self._references(function):
-                call = module.parents.get(node)
-                if call not in calls or not isinstance(call, ast.Call) or call.func is not node:
+                if not _is_expected(module, node, calls, function.node):
                     place = module, node
                     break
-            what = f"`{name}`, which would get the layers that it creates, is used elsewhere"
+            gets = "would get the layers that it creates" if function.is_function else "gets other layers"
+            what = f"`{name}`, which {gets}, is used elsewhere"
             place = place or self._asked_by_name(function)
             if place is None and len({user.functions[function.node].edits for user in function.users}) > 1:
                 place = function.module, function.node
@@ -83,14 +95,14 @@ class RewrittenFunctions:
                 if not (isinstance(call.func, ast.Name) and call.func.id == "getattr" and call.args):
                     continue
                 asked, name = call.args[0], call.args[1] if len(call.args) > 1 else None
-                if isinstance(name, ast.Constant) and name.value != function.node.name:
+                if isinstance(name, ast.Constant) and name.value != function.name:
                     continue
                 if self.project.resolve(asked, module.scope_at(asked), module) == function.module.name:
                     return module, call
         return None
 
     def _references(self, function: RewrittenFunction) -> Iterator[tuple[Module, ast.expr]]:
-        name = function.node.name
+        name = function.name
         for module in self.project.mentioning(name):
             known = {local for local, target in _imports(module) if target.rpartition(".")[2] == name}
             for local in {name, *known}:
@@ -103,9 +115,24 @@ class RewrittenFunctions:
                     yield module, node
 
     def _is_meant(self, function: RewrittenFunction, node: ast.expr, module: Module) -> bool:
+        if not function.is_function:
+            home, display = named_table(self.project, module, node)
+            return display is not None and home.parents[display] is function.node
         qualified = self.project.resolve(node, module.scope_at(node), module)
         definition = self.project.definition(qualified) if qualified is not None else None
         return definition is not None and definition.node is function.node
+
+
+def _is_expected(module: Module, node: ast.expr, calls: Collection[ast.AST], definition: Outside) -> bool:
+    """Whether a reference to a function or table is one that the classes have, or asks for keys alone."""
+    user = module.parents.get(node)
+    if isinstance(definition, ast.FunctionDef):
+        return user in calls and isinstance(user, ast.Call) and user.func is node
+    if isinstance(user, ast.Compare):
+        return user.left is not node and all(isinstance(op, ast.In | ast.NotIn) for op in user.ops)
+    if isinstance(user, ast.Attribute):
+        return user.attr == "keys"
+    return user is definition or user in calls or reads_keys(user)
 
 
 def _imports(module: Module) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ from nnx_migrate.names.scope_builder import build_scopes
 from nnx_migrate.names.scopes import Scope, Scopes, dotted
 from nnx_migrate.nnx.layers import function
 from nnx_migrate.nnx.unbound import binds_streams, moved_out_of_loops
-from nnx_migrate.nnx.writer.written import WrittenFunction
+from nnx_migrate.nnx.writer.written import Outside, WrittenFunction, name_of
 from nnx_migrate.sources.text import Edit, SourceText
 
 _IMPLICIT = frozenset({*dir(builtins), "__class__", "__name__", "__file__", "__doc__", "__qualname__"})
@@ -83,13 +83,13 @@ def check_written(
 
 
 def check_function(
-    node: ast.FunctionDef,
+    node: Outside,
     written: WrittenFunction,
     imported: Collection[str],
     cls: LinenClass,
     project: Project,
 ) -> None:
-    """Check a function outside of a class, which calls it, after its edits, as `check_written` does."""
+    """Check a function, or a table, outside of a class, which uses it, after its edits, as `check_written` does."""
     module, edits = written.module, written.edits
     start, end = module.source.span(node)
     old = SourceText(module.source.text[start:end])
@@ -101,7 +101,7 @@ def check_function(
     known = {*_IMPLICIT, *imported, *(name for name, _ in _free(build_scopes(_parsed(old))))}
     for name, _ in _free(scopes):
         if name not in known and outside.binder(name) is None:
-            raise Refuse("dynamic-construction", f"`{node.name}` would need `{name}`", node)
+            raise Refuse("dynamic-construction", f"`{name_of(node)}` would need `{name}`", node)
     for path in _linen_paths(tree, scopes, imported, outside, module, project):
         raise Refuse("unsupported-layer", f"`{path.removeprefix('flax.')}` is used in an unusual way", node)
     for call in (n for n in nodes_below(tree) if isinstance(n, ast.Call)):

@@ -36,7 +36,7 @@ REFUSED = {
                 train = not train
                 return layer(x) * train
     """,
-    "a table of the module, which other code may read": """
+    "a table of the module to which code adds layers": """
         NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
 
 
@@ -46,6 +46,31 @@ REFUSED = {
             @nn.compact
             def __call__(self, x):
                 return NORMS[self.norm]()(x)
+
+
+        NORMS["group"] = partial(nn.GroupNorm, num_groups=2)
+    """,
+    "a table of the module that holds more than layers": """
+        NORMS = {"layer": nn.LayerNorm, "none": lambda: (lambda x: x)}
+
+
+        class Model(nn.Module):
+            norm: str = "layer"
+
+            @nn.compact
+            def __call__(self, x):
+                return NORMS[self.norm]()(x)
+    """,
+    "a table of layers that need different sizes": """
+        LAYERS = {"wide": nn.Dense, "norm": nn.LayerNorm}
+
+
+        class Model(nn.Module):
+            layer: str = "norm"
+
+            @nn.compact
+            def __call__(self, x):
+                return LAYERS[self.layer]()(x)
     """,
     "what a table of the module has for a key that it may lack": """
         NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
@@ -57,21 +82,6 @@ REFUSED = {
             @nn.compact
             def __call__(self, x):
                 return NORMS.get(self.norm, nn.LayerNorm)()(x)
-    """,
-    "what a function finds in a table of layers": """
-        NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
-
-
-        def norm_of(kind):
-            return NORMS[kind]
-
-
-        class Model(nn.Module):
-            norm: str = "layer"
-
-            @nn.compact
-            def __call__(self, x):
-                return norm_of(self.norm)()(x)
     """,
     "a mode of which a sequence knows nothing": """
         class Model(nn.Module):
@@ -202,6 +212,44 @@ def test_a_function_that_others_call_keeps_linens_layers() -> None:
     )
     other = "from a import norm_of\n\nlayer = norm_of('layer')()\n"
     assert fixed({"a.py": before, "b.py": other}) == {"a.py": before, "b.py": other}
+
+
+TABLE = """
+NORMS = {"layer": partial(nn.LayerNorm, dtype=jnp.float32), "rms": nn.RMSNorm}
+"""
+
+LOOKED_UP = """
+class Model(nn.Module):
+    norm: str = "layer"
+
+    @nn.compact
+    def __call__(self, x):
+        return NORMS[self.norm]()(x)
+"""
+
+
+def test_a_table_that_others_read_keeps_linens_layers() -> None:
+    before = HEADER + TABLE.lstrip("\n") + "\n" + LOOKED_UP
+    found = fixed({"a.py": before})["a.py"]
+    assert "self.layer = NORMS[self.norm](in_features, rngs=rngs)" in found
+    assert '"rms": nnx.RMSNorm}' in found
+    keys = "from a import NORMS\n\nassert 'layer' in NORMS\nprint(sorted(NORMS), NORMS.keys())\n"
+    assert fixed({"a.py": before, "b.py": keys}) == {"a.py": found, "b.py": keys}
+    for other in ("layer = NORMS['layer']()", "layers = NORMS.values()", "layer = NORMS.get('layer')"):
+        others = f"from a import NORMS\n\n{other}\n"
+        assert fixed({"a.py": before, "b.py": others}) == {"a.py": before, "b.py": others}
+
+
+def test_a_table_of_another_file_gets_helpers_where_it_stands() -> None:
+    table = HEADER + TABLE.replace("dtype=jnp.float32", "dtype=DTYPE").replace("NORMS", "DTYPE = None\nNORMS")
+    model = "import flax.linen as nn\n\nfrom lib import layers\n\n" + LOOKED_UP.replace(
+        "NORMS", "layers.NORMS"
+    )
+    texts = fixed({"lib/__init__.py": "", "lib/layers.py": table, "model.py": model})
+    assert "partial(nnx.LayerNorm, dtype=DTYPE, promote_dtype=keep_dtypes)" in texts["lib/layers.py"]
+    assert "nnx_compat import keep_dtypes" in texts["lib/layers.py"]
+    assert "keep_dtypes" not in texts["model.py"]
+    assert "self.layer = layers.NORMS[self.norm](in_features, rngs=rngs)" in texts["model.py"]
 
 
 def test_a_function_of_another_file_gets_helpers_where_it_stands() -> None:

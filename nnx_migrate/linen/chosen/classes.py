@@ -11,6 +11,7 @@ from nnx_migrate.names.project import Definition, Project
 from nnx_migrate.names.reaching import reaches
 from nnx_migrate.names.scopes import Binding, BindingKind
 
+_OF_KEYS = frozenset({"len", "list", "set", "sorted", "tuple"})
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
@@ -87,6 +88,12 @@ def table(project: Project, module: Module, node: ast.expr) -> tuple[Module, lis
     """The values of a dict that is written out, here or as a module's constant, and the module that has them."""
     if isinstance(node, ast.Dict):
         return module, list(node.values)
+    home, display = named_table(project, module, node)
+    return home, list(display.values) if display is not None else []
+
+
+def named_table(project: Project, module: Module, node: ast.expr) -> tuple[Module, ast.Dict | None]:
+    """The dict that is a module's constant of this name, which nothing changes, and that module."""
     qualified = project.resolve(node, module.scope_at(node), module)
     definition = project.definition(qualified) if qualified is not None else None
     home, bindings = module, list[Binding]()
@@ -94,12 +101,13 @@ def table(project: Project, module: Module, node: ast.expr) -> tuple[Module, lis
         home, bindings = definition.module, [definition.binding]
     elif isinstance(node, ast.Name) and module.scope_at(node).binder(node.id) is module.scopes.module:
         bindings = module.scopes.module.bindings[node.id]
-    if len(bindings) != 1 or not isinstance(bindings[0].value, ast.Dict):
-        return module, []
+    value = bindings[0].value if len(bindings) == 1 else None
+    if not isinstance(value, ast.Dict):
+        return module, None
     name = bindings[0].name
     if len(home.scopes.module.bindings.get(name, ())) != 1 or _may_change(project, name):
-        return module, []
-    return home, list(bindings[0].value.values)
+        return module, None
+    return home, value
 
 
 def _may_change(project: Project, name: str) -> bool:
@@ -118,9 +126,14 @@ def _may_change(project: Project, name: str) -> bool:
             elif isinstance(user, ast.Attribute):
                 if user.attr not in ("get", "keys", "values", "items"):
                     return True
-            elif not isinstance(user, ast.Compare | ast.FormattedValue):
+            elif not isinstance(user, ast.Compare | ast.FormattedValue) and not reads_keys(user):
                 return True
     return False
+
+
+def reads_keys(user: ast.AST | None) -> bool:
+    """Whether code asks for the keys of a dict alone: `sorted(TABLE)`."""
+    return isinstance(user, ast.Call) and isinstance(user.func, ast.Name) and user.func.id in _OF_KEYS
 
 
 def _binds(node: ast.AST, name: str) -> bool:

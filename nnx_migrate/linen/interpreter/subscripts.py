@@ -151,13 +151,13 @@ def one_of(frame: Frame, values: Collection[Any]) -> Unknown:
 def _stays(frame: Frame, node: ast.expr, chosen: Any) -> bool:
     """Whether a dict has no other entries when the module is made than those that are written out.
 
-    One of layers has to stand in the class, which alone gets NNX's, or in a function that chooses for it.
+    One of layers has to stand in the class, which gets NNX's, in a function that chooses for it, or in a table that
+    can be rewritten like that.
     """
-    if isinstance(chosen, LayerChoice):
-        is_local = frame.outside and isinstance(node, ast.Name) and node.id in frame.env
-        return isinstance(node, ast.Dict) or is_local
+    if isinstance(chosen, LayerChoice) and isinstance(node, ast.Dict):
+        return True
     if isinstance(node, ast.Name) and frame.lookup(node.id) is not None:
-        return True  # changes of local ones are followed
+        return not isinstance(chosen, LayerChoice) or (frame.outside and node.id in frame.env)
     return bool(table(frame.session.program.project, frame.module, node)[1])
 
 

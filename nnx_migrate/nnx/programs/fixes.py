@@ -36,7 +36,7 @@ from nnx_migrate.nnx.programs.entry_counts import UNLISTED
 from nnx_migrate.nnx.programs.idiomatic.program import Program, idiomatic_programs
 from nnx_migrate.nnx.programs.makers import functional_values
 from nnx_migrate.nnx.writer.symbols import SizeParameter
-from nnx_migrate.nnx.writer.written import helped
+from nnx_migrate.nnx.writer.written import Outside, helped
 from nnx_migrate.numerics.parameter_map import ParameterMap, to_json
 from nnx_migrate.sources.text import Edit
 
@@ -178,7 +178,7 @@ def _once(places: Iterable[tuple[Module, ast.Call]]) -> Iterable[tuple[Module, a
 
 def function_edits(group: Group) -> list[tuple[Module, Edit]]:
     """The edits of the functions that classes share, each once."""
-    found: dict[ast.FunctionDef, list[tuple[Module, Edit]]] = {}
+    found: dict[Outside, list[tuple[Module, Edit]]] = {}
     for conversion in group.conversions:
         for node, function in conversion.functions.items():
             found.setdefault(node, [(function.module, edit) for edit in function.edits])

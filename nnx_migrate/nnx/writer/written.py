@@ -9,15 +9,20 @@ from dataclasses import dataclass, field
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.dims.terms import Max
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import last_name
 from nnx_migrate.nnx.writer.symbols import SizeParameter
 from nnx_migrate.sources.text import Edit
+
+#: A function, or a table that stands at the top level of a file.
+Outside = ast.FunctionDef | ast.Assign | ast.AnnAssign
 
 
 @dataclass(frozen=True)
 class WrittenFunction:
     """The edits of a function that a class calls, and the calls of it that the class rewrites.
 
-    `imports` are those that its `module` newly needs, `helpers` what it takes from the file with helpers.
+    A table of layers is the same to the class, which looks something up there. `imports` are those that its `module`
+    newly needs, `helpers` what it takes from the file with helpers.
     """
 
     module: Module
@@ -37,9 +42,16 @@ class WrittenClass:
     constructions: dict[ast.Call, str] = field(default_factory=dict)
     has_constructor: bool = True
     # functions outside of the class that it rewrites, with their edits, and the calls that these expect
-    functions: dict[ast.FunctionDef, WrittenFunction] = field(default_factory=dict)
+    functions: dict[Outside, WrittenFunction] = field(default_factory=dict)
     making: set[str] = field(default_factory=set)  # methods that make modules for the constructor
     open_maxima: frozenset[Max] = frozenset()  # see `agreed_sizes`
+
+
+def name_of(node: Outside) -> str:
+    """The name of a function, or of a table."""
+    if isinstance(node, ast.FunctionDef):
+        return node.name
+    return last_name(node.target if isinstance(node, ast.AnnAssign) else node.targets[0])
 
 
 def helped(

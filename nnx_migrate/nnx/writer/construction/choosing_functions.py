@@ -16,29 +16,31 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from nnx_migrate.engine.arguments import drop_argument
+from nnx_migrate.linen.chosen.classes import named_table
 from nnx_migrate.linen.chosen.layers import LayerChoice, Maker, alternatives, is_late, mode_of
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Closure, Layer, Partial
+from nnx_migrate.names.modules import Module
 from nnx_migrate.names.parameters import defaults
 from nnx_migrate.nnx.writer.construction.chosen_layers import construction
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.text import indentation
-from nnx_migrate.nnx.writer.written import WrittenFunction
+from nnx_migrate.nnx.writer.written import Outside, WrittenFunction, name_of
 from nnx_migrate.sources.text import Edit, SourceText
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 
 
-def choosing_functions(writer: ConstructionWriter) -> dict[ast.FunctionDef, WrittenFunction]:
-    """Those that a class calls, as they are with NNX's layers. Raises Refuse."""
+def choosing_functions(writer: ConstructionWriter) -> dict[Outside, WrittenFunction]:
+    """Those that a class calls, as they are with NNX's layers, and such tables. Raises Refuse."""
     made: dict[Maker, Site] = {}
     for site in (s for s in writer.analysis.sites if isinstance(s.target, LayerChoice)):
         for maker, one in alternatives(site).items():
             made.setdefault(maker, one)
-    found: dict[ast.FunctionDef, WrittenFunction] = {}
+    found = _tables(writer, made)
     calls: dict[ast.FunctionDef, set[ast.AST]] = {}
     facts = writer.analysis.facts
     for (context, call), closure in facts.functions.items():
@@ -55,21 +57,41 @@ def choosing_functions(writer: ConstructionWriter) -> dict[ast.FunctionDef, Writ
             raise Refuse("mode-flag", detail, call)
         names = writer.names.of(closure.module)
         edits = (*_edits(writer, names, node, made), *_without(names.module.source, node, late.pop()))
-        own = names is writer.names
-        found[node] = WrittenFunction(
-            closure.module,
-            edits,
-            frozenset(calls[node]),
-            frozenset() if own else frozenset(names.requests),
-            frozenset() if own else frozenset(names.helpers),
-        )
+        found[node] = _written(writer, names, edits, calls[node])
     return found
 
 
+def _tables(writer: ConstructionWriter, made: Mapping[Maker, Site]) -> dict[Outside, WrittenFunction]:
+    """The tables that stand outside of functions, and in which the class looks for a layer: `NORMS[self.norm]`."""
+    reads: dict[ast.Dict, set[ast.AST]] = {}
+    homes: dict[ast.Dict, Module] = {}
+    for (_, node), value in writer.analysis.facts.values.items():
+        if isinstance(node, ast.Subscript) and isinstance(value, LayerChoice):
+            where = writer.names.home_of(node)
+            home, display = named_table(writer.names.project, where, node.value)
+            if display is not None:
+                reads.setdefault(display, set()).add(node)
+                homes[display] = home
+    found: dict[Outside, WrittenFunction] = {}
+    for display, nodes in reads.items():
+        statement, names = homes[display].parents[display], writer.names.of(homes[display])
+        assert isinstance(statement, ast.Assign | ast.AnnAssign)
+        found[statement] = _written(writer, names, tuple(_edits(writer, names, statement, made)), nodes)
+    return found
+
+
+def _written(
+    writer: ConstructionWriter, names: FileNames, edits: tuple[Edit, ...], uses: Collection[ast.AST]
+) -> WrittenFunction:
+    own = names is writer.names
+    requests, helpers = (frozenset(), frozenset()) if own else (names.requests, names.helpers)
+    return WrittenFunction(names.module, edits, frozenset(uses), frozenset(requests), frozenset(helpers))
+
+
 def _edits(
-    writer: ConstructionWriter, names: FileNames, function: ast.FunctionDef, made: Mapping[Maker, Site]
+    writer: ConstructionWriter, names: FileNames, function: Outside, made: Mapping[Maker, Site]
 ) -> Iterator[Edit]:
-    """The layers that a function names, and what NNX's need besides."""
+    """The layers that a function, or a table, names, and what NNX's need besides."""
     source, parents = names.module.source, names.module.parents
     partials = {maker.call: maker for maker in made if isinstance(maker, Partial)}
     for node in _layers(names, function):
@@ -81,7 +103,7 @@ def _edits(
             continue
         layer = Layer(linen_name(names.qualified(node)) or "")
         if layer not in made or (isinstance(outer, ast.Call) and outer.func is node):
-            detail = f"`{function.name}` names a layer otherwise than to return it, or a partial of it"
+            detail = f"`{name_of(function)}` names a layer otherwise than to give it, or a partial of it"
             raise Refuse("unsupported-layer", detail, node)
         yield Edit(*source.span(node), f"{names.nnx()}.{_stock(writer, layer, made[layer])}")
 
@@ -155,9 +177,9 @@ def _extras(writer: ConstructionWriter, names: FileNames, maker: Partial, site: 
         yield Edit(end, end, text)
 
 
-def _layers(names: FileNames, function: ast.FunctionDef) -> Iterator[ast.Name | ast.Attribute]:
-    """The dotted names of Linen's classes in a function."""
-    for node in ast.walk(function):
+def _layers(names: FileNames, function: Outside) -> Iterator[ast.Name | ast.Attribute]:
+    """The dotted names of Linen's classes in a function, or in a table."""
+    for node in ast.walk(function if isinstance(function, ast.FunctionDef) else function.value or function):
         if isinstance(node, ast.Name | ast.Attribute):
             short = linen_name(names.qualified(node))
             if short is not None and short[:1].isupper() and "." not in short:

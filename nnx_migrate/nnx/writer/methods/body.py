@@ -42,7 +42,7 @@ from nnx_migrate.nnx.writer.naming import rng_attribute
 from nnx_migrate.nnx.writer.residual.built_lists import emptied, recipes
 from nnx_migrate.nnx.writer.residual.local_lists import LocalList
 from nnx_migrate.nnx.writer.text import replacements, rewritten, without_double_gaps
-from nnx_migrate.nnx.writer.written import WrittenFunction
+from nnx_migrate.nnx.writer.written import Outside, WrittenFunction
 from nnx_migrate.sources.text import Edit
 
 
@@ -122,7 +122,7 @@ class BodyEditor:
             edits += self.statement(statement)
         return without_double_gaps(self.source, [*self.calls.modes.edits(), *edits])
 
-    def outside_functions(self) -> dict[ast.FunctionDef, WrittenFunction]:
+    def outside_functions(self) -> dict[Outside, WrittenFunction]:
         """The functions outside of the class that get their layers from it, as they are written."""
         return {
             function.node: self.function_editor(function).written()
