@@ -9,6 +9,7 @@ import pytest
 from tests.linen_module.fixture import convert
 
 CODE = """\
+from functools import partial
 from typing import Optional
 
 import flax.linen as nn
@@ -16,6 +17,7 @@ import flax.linen as nn
 
 class Norm(nn.Module):
     use_running_average: Optional[bool] = None
+    axis_name: Optional[str] = None
 
     @nn.compact
     def __call__(self, x, use_running_average: Optional[bool] = None):
@@ -48,7 +50,10 @@ def test_the_flag_moves_to_the_call(tmp_path: Path) -> None:
         (f"{MERGED} or bool(self.use_running_average)", CALL),
         (MERGED, CALL.replace("(x))", "(x), use_running_average=None)")),
         (MERGED, CALL.replace("(x))", "(x), None)")),
-        (MERGED, "Norm(not train)(nn.Dense(4)(x))"),
+        (MERGED, f"nn.Sequential([{CALL.partition('(nn')[0]}])(x)"),
+        (MERGED, "partial(Norm, use_running_average=not train)(use_running_average=True)(x)"),
+        (MERGED, "partial(Norm, use_running_average=True)(use_running_average=not train)(x)"),
+        (MERGED, "Norm(not train, None)(nn.Dense(4)(x))"),
     ],
 )
 def test_flags_that_stay_where_they_are(tmp_path: Path, merged: str, call: str) -> None:

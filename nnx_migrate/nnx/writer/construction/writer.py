@@ -54,7 +54,7 @@ from nnx_migrate.nnx.writer.construction.given_sizes import dtype_given, sequenc
 from nnx_migrate.nnx.writer.construction.handed import check_handed, check_plain_call, is_in_sequence
 from nnx_migrate.nnx.writer.construction.known_inputs import check_called, check_kinds, check_ranks
 from nnx_migrate.nnx.writer.construction.lifting import class_text, lifted_class, lifted_parts_text
-from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags
+from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags, without_flags
 from nnx_migrate.nnx.writer.construction.optional_sizes import given_under, same_argument, where_given
 from nnx_migrate.nnx.writer.construction.spread_items import rejoined, spread_fields, spread_items
 from nnx_migrate.nnx.writer.construction.stand_in_sizes import given_or_instead
@@ -296,6 +296,8 @@ class ConstructionWriter:
         if any(k.arg in fields for k in call.keywords if k.value in elsewhere):
             raise Refuse("unknown-module", f"`{cls.name}` gets a factory from `**`", site.call)
         parts.append((call.args, call.keywords))
+        late = merged_flags(self, site)
+        parts = [(list(without_flags(late, args, site)), keywords) for args, keywords in parts]
         arguments = in_order(
             (len(args), self._arguments(args, keywords, site, conversion, given, elsewhere))
             for args, keywords in parts
