@@ -19,6 +19,7 @@ from nnx_migrate.names.project import Project
 from nnx_migrate.names.scope_builder import build_scopes
 from nnx_migrate.names.scopes import Scope, Scopes, dotted
 from nnx_migrate.nnx.layers import function
+from nnx_migrate.nnx.overlooked import Overlooked
 from nnx_migrate.nnx.unbound import binds_streams, moved_out_of_loops
 from nnx_migrate.nnx.writer.written import Outside, WrittenFunction, name_of
 from nnx_migrate.sources.text import Edit, SourceText
@@ -220,9 +221,11 @@ def _constructions(
 ) -> Iterator[str]:
     """Modules that are still created elsewhere than in the constructor, directly or by functions."""
     free = {id(node) for _, node in _free(scopes)}
+    overlooked = Overlooked(cls, project, outside, rewritten)
     for method in (n for c in tree.body if isinstance(c, ast.ClassDef) for n in c.body):
         if not isinstance(method, ast.FunctionDef) or method.name in ("__init__", *making):
             continue
+        yield from (ast.unparse(call.func) for call in overlooked.calls(method, free))
         for call in (n for n in nodes_below(method) if isinstance(n, ast.Call)):
             path, root = dotted(call.func), call.func
             while isinstance(root, ast.Attribute):

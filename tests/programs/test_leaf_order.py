@@ -43,6 +43,7 @@ SPLIT = "keys = jax.random.split(jax.random.key(1), len(leaves))\n"
 COUNTED = "keys = jax.random.split(jax.random.key(1), num=structure.num_leaves)\n"
 
 
+NUMBERED = "for i, leaf in enumerate(leaves):\n    print(i * leaf)\n"
 FIRST = "print(next(iter(params['params'].values())))\n"
 
 
@@ -53,7 +54,7 @@ def fixed(models: str, program: str) -> tuple[str, list[str]]:
     return texts[path], [finding.message for finding in result.remaining.findings]
 
 
-@pytest.mark.parametrize("program", [PICKED, SPLIT, COUNTED, FIRST])
+@pytest.mark.parametrize("program", [PICKED, SPLIT, COUNTED, NUMBERED, FIRST])
 def test_lists_of_layers_have_another_order(program: str) -> None:
     _, left = fixed(LOOP, program)
     assert any("it depends on the order of parameters" in message for message in left)

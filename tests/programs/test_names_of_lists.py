@@ -71,3 +71,36 @@ def test_names_that_lists_cannot_have_keep_the_classes(name: str, start: str, th
     models, program, left = fixed(name, start, then)
     assert "nnx" not in models + program
     assert any("names are compared" in message or "a name is made" in message for message in left)
+
+
+NUMBERED = """\
+import flax.linen as nn
+
+
+class Block(nn.Module):
+    def setup(self):
+        self.proj = nn.Dense(3)
+
+    def __call__(self, x):
+        return x + self.proj(x)
+
+
+class Net(nn.Module):
+    depth: int = 2
+
+    def setup(self):
+        self.blocks = [Block(name=str(i)) for i in range(self.depth)]
+
+    def __call__(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x
+"""
+
+
+def test_modules_that_are_called_by_numbers_alone() -> None:
+    models, program = Path("/project/models.py"), Path("/project/main.py")
+    code = PROGRAM.format(start="x") + 'print(params["0"]["proj"], {"0": 1}["0"])\n'
+    texts, _ = fix_files({models: NUMBERED, program: code}, RULES)
+    assert "self.blocks = nnx.List(" in texts[models]
+    assert 'print(params["blocks"]["0"]["proj"], {"0": 1}["0"])' in texts[program]

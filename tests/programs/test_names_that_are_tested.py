@@ -101,3 +101,34 @@ def test_modules_whose_own_names_a_program_tests(test: str, more: str) -> None:
 def test_a_word_that_only_messages_have() -> None:
     models, _ = fixed("print('hyper_dense')")
     assert "class Head(nnx.Module)" in models
+
+
+WALK = """\
+import jax
+import jax.numpy as jnp
+from models import Net
+
+SMALL = ("bias", "layernorm")
+
+
+def mask(tree, small=("bias", "layernorm")):
+    def walk(subtree, decays):
+        out = {}
+        for k, v in subtree.items():
+            kept = decays and not any(word in k.lower() for word in %s)
+            out[k] = walk(v, kept) if isinstance(v, dict) else kept
+        return out
+
+    return walk(tree, True)
+
+
+print(mask(Net().init(jax.random.key(0), jnp.ones((1, 3)))))
+"""
+
+
+@pytest.mark.parametrize("words", ["('bias', 'layernorm')", "SMALL", "small"])
+def test_functions_that_go_down_into_nested_dictionaries_go_through_names(words: str) -> None:
+    models, program = Path("/project/models.py"), Path("/project/main.py")
+    texts, _ = fix_files({models: MODELS, program: WALK % words}, RULES)
+    assert "self.LayerNorm_0 = nnx.LayerNorm" in texts[models]
+    assert "Functional(Net" in texts[program]

@@ -21,6 +21,7 @@ _GOES_THROUGH = re.compile(
     r"\b(?:flatten_dict|path_aware_map|ModelParamTraversal|keystr|DictKey|\w+_with_(?:path|name)s?|named_tree_map)\b"
     r"|\bfor [\w, ()]+ in (?:sorted\(|list\()?[\w.\[\]'\"]*(?:param|variable|grad|weight)\w*"
 )
+_ITEMS = re.compile(r"\.(?:items|keys)\(")
 _COUNT = re.compile(r"\{[^{}]*\}")
 _OF_A_NAME = re.compile(r"[knp]|\w*(?:key|name|path|layer|module|param)\w*")
 _SPLITTING = ("split", "rsplit", "partition", "rpartition")
@@ -29,7 +30,20 @@ _SEARCHING = frozenset({"search", "match", "fullmatch", "findall", "compile", "s
 
 def goes_through_names(module: Module) -> bool:
     """Whether code of a file seems to go through the names of parameters."""
-    return _GOES_THROUGH.search(module.source.text) is not None
+    text = module.source.text
+    return _GOES_THROUGH.search(text) is not None or (
+        _ITEMS.search(text) is not None and any(map(_goes_down, module.nodes(ast.FunctionDef)))
+    )
+
+
+def _goes_down(function: ast.FunctionDef) -> bool:
+    """Whether a function takes nested dictionaries, whatever it calls them: `{k: walk(v) for k, v in tree.items()}`."""
+    named = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
+    called = {
+        f.id if isinstance(f, ast.Name) else f.attr for f in named if isinstance(f, ast.Name | ast.Attribute)
+    }
+    handed = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    return function.name in called | handed and not called.isdisjoint({"items", "keys"})
 
 
 def name_test_obstacles(module: Module, names: Iterable[tuple[str, str]]) -> Iterator[Obstacle]:
@@ -98,8 +112,24 @@ def _is_looped_over(module: Module, node: ast.expr) -> bool:
     above = module.parents[node]
     if isinstance(above, ast.comprehension | ast.For):
         return above.iter is node
-    names = [t.id for t in above.targets if isinstance(t, ast.Name)] if isinstance(above, ast.Assign) else []
-    return any(re.search(rf"\bfor \w+ in {name}\b", module.source.text) for name in names)
+    return any(
+        re.search(rf"\bfor \w+ in (?:\w+\.)*{name}\b", module.source.text) for name in _called(above, node)
+    )
+
+
+def _called(above: ast.AST, node: ast.expr) -> Iterator[str]:
+    """What code calls a list: the variable or field that it is stored in, the parameter that it is given for."""
+    if isinstance(above, ast.Assign | ast.AnnAssign):
+        for target in above.targets if isinstance(above, ast.Assign) else [above.target]:
+            if isinstance(target, ast.Name | ast.Attribute):
+                yield target.id if isinstance(target, ast.Name) else target.attr
+    elif isinstance(above, ast.keyword) and above.arg is not None:
+        yield above.arg
+    elif isinstance(above, ast.arguments):
+        listed = [*above.posonlyargs, *above.args]
+        given = [*zip(listed[len(listed) - len(above.defaults) :], above.defaults, strict=True)]
+        given += [(a, d) for a, d in zip(above.kwonlyargs, above.kw_defaults, strict=True) if d is not None]
+        yield from (parameter.arg for parameter, default in given if default is node)
 
 
 def _is_text(node: ast.expr) -> TypeGuard[ast.Constant]:

@@ -85,6 +85,7 @@ class NameChanges:
         moves_to_lists = changes_counts(pairs)
         texts = {cls.module.source.text for cls in (*classes, *others)}
         homes, words = {cls.module.path for cls in classes}, renames.words
+        counts = renames.counts("0")  # some are called by numbers alone
         for module in self.project.modules():
             near = self.imports.known_to(module)
             is_near = not homes.isdisjoint(near)
@@ -99,11 +100,13 @@ class NameChanges:
                 if any(old != new for old, new in pairs):
                     found.obstacles += self._translations(module)
                 found.obstacles += self._keys(module, renames)
-            if not any(word in module.source.text for word in words):
+            if not counts and not any(word in module.source.text for word in words):
                 continue
             for node, model in self._strings(module):
                 text = str(node.value)
-                if not any(word in text or word.startswith("*") for word in words):
+                if not any(word in text or word.startswith("*") for word in words) and not (
+                    counts and _is_number_of(module, node)
+                ):
                     continue  # `*` stands for the names of any class
                 if goes_on_otherwise(module, node, texts):
                     continue
@@ -301,6 +304,14 @@ def _counted_key(
         return None
     keys = "][".join(f"{whole[1]}{key}{whole[1]}" for key in name.split("/"))
     return Edit(*module.source.span(text), f"{keys}][str({ast.unparse(value.value)})")
+
+
+def _is_number_of(module: Module, node: ast.Constant) -> bool:
+    """`params["layers"]["0"]`: the number of a module, where modules are called so."""
+    read = module.parents[node]
+    if not isinstance(read, ast.Subscript) or read.slice is not node:
+        return False
+    return str(node.value).isdigit() and is_of_parameters(module, read.value)
 
 
 def _mentions(text: str, stems: set[str]) -> bool:

@@ -76,9 +76,10 @@ def order_obstacles(project: Project, module: Module, sorted_alike: bool) -> Ite
         ):
             yield Obstacle("parameter-names", _DETAIL, module, node)
     for call in module.nodes(ast.Call):
-        if (not sorted_alike and _splits_for_leaves(module, project, call)) or _Sequences(
-            module, project, sorted_alike
-        ).is_first_entry(call):
+        depends = not sorted_alike and (
+            _splits_for_leaves(module, project, call) or _numbers_leaves(module, project, call)
+        )
+        if depends or _Sequences(module, project, sorted_alike).is_first_entry(call):
             yield Obstacle("parameter-names", _DETAIL, module, call)
 
 
@@ -91,6 +92,13 @@ def _splits_for_leaves(module: Module, project: Project, call: ast.Call) -> bool
     if isinstance(number, ast.Call) and isinstance(number.func, ast.Name) and number.func.id == "len":
         return len(number.args) == 1 and _Sequences(module, project, False).is_leaves(number.args[0])
     return isinstance(number, ast.Attribute) and number.attr == "num_leaves"
+
+
+def _numbers_leaves(module: Module, project: Project, call: ast.Call) -> bool:
+    """`enumerate(jax.tree.leaves(params))`."""
+    if not (isinstance(call.func, ast.Name) and call.func.id == "enumerate" and call.args):
+        return False
+    return _Sequences(module, project, False, of_trees=True).is_leaves(call.args[0])
 
 
 def _is_index(node: ast.expr) -> bool:
@@ -155,9 +163,10 @@ class _Sequences:
     """What an expression of a module may give. Every assigned value is looked at once: `x = x[0]` says nothing
     more of `x`."""
 
-    def __init__(self, module: Module, project: Project, entries_alone: bool) -> None:
-        """`entries_alone`: not leaves, but the entries of what is called as parameters are."""
+    def __init__(self, module: Module, project: Project, entries_alone: bool, of_trees: bool = False) -> None:
+        """`entries_alone`: not leaves, but the entries of what is called as parameters are; `of_trees`: just leaves."""
         self.module, self.project, self.entries_alone = module, project, entries_alone
+        self.of_trees = of_trees
         self._seen: set[tuple[str, ast.expr]] = set()
 
     def is_leaves(self, node: ast.expr) -> bool:
@@ -172,7 +181,7 @@ class _Sequences:
         if not isinstance(node, ast.Call):
             return False
         if isinstance(node.func, ast.Name) and node.func.id in ("list", "tuple") and len(node.args) == 1:
-            return self._is_view(node.args[0])
+            return not self.of_trees and self._is_view(node.args[0])
         return not self.entries_alone and self._calls(node, _LISTS) and not _is_of_data(node)
 
     def is_first_entry(self, call: ast.Call) -> bool:
