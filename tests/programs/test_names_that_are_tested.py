@@ -1,6 +1,7 @@
 """Programs that look into the names of parameters: new names give the same answers, or there are none."""
 
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -132,3 +133,25 @@ def test_functions_that_go_down_into_nested_dictionaries_go_through_names(words:
     texts, _ = fix_files({models: MODELS, program: WALK % words}, RULES)
     assert "self.LayerNorm_0 = nnx.LayerNorm" in texts[models]
     assert "Functional(Net" in texts[program]
+
+
+def test_methods_that_go_through_results_of_their_own_name_go_down_into_nothing() -> None:
+    program = """\
+    import jax
+    import jax.numpy as jnp
+    from models import Net
+
+    print(Net().init(jax.random.key(0), jnp.ones((1, 3))))
+
+
+    class Log:
+        def step(self, optimizer, losses):
+            optimizer.step()
+            for k, v in losses.items():
+                print(k, v)
+            for metric in ["layernorm", "N"]:
+                print(metric, losses[metric])
+    """
+    models, path = Path("/project/models.py"), Path("/project/main.py")
+    texts, _ = fix_files({models: MODELS, path: dedent(program)}, RULES)
+    assert "self.layer_norm = nnx.LayerNorm" in texts[models]

@@ -13,6 +13,7 @@ from typing import TypeGuard
 
 from nnx_migrate.linen.programs.instance import Obstacle
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import is_of_self
 
 Question = Callable[[str], Hashable]
 
@@ -38,12 +39,15 @@ def goes_through_names(module: Module) -> bool:
 
 def _goes_down(function: ast.FunctionDef) -> bool:
     """Whether a function takes nested dictionaries, whatever it calls them: `{k: walk(v) for k, v in tree.items()}`."""
-    named = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
-    called = {
-        f.id if isinstance(f, ast.Name) else f.attr for f in named if isinstance(f, ast.Name | ast.Attribute)
+    nodes = list(ast.walk(function))
+    methods = {
+        node.func.attr
+        for node in nodes
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     }
-    handed = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-    return function.name in called | handed and not called.isdisjoint({"items", "keys"})
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    names |= {node.attr for node in nodes if is_of_self(node)}
+    return function.name in names and not methods.isdisjoint({"items", "keys"})
 
 
 def name_test_obstacles(module: Module, names: Iterable[tuple[str, str]]) -> Iterator[Obstacle]:
@@ -108,13 +112,14 @@ def _question(module: Module, node: ast.Constant, text: str) -> Question | None:
 
 
 def _is_looped_over(module: Module, node: ast.expr) -> bool:
-    """`for part in ["norm", "ln"]`, or over a variable that has such a list."""
-    above = module.parents[node]
+    """`part in key for part in ["norm", "ln"]`, or over a variable that has such a list."""
+    above, text = module.parents[node], module.source.text
     if isinstance(above, ast.comprehension | ast.For):
-        return above.iter is node
-    return any(
-        re.search(rf"\bfor \w+ in (?:\w+\.)*{name}\b", module.source.text) for name in _called(above, node)
-    )
+        each = [above.target.id] if above.iter is node and isinstance(above.target, ast.Name) else []
+    else:
+        loops = (re.findall(rf"\bfor (\w+) in (?:\w+\.)*{name}\b", text) for name in _called(above, node))
+        each = [part for found in loops for part in found]
+    return any(re.search(rf"(?<!\bfor )\b{part} (?:not )?in\b|\.\w+\({part}\b", text) for part in each)
 
 
 def _called(above: ast.AST, node: ast.expr) -> Iterator[str]:
