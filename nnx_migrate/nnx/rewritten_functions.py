@@ -132,7 +132,7 @@ def _is_expected(module: Module, node: ast.expr, calls: Collection[ast.AST], def
         return user.left is not node and all(isinstance(op, ast.In | ast.NotIn) for op in user.ops)
     if isinstance(user, ast.Attribute):
         return user.attr == "keys"
-    return user is definition or user in calls or reads_keys(user)
+    return user is definition or user in calls or reads_keys(user, node)
 
 
 def _imports(module: Module) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from nnx_migrate.names.project import Definition, Project
 from nnx_migrate.names.reaching import reaches
 from nnx_migrate.names.scopes import Binding, BindingKind
 
+Table = ast.Dict | ast.Call
 _OF_KEYS = frozenset({"len", "list", "set", "sorted", "tuple"})
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
@@ -89,11 +90,16 @@ def table(project: Project, module: Module, node: ast.expr) -> tuple[Module, lis
     if isinstance(node, ast.Dict):
         return module, list(node.values)
     home, display = named_table(project, module, node)
+    if isinstance(display, ast.Call):
+        return home, [keyword.value for keyword in display.keywords]
     return home, list(display.values) if display is not None else []
 
 
-def named_table(project: Project, module: Module, node: ast.expr) -> tuple[Module, ast.Dict | None]:
-    """The dict that is a module's constant of this name, which nothing changes, and that module."""
+def named_table(project: Project, module: Module, node: ast.expr) -> tuple[Module, Table | None]:
+    """The dict that is a module's constant of this name, which nothing changes, and that module.
+
+    It is written out, or the call `dict(name=value)`.
+    """
     qualified = project.resolve(node, module.scope_at(node), module)
     definition = project.definition(qualified) if qualified is not None else None
     home, bindings = module, list[Binding]()
@@ -102,7 +108,7 @@ def named_table(project: Project, module: Module, node: ast.expr) -> tuple[Modul
     elif isinstance(node, ast.Name) and module.scope_at(node).binder(node.id) is module.scopes.module:
         bindings = module.scopes.module.bindings[node.id]
     value = bindings[0].value if len(bindings) == 1 else None
-    if not isinstance(value, ast.Dict):
+    if not isinstance(value, Table) or (isinstance(value, ast.Call) and not _is_dict(home, value)):
         return module, None
     name = bindings[0].name
     if len(home.scopes.module.bindings.get(name, ())) != 1 or _may_change(project, name):
@@ -126,13 +132,22 @@ def _may_change(project: Project, name: str) -> bool:
             elif isinstance(user, ast.Attribute):
                 if user.attr not in ("get", "keys", "values", "items"):
                     return True
-            elif not isinstance(user, ast.Compare | ast.FormattedValue) and not reads_keys(user):
+            elif not isinstance(user, ast.Compare | ast.FormattedValue) and not reads_keys(user, node):
                 return True
     return False
 
 
-def reads_keys(user: ast.AST | None) -> bool:
-    """Whether code asks for the keys of a dict alone: `sorted(TABLE)`."""
+def _is_dict(module: Module, call: ast.Call) -> bool:
+    """Whether a call is `dict(name=value)`."""
+    plain = not call.args and all(keyword.arg is not None for keyword in call.keywords)
+    is_named = isinstance(call.func, ast.Name) and call.func.id == "dict"
+    return plain and is_named and module.scopes.module.binder("dict") is None
+
+
+def reads_keys(user: ast.AST | None, table: ast.AST) -> bool:
+    """Whether code asks for the keys of a dict alone: `sorted(TABLE)`, `for key in TABLE`."""
+    if isinstance(user, ast.For | ast.comprehension):
+        return user.iter is table
     return isinstance(user, ast.Call) and isinstance(user.func, ast.Name) and user.func.id in _OF_KEYS
 
 

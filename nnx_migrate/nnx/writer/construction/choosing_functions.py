@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from nnx_migrate.engine.arguments import drop_argument
-from nnx_migrate.linen.chosen.classes import named_table
+from nnx_migrate.linen.chosen.classes import Table, named_table
 from nnx_migrate.linen.chosen.layers import LayerChoice, Maker, alternatives, is_late, mode_of
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
@@ -63,8 +63,8 @@ def choosing_functions(writer: ConstructionWriter) -> dict[Outside, WrittenFunct
 
 def _tables(writer: ConstructionWriter, made: Mapping[Maker, Site]) -> dict[Outside, WrittenFunction]:
     """The tables that stand outside of functions, and in which the class looks for a layer: `NORMS[self.norm]`."""
-    reads: dict[ast.Dict, set[ast.AST]] = {}
-    homes: dict[ast.Dict, Module] = {}
+    reads: dict[Table, set[ast.AST]] = {}
+    homes: dict[Table, Module] = {}
     for (_, node), value in writer.analysis.facts.values.items():
         if isinstance(node, ast.Subscript) and isinstance(value, LayerChoice):
             where = writer.names.home_of(node)
