@@ -16,7 +16,7 @@ from typing import Any
 
 from nnx_migrate.linen.chosen.classes import alternatives, returned_values, table, values_seen
 from nnx_migrate.linen.chosen.layers import LayerChoice
-from nnx_migrate.linen.factories.candidates import candidates, qualified_name
+from nnx_migrate.linen.factories.candidates import candidates, is_optional, qualified_name
 from nnx_migrate.linen.factories.compared import compared_fields
 from nnx_migrate.linen.factories.of_classes import ClassFactories
 from nnx_migrate.linen.factories.uses import FactoryUses, Use, given_arguments
@@ -25,13 +25,9 @@ from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.references import References
 from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.symbols import linen_name
-from nnx_migrate.linen.values import (
-    DerivedLayer,
-    Layer,
-    Partial,
-)
+from nnx_migrate.linen.values import DerivedLayer, Layer, Partial
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.nodes import is_self
+from nnx_migrate.names.nodes import is_none, is_self
 from nnx_migrate.nnx.layers import LAYERS
 
 
@@ -98,20 +94,26 @@ class Factories:
                 return None
             uses += more
         found: list[Given] = []
-        default = not uses
+        default, field = not uses, cls.field(name)
+        optional = field is not None and is_optional(field)
         if not uses:
             by_default = self._given_by(cls, name, Use(cls.module, ast.Call(ast.Name(cls.name), [], []), {}))
             if by_default is None:
                 return self._of_siblings(cls, name)
             found.append(by_default)
         for use in uses:
+            node = use.arguments.get(name)
+            if optional and (node is None or is_none(node)):
+                default = True
+                continue
             given = self._given_by(cls, name, use)
             if given is None:
                 return None
             default = default or use.arguments.get(name) is None
             found.append(given)
-        field = cls.field(name)
-        if field is None or field.default is None:
+        if not found:
+            return None  # nothing in all models
+        if field is None or field.default is None or optional:
             found = _usual(found)
         else:
             by_default = self._follow(field.owner.module, None, field.default)

@@ -14,13 +14,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-from nnx_migrate.linen.factories.compared import compares_classes
+from nnx_migrate.linen.declared import declares_data
+from nnx_migrate.linen.factories.compared import asks_for_none, compares_classes
 from nnx_migrate.linen.lifts import LIFTS
-from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.model import Field, LinenClass, LinenProgram
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.displays import display_behind
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.nodes import all_below, is_of_self, is_self
+from nnx_migrate.names.nodes import all_below, is_none, is_of_self, is_self
 from nnx_migrate.nnx.layers import LAYERS
 
 _CALL, _SETUP = "__call__", "setup"
@@ -30,7 +31,10 @@ def candidates(program: LinenProgram, cls: LinenClass) -> list[str]:
     """The names of a class's fields that may hold factories."""
     if any(c.problem or c.layer_base for c in cls.mro):
         return []
-    names = {f.name for f in cls.fields if f.default is None or _makes(program, f.owner, f.default)}
+    optional = {f.name for f in cls.fields if is_optional(f) and not declares_data(f.annotation)}
+    names = {
+        f.name for f in cls.fields if f.default is None or _makes(program, f.owner, f.default)
+    } | optional
     names -= _near_others(cls, names)
     reads: dict[str, bool] = {}
     for owner, node in ((c, n) for c in cls.mro for n in all_below(c.node)):
@@ -41,9 +45,15 @@ def candidates(program: LinenProgram, cls: LinenClass) -> list[str]:
                 _is_handed(program, owner, outer)
                 or is_lifted(program, owner.module, node)
                 or compares_classes(program, owner.module, outer)
+                or (node.attr in optional and asks_for_none(outer))
             )
             reads[node.attr] = reads.get(node.attr, True) and (made or handed)
     return [name for name, understood in reads.items() if understood]
+
+
+def is_optional(field: Field) -> bool:
+    """Whether a field holds nothing where a construction leaves it out: `norm: ModuleDef | None = None`."""
+    return field.default is not None and is_none(field.default)
 
 
 def qualified_name(program: LinenProgram, module: Module, node: ast.expr) -> str | None:

@@ -13,7 +13,7 @@ from nnx_migrate.linen.class_decorators import may_keep
 from nnx_migrate.linen.decorators import keeps_method
 from nnx_migrate.linen.dims.maxima import Agreed
 from nnx_migrate.linen.factories import Factories
-from nnx_migrate.linen.factories.compared import compared_fields
+from nnx_migrate.linen.factories.compared import kept_fields
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.post_init import NAME, check_post_init
 from nnx_migrate.linen.reasons import Refuse
@@ -243,7 +243,7 @@ class ClassWriter:
                     one.site.attribute = name
         names = Names(self.analysis)
         # parameters of the constructor, and no attributes
-        names.taken -= self.factories.keys() - compared_fields(self.analysis.session.program, self.cls)
+        names.taken -= self.factories.keys() - kept_fields(self.analysis.session.program, self.cls)
         setup_sites = [s for s in self.analysis.sites if s.method == "setup"]
         for site in setup_sites:
             site.attribute = site.attribute or site.stored or "?"

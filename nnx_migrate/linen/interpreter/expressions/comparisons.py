@@ -9,6 +9,7 @@ from typing import Any
 
 from nnx_migrate.linen.dims import Dim, at_least, same
 from nnx_migrate.linen.effects import registry
+from nnx_migrate.linen.factories.compared import asks_for_none
 from nnx_migrate.linen.given.arguments import OptionalArray
 from nnx_migrate.linen.interpreter.convert import as_dim, as_shape, effect_value, text_of
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
@@ -17,15 +18,20 @@ from nnx_migrate.linen.interpreter.fallbacks import none_test
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.values import (
+    ClassChoice,
+    ClassRef,
     Expr,
     FieldModule,
     Input,
     Iterated,
+    Layer,
     LostModule,
     Maybe,
+    Partial,
     SizeTest,
     VariableValue,
 )
+from nnx_migrate.names.nodes import is_none
 
 _LOOSE = re.compile(r"\b(?:or|and|not|if|else|in|is|lambda)\b|[<>=!]")  # binds no closer than a comparison
 _COMPARISONS: dict[type[ast.cmpop], str] = {
@@ -48,7 +54,7 @@ def _compare(frame: Frame, node: ast.Compare) -> Any:
     result: Any = True
     for op, right_node in zip(node.ops, node.comparators, strict=True):
         right = evaluate(frame, right_node)
-        outcome = compare(frame, op, left, right)
+        outcome = None if _asks_optional(frame, node, left) else compare(frame, op, left, right)
         if outcome is False:
             result = False
         elif outcome is not True and result is True:
@@ -69,6 +75,15 @@ def _compare(frame: Frame, node: ast.Compare) -> Any:
     if isinstance(found, Expr | Unknown) and len(node.ops) == 1:
         return _with_equality(found, node.ops[0], evaluate(frame, node.left), left)
     return found
+
+
+def _asks_optional(frame: Frame, node: ast.Compare, left: Any) -> bool:
+    """Whether this asks if the module has what its field may hold to make layers: `self.norm is not None`."""
+    if not asks_for_none(node) or not isinstance(left, Layer | Partial | ClassRef | ClassChoice):
+        return False
+    assert isinstance(node.left, ast.Attribute)
+    field = frame.session.cls.field(node.left.attr)
+    return field is not None and field.default is not None and is_none(field.default)
 
 
 def _with_equality(comparison: Expr | Unknown, op: ast.cmpop, left: Any, right: Any) -> Expr | Unknown:

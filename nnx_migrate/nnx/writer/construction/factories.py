@@ -17,6 +17,7 @@ from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Layer
+from nnx_migrate.names.nodes import is_none
 from nnx_migrate.nnx.layers import LAYERS, Construction, Refusal, bind, bind_partial, needed_sizes
 from nnx_migrate.nnx.layers import write_construction as write_layer
 from nnx_migrate.nnx.writer.construction.merged_flags import merged_flags
@@ -73,7 +74,8 @@ def given_to(writer: ConstructionWriter, site: Site, cls: LinenClass, factory: F
     """What a construction gives a factory field, None where it leaves it at its default. Raises Refuse."""
     partials = local_partials(site)
     given = writer.known_factories.given(cls, factory.field, writer.names.module, site.call, partials or ())
-    named = {k.arg for call in (site.call, *(partials or ())) for k in call.keywords}
+    keywords = [k for call in (site.call, *(partials or ())) for k in call.keywords]
+    named = {k.arg for k in keywords if not is_none(k.value)}
     left_out = given is None and factory.default and factory.field not in named
     if (given is None and not left_out) or site.context or partials is None:
         raise Refuse("unknown-module", f"the factory `{factory.field}` can't be followed", site.call)

@@ -10,6 +10,7 @@ from nnx_migrate.linen.factories.values import Factory
 from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.names.nodes import is_none
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.factories import factory_parts
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
@@ -24,6 +25,8 @@ def factory_default(item: Field, writer: ConstructionWriter, factory: Factory) -
     """The default of a factory field: NNX's layer for the Linen one, or a partial of it. Raises Refuse."""
     assert item.default is not None
     names = writer.names
+    if is_none(item.default):
+        return "None"
     if names.qualified(item.default) in _own_layers(factory):
         return names.module.source.segment(item.default)
     if factory.classes:

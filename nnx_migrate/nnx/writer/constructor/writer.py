@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.factories.compared import compared_fields
+from nnx_migrate.linen.factories.compared import kept_fields
 from nnx_migrate.linen.factories.values import Factory
 from nnx_migrate.linen.given.left_out import may_be_none
 from nnx_migrate.linen.model import LinenClass, Method
@@ -108,9 +108,7 @@ class ConstructorWriter:
             return [self.placement.removed_method(setup)] if setup is not None else []
         head = signature(fields, keyword_only, indent, unit, self.limit)
         done = frozenset(f.name for f in base.base.cls.fields) if base is not None else frozenset()
-        done |= frozenset(self.factories) - compared_fields(
-            self.constructions.known_factories.program, self.cls
-        )
+        done |= frozenset(self.factories) - kept_fields(self.constructions.known_factories.program, self.cls)
         before = [
             *field_assignments(self.cls, self.names, indent + unit, done),
             *self._guards(indent + unit, unit),
