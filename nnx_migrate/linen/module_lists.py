@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 
 from nnx_migrate.linen.model import Field, LinenClass
+from nnx_migrate.linen.module_dicts import holds_module_dict
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.nodes import is_none, is_of_self
 
@@ -31,8 +32,10 @@ def holds_module_list(cls: LinenClass, item: Field) -> bool:
 
 
 def holds_modules_otherwise(cls: LinenClass, item: Field) -> bool:
-    """Whether a field is declared to hold modules in a container that is used in no plain way, or is no list."""
-    return not holds_module_list(cls, item) and _has_modules(item.owner, item.annotation, False)
+    """Whether a field is declared to hold modules in a container that is used in no plain way, or is another one."""
+    if holds_module_list(cls, item) or holds_module_dict(cls, item):
+        return False
+    return _has_modules(item.owner, item.annotation, False)
 
 
 def _has_modules(cls: LinenClass, annotation: ast.expr, within: bool) -> bool:

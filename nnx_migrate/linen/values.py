@@ -38,7 +38,8 @@ class Expr:
     """A value that the constructor can compute, known by its expression only (`self.act`, `self.config.dim`).
 
     `kind` is what annotations tell: "int", "float", "bool", "str", "sequence", "mapping" or "" (not known);
-    `length` is that of a tuple of ints whose annotation tells it, `element` what all items of a list are.
+    `length` is that of a tuple of ints whose annotation tells it, `element` what all items of a list are; a list
+    that is `filled` has some.
     Sizes in `when_true` (`when_false`) are pairwise equal where a condition holds (doesn't hold).
     """
 
@@ -46,6 +47,7 @@ class Expr:
     kind: str = ""
     length: int | None = None
     element: Dim | None = None
+    filled: bool = False
     when_true: tuple[tuple[Dim, Dim], ...] = field(default=(), compare=False)
     when_false: tuple[tuple[Dim, Dim], ...] = field(default=(), compare=False)
 

@@ -24,6 +24,7 @@ from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.factories.values import Factory
 from nnx_migrate.linen.interpreter.frame import Session
 from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.module_dicts import dict_fields
 from nnx_migrate.linen.module_lists import holds_module_list
 from nnx_migrate.linen.programs.callers import Callers
 from nnx_migrate.linen.programs.fixed_fields import fixed_fields
@@ -104,7 +105,8 @@ class ClassConversion:
         """Whether its constructor gets modules."""
         fields = self.analysis.session.fields.values() if self.analysis is not None else ()
         single = any(isinstance(value, FieldModule) for value in fields)
-        return single or any(holds_module_list(self.cls, item) for item in self.cls.fields)
+        several = any(holds_module_list(self.cls, item) for item in self.cls.fields)
+        return single or several or bool(dict_fields(self.cls))
 
     @property
     def is_stateless(self) -> bool:

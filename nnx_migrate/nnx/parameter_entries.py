@@ -18,6 +18,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
 from nnx_migrate.linen.counting import certain_numbers
 from nnx_migrate.linen.interpreter.recurrent import PARTS
 from nnx_migrate.linen.mixed_lists import MixedList
+from nnx_migrate.linen.module_dicts import dict_fields
 from nnx_migrate.linen.module_lists import holds_module_list
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Site, VariableSite
@@ -64,6 +65,8 @@ def class_map(analysis: ClassAnalysis) -> ClassMap:
     for item in analysis.cls.fields:
         if holds_module_list(analysis.cls, item):
             entries.append(module([f"{item.name}_{{i}}"], [item.name, "{i}"], DYNAMIC))
+    for item in dict_fields(analysis.cls):  # whose modules NNX has under Linen's names
+        entries.append(module([f"{item.name}_{{*key}}"], [f"{item.name}_{{*key}}"], DYNAMIC))
     stored = _setup_names(analysis)
     compact = [s for s in analysis.named_sites if s not in stored]
     held: list[ModuleEntry] = []

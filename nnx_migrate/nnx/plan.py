@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.hidden_uses import hidden_uses, neighbours
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
 from nnx_migrate.linen.programs.interception import Interception
@@ -16,86 +14,29 @@ from nnx_migrate.linen.programs.outside_uses import outside_uses
 from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.programs.vmapped_classes import misuse, problem, shared_places
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.asked_classes import AskedClasses
-from nnx_migrate.nnx.conversion import ClassConversion, Conversions, convert_project
+from nnx_migrate.nnx.conversion import Conversions, convert_project
 from nnx_migrate.nnx.forms import Dependencies, Forms
+from nnx_migrate.nnx.groups import Blocked, Group
 from nnx_migrate.nnx.helpers.placement import imported_helpers
-from nnx_migrate.nnx.linen_copies import Copies, CopyWriter, is_copy
+from nnx_migrate.nnx.linen_copies import CopyWriter
 from nnx_migrate.nnx.names_as_linen import name_as_linen
 from nnx_migrate.nnx.programs.bridges import is_behind_bridge, lazy_obstacles
 from nnx_migrate.nnx.programs.constructions import (
-    BRIDGING_HELPER,
-    CACHING_HELPER,
-    HELPER,
-    LISTING,
     VMAPPED,
 )
-from nnx_migrate.nnx.programs.handed_factories import HandedFactories, handed_factories, layers_given_to
+from nnx_migrate.nnx.programs.handed_factories import handed_factories, layers_given_to
 from nnx_migrate.nnx.programs.kept_values import KeptValue, kept_value
 from nnx_migrate.nnx.programs.names import NameChanges
 from nnx_migrate.nnx.programs.renames import Other
-from nnx_migrate.nnx.programs.sizes import SizeFinder, Sizes
+from nnx_migrate.nnx.programs.sizes import SizeFinder
 from nnx_migrate.nnx.programs.written_classes import written_classes
 from nnx_migrate.nnx.rewritten_functions import RewrittenFunctions
-from nnx_migrate.nnx.writer.naming import Naming
 from nnx_migrate.nnx.writer.written import name_of
-from nnx_migrate.sources.text import Edit
 
-Blocked = tuple[LinenClass, Obstacle]
 #: Obstacles that another class's obstacle causes.
 _FOLLOWING = frozenset({"base-not-converted", "uses-not-converted"})
-
-
-@dataclass
-class Group:
-    """Connected classes that move together, with the modules that programs make of them; or such as stay.
-
-    `obstacles` are all that stand in the way of classes that stay, each with its class; `causes` has for each of
-    these classes the one that a person should look at: its own, or that of the nearest class that it moves with.
-    """
-
-    classes: list[LinenClass]
-    can_move: bool
-    conversions: list[ClassConversion] = field(default_factory=list)
-    instances: list[Instance] = field(default_factory=list)
-    values: list[ClassValue] = field(default_factory=list)
-    made: list[Instance] = field(default_factory=list)  # by calls of `values`
-    sizes: dict[Instance, Sizes] = field(default_factory=dict)
-    obstacles: list[Blocked] = field(default_factory=list)
-    causes: dict[LinenClass, Blocked] = field(default_factory=dict)
-    names: list[tuple[Module, Edit]] = field(default_factory=list)
-    #: Files whose counting of parameters has been rewritten.
-    counting: list[Module] = field(default_factory=list)
-    handed: list[HandedFactories] = field(default_factory=list)
-    copies: Copies = field(default_factory=Copies)
-    bridged: frozenset[LinenClass] = frozenset()  # those that NNX modules hold in their Linen form
-
-    @property
-    def has_lists_as_linen(self) -> bool:
-        """Whether programs know the modules of its lists by Linen's names."""
-        return any(conversion.naming is Naming.LISTS_AS_LINEN for conversion in self.conversions)
-
-    def could_move(self, cls: LinenClass) -> bool:
-        """Whether a class that stays converts, and no text or file that isn't given may mean it."""
-        hidden = any(c is cls and o.reason == "hidden-use" for c, o in self.obstacles)
-        return not hidden and not is_copy(cls) and any(c.cls is cls for c in self.conversions)
-
-    def helper(self, cls: LinenClass) -> str:
-        """The helper that programs use a class by: some are called in their initialisation, too."""
-        (conversion,) = [c for c in self.conversions if c.qualified == cls.qualified]
-        prefix = LISTING if self.has_lists_as_linen else ""
-        if conversion.is_lazy:
-            return prefix + BRIDGING_HELPER
-        made = self.conversions if conversion.takes_modules else [conversion]
-        caching = any(c.makes_caches for c in made)
-        return prefix + (CACHING_HELPER if caching else HELPER)
-
-    def as_others(self) -> list[Other]:
-        """Its classes as the names of parameters in other groups see them."""
-        conversions = {c.qualified: c for c in self.conversions} if self.can_move else {}
-        return [Other(cls, conversions.get(cls.qualified)) for cls in self.classes]
 
 
 def make_plan(
@@ -376,12 +317,13 @@ def _find_sizes(group: Group, finder: SizeFinder, project: Project) -> None:
             detail = f"sizes of `{value.cls.name}` that only a method shows, or its fields"
             group.obstacles.append((value.cls, Obstacle("unknown-size", detail, where.module, where.node)))
     for reference in [*(i.reference for i in group.instances), *(v.reference for v in group.values)]:
-        file, helper = reference.module, group.helper(reference.cls)
+        file, helper = reference.module, group.helper_of(reference)
         if helper in file.scopes.module.bindings and all(
             name != helper for _, name in imported_helpers(file, project)
         ):
             detail = f"the file has a `{helper}` of its own"
             group.obstacles.append((reference.cls, Obstacle("name-clash", detail, file, reference.node)))
+    group.obstacles += group.sharing()
     for instance in (*group.instances, *group.made):
         if instance.holders and any(f.flag for f in conversions[instance.cls.qualified].factories.values()):
             where = instance.reference

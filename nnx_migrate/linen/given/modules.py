@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
@@ -102,7 +102,20 @@ class GivenModules:
         """What a construction outside of classes gives. What its own fields hold is read from the module."""
         made = next((one for one in self.made() if one.reference.call is call and one.made_by is None), None)
         parts = made.parts.get(field) if made is not None else None
-        return [_read_from(part.cls, f"self.{field}") for part in parts] if parts is not None else None
+        return [self._read_from(part.cls, f"self.{field}") for part in parts] if parts is not None else None
+
+    def _read_from(self, cls: LinenClass, reference: str) -> GivenModule:
+        """A module of a class, whose fields are attributes of `reference`; lists that are never empty say so."""
+        found = read_from(cls, reference)
+        return replace(found, kwargs={name: self._filled(cls, name, v) for name, v in found.kwargs.items()})
+
+    def _filled(self, cls: LinenClass, name: str, value: Any) -> Any:
+        item = cls.field(name)
+        if not isinstance(value, Expr) or item is None or value.kind != "sequence":
+            return value
+        uses = self.uses.of(cls, name)
+        given = [use.arguments.get(name, item.default) for use in uses or ()]
+        return replace(value, filled=True) if given and all(map(_has_items, given)) else value
 
     def _by_class(
         self, cls: LinenClass, field: str, owner: LinenClass, call: ast.Call
@@ -129,7 +142,7 @@ def made_by_default(program: LinenProgram, item: Field) -> GivenModule | None:
     cls = program.find(item.owner.resolve_in_class(node.func))
     if cls is None or cls is item.owner:
         return None
-    return _read_from(cls, f"self.{item.name}")
+    return read_from(cls, f"self.{item.name}")
 
 
 def _given(cls: LinenClass, field: str, site: Site) -> list[GivenModule] | None:
@@ -152,13 +165,19 @@ def _given(cls: LinenClass, field: str, site: Site) -> list[GivenModule] | None:
     return found
 
 
-def _read_from(cls: LinenClass, reference: str) -> GivenModule:
+def read_from(cls: LinenClass, reference: str) -> GivenModule:
     """A module of a class, whose fields are attributes of `reference`."""
     kwargs: dict[str, Any] = {}
     for item in cls.fields:
         value = field_symbol(cls, item, f"{reference}.{item.name}")
         kwargs[item.name] = _UNTOLD if isinstance(value, FieldFactory | FieldModule) else value
     return GivenModule(ClassRef(cls), (), kwargs)
+
+
+def _has_items(node: ast.expr | None) -> bool:
+    """Whether an expression is a list or tuple that surely isn't empty."""
+    items = node.elts if isinstance(node, ast.List | ast.Tuple) else []
+    return any(not isinstance(item, ast.Starred) for item in items)
 
 
 class _Renaming:

@@ -121,6 +121,9 @@ def items_of_call(
         if function.attr in ("extend", "update") and within:
             inner = within if isinstance(within[0], str) else (ANY, *within[1:])
             return Taken(targets=[(function.value, inner)], may_be_project=True)
+    if isinstance(function, ast.Attribute) and isinstance(passed, ast.keyword) and function.attr == "update":
+        if passed.arg is not None:
+            return Taken(targets=[(function.value, (passed.arg, *within))], may_be_project=True)
     if not isinstance(function, ast.Name) or module.scope_at(function).binder(function.id) is not None:
         return None
     if function.id == "dict":

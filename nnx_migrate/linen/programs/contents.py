@@ -16,7 +16,7 @@ from nnx_migrate.names.scopes import Binding, BindingKind, Scope
 
 _MAX_DEPTH = 8
 _READING = frozenset({"len", "enumerate", "zip", "reversed", "print", "list", "tuple", "sum", "range"})
-_Loop = ast.For | ast.While | ast.ListComp | ast.GeneratorExp
+_Loop = ast.For | ast.While | ast.ListComp | ast.GeneratorExp | ast.DictComp
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +124,7 @@ class Contents:
         call = module.parents[parent]
         if isinstance(parent, ast.Attribute) and isinstance(call, ast.Call) and call.func is parent:
             if parent.attr == "append" and len(call.args) == 1:
-                yield Element(module, call.args[0], _loop_around(module, scope, call))
+                yield Element(module, call.args[0], loop_around(module, scope, call))
                 return
             if parent.attr == "extend" and len(call.args) == 1:
                 yield from self._repeated(module, scope, call, call.args[0], depth)
@@ -144,7 +144,7 @@ class Contents:
         self, module: Module, scope: Scope, place: ast.AST, node: ast.expr, depth: int
     ) -> Iterator[Element]:
         """The elements of a list that is added to another one at a place."""
-        loop = _loop_around(module, scope, place)
+        loop = loop_around(module, scope, place)
         for element in self._of(module, node, depth + 1):
             yield replace(element, loop=element.loop or loop)
 
@@ -157,7 +157,7 @@ def _added_to(module: Module, binding: Binding) -> ast.AugAssign | None:
     return None
 
 
-def _loop_around(module: Module, scope: Scope, node: ast.AST) -> _Loop | None:
+def loop_around(module: Module, scope: Scope, node: ast.AST) -> _Loop | None:
     """The outermost loop around a place, within the function that binds the list."""
     found: _Loop | None = None
     parent = module.parents.get(node)

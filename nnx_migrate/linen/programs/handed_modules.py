@@ -13,12 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from nnx_migrate.linen.factories.candidates import candidates
 from nnx_migrate.linen.factories.uses import given_arguments
 from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.module_dicts import dict_fields, holds_module_dict
 from nnx_migrate.linen.module_lists import holds_module_list
 from nnx_migrate.linen.programs.class_values import ClassValue
 from nnx_migrate.linen.programs.contents import Contents, Element
+from nnx_migrate.linen.programs.dict_contents import DictContents, Entry
 from nnx_migrate.linen.programs.entry_calls import method_of
 from nnx_migrate.linen.programs.flow import FlowFinder
-from nnx_migrate.linen.programs.handed_uses import HandedUses, Handing
+from nnx_migrate.linen.programs.handed_uses import HandedUses, Handing, hands_on_by_key
+from nnx_migrate.linen.programs.handed_values import HandedValues
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.made_anew import is_made_anew, maker
 from nnx_migrate.linen.programs.origins import Origins
@@ -46,16 +49,24 @@ def judge_handed_modules(
     judge = _Judge(program, finder, by_call, made)
     for holder in by_call.values():
         judge.arguments(holder)
-    uses = HandedUses(judge.handings)
+    uses = HandedUses(judge.handings, judge.dicts)
     for handing in judge.handings:
         if not uses.are_sure(handing):
             problem = f"its field `{handing.name}` gets a module that a call of it may not use"
             handing.holder.add_obstacle(_REASON, problem, handing.module, handing.node)
-    for instance, element in judge.handed:
+    for instance, element, copied in judge.handed:
         instance.makers.append(maker(element, instance, by_call.values(), finder))
+        instance.copies.append(copied)
+    for handing in judge.handings:
+        holder = handing.holder
+        is_once = len(holder.inits) == 1 and not holder.passes_init_on
+        by_key = is_once and bool(handing.keys) and hands_on_by_key(holder.cls, handing.name)
+        for instance in handing.modules:
+            alone = set(instance.holders) == {holder} and instance.copies.count(False) <= 1
+            instance.is_called_once = by_key and alone
     for instance in instances:
         _judge_holders(instance, by_call)
-    for instance, element in judge.handed:
+    for instance, element, _ in judge.handed:
         if element.loop is not None and not is_made_anew(element, instance, by_call.values(), finder):
             where = element.module, element.node
             instance.add_obstacle(_REASON, "a module gets it more than once", *where)
@@ -78,44 +89,57 @@ class _Judge:
                 self.made.setdefault(instance.call, {})[value.node] = instance
         self.origins = Origins(finder, attributes=True)
         self.contents = Contents(finder, by_call)
-        self.handed: list[tuple[Instance, Element]] = []
+        self.dicts = DictContents(finder, by_call)
+        self.values = HandedValues(finder, self.dicts)
+        self.handed: list[tuple[Instance, Element, bool]] = []  # and whether it is a copy that is given
         self.handings: list[Handing] = []
         self._makers: dict[LinenClass, list[str]] = {}
 
     def arguments(self, holder: Instance) -> None:
         """Judge the arguments of one construction."""
         module, call = holder.reference.module, holder.reference.call
+        for clone in holder.clones:
+            for keyword in clone.keywords:
+                if keyword.arg is not None and self._holds_module(holder.cls, keyword.arg):
+                    problem = f"a clone gets another module as its field `{keyword.arg}`"
+                    holder.add_obstacle(_REASON, problem, module, clone)
         given = given_arguments(holder.cls, call) or {
             k.arg: k.value for k in call.keywords if k.arg is not None
         }
         for name, node in given.items():
             item = holder.cls.field(name)
             is_list = item is not None and holds_module_list(holder.cls, item)
-            elements = self.contents.of(module, node) if is_list else [Element(module, node)]
+            is_dict = item is not None and holds_module_dict(holder.cls, item)
+            entries = self.dicts.of(module, node) if is_dict else None
+            if is_dict:
+                elements = [entry.element for entry in entries] if entries is not None else None
+            else:
+                elements = self.contents.of(module, node) if is_list else [Element(module, node)]
             found = [(element, self._modules(element)) for element in elements or ()]
-            known = [i for _, modules in found for i in modules if i is not None]
+            known = [i for _, modules in found for i, _ in modules if i is not None]
             is_empty = elements is not None and not any(modules for _, modules in found)
             has_layer = self._gives_layer(module, node)
             if not has_layer and (is_empty or not (known or self._holds_module(holder.cls, name))):
                 continue
             problem = ""
-            if has_layer or elements is None or any(None in modules for _, modules in found):
+            if has_layer or elements is None or any(i is None for _, modules in found for i, _ in modules):
                 problem = f"its field `{name}` gets a module that isn't known"
-            elif not is_list and not _is_module_field(holder.cls, name):
+            elif not (is_list or is_dict) and not _is_module_field(holder.cls, name):
                 problem = f"its field `{name}` gets a module, and isn't declared to hold one"
             elif any(map(_is_named, known)):
                 problem = f"its field `{name}` gets a module that has a name of its own"
             if problem:
                 holder.add_obstacle(_REASON, problem, module, node)
             else:
-                self.handings.append(Handing(holder, name, is_list, tuple(known), module, node))
-                if not is_list:
+                keys = _keys(entries, [modules for _, modules in found]) if entries is not None else ()
+                self.handings.append(Handing(holder, name, is_list, tuple(known), module, node, keys))
+                if not (is_list or is_dict):
                     holder.parts[name] = known
             for element, modules in found:
-                for i in modules:
+                for i, copied in modules:
                     if i is not None:
                         i.holders.append(holder)
-                        self.handed.append((i, element))
+                        self.handed.append((i, element, copied))
 
     def _holds_module(self, cls: LinenClass, name: str) -> bool:
         """Whether a field is declared to hold a module, and not only read to make some: `net_cls: nn.Module`."""
@@ -143,16 +167,20 @@ class _Judge:
         layer = linen_name(self.program.project.resolve(node, module.scope_at(node), module))
         return layer is not None and layer[:1].isupper() and f"flax.linen.{layer}" in LAYERS
 
-    def _modules(self, element: Element) -> list[Instance | None]:
-        """What an expression may give: modules that programs make, or (None) something else than nothing."""
-        found: list[Instance | None] = []
-        for origin in self.origins.of(element.module, element.node):
+    def _modules(self, element: Element) -> list[tuple[Instance | None, bool]]:
+        """What an expression may give: modules that programs make, or (None) something else than nothing; and whether
+        it gives a copy.
+        """
+        found: list[tuple[Instance | None, bool]] = []
+        for value in self.values.of(element.module, element.node):
+            origin = value.origin
             if origin is None or not is_none(origin[1]):
                 made = origin[1] if origin is not None else None
                 if origin is not None and isinstance(made, ast.Call) and made in self.made:
-                    found += self._made_by_values(origin[0], made)
+                    found += [(i, value.copied) for i in self._made_by_values(origin[0], made)]
                 else:
-                    found.append(self.by_call.get(made) if isinstance(made, ast.Call) else None)
+                    one = self.by_call.get(made) if isinstance(made, ast.Call) else None
+                    found.append((one, value.copied))
         return found
 
     def _made_by_values(self, module: Module, call: ast.Call) -> list[Instance | None]:
@@ -160,6 +188,18 @@ class _Judge:
         known = self.made[call]
         origins = Origins(self.finder, known.keys(), attributes=True).of(module, call.func)
         return [known.get(origin[1]) if origin is not None else None for origin in origins]
+
+
+def _keys(
+    entries: Sequence[Entry], modules: Sequence[Sequence[tuple[Instance | None, bool]]]
+) -> tuple[tuple[str | None, Instance], ...]:
+    """Each module of a dictionary with its key, as far as that is known."""
+    return tuple(
+        (entry.key, instance)
+        for entry, found in zip(entries, modules, strict=True)
+        for instance, _ in found
+        if instance is not None
+    )
 
 
 def _is_named(instance: Instance) -> bool:
@@ -179,12 +219,27 @@ def _judge_holders(instance: Instance, by_call: dict[ast.Call, Instance]) -> Non
         if by_call.get(call) not in instance.holders:
             instance.add_obstacle(_REASON, "it is an argument of another module", module, call)
     before: list[tuple[set[Instance], ast.Call | None]] = []
-    for holder, made in zip(instance.holders, instance.makers, strict=True):
+    for holder, made, copied in zip(instance.holders, instance.makers, instance.copies, strict=True):
         reached = {holder, *above(holder)}
-        if any(reached & others and (made is None or made is other) for others, other in before):
+        for others, other in before:
+            common = reached & others
+            are_two = made is not None and other is not None and made is not other
+            if copied or not common or are_two:
+                continue
+            if all(map(_keeps_sharing, common)):
+                for one in common:
+                    one.shares = True
+                continue
             where = holder.reference
             instance.add_obstacle(_REASON, "a module gets it more than once", where.module, where.node)
-        before.append((reached, made))
+            break
+        if not copied:
+            before.append((reached, made))
+
+
+def _keeps_sharing(holder: Instance) -> bool:
+    """Whether a module's parts may hold the same module: those of a dictionary, if nothing else gets that."""
+    return bool(dict_fields(holder.cls)) and len(holder.cls.fields) == 1 and not holder.holders
 
 
 def above(instance: Instance) -> list[Instance]:

@@ -66,6 +66,10 @@ class ImportGraph:
         """A file and all that import it, directly or through others."""
         return frozenset(_closure([module.path], self._importers))
 
+    def imported_by(self, module: Module) -> frozenset[Path]:
+        """A file and all that it imports, directly or through others."""
+        return frozenset(_closure([module.path], self._imports))
+
     def misses(self, module: Module) -> bool:
         """Whether an import of a file may mean one of several files: which one isn't known."""
         roots = {name for name in _imported(module) if "." not in name}

@@ -50,6 +50,10 @@ class Instance:
     makers: list[ast.Call | None] = field(
         default_factory=list
     )  # for each, the call that made it anew for that
+    copies: list[bool] = field(default_factory=list)  # for each, whether that gets a copy
+    #: Whether an initialisation of what gets it calls it once.
+    is_called_once: bool = False
+    shares: bool = False  # several of the modules that it gets may hold the same one
 
     @property
     def is_used(self) -> bool:

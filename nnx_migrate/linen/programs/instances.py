@@ -6,6 +6,7 @@ import ast
 from functools import cached_property
 
 from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.module_dicts import holds_module_dict, is_called
 from nnx_migrate.linen.programs.asked import is_compared, is_only_told
 from nnx_migrate.linen.programs.class_values import ClassValue, ClassValues
 from nnx_migrate.linen.programs.entry_calls import method_of
@@ -206,6 +207,10 @@ class InstanceFinder:
     def _bound(self, instance: Instance, module: Module, call: ast.Call) -> None:
         """What a program asks of the module that `bind` returns, and of parts of it: a NNX module has no more."""
         for where, node in self.finder.follow(module, call).sure_attributes():
+            parent, item = where.parents[node], instance.cls.field(node.attr)
+            if item is not None and holds_module_dict(instance.cls, item):
+                if not (isinstance(parent, ast.Subscript) and is_called(where, parent)):
+                    instance.add_obstacle("module-use", f"`.{node.attr}` of a bound module", where, node)
             known = instance.cls.field(node.attr) or instance.cls.method(node.attr)
             if node.attr in SUPPORTED | _UNSUPPORTED and not known and not is_only_told(where, node):
                 instance.add_obstacle("module-use", f"`.{node.attr}` of a bound module", where, node)

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nnx_migrate.linen.programs import dict_keys
 from nnx_migrate.names.nodes import is_of_self, is_self
 from nnx_migrate.names.parameters import defaults
 
 UNKNOWN = object()
-ITEMS = "[]"  # `flows[]` stands for each module of the list `self.flows`
+ITEMS = "[]"  # `flows[]` stands for each module of the list, or dictionary, `self.flows`
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _UNSURE = (ast.While, ast.Try, ast.BoolOp, *_FUNCTIONS)
 _LEAVING = (ast.Return, ast.Break, ast.Continue)
@@ -46,6 +47,11 @@ class Given:
 ANYTHING = Given()
 
 
+def item_of(name: str, key: str) -> str:
+    """What stands for the module under a key of the dictionary `self.name`; as a known field, that it is there."""
+    return f"{name}[{key!r}]"
+
+
 @dataclass(frozen=True)
 class Read:
     """`self.name`, with what a call of it gives; `ANYTHING` where it isn't called."""
@@ -68,7 +74,11 @@ def constant(node: ast.expr, known: Mapping[str, Any]) -> Any:
     if isinstance(node, ast.BoolOp):
         return _joined([constant(v, known) for v in node.values], isinstance(node.op, ast.Or))
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
-        left, right = constant(node.left, known), constant(node.comparators[0], known)
+        left, table = constant(node.left, known), node.comparators[0]
+        if isinstance(node.ops[0], ast.In | ast.NotIn):
+            there = known.get(f"self.{item_of(table.attr, left)}") if is_of_self(table) else None
+            return UNKNOWN if there is None else isinstance(node.ops[0], ast.In)
+        right = constant(table, known)
         comparable = type(left) is type(right) or left is None or right is None
         if UNKNOWN in (left, right) or not comparable:
             return UNKNOWN
@@ -104,18 +114,29 @@ def _hashable(value: Any) -> Any:
 def sure_reads(function: ast.FunctionDef | ast.AsyncFunctionDef, known: Mapping[str, Any]) -> set[Read]:
     """All that a method surely reads in a call that returns; `known` as for `constant`."""
     assigned = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    walk = _Walk({name: value for name, value in known.items() if name not in assigned})
+    changed = frozenset(assigned) | dict_keys.changed(function)
+    walk = _Walk({n: value for n, value in known.items() if n not in assigned}, changed=changed)
     return walk.block(function.body) or set()
 
 
 @dataclass
 class _Walk:
     known: Mapping[str, Any]
+    changed: frozenset[str] = frozenset()
     items: dict[str, str] = field(default_factory=dict)  # the variables of loops over `self.flows`
+    keys: dict[str, str] = field(default_factory=dict)  # those that have each key of a dictionary in turn
+    alike: dict[str, str] = field(default_factory=dict)  # local dictionaries with the keys of one of `self`
     paths: int = 0
 
     def block(self, statements: Sequence[ast.stmt]) -> set[Read] | None:
         """What statements surely read; None where they raise instead of going on."""
+        alike = self.alike
+        try:
+            return self._block(statements)
+        finally:
+            self.alike = alike
+
+    def _block(self, statements: Sequence[ast.stmt]) -> set[Read] | None:
         found: set[Read] = set()
         for index, statement in enumerate(statements):
             rest = statements[index + 1 :]
@@ -133,6 +154,9 @@ class _Walk:
                 if inner is None:
                     return None
                 found |= inner
+                if not statement.orelse and self.block(statement.body) is None:
+                    pairs = dict(dict_keys.same_keys(statement.test))
+                    self.alike = self.alike | {n: own for n, own in pairs.items() if n not in self.changed}
             elif isinstance(statement, ast.Raise):
                 return None
             else:
@@ -158,10 +182,14 @@ class _Walk:
         if isinstance(statement, ast.For):
             found |= set(self.expression(statement.iter))
             name, target = _runs_over(statement)
-            if name and not _leaves(statement):
-                self.items[target] = name
+            run = dict_keys.runs_over(statement, self.alike)
+            if not _leaves(statement):
+                self.items |= {target: name} if name else {run.item: run.table} if run.item else {}
+                self.keys |= {run.key: run.table} if run.key else {}
             found |= self.block(statement.body) or set()
-            self.items.pop(target, None)
+            for gone in (target, run.item):
+                self.items.pop(gone, None)
+            self.keys.pop(run.key, None)
         elif isinstance(statement, ast.With):
             for item in statement.items:
                 found |= set(self.expression(item.context_expr))
@@ -176,6 +204,8 @@ class _Walk:
             name = node.func.attr if is_of_self(node.func) else "__call__" if is_self(node.func) else ""
             if isinstance(node.func, ast.Name) and node.func.id in self.items:
                 name = self.items[node.func.id] + ITEMS
+            elif isinstance(node.func, ast.Subscript) and is_of_self(node.func.value):
+                name = self._item(node.func.value.attr, node.func.slice)
             if name:
                 yield Read(name, given_by_call(node, self.known))
                 yield Read(name)
@@ -187,7 +217,17 @@ class _Walk:
             for child in ast.iter_child_nodes(node):
                 yield from self.expression(child)
         elif isinstance(node, ast.BoolOp):
-            yield from self.expression(node.values[0])
+            for value in node.values:
+                yield from self.expression(value)
+                if constant(value, self.known) is not isinstance(node.op, ast.And):
+                    break  # the next one may not be asked
+
+    def _item(self, name: str, key: ast.expr) -> str:
+        """What `self.name[key]` stands for: the module under that key, or each in turn."""
+        if isinstance(key, ast.Name) and self.keys.get(key.id) == name:
+            return name + ITEMS
+        text = constant(key, self.known)
+        return item_of(name, text) if isinstance(text, str) else ""
 
     def _choice(self, node: ast.IfExp) -> Iterator[Read]:
         tested = set(self.expression(node.test))

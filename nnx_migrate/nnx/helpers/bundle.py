@@ -19,7 +19,9 @@ _SOURCES = (
     "variables",
     "caching",
     "bridging",
+    "renaming",
     "listing",
+    "sharing",
     "counting",
     "vmapped",
 )

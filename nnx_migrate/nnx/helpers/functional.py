@@ -24,6 +24,8 @@ class Functional:
     it for a module of its class.
     """
 
+    _stands_for_module = True  # several packages may have this class, and hand each other theirs
+
     def __init__(self, make: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
         self._make, self._args, self._kwargs = make, args, kwargs
         self._sizes: Callable[..., Mapping[str, Any]] | None = None
@@ -236,6 +238,7 @@ class Functional:
         """Take sizes from the inputs; `known`: those of inner modules only where they aren't known yet."""
         if self._sizes is not None:
             call = inspect.signature(self._make.__call__).bind(None, *inputs, **keywords)
+            call.apply_defaults()
             wanted = inspect.signature(self._sizes).parameters
             self._found = dict(self._sizes(**{name: call.arguments[name] for name in wanted}))
         inner = self._inner()
@@ -315,7 +318,7 @@ def _arguments(
 
 def _replaced(value: Any, inner: Callable[[Functional], Any]) -> Any:
     """An argument with what `inner` gives for each `Functional` in it."""
-    if isinstance(value, Functional):
+    if getattr(type(value), "_stands_for_module", False):
         return inner(value)
     if type(value) in (list, tuple):
         return type(value)(_replaced(item, inner) for item in value)

@@ -2,58 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from flax import nnx
 
 from nnx_migrate.nnx.helpers.bridging import BridgingFunctional
 from nnx_migrate.nnx.helpers.caching import CachingFunctional
-from nnx_migrate.nnx.helpers.fitting import _fit
 from nnx_migrate.nnx.helpers.functional import Functional
+from nnx_migrate.nnx.helpers.renaming import _Renaming
 
 
-class _Listing(Functional):
+class _Listing(_Renaming):
     """In its variables the modules of a list `blocks` are `blocks_0`, `blocks_1`, ..., as Linen calls them."""
-
-    def init(self, rngs: Any, *inputs: Any, **options: Any) -> dict[str, Any]:
-        """The variables of a new module."""
-        return self._listed(super().init(rngs, *inputs, **options))
-
-    def lazy_init(self, rngs: Any, *inputs: Any, **options: Any) -> dict[str, Any]:
-        """The same for inputs of which only the shapes are given."""
-        return self._listed(super().lazy_init(rngs, *inputs, **options))
-
-    def init_with_output(self, rngs: Any, *inputs: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
-        """The output of a new module, and its variables."""
-        output, variables = super().init_with_output(rngs, *inputs, **options)
-        return output, self._listed(variables)
-
-    def apply(
-        self,
-        variables: Mapping[str, Any],
-        *inputs: Any,
-        rngs: Any = None,
-        method: Callable[..., Any] | str | None = None,
-        mutable: bool | str | Sequence[str] = False,
-        **keywords: Any,
-    ) -> Any:
-        """Call a module that has these variables; see `Functional`."""
-        made = super().apply(variables, *inputs, rngs=rngs, method=method, mutable=mutable, **keywords)
-        return made if mutable is False else (made[0], self._listed(made[1]))
-
-    def bind(self, variables: Mapping[str, Any], rngs: Any = None) -> Any:
-        """A module with copies of these variables."""
-        if not self._is_measured():
-            _fit(self, variables)
-        return super().bind(self._arranged(variables), rngs)
 
     def _arranged(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
         """Variables as the module has them."""
         lists = self._lists()
         return {name: _nested(tree, lists) for name, tree in variables.items()}
 
-    def _listed(self, collections: Mapping[str, Any]) -> dict[str, Any]:
+    def _named(self, collections: Mapping[str, Any]) -> dict[str, Any]:
         lists = self._lists()
         return {name: _listed(tree, lists) for name, tree in collections.items()}
 

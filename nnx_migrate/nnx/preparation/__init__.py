@@ -12,7 +12,7 @@ from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.engine.imports import edit_imports
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
-from nnx_migrate.nnx.plan import Group
+from nnx_migrate.nnx.groups import Group
 from nnx_migrate.nnx.preparation.model import Preparation
 from nnx_migrate.nnx.preparation.normalizations import normalizations
 from nnx_migrate.sources.text import Edit, SourceError, SourceText

@@ -20,7 +20,7 @@ from nnx_migrate.engine.context import PREFERRED_IMPORTS
 from nnx_migrate.engine.findings import FileChange, Fix, Safety
 from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.names.nodes import is_self
-from nnx_migrate.nnx.plan import Group
+from nnx_migrate.nnx.groups import Group
 from nnx_migrate.nnx.preparation.model import Preparation
 from nnx_migrate.nnx.preparation.statistics import Statistics
 from nnx_migrate.nnx.writer.text import indentation

@@ -20,6 +20,7 @@ from nnx_migrate.sources.text import Edit, SourceText
 HELPER = "Functional"
 CACHING_HELPER = "CachingFunctional"
 BRIDGING_HELPER = "BridgingFunctional"
+SHARING_HELPER = "SharingFunctional"
 LISTING = "Listing"  # in front of a helper's name: it gives what lists hold Linen's names
 VMAPPED = "vmapped"  # for `nn.vmap` of a class
 _LINEN_ONLY = ("name", "parent")

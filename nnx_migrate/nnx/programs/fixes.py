@@ -16,6 +16,7 @@ from nnx_migrate.linen.programs.vmapped_classes import shared_places
 from nnx_migrate.linen.values import Attribute
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
+from nnx_migrate.nnx.groups import Group
 from nnx_migrate.nnx.helpers import bundle
 from nnx_migrate.nnx.helpers.placement import (
     helper_home,
@@ -24,7 +25,6 @@ from nnx_migrate.nnx.helpers.placement import (
     imported_helpers,
 )
 from nnx_migrate.nnx.parameter_entries import class_key
-from nnx_migrate.nnx.plan import Group
 from nnx_migrate.nnx.programs.constructions import (
     VMAPPED,
     applied_function,
@@ -80,7 +80,7 @@ class FixWriter:
         for instance in self._functional(group):
             path = instance.reference.module.path
             edits.setdefault(path, []).extend(
-                functional_construction(instance, group.sizes[instance], group.helper(instance.cls))
+                functional_construction(instance, group.sizes[instance], group.helper_of(instance.reference))
             )
         for module, changed, requests in self._uses(group):
             edits.setdefault(module.path, []).extend(changed)
@@ -169,7 +169,7 @@ class FixWriter:
         uses = [i.reference for i in self._functional(group)] + [v.reference for v in group.values]
         for use in uses:
             home = helper_home(use.module, use.cls.module, self.context.project)
-            yield use.module, group.helper(use.cls), home
+            yield use.module, group.helper_of(use), home
 
 
 def _once(places: Iterable[tuple[Module, ast.Call]]) -> Iterable[tuple[Module, ast.Call]]:

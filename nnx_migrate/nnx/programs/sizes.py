@@ -104,12 +104,16 @@ class SizeFinder:
 
     @staticmethod
     def _is_always_given(instance: Instance, parameter: SizeParameter) -> bool:
-        """Whether every call names the argument, if only to say that it is None: `Functional` reads it there."""
+        """Whether every call names the argument, if only to say that it is None, or there is only one call for one
+        initialisation: `Functional` reads it there.
+        """
         calls = [call for _, call in (*instance.inits, *instance.applies, *instance.passed_on)]
         method = instance.cls.method(parameter.method)
-        if not instance.is_seen or instance.passes_init_on or instance.holders or not calls or method is None:
+        if not instance.is_seen or instance.passes_init_on or method is None:
             return False
-        return all(
+        if instance.holders:
+            return not calls and instance.is_called_once and str(parameter.path[0]) in method.parameters
+        return bool(calls) and all(
             method_of(call) == parameter.method
             and argument_of(call, method, str(parameter.path[0])) is not None
             for call in calls

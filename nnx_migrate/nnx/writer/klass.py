@@ -31,6 +31,7 @@ from nnx_migrate.nnx.writer.constructor.derived_arrays import (
     name_derived,
     properties,
 )
+from nnx_migrate.nnx.writer.constructor.dict_fields import check_dict_fields
 from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
 from nnx_migrate.nnx.writer.constructor.uncalled import find_uncalled
 from nnx_migrate.nnx.writer.constructor.writer import ConstructorWriter, own_methods
@@ -192,6 +193,7 @@ class ClassWriter:
                     "unsupported-syntax", "a module is created in a function outside of the class", site.call
                 )
         self.makers = setup_makers(self.analysis)
+        check_dict_fields(self.analysis)
         if cls.field(RNGS) is not None:
             raise Refuse("name-clash", f"the class has a field `{RNGS}`", cls.node)
         if any(keyword.arg != "metaclass" for keyword in cls.node.keywords):

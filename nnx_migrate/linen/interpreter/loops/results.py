@@ -132,7 +132,7 @@ class LastRound:
 
     def _see(self, loop: ast.AST, target: ast.expr, iterable: Any) -> None:
         if isinstance(iterable, Expr):
-            self.condition = iterable.text
+            self.condition = "" if iterable.filled else iterable.text
             last = iterable.element
             self._bind(loop, target, Expr(f"{atomic(iterable.text)}[-1]") if last is None else last)
         elif isinstance(iterable, tuple | list):

@@ -17,7 +17,7 @@ from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import BindingKind
-from nnx_migrate.nnx.plan import Group
+from nnx_migrate.nnx.groups import Group
 from nnx_migrate.nnx.programs.idiomatic.checker import Checker
 from nnx_migrate.nnx.programs.idiomatic.construction import Constructions
 from nnx_migrate.nnx.programs.idiomatic.expressions import Expressions

@@ -9,6 +9,7 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.sites import Phi
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.nnx.writer.render import InitRenderer
+from nnx_migrate.nnx.writer.residual.by_default import conjunction, open_parts
 
 _BEFORE = re.compile(r"(?:\w=|[(,]\s*)$")  # of a whole argument
 _BEHIND = re.compile(r"[,)]")
@@ -17,7 +18,11 @@ _BEHIND = re.compile(r"[,)]")
 def chosen(renderer: InitRenderer, phi: Phi, node: ast.If | ast.IfExp) -> str:
     """The size after a condition. What this only adds to the choice of another one stands behind that."""
     first, second = phi.sources
-    test, more = renderer.text(node.test), _added(second, first)
+    parts = open_parts(renderer.analysis, phi.context, node.test)
+    if parts == []:
+        return renderer.dim(first, node)
+    test = conjunction([renderer.text(part) for part in parts or [node.test]])
+    more = _added(second, first)
     if more is not None:
         return f"{renderer.dim(second, node)} + ({renderer.dim(more, node)} if {test} else 0)"
     return f"{renderer.dim(first, node)} if {test} else {renderer.dim(second, node)}"

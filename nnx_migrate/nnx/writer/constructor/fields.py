@@ -10,6 +10,7 @@ from nnx_migrate.linen.docstrings import about_field
 from nnx_migrate.linen.factories.values import Factory
 from nnx_migrate.linen.layer_fields import may_get_list
 from nnx_migrate.linen.model import Field, LinenClass
+from nnx_migrate.linen.module_dicts import holds_module_dict
 from nnx_migrate.linen.module_lists import holds_module_list, holds_modules_otherwise, may_be_none
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import LINEN, linen_name
@@ -18,6 +19,7 @@ from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.comments import comments_within
 from nnx_migrate.nnx.writer.construction.derived import nnx_layer
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
+from nnx_migrate.nnx.writer.constructor.dict_fields import dict_assignment
 from nnx_migrate.nnx.writer.constructor.factory_defaults import factory_default
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, holds_arrays
 from nnx_migrate.nnx.writer.constructor.inheritance import inherited_field
@@ -210,7 +212,7 @@ def signature(
 
 
 def field_assignments(
-    cls: LinenClass, names: FileNames, indent: str, done: frozenset[str] = frozenset()
+    cls: LinenClass, names: FileNames, indent: str, unit: str, done: frozenset[str] = frozenset()
 ) -> list[str]:
     """`self.field = field` for the fields that the base class hasn't `done`.
 
@@ -229,6 +231,11 @@ def field_assignments(
                 f"what becomes of the modules in `{item.name}: {ast.unparse(item.annotation)}` isn't known"
             )
             raise Refuse("unknown-module", detail, item.node)
+        if holds_module_dict(cls, item):
+            lines += dict_assignment(item, indent, unit, [f.name for f in cls.fields])
+            if item.owner is cls and (text := about_field(item)) is not None:
+                lines += _docstring_lines(cls, text, indent)
+            continue
         annotation = ast.unparse(item.annotation).removeprefix("typing.")
         is_list = annotation.startswith(_FREEZABLE) and not _may_be_none(item)
         value = item.name

@@ -18,6 +18,7 @@ from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.nnx.writer.channels_first import channels_first
 from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.chosen_sizes import chosen, put
+from nnx_migrate.nnx.writer.constructor.dict_fields import dict_properties
 from nnx_migrate.nnx.writer.constructor.fields import field_assignments, field_parameters, signature
 from nnx_migrate.nnx.writer.constructor.inheritance import Inheritance
 from nnx_migrate.nnx.writer.constructor.placement import Placement
@@ -110,7 +111,7 @@ class ConstructorWriter:
         done = frozenset(f.name for f in base.base.cls.fields) if base is not None else frozenset()
         done |= frozenset(self.factories) - kept_fields(self.constructions.known_factories.program, self.cls)
         before = [
-            *field_assignments(self.cls, self.names, indent + unit, done),
+            *field_assignments(self.cls, self.names, indent + unit, unit, done),
             *self._guards(indent + unit, unit),
             *first,
         ]
@@ -123,9 +124,8 @@ class ConstructorWriter:
         if setup_text.strip():  # Linen runs it before any other method
             before.append(setup_text.rstrip("\n"))
         gap = [""] if before and lines and lines[0].lstrip().startswith("def ") else []
-        text = "\n".join(
-            [*head, *(before or lines or [f"{indent}{unit}pass"]), *(gap + lines if before else [])]
-        )
+        body = [*(before or lines or [f"{indent}{unit}pass"]), *(gap + lines if before else [])]
+        text = "\n".join([*head, *body, *dict_properties(self.cls, self.names, indent, unit)])
         text = with_quotes_of(self.source, text)
         removed = self.cls.own_methods.get(NAME)
         gone = [self.placement.removed_method(removed)] if removed is not None else []

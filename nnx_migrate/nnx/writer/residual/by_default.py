@@ -11,6 +11,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.programs.init_calls import InitCalls
 from nnx_migrate.linen.sites import Context
+from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Input
 
 
@@ -27,7 +28,8 @@ def open_parts(analysis: ClassAnalysis, context: Context, test: ast.expr) -> lis
 def conjunction(texts: list[str]) -> str:
     """Conditions that all have to hold, as one."""
     loose = ast.BoolOp | ast.IfExp | ast.Lambda
-    atoms = [f"({t})" if isinstance(ast.parse(t, mode="eval").body, loose) else t for t in texts]
+    parsed = [ast.parse(TOKEN.sub("size", text), mode="eval").body for text in texts]
+    atoms = [f"({t})" if isinstance(node, loose) else t for t, node in zip(texts, parsed, strict=True)]
     return texts[0] if len(texts) == 1 else " and ".join(atoms)
 
 
