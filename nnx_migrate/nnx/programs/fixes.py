@@ -50,9 +50,12 @@ class FixWriter:
         self._index = ProjectIndex(context.project)
         self._programs = {id(group): self._idiomatic(group) for group in self.groups}
         self._helpers: dict[Path, set[str]] = {}
+        self._homes: dict[tuple[Path, str], Module] = {}  # by the file that imports a helper, and its name
+        self._imported: dict[tuple[Path, str], Path] = {}
         for module in context.project.modules():  # what an earlier run or pass has written stays
             for path, name in imported_helpers(module, context.project):
                 self._helpers.setdefault(path, set()).add(name)
+                self._imported[module.path, name] = path
         for group in self.groups:
             for _, name, home in self._needed(group):
                 self._helpers.setdefault(helper_path(home, self.context.project), set()).add(name)
@@ -77,7 +80,9 @@ class FixWriter:
                 edits.setdefault(module.path, []).append(edit)
             for module, request in program.imports:
                 imports.setdefault(module.path, []).append(request)
-        for instance in self._functional(group):
+        for instance in sorted(
+            self._functional(group), key=_start, reverse=True
+        ):  # `Outer(Part())`: Part first
             path = instance.reference.module.path
             edits.setdefault(path, []).extend(
                 functional_construction(instance, group.sizes[instance], group.helper_of(instance.reference))
@@ -155,7 +160,14 @@ class FixWriter:
             yield module, list(asked_for_class(module, call, kinds or [])), requests
 
     def _needed(self, group: Group) -> Iterator[tuple[Module, str, Module]]:
-        """Which file needs which helper, and a file whose helpers it shares."""
+        """Which file needs which helper, and a file whose helpers it shares: one for each name."""
+        for module, name, home in self._homes_of(group):
+            home = self._homes.setdefault((module.path, name), home)
+            path = helper_path(home, self.context.project)
+            if self._imported.get((module.path, name), path) == path:
+                yield module, name, home
+
+    def _homes_of(self, group: Group) -> Iterator[tuple[Module, str, Module]]:
         for conversion in group.conversions:
             for module, helpers in helped(
                 conversion.cls.module, conversion.helpers, conversion.functions.values()
@@ -170,6 +182,10 @@ class FixWriter:
         for use in uses:
             home = helper_home(use.module, use.cls.module, self.context.project)
             yield use.module, group.helper_of(use), home
+
+
+def _start(instance: Instance) -> int:
+    return instance.reference.module.source.span(instance.reference.call)[0]
 
 
 def _once(places: Iterable[tuple[Module, ast.Call]]) -> Iterable[tuple[Module, ast.Call]]:
