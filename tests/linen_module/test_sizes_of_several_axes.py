@@ -52,6 +52,29 @@ def test_what_is_not_the_shape_of_an_argument_or_not_once(tmp_path: Path, old: s
     assert "class Scale(nn.Module)" in text
 
 
+FILTERED = SCALE.replace(
+    "tuple(inputs.shape[axis] for axis in self.axis)", "[d for i, d in enumerate(inputs.shape) if i in axes]"
+).replace("        shape =", "        axes = tuple(a % inputs.ndim for a in self.axis)\n        shape =")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("enumerate(inputs.shape)", "enumerate(inputs.shape, 1)"),
+        ("enumerate(inputs.shape)", "enumerate(inputs.mean(0).shape)"),
+        ("[d for", "[2 * d for"),
+        ("if i in axes", "if i in axes and d > 1"),
+        ("if i in axes", "if d in axes"),
+        ("        axes =", "        enumerate = lambda sizes: zip(range(9), sizes)\n        axes ="),
+    ],
+)
+def test_other_ways_through_a_shape(tmp_path: Path, old: str, new: str) -> None:
+    assert old in FILTERED
+    other = "\n\nother = Scale((-2, -1))\n"
+    assert "tuple[int, ...]" in converted(tmp_path, FILTERED + other)[0]
+    assert list(converted(tmp_path, FILTERED.replace(old, new) + other)[1]) == ["Scale"]
+
+
 @pytest.mark.parametrize(
     ("call", "given"),
     [

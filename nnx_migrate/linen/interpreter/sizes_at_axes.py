@@ -1,4 +1,5 @@
-"""The sizes of an input at axes that fields choose: `[inputs.shape[axis] for axis in self.axis]`.
+"""The sizes of an input at axes that fields choose: `[inputs.shape[axis] for axis in self.axis]`, or
+`tuple(size for i, size in enumerate(inputs.shape) if i in axes)`.
 
 How many these are, and which, is up to whoever constructs the module. So they are one sequence to the class, known by
 a token; what a construction has to give for it shows where the class's code runs with that construction's fields and
@@ -26,7 +27,7 @@ from nnx_migrate.linen.spread_shapes import Sizes
 from nnx_migrate.linen.symbols import TOKEN, token
 from nnx_migrate.linen.values import Expr, Input, Spread
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.nodes import last_name
+from nnx_migrate.names.nodes import is_of_self, last_name
 
 Comprehension = ast.ListComp | ast.GeneratorExp
 _NUMBERED = (ast.ListComp, ast.GeneratorExp)
@@ -58,7 +59,7 @@ def sizes_at_axes(frame: Frame, node: ast.AST) -> Expr | None:
     if number is None:
         return None
     text = token(name, "x", frame.session.same_sizes(node, _read(frame, node), number))
-    axes = node.generators[0].iter
+    axes = None if node.generators[0].ifs else node.generators[0].iter
     slot = frame.lookup(axes.id) if isinstance(axes, ast.Name) else None
     if slot is not None:
         frame.session.axes_held.append((slot, text))
@@ -91,17 +92,58 @@ def as_needed(module: Module, node: ast.AST, text: str) -> str:
 
 
 def _input_read(frame: Frame, node: Comprehension) -> str | None:
-    """The argument whose sizes `[x.shape[axis] for axis in axes]` lists; `x` may be computed from it, in its shape."""
-    (generator, *others), element = node.generators, node.elt
-    if others or generator.ifs or generator.is_async or not isinstance(generator.target, ast.Name):
+    """The argument whose sizes a comprehension lists; what has these sizes may be computed from it, in its shape."""
+    (generator, *others) = node.generators
+    if others or generator.is_async:
         return None
-    if not isinstance(element, ast.Subscript) or not isinstance(element.slice, ast.Name):
-        return None
-    if element.slice.id != generator.target.id:
-        return None
-    shape = _shape(frame, element.value)
+    read = _filtered(frame, node) if generator.ifs else _indexed(node)
+    shape = _shape(frame, read) if read is not None else None
     name = _named(shape) if shape is not None else ""
     return name if (name,) in frame.session.inputs_seen else None
+
+
+def _indexed(node: Comprehension) -> ast.expr | None:
+    """What is `x.shape` in `[x.shape[axis] for axis in axes]`."""
+    target, element = node.generators[0].target, node.elt
+    if not isinstance(element, ast.Subscript) or not isinstance(element.slice, ast.Name):
+        return None
+    return element.value if isinstance(target, ast.Name) and element.slice.id == target.id else None
+
+
+def _filtered(frame: Frame, node: Comprehension) -> ast.expr | None:
+    """What is `x.shape` in `[size for i, size in enumerate(x.shape) if i in axes]`."""
+    (test, *others), iterable = node.generators[0].ifs, node.generators[0].iter
+    names = [item.id for item in getattr(node.generators[0].target, "elts", ()) if isinstance(item, ast.Name)]
+    if others or len(names) != 2 or not isinstance(iterable, ast.Call) or not isinstance(node.elt, ast.Name):
+        return None
+    plain = isinstance(iterable.func, ast.Name) and iterable.func.id == "enumerate"
+    plain &= len(iterable.args) == 1 and not (
+        iterable.keywords or frame.module.scope_at(node).lookup("enumerate")
+    )
+    is_chosen = (
+        isinstance(test, ast.Compare)
+        and isinstance(test.left, ast.Name)
+        and test.left.id == names[0]
+        and isinstance(test.ops[0], ast.In | ast.NotIn)
+        and isinstance(test.comparators[0], ast.Name)
+    )
+    if not (plain and is_chosen and node.elt.id == names[1] and _is_of_fields(frame.module, node, test)):
+        return None
+    return iterable.args[0]
+
+
+def _is_of_fields(module: Module, node: Comprehension, test: ast.expr) -> bool:
+    """Whether fields have a part in what a test compares with: other axes are the same for every module."""
+    method = module.enclosing(node, ast.FunctionDef)
+    assigned = [n for n in ast.walk(method) if isinstance(n, ast.Assign)] if method is not None else []
+    reads, seen = [test], set[str]()
+    for read in reads:  # grows
+        if any(is_of_self(n) for n in ast.walk(read)):
+            return True
+        new = {n.id for n in ast.walk(read) if isinstance(n, ast.Name)} - seen
+        seen |= new
+        reads += [one.value for one in assigned if any(last_name(t) in new for t in one.targets)]
+    return False
 
 
 def _shape(frame: Frame, node: ast.expr) -> Shape | None:

@@ -19,7 +19,7 @@ from nnx_migrate.linen.interpreter.sizes_at_axes import sizes_at_axes, watch
 from nnx_migrate.linen.interpreter.statements.assignment import assign, bind_target
 from nnx_migrate.linen.interpreter.static import is_repeatable, is_static
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Unknown
+from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.tuple_choices import TupleChoice, given_ones
 from nnx_migrate.linen.values import Expr, Instance, ModuleList, Rounds
 
@@ -65,7 +65,7 @@ def comprehension(frame: Frame, node: ast.ListComp | ast.GeneratorExp | ast.Dict
         return static_or_unknown(frame, node, "sequence")
     numbers = _numbers(inner, node, iterables)
     if numbers is not None:
-        return numbers
+        return watch(frame, node, numbers)
     sizes = sizes_at_axes(frame, node)
     if sizes is not None:
         return sizes
@@ -130,6 +130,8 @@ def _numbers(inner: Frame, node: Any, iterables: list[Any]) -> list[Any] | None:
         return None
     if not is_repeatable(inner, node):
         return None
+    if _goes_through_shape(inner, node.generators[0].iter):
+        inner.session.default_rank.written = True
     results: list[Any] = []
     outer = inner.context
     try:
@@ -144,6 +146,14 @@ def _numbers(inner: Frame, node: Any, iterables: list[Any]) -> list[Any] | None:
     finally:
         inner.context = outer
     return results if all(_is_plain(as_dim(value)) for value in results) else None
+
+
+def _goes_through_shape(frame: Frame, iterable: ast.expr) -> bool:
+    """Whether an array has as many axes as a loop has rounds: what comes out of it shows a rank that was assumed."""
+    names = [n for n in ast.walk(iterable) if isinstance(n, ast.Name)]
+    slots = [slot for name in names if (slot := frame.lookup(name.id)) is not None]
+    asked = any(isinstance(n, ast.Attribute) and n.attr == "shape" for n in ast.walk(iterable))
+    return asked or any(isinstance(slot.value, Shape) for slot in slots)
 
 
 def _is_plain(dim: Dim | None) -> bool:
