@@ -83,6 +83,21 @@ REFUSED = {
             def __call__(self, x):
                 return NORMS.get(self.norm, nn.LayerNorm)()(x)
     """,
+    "what a function finds in a table of layers": """
+        NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
+
+
+        def norm_of(kind):
+            return NORMS[kind]
+
+
+        class Model(nn.Module):
+            norm: str = "layer"
+
+            @nn.compact
+            def __call__(self, x):
+                return norm_of(self.norm)()(x)
+    """,
     "a mode of which a sequence knows nothing": """
         class Model(nn.Module):
             norm: str = "batch"

@@ -148,7 +148,10 @@ def reads_keys(user: ast.AST | None, table: ast.AST) -> bool:
     """Whether code asks for the keys of a dict alone: `sorted(TABLE)`, `for key in TABLE`."""
     if isinstance(user, ast.For | ast.comprehension):
         return user.iter is table
-    return isinstance(user, ast.Call) and isinstance(user.func, ast.Name) and user.func.id in _OF_KEYS
+    called = user.func if isinstance(user, ast.Call) else None
+    if isinstance(called, ast.Attribute):  # ", ".join(TABLE)
+        return called.attr == "join" and isinstance(called.value, ast.Constant)
+    return isinstance(called, ast.Name) and called.id in _OF_KEYS
 
 
 def _binds(node: ast.AST, name: str) -> bool:

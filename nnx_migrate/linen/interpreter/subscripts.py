@@ -151,13 +151,16 @@ def one_of(frame: Frame, values: Collection[Any]) -> Unknown:
 def _stays(frame: Frame, node: ast.expr, chosen: Any) -> bool:
     """Whether a dict has no other entries when the module is made than those that are written out.
 
-    One of layers has to stand in the class, which gets NNX's, in a function that chooses for it, or in a table that
-    can be rewritten like that.
+    One of layers has to stand in the class, which gets NNX's, in a function that chooses for it, or in a table where
+    the class itself looks it up: that is rewritten, too.
     """
-    if isinstance(chosen, LayerChoice) and isinstance(node, ast.Dict):
+    is_layer = isinstance(chosen, LayerChoice)
+    if is_layer and isinstance(node, ast.Dict):
         return True
     if isinstance(node, ast.Name) and frame.lookup(node.id) is not None:
-        return not isinstance(chosen, LayerChoice) or (frame.outside and node.id in frame.env)
+        return not is_layer or (frame.outside and node.id in frame.env)
+    if is_layer and frame.outside:
+        return False
     return bool(table(frame.session.program.project, frame.module, node)[1])
 
 

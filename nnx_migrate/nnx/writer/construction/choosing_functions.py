@@ -69,7 +69,7 @@ def _tables(writer: ConstructionWriter, made: Mapping[Maker, Site]) -> dict[Outs
         if isinstance(node, ast.Subscript) and isinstance(value, LayerChoice):
             where = writer.names.home_of(node)
             home, display = named_table(writer.names.project, where, node.value)
-            if display is not None:
+            if display is not None and where.parents.get(node) is not None:  # else another file reads it
                 reads.setdefault(display, set()).add(node)
                 homes[display] = home
     found: dict[Outside, WrittenFunction] = {}
