@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from nnx_migrate.linen.programs.sample_kinds import kind_of_call
+from nnx_migrate.linen.programs.sample_kinds import kind_of_call, number_in
 from nnx_migrate.linen.values import Attribute, part_text
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import last_name
@@ -64,9 +64,18 @@ class SampleInputs:
             module, node = inner
         dims = self._shape(module, node, 0)
         if dims is None:
-            return self._read(module, node, (), axis)
+            return None if self.is_number(module, node) else self._read(module, node, (), axis)
         where, items = dims
         return self._item(where, items, axis)
+
+    def is_number(self, module: Module, node: ast.expr) -> bool:
+        """Whether an expression, or what its name was given, is a number as Python writes it: it has no axes."""
+        for _ in range(_MAX_DEPTH):
+            value = self._value(module, node) if isinstance(node, ast.Name | ast.Attribute) else None
+            if value is None:
+                break
+            module, node = value
+        return number_in(node) is not None
 
     def rank(self, module: Module, node: ast.expr) -> int | None:
         """The number of axes of an array expression, None where the code doesn't state it."""
@@ -155,7 +164,7 @@ class SampleInputs:
             return self._shape_of_call(module, node, depth)
         if isinstance(node, ast.Subscript):
             return self._shape_of_subscript(module, node, depth)
-        return None
+        return (module, []) if isinstance(number_in(node), float) else None  # others may be settings
 
     def _shape_of_call(self, module: Module, node: ast.Call, depth: int) -> tuple[Module, _Dims] | None:
         name = self.project.resolve(node.func, module.scope_at(node.func), module) or ""

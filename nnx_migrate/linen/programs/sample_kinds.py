@@ -68,3 +68,11 @@ def _of_literal(node: ast.expr) -> str | None:
     found = {type(n.value) for n in ast.walk(node) if isinstance(n, ast.Constant)}
     plain = all(isinstance(n, ast.List | ast.Tuple | ast.Constant | ast.expr_context) for n in ast.walk(node))
     return _LITERALS.get(found.pop()) if plain and len(found) == 1 else None
+
+
+def number_in(node: ast.expr) -> complex | None:
+    """The number that code writes, with or without a sign."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        node = node.operand
+    value = node.value if isinstance(node, ast.Constant) else None
+    return value if isinstance(value, int | float | complex) else None

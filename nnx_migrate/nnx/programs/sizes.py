@@ -192,12 +192,24 @@ class SizeFinder:
         ):
             detail = f"`{parameter.name}` of `{instance.cls.name}`: a call leaves `{name}` out"
             raise Refuse("unknown-size", detail, instance.reference.node)
+        if self._gets_number(instance, parameter):
+            detail = f"`{parameter.name}` of `{instance.cls.name}`: `{name}` is a number, which has no axes"
+            raise Refuse("unknown-size", detail, instance.reference.node)
         if any(method_is_called(holder, instance) for holder in instance.holders):
             detail = (
                 f"`{parameter.name}` of `{instance.cls.name}`: the module that gets it calls a method of it"
             )
             raise Refuse("unknown-size", detail, instance.reference.node)
         sizes.add_late(parameter, self._axes(instance, parameter))
+
+    def _gets_number(self, instance: Instance, parameter: SizeParameter) -> bool:
+        """Whether a call gives a number for the array whose size is asked for: `model.init(key, 0)`."""
+        for module, call in (*instance.inits, *instance.applies):
+            method = instance.cls.method(method_of(call))
+            argument, _ = argument_at(call, method, parameter.path) if method is not None else (None, ())
+            if argument is not None and not parameter.is_dtype and self.samples.is_number(module, argument):
+                return True
+        return False
 
 
 def _together(parts: list[Size]) -> Size | None:
