@@ -10,7 +10,7 @@ import ast
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.classes.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.instances import InstanceFinder
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project

@@ -111,7 +111,7 @@ class LinenModule(ProjectRule):
 
     def check_project(self, project: ProjectContext) -> Iterable[Finding]:
         """One finding per class, without analysis."""
-        from nnx_migrate.linen.class_finder import find_linen_classes
+        from nnx_migrate.linen.classes.class_finder import find_linen_classes
 
         for found in find_linen_classes(project.project, keep_modules=False):
             source = project.project.source(found.path)
@@ -123,7 +123,7 @@ class LinenModule(ProjectRule):
         if pin is not None:
             yield from self._pinned(project, pin)
             return
-        from nnx_migrate.linen.programs.stated_inputs import StatedInputs
+        from nnx_migrate.linen.programs.inputs.stated_inputs import StatedInputs
         from nnx_migrate.nnx.plan import make_plan
         from nnx_migrate.nnx.preparation import preparations
         from nnx_migrate.nnx.programs.fixes import FixWriter

@@ -124,7 +124,7 @@ def _ask_for_classes(session: Session, names: Sequence[str]) -> None:
     context = session.scanner.context
     asked = (*context.config.convert, *names)
     if asked:
-        from nnx_migrate.linen.class_finder import find_linen_classes
+        from nnx_migrate.linen.classes.class_finder import find_linen_classes
 
         context.config = replace(context.config, convert=asked)
         known = [found.name for found in find_linen_classes(context.project, keep_modules=False)]

@@ -89,7 +89,7 @@ def command(
     codes: 0 all equal, 1 a model differs or could not be compared, 2 nothing could be run.
     """
     require_packages()
-    from nnx_migrate.linen.programs.stated_inputs import StatedInputs
+    from nnx_migrate.linen.programs.inputs.stated_inputs import StatedInputs
     from nnx_migrate.numerics.inputs import Protocol
     from nnx_migrate.verification.before import RevisionError, code_before
     from nnx_migrate.verification.cases import Cases

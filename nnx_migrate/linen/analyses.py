@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis, analyse
+from nnx_migrate.linen.classes.model import LinenClass, LinenProgram
 from nnx_migrate.linen.factories import Factories
-from nnx_migrate.linen.function_fields import known_functions
+from nnx_migrate.linen.fields.function_fields import known_functions
 from nnx_migrate.linen.given.modules import GivenModules
 from nnx_migrate.linen.interpreter.frame import DefaultRank, Meter
-from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
 
 if TYPE_CHECKING:

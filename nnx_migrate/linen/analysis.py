@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nnx_migrate.linen.activations import is_activation_name, is_elementwise
+from nnx_migrate.linen.classes.model import Field, LinenClass, LinenProgram, Method
 from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.fields.activations import is_activation_name, is_elementwise
 from nnx_migrate.linen.interpreter.calls.handed_on import arguments_by_position
 from nnx_migrate.linen.interpreter.dispatch import execute
 from nnx_migrate.linen.interpreter.frame import (
@@ -24,7 +25,6 @@ from nnx_migrate.linen.interpreter.frame import (
 )
 from nnx_migrate.linen.interpreter.functions import call_method
 from nnx_migrate.linen.interpreter.statements.exits import returned
-from nnx_migrate.linen.model import Field, LinenClass, LinenProgram, Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Facts, Site, VariableSite
 from nnx_migrate.linen.symbols import LINEN, linen_name

@@ -12,9 +12,9 @@ import builtins
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from nnx_migrate.linen.configurations import methods_of_configurations
+from nnx_migrate.linen.classes.model import LinenClass, LinenProgram
 from nnx_migrate.linen.effects.registry import modelled_methods
-from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.fields.configurations import methods_of_configurations
 from nnx_migrate.linen.symbols import LINEN, canonical, linen_name
 from nnx_migrate.linen.unrelated import is_of_library, is_unrelated
 from nnx_migrate.names.modules import Module

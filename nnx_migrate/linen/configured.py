@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.arrays.shapes import Unknown
+from nnx_migrate.linen.arrays.tuple_choices import plain_value
 from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.linen.tuple_choices import plain_value
 
 #: Conditions as text, with what they are: all of them together decide.
 Terms = tuple[tuple[str, bool], ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from functools import lru_cache
 
-from nnx_migrate.linen.model import LinenProgram
+from nnx_migrate.linen.classes.model import LinenProgram
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import dotted

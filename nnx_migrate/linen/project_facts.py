@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from functools import cache, cached_property
 
-from nnx_migrate.linen.number_types import NumberTypes
-from nnx_migrate.linen.programs.dynamic_reads import find_dynamic_reads
-from nnx_migrate.linen.programs.flow import FlowFinder
-from nnx_migrate.linen.programs.import_graph import ImportGraph
+from nnx_migrate.linen.arrays.number_types import NumberTypes
+from nnx_migrate.linen.programs.dataflow.flow import FlowFinder
+from nnx_migrate.linen.programs.hidden.dynamic_reads import find_dynamic_reads
+from nnx_migrate.linen.programs.hidden.import_graph import ImportGraph
 from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.names.project import Project
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.values import (
     ClassChoice,
     ClassRef,
@@ -23,7 +23,7 @@ from nnx_migrate.linen.values import (
 if TYPE_CHECKING:
     from nnx_migrate.linen.bridged import Bridged
     from nnx_migrate.linen.chosen.functions import ChosenFunction
-    from nnx_migrate.linen.lifts import Lift, ScanOfFunction
+    from nnx_migrate.linen.classes.lifts import Lift, ScanOfFunction
     from nnx_migrate.linen.values import Instance, ModuleList
 
 Context = tuple[ast.AST, ...]

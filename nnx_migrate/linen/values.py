@@ -1,9 +1,9 @@
 """What an expression may stand for while a Linen class is interpreted.
 
-Arrays, shapes, sizes, functions and plain Python values are those of `nnx_migrate.linen.shapes`; here is everything
-else that a model's code handles: modules, their classes and factories, arguments, values known by expression only.
-Values are immutable (lists and dicts are never changed in place) and compare by content, so that joins and
-fixpoints are decided by `==`.
+Arrays, shapes, sizes, functions and plain Python values are those of `nnx_migrate.linen.arrays.shapes`; here is
+everything else that a model's code handles: modules, their classes and factories, arguments, values known by
+expression only. Values are immutable (lists and dicts are never changed in place) and compare by content, so that
+joins and fixpoints are decided by `==`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nnx_migrate.linen.arrays.shapes import Array, InnerAxes, Unknown
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.shapes import Array, InnerAxes, Unknown
 
 if TYPE_CHECKING:
+    from nnx_migrate.linen.classes.lifts import Lift
+    from nnx_migrate.linen.classes.model import LinenClass
     from nnx_migrate.linen.interpreter.frame import Session, Slot
-    from nnx_migrate.linen.lifts import Lift
-    from nnx_migrate.linen.model import LinenClass
     from nnx_migrate.linen.sites import Recipe, Site
     from nnx_migrate.names.modules import Module
 

@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from nnx_migrate.linen.arrays.shapes import Array
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.dims import Dim, parts_of, same, single_atom
 from nnx_migrate.linen.dims.maxima import Agreed
 from nnx_migrate.linen.dims.terms import Max, Symbol
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import BUDGET, Frame, Slot
-from nnx_migrate.linen.interpreter.modules import bind_fields
+from nnx_migrate.linen.interpreter.submodules.modules import bind_fields
 from nnx_migrate.linen.interpreter.summaries import inside
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.programs.references import ClassReference, Role
+from nnx_migrate.linen.programs.constructions.references import ClassReference, Role
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import ClassRef
 from nnx_migrate.nnx.writer.construction.call_arguments import at_path, bound_argument

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.programs.constructions.references import ClassReference, References
+from nnx_migrate.linen.programs.inputs.stated_inputs import names_of
 from nnx_migrate.linen.programs.instance import Obstacle
-from nnx_migrate.linen.programs.references import ClassReference, References
-from nnx_migrate.linen.programs.stated_inputs import names_of
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import all_below, is_self
 

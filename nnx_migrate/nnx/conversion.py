@@ -17,20 +17,20 @@ from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.analyses import Analyses, Fixed
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.bridged import Bridges
-from nnx_migrate.linen.derived_layers import CallOverride, ParamOverride
+from nnx_migrate.linen.classes.derived_layers import CallOverride, ParamOverride
+from nnx_migrate.linen.classes.model import LinenClass, LinenProgram
 from nnx_migrate.linen.dims.maxima import Agreed
 from nnx_migrate.linen.dims.terms import Max
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.factories.values import Factory
+from nnx_migrate.linen.fields.module_dicts import dict_fields
+from nnx_migrate.linen.fields.module_lists import holds_module_list
 from nnx_migrate.linen.interpreter.frame import Session
-from nnx_migrate.linen.model import LinenClass, LinenProgram
-from nnx_migrate.linen.module_dicts import dict_fields
-from nnx_migrate.linen.module_lists import holds_module_list
-from nnx_migrate.linen.programs.callers import Callers
-from nnx_migrate.linen.programs.fixed_fields import fixed_fields
+from nnx_migrate.linen.programs.constructions.fixed_fields import fixed_fields
+from nnx_migrate.linen.programs.constructions.references import References, Role
+from nnx_migrate.linen.programs.inputs.callers import Callers
+from nnx_migrate.linen.programs.inputs.stated_inputs import StatedInputs
 from nnx_migrate.linen.programs.instances import InstanceFinder
-from nnx_migrate.linen.programs.references import References, Role
-from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.reasons import Refusal, Refuse
 from nnx_migrate.linen.sites import Facts
 from nnx_migrate.linen.symbols import readable

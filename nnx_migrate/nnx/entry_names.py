@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.programs.field_texts import pieces_of, texts_of_field
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.programs.constructions.field_texts import pieces_of, texts_of_field
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.names.nodes import is_of_self

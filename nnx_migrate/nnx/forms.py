@@ -13,11 +13,11 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.programs.constructions.references import ClassReference, Role
+from nnx_migrate.linen.programs.constructions.vmapped_classes import shared_places
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.programs.instances import InstanceFinder
-from nnx_migrate.linen.programs.references import ClassReference, Role
-from nnx_migrate.linen.programs.vmapped_classes import shared_places
 from nnx_migrate.names.parents import Parents
 from nnx_migrate.nnx.conversion import Conversions
 

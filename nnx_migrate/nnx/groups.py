@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.programs.class_values import ClassValue
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.programs.constructions.class_values import ClassValue
+from nnx_migrate.linen.programs.constructions.references import ClassReference
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
-from nnx_migrate.linen.programs.references import ClassReference
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.linen_copies import Copies, is_copy

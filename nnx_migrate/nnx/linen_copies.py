@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nnx_migrate.engine.findings import ImportRequest
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.programs.constructions.references import ClassReference, References
 from nnx_migrate.linen.programs.instance import Obstacle
-from nnx_migrate.linen.programs.references import ClassReference, References
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.nnx.conversion import ClassConversion, Conversions
 from nnx_migrate.nnx.programs.renames import names_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterator
 
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.symbols import LINEN, canonical
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_of_self, nodes_below

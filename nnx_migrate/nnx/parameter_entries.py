@@ -16,10 +16,10 @@ from typing import Any
 from nnx_migrate.linen.alternatives import is_always_made
 from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
 from nnx_migrate.linen.counting import certain_numbers
-from nnx_migrate.linen.interpreter.recurrent import PARTS
+from nnx_migrate.linen.fields.module_dicts import dict_fields
+from nnx_migrate.linen.fields.module_lists import holds_module_list
+from nnx_migrate.linen.interpreter.transforms.recurrent import PARTS
 from nnx_migrate.linen.mixed_lists import MixedList
-from nnx_migrate.linen.module_dicts import dict_fields
-from nnx_migrate.linen.module_lists import holds_module_list
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Site, VariableSite
 from nnx_migrate.linen.values import (

@@ -6,13 +6,13 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.programs.hidden_uses import hidden_uses, neighbours
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.programs.constructions.vmapped_classes import misuse, problem, shared_places
+from nnx_migrate.linen.programs.hidden.outside_uses import outside_uses
+from nnx_migrate.linen.programs.hidden.uses import hidden_uses, neighbours
+from nnx_migrate.linen.programs.inputs.stated_inputs import StatedInputs
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
 from nnx_migrate.linen.programs.interception import Interception
-from nnx_migrate.linen.programs.outside_uses import outside_uses
-from nnx_migrate.linen.programs.stated_inputs import StatedInputs
-from nnx_migrate.linen.programs.vmapped_classes import misuse, problem, shared_places
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.asked_classes import AskedClasses

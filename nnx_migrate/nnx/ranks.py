@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from nnx_migrate.linen.analyses import Fixed
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.interpreter.control import CONFIGURED
+from nnx_migrate.linen.arrays.other_ranks import is_of_other_rank, leaves_open
+from nnx_migrate.linen.arrays.shapes import NUMBERED
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.interpreter.branches.control import CONFIGURED
 from nnx_migrate.linen.interpreter.frame import BUDGET, Meter
-from nnx_migrate.linen.interpreter.ranks import reads_rank
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.other_ranks import is_of_other_rank, leaves_open
-from nnx_migrate.linen.programs.callers import Callers, Ranks
+from nnx_migrate.linen.interpreter.ranks.patterns import reads_rank
+from nnx_migrate.linen.programs.inputs.callers import Callers, Ranks
 from nnx_migrate.linen.reasons import RankUnknown, Refuse
-from nnx_migrate.linen.shapes import NUMBERED
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from nnx_migrate.linen.chosen.classes import named_table, reads_keys
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.programs.instance import Obstacle
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project

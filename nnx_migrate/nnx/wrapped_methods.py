@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
-from nnx_migrate.linen.decorators import keeps_method
+from nnx_migrate.linen.classes.decorators import keeps_method
+from nnx_migrate.linen.classes.wrappers import changed_arguments, wrapper
 from nnx_migrate.linen.interpreter.frame import Session
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.wrappers import changed_arguments, wrapper
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.conversion import ClassConversion

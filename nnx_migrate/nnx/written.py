@@ -10,7 +10,7 @@ import ast
 import builtins
 from collections.abc import Collection, Iterator, Sequence
 
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import LINEN, canonical
 from nnx_migrate.names.modules import Module

@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nnx_migrate.array_notation import ArraySpec, array_or_expression
-from nnx_migrate.linen.model import Field, LinenClass
-from nnx_migrate.linen.programs.closing import own_modules
-from nnx_migrate.linen.programs.models import EVAL_FLAGS, TRAIN_FLAGS, train_flags
-from nnx_migrate.linen.programs.shown import Shown
-from nnx_migrate.linen.programs.stated_inputs import StatedInputs
+from nnx_migrate.linen.classes.model import Field, LinenClass
+from nnx_migrate.linen.programs.constructions.models import EVAL_FLAGS, TRAIN_FLAGS, train_flags
+from nnx_migrate.linen.programs.dataflow.closing import own_modules
+from nnx_migrate.linen.programs.inputs.shown import Shown
+from nnx_migrate.linen.programs.inputs.stated_inputs import StatedInputs
 from nnx_migrate.nnx.parameter_entries import class_key
 from nnx_migrate.numerics.trial import first_that_works
 from nnx_migrate.verification.cases import Called, Case, Cases

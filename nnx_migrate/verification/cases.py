@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.programs.chosen_axes import chosen_axes
-from nnx_migrate.linen.programs.models import find_models
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.programs.constructions.chosen_axes import chosen_axes
+from nnx_migrate.linen.programs.constructions.models import find_models
 from nnx_migrate.names.layout import files_of_name, importable_name
 from nnx_migrate.names.project import Project
 from nnx_migrate.numerics.compare import EXACT, Tolerance

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from nnx_migrate.linen.programs.stated_inputs import StatedInputs
+from nnx_migrate.linen.programs.inputs.stated_inputs import StatedInputs
 from nnx_migrate.numerics.processes import ChildError
 from nnx_migrate.verification.assumed import assumed_case
 from nnx_migrate.verification.cases import Case, Cases

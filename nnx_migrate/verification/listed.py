@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nnx_migrate.array_notation import NotationError, array_or_expression
-from nnx_migrate.linen.programs.models import EVAL_FLAGS
+from nnx_migrate.linen.programs.constructions.models import EVAL_FLAGS
 from nnx_migrate.numerics.compare import EXACT, Tolerance
 
 

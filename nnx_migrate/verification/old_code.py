@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.classes.model import LinenClass, LinenProgram
+from nnx_migrate.linen.programs.inputs.shown import Shown, shown_values
 from nnx_migrate.linen.programs.instances import InstanceFinder
-from nnx_migrate.linen.programs.shown import Shown, shown_values
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.parameter_entries import class_key
 from nnx_migrate.sources.discovery import discover

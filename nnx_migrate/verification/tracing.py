@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.programs.stated_inputs import names_of
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.programs.inputs.stated_inputs import names_of
 from nnx_migrate.numerics.processes import DEFAULT_TIMEOUT, ChildError
 from nnx_migrate.numerics.shapes_trace import trace_shapes
 from nnx_migrate.verification.cases import Cases

@@ -19,11 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nnx_migrate.linen.arrays.leads import counted_lead, split_lead
+from nnx_migrate.linen.arrays.shapes import Array, Global, Shape, Unknown
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import effect, method
 from nnx_migrate.linen.effects.arguments import kind
-from nnx_migrate.linen.leads import counted_lead, split_lead
-from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
 
 SYMBOLS = ("n", "m", "k", "h", "w")
 Assignment = dict[str, int]

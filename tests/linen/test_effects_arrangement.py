@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Array, Unknown
 from nnx_migrate.linen.dims import Dim, product
 from nnx_migrate.linen.effects.registry import method
-from nnx_migrate.linen.shapes import Array, Unknown
 from tests.linen.oracle import Case, Dice, judge, size
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from nnx_migrate.linen.arrays.shapes import Array, Global
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.shapes import Array, Global
 from tests.linen.oracle import Case, Dice, judge
 
 UNARY = [

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from nnx_migrate.linen.arrays.shapes import Array, Global
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.registry import modelled, modelled_methods
-from nnx_migrate.linen.shapes import Array, Global
 from tests.linen.oracle import Case, Judge, Tally, judge_one
 from tests.linen.test_effects_signatures import GONE
 

@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import pytest
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.layers import Layer, layer
 from nnx_migrate.linen.effects.layers.base import modelled_layers
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from tests.linen.oracle import Case, Dice, Judge, judge, real_object
 
 LINEN = "flax.linen."

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from nnx_migrate.linen.arrays.shapes import Array, Global, Unknown
 from nnx_migrate.linen.dims import Dim, product
-from nnx_migrate.linen.shapes import Array, Global, Unknown
 from tests.linen.oracle import Case, Dice, judge
 
 

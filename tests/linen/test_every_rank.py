@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.interpreter.every_rank import result_for_every_rank, sizes_for_every_rank
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.interpreter.ranks.every_rank import result_for_every_rank, sizes_for_every_rank
 
 X = Array(Shape((Dim.size("n"),), "x[:-1]"))
 OTHER = Array(Shape((Dim.size("n"),), "y[:-1]"))

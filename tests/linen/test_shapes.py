@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from nnx_migrate.linen.arrays.shapes import Array, Global, Shape, Unknown, Unmodelled, broadcast
+from nnx_migrate.linen.arrays.spread_shapes import SpreadShape
 from nnx_migrate.linen.dims import Dim, fitting, maximum, same
 from nnx_migrate.linen.effects import attribute, effect, method
 from nnx_migrate.linen.effects.layers import Layer, layer
 from nnx_migrate.linen.effects.layers.base import modelled_layers
 from nnx_migrate.linen.effects.registry import modelled, modelled_methods
-from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled, broadcast
-from nnx_migrate.linen.spread_shapes import SpreadShape
 
 n, m, c = (Dim.size(name) for name in "nmc")
 x = Array(Shape((c,), "x[:-1]"), "float")

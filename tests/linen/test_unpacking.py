@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from nnx_migrate.linen.arrays.shapes import Shape, Unknown
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.frame import Frame, Session
 from nnx_migrate.linen.interpreter.statements.unpacking import unpacked
-from nnx_migrate.linen.shapes import Shape, Unknown
 
 
 @pytest.mark.parametrize("rank", range(5))

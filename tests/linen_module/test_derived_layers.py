@@ -11,7 +11,7 @@ import jax
 import pytest
 from flax import linen
 
-from nnx_migrate.linen.layer_fields import layer_node
+from nnx_migrate.linen.classes.layer_fields import layer_node
 from nnx_migrate.nnx.conversion import Conversions
 from tests.linen_module.fixture import convert
 

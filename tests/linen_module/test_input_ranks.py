@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nnx_migrate.array_notation import parse_array
-from nnx_migrate.linen.programs.stated_inputs import StatedInputs
+from nnx_migrate.linen.programs.inputs.stated_inputs import StatedInputs
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import Conversions, convert_project
 from nnx_migrate.nnx.plan import make_plan

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nnx_migrate.linen.model import LinenProgram
+from nnx_migrate.linen.classes.model import LinenProgram
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.written import check_written

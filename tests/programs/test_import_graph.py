@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nnx_migrate.linen.programs.import_graph import ImportGraph
+from nnx_migrate.linen.programs.hidden.import_graph import ImportGraph
 from nnx_migrate.names.project import Project
 from nnx_migrate.sources.text import SourceText
 from tests.rules.harness import fix_files, resolve_rules

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nnx_migrate.linen.model import LinenProgram
+from nnx_migrate.linen.classes.model import LinenProgram
 from nnx_migrate.linen.programs.reached import uses_everything
 from nnx_migrate.names.project import Project
 from nnx_migrate.sources.text import SourceText

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from nnx_migrate.linen.programs.sample_inputs import SampleInputs, visible_at
+from nnx_migrate.linen.programs.inputs.sample_inputs import SampleInputs, visible_at
 from nnx_migrate.names.project import Project
 from nnx_migrate.sources.text import SourceText
 

@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from nnx_migrate.linen.programs.sample_inputs import SampleInputs
+from nnx_migrate.linen.programs.inputs.sample_inputs import SampleInputs
 from nnx_migrate.names.project import Project
 from nnx_migrate.sources.text import SourceText
 from tests.linen_module.fixture import convert

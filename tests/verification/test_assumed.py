@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from nnx_migrate.array_notation import parse_array
-from nnx_migrate.linen.programs.closing import own_modules
-from nnx_migrate.linen.programs.stated_inputs import StatedInputs
+from nnx_migrate.linen.programs.dataflow.closing import own_modules
+from nnx_migrate.linen.programs.inputs.stated_inputs import StatedInputs
 from nnx_migrate.numerics.inputs import Protocol
 from nnx_migrate.verification.assumed import ways
 from nnx_migrate.verification.cases import Cases

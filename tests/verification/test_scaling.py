@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nnx_migrate.linen.programs.stated_inputs import StatedInputs
+from nnx_migrate.linen.programs.inputs.stated_inputs import StatedInputs
 from nnx_migrate.numerics.inputs import Protocol
 from nnx_migrate.numerics.shrinking import smaller_sizes
 from nnx_migrate.verification.cases import Cases

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nnx_migrate.linen.chosen.layers import LayerChoice
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import ClassChoice, ClassRef, Partial
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from nnx_migrate.linen.arrays.shapes import Array, Global, InitialDtype, Shape, Unknown, Unmodelled, Value
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import initial_dtypes
-from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape, Unknown, Unmodelled, Value
 
 # Library constants that are Python floats, and numbers that describe a dtype (`jnp.finfo(x.dtype).min`).
 _CONSTANTS = re.compile(r"(jax\.numpy|numpy|math)\.(inf|nan|pi|e|euler_gamma)")

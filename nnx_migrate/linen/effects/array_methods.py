@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from nnx_migrate.linen.arrays.shapes import NO_RANK, Array, Global, Shape, Unmodelled, Value
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import KINDS, array_from, array_of, dtype_of
 from nnx_migrate.linen.effects.elementwise import combine
 from nnx_migrate.linen.effects.initial_dtypes import is_initial
 from nnx_migrate.linen.effects.registry import models, models_attribute, models_method
-from nnx_migrate.linen.shapes import NO_RANK, Array, Global, Shape, Unmodelled, Value
 
 # ---- attributes --------------------------------------------------------------------------------------------
 

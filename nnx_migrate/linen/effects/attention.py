@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from nnx_migrate.linen.arrays.shapes import Array, Global, Shape, Unmodelled, Value, broadcast
 from nnx_migrate.linen.effects.arguments import array_of, dtype_of, int_of
 from nnx_migrate.linen.effects.axes import expand_dims
 from nnx_migrate.linen.effects.einsum import einsum_shape
 from nnx_migrate.linen.effects.registry import models
-from nnx_migrate.linen.shapes import Array, Global, Shape, Unmodelled, Value, broadcast
 
 _FLOAT32 = Global("jax.numpy.float32")
 

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nnx_migrate.linen.arrays.shapes import (
+    Array,
+    NumberArray,
+    Shape,
+    Unmodelled,
+    Value,
+)
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.effects.arguments import (
     array_of,
@@ -13,13 +20,6 @@ from nnx_migrate.linen.effects.arguments import (
 )
 from nnx_migrate.linen.effects.indexing import index_array
 from nnx_migrate.linen.effects.registry import models, models_attribute, models_method
-from nnx_migrate.linen.shapes import (
-    Array,
-    NumberArray,
-    Shape,
-    Unmodelled,
-    Value,
-)
 
 # ---- order of axes -----------------------------------------------------------------------------------------
 

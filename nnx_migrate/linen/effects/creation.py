@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unmodelled, Value, broadcast
 from nnx_migrate.linen.dims import Dim, at_least, ceil_div, maximum
 from nnx_migrate.linen.effects.arguments import (
     array_from,
@@ -16,7 +17,6 @@ from nnx_migrate.linen.effects.arguments import (
     unmodelled,
 )
 from nnx_migrate.linen.effects.registry import models
-from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value, broadcast
 
 
 @models(*names("zeros ones empty", "jax.numpy.", "numpy."))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unmodelled, Value, broadcast, broadcast_dims
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import array_of, arrays_of, dim_of, promote, str_of
 from nnx_migrate.linen.effects.einops_patterns import ELLIPSIS, parse, parse_side, shape_of_side, sizes_of
 from nnx_migrate.linen.effects.joining import stack
 from nnx_migrate.linen.effects.registry import models
-from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value, broadcast, broadcast_dims
 
 
 def _tensor(value: Value) -> Array:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unmodelled, Value
 from nnx_migrate.linen.dims import Dim, product
 from nnx_migrate.linen.dims.division import exact_quotient
 from nnx_migrate.linen.effects.arguments import array_of, arrays_of, dims_of, promote, str_of
 from nnx_migrate.linen.effects.registry import models
-from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value
 
 
 def _places(pattern: Value) -> tuple[int, int]:

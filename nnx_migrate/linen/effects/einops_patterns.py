@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nnx_migrate.linen.arrays.shapes import NO_RANK, Shape, Unmodelled
 from nnx_migrate.linen.dims import Dim, product
 from nnx_migrate.linen.dims.division import exact_quotient
-from nnx_migrate.linen.shapes import NO_RANK, Shape, Unmodelled
 
 ELLIPSIS = "..."
 _TOKEN = re.compile(r"\s*(\.\.\.|…|[A-Za-z_]\w*|\d+|[()])")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unmodelled, Value, broadcast, broadcast_dims
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import array_of, dtype_of, promote, str_of
 from nnx_migrate.linen.effects.registry import models
-from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value, broadcast, broadcast_dims
 
 
 def einsum_shape(subscripts: str, shapes: Sequence[Shape]) -> Shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown, Unmodelled, Value, broadcast
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import (
     array_of,
@@ -14,7 +15,6 @@ from nnx_migrate.linen.effects.arguments import (
     promote,
 )
 from nnx_migrate.linen.effects.registry import models, models_method
-from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled, Value, broadcast
 
 _JNP = "jax.numpy."
 _LAX = "jax.lax."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unmodelled, Value, broadcast, broadcast_dims
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import (
     array_of,
@@ -13,7 +14,6 @@ from nnx_migrate.linen.effects.arguments import (
 )
 from nnx_migrate.linen.effects.indexing import index_array, slice_size
 from nnx_migrate.linen.effects.registry import models, models_method
-from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value, broadcast, broadcast_dims
 
 # ---- reading -----------------------------------------------------------------------------------------------
 

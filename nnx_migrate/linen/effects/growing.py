@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nnx_migrate.linen.arrays.shapes import NO_RANK, Array, Shape, Unmodelled, Value
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import (
     array_from,
@@ -14,7 +15,6 @@ from nnx_migrate.linen.effects.arguments import (
 )
 from nnx_migrate.linen.effects.indexing import slice_size
 from nnx_migrate.linen.effects.registry import models, models_method
-from nnx_migrate.linen.shapes import NO_RANK, Array, Shape, Unmodelled, Value
 
 
 @models("jax.numpy.repeat", "numpy.repeat")

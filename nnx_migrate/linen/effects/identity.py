@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from nnx_migrate.linen.arrays.optional_arrays import ArrayOrNone
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Value
 from nnx_migrate.linen.effects.arguments import array_from
 from nnx_migrate.linen.effects.registry import models
-from nnx_migrate.linen.optional_arrays import ArrayOrNone
-from nnx_migrate.linen.shapes import Array, Shape, Value
 
 
 @models("jax.lax.stop_gradient")

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from zlib import crc32
 
+from nnx_migrate.linen.arrays.leads import as_many
+from nnx_migrate.linen.arrays.shapes import NO_RANK, Array, Global, Shape, Unmodelled, Value, broadcast
 from nnx_migrate.linen.dims import Dim, at_least, ceil_div, maximum, minimum
 from nnx_migrate.linen.effects.arguments import array_from, dim_of, is_integer, unmodelled
-from nnx_migrate.linen.leads import as_many
-from nnx_migrate.linen.shapes import NO_RANK, Array, Global, Shape, Unmodelled, Value, broadcast
 
 
 def index_array(array: Array, index: Value) -> Array:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from nnx_migrate.linen.arrays.other_ranks import JOINED, UNEVEN
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unmodelled, Value
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.effects.arguments import (
     array_of,
@@ -17,8 +19,6 @@ from nnx_migrate.linen.effects.arguments import (
 from nnx_migrate.linen.effects.axes import atleast_1d, atleast_2d, atleast_3d
 from nnx_migrate.linen.effects.indexing import slice_size
 from nnx_migrate.linen.effects.registry import models, models_method
-from nnx_migrate.linen.other_ranks import JOINED, UNEVEN
-from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value
 
 # ---- joining -----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unmodelled, Value, broadcast
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import (
     array_of,
@@ -15,7 +16,6 @@ from nnx_migrate.linen.effects.arguments import (
     unmodelled,
 )
 from nnx_migrate.linen.effects.registry import models, models_method
-from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value, broadcast
 
 # ---- products ----------------------------------------------------------------------------------------------
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from nnx_migrate.linen.arrays.shapes import Array, Value
 from nnx_migrate.linen.effects.arguments import array_of, int_of, ints_of
 from nnx_migrate.linen.effects.reductions import reduced
 from nnx_migrate.linen.effects.registry import models
-from nnx_migrate.linen.shapes import Array, Value
 
 _LINEN, _NNX = "flax.linen.normalization", "flax.nnx.nn.normalization"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown, Unmodelled, Value, broadcast
 from nnx_migrate.linen.effects.arguments import array_of, dim_of, dtype_of, names, shape_of
 from nnx_migrate.linen.effects.registry import models
-from nnx_migrate.linen.shapes import Array, Shape, Unknown, Unmodelled, Value, broadcast
 
 _RANDOM = "jax.random."
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nnx_migrate.linen.arrays.leads import as_many
+from nnx_migrate.linen.arrays.shapes import Array, InnerAxes, Shape, Unmodelled, Value, broadcast, either
 from nnx_migrate.linen.dims import Dim, product
 from nnx_migrate.linen.effects.arguments import (
     array_of,
@@ -20,8 +22,6 @@ from nnx_migrate.linen.effects.arguments import (
     promote,
 )
 from nnx_migrate.linen.effects.registry import models, models_method
-from nnx_migrate.linen.leads import as_many
-from nnx_migrate.linen.shapes import Array, InnerAxes, Shape, Unmodelled, Value, broadcast, either
 
 
 def reduced(shape: Shape, axis: Value, keepdims: Value = False) -> Shape:

@@ -13,7 +13,7 @@ from importlib import import_module
 from pkgutil import walk_packages
 from typing import Any, TypeVar
 
-from nnx_migrate.linen.shapes import Unknown, Unmodelled, Value
+from nnx_migrate.linen.arrays.shapes import Unknown, Unmodelled, Value
 
 Transfer = Callable[..., Value]
 _F = TypeVar("_F", bound=Callable[..., Any])

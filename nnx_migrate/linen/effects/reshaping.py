@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nnx_migrate.linen.arrays.shapes import (
+    NO_RANK,
+    Array,
+    Shape,
+    Unknown,
+    Unmodelled,
+    Value,
+    aligned,
+    axis_size,
+)
 from nnx_migrate.linen.dims import Dim, at_least, product, same
 from nnx_migrate.linen.dims.division import exact_quotient
 from nnx_migrate.linen.effects.arguments import (
@@ -16,16 +26,6 @@ from nnx_migrate.linen.effects.arguments import (
 )
 from nnx_migrate.linen.effects.axes import swapaxes
 from nnx_migrate.linen.effects.registry import models, models_method
-from nnx_migrate.linen.shapes import (
-    NO_RANK,
-    Array,
-    Shape,
-    Unknown,
-    Unmodelled,
-    Value,
-    aligned,
-    axis_size,
-)
 
 
 def reshaped(shape: Shape, target: Shape) -> Shape:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unmodelled, Value
+from nnx_migrate.linen.arrays.spread_shapes import fitted
 from nnx_migrate.linen.dims import Dim, at_least
 from nnx_migrate.linen.effects.arguments import array_of, axes_of, dim_of, dims_of, int_of, names, shape_of
 from nnx_migrate.linen.effects.registry import models
-from nnx_migrate.linen.shapes import Array, Shape, Unmodelled, Value
-from nnx_migrate.linen.spread_shapes import fitted
 
 # ---- jax.numpy.fft -----------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nnx_migrate.linen.arrays.shapes import NO_RANK, Array, PerAxis, Shape, Unmodelled, Value
 from nnx_migrate.linen.dims import Dim, ceil_div, maximum
 from nnx_migrate.linen.effects.arguments import (
     array_of,
@@ -15,7 +16,6 @@ from nnx_migrate.linen.effects.arguments import (
     unmodelled,
 )
 from nnx_migrate.linen.effects.registry import models
-from nnx_migrate.linen.shapes import NO_RANK, Array, PerAxis, Shape, Unmodelled, Value
 
 Pads = str | tuple[tuple[Dim, Dim], ...]
 One = Sequence[int | Dim]

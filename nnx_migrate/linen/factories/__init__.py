@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Unknown
 from nnx_migrate.linen.chosen.classes import alternatives, returned_values, table, values_seen
 from nnx_migrate.linen.chosen.layers import LayerChoice
+from nnx_migrate.linen.classes.model import LinenClass, LinenProgram
 from nnx_migrate.linen.factories.candidates import candidates, is_optional, qualified_name
 from nnx_migrate.linen.factories.compared import compared_fields
 from nnx_migrate.linen.factories.of_classes import ClassFactories
 from nnx_migrate.linen.factories.uses import FactoryUses, Use, given_arguments
 from nnx_migrate.linen.factories.values import Called, Factory, Given, is_fixed
-from nnx_migrate.linen.model import LinenClass, LinenProgram
-from nnx_migrate.linen.programs.references import References
-from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.programs.constructions.references import References
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import DerivedLayer, Layer, Partial
 from nnx_migrate.names.modules import Module

@@ -14,10 +14,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-from nnx_migrate.linen.declared import declares_data
+from nnx_migrate.linen.classes.lifts import LIFTS
+from nnx_migrate.linen.classes.model import Field, LinenClass, LinenProgram
 from nnx_migrate.linen.factories.compared import asks_for_none, compares_classes
-from nnx_migrate.linen.lifts import LIFTS
-from nnx_migrate.linen.model import Field, LinenClass, LinenProgram
+from nnx_migrate.linen.fields.declared import declares_data
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.displays import display_behind
 from nnx_migrate.names.modules import Module

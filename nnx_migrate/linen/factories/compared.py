@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 
-from nnx_migrate.linen.model import LinenClass, LinenProgram
+from nnx_migrate.linen.classes.model import LinenClass, LinenProgram
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import all_below, is_none, is_of_self
 

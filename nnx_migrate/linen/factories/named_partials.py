@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from nnx_migrate.linen.programs.references import is_annotation
+from nnx_migrate.linen.programs.constructions.references import is_annotation
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nnx_migrate.linen.activations import is_activation_name
 from nnx_migrate.linen.analysis import field_symbol
 from nnx_migrate.linen.chosen.partials import PartialChoice
+from nnx_migrate.linen.classes.model import Field, LinenClass, LinenProgram
 from nnx_migrate.linen.factories.values import BoundFields, Factory, Given
-from nnx_migrate.linen.model import Field, LinenClass, LinenProgram
+from nnx_migrate.linen.fields.activations import is_activation_name
 from nnx_migrate.linen.values import ClassChoice, ClassRef, Expr, FieldFactory, FieldModule, Partial
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from nnx_migrate.linen.classes.model import LinenClass, LinenProgram
 from nnx_migrate.linen.factories.candidates import is_lifted
 from nnx_migrate.linen.factories.compared import compares_classes
 from nnx_migrate.linen.factories.named_partials import class_named, places_by_name
 from nnx_migrate.linen.factories.other_calls import makes_no_module
-from nnx_migrate.linen.model import LinenClass, LinenProgram
-from nnx_migrate.linen.programs.asked import is_compared
-from nnx_migrate.linen.programs.references import ClassReference, References, Role
+from nnx_migrate.linen.programs.constructions.references import ClassReference, References, Role
+from nnx_migrate.linen.programs.hidden.asked import is_compared
 from nnx_migrate.names.displays import display_behind
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_of_self

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nnx_migrate.linen.arrays.shapes import Array, Unknown
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.symbols import token
 from nnx_migrate.linen.values import Input
 

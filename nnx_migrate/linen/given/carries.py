@@ -6,7 +6,7 @@ the size of the carry decides (flax's seq2seq example makes a decoder of 15 `fea
 
 from __future__ import annotations
 
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.classes.model import LinenClass
 
 CELLS = frozenset({"GRUCell", "LSTMCell", "MGUCell", "OptimizedLSTMCell", "SimpleCell"})
 

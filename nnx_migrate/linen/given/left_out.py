@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from nnx_migrate.linen.model import LinenClass, LinenProgram, Method
+from nnx_migrate.linen.classes.model import LinenClass, LinenProgram, Method
 from nnx_migrate.names.parameters import arguments_by_name, defaults
 
 

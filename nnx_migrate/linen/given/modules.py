@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis, field_symbol
+from nnx_migrate.linen.arrays.shapes import Global, Unknown
+from nnx_migrate.linen.classes.model import Field, LinenClass, LinenProgram
 from nnx_migrate.linen.dims import Dim, parts_of
 from nnx_migrate.linen.dims.terms import Opaque
 from nnx_migrate.linen.factories.uses import FactoryUses, Use
-from nnx_migrate.linen.model import Field, LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Global, Unknown
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import (
     ClassRef,

@@ -7,24 +7,24 @@ import builtins
 import re
 from typing import Any
 
+from nnx_migrate.linen.arrays.optional_arrays import present
+from nnx_migrate.linen.arrays.shapes import Array, Global, InitialDtype, Shape, Unknown
+from nnx_migrate.linen.arrays.tuple_choices import TupleChoice, part_of_choice
 from nnx_migrate.linen.chosen.filled import is_filled
+from nnx_migrate.linen.classes.lifts import REMAT
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.convert import input_array
-from nnx_migrate.linen.interpreter.deep_submodules import owner_of_variables
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.interpreter.homes import at_home
-from nnx_migrate.linen.interpreter.kept_numbers import kept_number
 from nnx_migrate.linen.interpreter.records import REPLACING, part
-from nnx_migrate.linen.lifts import REMAT
+from nnx_migrate.linen.interpreter.sizes.kept_numbers import kept_number
+from nnx_migrate.linen.interpreter.submodules.deep_submodules import owner_of_variables
+from nnx_migrate.linen.interpreter.submodules.homes import at_home
 from nnx_migrate.linen.mixed_lists import MixedList
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.optional_arrays import present
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape, Unknown
 from nnx_migrate.linen.symbols import linen_name
-from nnx_migrate.linen.tuple_choices import TupleChoice, part_of_choice
 from nnx_migrate.linen.values import (
     Bound,
     ClassChoice,
@@ -315,7 +315,7 @@ def _instance_attribute(frame: Frame, value: Instance, name: str, node: ast.expr
         if target.cls.method(name) is not None:
             return Bound(value, name)
         if target.cls.field(name) is not None:
-            from nnx_migrate.linen.interpreter.modules import field_value
+            from nnx_migrate.linen.interpreter.submodules.modules import field_value
 
             return field_value(frame, value.site, name)
     if name == "variables":

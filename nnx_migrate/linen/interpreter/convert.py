@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Array, InitialDtype, PerAxis, Shape, Unknown
+from nnx_migrate.linen.arrays.spread_shapes import Sizes
+from nnx_migrate.linen.arrays.tuple_choices import TupleChoice, each_part
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.initial_dtypes import REAL
 from nnx_migrate.linen.interpreter.frame import Session
-from nnx_migrate.linen.shapes import Array, InitialDtype, PerAxis, Shape, Unknown
-from nnx_migrate.linen.spread_shapes import Sizes
 from nnx_migrate.linen.symbols import token
-from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
 from nnx_migrate.linen.values import Expr, Input, Iterated, Record, VariableValue
 
 _MAX_RANGE = 64

@@ -13,9 +13,9 @@ from importlib import import_module
 from pkgutil import walk_packages
 from typing import Any, TypeVar
 
+from nnx_migrate.linen.arrays.shapes import Unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Unknown
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from nnx_migrate.linen.arrays.shapes import Array
+from nnx_migrate.linen.classes.model import LinenClass, LinenProgram
 from nnx_migrate.linen.configured import Terms
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.given.arguments import NoneTest
-from nnx_migrate.linen.model import LinenClass, LinenProgram
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import Context, Control, Facts
 from nnx_migrate.linen.values import Expr, Rounds, SelfValue, SizeTest
 from nnx_migrate.names.modules import Module
@@ -130,7 +130,7 @@ class Session:
     usual_ranks: set[tuple[str | int, ...]] = field(
         default_factory=set
     )  # those with one batch axis as a rule
-    # ranks that the code suggests for inputs, see `rank_hints`
+    # ranks that the code suggests for inputs, see `ranks.hints`
     hinted_ranks: dict[tuple[str | int, ...], set[int]] = field(default_factory=dict)
     # what inputs hold ("int", "bool" ...), as callers say; None before that is asked
     input_kinds: Mapping[tuple[str | int, ...], str] | None = None

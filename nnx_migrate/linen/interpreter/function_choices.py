@@ -6,12 +6,12 @@ import ast
 from collections.abc import Iterable
 from typing import Any
 
-from nnx_migrate.linen.activations import is_activation_name
+from nnx_migrate.linen.arrays.shapes import Global
 from nnx_migrate.linen.chosen.functions import ChosenFunction, free_names, own_names
 from nnx_migrate.linen.effects import registry
+from nnx_migrate.linen.fields.activations import is_activation_name
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.making_functions import makes_modules
-from nnx_migrate.linen.shapes import Global
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Closure, Expr, FunctionChoice, Layer, Partial
 

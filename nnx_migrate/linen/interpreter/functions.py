@@ -8,26 +8,26 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Global, Shape, Unknown
 from nnx_migrate.linen.chosen.functions import ChosenFunction
 from nnx_migrate.linen.chosen.late_calls import remember_late_call
-from nnx_migrate.linen.decorators import keeps_method
+from nnx_migrate.linen.classes.decorators import keeps_method
+from nnx_migrate.linen.classes.lifts import METHOD_LIFTS
+from nnx_migrate.linen.classes.model import Method
 from nnx_migrate.linen.interpreter.calls.forwarded import remember_forwarded, shows_all
 from nnx_migrate.linen.interpreter.calls.spread import HIDDEN
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute
 from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, MAX_RECURSION, Env, Frame, Slot
-from nnx_migrate.linen.interpreter.homes import at_home
-from nnx_migrate.linen.interpreter.lifting import decorator_parts
-from nnx_migrate.linen.interpreter.pure_modules import inside_transform
 from nnx_migrate.linen.interpreter.records import is_table
-from nnx_migrate.linen.interpreter.returned_classes import chosen_by_call, is_only_called
 from nnx_migrate.linen.interpreter.stale import forget, without
 from nnx_migrate.linen.interpreter.statements.exits import returned
 from nnx_migrate.linen.interpreter.static import is_static
-from nnx_migrate.linen.lifts import METHOD_LIFTS
+from nnx_migrate.linen.interpreter.submodules.homes import at_home
+from nnx_migrate.linen.interpreter.submodules.pure_modules import inside_transform
+from nnx_migrate.linen.interpreter.submodules.returned_classes import chosen_by_call, is_only_called
+from nnx_migrate.linen.interpreter.transforms.lifting import decorator_parts
 from nnx_migrate.linen.making_functions import makes_modules
-from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Global, Shape, Unknown
 from nnx_migrate.linen.values import Bound, Closure, Partial, SelfValue, Spread
 from nnx_migrate.names.nodes import is_generator
 from nnx_migrate.names.parameters import arguments_by_name, defaults

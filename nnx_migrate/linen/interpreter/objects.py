@@ -6,9 +6,9 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.records import REPLACING
-from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.symbols import canonical
 from nnx_migrate.linen.values import Record
 from nnx_migrate.names.modules import Module

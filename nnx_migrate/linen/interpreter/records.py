@@ -6,11 +6,11 @@ import ast
 from functools import cache
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Array, Unknown
+from nnx_migrate.linen.classes.model import Method
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.frame import Frame, NeedTuple
-from nnx_migrate.linen.model import Method
-from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.values import Attribute, Input, LostModule, Record
 
 _OF_ARRAYS = frozenset({"at", "shape", "ndim", "dtype", "size", "T", "mT"})

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from nnx_migrate.linen.arrays.optional_arrays import ArrayOrNone
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.arrays.tuple_choices import OpenTuple, TupleChoice, each_part
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
-from nnx_migrate.linen.optional_arrays import ArrayOrNone
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.tuple_choices import OpenTuple, TupleChoice, each_part
 from nnx_migrate.linen.values import ArrayOrNumber, ClassChoice, Closure, Expr, Partial, Record
 
 _LOCAL = re.compile(r"([A-Za-z_]\w*)§[sl]\d+")

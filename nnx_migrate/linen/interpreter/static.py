@@ -6,7 +6,7 @@ import ast
 from functools import lru_cache
 
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.interpreter.kept_numbers import is_plain
+from nnx_migrate.linen.interpreter.sizes.kept_numbers import is_plain
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.values import (
     Bound,

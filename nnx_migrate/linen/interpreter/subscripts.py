@@ -8,26 +8,26 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
+from nnx_migrate.linen.arrays.optional_arrays import ArrayOrNone, present
+from nnx_migrate.linen.arrays.shapes import Array, Global, Shape, Unknown, Unmodelled
+from nnx_migrate.linen.arrays.tuple_choices import TupleChoice, item_of, sliced
 from nnx_migrate.linen.chosen.classes import table
 from nnx_migrate.linen.chosen.layers import LayerChoice
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.effects.initial_dtypes import is_initial
-from nnx_migrate.linen.interpreter import caches
 from nnx_migrate.linen.interpreter.attributes import atomic, seen
-from nnx_migrate.linen.interpreter.class_choices import in_place, one_of_classes
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array, text_of
-from nnx_migrate.linen.interpreter.declared_inputs import is_declared_array
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, static_text
 from nnx_migrate.linen.interpreter.frame import Frame, NeedKinds
 from nnx_migrate.linen.interpreter.function_choices import may_make_modules, one_of_table
-from nnx_migrate.linen.interpreter.rank_hints import hinted_by_index
-from nnx_migrate.linen.interpreter.ranks import learn_from_pairs
+from nnx_migrate.linen.interpreter.ranks.declared_inputs import is_declared_array
+from nnx_migrate.linen.interpreter.ranks.hints import hinted_by_index
+from nnx_migrate.linen.interpreter.ranks.patterns import learn_from_pairs
 from nnx_migrate.linen.interpreter.records import asked_by_items, is_table, part
+from nnx_migrate.linen.interpreter.state import caches
+from nnx_migrate.linen.interpreter.submodules.class_choices import in_place, one_of_classes
 from nnx_migrate.linen.mixed_lists import MixedList, module_at, without_ends
-from nnx_migrate.linen.optional_arrays import ArrayOrNone, present
-from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown, Unmodelled
-from nnx_migrate.linen.tuple_choices import TupleChoice, item_of, sliced
 from nnx_migrate.linen.values import (
     Bound,
     Expr,
@@ -139,7 +139,7 @@ def _seems_tuple(frame: Frame, value: Input, node: ast.Subscript) -> bool:
 
 def one_of(frame: Frame, values: Collection[Any]) -> Unknown:
     """What a key that isn't known gives of a table: its calls may make modules."""
-    from nnx_migrate.linen.interpreter.modules import constructs
+    from nnx_migrate.linen.interpreter.submodules.modules import constructs
 
     if any(may_make_modules(frame, value) for value in values):
         return LostModule("which function a table gives isn't known; it may make modules")

@@ -7,19 +7,19 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+from nnx_migrate.linen.arrays.optional_arrays import ArrayOrNone
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.arrays.tuple_choices import TupleChoice, each_part
+from nnx_migrate.linen.classes.model import Field, LinenClass
 from nnx_migrate.linen.configured import Configured
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.frame import Frame, Session
 from nnx_migrate.linen.interpreter.functions import call_method
 from nnx_migrate.linen.mixed_lists import MixedList
-from nnx_migrate.linen.model import Field, LinenClass
-from nnx_migrate.linen.optional_arrays import ArrayOrNone
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.symbols import TOKEN, linen_name
-from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
 from nnx_migrate.linen.values import ArrayOrNumber, Expr, Instance, ModuleList, Record
 from nnx_migrate.names.nodes import is_none
 
@@ -116,7 +116,7 @@ def _is_mapped(cls: LinenClass) -> bool:
 
 def inside(session: Session, cls: LinenClass, fields: Any, learns: bool) -> tuple[Session, Frame]:
     """The analysis of another class's code, where its fields have these values."""
-    from nnx_migrate.linen.interpreter.modules import default_value
+    from nnx_migrate.linen.interpreter.submodules.modules import default_value
 
     inner = Session(
         session.program,

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.programs.receivers import Owner, Receivers
+from nnx_migrate.linen.programs.dataflow.receivers import Owner, Receivers
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind, Scope
 
 if TYPE_CHECKING:
-    from nnx_migrate.linen.programs.dynamic_reads import DynamicRead
+    from nnx_migrate.linen.programs.hidden.dynamic_reads import DynamicRead
 
 
 class ProjectIndex:

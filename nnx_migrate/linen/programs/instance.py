@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.programs.entry_calls import method_of
-from nnx_migrate.linen.programs.references import ClassReference
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.programs.constructions.references import ClassReference
+from nnx_migrate.linen.programs.inputs.entry_calls import method_of
 from nnx_migrate.linen.programs.uses import Flow
 from nnx_migrate.names.modules import Module
 

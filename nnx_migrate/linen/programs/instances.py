@@ -5,16 +5,16 @@ from __future__ import annotations
 import ast
 from functools import cached_property
 
-from nnx_migrate.linen.model import LinenClass, LinenProgram
-from nnx_migrate.linen.module_dicts import holds_module_dict, is_called
-from nnx_migrate.linen.programs.asked import is_compared, is_only_told
-from nnx_migrate.linen.programs.class_values import ClassValue, ClassValues
-from nnx_migrate.linen.programs.entry_calls import method_of
-from nnx_migrate.linen.programs.flow import FlowFinder
-from nnx_migrate.linen.programs.handed_modules import judge_handed_modules
+from nnx_migrate.linen.classes.model import LinenClass, LinenProgram
+from nnx_migrate.linen.fields.module_dicts import holds_module_dict, is_called
+from nnx_migrate.linen.programs.constructions.class_values import ClassValue, ClassValues
+from nnx_migrate.linen.programs.constructions.references import ClassReference, Role
+from nnx_migrate.linen.programs.dataflow.flow import FlowFinder
+from nnx_migrate.linen.programs.handed.modules import judge_handed_modules
+from nnx_migrate.linen.programs.hidden.asked import is_compared, is_only_told
+from nnx_migrate.linen.programs.inputs.entry_calls import method_of
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
 from nnx_migrate.linen.programs.reached import uses_everything
-from nnx_migrate.linen.programs.references import ClassReference, Role
 from nnx_migrate.linen.programs.uses import End, Flow
 from nnx_migrate.names.modules import Module
 

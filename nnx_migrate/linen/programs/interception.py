@@ -8,8 +8,8 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.programs.import_graph import ImportGraph
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.programs.hidden.import_graph import ImportGraph
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import last_name

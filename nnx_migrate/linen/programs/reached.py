@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.programs.sure_reads import ANYTHING, Given, Read, sure_reads
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.programs.handed.sure_reads import ANYTHING, Given, Read, sure_reads
 from nnx_migrate.names.nodes import is_self
 
 

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 
 from nnx_migrate.engine.findings import Fix
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.classes.model import LinenClass
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from nnx_migrate.engine.context import PREFERRED_IMPORTS
 from nnx_migrate.engine.findings import FileChange, Fix, Safety
-from nnx_migrate.linen.model import LinenClass, Method
+from nnx_migrate.linen.classes.model import LinenClass, Method
 from nnx_migrate.names.nodes import is_self
 from nnx_migrate.nnx.groups import Group
 from nnx_migrate.nnx.preparation.model import Preparation

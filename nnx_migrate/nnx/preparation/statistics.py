@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from nnx_migrate.linen.model import LinenClass, Method
+from nnx_migrate.linen.classes.model import LinenClass, Method
 from nnx_migrate.names.nodes import is_of_self
 
 _AXES = "flax.linen.normalization._canonicalize_axes"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.programs.class_values import ClassValue
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.programs.constructions.class_values import ClassValue
+from nnx_migrate.linen.programs.constructions.references import ClassReference, Role
 from nnx_migrate.linen.programs.instance import Instance, Obstacle
-from nnx_migrate.linen.programs.references import ClassReference, Role
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion

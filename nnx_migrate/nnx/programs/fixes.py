@@ -9,10 +9,10 @@ from typing import Any
 
 from nnx_migrate.engine.context import PREFERRED_IMPORTS, ProjectContext
 from nnx_migrate.engine.findings import FileChange, Fix, ImportRequest, Safety
-from nnx_migrate.linen.programs.asked import linen_kinds
+from nnx_migrate.linen.programs.constructions.vmapped_classes import shared_places
+from nnx_migrate.linen.programs.hidden.asked import linen_kinds
 from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.instance import Instance
-from nnx_migrate.linen.programs.vmapped_classes import shared_places
 from nnx_migrate.linen.values import Attribute
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from nnx_migrate.engine.findings import ImportRequest
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.factories.uses import given_arguments
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.programs.class_values import ClassValue
-from nnx_migrate.linen.programs.fitting import given_by
-from nnx_migrate.linen.programs.flow import FlowFinder
+from nnx_migrate.linen.programs.constructions.class_values import ClassValue
+from nnx_migrate.linen.programs.constructions.fitting import given_by
+from nnx_migrate.linen.programs.dataflow.flow import FlowFinder
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.modules import Module

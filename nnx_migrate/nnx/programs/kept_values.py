@@ -9,10 +9,10 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from nnx_migrate.linen.programs.callees import PARTIAL
-from nnx_migrate.linen.programs.class_values import ClassValue
+from nnx_migrate.linen.programs.constructions.class_values import ClassValue
+from nnx_migrate.linen.programs.constructions.references import ClassReference, Role
+from nnx_migrate.linen.programs.dataflow.callees import PARTIAL
 from nnx_migrate.linen.programs.instances import InstanceFinder
-from nnx_migrate.linen.programs.references import ClassReference, Role
 
 
 @dataclass(frozen=True, eq=False)

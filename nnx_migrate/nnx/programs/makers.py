@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from nnx_migrate.linen.programs.class_values import ClassValue
+from nnx_migrate.linen.programs.constructions.class_values import ClassValue
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.programs.sizes import Sizes

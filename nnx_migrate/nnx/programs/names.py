@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.programs.import_graph import ImportGraph
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.programs.constructions.references import References
+from nnx_migrate.linen.programs.hidden.import_graph import ImportGraph
 from nnx_migrate.linen.programs.instance import Obstacle
-from nnx_migrate.linen.programs.references import References
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.conversion import ClassConversion

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.conversion import ClassConversion
 from nnx_migrate.nnx.parameter_entries import class_key

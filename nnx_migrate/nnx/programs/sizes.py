@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from nnx_migrate.linen.model import LinenProgram
-from nnx_migrate.linen.programs.chosen_axes import chosen_axes
-from nnx_migrate.linen.programs.entry_calls import (
+from nnx_migrate.linen.classes.model import LinenProgram
+from nnx_migrate.linen.programs.constructions.chosen_axes import chosen_axes
+from nnx_migrate.linen.programs.handed.modules import above, method_is_called
+from nnx_migrate.linen.programs.inputs.entry_calls import (
     argument_at,
     argument_of,
     is_left_out,
     lacks_item,
     method_of,
 )
-from nnx_migrate.linen.programs.handed_modules import above, method_is_called
+from nnx_migrate.linen.programs.inputs.sample_inputs import SampleInputs, Size, visible_at
+from nnx_migrate.linen.programs.inputs.stated_inputs import StatedInputs
 from nnx_migrate.linen.programs.instance import Instance
-from nnx_migrate.linen.programs.sample_inputs import SampleInputs, Size, visible_at
-from nnx_migrate.linen.programs.stated_inputs import StatedInputs
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.values import part_text
 from nnx_migrate.names.modules import Module

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from nnx_migrate.engine.import_places import script_block
-from nnx_migrate.linen.programs.import_graph import ImportGraph
+from nnx_migrate.linen.programs.hidden.import_graph import ImportGraph
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.arrays.shapes import Array
 from nnx_migrate.linen.interpreter.convert import effect_value
-from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import LayerCall
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import path_of

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.bridged import Bridges
-from nnx_migrate.linen.class_decorators import may_keep
-from nnx_migrate.linen.decorators import keeps_method
+from nnx_migrate.linen.classes.class_decorators import may_keep
+from nnx_migrate.linen.classes.decorators import keeps_method
+from nnx_migrate.linen.classes.model import LinenClass, Method
+from nnx_migrate.linen.classes.post_init import NAME, check_post_init
+from nnx_migrate.linen.classes.wrappers import wrapper
 from nnx_migrate.linen.dims.maxima import Agreed
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.factories.compared import kept_fields
-from nnx_migrate.linen.model import LinenClass, Method
-from nnx_migrate.linen.post_init import NAME, check_post_init
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.values import Either, Instance, Maybe
-from nnx_migrate.linen.wrappers import wrapper
 from nnx_migrate.nnx.writer.comments import with_comments
 from nnx_migrate.nnx.writer.construction.choosing_functions import choosing_functions
 from nnx_migrate.nnx.writer.construction.lifting import check_no_lifts_left, decorator_edits

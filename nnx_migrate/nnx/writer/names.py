@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nnx_migrate.engine.findings import ImportRequest
-from nnx_migrate.linen.layer_fields import CELL
+from nnx_migrate.linen.classes.layer_fields import CELL
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import LINEN, canonical
 from nnx_migrate.names.modules import Module

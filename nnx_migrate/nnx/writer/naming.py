@@ -12,7 +12,7 @@ from enum import Enum, auto
 from nnx_migrate.linen.alternatives import are_one_each_round, counted_alike
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.counting import certain_numbers
-from nnx_migrate.linen.programs.field_texts import default_text, pieces_of
+from nnx_migrate.linen.programs.constructions.field_texts import default_text, pieces_of
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.linen.values import Instance

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.arrays.shapes import InitialDtype, Shape
+from nnx_migrate.linen.arrays.spread_shapes import Sizes
 from nnx_migrate.linen.dims import Dim, ceil_div, same
 from nnx_migrate.linen.dims.maxima import Agreed, open_maxima
 from nnx_migrate.linen.dims.terms import Max
@@ -16,12 +18,10 @@ from nnx_migrate.linen.effects.initial_dtypes import FLOAT32
 from nnx_migrate.linen.factories.compared import compares_classes
 from nnx_migrate.linen.given.arguments import NoneTest
 from nnx_migrate.linen.interpreter.convert import text_of
-from nnx_migrate.linen.interpreter.sizes_at_axes import as_needed
+from nnx_migrate.linen.interpreter.sizes.sizes_at_axes import as_needed
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import InitialDtype, Shape
 from nnx_migrate.linen.sites import Context
-from nnx_migrate.linen.spread_shapes import Sizes
 from nnx_migrate.linen.symbols import TOKEN, token
 from nnx_migrate.linen.values import (
     BuiltList,

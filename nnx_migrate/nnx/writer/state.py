@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.programs.init_calls import InitCalls
+from nnx_migrate.linen.programs.inputs.init_calls import InitCalls
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Write
 from nnx_migrate.linen.values import InitFlag, Input

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nnx_migrate.linen.arrays.shapes import Array, Global, Unknown, Value
 from nnx_migrate.linen.effects.arguments import array_of, dim_of, unmodelled
 from nnx_migrate.linen.effects.attention import attention_weights
 from nnx_migrate.linen.effects.einsum import einsum_shape
@@ -16,7 +17,6 @@ from nnx_migrate.linen.effects.layers.base import (
     layer_dtype,
     models_layer,
 )
-from nnx_migrate.linen.shapes import Array, Global, Unknown, Value
 
 _DEFAULT_FUNCTIONS = (
     None,

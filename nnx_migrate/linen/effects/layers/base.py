@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
+from nnx_migrate.linen.arrays.shapes import Array, Global, Unknown, Unmodelled, Value
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import dtype_of, kind
 from nnx_migrate.linen.effects.initial_dtypes import is_initial, promoted
 from nnx_migrate.linen.effects.registry import load, misfit_of
-from nnx_migrate.linen.shapes import Array, Global, Unknown, Unmodelled, Value
 
 _L = TypeVar("_L", bound="type[Layer]")
 _layers: dict[str, type[Layer]] = {}

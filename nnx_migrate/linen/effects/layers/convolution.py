@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from nnx_migrate.linen.arrays.shapes import Array, PerAxis, Shape, Unknown, Unmodelled, Value
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.arguments import array_of, dim_of, dims_of, unmodelled
 from nnx_migrate.linen.effects.layers.base import (
@@ -17,7 +18,6 @@ from nnx_migrate.linen.effects.layers.base import (
     models_layer,
 )
 from nnx_migrate.linen.effects.windows import Pads, dilated, per_axis, transposed_windows, windowed
-from nnx_migrate.linen.shapes import Array, PerAxis, Shape, Unknown, Unmodelled, Value
 
 _Convolution = TypeVar("_Convolution", "Conv", "ConvTranspose")
 _AXES = ("kernel_size", "strides", "input_dilation", "kernel_dilation")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Value
 from nnx_migrate.linen.effects.arguments import array_of, axes_of, dim_of, dims_of, dtype_of, ints_of
 from nnx_migrate.linen.effects.layers.base import (
     FLOAT32,
@@ -15,7 +16,6 @@ from nnx_migrate.linen.effects.layers.base import (
     layer_dtype,
     models_layer,
 )
-from nnx_migrate.linen.shapes import Array, Shape, Value
 
 
 def with_last_dim(value: Value, features: Value, dtype: str | None) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nnx_migrate.linen.arrays.shapes import Array, Unknown, Value
 from nnx_migrate.linen.effects.arguments import array_of, axes_of, dtype_of, kind
 from nnx_migrate.linen.effects.initial_dtypes import is_initial
 from nnx_migrate.linen.effects.layers.base import (
@@ -15,7 +16,6 @@ from nnx_migrate.linen.effects.layers.base import (
     layer_dtype,
     models_layer,
 )
-from nnx_migrate.linen.shapes import Array, Unknown, Value
 
 
 def _same_shape(x: Value, dtype: Value = None, affine: Value = None) -> Value:

@@ -6,6 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from nnx_migrate.linen.arrays.shapes import (
+    BEYOND,
+    NO_RANK,
+    Array,
+    Shape,
+    Unknown,
+    Unmodelled,
+    Value,
+    broadcast,
+)
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.effects.arguments import array_of, bool_of, dim_of, dims_of, unmodelled
 from nnx_migrate.linen.effects.joining import joined
@@ -20,7 +30,6 @@ from nnx_migrate.linen.effects.layers.base import (
 )
 from nnx_migrate.linen.effects.layers.convolution import Conv
 from nnx_migrate.linen.effects.registry import models
-from nnx_migrate.linen.shapes import BEYOND, NO_RANK, Array, Shape, Unknown, Unmodelled, Value, broadcast
 
 
 class Cell(Layer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nnx_migrate.linen.arrays.shapes import Array, Unmodelled, Value
 from nnx_migrate.linen.effects.arguments import array_of, shape_of, str_of, unmodelled
 from nnx_migrate.linen.effects.einsum import einsum_shape
 from nnx_migrate.linen.effects.layers.base import (
@@ -14,7 +15,6 @@ from nnx_migrate.linen.effects.layers.base import (
     layer_dtype,
     models_layer,
 )
-from nnx_migrate.linen.shapes import Array, Unmodelled, Value
 
 
 @models_layer("flax.linen.WeightNorm")

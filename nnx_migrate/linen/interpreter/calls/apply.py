@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.activations import is_activation_name
+from nnx_migrate.linen.arrays.shapes import Array, Global, Unknown
 from nnx_migrate.linen.chosen.functions import ChosenFunction
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.interpreter import modules
+from nnx_migrate.linen.fields.activations import is_activation_name
+from nnx_migrate.linen.interpreter.branches.joined_results import one_of_results
 from nnx_migrate.linen.interpreter.calls.arguments import escapes
 from nnx_migrate.linen.interpreter.calls.choices import call_chosen, call_either
 from nnx_migrate.linen.interpreter.calls.graphs import call_graph_function
@@ -18,13 +19,12 @@ from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import call_closure
-from nnx_migrate.linen.interpreter.joined_results import one_of_results
-from nnx_migrate.linen.interpreter.mapped import call_mapped
-from nnx_migrate.linen.interpreter.number_functions import number_of_call
-from nnx_migrate.linen.interpreter.scanned import Scanned, call_scanned
+from nnx_migrate.linen.interpreter.sizes.number_functions import number_of_call
 from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.interpreter.submodules import modules
+from nnx_migrate.linen.interpreter.transforms.mapped import call_mapped
+from nnx_migrate.linen.interpreter.transforms.scanned import Scanned, call_scanned
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Global, Unknown
 from nnx_migrate.linen.values import (
     Bound,
     Closure,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Shape
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.mixed_lists import MixedList
-from nnx_migrate.linen.shapes import Shape
 from nnx_migrate.linen.values import (
     BuiltList,
     Either,

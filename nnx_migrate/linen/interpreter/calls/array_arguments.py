@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import re
 
-from nnx_migrate.linen.model import Method
-from nnx_migrate.linen.programs.models import EVAL_FLAGS, TRAIN_FLAGS
+from nnx_migrate.linen.classes.model import Method
+from nnx_migrate.linen.programs.constructions.models import EVAL_FLAGS, TRAIN_FLAGS
 from nnx_migrate.linen.values import Attribute, Input
 from nnx_migrate.names.parameters import defaults
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.array_lists import ArrayList
+from nnx_migrate.linen.arrays.array_lists import ArrayList
+from nnx_migrate.linen.arrays.shapes import Array, Global, NumberArray, Shape, Unknown
+from nnx_migrate.linen.arrays.spread_shapes import Sizes
+from nnx_migrate.linen.arrays.tuple_choices import TupleChoice
 from nnx_migrate.linen.dims import Dim, maximum, minimum
-from nnx_migrate.linen.interpreter import attributes, modules
+from nnx_migrate.linen.interpreter import attributes
 from nnx_migrate.linen.interpreter.calls.arguments import escapes
 from nnx_migrate.linen.interpreter.calls.type_tests import is_instance
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_array
@@ -16,17 +19,15 @@ from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unkn
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.elements import known_items
 from nnx_migrate.linen.interpreter.loops.gathered import alike_arrays
-from nnx_migrate.linen.interpreter.number_functions import INTEGERS
-from nnx_migrate.linen.interpreter.ranks import inner_axes
-from nnx_migrate.linen.interpreter.sizes_at_axes import number_of_axes
+from nnx_migrate.linen.interpreter.ranks.patterns import inner_axes
+from nnx_migrate.linen.interpreter.sizes.number_functions import INTEGERS
+from nnx_migrate.linen.interpreter.sizes.sizes_at_axes import number_of_axes
 from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.interpreter.submodules import modules
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Global, NumberArray, Shape, Unknown
-from nnx_migrate.linen.spread_shapes import Sizes
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.symbols import numbers as numbers_in
-from nnx_migrate.linen.tuple_choices import TupleChoice
 from nnx_migrate.linen.values import (
     ClassRef,
     Expr,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.interpreter import modules
+from nnx_migrate.linen.arrays.shapes import Array, Global, Shape, Unknown
 from nnx_migrate.linen.interpreter.calls.apply import apply
 from nnx_migrate.linen.interpreter.calls.arguments import arguments
 from nnx_migrate.linen.interpreter.calls.handed_on import ask_for_arguments
@@ -26,11 +26,11 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.steps import popped
-from nnx_migrate.linen.interpreter.modules import constructs
-from nnx_migrate.linen.interpreter.spread_sizes import together
+from nnx_migrate.linen.interpreter.sizes.spread_sizes import together
 from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.interpreter.submodules import modules
+from nnx_migrate.linen.interpreter.submodules.modules import constructs
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
 from nnx_migrate.linen.values import (
     Bound,
     Either,

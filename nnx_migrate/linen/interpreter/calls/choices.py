@@ -6,12 +6,12 @@ import ast
 from typing import Any
 
 from nnx_migrate.linen.chosen.functions import ChosenFunction
-from nnx_migrate.linen.interpreter.control import branch, either_size
+from nnx_migrate.linen.interpreter.branches.control import branch, either_size
+from nnx_migrate.linen.interpreter.branches.joined_results import one_of_results
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import call_closure
-from nnx_migrate.linen.interpreter.joined_results import one_of_results
-from nnx_migrate.linen.interpreter.pure_modules import is_pure
+from nnx_migrate.linen.interpreter.submodules.pure_modules import is_pure
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.values import Bound, Closure, Either, FieldModule, Instance, Layer
 

@@ -6,13 +6,13 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx_migrate.linen.array_lists import ArrayList
+from nnx_migrate.linen.arrays.array_lists import ArrayList
+from nnx_migrate.linen.arrays.shapes import Array, Global, Shape, Unknown
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.expressions.arithmetic import binary
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.function_choices import is_function
 from nnx_migrate.linen.interpreter.loops.gathered import alike_arrays
-from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
 
 NAME = "functools.reduce"
 _OPERATORS: dict[str, ast.operator] = {

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown, aligned
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
-from nnx_migrate.linen.interpreter.control import either_size
+from nnx_migrate.linen.interpreter.branches.control import either_size
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.interpreter.ranks import rank_needed
+from nnx_migrate.linen.interpreter.ranks.patterns import rank_needed
 from nnx_migrate.linen.interpreter.records import changed, part
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Shape, Unknown, aligned
 from nnx_migrate.linen.values import Either, GraphFunction, Input, Instance, Maybe, Record
 
 # The arguments of the functions that make one, in order.

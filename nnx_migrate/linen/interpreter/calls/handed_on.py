@@ -9,10 +9,10 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.classes.model import Method
 from nnx_migrate.linen.interpreter.calls.forwarded import only_spread
 from nnx_migrate.linen.interpreter.calls.spread import HIDDEN, called
 from nnx_migrate.linen.interpreter.frame import Frame, NeedArguments, Session
-from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.values import Input, Spread
 from nnx_migrate.names.nodes import all_below
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from nnx_migrate.linen.arrays.shapes import Unknown
 from nnx_migrate.linen.interpreter.calls.packages import comes_from_libraries
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.values import Expr
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import all_below, is_of_self

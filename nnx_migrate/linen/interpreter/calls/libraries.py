@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.arrays.optional_arrays import all_present
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.interpreter.calls import folding, graphs
@@ -14,20 +16,18 @@ from nnx_migrate.linen.interpreter.convert import as_dim, effect_arguments, effe
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.gathered import put_together
-from nnx_migrate.linen.interpreter.mapped import jvp, vmap
-from nnx_migrate.linen.interpreter.modules import constructs
-from nnx_migrate.linen.interpreter.named_axes import PARAM_WITH_AXES, param_with_axes
-from nnx_migrate.linen.interpreter.number_sequences import SEQUENCES
 from nnx_migrate.linen.interpreter.objects import OUTPUTS_OF_TRANSFORMERS, made, output_of_transformers
-from nnx_migrate.linen.interpreter.pure_modules import check_pure, inside_transform
-from nnx_migrate.linen.interpreter.rank_hints import hinted_by_call
-from nnx_migrate.linen.interpreter.ranks import learn_from_call
+from nnx_migrate.linen.interpreter.ranks.hints import hinted_by_call
+from nnx_migrate.linen.interpreter.ranks.patterns import learn_from_call
 from nnx_migrate.linen.interpreter.records import part_of
+from nnx_migrate.linen.interpreter.sizes.number_sequences import SEQUENCES
+from nnx_migrate.linen.interpreter.state.named_axes import PARAM_WITH_AXES, param_with_axes
 from nnx_migrate.linen.interpreter.static import is_static
-from nnx_migrate.linen.interpreter.structured import control_flow
-from nnx_migrate.linen.optional_arrays import all_present
+from nnx_migrate.linen.interpreter.submodules.modules import constructs
+from nnx_migrate.linen.interpreter.submodules.pure_modules import check_pure, inside_transform
+from nnx_migrate.linen.interpreter.transforms.mapped import jvp, vmap
+from nnx_migrate.linen.interpreter.transforms.structured import control_flow
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.values import Bound, Closure, Expr, Input, Instance, Partial, Record, SelfValue
 
 _FUNCTIONS_OF_FUNCTIONS = frozenset(

@@ -5,21 +5,21 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Array, Unknown
 from nnx_migrate.linen.effects import registry
-from nnx_migrate.linen.interpreter import modules
 from nnx_migrate.linen.interpreter.calls.choices import call_either
 from nnx_migrate.linen.interpreter.convert import effect_arguments, input_array
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.function_choices import one_of_table
 from nnx_migrate.linen.interpreter.functions import call_method
-from nnx_migrate.linen.interpreter.homes import at_home
-from nnx_migrate.linen.interpreter.ranks import learn_from_call
+from nnx_migrate.linen.interpreter.ranks.patterns import learn_from_call
 from nnx_migrate.linen.interpreter.records import REPLACING, changed
+from nnx_migrate.linen.interpreter.state.variables import module_api
 from nnx_migrate.linen.interpreter.static import is_static
+from nnx_migrate.linen.interpreter.submodules import modules
+from nnx_migrate.linen.interpreter.submodules.homes import at_home
 from nnx_migrate.linen.interpreter.subscripts import one_of
-from nnx_migrate.linen.interpreter.variables import module_api
-from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.values import (
     Bound,
     Either,

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from nnx_migrate.linen.activations import is_elementwise
+from nnx_migrate.linen.arrays.shapes import Array, Shape
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.registry import modelled_methods
+from nnx_migrate.linen.fields.activations import is_elementwise
 from nnx_migrate.linen.interpreter.calls.array_arguments import is_array_argument
 from nnx_migrate.linen.interpreter.calls.kept_results import returned
 from nnx_migrate.linen.interpreter.calls.packages import CALLING
 from nnx_migrate.linen.interpreter.convert import effect_value
-from nnx_migrate.linen.shapes import Array, Shape
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Expr, Input, VariableValue
 from nnx_migrate.names.nodes import is_of_self, is_self, last_name

@@ -7,13 +7,13 @@ import builtins
 from collections.abc import Iterator
 from functools import lru_cache
 
+from nnx_migrate.linen.classes.model import LinenClass, Method
 from nnx_migrate.linen.effects.registry import modelled_methods
 from nnx_migrate.linen.interpreter.calls.kept_results import returned
 from nnx_migrate.linen.interpreter.calls.natures import Nature, Natures
 from nnx_migrate.linen.interpreter.calls.packages import CALLING, comes_from_libraries, is_free_of_flax
 from nnx_migrate.linen.interpreter.calls.plain_code import is_free, plain_code
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.model import LinenClass, Method
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import ClassRef, Either, FieldModule, Instance, Layer, Maybe
 from nnx_migrate.names.modules import Module

@@ -12,11 +12,11 @@ import builtins
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 
-from nnx_migrate.linen.activations import is_elementwise
 from nnx_migrate.linen.chosen.filled import is_filled
+from nnx_migrate.linen.classes.model import LinenProgram
 from nnx_migrate.linen.effects.registry import modelled_methods
+from nnx_migrate.linen.fields.activations import is_elementwise
 from nnx_migrate.linen.interpreter.calls.packages import CALLING, is_free_of_flax
-from nnx_migrate.linen.model import LinenProgram
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import contains, last_name
 from nnx_migrate.names.scopes import Binding, BindingKind, Scope, dotted

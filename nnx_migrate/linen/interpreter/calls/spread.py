@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Shape, Unknown
+from nnx_migrate.linen.classes.model import Method
 from nnx_migrate.linen.interpreter.calls.arguments import escapes
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.interpreter.ranks import rank_needed
-from nnx_migrate.linen.model import Method
-from nnx_migrate.linen.shapes import Shape, Unknown
+from nnx_migrate.linen.interpreter.ranks.patterns import rank_needed
 from nnx_migrate.linen.values import Bound, ClassChoice, ClassRef, Closure, Input, Instance, SelfValue, Spread
 
 HIDDEN = Unknown("an argument that `*` may give")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Array, Global, Unknown
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.static import is_static
-from nnx_migrate.linen.shapes import Array, Global, Unknown
 from nnx_migrate.linen.values import ClassRef, Closure, DerivedLayer, Instance, Layer
 
 # Abstract classes of Python's own, with the types known here that are instances of them.

@@ -8,13 +8,13 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Array, Global, Unknown
 from nnx_migrate.linen.interpreter.calls.apply import MADE_BY
 from nnx_migrate.linen.interpreter.calls.origins import Origins
 from nnx_migrate.linen.interpreter.calls.packages import comes_from_libraries, is_free_of_flax
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Global, Unknown
 from nnx_migrate.linen.values import Expr
 from nnx_migrate.names.nodes import is_of_self, is_self
 

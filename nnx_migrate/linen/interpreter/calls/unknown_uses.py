@@ -7,12 +7,12 @@ import builtins
 from collections.abc import Iterator
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Unknown
 from nnx_migrate.linen.configured import Configured
 from nnx_migrate.linen.interpreter.calls.origins import OF_VARIABLES, Origins
 from nnx_migrate.linen.interpreter.calls.packages import CALLING, comes_from_libraries
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.values import Expr
 from nnx_migrate.names.nodes import is_of_self, last_name
 

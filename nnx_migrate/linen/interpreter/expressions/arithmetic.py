@@ -5,6 +5,10 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.arrays.optional_arrays import present
+from nnx_migrate.linen.arrays.shapes import Array, Global, Shape, Unknown
+from nnx_migrate.linen.arrays.spread_shapes import Sizes
+from nnx_migrate.linen.arrays.tuple_choices import TupleChoice, TupleOrNone, concatenated
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.given.arguments import NoneTest
@@ -13,15 +17,11 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.conditions import truth
 from nnx_migrate.linen.interpreter.expressions.static_text import wrapped
 from nnx_migrate.linen.interpreter.frame import Frame, mixes
-from nnx_migrate.linen.interpreter.initialisation import negated
-from nnx_migrate.linen.interpreter.long_axes import LongAxes
-from nnx_migrate.linen.interpreter.numbers import combined
-from nnx_migrate.linen.interpreter.spread_sizes import in_a_row
+from nnx_migrate.linen.interpreter.ranks.long_axes import LongAxes
+from nnx_migrate.linen.interpreter.sizes.numbers import combined
+from nnx_migrate.linen.interpreter.sizes.spread_sizes import in_a_row
+from nnx_migrate.linen.interpreter.state.initialisation import negated
 from nnx_migrate.linen.mixed_lists import joined
-from nnx_migrate.linen.optional_arrays import present
-from nnx_migrate.linen.shapes import Array, Global, Shape, Unknown
-from nnx_migrate.linen.spread_shapes import Sizes
-from nnx_migrate.linen.tuple_choices import TupleChoice, TupleOrNone, concatenated
 from nnx_migrate.linen.values import ArrayOrNumber, BuiltList, Expr, InitFlag
 
 _ARRAY_OPERATORS: dict[type[ast.operator], str] = {

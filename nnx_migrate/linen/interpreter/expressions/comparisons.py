@@ -7,16 +7,16 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.dims import Dim, at_least, same
 from nnx_migrate.linen.effects import registry
 from nnx_migrate.linen.factories.compared import asks_for_none
 from nnx_migrate.linen.given.arguments import OptionalArray
+from nnx_migrate.linen.interpreter.branches.fallbacks import none_test
 from nnx_migrate.linen.interpreter.convert import as_dim, as_shape, effect_value, text_of
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, wrapped
-from nnx_migrate.linen.interpreter.fallbacks import none_test
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.values import (
     ClassChoice,
     ClassRef,

@@ -5,20 +5,20 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Unknown
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.dims.bounds import lower_bound
 from nnx_migrate.linen.dims.choices import first_of
-from nnx_migrate.linen.interpreter import control
-from nnx_migrate.linen.interpreter.class_choices import in_place, one_of_classes
+from nnx_migrate.linen.interpreter.branches import control
+from nnx_migrate.linen.interpreter.branches.joined_modules import rematerialised
+from nnx_migrate.linen.interpreter.branches.repeated import decided_by
 from nnx_migrate.linen.interpreter.convert import as_dim, text_of
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_text, wrapped
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.function_choices import one_of_functions
-from nnx_migrate.linen.interpreter.initialisation import combined, only_initially
-from nnx_migrate.linen.interpreter.joined_modules import rematerialised
-from nnx_migrate.linen.interpreter.repeated import decided_by
-from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.interpreter.state.initialisation import combined, only_initially
+from nnx_migrate.linen.interpreter.submodules.class_choices import in_place, one_of_classes
 from nnx_migrate.linen.values import Closure, Expr, InitFlag, Instance, ModuleList, SizeTest
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Shape, Unknown
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, static_text
 from nnx_migrate.linen.interpreter.frame import Frame, mixes
-from nnx_migrate.linen.interpreter.spread_sizes import in_a_row
+from nnx_migrate.linen.interpreter.sizes.spread_sizes import in_a_row
 from nnx_migrate.linen.mixed_lists import MixedList, joined
-from nnx_migrate.linen.shapes import Shape, Unknown
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import BuiltList, Expr, ModuleList
 

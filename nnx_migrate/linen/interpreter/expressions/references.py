@@ -6,7 +6,7 @@ import ast
 from collections import ChainMap
 from typing import Any
 
-from nnx_migrate.linen.array_lists import ArrayList
+from nnx_migrate.linen.arrays.array_lists import ArrayList
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter import attributes, subscripts
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates

@@ -8,11 +8,11 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Unknown
 from nnx_migrate.linen.dims.notation import is_enclosed
 from nnx_migrate.linen.interpreter.convert import text_of
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.static import is_static
-from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Expr, SelfValue
 from nnx_migrate.names.nodes import all_below

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Unknown
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
-from nnx_migrate.linen.shapes import Unknown
 
 _DEPTH = 3
 

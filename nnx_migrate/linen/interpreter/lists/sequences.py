@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Array, Unknown
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute
 from nnx_migrate.linen.interpreter.expressions.comparisons import same_shapes
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.interpreter.handed_over import made_in_choice
+from nnx_migrate.linen.interpreter.submodules.handed_over import made_in_choice
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.sites import Recipe, Site
 from nnx_migrate.linen.symbols import canonical, linen_name
 from nnx_migrate.linen.values import BuiltList, Either, Input, Instance, ModuleList

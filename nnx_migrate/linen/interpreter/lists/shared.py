@@ -6,12 +6,12 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
-from nnx_migrate.linen.array_lists import ArrayList
+from nnx_migrate.linen.arrays.array_lists import ArrayList
+from nnx_migrate.linen.arrays.shapes import Array, Shape, aligned
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.names import is_followed
-from nnx_migrate.linen.shapes import Array, Shape, aligned
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Input
 

@@ -6,9 +6,10 @@ import ast
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nnx_migrate.linen.array_lists import ArrayList
+from nnx_migrate.linen.arrays.array_lists import ArrayList
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.interpreter.control import size_name
+from nnx_migrate.linen.interpreter.branches.control import size_name
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists import totals
 from nnx_migrate.linen.interpreter.lists.aliases import forget_other_names
@@ -20,7 +21,6 @@ from nnx_migrate.linen.interpreter.lists.names import (
 )
 from nnx_migrate.linen.interpreter.lists.shared import array_list, as_array_list, merged, uncounted
 from nnx_migrate.linen.interpreter.static import is_static
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import ListStep
 from nnx_migrate.linen.symbols import token
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nnx_migrate.linen.array_lists import ArrayList
+from nnx_migrate.linen.arrays.array_lists import ArrayList
+from nnx_migrate.linen.arrays.shapes import Array
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.shared import changes
-from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Input
 

@@ -6,22 +6,22 @@ import ast
 from dataclasses import replace
 from typing import Any
 
-from nnx_migrate.linen.array_lists import ArrayList
+from nnx_migrate.linen.arrays.array_lists import ArrayList
+from nnx_migrate.linen.arrays.optional_arrays import ArrayOrNone
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.arrays.tuple_choices import OpenTuple, TupleChoice, each_part
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.given.arguments import OptionalArray
-from nnx_migrate.linen.interpreter.control import join, size_name, static_join, wrapped
+from nnx_migrate.linen.interpreter.branches.control import join, size_name, static_join, wrapped
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.lists.shared import uncounted
 from nnx_migrate.linen.interpreter.loops.results import LastRound
-from nnx_migrate.linen.interpreter.numbers import as_array
 from nnx_migrate.linen.interpreter.records import as_table, changed, parts_of_both, replaces_parts
+from nnx_migrate.linen.interpreter.sizes.numbers import as_array
 from nnx_migrate.linen.mixed_lists import MixedList, joined
-from nnx_migrate.linen.optional_arrays import ArrayOrNone
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import Phi
 from nnx_migrate.linen.symbols import token
-from nnx_migrate.linen.tuple_choices import OpenTuple, TupleChoice, each_part
 from nnx_migrate.linen.values import ArrayOrNumber, Input, Maybe, ModuleList, Record, VariableValue
 
 _CARRIED = Array | ArrayOrNone | ArrayOrNumber | Dim | Input | Record

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.arrays.tuple_choices import TupleChoice, given_ones
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.interpreter.control import branch
+from nnx_migrate.linen.interpreter.branches.control import branch
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate, evaluates
 from nnx_migrate.linen.interpreter.expressions.conditions import truth
@@ -15,12 +17,10 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.elements import MAX_UNROLL, known_items
 from nnx_migrate.linen.interpreter.loops.gathered import many_of
 from nnx_migrate.linen.interpreter.loops.unrolling import round_marker
-from nnx_migrate.linen.interpreter.sizes_at_axes import sizes_at_axes, watch
+from nnx_migrate.linen.interpreter.sizes.sizes_at_axes import sizes_at_axes, watch
 from nnx_migrate.linen.interpreter.statements.assignment import assign, bind_target
 from nnx_migrate.linen.interpreter.static import is_repeatable, is_static
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.tuple_choices import TupleChoice, given_ones
 from nnx_migrate.linen.values import Expr, Instance, ModuleList, Rounds
 
 #: Why dicts of modules are left: NNX holds their values as attributes.

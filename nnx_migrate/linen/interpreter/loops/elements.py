@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.array_lists import ArrayList
+from nnx_migrate.linen.arrays.array_lists import ArrayList
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.interpreter.control import join
+from nnx_migrate.linen.interpreter.branches.control import join
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, known_range
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.steps import differing_arrays, iterated
 from nnx_migrate.linen.interpreter.loops.variables import loop_variable
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.sites import LoopVariable
 from nnx_migrate.linen.values import Expr, Input, Instance, Iterated, Maybe, ModuleList, VariableValue
 

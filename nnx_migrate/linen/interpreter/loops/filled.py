@@ -14,7 +14,7 @@ import ast
 from dataclasses import replace
 from typing import Any
 
-from nnx_migrate.linen.array_lists import ArrayList
+from nnx_migrate.linen.arrays.array_lists import ArrayList
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.lists.totals import array_of, counted, lasting_size

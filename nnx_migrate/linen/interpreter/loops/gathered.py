@@ -6,13 +6,13 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx_migrate.linen.array_lists import ArrayList
+from nnx_migrate.linen.arrays.array_lists import ArrayList
+from nnx_migrate.linen.arrays.shapes import Array, Shape
 from nnx_migrate.linen.dims import Dim, maximum, same, single_atom
 from nnx_migrate.linen.dims.terms import Symbol
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.elements import ManyOf
-from nnx_migrate.linen.shapes import Array, Shape
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Expr, Iterated, ModuleList
 

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import ast
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.loops.gathered import count_of
 from nnx_migrate.linen.interpreter.loops.results import LastRound
-from nnx_migrate.linen.shapes import Array, Shape
 from nnx_migrate.linen.values import Expr, Iterated, Rounds
 
 _LAST = Dim.unknown("a size that the last round of a loop leaves")

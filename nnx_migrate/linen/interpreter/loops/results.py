@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from nnx_migrate.linen.arrays.optional_arrays import ArrayOrNone
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.arrays.tuple_choices import TupleChoice, each_part
 from nnx_migrate.linen.dims import Dim, at_least, same
 from nnx_migrate.linen.given.arguments import OptionalArray
 from nnx_migrate.linen.interpreter.attributes import atomic
@@ -20,10 +23,7 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.counted import counted_lists
 from nnx_migrate.linen.interpreter.loops.gathered import rounds_of
 from nnx_migrate.linen.interpreter.loops.variables import loop_variable
-from nnx_migrate.linen.optional_arrays import ArrayOrNone
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.symbols import TOKEN, numbers
-from nnx_migrate.linen.tuple_choices import TupleChoice, each_part
 from nnx_migrate.linen.values import ArrayOrNumber, Expr, Iterated, ModuleList, Record, Rounds, VariableValue
 from nnx_migrate.names.nodes import contains
 

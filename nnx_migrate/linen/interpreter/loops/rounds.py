@@ -14,9 +14,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from nnx_migrate.linen.array_lists import ArrayList
+from nnx_migrate.linen.arrays.array_lists import ArrayList
+from nnx_migrate.linen.arrays.shapes import Unknown
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.interpreter.control import branch, join_envs
+from nnx_migrate.linen.interpreter.branches.control import branch, join_envs
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute, executes
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
 from nnx_migrate.linen.interpreter.loops.carried import carried_slot, close, next_header
@@ -37,7 +38,6 @@ from nnx_migrate.linen.interpreter.statements.assignment import bind_target
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.values import Iterated, Maybe, ModuleList, Rounds
 from nnx_migrate.names.nodes import nodes_below
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Unknown
 from nnx_migrate.linen.interpreter.dispatch import execute
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.loops.elements import MAX_UNROLL, known_items
 from nnx_migrate.linen.interpreter.statements.assignment import assign
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Unknown
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Instance, Iterated
 from nnx_migrate.names.nodes import is_of_self

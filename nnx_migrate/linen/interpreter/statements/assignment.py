@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Unknown
 from nnx_migrate.linen.chosen.layers import LayerChoice, mode_of
+from nnx_migrate.linen.interpreter.branches.control import local
 from nnx_migrate.linen.interpreter.calls.kept_results import refuse_unknown_containers
 from nnx_migrate.linen.interpreter.calls.unknown_uses import refuse_unknown_uses
-from nnx_migrate.linen.interpreter.class_choices import named
-from nnx_migrate.linen.interpreter.control import local
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
 from nnx_migrate.linen.interpreter.expressions.arithmetic import binary_at
@@ -28,7 +28,7 @@ from nnx_migrate.linen.interpreter.statements.kept_sizes import keep_names, keep
 from nnx_migrate.linen.interpreter.statements.stores import store
 from nnx_migrate.linen.interpreter.statements.unpacking import unpacked
 from nnx_migrate.linen.interpreter.static import is_static
-from nnx_migrate.linen.shapes import Unknown
+from nnx_migrate.linen.interpreter.submodules.class_choices import named
 from nnx_migrate.linen.values import MADE_BY_MODULE, ClassChoice, Expr, LostModule
 
 

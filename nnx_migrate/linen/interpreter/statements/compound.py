@@ -5,15 +5,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from nnx_migrate.linen.interpreter.control import branch, join_envs, remember_condition
+from nnx_migrate.linen.interpreter.branches.control import branch, join_envs, remember_condition
+from nnx_migrate.linen.interpreter.branches.repeated import below, restored
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute, executes
 from nnx_migrate.linen.interpreter.expressions.conditions import truth
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.interpreter.initialisation import after_init, only_initially
 from nnx_migrate.linen.interpreter.loops.last_round import holds_before_last, leave_in_last_round
-from nnx_migrate.linen.interpreter.rank_assumptions import assume_equal_shapes, assume_ranks
-from nnx_migrate.linen.interpreter.ranks import ranks_required
-from nnx_migrate.linen.interpreter.repeated import below, restored
+from nnx_migrate.linen.interpreter.ranks.assumptions import assume_equal_shapes, assume_ranks
+from nnx_migrate.linen.interpreter.ranks.patterns import ranks_required
+from nnx_migrate.linen.interpreter.state.initialisation import after_init, only_initially
 from nnx_migrate.linen.interpreter.statements.assignment import assign
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.values import InitFlag

@@ -5,16 +5,16 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.interpreter import fallbacks
-from nnx_migrate.linen.interpreter.class_choices import one_of_classes
-from nnx_migrate.linen.interpreter.control import join
+from nnx_migrate.linen.arrays.shapes import Array
+from nnx_migrate.linen.interpreter.branches import fallbacks
+from nnx_migrate.linen.interpreter.branches.control import join
 from nnx_migrate.linen.interpreter.convert import input_array
 from nnx_migrate.linen.interpreter.dispatch import evaluate, executes
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.function_choices import one_of_functions
 from nnx_migrate.linen.interpreter.lists.steps import without_lists
-from nnx_migrate.linen.interpreter.returned_classes import are_classes
-from nnx_migrate.linen.shapes import Array
+from nnx_migrate.linen.interpreter.submodules.class_choices import one_of_classes
+from nnx_migrate.linen.interpreter.submodules.returned_classes import are_classes
 from nnx_migrate.linen.values import Input
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape
 from nnx_migrate.linen.dims import Dim
-from nnx_migrate.linen.interpreter.control import local, size_name
+from nnx_migrate.linen.interpreter.branches.control import local, size_name
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.stale import mentions
-from nnx_migrate.linen.shapes import Array, Shape
 from nnx_migrate.linen.sites import Phi
 from nnx_migrate.linen.values import Expr
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.array_lists import ArrayList
+from nnx_migrate.linen.arrays.array_lists import ArrayList
+from nnx_migrate.linen.arrays.shapes import Shape, Unknown
+from nnx_migrate.linen.interpreter.branches.joined_modules import is_alike
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame, mixes
-from nnx_migrate.linen.interpreter.joined_modules import is_alike
 from nnx_migrate.linen.interpreter.lists.aliases import forget_other_names
 from nnx_migrate.linen.interpreter.lists.steps import appended
 from nnx_migrate.linen.interpreter.statements.stores import is_module, loop_depth_since, store
 from nnx_migrate.linen.interpreter.static import is_static
 from nnx_migrate.linen.mixed_lists import MixedList, joined
-from nnx_migrate.linen.shapes import Shape, Unknown
 from nnx_migrate.linen.values import Either, Expr, Instance, Maybe, ModuleList, Record, Rounds
 
 _CHANGING = frozenset({"append", "clear", "extend", "insert", "remove", "reverse", "sort", "update"})

@@ -9,8 +9,8 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.functions import decorated
 from nnx_migrate.linen.interpreter.lists.sequences import filled
 from nnx_migrate.linen.interpreter.movable import remember_function
-from nnx_migrate.linen.interpreter.rank_assumptions import assume_ranks, assume_shape
-from nnx_migrate.linen.interpreter.ranks import ranks_required
+from nnx_migrate.linen.interpreter.ranks.assumptions import assume_ranks, assume_shape
+from nnx_migrate.linen.interpreter.ranks.patterns import ranks_required
 from nnx_migrate.linen.interpreter.statements.mutation import mutate
 from nnx_migrate.linen.values import Closure
 

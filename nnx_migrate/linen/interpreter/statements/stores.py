@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from nnx_migrate.linen.array_lists import ArrayList
+from nnx_migrate.linen.arrays.array_lists import ArrayList
+from nnx_migrate.linen.arrays.shapes import Array, NumberArray, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import as_dim
 from nnx_migrate.linen.interpreter.dispatch import evaluate
@@ -15,7 +16,6 @@ from nnx_migrate.linen.interpreter.lists.aliases import forget_other_names
 from nnx_migrate.linen.interpreter.lists.names import can_be_followed
 from nnx_migrate.linen.interpreter.records import stored
 from nnx_migrate.linen.mixed_lists import MixedList
-from nnx_migrate.linen.shapes import Array, NumberArray, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.sites import Write
 from nnx_migrate.linen.values import Expr, Input, Instance, ModuleList, SelfValue, VariableValue
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.arrays.tuple_choices import TupleChoice, of_length
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter import attributes
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.loops.elements import ManyOf
-from nnx_migrate.linen.interpreter.ranks import rank_needed
+from nnx_migrate.linen.interpreter.ranks.patterns import rank_needed
 from nnx_migrate.linen.interpreter.records import is_tuple
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
-from nnx_migrate.linen.tuple_choices import TupleChoice, of_length
 from nnx_migrate.linen.values import Expr, Input, ModuleList, Record, VariableValue
 
 

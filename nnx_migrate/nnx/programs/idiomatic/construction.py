@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nnx_migrate.linen.programs.entry_calls import argument_of, method_of
+from nnx_migrate.linen.programs.inputs.entry_calls import argument_of, method_of
 from nnx_migrate.linen.programs.instance import Instance
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import Scope

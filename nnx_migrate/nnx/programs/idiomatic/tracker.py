@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-from nnx_migrate.linen.programs.entry_calls import method_of
 from nnx_migrate.linen.programs.index import ProjectIndex
+from nnx_migrate.linen.programs.inputs.entry_calls import method_of
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.scopes import COMPREHENSIONS, Scope
 from nnx_migrate.nnx.programs.idiomatic.functions import Functions

@@ -6,18 +6,18 @@ import ast
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from nnx_migrate.linen.arrays.shapes import Array, Global, InitialDtype, Shape
 from nnx_migrate.linen.bridged import TAKEN, Bridges
-from nnx_migrate.linen.declared import declares_data
 from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.fields.declared import declares_data
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Global, InitialDtype, Shape
 from nnx_migrate.linen.sites import LayerCall, Site
 from nnx_migrate.linen.values import ClassRef, Closure, Expr, Instance, Layer, Partial
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.writer.construction.plain_arguments import makes_no_module
 
 if TYPE_CHECKING:
-    from nnx_migrate.linen.model import LinenClass, Method
+    from nnx_migrate.linen.classes.model import LinenClass, Method
     from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 
 #: Arguments of a call that the bridge takes for itself.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.sites import LayerCall
 from nnx_migrate.linen.values import Attribute, Input, Record, Spread
 

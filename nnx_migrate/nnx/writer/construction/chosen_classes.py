@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.chosen.partials import PartialChoice
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import ClassChoice

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.chosen.late_calls import calls_choosing
 from nnx_migrate.linen.chosen.layers import Maker, alternatives, is_late
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.factories.values import Factory
-from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import DerivedLayer, Layer, Partial

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from nnx_migrate.linen.derived_layers import CallOverride, ParamOverride
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.classes.derived_layers import CallOverride, ParamOverride
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.text import indentation, one_line, replacements, rewritten

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.chosen.layers import LayerChoice, alternatives
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.factories.values import Factory, Given
-from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Layer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.given.carries import CELLS, takes_carries
-from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.nnx.layers import BoundArgs, Refusal
 from nnx_migrate.nnx.writer.construction.checked import checked
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.chosen.layers import LayerChoice, Maker, alternatives, is_late
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.factories.values import Factory, Given
-from nnx_migrate.linen.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Layer, Partial

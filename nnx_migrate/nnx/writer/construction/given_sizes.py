@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nnx_migrate.linen.arrays.shapes import Array
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Frame
-from nnx_migrate.linen.interpreter.modules import bind_fields
-from nnx_migrate.linen.interpreter.sizes_at_axes import sizes_given
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.interpreter.sizes.sizes_at_axes import sizes_given
+from nnx_migrate.linen.interpreter.submodules.modules import bind_fields
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.nnx.writer.construction.call_arguments import at_path, bound_argument
 from nnx_migrate.nnx.writer.symbols import SizeParameter

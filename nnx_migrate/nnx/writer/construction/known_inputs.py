@@ -6,13 +6,13 @@ import ast
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.arrays.shapes import Array
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.effects.arguments import is_integer
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.frame import Session
-from nnx_migrate.linen.interpreter.ranks import ranks_of_inputs
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.interpreter.ranks.patterns import ranks_of_inputs
 from nnx_migrate.linen.reasons import RankUnknown, Refuse
-from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.names.nodes import last_name
 from nnx_migrate.nnx.writer.construction.call_arguments import at_path, bound_argument

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.interpreter.lifting import decorator_parts
-from nnx_migrate.linen.lifts import Lift, read_lift
-from nnx_migrate.linen.model import LinenClass, Method
+from nnx_migrate.linen.classes.lifts import Lift, read_lift
+from nnx_migrate.linen.classes.model import LinenClass, Method
+from nnx_migrate.linen.interpreter.transforms.lifting import decorator_parts
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import ClassRef, Layer, Lifted

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from nnx_migrate.linen.programs.library_only import is_for_libraries
+from nnx_migrate.linen.programs.dataflow.library_only import is_for_libraries
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import last_name

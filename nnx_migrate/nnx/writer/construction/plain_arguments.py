@@ -6,11 +6,11 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nnx_migrate.linen.declared import declares_data
+from nnx_migrate.linen.fields.declared import declares_data
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.bridged import Bridges
-    from nnx_migrate.linen.model import LinenClass
+    from nnx_migrate.linen.classes.model import LinenClass
 
 #: Builtins that only work on what they get.
 _PLAIN = frozenset(

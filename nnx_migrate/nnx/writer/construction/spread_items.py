@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from nnx_migrate.linen.arrays.shapes import Global
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Global
 from nnx_migrate.names.displays import keys_behind
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.layers import Argument, BoundArgs, LayerSpec

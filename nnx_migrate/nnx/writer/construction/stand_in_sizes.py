@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.given.arguments import NoneTest
-from nnx_migrate.linen.interpreter.fallbacks import stand_in
+from nnx_migrate.linen.interpreter.branches.fallbacks import stand_in
 from nnx_migrate.linen.interpreter.frame import Session
 from nnx_migrate.linen.sites import LayerCall
 from nnx_migrate.linen.symbols import token

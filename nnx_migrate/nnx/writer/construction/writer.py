@@ -8,18 +8,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.arrays.optional_arrays import array_for
+from nnx_migrate.linen.arrays.shapes import Array, Unknown
 from nnx_migrate.linen.bridged import Bridges
 from nnx_migrate.linen.chosen.layers import LayerChoice
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.factories.values import Factory, placeholder
 from nnx_migrate.linen.given.arguments import OptionalArray
 from nnx_migrate.linen.interpreter.calls.forwarded import unfolded
 from nnx_migrate.linen.interpreter.convert import effect_value
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.optional_arrays import array_for
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array, Unknown
 from nnx_migrate.linen.sites import Context, LayerCall, Site
 from nnx_migrate.linen.values import ClassChoice, ClassRef, DerivedLayer, Layer, Partial
 from nnx_migrate.names.displays import display_behind

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.model import LinenClass, Method
-from nnx_migrate.linen.shapes import Array
+from nnx_migrate.linen.arrays.shapes import Array
+from nnx_migrate.linen.classes.model import LinenClass, Method
 from nnx_migrate.linen.sites import VariableSite
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.writer.construction.variables import read_text

@@ -9,8 +9,8 @@ import ast
 from collections.abc import Collection, Sequence
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.model import Field, LinenClass
-from nnx_migrate.linen.module_dicts import dict_fields
+from nnx_migrate.linen.classes.model import Field, LinenClass
+from nnx_migrate.linen.fields.module_dicts import dict_fields
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.values import ClassRef
 from nnx_migrate.names.nodes import is_of_self

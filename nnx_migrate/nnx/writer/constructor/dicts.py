@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.names.parents import Parents

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from nnx_migrate.linen.classes.model import Field, LinenClass
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.factories.values import Factory
-from nnx_migrate.linen.model import Field, LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.nodes import is_none

@@ -6,12 +6,12 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nnx_migrate.linen.docstrings import about_field
+from nnx_migrate.linen.classes.docstrings import about_field
+from nnx_migrate.linen.classes.layer_fields import may_get_list
+from nnx_migrate.linen.classes.model import Field, LinenClass
 from nnx_migrate.linen.factories.values import Factory
-from nnx_migrate.linen.layer_fields import may_get_list
-from nnx_migrate.linen.model import Field, LinenClass
-from nnx_migrate.linen.module_dicts import holds_module_dict
-from nnx_migrate.linen.module_lists import holds_module_list, holds_modules_otherwise, may_be_none
+from nnx_migrate.linen.fields.module_dicts import holds_module_dict
+from nnx_migrate.linen.fields.module_lists import holds_module_list, holds_modules_otherwise, may_be_none
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import LINEN, linen_name
 from nnx_migrate.names.nodes import is_of_self

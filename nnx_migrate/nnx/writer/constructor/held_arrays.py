@@ -10,10 +10,10 @@ import ast
 from collections.abc import Iterator
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.array_lists import ArrayList
+from nnx_migrate.linen.arrays.array_lists import ArrayList
+from nnx_migrate.linen.arrays.shapes import Array
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.factories.uses import given_arguments
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.shapes import Array
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import all_below, is_of_self
 

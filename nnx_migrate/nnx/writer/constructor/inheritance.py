@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.arrays.shapes import Array
+from nnx_migrate.linen.classes.model import Field, LinenClass, Method
 from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.interpreter.convert import effect_value
-from nnx_migrate.linen.interpreter.sizes_at_axes import comprehension_of
-from nnx_migrate.linen.model import Field, LinenClass, Method
+from nnx_migrate.linen.interpreter.sizes.sizes_at_axes import comprehension_of
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project

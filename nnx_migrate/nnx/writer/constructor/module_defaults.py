@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import ast
 
+from nnx_migrate.linen.classes.model import Field
 from nnx_migrate.linen.given.modules import made_by_default
-from nnx_migrate.linen.model import Field
 from nnx_migrate.linen.values import ClassRef
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 

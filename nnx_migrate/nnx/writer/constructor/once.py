@@ -9,10 +9,10 @@ import ast
 from collections.abc import Collection, Iterator
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.interpreter.kept_numbers import is_plain
-from nnx_migrate.linen.model import Method
+from nnx_migrate.linen.arrays.shapes import Array
+from nnx_migrate.linen.classes.model import Method
+from nnx_migrate.linen.interpreter.sizes.kept_numbers import is_plain
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.values import ClassRef, Instance
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.names.parents import Parents

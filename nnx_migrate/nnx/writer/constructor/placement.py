@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from nnx_migrate.linen.docstrings import about_class, about_field
-from nnx_migrate.linen.model import LinenClass, Method
+from nnx_migrate.linen.classes.docstrings import about_class, about_field
+from nnx_migrate.linen.classes.model import LinenClass, Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.sources.text import Edit, SourceText
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.chosen.layers import is_maker
-from nnx_migrate.linen.model import Method
-from nnx_migrate.linen.post_init import is_super_call
+from nnx_migrate.linen.classes.model import Method
+from nnx_migrate.linen.classes.post_init import is_super_call
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.linen.values import ClassRef, Instance, Layer, Lifted, Maybe, ModuleList, Partial

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.classes.model import Method
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.making_functions import names_module
-from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context
 from nnx_migrate.linen.symbols import TOKEN

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nnx_migrate.linen.interpreter.sizes_at_axes import comprehension_of
-from nnx_migrate.linen.model import LinenClass
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.interpreter.sizes.sizes_at_axes import comprehension_of
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.symbols import SizeParameter

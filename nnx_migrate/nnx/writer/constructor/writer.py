@@ -6,12 +6,12 @@ import ast
 from collections.abc import Mapping, Sequence
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.classes.model import LinenClass, Method
+from nnx_migrate.linen.classes.post_init import NAME
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.factories.compared import kept_fields
 from nnx_migrate.linen.factories.values import Factory
 from nnx_migrate.linen.given.left_out import may_be_none
-from nnx_migrate.linen.model import LinenClass, Method
-from nnx_migrate.linen.post_init import NAME
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context
 from nnx_migrate.linen.symbols import TOKEN

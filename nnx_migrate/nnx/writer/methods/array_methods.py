@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.shapes import Array
+from nnx_migrate.linen.arrays.shapes import Array
 from nnx_migrate.linen.values import Input
 
 if TYPE_CHECKING:

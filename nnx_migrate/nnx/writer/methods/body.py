@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.classes.model import Method
 from nnx_migrate.linen.factories.values import placeholder
-from nnx_migrate.linen.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Site, VariableSite
 from nnx_migrate.linen.symbols import linen_name

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.model import Method
+from nnx_migrate.linen.classes.model import Method
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.names.parameters import defaults

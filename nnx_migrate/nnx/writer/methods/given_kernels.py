@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.interpreter.given_kernels import kernel_of
+from nnx_migrate.linen.interpreter.state.given_kernels import kernel_of
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.nnx.writer.constructor.asked_layers import needed_field

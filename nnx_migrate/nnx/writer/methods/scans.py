@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.interpreter.scanned import Scanned
-from nnx_migrate.linen.lifts import ScanOfFunction
+from nnx_migrate.linen.classes.lifts import ScanOfFunction
+from nnx_migrate.linen.interpreter.transforms.scanned import Scanned
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.symbols import linen_name

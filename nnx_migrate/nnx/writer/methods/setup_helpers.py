@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.model import Method
-from nnx_migrate.linen.post_init import NAME
+from nnx_migrate.linen.classes.model import Method
+from nnx_migrate.linen.classes.post_init import NAME
 from nnx_migrate.linen.sites import Context, Site, VariableSite
 from nnx_migrate.names.nodes import is_self
 from nnx_migrate.nnx.writer.methods.reached import inside_maker

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.classes.model import LinenClass, Method
+from nnx_migrate.linen.classes.post_init import NAME
 from nnx_migrate.linen.interpreter.calls.forwarded import only_spread
-from nnx_migrate.linen.model import LinenClass, Method
-from nnx_migrate.linen.post_init import NAME
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site, VariableSite
 from nnx_migrate.names.nodes import is_self

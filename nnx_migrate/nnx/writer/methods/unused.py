@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.analysis import ClassAnalysis
+from nnx_migrate.linen.arrays.spread_shapes import Sizes
 from nnx_migrate.linen.chosen.layers import LayerChoice, is_late, mode_of
 from nnx_migrate.linen.sites import Context, Site, VariableSite
-from nnx_migrate.linen.spread_shapes import Sizes
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import Layer
 from nnx_migrate.names.nodes import all_below, children, is_of_self

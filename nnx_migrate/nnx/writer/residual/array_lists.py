@@ -9,12 +9,12 @@ import ast
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.array_lists import ArrayList
-from nnx_migrate.linen.interpreter.control import size_name
+from nnx_migrate.linen.arrays.array_lists import ArrayList
+from nnx_migrate.linen.arrays.shapes import Array
+from nnx_migrate.linen.interpreter.branches.control import size_name
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.lists.names import is_followed
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.shapes import Array
 from nnx_migrate.linen.sites import ListStep
 from nnx_migrate.linen.symbols import TOKEN, token
 from nnx_migrate.nnx.writer.naming import singular

@@ -8,8 +8,8 @@ from __future__ import annotations
 import ast
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.model import LinenClass
-from nnx_migrate.linen.programs.init_calls import InitCalls
+from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.programs.inputs.init_calls import InitCalls
 from nnx_migrate.linen.sites import Context
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.linen.values import Input

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nnx_migrate.linen.analysis import ClassAnalysis
-from nnx_migrate.linen.model import Method
+from nnx_migrate.linen.classes.model import Method
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import Iterated, ModuleList
 from nnx_migrate.names.nodes import contains, is_none

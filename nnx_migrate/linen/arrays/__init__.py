@@ -1,0 +1,1 @@
+"""Abstract arrays: shapes, lists of arrays, what may be None."""

@@ -1,0 +1,1 @@
+"""What is known after code that may have taken one path or another."""

@@ -1,0 +1,1 @@
+"""The ranks of inputs, as code shows them."""

@@ -1,0 +1,1 @@
+"""Numbers and sizes that code computes with."""

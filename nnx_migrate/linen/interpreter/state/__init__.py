@@ -1,0 +1,1 @@
+"""Variables of modules: parameters, caches, and what asks for them."""

@@ -1,0 +1,1 @@
+"""Submodules and built-in layers: constructing, choosing and calling them."""

@@ -1,0 +1,1 @@
+"""Where programs construct modules, and with what."""

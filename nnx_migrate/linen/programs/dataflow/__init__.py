@@ -1,0 +1,1 @@
+"""Where values of a program go to, and where they come from."""

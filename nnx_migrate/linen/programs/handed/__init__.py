@@ -1,0 +1,1 @@
+"""Modules that programs hand to other modules."""

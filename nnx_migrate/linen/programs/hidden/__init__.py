@@ -1,0 +1,1 @@
+"""Uses of classes that no name shows: by text, by computed imports, by namespaces, by other files."""
