@@ -68,7 +68,8 @@ class _Planner:
         replaced = self.functions.replaced()
         self.instances = [i for i in self.finder.known_instances if i.reference.node not in replaced]
         self.values = self.finder.class_values()
-        together = [*self.functions.together(), *self._made_for_classes()]
+        self.made_outside = list(self._made_for_classes())
+        together = [*self.functions.together(), *((i.cls, user) for i, user in self.made_outside)]
         self.dependencies = Dependencies(conversions, self.finder, self.instances, together)
         self.copies = CopyWriter(project, self.finder.references)
         self.asked = AskedClasses(self.finder.references, asked)
@@ -81,13 +82,14 @@ class _Planner:
         self.written = list(written_classes(project))
         self.names = NameChanges(project, self.finder.references, inits, imports)
 
-    def _made_for_classes(self) -> Iterator[tuple[LinenClass, LinenClass]]:
-        """Pairs of classes of which the code of one gets modules of the other from functions outside of it."""
-        for instance in self.instances:
+    def _made_for_classes(self) -> Iterator[tuple[Instance, LinenClass]]:
+        """Modules that the code of classes gets from functions outside of it, with the class."""
+        made = (one for value in self.values for one in self.finder.results(value))
+        for instance in (*self.instances, *made):
             for module, call in instance.flow.calls:
                 user = self.finder.references.enclosing_class(module, call)
                 if user is not None and user is not instance.cls:
-                    yield instance.cls, user
+                    yield instance, user
 
     def run(self, root: Path | None) -> list[Group]:
         """The plan; where classes are asked for that would stay, a second one in which programs keep their copies."""
@@ -147,6 +149,11 @@ class _Planner:
             name = name_of(next(iter(functions)))
             what = f"classes that stay Linen need `{cls.name}` in its Linen form, but `{name}` changes"
             return Obstacle("uses-not-converted", what, cls.module, cls.node)
+        kept = {reference for value in self.copies.kept for reference in value.references}
+        for made, user in self.made_outside:
+            if made.cls is cls and made.reference not in kept and user in {*copied, *copied[cls]}:
+                what = f"`{user.name}` is needed in its Linen form, and a function makes its `{cls.name}`"
+                return Obstacle("uses-not-converted", what, made.reference.module, made.reference.node)
         for reference in self.finder.compared:  # modules of its Linen form aren't instances of it
             if reference.cls in cls.mro:
                 what = f"classes that stay Linen need `{cls.name}` in its Linen form, and `isinstance` asks for it"

@@ -82,6 +82,30 @@ def test_layers_without_state_are_pure(tmp_path: Path, layer: str) -> None:
     assert converted == {"Inner", "Model"}
 
 
+STATISTICS = """\
+NORMS = {"batch": nn.BatchNorm}
+
+
+class Statistics(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.BatchNorm(use_running_average=True)(x)
+
+
+def statistics():
+    return Statistics()
+
+
+"""
+
+
+@pytest.mark.parametrize("layer", ['NORMS["batch"](use_running_average=True)(x)', "statistics()(x)"])
+def test_what_tables_and_functions_make_is_looked_at(tmp_path: Path, layer: str) -> None:
+    source = SOURCE.replace("nn.relu(nn.Dense(self.width)(x))", layer, 1)
+    _, converted = _convert(tmp_path, source.replace("def normalised", f"{STATISTICS}def normalised", 1))
+    assert "Model" not in converted
+
+
 @pytest.mark.parametrize("case", STATEFUL)
 def test_state_and_draws_keep_it(tmp_path: Path, case: str) -> None:
     source = SOURCE.replace("nn.relu(nn.Dense(self.width)(x))", STATEFUL[case], 1)

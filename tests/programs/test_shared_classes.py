@@ -266,3 +266,29 @@ class Pooling(nn.Module):
     assert ("class Pooling(nnx.Module)" in texts[NETS]) is moves
     messages = [found.message for found in result.remaining.findings]
     assert any("nothing in the project uses it" in message for message in messages) is not moves
+
+
+@pytest.mark.parametrize("parameter", ["make=Block", "make=None"])
+def test_what_a_function_makes_has_no_copy_for_classes_that_stay(parameter: str) -> None:
+    """`block()` makes one form for all who call it, whether it names the class or gets it by default."""
+    function = f"\n\ndef block({parameter}):\n    return {'make' if 'Block' in parameter else 'Block'}(4)\n"
+    users = USERS.replace("return Block(4)(x) *", "return block()(x) *")
+    nets = f"import flax.linen as nn\n\nfrom layers import Block, block\n{users}"
+    assert fixed(BLOCK + function, nets) == {LAYERS: BLOCK + function, NETS: nets}
+
+
+def test_what_a_function_makes_for_a_class_that_has_a_copy_stays_with_it() -> None:
+    middle = """
+
+def block():
+    return Block(4)
+
+
+class Middle(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return block()(x)
+"""
+    users = USERS.replace("Block(4)(x)", "Middle()(x)")
+    nets = f"import flax.linen as nn\n\nfrom layers import Middle\n{users}"
+    assert fixed(BLOCK + middle, nets) == {LAYERS: BLOCK + middle, NETS: nets}

@@ -31,7 +31,7 @@ from nnx_migrate.linen.values import (
     Partial,
 )
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.project import Project
+from nnx_migrate.names.project import Definition, Project
 from nnx_migrate.nnx.layers import function
 
 _LAYERS = frozenset(
@@ -103,7 +103,7 @@ def _may_have_state(value: Any) -> bool:
     return isinstance(value, _MODULES)
 
 
-def _is_pure_class(cls: LinenClass, seen: set[LinenClass]) -> bool:
+def _is_pure_class(cls: LinenClass, seen: set[LinenClass | ast.AST]) -> bool:
     if cls in seen:
         return True
     seen.add(cls)
@@ -122,7 +122,7 @@ def _is_pure_class(cls: LinenClass, seen: set[LinenClass]) -> bool:
     return True
 
 
-def _is_harmless(cls: LinenClass, module: Module, node: ast.AST, seen: set[LinenClass]) -> bool:
+def _is_harmless(cls: LinenClass, module: Module, node: ast.AST, seen: set[LinenClass | ast.AST]) -> bool:
     """Whether a name stands for nothing that could be, or make, a module with state."""
     if not isinstance(node, ast.Name | ast.Attribute):
         return True
@@ -132,16 +132,35 @@ def _is_harmless(cls: LinenClass, module: Module, node: ast.AST, seen: set[Linen
         return _is_pure_class(cls.known_classes[qualified], seen)
     linen = linen_name(qualified)
     if linen is None:
-        definition = project.definition(qualified) if qualified is not None else None
-        if definition is None or not isinstance(definition.node, ast.FunctionDef):
-            return True
-        return not any(_names_linen(project, definition.module, inner) for inner in ast.walk(definition.node))
+        return all(_makes_nothing(cls, d, seen) for d in _definitions(project, module, node, qualified))
     if linen in _HARMLESS | _LAYERS or linen.startswith("initializers"):
         return True
     if linen in _ATTENTION:
         call = module.parents[node]
         return isinstance(call, ast.Call) and call.func is node and _is_plain_attention(call)
     return not linen[:1].isupper() and function(f"{LINEN}.{linen}") is not None
+
+
+def _definitions(project: Project, module: Module, node: ast.expr, qualified: str | None) -> list[Definition]:
+    """What a name may stand for at the top level of a file: `NORMS = {"batch": nn.BatchNorm}` has no other name."""
+    if qualified is None and isinstance(node, ast.Name):
+        bindings = module.scopes.module.lookup(node.id)
+        return [Definition(module, binding.node, binding) for binding in bindings]
+    definition = project.definition(qualified) if qualified is not None else None
+    return [] if definition is None else [definition]
+
+
+def _makes_nothing(cls: LinenClass, definition: Definition, seen: set[LinenClass | ast.AST]) -> bool:
+    """Whether a function, or what a name at the top level of a file stands for, has nothing of modules with state."""
+    code = definition.binding.value or definition.node
+    if code in seen or not isinstance(code, ast.FunctionDef | ast.expr):
+        return True
+    seen.add(code)
+    return not any(
+        _names_linen(cls.program_project, definition.module, node)
+        or not _is_harmless(cls, definition.module, node, seen)
+        for node in ast.walk(code)
+    )
 
 
 def _is_plain_attention(call: ast.Call) -> bool:
