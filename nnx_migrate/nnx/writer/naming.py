@@ -19,21 +19,8 @@ from nnx_migrate.linen.values import Instance
 from nnx_migrate.nnx.entry_names import is_named_by_fields
 from nnx_migrate.nnx.module_names import name_parts
 from nnx_migrate.nnx.writer.residual.local_lists import LocalList
+from nnx_migrate.nnx.writer.words import plural, snake_case
 
-_SHORT = {
-    "MultiHeadDotProductAttention": "attention",
-    "MultiHeadAttention": "attention",
-    "SelfAttention": "attention",
-    "OptimizedLSTMCell": "lstm_cell",
-    "LSTMCell": "lstm_cell",
-    "GRUCell": "gru_cell",
-    "MGUCell": "mgu_cell",
-    "ConvLSTMCell": "conv_lstm_cell",
-    "PReLU": "prelu",
-    "RMSNorm": "rms_norm",
-    "RNN": "rnn",
-    "Conv": "conv",
-}
 # What nnx.Module itself defines, and what the constructor's parameters are called.
 RESERVED = frozenset(
     {"train", "eval", "sow", "perturb", "iter_modules", "iter_children", "set_attributes", "rngs"}
@@ -50,40 +37,6 @@ def rng_attribute(stream: str) -> str:
 def stream_of(stream: str) -> str:
     """How the constructor reads a random stream off its `rngs`."""
     return f"rngs[{stream}]" if stream.startswith("self.") else f"rngs.{stream}"
-
-
-def snake_case(name: str) -> str:
-    """`BatchNorm` -> `batch_norm`, `MLPBlock` -> `mlp_block`, `YOLOv8Neck` -> `yolov8_neck`."""
-    if name in _SHORT:
-        return _SHORT[name]
-    name = name.strip("_")
-    name = re.sub(r"([A-Z]+)([A-Z](?!v\d)[a-z])", r"\1_\2", name)
-    name = re.sub(r"([a-z\d])([A-Z])", r"\1_\2", name)
-    return re.sub(r"_+", "_", name).lower()
-
-
-def plural(name: str) -> str:
-    """The name of a list of `name`s."""
-    if name in ("dense",):
-        return "dense_layers"
-    if (name.endswith("s") and not name.endswith("ss")) or keyword.iskeyword(name + "s"):
-        return name + "_list"
-    if name.endswith(("ss", "x", "ch", "sh")):
-        return name + "es"
-    if name.endswith("y") and name[-2:-1] not in "aeiou":
-        return name[:-1] + "ies"
-    return name + "s"
-
-
-def singular(name: str) -> str:
-    """The loop variable for the elements of a list attribute."""
-    if name.endswith(("_layers", "_list")):
-        return name.rpartition("_")[0]
-    if name.endswith("ies"):
-        return name[:-3] + "y"
-    if name.endswith(("sses", "xes", "ches", "shes")):
-        return name[:-2]
-    return name[:-1] if name.endswith("s") and not name.endswith("ss") else name
 
 
 def identifier(text: str) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Control, Site, VariableSite
 from nnx_migrate.names.nodes import all_below, contains
-from nnx_migrate.nnx.writer.naming import singular, snake_case
 from nnx_migrate.nnx.writer.text import call_text
+from nnx_migrate.nnx.writer.words import singular, snake_case
 from nnx_migrate.sources.lines import line_limit
 
 if TYPE_CHECKING:

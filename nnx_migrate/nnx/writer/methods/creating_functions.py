@@ -22,7 +22,7 @@ from nnx_migrate.linen.values import Closure
 from nnx_migrate.names.modules import Module
 from nnx_migrate.nnx.writer.methods.layer_functions import FunctionCall, layer_calls
 from nnx_migrate.nnx.writer.methods.reached import choosers, closures, is_outside, made_by_calls
-from nnx_migrate.nnx.writer.naming import plural, snake_case
+from nnx_migrate.nnx.writer.words import plural, snake_case
 
 Record = TypeVar("Record", Site, VariableSite, FunctionCall)
 

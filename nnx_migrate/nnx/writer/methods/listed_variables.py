@@ -9,7 +9,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from nnx_migrate.names.nodes import is_of_self
-from nnx_migrate.nnx.writer.naming import singular
+from nnx_migrate.nnx.writer.words import singular
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.methods.body import BodyEditor

@@ -21,7 +21,7 @@ from nnx_migrate.linen.sites import Context, Control, Site
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_self
 from nnx_migrate.nnx.writer.methods.reached import is_outside
-from nnx_migrate.nnx.writer.naming import plural, snake_case
+from nnx_migrate.nnx.writer.words import plural, snake_case
 
 _Record = TypeVar("_Record")
 _Function = ast.FunctionDef | ast.Lambda

@@ -17,9 +17,9 @@ from nnx_migrate.linen.interpreter.lists.names import is_followed
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import ListStep
 from nnx_migrate.linen.symbols import TOKEN, token
-from nnx_migrate.nnx.writer.naming import singular
 from nnx_migrate.nnx.writer.residual.nodes import Assign, Block, Line, Node
 from nnx_migrate.nnx.writer.text import rewritten
+from nnx_migrate.nnx.writer.words import singular
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.residual.builder import Residual
