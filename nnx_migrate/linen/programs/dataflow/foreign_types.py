@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import lru_cache
 
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_none
@@ -21,11 +22,16 @@ _OF_JAX = re.compile(r"\b(?:jax|flax|linen)\b|\.apply\(")
 def is_foreign(project: Project, module: Module, parameter: ast.arg) -> bool:
     """Whether a parameter is one of another framework's classes, in a file that has nothing to do with JAX."""
     kinds = _kinds(parameter.annotation) if parameter.annotation is not None else []
-    if not kinds or _OF_JAX.search(module.source.text):
+    if not kinds or _is_of_jax(module.source.text):
         return False
     scope = module.scope_at(parameter)
     found = [project.resolve(kind, scope, module) or "" for kind in kinds]
     return all(name.startswith(_FRAMEWORKS) for name in found)
+
+
+@lru_cache(maxsize=256)
+def _is_of_jax(text: str) -> bool:
+    return _OF_JAX.search(text) is not None
 
 
 def _kinds(annotation: ast.expr) -> list[ast.expr]:
