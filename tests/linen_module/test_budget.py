@@ -42,6 +42,33 @@ RECURSIVE_HELPER = """
 """
 
 
+NESTED_INPUTS = """
+    def joined(inputs):
+        if hasattr(inputs, "items"):
+            parts = []
+            for name, value in sorted(inputs.items()):
+                if name == "image":
+                    parts.append(jnp.reshape(value, (*value.shape[:-2], -1)))
+                else:
+                    parts.append(joined(value))
+            return jnp.concatenate(parts, axis=-1)
+        return inputs
+
+
+    class Policy(nn.Module):
+        heads: int
+        width: int = 4
+
+        @nn.compact
+        def __call__(self, observations):
+            found = []
+            for _ in range(self.heads):
+                x = jax.lax.stop_gradient(joined(observations))
+                found.append(jnp.tanh(x))
+            return nn.Dense(self.width)(jnp.stack(found))
+"""
+
+
 def _convert(tmp_path: Path, code: str) -> Conversions:
     path = tmp_path / "model.py"
     path.write_text(HEADER + dedent(code))
@@ -52,6 +79,12 @@ def test_a_helper_that_calls_itself_does_not_use_up_the_budget(tmp_path: Path) -
     conversions = _convert(tmp_path, RECURSIVE_HELPER)
     assert not conversions.refused
     assert list(conversions.converted) == ["model.Model"]
+
+
+def test_what_is_within_unknown_inputs_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame, "BUDGET", 4_000)
+    (refusal,) = _convert(tmp_path, NESTED_INPUTS).refused.values()
+    assert refusal.reason == "unknown-size"
 
 
 def test_a_function_that_makes_modules_may_not_call_itself_without_end(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from nnx_migrate.names.modules import Module
 
 if TYPE_CHECKING:
     from nnx_migrate.linen.given.modules import GivenModule
+    from nnx_migrate.linen.interpreter.calls.recursion import Call
     from nnx_migrate.linen.interpreter.lists.sequences import Thread
 
 BUDGET = 120_000  # steps that one class may take: counted, so that a busy machine changes nothing
@@ -118,6 +119,7 @@ class Session:
     recording: bool = True
     after_init: bool = False  # the code at hand isn't reached while the model is initialised
     depth: int = 0
+    calls: list[Call] = field(default_factory=list)  # of functions, that are being followed
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
     entry: str = ""  # the method of the class that is being followed
     round_markers: dict[tuple[ast.AST, int], ast.AST] = field(default_factory=dict)

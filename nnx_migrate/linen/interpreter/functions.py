@@ -15,6 +15,7 @@ from nnx_migrate.linen.classes.decorators import keeps_method
 from nnx_migrate.linen.classes.lifts import METHOD_LIFTS
 from nnx_migrate.linen.classes.model import Method
 from nnx_migrate.linen.interpreter.calls.forwarded import remember_forwarded, shows_all
+from nnx_migrate.linen.interpreter.calls.recursion import TOO_DEEP, Call, goes_round
 from nnx_migrate.linen.interpreter.calls.spread import HIDDEN
 from nnx_migrate.linen.interpreter.dispatch import evaluate, execute
 from nnx_migrate.linen.interpreter.frame import MAX_DEPTH, MAX_RECURSION, Env, Frame, Slot
@@ -87,6 +88,9 @@ def call_closure(
     session = frame.session
     if session.depth >= MAX_DEPTH or frame.context.count(node) >= MAX_RECURSION:
         return _too_deep(frame, node)
+    call = Call(closure, args, kwargs)
+    if goes_round(frame, call):
+        return Unknown(TOO_DEEP)
     local_function = closure.env is not None or closure.self_value is not None
     steps = () if node is None else (node, closure.node) if choice else (node,)
     inner = Frame(
@@ -111,6 +115,7 @@ def call_closure(
         _find_static(frame, closure, inner)
     given = dict(inner.env)
     session.depth += 1
+    session.calls.append(call)
     try:
         with inside_transform(inner) if closure.node in session.traced else nullcontext():
             result = _run(inner, closure.node, isinstance(node, ast.Call) and is_only_called(frame, node))
@@ -126,6 +131,7 @@ def call_closure(
         return Unknown(refusal.detail)
     finally:
         session.depth -= 1
+        session.calls.pop()
         if isinstance(node, ast.Call):
             _forget_changed(frame, closure, node, given, inner.env)
 
@@ -141,7 +147,7 @@ def _too_deep(frame: Frame, node: ast.expr | None) -> Unknown:
     """Nothing is known of deeper calls; none of them may make modules as those around it do."""
     if any(node in context for context, _ in frame.session.facts.sites):
         raise Refuse("recursive-module", "a function that creates modules calls itself", node)
-    return Unknown("calls nested too deeply (or recursion)")
+    return Unknown(TOO_DEEP)
 
 
 def _remember(
