@@ -111,6 +111,10 @@ class Dependencies:
         """The classes that need a class and those that it needs."""
         return self.needs[cls] | self._users[cls]
 
+    def parts(self, cls: LinenClass) -> set[LinenClass]:
+        """A class with all that it needs."""
+        return self._closure([cls])
+
     def users(self, cls: LinenClass) -> set[LinenClass]:
         """The classes that need a class."""
         return self._users[cls]

@@ -26,10 +26,11 @@ from nnx_migrate.nnx.programs.bridges import is_behind_bridge, lazy_obstacles
 from nnx_migrate.nnx.programs.constructions import (
     VMAPPED,
 )
+from nnx_migrate.nnx.programs.crossing_trees import CrossingTrees
 from nnx_migrate.nnx.programs.handed_factories import handed_factories, layers_given_to
 from nnx_migrate.nnx.programs.kept_values import KeptValue, kept_value
 from nnx_migrate.nnx.programs.names import NameChanges
-from nnx_migrate.nnx.programs.renames import Other
+from nnx_migrate.nnx.programs.renames import Other, changes_names
 from nnx_migrate.nnx.programs.sizes import SizeFinder
 from nnx_migrate.nnx.programs.written_classes import written_classes
 from nnx_migrate.nnx.rewritten_functions import RewrittenFunctions
@@ -81,6 +82,7 @@ class _Planner:
         self.interception = Interception(project, imports)
         self.written = list(written_classes(project))
         self.names = NameChanges(project, self.finder.references, inits, imports)
+        self.crossing = CrossingTrees(project, self.finder.references, imports)
 
     def _made_for_classes(self) -> Iterator[tuple[Instance, LinenClass]]:
         """Modules that the code of classes gets from functions outside of it, with the class."""
@@ -128,8 +130,8 @@ class _Planner:
             if found:
                 continue
             staying = self._staying(forms, [*blocked, *unshared.items(), *self.kept.values()])
-            others = [Other(cls, None) for cls in forms.copied]
-            if not (found := self._find_names(moving, staying, others)):
+            found = self._find_names(moving, staying, forms.copied)
+            if not found:
                 for group in moving:
                     group.copies = self.copies.copies(group.classes, forms.copied)
                 return [*moving, *staying]
@@ -295,17 +297,22 @@ class _Planner:
                 group.obstacles.append((instance.cls, obstacle))
 
     def _find_names(
-        self, moving: Sequence[Group], staying: Sequence[Group], copied: Sequence[Other]
+        self,
+        moving: Sequence[Group],
+        staying: Sequence[Group],
+        copied: Mapping[LinenClass, Sequence[LinenClass]],
     ) -> list[Blocked]:
         """What becomes of names of parameters; the classes for which that can't be told."""
-        found: list[Blocked] = []
+        renamed = {c.cls for group in moving for c in group.conversions if changes_names(c)}
+        found: list[Blocked] = list(self.crossing.obstacles(copied, renamed, self.dependencies.parts))
+        of_copies = [Other(cls, None) for cls in copied]
         for group in moving:
             others = [o for g in (*moving, *staying) if g is not group for o in g.as_others()]
             # programs know the classes that are asked for in their Linen form
             used = [c for c in group.conversions if c.cls not in self.asked.around]
             if not used:
                 continue
-            names = self.names.of(used, [*others, *copied, *self.written])
+            names = self.names.of(used, [*others, *of_copies, *self.written])
             group.names, group.counting = names.edits, names.counting
             found += [(cls, obstacle) for cls in group.classes for obstacle in names.obstacles]
         return found

@@ -110,3 +110,19 @@ def test_makers_have_the_methods_of_their_class() -> None:
     assert maker(7).apply({}, method=maker.make) == 7
     with pytest.raises(AttributeError):
         maker.unknown  # noqa: B018
+
+
+@pytest.mark.parametrize(("size", "is_converted"), [("Net.width", False), ("Net.limit", True)])
+def test_what_other_modules_read_of_the_class(size: str, is_converted: bool) -> None:
+    holder = f"""
+class Holder(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense({size})(Net()(x))
+
+
+Holder().init(jax.random.key(0), jnp.ones((1, 3)))
+"""
+    text = MODEL.replace("{}", "Model.carry(3)") + holder
+    after = fix_files({PATH: text}, resolve_rules(["linen-module"]))[0][PATH]
+    assert ("class Holder(nnx.Module)" in after) == ("class Net(nnx.Module)" in after) == is_converted

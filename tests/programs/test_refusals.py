@@ -76,6 +76,9 @@ def reasons(code: str) -> set[str]:
             "module-use",
         ),
         ("model = Net()\nassert issubclass(Net, nn.Module)\n", "class-as-value"),
+        # defaults of fields are attributes of a Linen class only
+        ("model = Net(2 * Net.width)\nmodel.init(key, x)\n", "class-as-value"),
+        ("model = Net()\nmodel.init(key, x)\nprint(list(Net.__dataclass_fields__))\n", "class-as-value"),
         # the class body reads the module's `Net`, and has a name `Net` of its own
         ("class Zoo:\n    Net = Net\nmodel = Zoo.Net()\nmodel.init(key, x)\n", "class-as-value"),
         # Linen's own API

@@ -8,6 +8,7 @@ from functools import cached_property
 from nnx_migrate.linen.classes.model import LinenClass, LinenProgram
 from nnx_migrate.linen.fields.module_dicts import holds_module_dict, is_called
 from nnx_migrate.linen.programs.constructions.class_values import ClassValue, ClassValues
+from nnx_migrate.linen.programs.constructions.field_reads import fields_read
 from nnx_migrate.linen.programs.constructions.references import ClassReference, Role
 from nnx_migrate.linen.programs.dataflow.flow import FlowFinder
 from nnx_migrate.linen.programs.handed.modules import judge_handed_modules
@@ -91,8 +92,8 @@ class InstanceFinder:
         return found
 
     def other_obstacles(self) -> list[tuple[LinenClass, Obstacle]]:
-        """Subclasses that aren't understood."""
-        found: list[tuple[LinenClass, Obstacle]] = []
+        """Subclasses that aren't understood, and defaults of fields that are read of a class."""
+        found = list(fields_read(self.references))
         for reference in self.references.outside:
             if reference.role is Role.BASE:
                 detail = f"a class that isn't understood derives from `{reference.cls.name}`"

@@ -222,6 +222,11 @@ def names_of(conversion: ClassConversion) -> Iterator[tuple[str, str]]:
     return ((old, _ELEMENT.sub("_", new)) for old, new in names)
 
 
+def changes_names(conversion: ClassConversion) -> bool:
+    """Whether something in a class gets another name."""
+    return any(old != new for old, new in names_of(conversion))
+
+
 def _names(conversion: ClassConversion) -> Iterator[tuple[str, str]]:
     possible = possible_prefixes(conversion.analysis) if conversion.analysis is not None else None
     for entry in conversion.entries.entries:
