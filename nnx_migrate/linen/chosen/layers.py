@@ -1,7 +1,8 @@
 """One of several built-in layers that a condition or a table chooses: `norm = nn.LayerNorm if pre else nn.RMSNorm`.
 
 Partials of layers may be among them. What they bind as the mode of a layer may be known by calls only
-(`partial(nn.BatchNorm, use_running_average=not train)`): the constructor leaves that out, and calls give it.
+(`partial(nn.BatchNorm, use_running_average=not train)`): the constructor leaves that out, and calls give it. So may
+classes of the project: `norm = nn.LayerNorm if self.center else ScaleNorm`.
 """
 
 from __future__ import annotations
@@ -11,46 +12,74 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.values import ClassChoice, Layer, Partial
+from nnx_migrate.linen.values import ClassChoice, ClassRef, Layer, Partial
 from nnx_migrate.nnx.layers import LAYERS, LayerSpec
 
-Maker = Layer | Partial
+Maker = Layer | ClassRef | Partial
 
 
 @dataclass(frozen=True)
 class LayerChoice(ClassChoice):
-    """One of several layers, or of partials of layers: what the variable `field` holds; `text`, in the constructor."""
+    """One of several layers, or of partials of layers: what the variable `field` holds; `text`, in the constructor.
+
+    `classes` are those of the project among them.
+    """
 
     makers: tuple[Maker, ...] = ()
 
 
 def one_of_layers(values: Iterable[Any]) -> Maker | LayerChoice | None:
-    """One of these layers, or choices of layers; None if anything else is among them."""
+    """One of these layers, or choices with a layer; None if anything but such and classes is among them."""
     found: dict[Maker, None] = {}
     for value in values:
-        makers = value.makers if isinstance(value, LayerChoice) else (value,)
-        if not all(map(is_maker, makers)):
+        makers = _makers(value)
+        if not makers or not all(is_maker(maker) or class_made(maker) is not None for maker in makers):
             return None
         found |= dict.fromkeys(makers)
+    if not any(map(is_maker, found)):
+        return None
     if len(found) < 2:
-        return next(iter(found), None)
-    return LayerChoice("layer", (), makers=tuple(found))
+        return next(iter(found))
+    classes = {cls for maker in found if (cls := class_made(maker)) is not None}
+    return LayerChoice("layer", tuple(sorted(classes, key=lambda c: c.qualified)), makers=tuple(found))
+
+
+def _makers(value: Any) -> tuple[Any, ...]:
+    """The layers and classes one of which a value is."""
+    if not isinstance(value, ClassChoice):
+        return (value,)
+    found: tuple[Any, ...] = getattr(value, "makers", ())  # of partials of classes, too
+    return found or tuple(ClassRef(cls) for cls in value.classes)
 
 
 def is_maker(value: Any) -> bool:
     """Whether a value is a layer, or a partial of one that binds keywords alone."""
     if isinstance(value, Partial):
-        call = value.call
-        plain = len(call.args) == 1 and all(k.arg not in (None, "name", "parent") for k in call.keywords)
-        return plain and hasattr(call, "lineno") and is_maker(value.func) and isinstance(value.func, Layer)
+        return isinstance(value.func, Layer) and is_maker(value.func) and _is_plain(value)
     return isinstance(value, Layer) and spec_of(value) is not None
+
+
+def class_made(value: Any) -> LinenClass | None:
+    """The class of the project that a value is, or a partial of which it is that binds keywords alone."""
+    if isinstance(value, Partial):
+        return value.func.cls if isinstance(value.func, ClassRef) and _is_plain(value) else None
+    return value.cls if isinstance(value, ClassRef) else None
+
+
+def _is_plain(partial: Partial) -> bool:
+    call = partial.call
+    named = all(k.arg not in (None, "name", "parent") for k in call.keywords)
+    return named and len(call.args) == 1 and hasattr(call, "lineno")
 
 
 def spec_of(maker: Maker) -> LayerSpec | None:
     """The table row of a layer that NNX has under its own name."""
     layer = maker.func if isinstance(maker, Partial) else maker
-    spec = LAYERS.get(f"flax.linen.{layer.name}") if layer.is_class else None
+    if not isinstance(layer, Layer) or not layer.is_class:
+        return None
+    spec = LAYERS.get(f"flax.linen.{layer.name}")
     stock = spec is not None and not (spec.nnx is None or spec.helper or spec.children or spec.refusal)
     return spec if stock else None
 
@@ -74,7 +103,8 @@ def alternatives(site: Site) -> dict[Maker, Site]:
 
 
 def _alternative(site: Site, maker: Maker) -> Site:
-    if isinstance(maker, Layer):
+    if not isinstance(maker, Partial):
         return replace(site, target=maker)
     kwargs = {**dict(maker.kwargs), **site.kwargs}
-    return replace(site, target=maker.func, partials=(maker,), kwargs=kwargs)
+    partials = (maker,) if isinstance(maker.func, Layer) else ()
+    return replace(site, target=maker.func, partials=partials, kwargs=kwargs)

@@ -11,6 +11,7 @@ from typing import Any
 from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.arrays.shapes import InitialDtype, Shape
 from nnx_migrate.linen.arrays.spread_shapes import Sizes
+from nnx_migrate.linen.chosen.layers import Maker
 from nnx_migrate.linen.dims import Dim, ceil_div, same
 from nnx_migrate.linen.dims.maxima import Agreed, open_maxima
 from nnx_migrate.linen.dims.terms import Max
@@ -77,7 +78,7 @@ class InitRenderer:
         self.parameters: dict[str, str] = {}  # of the method that is written: the size that each stands for
         self.may_name_dtypes = False  # only variables get the dtypes that arrays have at first
         self.may_name_classes = False  # where only a construction takes one of several classes
-        self.layers: dict[ast.AST | Layer, str] = {}  # what makes layers, of which choices take one
+        self.layers: dict[ast.AST | Maker, str] = {}  # what makes layers, of which choices take one
         self.partials: set[ast.AST] = set()  # partials of classes, of which choices take one
         self.element: Callable[[ast.AST, Context], str | None] = lambda node, context: None
 

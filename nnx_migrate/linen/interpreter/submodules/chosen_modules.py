@@ -15,7 +15,7 @@ from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.branches.joined_results import one_of_results
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.values import ClassChoice
+from nnx_migrate.linen.values import ClassChoice, ClassRef
 
 
 def chosen_class(frame: Frame, site: Site, choice: ClassChoice, args: Any, kwargs: Any, method: str) -> Any:
@@ -78,11 +78,16 @@ def _unknown_size(reason: str, *_sizes: Dim) -> Dim:
 
 
 def chosen_layer(frame: Frame, site: Site, args: Any, kwargs: Any, node: ast.Call | None, method: str) -> Any:
-    """What one of several layers returns, if all return arrays of the same shape."""
+    """What one of several layers, or classes beside them, returns, if all return arrays of the same shape."""
     from nnx_migrate.linen.interpreter.submodules.derived import one_of_layers
+    from nnx_migrate.linen.interpreter.submodules.modules import call_project_class
 
-    results = [one_of_layers(frame, one, args, kwargs, node, method) for one in alternatives(site).values()]
-    return _joined(site, results)
+    def result(one: Site) -> Any:
+        if isinstance(one.target, ClassRef):
+            return call_project_class(frame, one, one.target.cls, args, kwargs, method)
+        return one_of_layers(frame, one, args, kwargs, node, method)
+
+    return _joined(site, [result(one) for one in alternatives(site).values()])
 
 
 def _joined(site: Site, results: list[Any]) -> Any:

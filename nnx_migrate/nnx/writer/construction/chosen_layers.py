@@ -12,14 +12,15 @@ import ast
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.chosen.late_calls import calls_choosing
-from nnx_migrate.linen.chosen.layers import Maker, alternatives, is_late
+from nnx_migrate.linen.chosen.layers import Maker, alternatives, class_made, is_late
 from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.factories.values import Factory
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.values import DerivedLayer, Layer, Partial
+from nnx_migrate.linen.values import DerivedLayer, Partial
 from nnx_migrate.nnx.layers import Construction
 from nnx_migrate.nnx.writer.construction.factories import check_plain, keeps_flag, late_arguments
+from nnx_migrate.nnx.writer.construction.mixed_choices import of_class, told_apart
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
@@ -32,7 +33,12 @@ def chosen_layer(writer: ConstructionWriter, site: Site) -> tuple[str, list[str]
             "unknown-module", f"`{site.label}` is one of several layers, with arguments of its own", site.call
         )
     late: list[str] | None = None
+    classes: dict[Maker, tuple[str, ...]] = {}
     for maker, one in alternatives(site).items():
+        cls = class_made(maker)
+        if cls is not None:
+            classes[maker] = of_class(writer, site, maker, cls)
+            continue
         if isinstance(maker, Partial) and maker.call in writer.factories:
             text, arguments = "", _given(writer, writer.factories[maker.call], one)
         else:
@@ -44,7 +50,7 @@ def chosen_layer(writer: ConstructionWriter, site: Site) -> tuple[str, list[str]
         if writer.renderer.layers.setdefault(key(maker), text) != text:
             detail = f"the layers that `{site.label}` may be are made in different ways"
             raise Refuse("unsupported-layer", detail, site.call)
-    return writer.callee(site), late or []
+    return told_apart(writer, site, late or [], classes)
 
 
 def _given(writer: ConstructionWriter, factory: Factory, site: Site) -> list[str]:
@@ -54,7 +60,7 @@ def _given(writer: ConstructionWriter, factory: Factory, site: Site) -> list[str
     return late_arguments(written, factory)
 
 
-def key(maker: Maker) -> ast.AST | Layer:
+def key(maker: Maker) -> ast.AST | Maker:
     """What the renderer knows a maker by."""
     return maker.call if isinstance(maker, Partial) else maker
 

@@ -114,7 +114,9 @@ def _makes(maker: Maker, given: Given) -> bool:
     """Whether a construction gives this maker."""
     if isinstance(maker, Partial):
         return maker.call is given.partial
-    return given.partial is None and (maker.name, getattr(maker, "cls", None)) == given.kind
+    if not isinstance(maker, Layer) or given.partial is not None:
+        return False
+    return (maker.name, getattr(maker, "cls", None)) == given.kind
 
 
 def _check_outside(

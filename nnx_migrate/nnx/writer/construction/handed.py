@@ -54,7 +54,10 @@ def check_plain_call(writer: ConstructionWriter, site: Site) -> None:
         differs = _layer_differs(writer, site)
     elif isinstance(site.target, LayerChoice):
         late = any(is_late(maker, writer.analysis.facts.late_modes) for maker in site.target.makers)
-        differs = late or any(_layer_differs(writer, one) for one in alternatives(site).values())
+        layers = [one for one in alternatives(site).values() if isinstance(one.target, Layer)]
+        differs = (
+            late or any(_layer_differs(writer, one) for one in layers) or bool(given_flags(writer, site))
+        )
     else:
         differs = bool(given_flags(writer, site))
     if differs:

@@ -156,7 +156,7 @@ class ModuleCalls:
         texts = {
             made[maker]: self._layer_call(call, made[maker], keep_flag=not is_late(maker, late))
             for maker in choice.makers
-        }
+        }  # a class of the project is called as before
         different = set(texts.values())
         if len(different) == 1:
             return different.pop()

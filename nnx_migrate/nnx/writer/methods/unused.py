@@ -214,15 +214,15 @@ class Unused:
 
     def _flag_reads(self, site: Site) -> set[str]:
         """Names in a mode flag that moves from the construction to the call."""
-        if site.classes:
-            flags = given_flags(self.writer, site).values()
-            read = [node for flag in flags for node in self.editor.calls.outside.read(flag)]
-            return {n.id for node in read for n in all_below(node) if isinstance(n, ast.Name)}
         if isinstance(site.target, LayerChoice):
             late = [m for m in site.target.makers if is_late(m, self.analysis.facts.late_modes)]
             modes = [mode.value for maker in late if (mode := mode_of(maker)) is not None]
             modes = [node for mode in modes for node in self.editor.calls.outside.read(mode)]
             return {n.id for node in modes for n in all_below(node) if isinstance(n, ast.Name)}
+        if site.classes:
+            flags = given_flags(self.writer, site).values()
+            read = [node for flag in flags for node in self.editor.calls.outside.read(flag)]
+            return {n.id for node in read for n in all_below(node) if isinstance(n, ast.Name)}
         if not isinstance(site.target, Layer):
             return set()
         spec, bound = self.writer.bound(site)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from nnx_migrate.linen.symbols import TOKEN
 from nnx_migrate.nnx.writer.residual.allocation import NameAllocator
 from nnx_migrate.nnx.writer.residual.nodes import Assign, Block, Line, Node
-from nnx_migrate.nnx.writer.text import HANGING, call_text, folded, unwrapped
+from nnx_migrate.nnx.writer.text import HANGING, call_text, folded, one_line, unwrapped
 
 _ENUMERATE = re.compile(r"for (\w+), (.+) in enumerate\((.+)\):$", re.DOTALL)
 _FOR = re.compile(r"for (\w+) in (range\(.+\)):$", re.DOTALL)
@@ -81,6 +81,8 @@ class Emitter:
         ):  # the call is itself an argument: it moves to a line of its own
             inner = indent + HANGING
             text = self._call(line, inner)
+            if text.startswith("(\n"):  # one of two calls, which has brackets around it already
+                text = folded(one_line(text)[1:-1], inner, self.limit)
             return f"{indent}{prefix}\n{inner}{text}\n{indent}{closing}".split("\n")
         return f"{indent}{prefix}{text}{closing}".split("\n")
 
