@@ -110,6 +110,34 @@ REFUSED = {
             def __call__(self, x):
                 return (ScaleNorm if self.scaled else nn.LayerNorm)()(x)
     """,
+    "a field that is compared with a class": """
+        class Block(nn.Module):
+            norm: type = nn.LayerNorm
+
+            @nn.compact
+            def __call__(self, x):
+                return self.norm()(x + 1 if self.norm is ScaleNorm else x)
+
+
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                return Block()(Block(ScaleNorm)(x))
+    """,
+    "a partial of a class for a field that gets a layer elsewhere": """
+        class Block(nn.Module):
+            norm: type = nn.LayerNorm
+
+            @nn.compact
+            def __call__(self, x):
+                return self.norm()(x)
+
+
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                return Block()(Block(partial(ScaleNorm, epsilon=1e-3))(x))
+    """,
     "results of different sizes": """
         class Twice(nn.Module):
             features: int

@@ -12,20 +12,17 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
-from nnx_migrate.linen.arrays.shapes import Unknown
 from nnx_migrate.linen.chosen.classes import alternatives, returned_values, table, values_seen
-from nnx_migrate.linen.chosen.layers import LayerChoice
 from nnx_migrate.linen.classes.model import LinenClass, LinenProgram
 from nnx_migrate.linen.factories.candidates import candidates, is_optional, qualified_name
 from nnx_migrate.linen.factories.compared import compared_fields
 from nnx_migrate.linen.factories.of_classes import ClassFactories
+from nnx_migrate.linen.factories.of_layers import of_layers, usual
 from nnx_migrate.linen.factories.uses import FactoryUses, Use, given_arguments
-from nnx_migrate.linen.factories.values import Called, Factory, Given, is_fixed
+from nnx_migrate.linen.factories.values import Called, Factory, Given
 from nnx_migrate.linen.programs.constructions.references import References
 from nnx_migrate.linen.symbols import linen_name
-from nnx_migrate.linen.values import DerivedLayer, Layer, Partial
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_none, is_self
 from nnx_migrate.nnx.layers import LAYERS
@@ -114,19 +111,20 @@ class Factories:
         if not found:
             return None  # nothing in all models
         if field is None or field.default is None or optional:
-            found = _usual(found)
+            found = usual(found)
         else:
             by_default = self._follow(field.owner.module, None, field.default)
-            found = _usual(found, by_default)
-            kinds = {one.kind for given in found for one in given.several or (given,)}
-            if by_default is None or by_default.kind not in kinds:
-                return None  # the constructor could not keep the default
-        made = (
-            ClassFactories(self.program, self.field).of(name, found)
-            if found[0].classes
-            else self._of_layers(name, found)
-        )
-        if made is None or (name in compared_fields(self.program, cls) and (made.bound or not made.classes)):
+            found = usual(found, by_default)
+            if by_default is None:
+                return None
+            if not _is_among(by_default, found):
+                if not any(given.classes for given in (by_default, *found)):
+                    return None  # the constructor could not keep the default
+                found = [*found, by_default]
+        both = any(given.layers for given in found)
+        made = of_layers(name, found) if both else ClassFactories(self.program, self.field).of(name, found)
+        plain = made is not None and made.classes and not (made.bound or made.several)
+        if made is None or (name in compared_fields(self.program, cls) and not plain):
             return None  # what makes a layer is no attribute
         return replace(made, default=default)
 
@@ -241,16 +239,27 @@ class Factories:
     def _one_of_layers(
         self, module: Module, call: ast.Call | None, node: ast.expr, values: list[ast.expr]
     ) -> Given | None:
-        """One of several layers, or of partials of layers, each of another kind; None for anything else."""
+        """One of several layers, or of partials of layers, each of another kind; None for anything else.
+
+        Classes of the project may be among them.
+        """
         found: dict[tuple[str, LinenClass | None], Given] = {}
+        classes: dict[LinenClass, None] = {}
         for value in values:
             if isinstance(value, ast.Name) and call is not None and alternatives(module, call, value.id):
                 return None
             given = self._follow(module, call, value)
-            if given is None or not given.layer or given.source or given.variable or given.kind in found:
+            if given is None or given.source or given.variable:
+                return None
+            if given.classes and not (given.partial or given.several):
+                classes |= dict.fromkeys(given.classes)
+                continue
+            if not given.layer or given.kind in found:
                 return None
             found[given.kind] = replace(given, module=module)
-        return Given(node, several=tuple(found.values()), module=module) if len(found) > 1 else None
+        if not found or len(found) + len(classes) < 2:
+            return None
+        return Given(node, classes=tuple(classes), several=tuple(found.values()), module=module)
 
     def _one_of_partials(
         self, module: Module, call: ast.Call | None, node: ast.expr, values: list[ast.expr]
@@ -282,47 +291,6 @@ class Factories:
         inner = self._follow(definition.module, None, last.value)
         return replace(inner, node=call) if inner is not None and inner.classes and inner.partial else None
 
-    def _of_layers(self, name: str, found: list[Given]) -> Factory | None:
-        """A field that gets a layer, or one of several layers: these may bind different things."""
-        groups: dict[tuple[str, LinenClass | None], list[Given]] = {}
-        for one in (one for given in found for one in given.several or (given,)):
-            groups.setdefault(one.kind, []).append(one)
-        made = [self._of_layer(name, group) for group in groups.values()]
-        several = tuple(one for one in made if one is not None)
-        if len(several) < len(made) or len(several) == 1:
-            return several[0] if len(several) == len(made) and not any(g.several for g in found) else None
-        several = tuple(
-            replace(one, flag="") if is_fixed(one, group) else one
-            for one, group in zip(several, groups.values(), strict=True)
-        )
-        flags = {one.flag for one in several if one.flag}
-        if len(flags) > 1 or any(
-            not any(one.flag(flag) is not None for one in given.several or (given,))
-            for flag in flags
-            for given in found
-        ):
-            return None
-        choice = LayerChoice(name, (), name, makers=tuple(one.value for one in several))
-        return Factory(name, "", (), frozenset(), "".join(flags), choice, several=several)
-
-    def _of_layer(self, name: str, found: list[Given]) -> Factory | None:
-        layers = {g.kind for g in found}
-        bound = frozenset(b for g in found for b in g.bound)
-        if len(layers) != 1 or any(g.classes for g in found):
-            return None
-        ((layer, derived),) = layers
-        if not _is_stock(layer):
-            return None
-        spec = LAYERS[f"flax.linen.{layer}"]
-        flag = spec.call.flag if spec.call.flag in bound else None
-        if not bound <= set(spec.fields) or any(flag in bound - g.bound for g in found):
-            return None
-        keywords = [_keyword(argument, flag, found) for argument in sorted(bound)]
-        call = ast.Call(func=ast.Name("partial"), args=[ast.Name(layer)], keywords=keywords)
-        values = tuple((str(k.arg), _value(k.value)) for k in keywords)
-        made = Layer(layer) if derived is None else DerivedLayer(layer, derived)
-        return Factory(name, layer, (), bound, flag or "", Partial(made, call, (), values), derived=derived)
-
     def _is_partial(self, module: Module, call: ast.Call) -> bool:
         """Whether a call is `functools.partial(layer, name=value, ...)`."""
         names = [k.arg for k in call.keywords]
@@ -330,45 +298,11 @@ class Factories:
         return plain and qualified_name(self.program, module, call.func) == "functools.partial"
 
 
-def _usual(found: list[Given], default: Given | None = None) -> list[Given]:
-    """What a field is given but for layers that NNX lacks: the places that give it those stay behind.
-
-    Where they all do, the field's `default` is what is left.
-    """
-    if any(given.classes for given in found):
-        return found
-    others = [default] if default is not None and not default.classes else []
-    for chosen in (found, others):
-        usual = [g for g in chosen if all(_is_stock(one.layer) for one in g.several or (g,))]
-        if usual:
-            return usual
-    return found
-
-
-def _is_stock(layer: str) -> bool:
-    """Whether NNX has a layer that a factory can make as it is."""
-    spec = LAYERS.get(f"flax.linen.{layer}")
-    return spec is not None and not (spec.nnx is None or spec.helper or spec.children or spec.refusal)
-
-
-def _keyword(name: str, flag: str | None, found: Iterable[Given]) -> ast.keyword:
-    """An argument that partials bind: a literal that is the same in all, else a placeholder."""
-    nodes = [
-        next((k.value for k in g.partial.keywords if k.arg == name), None) if g.partial is not None else None
-        for g in found
-    ]
-    first = nodes[0]
-    same = first is not None and all(n is not None and ast.dump(n) == ast.dump(first) for n in nodes)
-    if first is not None and name != flag and same and not isinstance(_value(first), Unknown):
-        return ast.keyword(name, first)
-    return ast.keyword(name, ast.Name(name))
-
-
-def _value(node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError):
-        return Unknown("what a factory binds")
+def _is_among(default: Given, found: Iterable[Given]) -> bool:
+    """Whether a field gets the layer, or a class like that, which it has by default."""
+    if default.classes:
+        return any(default.classes == given.classes or not given.layers for given in found if given.classes)
+    return any(one.kind == default.kind for given in found for one in given.layers)
 
 
 def _assigned(module: Module, call: ast.Call, name: str, in_branches: bool) -> ast.expr | None:

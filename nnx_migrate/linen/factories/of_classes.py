@@ -68,7 +68,7 @@ class ClassFactories:
         values: list[tuple[str, Any]] = []
         for field in sorted(bound):
             item, inner = cls.field(field), self.field(cls, field)
-            if item is None or (inner is not None and not inner.classes):
+            if item is None or (inner is not None and (inner.several or not inner.classes)):
                 return None  # layers would have to be rewritten within the partial
             text = f'{name}.keywords["{field}"]'
             if field not in always:

@@ -27,8 +27,8 @@ class Factory:
 
     For a layer, `bound` are the fields that partials bind, `flag` its mode flag if it is among them, and a call
     gives it. `derived` is the class of the project that changes the layer, `several` stands for one of several
-    layers. Only some partials of a class bind the `optional` ones among its fields; `by_class` tells that of each
-    class where there are partials of several classes.
+    layers, in whose place it may be one of `classes`. Only some partials of a class bind the `optional` ones among
+    its fields; `by_class` tells that of each class where there are partials of several classes.
     `value` stands for it in the class's own code. Nodes without a position are placeholders: what they are
     is only known where the class is constructed.
     """
@@ -78,7 +78,7 @@ class Given:
     `node` is the expression there, `partial` the partial that it is or that the local `variable` holds, and
     `source` the factory field of the enclosing class that it comes from. For one of `several` layers, or partials of
     classes, that a variable holds, these are what each of them is; `module` has their code. The function with that
-    code was `called`.
+    code was `called`. It may be one of `classes` in place of these layers.
     """
 
     node: ast.expr
@@ -96,6 +96,11 @@ class Given:
     def kind(self) -> tuple[str, LinenClass | None]:
         """The layer, and the class of the project that changes it."""
         return self.layer, self.derived
+
+    @property
+    def layers(self) -> tuple[Given, ...]:
+        """The layers of which it is one; none for classes of the project."""
+        return tuple(one for one in self.several or (self,) if one.layer)
 
     @property
     def bound(self) -> frozenset[str]:

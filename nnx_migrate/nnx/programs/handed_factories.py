@@ -73,7 +73,7 @@ class _Program:
                 if not factory.default:
                     raise Refuse("unknown-module", f"the factory `{field}` can't be followed", call)
                 continue
-            if given.classes:
+            if given.classes and not given.layers:
                 continue  # classes of the project keep their names
             if given.variable:
                 raise Refuse("unknown-module", f"the factory `{field}` is given as a variable", given.node)
@@ -91,7 +91,9 @@ def layers_given_to(
     value: ClassValue, conversion: ClassConversion, finder: FlowFinder
 ) -> tuple[Module, ast.Call] | None:
     """A call (or partial) of a class that is a value, if it gives a factory of layers."""
-    fields = {name for name, factory in conversion.factories.items() if not factory.classes}
+    fields = {
+        name for name, factory in conversion.factories.items() if factory.several or not factory.classes
+    }
     module = value.reference.module
     outer = module.parents.get(value.reference.node)
     if isinstance(outer, ast.Call) and outer.args[:1] == [value.reference.node]:

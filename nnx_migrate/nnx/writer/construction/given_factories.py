@@ -55,12 +55,15 @@ def _given_text(writer: ConstructionWriter, site: Site, cls: LinenClass, field: 
     if given is None:
         return None
     source = writer.names.module.source
+    if given.several and given.layers:
+        return _one_of_several(writer, site, cls, factory, given)
     if given.variable and given.classes:
         raise Refuse("unknown-module", f"the factory `{field}` is given as a variable", site.call)
+    if given.classes and given.source is not None:
+        return given.source.field
     if given.classes:
-        return given.source.field if given.source is not None else writer.text_of(given.node)
-    if given.several:
-        return _one_of_several(writer, site, cls, factory, given)
+        is_named = given.partial is None and not given.several
+        return writer.renderer.choice(given.node, site.context) if is_named else writer.text_of(given.node)
     ((factory, _),) = factory.pairs(given)
     callee, *arguments = factory_parts(writer, cls, factory, given)
     if given.partial is None and given.variable:

@@ -50,7 +50,7 @@ def told_apart(
     for maker, arguments in classes.items():
         groups.setdefault(arguments, []).append(maker)
     groups.pop(tuple(layers), None)
-    if groups and not isinstance(site.call.func, ast.Name | ast.Call | ast.Subscript):
+    if groups and not isinstance(site.call.func, ast.Attribute | ast.Call | ast.Name | ast.Subscript):
         detail = f"the layers and classes that `{site.label}` may be need different arguments"
         raise Refuse("unsupported-layer", detail, site.call)
     kinds = Kinds(writer, site, site.target, callee)

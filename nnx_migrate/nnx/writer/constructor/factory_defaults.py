@@ -29,13 +29,19 @@ def factory_default(item: Field, writer: ConstructionWriter, factory: Factory) -
         return "None"
     if names.qualified(item.default) in _own_layers(factory):
         return names.module.source.segment(item.default)
-    if factory.classes:
+    if factory.classes and not _is_layer(item, writer, factory):
         return _text(item, item.default, names)
     if isinstance(item.default, ast.Call):
         return _partial(item, item.default, writer, factory)
     layer = factory.layer or linen_name(names.qualified(item.default))
     spec = LAYERS[f"flax.linen.{layer}"]
     return f"{names.nnx()}.{(spec.nnx or '').rpartition('.')[2]}"
+
+
+def _is_layer(item: Field, writer: ConstructionWriter, factory: Factory) -> bool:
+    """Whether the default of what may be a layer or a class of the project is a layer."""
+    given = writer.known_factories.by_default(writer.analysis.cls, item.name) if factory.several else None
+    return given is not None and bool(given.layers)
 
 
 def _partial(item: Field, node: ast.Call, writer: ConstructionWriter, factory: Factory) -> str:
