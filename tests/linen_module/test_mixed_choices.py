@@ -124,7 +124,21 @@ REFUSED = {
             def __call__(self, x):
                 return Block()(Block(ScaleNorm)(x))
     """,
-    "a partial of a class for a field that gets a layer elsewhere": """
+    "a partial that binds what the call gives again": """
+        class Block(nn.Module):
+            norm: type = nn.LayerNorm
+
+            @nn.compact
+            def __call__(self, x):
+                return self.norm(epsilon=1e-5)(x)
+
+
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                return Block()(Block(partial(ScaleNorm, epsilon=1e-3))(x))
+    """,
+    "a class and a partial of it for a field that gets a layer elsewhere": """
         class Block(nn.Module):
             norm: type = nn.LayerNorm
 
@@ -136,7 +150,7 @@ REFUSED = {
         class Model(nn.Module):
             @nn.compact
             def __call__(self, x):
-                return Block()(Block(partial(ScaleNorm, epsilon=1e-3))(x))
+                return Block()(Block(ScaleNorm)(Block(partial(ScaleNorm, epsilon=1e-3))(x)))
     """,
     "results of different sizes": """
         class Twice(nn.Module):

@@ -34,8 +34,8 @@ def one_of_layers(values: Iterable[Any]) -> Maker | LayerChoice | None:
     """One of these layers, or choices with a layer; None if anything but such and classes is among them."""
     found: dict[Maker, None] = {}
     for value in values:
-        makers = _makers(value)
-        if not makers or not all(is_maker(maker) or class_made(maker) is not None for maker in makers):
+        makers = makers_of(value)
+        if not makers or not all(is_maker(maker) or _is_class(maker) for maker in makers):
             return None
         found |= dict.fromkeys(makers)
     if not any(map(is_maker, found)):
@@ -46,7 +46,7 @@ def one_of_layers(values: Iterable[Any]) -> Maker | LayerChoice | None:
     return LayerChoice("layer", tuple(sorted(classes, key=lambda c: c.qualified)), makers=tuple(found))
 
 
-def _makers(value: Any) -> tuple[Any, ...]:
+def makers_of(value: Any) -> tuple[Any, ...]:
     """The layers and classes one of which a value is."""
     if not isinstance(value, ClassChoice):
         return (value,)
@@ -62,10 +62,13 @@ def is_maker(value: Any) -> bool:
 
 
 def class_made(value: Any) -> LinenClass | None:
-    """The class of the project that a value is, or a partial of which it is that binds keywords alone."""
-    if isinstance(value, Partial):
-        return value.func.cls if isinstance(value.func, ClassRef) and _is_plain(value) else None
-    return value.cls if isinstance(value, ClassRef) else None
+    """The class of the project that a value is, or a partial of which it is."""
+    made = value.func if isinstance(value, Partial) else value
+    return made.cls if isinstance(made, ClassRef) else None
+
+
+def _is_class(value: Any) -> bool:
+    return class_made(value) is not None and (not isinstance(value, Partial) or _is_plain(value))
 
 
 def _is_plain(partial: Partial) -> bool:

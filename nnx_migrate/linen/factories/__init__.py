@@ -122,7 +122,8 @@ class Factories:
                     return None  # the constructor could not keep the default
                 found = [*found, by_default]
         both = any(given.layers for given in found)
-        made = of_layers(name, found) if both else ClassFactories(self.program, self.field).of(name, found)
+        of_classes = ClassFactories(self.program, self.field)
+        made = of_layers(name, found, of_classes) if both else of_classes.of(name, found)
         plain = made is not None and made.classes and not (made.bound or made.several)
         if made is None or (name in compared_fields(self.program, cls) and not plain):
             return None  # what makes a layer is no attribute

@@ -8,21 +8,26 @@ from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.arrays.shapes import Unknown
-from nnx_migrate.linen.chosen.layers import LayerChoice
+from nnx_migrate.linen.chosen.layers import LayerChoice, makers_of
 from nnx_migrate.linen.classes.model import LinenClass
+from nnx_migrate.linen.factories.of_classes import ClassFactories
 from nnx_migrate.linen.factories.values import Factory, Given, is_fixed
-from nnx_migrate.linen.values import ClassRef, DerivedLayer, Layer, Partial
+from nnx_migrate.linen.values import DerivedLayer, Layer, Partial
 from nnx_migrate.nnx.layers import LAYERS
 
 
-def of_layers(name: str, found: list[Given]) -> Factory | None:
+def of_layers(name: str, found: list[Given], of_classes: ClassFactories) -> Factory | None:
     """A field that gets a layer, or one of several layers: these may bind different things.
 
-    Or it gets a class of the project in their place.
+    Or it gets a class of the project in their place, or a partial of one.
     """
-    classes = dict.fromkeys(cls for given in found for cls in given.classes)
-    if any(given.classes and (given.bound or any(g.classes for g in given.several)) for given in found):
-        return None  # partials of classes
+    own = [given for given in found if given.classes]
+    if any(given.layers and any(one.classes for one in given.several) for given in own):
+        return None
+    alone = [replace(given, several=() if given.layers else given.several) for given in own]
+    classes = of_classes.of(name, alone) if own else None
+    if own and (classes is None or classes.optional):
+        return None
     groups: dict[tuple[str, LinenClass | None], list[Given]] = {}
     for one in (one for given in found for one in given.layers):
         groups.setdefault(one.kind, []).append(one)
@@ -43,9 +48,12 @@ def of_layers(name: str, found: list[Given]) -> Factory | None:
         for given in found
     ):
         return None
-    makers = (*(one.value for one in several), *map(ClassRef, classes))
-    choice = LayerChoice(name, tuple(classes), name, makers=makers)
-    return Factory(name, "", tuple(classes), frozenset(), "".join(flags), choice, several=several)
+    layers = tuple(one.value for one in several)
+    if classes is None:
+        choice = LayerChoice(name, (), name, makers=layers)
+        return Factory(name, "", (), frozenset(), "".join(flags), choice, several=several)
+    choice = LayerChoice(name, classes.classes, name, makers=(*layers, *makers_of(classes.value)))
+    return replace(classes, flag="".join(flags), value=choice, several=several)
 
 
 def _of_layer(name: str, found: list[Given]) -> Factory | None:

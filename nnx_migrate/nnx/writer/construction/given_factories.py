@@ -57,13 +57,8 @@ def _given_text(writer: ConstructionWriter, site: Site, cls: LinenClass, field: 
     source = writer.names.module.source
     if given.several and given.layers:
         return _one_of_several(writer, site, cls, factory, given)
-    if given.variable and given.classes:
-        raise Refuse("unknown-module", f"the factory `{field}` is given as a variable", site.call)
-    if given.classes and given.source is not None:
-        return given.source.field
     if given.classes:
-        is_named = given.partial is None and not given.several
-        return writer.renderer.choice(given.node, site.context) if is_named else writer.text_of(given.node)
+        return _class_text(writer, site, field, given)
     ((factory, _),) = factory.pairs(given)
     callee, *arguments = factory_parts(writer, cls, factory, given)
     if given.partial is None and given.variable:
@@ -76,6 +71,21 @@ def _given_text(writer: ConstructionWriter, site: Site, cls: LinenClass, field: 
         writer.partials[given.partial] = [callee, *arguments]
         return source.segment(given.node)
     return f"{source.segment(given.partial.func)}({', '.join([callee, *arguments])})"
+
+
+def _class_text(writer: ConstructionWriter, site: Site, field: str, given: Given) -> str:
+    """One of several classes of the project, or a partial of one, which keep their names. Raises Refuse."""
+    if given.source is not None:
+        return given.source.field
+    choice = writer.renderer.choice
+    if not given.variable:
+        return writer.text_of(given.node) if given.several else choice(given.node, site.context)
+    if given.partial is None or given.several:
+        raise Refuse("unknown-module", f"the factory `{field}` is given as a variable", site.call)
+    _check_name(writer, given)
+    texts = [f"{k.arg}={choice(k.value, site.context)}" for k in given.partial.keywords]
+    writer.partials[given.partial] = [choice(given.partial.args[0], site.context), *texts]
+    return writer.names.module.source.segment(given.node)
 
 
 def _one_of_several(

@@ -87,8 +87,8 @@ class Kinds:
     def test(self, makers: Sequence[Maker]) -> str:
         """Whether it is one of these. Raises Refuse."""
         names, text = list(dict.fromkeys(map(self._name, makers))), self.text
-        if all(isinstance(maker, Partial) for maker in self.choice.makers):
-            text = f"{text}.func"
+        if all(isinstance(maker, Partial) and hasattr(maker.call, "lineno") for maker in self.choice.makers):
+            text = f"{text}.func"  # what a field gets may be the layer itself, too
         elif any(isinstance(maker, Partial) for maker in makers):
             text = f'getattr({text}, "func", {text})'
         return f"{text} is {names[0]}" if len(names) == 1 else f"{text} in ({', '.join(names)})"
