@@ -69,13 +69,15 @@ def moves(use: str) -> bool:
     return converted[0]
 
 
-@pytest.mark.parametrize("use", ["Model.carry(3)", "model.apply(params, x, method=Model.double)"])
+@pytest.mark.parametrize(
+    "use", ["Model.carry(3)", "model.apply(params, x, method=Model.double)", "{'model': Model.__name__}"]
+)
 def test_functions_of_a_class_that_a_condition_chooses(use: str) -> None:
     assert moves(use)
 
 
 @pytest.mark.parametrize(
-    "use", ["Model.width", "Model.__name__", "Model.double(model, x)", "Model.wide", "Model.limit"]
+    "use", ["Model.width", "Model.__mro__", "Model.double(model, x)", "Model.wide", "Model.limit"]
 )
 def test_what_the_nnx_form_or_its_maker_may_not_have(use: str) -> None:
     assert not moves(use)
@@ -106,7 +108,7 @@ def test_static_and_class_methods_of_a_module_get_no_module() -> None:
 def test_makers_have_the_methods_of_their_class() -> None:
     maker = Functional.maker(Plain)
     assert maker.carry(2).tolist() == [1.0, 1.0]
-    assert maker.kind() == "Plain"
+    assert maker.kind() == maker.__name__ == "Plain"
     assert maker(7).apply({}, method=maker.make) == 7
     with pytest.raises(AttributeError):
         maker.unknown  # noqa: B018

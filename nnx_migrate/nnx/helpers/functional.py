@@ -276,7 +276,7 @@ class _Maker:
         return made if self._sizes is None else made.sized(self._sizes)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or "_make" not in self.__dict__:
+        if (name.startswith("__") and name != "__name__") or "_make" not in self.__dict__:
             raise AttributeError(name)
         return getattr(self._make, name)
 

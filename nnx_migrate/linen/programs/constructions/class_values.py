@@ -76,10 +76,13 @@ class ClassValues:
 def _reads_linen_form(cls: LinenClass, use: Use, flow: Flow) -> bool:
     """Whether an attribute of the class is read that its NNX form may not have.
 
-    It has functions that need no module, `Net.initialize_carry`, and methods for `apply(..., method=Net.encode)`.
+    It has its name, functions that need no module, `Net.initialize_carry`, and methods for
+    `apply(..., method=Net.encode)`.
     """
     if use.end is not End.ATTRIBUTE or not use.sure:
         return False
+    if isinstance(use.node, ast.Attribute) and use.node.attr == "__name__" and not flow.vmapped:
+        return not isinstance(use.node.ctx, ast.Load)
     method = cls.method(use.node.attr) if isinstance(use.node, ast.Attribute) else None
     if method is None or flow.vmapped or method.kind == "property":
         return True
