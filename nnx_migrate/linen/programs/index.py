@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nnx_migrate.linen.programs.dataflow.receivers import Owner, Receivers
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
+from nnx_migrate.names.reaching import reaches
 from nnx_migrate.names.scopes import BindingKind, Scope
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class ProjectIndex:
         self.may_share: Callable[[Module, Module], bool] = lambda one, other: True
         self.receivers = Receivers(project)
         self._reads: dict[tuple[str, Owner], list[tuple[Module, ast.Attribute]]] = {}
+        self._of_bindings: dict[tuple[Scope, str, ast.AST | None], list[tuple[Module, ast.expr]]] = {}
 
     @cached_property
     def _attributes(self) -> dict[str, list[tuple[Module, ast.Attribute]]]:
@@ -160,6 +162,17 @@ class ProjectIndex:
             for other, where, local in self.imports_of(module, name):
                 yield from self.name_reads(other, where, local)
             yield from self.dotted_reads(module, name)
+
+    def reads_of_binding(
+        self, module: Module, scope: Scope, name: str, at: ast.AST | None
+    ) -> list[tuple[Module, ast.expr]]:
+        """Reads of a name in its file that may see what `at` binds there; all reads without one."""
+        if (scope, name, at) not in self._of_bindings:
+            reads = self.name_reads(module, scope, name)
+            self._of_bindings[scope, name, at] = [
+                (where, read) for where, read in reads if at is None or reaches(where, scope, name, at, read)
+            ]
+        return self._of_bindings[scope, name, at]
 
     @staticmethod
     def name_reads(module: Module, scope: Scope, name: str) -> Iterator[tuple[Module, ast.expr]]:

@@ -14,7 +14,6 @@ from nnx_migrate.linen.programs.index import ProjectIndex
 from nnx_migrate.linen.programs.uses import End, Flow, Use
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.parameters import defaults
-from nnx_migrate.names.reaching import reaches
 from nnx_migrate.names.scopes import BindingKind, Scope
 
 _Read = TypeVar("_Read", bound=ast.expr)
@@ -107,8 +106,7 @@ class Walk:
         if (scope, name, within, at) in self.seen:
             return
         self.seen.add((scope, name, within, at))
-        reads = self.index.name_reads(module, scope, name)
-        self.reads(((m, n) for m, n in reads if at is None or reaches(m, scope, name, at, n)), within)
+        self.reads(self.index.reads_of_binding(module, scope, name, at), within)
         if scope.is_module:
             for other, where, local in self.index.imports_of(module, name):
                 self.name(other, where, local, within)

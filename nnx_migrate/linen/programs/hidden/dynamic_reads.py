@@ -8,6 +8,7 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nnx_migrate.linen.programs.dataflow.flow import FlowFinder
 from nnx_migrate.linen.programs.hidden.class_paths import is_taken_apart
@@ -56,10 +57,7 @@ class DynamicRead:
 
     def may_reach(self, place: str) -> bool:
         """Whether it may read something of the module `place`, which either may know by more of its path."""
-        return any(
-            re.fullmatch(rf"(?:.*\.)?{pattern}", place) or pattern.replace("\\", "").endswith(f".{place}")
-            for pattern in self.places
-        )
+        return any(_leads_to(pattern, place) for pattern in self.places)
 
 
 def find_dynamic_reads(finder: FlowFinder) -> list[DynamicRead]:
@@ -163,5 +161,17 @@ def _imported(
         yield DynamicRead(places, frozenset(names), use.module, use.node, call, may_choose=may_choose)
 
 
+@lru_cache(maxsize=100_000)
+def _leads_to(pattern: str, place: str) -> bool:
+    """Whether the path of a module may be that of `place`: one of them may begin further outside."""
+    ends = pattern.replace("\\", "").endswith(f".{place}")
+    return ends or re.fullmatch(rf"(?:.*\.)?{pattern}", place) is not None
+
+
 def _matches(patterns: Iterable[str], text: str) -> bool:
-    return any(re.fullmatch(pattern, text) for pattern in patterns)
+    return any(_is(pattern, text) for pattern in patterns)
+
+
+@lru_cache(maxsize=100_000)
+def _is(pattern: str, text: str) -> bool:
+    return re.fullmatch(pattern, text) is not None
