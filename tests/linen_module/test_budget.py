@@ -87,6 +87,43 @@ def test_what_is_within_unknown_inputs_is_asked_once(tmp_path: Path, monkeypatch
     assert refusal.reason == "unknown-size"
 
 
+def test_what_is_appended_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+        def scales(x):
+            found = []
+            for _ in range(3):
+                found.append(jnp.tanh(x))
+            return jnp.concatenate(found, axis=-1)
+
+
+        def scales_of_scales(x):
+            found = []
+            for _ in range(3):
+                found.append(scales(x))
+            return jnp.concatenate(found, axis=-1)
+
+
+        class Tower(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                found = []
+                for _ in range(3):
+                    found.append(scales_of_scales(x))
+                return nn.Dense(4)(jnp.concatenate(found, axis=-1))
+
+
+        class Model(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                return nn.Dense(2)(Tower()(x))
+    """
+    monkeypatch.setattr(frame, "BUDGET", 700)
+    conversions = _convert(tmp_path, code)
+    assert not conversions.refused
+    edits = conversions.converted["model.Tower"].edits
+    assert any("nnx.Linear(in_features * 27, 4, rngs=rngs)" in edit.new for edit in edits)
+
+
 def test_a_function_that_makes_modules_may_not_call_itself_without_end(tmp_path: Path) -> None:
     code = """
         class Model(nn.Module):

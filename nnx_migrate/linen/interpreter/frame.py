@@ -281,6 +281,8 @@ class Frame:
     left: dict[tuple[int, str], Array] = field(default_factory=dict)  # what the last rounds of loops leave
     long_axes: list[LongAxis] = field(default_factory=list)
     thread: Thread | None = None  # the list of layers whose elements are called as they are added
+    # what the arguments of calls were when these were last evaluated
+    arguments: dict[ast.expr, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.outer_controls = len(self.controls)  # those around the call of the function

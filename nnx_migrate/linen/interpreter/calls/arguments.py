@@ -27,7 +27,7 @@ def arguments(frame: Frame, node: ast.Call) -> tuple[tuple[Any, ...], dict[str, 
     args: list[Any] = []
     certain = True
     for argument in node.args:
-        value = evaluate(frame, argument)
+        value = frame.arguments[argument] = evaluate(frame, argument)
         if isinstance(argument, ast.Starred):
             if isinstance(value, Shape) and value.exact:
                 value = value.items()

@@ -121,7 +121,8 @@ def _evaluated(frame: Frame, node: ast.expr) -> Any:
         return values[frame.context, node]
     if any(isinstance(n, ast.Attribute) and n.attr == "pop" for n in ast.walk(node)):
         return Unknown("an element taken from a list")
-    return evaluate(frame, node)
+    # once more would take long where what is appended is computed by code that appends, and so on
+    return frame.arguments[node] if node in frame.arguments else evaluate(frame, node)
 
 
 def _rounds(frame: Frame) -> Rounds | None:
