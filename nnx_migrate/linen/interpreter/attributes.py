@@ -22,6 +22,7 @@ from nnx_migrate.linen.interpreter.records import REPLACING, part
 from nnx_migrate.linen.interpreter.sizes.kept_numbers import kept_number
 from nnx_migrate.linen.interpreter.submodules.deep_submodules import owner_of_variables
 from nnx_migrate.linen.interpreter.submodules.homes import at_home
+from nnx_migrate.linen.interpreter.submodules.tables import table
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import linen_name
@@ -190,6 +191,8 @@ def get(frame: Frame, value: Any, name: str, node: ast.expr) -> Any:
         return get(frame, value.value, name, node)
     if isinstance(value, Array):
         return array_attribute(frame, value, name)
+    if (array := table(frame, value, name, node)) is not None:
+        return array
     if isinstance(value, Instance):
         return _instance_attribute(frame, value, name, node)
     if isinstance(value, Expr):

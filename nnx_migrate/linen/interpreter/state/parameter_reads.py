@@ -59,7 +59,7 @@ def _array(frame: Frame, module: Instance | None, names: tuple[str, ...]) -> Any
         cls = site.target.cls
         site = _named(*submodules(frame.session, cls, bind_fields(frame, site, cls)), names[0])
         names = names[1:]
-    return _layer_parameter(site, names)
+    return layer_parameter(site, names)
 
 
 def _named(sites: list[Site], attributes: dict[str, Any], name: str) -> Site | None:
@@ -79,7 +79,8 @@ def _named(sites: list[Site], attributes: dict[str, Any], name: str) -> Site | N
     return found[0] if len(found) == 1 else None
 
 
-def _layer_parameter(site: Site | None, names: tuple[str, ...]) -> Any:
+def layer_parameter(site: Site | None, names: tuple[str, ...]) -> Any:
+    """A parameter of a stock layer, as far as its shape is known."""
     if site is not None and site.target == Layer("Embed") and names == ("embedding",):
         given = {**dict(zip(("num_embeddings", "features"), site.args, strict=False)), **site.kwargs}
         dims = [as_dim(given.get(name)) for name in ("num_embeddings", "features")]

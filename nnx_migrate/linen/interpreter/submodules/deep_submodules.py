@@ -9,7 +9,7 @@ from nnx_migrate.linen.arrays.shapes import Unknown
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.values import ClassRef, Instance
+from nnx_migrate.linen.values import ClassRef, Either, Instance
 
 _ONLY_LINEN = frozenset(
     {
@@ -27,12 +27,18 @@ def owner_of_variables(frame: Frame, node: ast.expr, name: str) -> Instance | No
     """
     if name not in _ONLY_LINEN or frame.foreign or not isinstance(node, ast.Attribute):
         return None
-    found = _below(frame, node.value) if _is_chain(node) else None
+    found = submodule_below(frame, node.value)
     if found is None or _is_own(found, name):
         return None
     if name != "variables" or not isinstance(found, Instance):
         raise Refuse("unsupported-api", f"`{name}` of a submodule's submodule", node)
     return found
+
+
+def submodule_below(frame: Frame, node: ast.expr) -> Any:
+    """The submodule that `name.attribute.attribute` stands for, Unknown for what belongs to one otherwise; None for
+    anything else."""
+    return _below(frame, node) if not frame.foreign and _is_chain(node) else None
 
 
 def _is_chain(node: ast.expr) -> bool:
@@ -54,7 +60,7 @@ def _below(frame: Frame, node: ast.expr) -> Any:
 
         cls = above.site.target.cls
         held = submodules(frame.session, cls, bind_fields(frame, above.site, cls))[1].get(node.attr)
-        if isinstance(held, Instance):
+        if isinstance(held, Instance | Either):
             return held
     return None if above is None else Unknown("what belongs to a submodule")
 
