@@ -161,6 +161,10 @@ class CopyWriter:
         first = min([cls.node.lineno, *(node.lineno for node in cls.node.decorator_list)])
         assert cls.node.end_lineno is not None
         start, end = source.line_start(first), source.span(cls.node)[1]
+        behind = source.line_start(cls.node.end_lineno + 1)
+        ends_open = behind < end  # the file ends without a line end
+        if not ends_open:
+            end = start + len(source.text[start:behind].rstrip())  # with a comment behind the last statement
         edits = [self._header(cls)]
         edits += [
             self._renamed(reference)[0]
@@ -177,8 +181,7 @@ class CopyWriter:
         more = ", ..." if len(users) > _NAMED_USERS else ""
         comment = f"# The Linen form of `{cls.name}`, for {', '.join(users[:_NAMED_USERS])}{more}\n"
         naming = f'{name}.__name__ = "{cls.name}"  # Linen names parameters after it\n'
-        behind = source.line_start(cls.node.end_lineno + 1)
-        if behind < end:  # the file ends without a line end
+        if ends_open:
             return Edit(end, end, f"\n\n\n{comment}{text.text}\n\n\n{naming}")
         return Edit(behind, behind, f"\n\n{comment}{text.text}\n\n\n{naming}")
 

@@ -52,6 +52,13 @@ def test_the_partial_keeps_the_linen_form() -> None:
     assert "from layers import LinenResNet, LinenResNetBlock, Outer, ResNet, ResNetBlock" in texts[SECOND]
 
 
+def test_the_copy_ends_with_the_same_comment() -> None:
+    layers = LAYERS.replace("\n\n\nclass ResNet(", "  # the sum of both\n\n\nclass ResNet(")
+    program = PROGRAM + LOCAL + "Local(num_classes=5).init(key, x)\n"
+    texts, _ = fix_files({FIRST: layers, SECOND: program}, RULES)
+    assert texts[FIRST].count("  # the sum of both\n") == 2
+
+
 def test_where_nothing_else_uses_the_class_it_stays() -> None:
     program = PROGRAM.replace(
         "Usual = partial(ResNet, stage_sizes=[1], block_cls=ResNetBlock)\nUsual(num_classes=5).init(key, x)\n",
