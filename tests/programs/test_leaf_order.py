@@ -157,6 +157,11 @@ def first(batch, env, keyed):
     keys = list(env.observation_space.keys())
     return sample.shape, parts[0], batch[keys[0]]
 """
+OF_OUTPUTS = """\
+def head(logits, compute_gradient, params):
+    (loss, (stats, task_logits)), grads = compute_gradient(params)
+    return logits[list(task_logits.keys())[0]], jax.tree.leaves(logits)[0], loss, stats, grads
+"""
 SHOWN = """\
 for i in range(3):
     with jax.named_scope(f"Dense_{i}"):
@@ -164,7 +169,9 @@ for i in range(3):
 """
 
 
-@pytest.mark.parametrize("program", [SIGNATURE, OF_SIGNATURE, SEARCH, BATCHED, MEASURED, OF_DATA, SHOWN])
+@pytest.mark.parametrize(
+    "program", [SIGNATURE, OF_SIGNATURE, SEARCH, BATCHED, MEASURED, OF_DATA, OF_OUTPUTS, SHOWN]
+)
 def test_dictionaries_and_trees_of_other_things(program: str) -> None:
     models, left = fixed(LOOP, program)
     assert "nnx.List" in models and left == []

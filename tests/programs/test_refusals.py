@@ -585,6 +585,7 @@ def test_packages_that_import_their_modules_when_these_are_needed(code: str, is_
     assert ("hidden-use" in {finding.reason for finding in scan.findings}) is is_hidden
 
 
+AGAIN = "import importlib\ndef again(place):\n    return importlib.reload(place)\n"
 FIND_IN = "def find(place, name):\n    return getattr(place, name)\n"
 
 
@@ -599,6 +600,13 @@ FIND_IN = "def find(place, name):\n    return getattr(place, name)\n"
         ("place = zoo.nets if name else None\nplace.Net().init(key, x)\n", True),
         ("import inspect\n[c() for _, c in inspect.getmembers(zoo.nets)]\n", True),
         ("import importlib\nimportlib.reload(zoo.nets)\n", False),
+        (AGAIN + "again(zoo.nets).Net().init(key, x)\n", True),
+        (AGAIN + "net = again(zoo.nets)\nnet.Net().init(key, x)\n", True),
+        (AGAIN + "again(zoo.nets)\n", False),
+        (
+            AGAIN.replace("    return", "    place = __import__(place)\n    return") + "again(name).Net()\n",
+            True,
+        ),
         ("print(zoo.nets.Net)\n", False),
     ],
 )

@@ -39,7 +39,7 @@ _SETTINGS = re.compile(r"hyper_?param(?:eter)?s?", re.IGNORECASE)  # what a prog
 _OF_DATA = re.compile(r"state(?!_dict)", re.IGNORECASE)
 #: What is surely none of parameters by its last name.
 _DATA = re.compile(
-    r"(?:\w*_)?(?:obs|observations?|(?:observation|action)_spaces?|batch(?:es)?|config|cfg|datasets?)"
+    r"(?:\w*_)?(?:obs|observations?|(?:observation|action)_spaces?|batch(?:es)?|config|cfg|datasets?|logits|predictions)"
 )
 _OPTIMIZER = re.compile(r"opt\w*_?state", re.IGNORECASE)
 _RENUMBERED = re.compile(r"\{[^{}]{2,}\}")

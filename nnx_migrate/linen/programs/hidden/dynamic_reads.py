@@ -18,6 +18,7 @@ from nnx_migrate.linen.programs.hidden.texts import ANYTHING, Texts
 from nnx_migrate.linen.programs.uses import End
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
+from nnx_migrate.names.scopes import BindingKind
 
 _RELOADERS = ("importlib.reload", "imp.reload")
 _IMPORTERS = ("importlib.import_module", "builtins.__import__", "__import__", *_RELOADERS)
@@ -134,6 +135,8 @@ def _imported(
     runs_again = qualified in _RELOADERS and isinstance(module.parents[call], ast.Expr)
     if qualified not in _IMPORTERS or not call.args or runs_again:
         return
+    if qualified in _RELOADERS and _is_given(module, call.args[0]):
+        return  # it gives what it gets: who hands a module over is seen there
     places = frozenset(
         re.sub(r"^(?:\\\.)+", "", text) or ANYTHING for text in texts.patterns(module, call.args[0])
     )
@@ -166,6 +169,12 @@ def _leads_to(pattern: str, place: str) -> bool:
     """Whether the path of a module may be that of `place`: one of them may begin further outside."""
     ends = pattern.replace("\\", "").endswith(f".{place}")
     return ends or re.fullmatch(rf"(?:.*\.)?{pattern}", place) is not None
+
+
+def _is_given(module: Module, node: ast.expr) -> bool:
+    """Whether it is a parameter of the function around it, and nothing else."""
+    bindings = module.scope_at(node).lookup(node.id) if isinstance(node, ast.Name) else []
+    return bool(bindings) and all(binding.kind is BindingKind.PARAMETER for binding in bindings)
 
 
 def _matches(patterns: Iterable[str], text: str) -> bool:
