@@ -2,14 +2,16 @@
 
 Linen counts modules of a class as they are made. What stands under one `if` is there together, and what its other
 branch makes isn't there at all; so a module has the same number wherever it exists, if each module before it is
-either surely made where it is made, or surely not.
+either surely made where it is made, or surely not. An `if` that asks the same of a module's fields as another one
+goes the same way.
 """
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable
 
-from nnx_migrate.linen.sites import Site
+from nnx_migrate.linen.sites import Control, Site
 from nnx_migrate.linen.values import ClassChoice
 
 
@@ -41,12 +43,42 @@ def _is_there(other: Site, site: Site) -> bool | None:
         return True
     if other.context != site.context:
         return None  # a function's `if` may go another way in another call
-    if all(control in site.controls for control in other.controls):
+    around, before = ([_way(control, one) for control in one.controls] for one in (site, other))
+    if all(way in around for way in before):
         return True
     if any(
-        one.node is two.node and {one.branch, two.branch} == {"body", "orelse"}
-        for one in other.controls
-        for two in site.controls
+        asked == question and {branch, way} == {"body", "orelse"}
+        for asked, branch in before
+        for question, way in around
     ):
         return False
     return None
+
+
+def _way(control: Control, site: Site) -> tuple[ast.AST | str, str]:
+    """A branch: of the statement itself, or of a test of fields alone, which a module never changes.
+
+    Statements that test the same go the same way in one call: `if self.use_norm:`.
+    """
+    test = control.node.test if isinstance(control.node, ast.If | ast.IfExp) else None
+    branch: str = control.branch
+    if test is None or branch not in ("body", "orelse") or not _asks_fields(test, site):
+        return control.node, branch
+    while isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        test, branch = test.operand, "orelse" if branch == "body" else "body"
+    return ast.dump(test), branch
+
+
+def _asks_fields(test: ast.expr, site: Site) -> bool:
+    """Whether only fields of the module decide, which constructors take for what they are in calls, too."""
+    if isinstance(test, ast.Attribute) and isinstance(test.value, ast.Name):
+        return test.value.id == "self" and site.owner.field(test.attr) is not None
+    if isinstance(test, ast.Attribute):
+        return _asks_fields(test.value, site)  # `self.config.use_norm`
+    if isinstance(test, ast.Constant):
+        return True
+    if isinstance(test, ast.BoolOp):
+        return all(_asks_fields(value, site) for value in test.values)
+    if isinstance(test, ast.Compare):
+        return all(_asks_fields(value, site) for value in (test.left, *test.comparators))
+    return isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not) and _asks_fields(test.operand, site)

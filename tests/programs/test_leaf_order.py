@@ -279,3 +279,38 @@ def test_tests_whose_imports_may_mean_several_files(name: str, moves: bool) -> N
 def test_texts_that_go_on_as_no_name_does(text: str, moves: bool) -> None:
     models, _ = fixed(LOOP, f"found = {{}}\nfound[{text}] = 1\n")
     assert ("nnx.List" in models) is moves
+
+
+ASKED_AGAIN = """\
+import flax.linen as nn
+
+
+class Net(nn.Module):
+    normed: bool = True
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.Dense(5)(x)
+        if self.normed:
+            x = nn.LayerNorm()(x)
+        x = nn.Dense(4)(x)
+        if {test}:
+            x = nn.LayerNorm()(x)
+        return nn.Dense(2)(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "moves"),
+    [
+        ("self.normed", True),
+        ("not not self.normed and True", False),
+        ("self.wide", False),
+    ],
+)
+def test_conditions_that_ask_the_same_count_alike(test: str, moves: bool) -> None:
+    program = "for key in params['params']:\n    if key.startswith('LayerNorm_'):\n        print(key)\n"
+    models = ASKED_AGAIN.format(test=test).replace("normed: bool", "wide: bool = True\n    normed: bool")
+    text, _ = fixed(models, program)
+    made = [line.strip().partition(" = ")[0] for line in text.splitlines() if "nnx.LayerNorm(" in line]
+    assert made == (["self.LayerNorm_0", "self.LayerNorm_1"] if moves else [])
