@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from weakref import WeakKeyDictionary
 
 from nnx_migrate.linen.classes.model import LinenClass, LinenProgram, Method
 from nnx_migrate.names.parameters import arguments_by_name, defaults
@@ -16,10 +17,25 @@ def may_be_none(program: LinenProgram, cls: LinenClass, method: Method, name: st
     parameters = method.parameters
     return any(
         _may_be_none(arguments_by_name(call, parameters).get(str(name)), caller)
-        for other in program
+        for other in _makers(program, cls)
         for caller in other.own_methods.values()
         for call in _calls(other, caller.node, cls, method.name)
     )
+
+
+_MAKERS: WeakKeyDictionary[LinenProgram, dict[str, dict[LinenClass, None]]] = WeakKeyDictionary()
+
+
+def _makers(program: LinenProgram, cls: LinenClass) -> Iterable[LinenClass]:
+    """The classes whose code makes modules of a class, in the program's order."""
+    if program not in _MAKERS:
+        found: dict[str, dict[LinenClass, None]] = {}
+        for other in program:
+            for node in ast.walk(other.node):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+                    found.setdefault(other.resolve_in_class(node.func) or "", {})[other] = None
+        _MAKERS[program] = found
+    return _MAKERS[program].get(cls.qualified, ())
 
 
 def _may_be_none(node: ast.expr | None, caller: Method) -> bool:
