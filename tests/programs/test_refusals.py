@@ -691,7 +691,8 @@ BUILD = "def run():\n    def build(cls, **more):\n        return cls(**more)\n"
         ("made(*name).init(key, x)\n", "hidden-use"),
         ("made(**name).init(key, x)\n", "hidden-use"),
         ("partial(made, width=4)().init(key, x)\n", "hidden-use"),
-        ("made().init(key, x)\nprint(made.__name__)\n", "class-as-value"),
+        ("made().init(key, x)\nprint(made.__name__)\n", "hidden-use"),
+        ("made().init(key, x)\nprint(made.__doc__)\n", "class-as-value"),
         (BUILD + "    build(made, width=3).init(key, x)\n", "hidden-use"),
         (BUILD + "    build(made, **name).init(key, x)\n", "hidden-use"),
         (

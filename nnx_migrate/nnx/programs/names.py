@@ -27,6 +27,7 @@ from nnx_migrate.nnx.programs.foreign_names import foreign_name_obstacles
 from nnx_migrate.nnx.programs.given_parameters import is_of_given_parameters, stays_as_it_is
 from nnx_migrate.nnx.programs.keys_above import Others, names_at
 from nnx_migrate.nnx.programs.list_keys import is_of_parameters, split_key
+from nnx_migrate.nnx.programs.matched_names import matched_name_obstacles
 from nnx_migrate.nnx.programs.name_tests import goes_through_names, name_test_obstacles
 from nnx_migrate.nnx.programs.order import changes_order, order_obstacles
 from nnx_migrate.nnx.programs.renames import AUTOMATIC, Renames, names_of
@@ -72,7 +73,7 @@ class NameChanges:
         self._counted: dict[Module, list[ast.expr]] = {}  # trees of parameters
         self._built: dict[Module, list[tuple[ast.expr, re.Pattern[str]]]] = {}  # keys that it makes
         self._going: dict[Module, bool] = {}  # through the names of parameters
-        self._translating: dict[Module, list[Obstacle]] = {}  # names of other libraries
+        self._translating: dict[Module, list[Obstacle]] = {}  # names of other libraries, or of other trees
         self._own: dict[Module, bool] = {}  # whether it has no parameters but those of models that it knows
 
     def of(self, conversions: Sequence[ClassConversion], others: Sequence[Others] = ()) -> NamesFound:
@@ -158,9 +159,12 @@ class NameChanges:
                 yield obstacle
 
     def _translations(self, module: Module) -> list[Obstacle]:
-        """Places in a file that make names of another library's, or the other way round."""
+        """Places in a file that make names of another library's or the other way round, or match those of trees."""
         if module not in self._translating:
-            self._translating[module] = list(foreign_name_obstacles(module))
+            places = (*foreign_name_obstacles(module), *matched_name_obstacles(module))
+            self._translating[module] = [
+                place for place in places if not self.references.in_linen_class(module, place.node)
+            ]
         return self._translating[module]
 
     def _keys(self, module: Module, renames: Renames) -> Iterator[Obstacle]:
