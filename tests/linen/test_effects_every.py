@@ -54,6 +54,13 @@ WRITTEN: dict[str, list[tuple[Any, ...]]] = {
     "flax.linen.pool": [(floats(n, 9, k), 0.0, Global("jax.lax.add"), (2,), (2,), "SAME")],
     "flax.linen.pooling.pool": [(floats(n, 9, k), 0.0, Global("jax.lax.add"), (2,), None, "VALID")],
     "flax.linen.with_logical_constraint": [(X, ("a", "b", "c"))],
+    "flax.linen.normalization._canonicalize_axes": [(3, -1), (4, (0, -2))],
+    "flax.linen.normalization._compute_stats": [(X, (0, 2), FLOAT32), (X, [1], None)],
+    "flax.nnx.nn.normalization._canonicalize_axes": [(3, -1), (4, (0, -2))],
+    "flax.nnx.nn.normalization._compute_stats": [(X, (0, 2), FLOAT32), (X, [1], None)],
+    "flax.nnx.nn.normalization._normalize": [
+        (X, floats(m), floats(m), floats(m), None, (0, 2), (1,), FLOAT32, 1e-5),
+    ],
     "flax.training.common_utils.onehot": [(ints(n, m), 7)],
     "jax.ad_checkpoint.checkpoint_name": [(X, "name")],
     "jax.image.resize": [(floats(4, 5), (n, m), "nearest"), (floats(4, 5), (8, 5), {"method": "linear"})],

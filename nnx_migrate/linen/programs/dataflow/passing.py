@@ -60,7 +60,7 @@ _CASTS = frozenset({"typing.cast", "typing_extensions.cast"})
 _FIELDS = frozenset({"dataclasses.field", "flax.struct.field"})
 _ASKING = frozenset({"isinstance", "type"})
 _RELOADERS = frozenset({"importlib.reload", "imp.reload"})
-_WRAPPERS = TRANSPARENT | PARTIAL | _RELOADERS | {"staticmethod"}
+_WRAPPERS = TRANSPARENT | PARTIAL | {"staticmethod"}
 
 
 class Passing(Walk):
@@ -148,10 +148,12 @@ class Passing(Walk):
         elif asserts_class(call) and self.is_object and place == 0:
             if not within:
                 self.asked(module, call, "isinstance")
-        elif callee.passes_on or _gives_back(callee.qualified, place):
+        elif callee.qualified in _RELOADERS:
             self.found(module, call, within)
         elif self._is_harmless(module, call, callee.qualified or "", place):
             return
+        elif callee.passes_on or _gives_back(callee.qualified, place):
+            self.found(module, call, within)
         elif callee.qualified in _FIELDS and isinstance(passed, ast.keyword):
             self.default_of_field(module, call, passed, within)
         elif callee.qualified == "getattr" and place == 2:
