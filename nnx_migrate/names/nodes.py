@@ -67,6 +67,11 @@ def is_none(node: ast.AST | None) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
+def string_in(node: ast.AST) -> str | None:
+    """The text that a literal is; None for anything else."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
 def is_self(node: ast.AST) -> TypeGuard[ast.Name]:
     """Whether a node is the name `self`."""
     return isinstance(node, ast.Name) and node.id == "self"

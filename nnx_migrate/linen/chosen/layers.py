@@ -80,11 +80,14 @@ def _is_plain(partial: Partial) -> bool:
 def spec_of(maker: Maker) -> LayerSpec | None:
     """The table row of a layer that NNX has under its own name."""
     layer = maker.func if isinstance(maker, Partial) else maker
-    if not isinstance(layer, Layer) or not layer.is_class:
-        return None
-    spec = LAYERS.get(f"flax.linen.{layer.name}")
-    stock = spec is not None and not (spec.nnx is None or spec.helper or spec.children or spec.refusal)
-    return spec if stock else None
+    return stock(layer.name) if isinstance(layer, Layer) and layer.is_class else None
+
+
+def stock(name: str) -> LayerSpec | None:
+    """The table row of the layer `flax.linen.<name>`, if NNX has it and a factory can make it as it is."""
+    spec = LAYERS.get(f"flax.linen.{name}")
+    plain = spec is not None and not (spec.nnx is None or spec.helper or spec.children or spec.refusal)
+    return spec if plain else None
 
 
 def mode_of(maker: Any) -> ast.keyword | None:

@@ -8,12 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from nnx_migrate.linen.arrays.shapes import Unknown
-from nnx_migrate.linen.chosen.layers import LayerChoice, makers_of
+from nnx_migrate.linen.chosen.layers import LayerChoice, makers_of, stock
 from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.factories.of_classes import ClassFactories
 from nnx_migrate.linen.factories.values import Factory, Given, is_fixed
 from nnx_migrate.linen.values import DerivedLayer, Layer, Partial
-from nnx_migrate.nnx.layers import LAYERS
 
 
 def of_layers(name: str, found: list[Given], of_classes: ClassFactories) -> Factory | None:
@@ -62,9 +61,9 @@ def _of_layer(name: str, found: list[Given]) -> Factory | None:
     if len(layers) != 1 or any(g.classes for g in found):
         return None
     ((layer, derived),) = layers
-    if not _is_stock(layer):
+    spec = stock(layer)
+    if spec is None:
         return None
-    spec = LAYERS[f"flax.linen.{layer}"]
     flag = spec.call.flag if spec.call.flag in bound else None
     if not bound <= set(spec.fields) or any(flag in bound - g.bound for g in found):
         return None
@@ -84,16 +83,10 @@ def usual(found: list[Given], default: Given | None = None) -> list[Given]:
         return found
     others = [default] if default is not None and not default.classes else []
     for chosen in (found, others):
-        usual = [g for g in chosen if all(_is_stock(one.layer) for one in g.several or (g,))]
+        usual = [g for g in chosen if all(stock(one.layer) for one in g.several or (g,))]
         if usual:
             return usual
     return found
-
-
-def _is_stock(layer: str) -> bool:
-    """Whether NNX has a layer that a factory can make as it is."""
-    spec = LAYERS.get(f"flax.linen.{layer}")
-    return spec is not None and not (spec.nnx is None or spec.helper or spec.children or spec.refusal)
 
 
 def _keyword(name: str, flag: str | None, found: Iterable[Given]) -> ast.keyword:

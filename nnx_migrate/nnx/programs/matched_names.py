@@ -91,8 +91,8 @@ def _tree(node: ast.expr) -> ast.expr:
 
 def _are_of_one_model(module: Module, node: ast.AST, one: ast.expr, other: ast.expr) -> bool:
     """`old.params` and `new.params`, or parameters of a function that its file calls with such alone."""
-    if isinstance(one, ast.Attribute) and isinstance(other, ast.Attribute):
-        return one.attr == other.attr
+    if _are_alike(one, other):
+        return True
     function = module.enclosing(node, ast.FunctionDef)
     if not (
         isinstance(function, ast.FunctionDef) and isinstance(one, ast.Name) and isinstance(other, ast.Name)
@@ -110,12 +110,14 @@ def _are_of_one_model(module: Module, node: ast.AST, one: ast.expr, other: ast.e
         return False
     first, second = names.index(one.id), names.index(other.id)
     return all(
-        max(first, second) < len(call.args)
-        and isinstance(call.args[first], ast.Attribute)
-        and isinstance(call.args[second], ast.Attribute)
-        and _are_of_one_model(module, call, call.args[first], call.args[second])
+        max(first, second) < len(call.args) and _are_alike(call.args[first], call.args[second])
         for call in calls
     )
+
+
+def _are_alike(one: ast.expr, other: ast.expr) -> bool:
+    """`old.params` and `new.params`."""
+    return isinstance(one, ast.Attribute) and isinstance(other, ast.Attribute) and one.attr == other.attr
 
 
 def _takes(module: Module, node: ast.AST, key: str, trees: Collection[str]) -> bool:

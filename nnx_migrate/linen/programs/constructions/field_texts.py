@@ -11,7 +11,7 @@ import itertools
 
 from nnx_migrate.linen.classes.model import LinenClass, LinenProgram
 from nnx_migrate.linen.programs.constructions.references import Role
-from nnx_migrate.names.nodes import is_of_self
+from nnx_migrate.names.nodes import is_of_self, string_in
 from nnx_migrate.nnx.module_names import Part, name_parts
 
 _MAX_NAMES = 16
@@ -46,7 +46,7 @@ def names_by_fields(node: ast.expr, cls: LinenClass, program: LinenProgram) -> t
 def default_text(node: ast.expr, cls: LinenClass) -> str | None:
     """The text that a field (`self.name`) has by default."""
     item = cls.field(node.attr) if isinstance(node, ast.Attribute) else None
-    return _text(item.default) if item is not None and item.default is not None else None
+    return string_in(item.default) if item is not None and item.default is not None else None
 
 
 def pieces_of(node: ast.expr) -> list[Part]:
@@ -65,7 +65,7 @@ def texts_of_field(cls: LinenClass, name: str, program: LinenProgram) -> tuple[s
         if item is None:
             return ()
         if item.default is not None:
-            default = _text(item.default)
+            default = string_in(item.default)
             if default is None:
                 return ()
             found[default] = None
@@ -91,9 +91,5 @@ def _given(cls: LinenClass, call: ast.Call, name: str) -> list[str] | None:
     value = given.get(name)
     if value is None:
         return []
-    text = _text(value)
+    text = string_in(value)
     return None if text is None else [text]
-
-
-def _text(node: ast.expr) -> str | None:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None

@@ -25,6 +25,7 @@ TRANSPARENT = frozenset(
     }
 )  # fmt: skip
 PARTIAL = frozenset({"functools.partial", "jax.tree_util.Partial"})
+RELOADERS = frozenset({"importlib.reload", "imp.reload"})
 _TUPLES = frozenset({"typing.NamedTuple", "collections.namedtuple"})
 _PASSES_ON = frozenset({"copy.copy", "copy.deepcopy", "functools.partial", "jax.tree_util.Partial"})
 

@@ -11,9 +11,11 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from nnx_migrate.linen.programs.dataflow.contents import Element, UnknownContents, loop_around
+from nnx_migrate.linen.programs.dataflow.dict_keys import listed_by
 from nnx_migrate.linen.programs.dataflow.flow import FlowFinder
 from nnx_migrate.linen.programs.dataflow.origins import Origins
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import string_in
 from nnx_migrate.names.scopes import BindingKind, Scope
 
 _MAX_DEPTH = 8
@@ -68,7 +70,7 @@ class DictContents:
                 if key is None:
                     yield from self._of(module, value, depth + 1)
                 else:
-                    yield Entry(_text(key), Element(module, value))
+                    yield Entry(string_in(key), Element(module, value))
         elif isinstance(node, ast.Call) and _builtin(module, node.func) == "dict":
             yield from self._arguments(module, node, depth)
         elif isinstance(node, ast.DictComp):
@@ -133,7 +135,7 @@ class DictContents:
             statement = module.parents[parent]
             if isinstance(statement, ast.Assign) and statement.targets == [parent]:
                 loop = loop_around(module, scope, statement)
-                yield Entry(_text(parent.slice), Element(module, statement.value, loop))
+                yield Entry(string_in(parent.slice), Element(module, statement.value, loop))
                 return
             raise UnknownContents
         if isinstance(parent, ast.Attribute):
@@ -157,14 +159,10 @@ class DictContents:
 
 def _source_of_items(loop: ast.comprehension) -> ast.expr | None:
     """`info` of `for key, value in info.items()`."""
-    call, target = loop.iter, loop.target
-    if not (
-        isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "items"
-    ):
-        return None
+    target = loop.target
     is_pair = isinstance(target, ast.Tuple) and len(target.elts) == 2
     named = is_pair and all(isinstance(part, ast.Name) for part in target.elts)  # type: ignore[attr-defined]
-    return call.func.value if named and not call.args and not call.keywords else None
+    return listed_by(loop.iter, "items") if named else None
 
 
 def _part(module: Module, node: ast.DictComp, name: str, element: Element) -> Element:
@@ -184,10 +182,6 @@ def _part(module: Module, node: ast.DictComp, name: str, element: Element) -> El
         raise UnknownContents
     assert isinstance(index, ast.Constant) and isinstance(index.value, int)
     return Element(element.module, parts[index.value], element.loop, element.via)
-
-
-def _text(node: ast.expr) -> str | None:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
 def _builtin(module: Module, node: ast.expr) -> str:

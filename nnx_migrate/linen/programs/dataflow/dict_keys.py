@@ -85,12 +85,15 @@ def _only_there(loop: ast.For, target: ast.expr) -> str:
     return target.id if all(isinstance(n.ctx, ast.Load) for n in bound) else ""
 
 
+def listed_by(node: ast.expr, method: str) -> ast.expr | None:
+    """`inputs` of `inputs.items()`, for the method `items`."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method:
+        return None if node.args or node.keywords else node.func.value
+    return None
+
+
 def _keys_of(node: ast.expr) -> ast.expr | None:
     """`inputs` of `inputs.keys()` and `set(inputs)`."""
-    if not isinstance(node, ast.Call) or node.keywords:
-        return None
-    if isinstance(node.func, ast.Attribute) and node.func.attr == "keys" and not node.args:
-        return node.func.value
-    if isinstance(node.func, ast.Name) and node.func.id == "set" and len(node.args) == 1:
-        return node.args[0]
-    return None
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "set":
+        return node.args[0] if len(node.args) == 1 and not node.keywords else None
+    return listed_by(node, "keys")

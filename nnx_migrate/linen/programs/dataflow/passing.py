@@ -10,6 +10,7 @@ from typing import TypeGuard
 
 from nnx_migrate.linen.programs.dataflow.callees import (
     PARTIAL,
+    RELOADERS,
     TRANSPARENT,
     Callee,
     Callees,
@@ -59,7 +60,6 @@ _LOGGING = frozenset({"debug", "info", "warning", "error", "critical", "exceptio
 _CASTS = frozenset({"typing.cast", "typing_extensions.cast"})
 _FIELDS = frozenset({"dataclasses.field", "flax.struct.field"})
 _ASKING = frozenset({"isinstance", "type"})
-_RELOADERS = frozenset({"importlib.reload", "imp.reload"})
 _WRAPPERS = TRANSPARENT | PARTIAL | {"staticmethod"}
 
 
@@ -148,7 +148,7 @@ class Passing(Walk):
         elif asserts_class(call) and self.is_object and place == 0:
             if not within:
                 self.asked(module, call, "isinstance")
-        elif callee.qualified in _RELOADERS:
+        elif callee.qualified in RELOADERS:
             self.found(module, call, within)
         elif self._is_harmless(module, call, callee.qualified or "", place):
             return

@@ -208,9 +208,8 @@ def _name(node: ast.expr) -> str:
 
 def _items_of(node: ast.expr) -> str:
     """`inputs` of `inputs.items()`."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "items":
-        return node.func.value.id if isinstance(node.func.value, ast.Name) and not node.args else ""
-    return ""
+    listed = dict_keys.listed_by(node, "items")
+    return _name(listed) if listed is not None else ""
 
 
 def _as_arguments(module: Module, node: ast.expr) -> list[Given] | None:

@@ -13,6 +13,7 @@ from nnx_migrate.linen.programs.dataflow.dict_contents import DictContents
 from nnx_migrate.linen.programs.dataflow.flow import FlowFinder
 from nnx_migrate.linen.programs.dataflow.origins import Origins
 from nnx_migrate.names.modules import Module
+from nnx_migrate.names.nodes import string_in
 
 _MAX_DEPTH = 6
 _COPIES = frozenset({"copy.deepcopy"})
@@ -85,12 +86,8 @@ class HandedValues:
 def _looked_up(node: ast.expr) -> tuple[ast.expr, str | None, ast.expr | None] | None:
     """The table, the key if it is a text, and what is given otherwise."""
     if isinstance(node, ast.Subscript):
-        return node.value, _text(node.slice), None
+        return node.value, string_in(node.slice), None
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
         if node.args and not node.keywords:
-            return node.func.value, _text(node.args[0]), node.args[1] if len(node.args) > 1 else None
+            return node.func.value, string_in(node.args[0]), node.args[1] if len(node.args) > 1 else None
     return None
-
-
-def _text(node: ast.expr) -> str | None:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from nnx_migrate.linen.programs.dataflow.callees import RELOADERS
 from nnx_migrate.linen.programs.dataflow.flow import FlowFinder
 from nnx_migrate.linen.programs.hidden.class_paths import is_taken_apart
 from nnx_migrate.linen.programs.hidden.mentions import Mentions
@@ -20,8 +21,7 @@ from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind
 
-_RELOADERS = ("importlib.reload", "imp.reload")
-_IMPORTERS = ("importlib.import_module", "builtins.__import__", "__import__", *_RELOADERS)
+_IMPORTERS = ("importlib.import_module", "builtins.__import__", "__import__", *RELOADERS)
 _MENTION = re.compile(r"\b(?:getattr|import_module|__import__|reload)\(")
 _NAMESPACE = re.compile(
     r"\b(?:globals|locals|vars|eval|exec)\(|\bsys\.modules\b|\bmodules\[|__dict__|\bimport\b"
@@ -132,10 +132,10 @@ def _imported(
     """What is read of `importlib.import_module(f"models.{name}")`."""
     texts = mentions.texts
     qualified = finder.project.resolve(call.func, module.scope_at(call), module) or ast.unparse(call.func)
-    runs_again = qualified in _RELOADERS and isinstance(module.parents[call], ast.Expr)
+    runs_again = qualified in RELOADERS and isinstance(module.parents[call], ast.Expr)
     if qualified not in _IMPORTERS or not call.args or runs_again:
         return
-    if qualified in _RELOADERS and _is_given(module, call.args[0]):
+    if qualified in RELOADERS and _is_given(module, call.args[0]):
         return  # it gives what it gets: who hands a module over is seen there
     places = frozenset(
         re.sub(r"^(?:\\\.)+", "", text) or ANYTHING for text in texts.patterns(module, call.args[0])
