@@ -285,7 +285,9 @@ def _is_reference(node: ast.expr | None) -> bool:
 
 
 def _is_factory(cls: LinenClass, item: Field, text: str, default: str | None) -> bool:
-    if text in ("ModuleDef", "Type[nn.Module]", "type[nn.Module]", "Callable[..., nn.Module]"):
+    if text == "ModuleDef" and not is_activation_name(item.name):  # often `Any`, for `act`, too
+        return True
+    if text in ("Type[nn.Module]", "type[nn.Module]", "Callable[..., nn.Module]"):
         return True
     name = linen_name(default)
     if name is not None and name[:1].isupper():

@@ -119,23 +119,37 @@ class Layout:
             return None  # most names are those of other packages
         key = name, importer
         if key not in self._found:
-            self._found[key] = self._by_name.get(name) or self._nearest(name, importer.parent)
+            named = self._by_name.get(name)
+            if named is None or not _is_below(importer.parent, _search_path(named, name)):
+                named = self._nearest(name, importer.parent) or named  # `import model` of a script beside it
+            self._found[key] = named
         return self._found[key]
 
     def _nearest(self, name: str, folder: Path) -> Path | None:
         parts = name.split(".")
         best: list[tuple[int, Path]] = []
         for path in self._by_stem.get(parts[-1], ()):
-            tail = path.parent.parts if path.name == "__init__.py" else (*path.parent.parts, path.stem)
-            if tail[-len(parts) :] != tuple(parts):
+            root = _search_path(path, name)
+            if root is None:
                 continue
-            root = tail[: -len(parts)]
             if parts[0] in LIBRARIES and root and Path(*root, "__init__.py") in self.names:
                 continue
-            if folder.parts[: len(root)] == root:  # the root would have to be a folder above the importer
+            if _is_below(folder, root):  # the root would have to be a folder above the importer
                 best.append((len(root), path))
         if not best:
             return None
         nearest = max(depth for depth, _ in best)
         found = [path for depth, path in best if depth == nearest]
         return found[0] if len(found) == 1 else None
+
+
+def _search_path(path: Path, name: str) -> tuple[str, ...] | None:
+    """The folder, by its parts, that has to be on `sys.path` for a file to be found by a name; None for other names."""
+    parts = tuple(name.split("."))
+    own = path.parent.parts if path.name == "__init__.py" else (*path.parent.parts, path.stem)
+    return own[: -len(parts)] if own[-len(parts) :] == parts else None
+
+
+def _is_below(folder: Path, root: tuple[str, ...] | None) -> bool:
+    """Whether a folder is another one, or within it."""
+    return root is not None and folder.parts[: len(root)] == root

@@ -305,3 +305,55 @@ def test_constructions_behind_spread_configurations_keep_a_default_that_nothing_
     converted = convert(path)[1].converted
     assert "model.Encoder" in converted
     assert ("model.Model" in converted) is known
+
+
+BACKBONE = """
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+from elsewhere import register
+
+
+class Backbone(nn.Module):
+    conv: Any
+    features: int = 4
+
+    @nn.compact
+    def __call__(self, x):
+        return self.conv(self.features, (3, 3))(x)
+
+
+class Model(nn.Module):
+    wide: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        backbone = partial(Backbone, features=8)
+        return backbone(conv=partial(nn.Conv, use_bias=False))(x)
+"""
+PLACE = "        return backbone("
+
+
+def test_a_factory_may_be_given_where_a_local_partial_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(BACKBONE)
+    text, conversions = convert(path)
+    assert not conversions.refused
+    assert "Backbone(" in text
+    assert "conv=partial(nnx.Conv, use_bias=False)" in text
+
+
+@pytest.mark.parametrize(
+    "between",
+    ["register(backbone)", "if self.wide:\n            backbone = partial(Backbone, features=64)"],
+    ids=["a partial that is kept", "a partial that has a second value"],
+)
+def test_a_local_partial_that_may_be_called_elsewhere_shows_not_what_is_given(
+    tmp_path: Path, between: str
+) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(BACKBONE.replace(PLACE, f"        {between}\n{PLACE}"))
+    text, conversions = convert(path)
+    assert "model.Backbone" in conversions.refused
+    assert text == path.read_text()

@@ -158,6 +158,16 @@ def test_a_script_finds_modules_of_any_folder_above(tmp_path: Path) -> None:
     assert found.definition(meaning(found, tmp_path / "src/train.py", "CNN") or "") is not None
 
 
+def test_what_stands_beside_a_script_comes_before_files_of_other_folders(tmp_path: Path) -> None:
+    for folder in ("configs", "models"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "resnet.py").write_text("class ResNet: pass\n")
+    (tmp_path / "models" / "__init__.py").write_text("")
+    (tmp_path / "models" / "resnet_test.py").write_text("from resnet import ResNet\nResNet\n")
+    found = Project(sorted(tmp_path.rglob("*.py")), load_source)
+    assert meaning(found, tmp_path / "models/resnet_test.py", "ResNet") == "models.resnet.ResNet"
+
+
 def test_a_package_may_have_a_subfolder_called_like_a_library(tmp_path: Path) -> None:
     for folder in ("agents", "agents/jax"):
         (tmp_path / folder).mkdir()

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from nnx_migrate.linen.classes.lifts import LIFTS
 from nnx_migrate.linen.classes.model import Field, LinenClass, LinenProgram
 from nnx_migrate.linen.factories.compared import asks_for_none, compares_classes
+from nnx_migrate.linen.factories.named_partials import class_named
 from nnx_migrate.linen.fields.declared import declares_data
 from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.names.displays import display_behind
@@ -89,8 +90,9 @@ def _is_handed(program: LinenProgram, cls: LinenClass, outer: ast.AST | None) ->
         return _is_spread(program, cls, call)
     if not isinstance(call, ast.Call):
         return False
-    name = qualified_name(program, cls.module, call.func)
-    return is_of_self(call.func) or name == "functools.partial" or program.find(name) is not None
+    if is_of_self(call.func) or qualified_name(program, cls.module, call.func) == "functools.partial":
+        return True
+    return program.find(class_named(program.project, cls.module, call.func)) is not None
 
 
 def _is_spread(program: LinenProgram, cls: LinenClass, display: ast.expr) -> bool:

@@ -18,7 +18,7 @@ from nnx_migrate.linen.programs.constructions.references import ClassReference, 
 from nnx_migrate.linen.programs.hidden.asked import is_compared
 from nnx_migrate.names.displays import display_behind
 from nnx_migrate.names.modules import Module
-from nnx_migrate.names.nodes import is_of_self
+from nnx_migrate.names.nodes import is_of_self, is_self
 
 _PARTIAL = "functools.partial"
 
@@ -157,12 +157,7 @@ class FactoryUses:
         module, node, cls = reference.module, reference.node, reference.cls
         outer = module.parents.get(node)
         if isinstance(outer, ast.Call) and outer.args[:1] == [node] and self._is_partial(module, outer):
-            arguments = given_arguments(cls, outer, skip=1)
-            if arguments is None:
-                return None
-            if not _is_closed(cls, field, outer) and not self._is_left_alone(module, outer, cls, field):
-                return self._by_name(module, outer, cls, field, arguments)
-            return [Use(module, outer, arguments)]
+            return self._of_partial(module, outer, cls, field)
         holder = self._holder(module, node)
         if holder is None:
             return None
@@ -170,11 +165,31 @@ class FactoryUses:
         reads = [(owner, node) for owner, name in fields for node in _reads_of_field(owner, name)]
         if any(is_lifted(self.program, owner.module, node) for owner, node in reads):
             return None  # what a transform makes of it is constructed elsewhere
-        calls = [(owner, call) for owner, name in fields for call in _calls_of_field(owner, name)]
-        found = [(owner, call, given_arguments(cls, call)) for owner, call in calls]
-        if any(arguments is None for _, _, arguments in found):
+        uses: list[Use] = []
+        for owner, read in reads:
+            call = owner.module.parents.get(read)
+            if not isinstance(call, ast.Call) or (call.func is not read and call.args[:1] != [read]):
+                continue
+            if call.func is read:
+                arguments = given_arguments(cls, call)
+                found = [Use(owner.module, call, arguments)] if arguments is not None else None
+            elif self._is_partial(owner.module, call):
+                found = self._of_partial(owner.module, call, cls, field)
+            else:
+                continue
+            if found is None:
+                return None
+            uses += found
+        return uses
+
+    def _of_partial(self, module: Module, partial: ast.Call, cls: LinenClass, field: str) -> list[Use] | None:
+        """What a partial of a class gives a field, or the calls of that partial."""
+        arguments = given_arguments(cls, partial, skip=1)
+        if arguments is None:
             return None
-        return [Use(owner.module, call, arguments or {}) for owner, call, arguments in found]
+        if not _is_closed(cls, field, partial) and not self._is_left_alone(module, partial, cls, field):
+            return self._by_name(module, partial, cls, field, arguments)
+        return [Use(module, partial, arguments)]
 
     def _by_name(
         self, module: Module, partial: ast.Call, cls: LinenClass, field: str, bound: Mapping[str, ast.expr]
@@ -232,7 +247,7 @@ class FactoryUses:
             return None
         partial = self._is_partial(module, outer)
         target = outer.args[0] if partial and outer.args else outer.func
-        owner = self.program.find(self.program.project.resolve(target, module.scope_at(target), module))
+        owner = self.program.find(class_named(self.program.project, module, target))
         if owner is None:
             return None
         if name is None:
@@ -262,7 +277,7 @@ class FactoryUses:
                     continue
                 target = call.args[0] if self._is_partial(module, call) and call.args else call.func
                 named = self.program.project.resolve(target, module.scope_at(target), module)
-                if self.program.find(named) is not None or self._makes_others(module, call, cls):
+                if self.program.find(named) is not None or self._makes_others(module, target, cls):
                     continue
                 other = self.program.find(class_named(self.program.project, module, target))
                 if other is not None and cls is not None and other is not cls:
@@ -271,15 +286,12 @@ class FactoryUses:
                     return False
         return True
 
-    def _makes_others(self, module: Module, call: ast.Call, cls: LinenClass | None) -> bool:
-        """Whether a call is `self.block_cls(...)`, and that field is given other things than `cls`."""
-        function = call.func
-        if not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)):
+    def _makes_others(self, module: Module, target: ast.expr, cls: LinenClass | None) -> bool:
+        """Whether what is called is `self.block_cls`, and that field is given other things than `cls`."""
+        owner = self.class_around(module, target) if isinstance(target, ast.Attribute) else None
+        if owner is None or not isinstance(target, ast.Attribute) or not is_self(target.value):
             return False
-        owner = self.class_around(module, call)
-        if function.value.id != "self" or owner is None:
-            return False
-        factory = self.factory(owner, function.attr)
+        factory = self.factory(owner, target.attr)
         return factory is not None and cls is not None and cls not in factory.classes
 
 
@@ -299,10 +311,3 @@ def _reads_of_field(owner: LinenClass, name: str) -> Iterator[ast.Attribute]:
     for node in ast.walk(owner.node):
         if is_of_self(node, name):
             yield node
-
-
-def _calls_of_field(owner: LinenClass, name: str) -> Iterator[ast.Call]:
-    for node in _reads_of_field(owner, name):
-        call = owner.module.parents.get(node)
-        if isinstance(call, ast.Call) and call.func is node:
-            yield call

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
     from nnx_migrate.nnx.writer.names import FileNames
 
+#: Fields of layers that stand for themselves in NNX, too: a call may give them once more, as in Linen.
+_REBOUND = frozenset(
+    {"use_bias", "use_scale", "kernel_init", "bias_init", "scale_init", "padding", "strides"}
+)
+
 
 class Giver(Protocol):
     """The code that gives a factory: a class's constructor, or a program."""
@@ -127,6 +132,8 @@ def factory_parts(
         giver.converted(given.derived)
         named = given.partial.args[0] if given.partial is not None else given.node
         callee = giver.names.written(named, lambda _: None)
+    if given.partial is None and given.source is not None:
+        return [callee]  # where its own field comes from, they are bound for all that is made of it
     if given.partial is None and arguments:
         raise Refuse("unsupported-layer", f"what `{field}` makes needs arguments of its own", given.node)
     if given.partial is not None and not found and given.partial.keywords:
@@ -172,7 +179,10 @@ def _complete(giver: Giver, factory: Factory, given: Given, made: Site) -> Const
     base = bind_partial(spec, given.source.value.call) if given.source is not None else None
     if given.partial is not None and not isinstance(base, Refusal):
         base = bind_partial(spec, given.partial, base=base)
-    bound = base if isinstance(base, Refusal) else bind(spec, made.call, base=base)
+    again = rebound(made.call, factory)
+    others = [k for k in made.call.keywords if k.arg not in again]
+    call = ast.copy_location(ast.Call(made.call.func, made.call.args, others), made.call)
+    bound = base if isinstance(base, Refusal) else bind(spec, call, base=base)
     needed = bound if isinstance(bound, Refusal) else needed_sizes(spec, bound, names.judge())
     if isinstance(bound, Refusal) or isinstance(needed, Refusal):
         raise Refuse("unsupported-layer", f"what `{factory.field}` makes", given.node)
@@ -206,7 +216,7 @@ def check_plain(written: Construction, factory: Factory, nnx: str, call: ast.Cal
     stock = f"{nnx}.{(spec.nnx or '').rpartition('.')[2]}"
     again = {k.arg for k in call.keywords} & factory.bound
     unseen = any(a.name == "**" for a in written.arguments)
-    if written.callee != stock or again or unseen:
+    if written.callee != stock or again - _REBOUND or unseen:
         raise Refuse("unsupported-layer", f"what `self.{factory.field}(...)` makes", call)
 
 
@@ -219,11 +229,18 @@ def check_bound(site: Site, factory: Factory, conversion: ClassConversion) -> No
         raise Refuse("unknown-module", detail, site.call)
 
 
-def late_arguments(written: Construction, factory: Factory, bound: frozenset[str] = frozenset()) -> list[str]:
-    """The arguments that the call of a factory still gives, `rngs` at the end.
+def rebound(call: ast.Call, factory: Factory) -> frozenset[str]:
+    """The fields that a call gives once more, which a partial binds: `conv(features, use_bias=False)`."""
+    return factory.bound & {k.arg for k in call.keywords} & _REBOUND
+
+
+def late_arguments(
+    written: Construction, factory: Factory, call: ast.Call, bound: frozenset[str] = frozenset()
+) -> list[str]:
+    """The arguments that the `call` of a factory still gives, `rngs` at the end.
 
     `bound` are the fields that a partial of the factory binds, which the constructor has as a variable.
     """
-    _, late = written.split(factory.bound | bound)
+    _, late = written.split((factory.bound | bound) - rebound(call, factory))
     rngs = [str(a) for a in written.arguments if a.origin == "rngs"]
     return [str(argument) for argument in late] + rngs

@@ -214,7 +214,7 @@ class ConstructionWriter:
             callee = (
                 self.names.written(site.call.func, lambda _: None) if local is not None else factory.field
             )
-            return callee, late_arguments(written, factory, named)
+            return callee, late_arguments(written, factory, site.call, named)
         callee = written.callee
         if isinstance(site.target, DerivedLayer):
             callee = self.derived(site, site.target, callee)
