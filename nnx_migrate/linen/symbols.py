@@ -7,6 +7,8 @@ expression. The sign can't occur in Python names, so tokens never collide with t
 - `x§a-1`: the last dimension of the method argument `x` (`a0`: the first, `batch['image']§a-1`: of a part of
 it)
 - `x§f1`: the number of elements of the argument `x` behind its first axis (`f0`: all)
+- `x§j-1`: the sum of the last dimensions of all arrays that the argument `x` holds, itself or in nested
+dictionaries
 - `x§x3`: the sizes of the argument `x` that the method's comprehension with number 3 lists, a sequence
 - `x§t0`: the dtype of the argument `x`
 - `f§l3`: the loop variable `f` of the loop with number 3
@@ -21,7 +23,7 @@ import re
 from nnx_migrate.nnx.layers.aliases import canonical as canonical_symbol
 
 LINEN = "flax.linen"
-TOKEN = re.compile(r"(?P<name>[A-Za-z_][\w.]*(?:\[[^\[\]]*\][\w.]*)*)§(?P<kind>[aflpstx])(?P<id>-?\d+)")
+TOKEN = re.compile(r"(?P<name>[A-Za-z_][\w.]*(?:\[[^\[\]]*\][\w.]*)*)§(?P<kind>[afjlpstx])(?P<id>-?\d+)")
 
 
 def canonical(qualified: str | None) -> str | None:

@@ -17,6 +17,7 @@ from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.dims import Dim, parts_of, same, single_atom
 from nnx_migrate.linen.dims.maxima import Agreed
 from nnx_migrate.linen.dims.terms import Max, Symbol
+from nnx_migrate.linen.interpreter.calls.flatteners import all_joined
 from nnx_migrate.linen.interpreter.convert import as_dim, effect_value
 from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import BUDGET, Frame, Slot
@@ -130,7 +131,7 @@ def _size_given(holder: ClassConversion, site: Site, cls: LinenClass, size: Size
     for call in site.deciding_calls:
         if call.method == size.method:
             given = at_path(bound_argument(cls, call, str(size.path[0])), size.path[1:])
-            array = effect_value(holder.analysis.session, given)
+            array = all_joined(given) if size.joined else effect_value(holder.analysis.session, given)
             if not isinstance(array, Array) or size.listed is not None:
                 return Dim.unknown("no size of an array")
             found.append(array.shape.elements(size.axis) if size.flat else array.shape.dim(size.axis))

@@ -32,6 +32,7 @@ from nnx_migrate.nnx.programs.kept_values import KeptValue, kept_value
 from nnx_migrate.nnx.programs.names import NameChanges
 from nnx_migrate.nnx.programs.renames import Other, changes_names
 from nnx_migrate.nnx.programs.sizes import SizeFinder
+from nnx_migrate.nnx.programs.summed_sizes import clashes
 from nnx_migrate.nnx.programs.written_classes import written_classes
 from nnx_migrate.nnx.rewritten_functions import RewrittenFunctions
 from nnx_migrate.nnx.writer.written import name_of
@@ -352,3 +353,4 @@ def _find_sizes(group: Group, finder: SizeFinder, project: Project) -> None:
             node = refusal.node or instance.reference.node
             obstacle = Obstacle(refusal.reason, refusal.detail, instance.reference.module, node)
             group.obstacles.append((instance.cls, obstacle))
+    group.obstacles += clashes(group, project)

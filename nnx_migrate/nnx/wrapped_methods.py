@@ -31,7 +31,7 @@ def check_wrappers(conversion: ClassConversion, analysis: ClassAnalysis) -> None
         changed = changed_arguments(found[0], method, fresh)
         shown = {*session.input_ranks, *conversion.assumed}
         sizes = [s for s in conversion.sizes if s.method == method.name and s.path[0] in changed]
-        plain = all(s.axis == -1 and not s.flat and len(s.path) == 1 for s in sizes)
+        plain = all(s.axis == -1 and not (s.flat or s.joined) and len(s.path) == 1 for s in sizes)
         if not plain or any(path[0] in changed for path in shown):
             detail = f"sizes behind the decorator of `{method.name}` depend on what it makes of the inputs"
             raise Refuse("unsupported-layer", detail, method.node)

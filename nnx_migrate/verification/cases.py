@@ -244,6 +244,8 @@ def size_argument(size: Mapping[str, Any], text: str, axes: Sequence[int] = ()) 
     shape, axis = f"({text}){part}.shape", size["axis"]
     if size.get("dtype"):
         return f"{size['name']}=({text}){part}.dtype"
+    if size.get("joined"):
+        return f"{size['name']}=sum(leaf.shape[-1] for leaf in jax.tree.leaves(({text}){part}))"
     if "listed" in size:
         return f"{size['name']}=tuple({shape}[axis] for axis in {axes})"
     return f"{size['name']}=" + (

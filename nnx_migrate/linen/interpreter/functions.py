@@ -14,6 +14,7 @@ from nnx_migrate.linen.chosen.late_calls import remember_late_call
 from nnx_migrate.linen.classes.decorators import keeps_method
 from nnx_migrate.linen.classes.lifts import METHOD_LIFTS
 from nnx_migrate.linen.classes.model import Method
+from nnx_migrate.linen.interpreter.calls.flatteners import flattened
 from nnx_migrate.linen.interpreter.calls.forwarded import remember_forwarded, shows_all
 from nnx_migrate.linen.interpreter.calls.recursion import TOO_DEEP, Call, goes_round
 from nnx_migrate.linen.interpreter.calls.spread import HIDDEN
@@ -91,6 +92,8 @@ def call_closure(
     call = Call(closure, args, kwargs)
     if goes_round(frame, call):
         return Unknown(TOO_DEEP)
+    if (array := flattened(frame, closure, args, kwargs)) is not None:
+        return array
     local_function = closure.env is not None or closure.self_value is not None
     steps = () if node is None else (node, closure.node) if choice else (node,)
     inner = Frame(

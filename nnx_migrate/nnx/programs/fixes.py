@@ -35,6 +35,7 @@ from nnx_migrate.nnx.programs.constructions import (
 from nnx_migrate.nnx.programs.entry_counts import UNLISTED
 from nnx_migrate.nnx.programs.idiomatic.program import Program, idiomatic_programs
 from nnx_migrate.nnx.programs.makers import functional_values
+from nnx_migrate.nnx.programs.summed_sizes import files_that_sum
 from nnx_migrate.nnx.writer.symbols import SizeParameter
 from nnx_migrate.nnx.writer.written import Outside, helped
 from nnx_migrate.numerics.parameter_map import ParameterMap, to_json
@@ -87,6 +88,8 @@ class FixWriter:
             edits.setdefault(path, []).extend(
                 functional_construction(instance, group.sizes[instance], group.helper_of(instance.reference))
             )
+        for module in files_that_sum(group):
+            imports.setdefault(module.path, []).append(PREFERRED_IMPORTS["jax"])
         for module, changed, requests in self._uses(group):
             edits.setdefault(module.path, []).extend(changed)
             imports.setdefault(module.path, []).extend(requests)
@@ -217,6 +220,7 @@ def _records(group: Group) -> dict[str, Any]:
                 "axis": s.axis,
                 **_rank(conversion, s),
                 **({"flat": True} if s.flat else {}),
+                **({"joined": True} if s.joined else {}),
                 **({"optional": True} if s.optional else {}),
                 **({"dtype": True} if s.is_dtype else {}),
                 **({"listed": s.listed, "method": s.method} if s.listed is not None else {}),

@@ -159,6 +159,8 @@ class SizeFinder:
         if parameter.listed is not None:
             parts = [self.samples.size(module, argument, rest, axis) for axis in axes]
             return _together([part for part in parts if part is not None]) if None not in parts else None
+        if parameter.joined and (rest or self.samples.rank(module, argument) is None):
+            return None  # it may hold several arrays
         find = self.samples.elements if parameter.flat else self.samples.size
         return find(module, argument, rest, parameter.axis)
 

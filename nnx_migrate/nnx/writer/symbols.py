@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import TOKEN
+from nnx_migrate.linen.symbols import token as token_of
 from nnx_migrate.linen.values import Input, path_of
 
 _AXES = {
@@ -27,7 +28,8 @@ class SizeParameter:
 
     With `flat`, it is the product of all sizes from that axis on. An `optional` one isn't given where the argument
     isn't, either. With `is_dtype`, it isn't a size but the dtype. With `listed`, it is a sequence: the sizes that the
-    method's comprehension of that number lists (see `sizes_at_axes`).
+    method's comprehension of that number lists (see `sizes_at_axes`). With `joined`, it is the sum over all arrays that
+    the argument holds (see `flatteners`).
     """
 
     name: str
@@ -38,6 +40,7 @@ class SizeParameter:
     optional: bool = False
     is_dtype: bool = False
     listed: int | None = None
+    joined: bool = False
 
     @property
     def token(self) -> str:
@@ -46,6 +49,8 @@ class SizeParameter:
             return f"{Input(self.path).text}§t0"
         if self.listed is not None:
             return f"{Input(self.path).text}§x{self.listed}"
+        if self.joined:
+            return token_of(Input(self.path).text, "j", self.axis)
         return f"{Input(self.path).text}§{'f' if self.flat else 'a'}{self.axis}"
 
     def expression(self, array: str, axes: Sequence[int] = ()) -> str:
@@ -54,6 +59,8 @@ class SizeParameter:
             return f"({', '.join(f'{array}.shape[{axis}]' for axis in axes)}{',' if len(axes) == 1 else ''})"
         if self.is_dtype:
             return f"{array}.dtype"
+        if self.joined:
+            return joined_features(array)
         if not self.flat:
             return f"{array}.shape[{self.axis}]"
         front = " * ".join(f"{array}.shape[{axis}]" for axis in range(self.axis))
@@ -72,6 +79,7 @@ class SizeNames:
     flat: set[str] = field(default_factory=set)  # tokens of products of sizes
     dtypes: set[str] = field(default_factory=set)  # tokens of dtypes
     listed: dict[str, int] = field(default_factory=dict)  # tokens of sequences of sizes, with their numbers
+    joined: set[str] = field(default_factory=set)  # tokens of sums over all arrays that an argument holds
     fixed: dict[str, str] = field(default_factory=dict)
     unbatched: frozenset[tuple[str | int, ...]] = frozenset()
     channels_first: frozenset[tuple[str | int, ...]] = frozenset()
@@ -83,7 +91,7 @@ class SizeNames:
     def use(self, text: str) -> None:
         """Remember every input size in a text."""
         for match in TOKEN.finditer(text):
-            if match["kind"] in "aftx":
+            if match["kind"] in "afjtx":
                 path = self.paths.get(match["name"]) or path_of(match["name"])
                 self.used[match.group()] = (path, int(match["id"]) if match["kind"] != "x" else -1)
                 if match["kind"] == "x":
@@ -92,6 +100,8 @@ class SizeNames:
                     self.dtypes.add(match.group())
                 if match["kind"] == "f":
                     self.flat.add(match.group())
+                if match["kind"] == "j":
+                    self.joined.add(match.group())
 
     def _kind(self, path: tuple[str | int, ...], axis: int) -> str:
         """What an axis means, by the rank that the input has with a batch axis."""
@@ -110,6 +120,8 @@ class SizeNames:
         self.used.setdefault(token, (size.path, size.axis))
         if size.flat:
             self.flat.add(token)
+        if size.joined:
+            self.joined.add(token)
         if size.is_dtype:
             self.dtypes.add(token)
         if size.listed is not None:
@@ -131,11 +143,17 @@ class SizeNames:
             if any(len(other) > len(path) and other[: len(path)] == path for other in paths):
                 detail = f"`{Input(path).text}` is an array in one case, and has parts in another"
                 raise Refuse("unknown-size", detail)
+        whole = {path for token, (path, _) in self.used.items() if token in self.joined}
+        for path in sorted(whole, key=str):
+            if sum(path == other for other, _ in self.used.values()) > 1:
+                detail = f"`{Input(path).text}` is an array here, and may be a dictionary there"
+                raise Refuse("unknown-size", detail)
         several = len(paths) > 1
         found: dict[str, str] = {}
         for token, (path, axis) in sorted(self.used.items(), key=self._order):
             prefix = _prefix(self._named(path)) if several or token in self.optional else "in"
-            kind = "features" if token in self.flat else self._kind(path, axis)
+            is_sum = token in self.flat or token in self.joined
+            kind = "features" if is_sum else self._kind(path, axis)
             if token in self.dtypes:
                 kind = "dtype"
             name = f"{prefix}_{kind}"
@@ -143,6 +161,11 @@ class SizeNames:
                 name = f"input_{name}" if not name.startswith("input_") else name + "_"
             found[token] = self.fixed.get(token, name)
         return found
+
+
+def joined_features(tree: str) -> str:
+    """The sum of the last dimensions of all arrays in a tree, which is given as an expression; of an array, its own."""
+    return f"sum(leaf.shape[-1] for leaf in jax.tree.leaves({tree}))"
 
 
 def _prefix(path: tuple[str | int, ...]) -> str:

@@ -17,6 +17,7 @@ from nnx_migrate.linen.dims import Dim, same
 from nnx_migrate.linen.factories import Factories
 from nnx_migrate.linen.factories.values import Factory, placeholder
 from nnx_migrate.linen.given.arguments import OptionalArray
+from nnx_migrate.linen.interpreter.calls.flatteners import all_joined
 from nnx_migrate.linen.interpreter.calls.forwarded import unfolded
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.reasons import Refuse
@@ -376,7 +377,8 @@ class ConstructionWriter:
                 text = written.format(f"{handed_on.text}§a{size.axis}")
                 self.passed_on.add((f"{handed_on.text}§a{size.axis}", f"{size.name}={text}"))
         values = [at_path(bound_argument(cls, call, str(size.path[0])), size.path[1:]) for call in calls]
-        dims = [self._dim(array_for(value, size.optional), size.axis, flat=size.flat) for value in values]
+        values = [all_joined(v) if size.joined else array_for(v, size.optional) for v in values]
+        dims = [self._dim(value, size.axis, flat=size.flat) for value in values]
         if not dims:
             raise Refuse("unknown-size", f"`{site.label}` is never called in the class", site.call)
         return written.format(self.one_size(site, calls, dims))

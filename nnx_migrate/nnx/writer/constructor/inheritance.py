@@ -12,6 +12,7 @@ from nnx_migrate.linen.analysis import ClassAnalysis
 from nnx_migrate.linen.arrays.shapes import Array
 from nnx_migrate.linen.classes.model import Field, LinenClass, Method
 from nnx_migrate.linen.dims import Dim, same
+from nnx_migrate.linen.interpreter.calls.flatteners import all_joined
 from nnx_migrate.linen.interpreter.convert import effect_value
 from nnx_migrate.linen.interpreter.sizes.sizes_at_axes import comprehension_of
 from nnx_migrate.linen.reasons import Refuse
@@ -87,7 +88,7 @@ class Inheritance:
         given.update({k.arg: k.value for k in call.keywords if k.arg})
         node = given.get(str(size.path[0]))
         value = self.analysis.facts.values.get((context, node)) if node is not None else None
-        array = effect_value(self.analysis.session, value)
+        array = all_joined(value) if size.joined else effect_value(self.analysis.session, value)
         if (
             size.is_dtype
             or len(size.path) != 1

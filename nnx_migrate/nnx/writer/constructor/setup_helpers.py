@@ -262,7 +262,7 @@ class SetupHelpers:
 
 def _sizes(text: str) -> list[str]:
     """The sizes that a method needs of its caller."""
-    found = dict.fromkeys(m.group() for m in TOKEN.finditer(text) if m["kind"] in "aftp")
+    found = dict.fromkeys(m.group() for m in TOKEN.finditer(text) if m["kind"] in "afjtp")
     return [token for token in found if _assigned(token, text) is None]
 
 

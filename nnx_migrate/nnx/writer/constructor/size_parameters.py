@@ -18,7 +18,11 @@ def size_annotation(size: SizeParameter, names: FileNames) -> str:
     return "int" if size.listed is None else "tuple[int, ...]"
 
 
-def check_listed(cls: LinenClass, size: SizeParameter) -> None:
-    """Sizes at chosen axes have to be those of an array that the method gets which lists them. Raises Refuse."""
+def check_kind(cls: LinenClass, size: SizeParameter) -> None:
+    """Sizes at chosen axes have to be those of an array that the method gets which lists them, and inputs that may be
+    dictionaries have to be given. Raises Refuse.
+    """
+    if size.joined and size.optional:
+        raise Refuse("unknown-size", f"sizes of `{size.path[0]}`, which may hold nothing", cls.node)
     if size.listed is not None and (size.optional or comprehension_of(cls, size.method, size.listed) is None):
         raise Refuse("unknown-size", f"sizes of `{size.path[0]}` that not every call gives", cls.node)

@@ -25,7 +25,7 @@ from nnx_migrate.nnx.writer.constructor.placement import Placement
 from nnx_migrate.nnx.writer.constructor.setup import SetupWriter
 from nnx_migrate.nnx.writer.constructor.setup_helpers import SetupHelpers
 from nnx_migrate.nnx.writer.constructor.shared_loops import carried_by_setup
-from nnx_migrate.nnx.writer.constructor.size_parameters import check_listed, size_annotation
+from nnx_migrate.nnx.writer.constructor.size_parameters import check_kind, size_annotation
 from nnx_migrate.nnx.writer.constructor.size_variables import named
 from nnx_migrate.nnx.writer.methods.caches import own_caches
 from nnx_migrate.nnx.writer.names import FileNames
@@ -280,8 +280,9 @@ class ConstructorWriter:
                 token in self.optional,
                 token in found.dtypes,
                 found.listed.get(token),
+                token in found.joined,
             )
-            check_listed(self.cls, size)
+            check_kind(self.cls, size)
             written.sizes.append(size)
         written.sizes.sort(key=lambda s: list(names.values()).index(s.name))
         return names

@@ -95,7 +95,7 @@ class NameAllocator:
 
 
 def _sizes(text: str) -> set[str]:
-    return {m.group() for m in TOKEN.finditer(text) if m["kind"] in "aftpx"}
+    return {m.group() for m in TOKEN.finditer(text) if m["kind"] in "afjtpx"}
 
 
 def texts(nodes: Sequence[Node]) -> Iterator[str]:
@@ -111,4 +111,4 @@ def texts(nodes: Sequence[Node]) -> Iterator[str]:
 def size_tokens(nodes: Sequence[Node]) -> list[str]:
     """Every token of an input size, in order."""
     matches = (match for text in texts(nodes) for match in TOKEN.finditer(text))
-    return list(dict.fromkeys(m.group() for m in matches if m["kind"] in "aftx"))
+    return list(dict.fromkeys(m.group() for m in matches if m["kind"] in "afjtx"))
