@@ -357,3 +357,50 @@ def test_a_local_partial_that_may_be_called_elsewhere_shows_not_what_is_given(
     text, conversions = convert(path)
     assert "model.Backbone" in conversions.refused
     assert text == path.read_text()
+
+
+AGAIN = """
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+
+class Block(nn.Module):
+    norm: Any
+
+    @nn.compact
+    def __call__(self, x):
+        return self.norm(use_running_average=True, GIVEN)(x)
+
+
+class Model(nn.Module):
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x):
+        return Block(norm=partial(nn.BatchNorm, use_scale=True, use_bias=False, PARTIAL))(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "bound", "call", "partial"),
+    [
+        ("momentum=0.9", "epsilon=1e-3", False, False),
+        ("momentum=0.9", "dtype=jnp.bfloat16", False, True),
+        ("dtype=jnp.bfloat16", "epsilon=1e-3", True, False),
+        ("use_scale=False", "epsilon=1e-3", True, False),
+    ],
+)
+def test_who_says_how_dtypes_are_promoted_knows_what_decides(
+    given: str, bound: str, call: bool, partial: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(AGAIN.replace("GIVEN", given).replace("PARTIAL", bound))
+    text, conversions = convert(path)
+    assert not conversions.refused
+    block, model = text.split("class Model")
+    assert ("promote_dtype=keep_dtypes" in block) is call
+    assert ("promote_dtype=keep_dtypes" in model) is partial
+    assert ("import keep_dtypes" in text) is (call or partial)

@@ -57,7 +57,7 @@ def _given(writer: ConstructionWriter, factory: Factory, site: Site) -> list[str
     """The arguments that the construction gives to one of the layers that a field of the class may make."""
     written = writer.layer(site, keep_flag=keeps_flag(factory))
     check_plain(written, factory, writer.names.nnx(), site.call)
-    return late_arguments(written, factory, site.call)
+    return late_arguments(written, factory, site.call, writer.late_extras(site))
 
 
 def key(maker: Maker) -> ast.AST | Maker:

@@ -118,6 +118,8 @@ def factory_parts(
         construction = _complete(giver, factory, given, made)
         early, _ = construction.split(given.bound)
         unbound = given.source.bound if given.source is not None else frozenset()
+        own = own_extras(factory, made.call, giver.names)
+        early = tuple(a for a in early if a.origin != "extra" or a.parameter not in own)
         texts = [str(a) for a in early if a.origin != "rngs" and a.field not in unbound]
         found.append([construction.callee, *texts])
     if any(arguments != found[0] for arguments in found):
@@ -234,13 +236,39 @@ def rebound(call: ast.Call, factory: Factory) -> frozenset[str]:
     return factory.bound & {k.arg for k in call.keywords} & _REBOUND
 
 
+def own_extras(factory: Factory, call: ast.Call, names: FileNames) -> frozenset[str]:
+    """What a layer needs to compute as Linen's does for what its call alone gives, whatever the factory binds."""
+    spec = LAYERS[f"flax.linen.{factory.layer}"]
+    bound = bind(spec, call)
+    needed = bound if isinstance(bound, Refusal) else needed_sizes(spec, bound, names.judge())
+    if isinstance(bound, Refusal) or isinstance(needed, Refusal):
+        return frozenset()
+    sizes = {size.param: "0" for size in needed}
+    written = write_layer(
+        spec, bound, sizes, nnx="nnx", rngs="rngs", segment=ast.unparse, judge=names.judge(), helper=str
+    )
+    arguments = () if isinstance(written, Refusal) else written.arguments
+    return frozenset(a.parameter for a in arguments if a.origin == "extra")
+
+
+def late_extras(factory: Factory, call: ast.Call, names: FileNames) -> frozenset[str]:
+    """The extras that the call itself gives, as what makes the layers can't: it doesn't know all of what decides."""
+    again = rebound(call, factory) & {"use_bias", "use_scale"}
+    return own_extras(factory, call, names) | ({"promote_dtype"} if again else frozenset())
+
+
 def late_arguments(
-    written: Construction, factory: Factory, call: ast.Call, bound: frozenset[str] = frozenset()
+    written: Construction,
+    factory: Factory,
+    call: ast.Call,
+    extras: frozenset[str],
+    bound: frozenset[str] = frozenset(),
 ) -> list[str]:
-    """The arguments that the `call` of a factory still gives, `rngs` at the end.
+    """The arguments that the `call` of a factory still gives, these extras and `rngs` at the end.
 
     `bound` are the fields that a partial of the factory binds, which the constructor has as a variable.
     """
     _, late = written.split((factory.bound | bound) - rebound(call, factory))
+    own = [str(a) for a in written.arguments if a.origin == "extra" and a.parameter in extras]
     rngs = [str(a) for a in written.arguments if a.origin == "rngs"]
-    return [str(argument) for argument in late] + rngs
+    return [*(str(argument) for argument in late), *own, *rngs]

@@ -47,6 +47,7 @@ from nnx_migrate.nnx.writer.construction.factories import (
     check_bound,
     check_plain,
     late_arguments,
+    late_extras,
     own_partial,
 )
 from nnx_migrate.nnx.writer.construction.given_carries import sized_by_carry
@@ -196,13 +197,18 @@ class ConstructionWriter:
                     )
                 ),
                 judge=judge,
-                helper=self.names.helper if self._factory(site) is None else str,
+                helper=self.names.helper if self._factory(site) is None or self.late_extras(site) else str,
                 keep_flag=keep_flag,
                 methods=methods,
                 call=calls[0] if len(calls) == 1 else None,
             )
         )
         return written
+
+    def late_extras(self, site: Site) -> frozenset[str]:
+        """The extras that the call of a factory gives; none for other constructions."""
+        factory = self._factory(site)
+        return late_extras(factory, site.call, self.names) if factory is not None else frozenset()
 
     def _layer(self, site: Site) -> tuple[str, list[str]]:
         spec, bound = self.bound(site)
@@ -215,7 +221,7 @@ class ConstructionWriter:
             callee = (
                 self.names.written(site.call.func, lambda _: None) if local is not None else factory.field
             )
-            return callee, late_arguments(written, factory, site.call, named)
+            return callee, late_arguments(written, factory, site.call, self.late_extras(site), named)
         callee = written.callee
         if isinstance(site.target, DerivedLayer):
             callee = self.derived(site, site.target, callee)
