@@ -135,6 +135,46 @@ def test_programs_sum_the_sizes_of_all_arrays(tmp_path: Path) -> None:
     assert "sum(leaf.shape[-1] for leaf in jax.tree.leaves(observations))" in fixed[Path("main.py")]
 
 
+TRAINING = """\
+import jax
+import jax.numpy as jnp
+import optax
+from flax.training.train_state import TrainState
+from model import Model
+
+
+def train(observations, targets):
+    model = Model(width=4)
+    params = model.init(jax.random.key(0), observations)["params"]
+    state = TrainState.create(apply_fn=model.apply, params=params, tx=optax.sgd(0.1))
+
+    @jax.jit
+    def step(state):
+        def loss_fn(params):
+            return jnp.square(state.apply_fn({"params": params}, observations) - targets).mean()
+
+        loss, grads = jax.value_and_grad(loss_fn)(state.params)
+        return state.apply_gradients(grads=grads), loss
+
+    for _ in range(3):
+        state, loss = step(state)
+    return loss
+"""
+
+
+@pytest.mark.parametrize("name", ["observations", "leaf"])
+def test_training_programs_do_so_where_they_make_the_model(tmp_path: Path, name: str) -> None:
+    model = MODEL.replace("observations", name)
+    files = {
+        Path("model.py"): HEADER + FLATTEN + model,
+        Path("main.py"): TRAINING.replace("observations", name),
+    }
+    fixed, _ = fix_files(files, resolve_rules(["linen-module"]))
+    size = f"sum(leaf.shape[-1] for leaf in jax.tree.leaves({name}))"
+    assert size in fixed[Path("main.py")]
+    assert ("Functional" in fixed[Path("main.py")]) == (name == "leaf")
+
+
 def test_programs_where_jax_is_something_else_stay(tmp_path: Path) -> None:
     program = PROGRAM.replace("import jax.random\n", "import jax.random as jr\nimport jax_verify as jax\n")
     (tmp_path / "model.py").write_text(HEADER + FLATTEN + MODEL)

@@ -17,6 +17,7 @@ from nnx_migrate.nnx.programs.sizes import Sizes
 from nnx_migrate.nnx.writer.text import indentation
 
 _LINEN_ONLY = ("name", "parent")
+_OWN_NAMES = frozenset({"jax", "sum"})  # of sizes that are summed over all arrays of an input
 _KEYS = frozenset({"jax.random.key", "jax.random.PRNGKey"})
 
 
@@ -127,11 +128,12 @@ class Constructions:
         """The late sizes, read from what the program gives to `init`."""
         texts = {}
         for name, expression in sizes.late.items():
-            tree = ast.parse(expression, mode="eval").body
-            for node in sorted(
-                (n for n in ast.walk(tree) if isinstance(n, ast.Name)), key=lambda n: -n.col_offset
-            ):
-                if node.id not in late:
+            names = [n for n in ast.walk(ast.parse(expression, mode="eval")) if isinstance(n, ast.Name)]
+            own = {n.id for n in names if isinstance(n.ctx, ast.Store)} | _OWN_NAMES
+            for node in sorted(names, key=lambda n: -n.col_offset):
+                if node.id in own and node.id not in late:
+                    continue
+                if node.id not in late or node.id in own:
                     raise NotIdiomatic(f"the size `{name}`", module, next(iter(late.values())))
                 new = module.source.segment(late[node.id])
                 expression = expression[: node.col_offset] + new + expression[node.end_col_offset :]
