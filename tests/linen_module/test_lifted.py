@@ -140,6 +140,13 @@ def test_other_forms_are_refused(tmp_path: Path, line: str, reason: str) -> None
     assert conversion(tmp_path, CODE.replace("{lines}", line)).partition(": ")[2] == reason
 
 
+@pytest.mark.parametrize("declared", ["type[nn.Module]", "nn.Module", "Any"])
+def test_refusals_name_the_field_whose_class_nothing_shows(tmp_path: Path, declared: str) -> None:
+    line = f"x = nn.vmap(self.kind, {_ENSEMBLE}, in_axes=None, axis_size=2)()(x)"
+    code = CODE.replace("{lines}", line).replace("depth: int = 2", f"kind: {declared}")
+    assert conversion(tmp_path, code) == "unknown-module: the class behind `self.kind` isn't known"
+
+
 METHOD = """
 from functools import partial
 

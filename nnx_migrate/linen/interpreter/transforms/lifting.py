@@ -18,12 +18,16 @@ from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.symbols import linen_name
-from nnx_migrate.linen.values import ClassRef, Input, Layer, Lifted
+from nnx_migrate.linen.values import ClassRef, Expr, FieldFactory, FieldModule, Input, Layer, Lifted
+from nnx_migrate.names.nodes import is_of_self
 
 
 def lift(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None) -> Any:
     """`nn.remat(Block, ...)`: the class, transformed. Raises Refuse for everything else that `nn.remat` takes."""
     target = args[0] if args else kwargs.get("target")
+    given = node.args[0] if node is not None and len(node.args) == 1 else None
+    if name in LIFTS and given is not None and is_of_self(given) and _is_open(target):
+        raise Refuse("unknown-module", f"the class behind `{ast.unparse(given)}` isn't known", node)
     if node is None or len(args) > 1 or name not in LIFTS or not is_class(target):
         raise Refuse("unsupported-layer", f"the lifted transform `nn.{name}`", node)
     if frame.context:
@@ -32,6 +36,11 @@ def lift(frame: Frame, name: str, args: Any, kwargs: Any, node: ast.Call | None)
         raise Refuse("unsupported-layer", f"the lifted transform `nn.{name}`", node)
     options = {str(k.arg): k.value for k in node.keywords if k.arg != "target"}
     return Lifted(read_lift(name, node, options), target)
+
+
+def _is_open(target: Any) -> bool:
+    """Whether a field may hold any class: nothing shows what it gets."""
+    return isinstance(target, Expr | FieldModule | FieldFactory) or type(target) is Unknown
 
 
 def _lift_in_function(frame: Frame, name: str, kwargs: dict[str, Any], node: ast.Call, target: Any) -> Lifted:
