@@ -67,7 +67,8 @@ def cases() -> Iterator[Case]:
 def convert(path: Path, bridge: bool = True) -> tuple[str, Conversions]:
     """What the tool makes of a file."""
     project = Project([path], lambda p: SourceText.decode(p.read_bytes()))
-    if any(project.files_mentioning("_normalize")):
+    case = path.parent / "case.toml"
+    if case.exists() and tomllib.loads(case.read_text()).get("prepares"):
         project = prepared(project, preparations(project, make_plan(project), make_plan))
     conversions = convert_project(project, bridge=bridge)
     module = project.module(path)

@@ -13,6 +13,7 @@ from nnx_migrate.engine.imports import edit_imports
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.groups import Group
+from nnx_migrate.nnx.preparation.late_fields import late_fields
 from nnx_migrate.nnx.preparation.model import Preparation
 from nnx_migrate.nnx.preparation.normalizations import normalizations
 from nnx_migrate.sources.text import Edit, SourceError, SourceText
@@ -22,14 +23,20 @@ Plan = Callable[[Project], Sequence[Group]]
 
 def preparations(project: Project, groups: Sequence[Group], plan: Plan) -> list[Preparation]:
     """Those that let classes of a project move; `groups` is its plan, and `plan` makes that of another project."""
-    found = list(normalizations(groups))
+    kinds = [list(normalizations(groups)), list(late_fields(project, groups))]
     before = _moving(groups)
+    tried = [[*kinds[0], *kinds[1]], *(kinds if all(kinds) else [])]  # together, or else one kind alone
+    return next((made for found in tried if (made := _helping(project, found, before, plan))), [])
+
+
+def _helping(project: Project, found: list[Preparation], before: set[str], plan: Plan) -> list[Preparation]:
+    """Those of some changes that let classes move, if with them none stays that moved `before`."""
     while found:
         try:
             after = _moving(plan(prepared(project, found)))
         except SourceError:
             return []
-        helping = [one for one in found if one.cls.qualified in after]
+        helping = [one for one in found if one.helps(before, after)]
         if len(helping) == len(found):
             return found if before < after else []
         found = helping
