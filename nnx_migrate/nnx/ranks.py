@@ -175,10 +175,13 @@ class RankSearch:
             return None
         hints = {path: min(ranks) for path, ranks in session.hinted_ranks.items() if len(ranks) == 1}
         conversion = self._with({**hints, **known}) if hints.keys() - known.keys() else None
-        settled = {
-            path: rank for path, rank in session.input_ranks.items() if path not in session.usual_ranks
-        }
-        return conversion if conversion is not None and _needs_last_axes(conversion, settled) else None
+        if conversion is None or conversion.analysis is None:
+            return None
+        settled = conversion.analysis.session.input_ranks.keys() - (hints.keys() - known.keys())
+        usual = _usual(conversion.analysis)
+        if any(-size.axis == usual.get(size.path) for size in conversion.sizes):
+            return None  # no parameter has the size of a batch
+        return conversion if _needs_last_axes(conversion, settled) else None
 
     def _checked(self, conversion: ClassConversion) -> ClassConversion:
         """Ranks that are only usual give way to what callers know, and to inputs without a batch.
@@ -363,7 +366,9 @@ def _usual(analysis: ClassAnalysis | None) -> Ranks:
     return {path: session.input_ranks[path] for path in session.usual_ranks}
 
 
-def _needs_last_axes(conversion: ClassConversion, settled: Ranks = {}) -> bool:  # noqa: B006
+def _needs_last_axes(
+    conversion: ClassConversion, settled: Collection[tuple[str | int, ...]] = frozenset()
+) -> bool:
     """Whether a conversion needs no other size of its inputs than those of their last axes.
 
     Inputs of a `settled` rank have their sizes whatever the ranks of the others are.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from zlib import crc32
 
+from nnx_migrate.linen.dims import Dim
+
 _AS_MANY = "~"
 
 
@@ -12,6 +14,27 @@ def split_lead(lead: str) -> tuple[str, int]:
     """`("x", 2)` for `x[:-2]`: the array and how many axes are cut off; no array (empty) for other leads."""
     match = re.fullmatch(r"(.+)\[:-(\d+)\]", lead)
     return (match[1], int(match[2])) if match else ("", 0)
+
+
+def behind_front(lead: str) -> str:
+    """The name of a lead without its first axis; "" where it has no name: `x[1:][:-1]` for `x[:-1]`."""
+    base, cut = split_lead(lead)
+    return f"{base}[1:][:-{cut}]" if base and _AS_MANY not in lead else ""
+
+
+def with_front(lead: str) -> str:
+    """The name of a lead with the first axis that `behind_front` took; "" for others."""
+    base, cut = split_lead(lead)
+    whole = base.removesuffix("[1:]")
+    return f"{whole}[:-{cut}]" if whole != base and _AS_MANY not in lead else ""
+
+
+def split_front(name: str) -> tuple[str, int]:
+    """`("x", 2)` for `x[1:][1:]`: an array, and how many of its first axes are cut off."""
+    whole = name
+    while whole.endswith("[1:]"):
+        whole = whole.removesuffix("[1:]")
+    return whole, (len(name) - len(whole)) // len("[1:]")
 
 
 def as_many(lead: str, mark: str) -> str:
@@ -45,3 +68,15 @@ def cut_lead(lead: str, count: int) -> str:
     base, cut = split_lead(counted)
     shorter = f"{base}[:-{cut + count}]" if base else ""
     return as_many(shorter, mark) if mark else shorter
+
+
+def axis_size(name: str, axis: int) -> Dim:
+    """The size of an axis of a named array, as a symbol that is no Python source: `x§a-2`."""
+    whole, front = split_front(name)
+    return Dim.size(f"{whole}§a{axis + front if axis >= 0 else axis}")
+
+
+def flat_size(name: str, start: int) -> Dim:
+    """The number of elements behind the first axes of a named array, as a symbol: `x§f1` for all but the first."""
+    whole, front = split_front(name)
+    return Dim.size(f"{whole}§f{start + front}")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from nnx_migrate.linen.arrays.leads import as_many_as_both, cut_lead, split_lead
+from nnx_migrate.linen.arrays.leads import as_many_as_both, axis_size, cut_lead, flat_size, split_lead
 from nnx_migrate.linen.dims import Dim, fitting, product, same
 
 Value = object
@@ -304,16 +304,6 @@ def lead_dim(lead: str, place: int) -> Dim:
     """The size of the axis at `-place` in a lead."""
     base, cut = split_lead(lead)
     return axis_size(base, -cut - place) if base else Dim.unknown(NO_RANK)
-
-
-def axis_size(name: str, axis: int) -> Dim:
-    """The size of an axis of a named array, as a symbol that is no Python source: `x§a-2`."""
-    return Dim.size(f"{name}§a{axis}")
-
-
-def flat_size(name: str, start: int) -> Dim:
-    """The number of elements behind the first axes of a named array, as a symbol: `x§f1` for all but the first."""
-    return Dim.size(f"{name}§f{start}")
 
 
 def aligned(a: Shape, b: Shape) -> tuple[Shape, Shape]:

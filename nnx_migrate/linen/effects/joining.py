@@ -32,12 +32,12 @@ def merged(shapes: Sequence[Shape], skip: int | None = None) -> Shape:
     length = max(len(shape.dims) for shape in shapes)
     if exact is not None and length > len(exact.dims):
         raise Unmodelled(JOINED)
-    leads = {shape.lead for shape in shapes if len(shape.dims) == length}
     if exact is not None:
         lead, length = None, len(exact.dims)
     else:
-        # All are equal in front, so any name will do; one of a shorter shape would have to be cut.
-        lead = next((name for name in sorted(leads, key=str) if name), "")
+        # All are equal in front, so any name will do.
+        shapes = [shape.with_last(length) for shape in shapes]
+        lead = next((name for name in sorted({s.lead for s in shapes}, key=str) if name), "")
     dims = []
     for index in range(-length, 0):
         known = [s.dims[index] for s in shapes if len(s.dims) >= -index]

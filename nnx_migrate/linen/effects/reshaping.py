@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nnx_migrate.linen.arrays.leads import axis_size
 from nnx_migrate.linen.arrays.shapes import (
     NO_RANK,
     Array,
@@ -12,7 +13,6 @@ from nnx_migrate.linen.arrays.shapes import (
     Unmodelled,
     Value,
     aligned,
-    axis_size,
 )
 from nnx_migrate.linen.dims import Dim, at_least, product, same
 from nnx_migrate.linen.dims.division import exact_quotient

@@ -15,7 +15,8 @@ import ast
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from nnx_migrate.linen.arrays.shapes import Array, Shape, Unmodelled, axis_size
+from nnx_migrate.linen.arrays.leads import axis_size
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unmodelled
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.effects.joining import joined
 from nnx_migrate.linen.symbols import TOKEN, token

@@ -71,7 +71,7 @@ def call_global(
     if transfer is not None and not escapes(args) and not escapes(tuple(kwargs.values())):
         values, keywords = effect_arguments(frame.session, all_present(name, args), kwargs)
         learn_from_call(frame, name, values, keywords)
-        hinted_by_call(frame, name, values)
+        hinted_by_call(frame, name, values, node)
         result = put_together(transfer, values, keywords)
         result = transfer(*values, **keywords) if result is NotImplemented else result
         if isinstance(result, Unknown) and node is not None and is_static(frame, node):

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from nnx_migrate.linen.arrays.leads import counted_lead, split_lead
+from nnx_migrate.linen.arrays.leads import counted_lead, split_front, split_lead
 from nnx_migrate.linen.arrays.shapes import NO_RANK, Array, InnerAxes, Shape, Unmodelled
 from nnx_migrate.linen.effects.einops_patterns import ELLIPSIS, parse
 from nnx_migrate.linen.interpreter.convert import effect_value
@@ -29,8 +29,9 @@ def rank_needed(frame: Frame, shape: Shape, rank: int, *, usual: bool = False) -
     if shape.lead is None:
         return
     base, cut = split_lead(counted_lead(shape.lead))
+    base, front = split_front(base)
     root = frame.session.root
-    wanted = rank - len(shape.dims) + cut
+    wanted = rank - len(shape.dims) + cut + front
     for path in root.inputs_seen:
         if base != Input(path).text or path in root.input_ranks or wanted < 1:
             continue
@@ -43,7 +44,8 @@ def ranks_of_inputs(session: Session, array: Array, rank: int) -> dict[tuple[str
     if array.shape.lead is None:
         return {}
     base, cut = split_lead(counted_lead(array.shape.lead))
-    wanted = rank - len(array.shape.dims) + cut
+    base, front = split_front(base)
+    wanted = rank - len(array.shape.dims) + cut + front
     return {path: wanted for path in session.inputs_seen if base == Input(path).text and wanted >= 1}
 
 

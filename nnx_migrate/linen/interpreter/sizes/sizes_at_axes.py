@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from nnx_migrate.linen.arrays.leads import split_lead
-from nnx_migrate.linen.arrays.shapes import Array, Shape, axis_size
+from nnx_migrate.linen.arrays.leads import axis_size, split_lead
+from nnx_migrate.linen.arrays.shapes import Array, Shape
 from nnx_migrate.linen.arrays.spread_shapes import Sizes
 from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.dims import Dim

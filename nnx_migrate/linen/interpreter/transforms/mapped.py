@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from nnx_migrate.linen.arrays.leads import behind_front, with_front
 from nnx_migrate.linen.arrays.shapes import Array, Global, Shape, Unknown, Unmodelled
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.convert import effect_value
@@ -100,7 +101,7 @@ def row(frame: Frame, value: Any, axis: int | None, sizes: list[Dim]) -> Any:
         raise Unmodelled("`jax.vmap` over something that isn't known to be an array")
     if not array.shape.exact and axis == 0 and array.shape.dims:  # what comes after is where it was
         sizes.append(array.shape.dim(0))
-        return array.with_shape(Shape(array.shape.dims, ""))
+        return array.with_shape(Shape(array.shape.dims, behind_front(array.shape.lead or "")))
     place = array.shape.axis(axis)
     sizes.append(array.shape.dim(place))
     return array.with_shape(array.shape.without([place]))
@@ -116,7 +117,7 @@ def with_axis(value: Any, axis: int, size: Dim) -> Any:
         raise Unmodelled(value.reason if isinstance(value, Unknown) else "what `jax.vmap` returns")
     dims, lead = list(value.shape.dims), value.shape.lead
     if lead is not None and axis == 0:
-        return value.with_shape(Shape(tuple(dims), ""))
+        return value.with_shape(Shape(tuple(dims), with_front(lead)))
     if lead is not None and not -len(dims) <= axis + 1 <= 0:
         raise Unmodelled("an axis of an array of unknown rank")
     place = axis if axis >= 0 else len(dims) + 1 + axis

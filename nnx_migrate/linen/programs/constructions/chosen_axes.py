@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown, axis_size
+from nnx_migrate.linen.arrays.leads import axis_size
+from nnx_migrate.linen.arrays.shapes import Array, Shape, Unknown
 from nnx_migrate.linen.classes.model import LinenClass, LinenProgram
 from nnx_migrate.linen.dims import Dim
 from nnx_migrate.linen.interpreter.frame import BUDGET, Session
