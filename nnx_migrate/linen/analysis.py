@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +140,7 @@ def _run(session: Session, fields: Mapping[str, Any], setup_only: bool) -> Class
         frame = Frame(session, setup.owner.module, {}, owner=setup.owner, self_value=session.self_value)
         session.entry = "setup"
         call_method(frame, setup, (), {}, None)
-    for method in () if setup_only else _entry_points(cls):
+    for method in () if setup_only else _entry_points(cls, session.program.unbound_methods.of(cls)):
         if method.name in session.facts.methods_reached:
             continue
         analysis.methods.append(method)
@@ -148,13 +148,14 @@ def _run(session: Session, fields: Mapping[str, Any], setup_only: bool) -> Class
     return analysis
 
 
-def _entry_points(cls: LinenClass) -> list[Method]:
-    """`__call__` first, then the other methods in the order of the code."""
+def _entry_points(cls: LinenClass, unbound: Container[str]) -> list[Method]:
+    """`__call__` first, then the other methods in the order of the code, but for those that no bound module runs."""
     methods = [m for m in (cls.method(name) for name in _method_names(cls)) if m is not None]
     usable = [
         m
         for m in methods
         if m.name not in ("setup", "__post_init__", "__init__")
+        and m.name not in unbound
         and (m.kind == "method" or (m.kind == "static" and _names_layers(cls, m)))
     ]
     return sorted(usable, key=lambda m: m.name != "__call__")

@@ -19,6 +19,7 @@ from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 
 if TYPE_CHECKING:
+    from nnx_migrate.linen.classes.unbound_methods import UnboundMethods
     from nnx_migrate.linen.programs.constructions.references import References
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -320,6 +321,13 @@ class LinenProgram(ProjectFacts):
         from nnx_migrate.linen.programs.constructions.references import References
 
         return References(self)
+
+    @cached_property
+    def unbound_methods(self) -> UnboundMethods:
+        """Methods that no module with variables runs."""
+        from nnx_migrate.linen.classes.unbound_methods import UnboundMethods
+
+        return UnboundMethods(self)
 
     def _find(self) -> None:
         found = find_linen_classes(self.project)

@@ -213,7 +213,9 @@ class InstanceFinder:
                 if not (isinstance(parent, ast.Subscript) and is_called(where, parent)):
                     instance.add_obstacle("module-use", f"`.{node.attr}` of a bound module", where, node)
             known = instance.cls.field(node.attr) or instance.cls.method(node.attr)
-            if node.attr in SUPPORTED | _UNSUPPORTED and not known and not is_only_told(where, node):
+            lost = node.attr in self.program.unbound_methods.of(instance.cls)
+            missing = node.attr in SUPPORTED | _UNSUPPORTED and not known and not is_only_told(where, node)
+            if lost or missing:
                 instance.add_obstacle("module-use", f"`.{node.attr}` of a bound module", where, node)
 
 

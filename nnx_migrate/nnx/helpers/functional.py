@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -95,8 +94,8 @@ class Functional:
             method = inspect.getattr_static(self._make, name, None)
             if isinstance(method, staticmethod | classmethod):
                 return getattr(self._make, name)
-            if inspect.isfunction(method):
-                return types.MethodType(method, self)
+            if callable(method) and hasattr(method, "__get__"):  # a function, or what `jax.jit` makes of it
+                return method.__get__(self)
         return getattr(nnx.merge(*self._structure(("default",))), name)
 
     def init(

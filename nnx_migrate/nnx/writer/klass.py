@@ -310,10 +310,9 @@ class ClassWriter:
                 edits += lifted
             elif decorator in method.transforms and name != "abc.abstractmethod":
                 module, project = self.names.module, self.names.project
-                if (
-                    keeps_method(decorator, module, project)
-                    or wrapper(decorator, module, project) is not None
-                ):
+                unbound = self.analysis.session.program.unbound_methods.of(self.cls)
+                known = keeps_method(decorator, module, project) or method.name in unbound
+                if known or wrapper(decorator, module, project) is not None:
                     continue  # what wrappers do is judged when the sizes are known
                 raise Refuse("unsupported-layer", f"the decorator `{ast.unparse(decorator)}`", decorator)
         return edits

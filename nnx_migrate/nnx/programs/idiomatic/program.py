@@ -33,6 +33,8 @@ _NNX = "flax.nnx"
 _UNUSUAL = re.compile(
     r"\b(?:sow|perturb|make_rng|is_mutable_collection|SpectralNorm|WeightNorm|has_rng|with_(?:logical_)?partitioning)\b"
 )
+# Methods that have the module's variables as arguments.
+_APPLIES = re.compile(r"\bself\.(?:apply|init|init_with_output)\b")
 _STATISTICS = re.compile(r"\b(?:BatchNorm|batch_stats)\b")
 # Optimizers that look into the tree of parameters, which has another form.
 _BY_TREE = re.compile(
@@ -141,6 +143,8 @@ class _Writer:
             text = conversion.cls.module.source.segment(conversion.cls.node)
             if _UNUSUAL.search(text) or conversion.makes_caches:
                 raise NotIdiomatic(f"`{conversion.cls.name}` keeps more than parameters", module, call)
+            if _APPLIES.search(text):
+                raise NotIdiomatic(f"methods of `{conversion.cls.name}` apply it", module, call)
             if conversion.is_lazy:
                 raise NotIdiomatic(f"`{conversion.cls.name}` holds Linen modules", module, call)
             variables = conversion.analysis.variables if conversion.analysis is not None else ()
