@@ -49,6 +49,12 @@ def test_the_call_gets_what_the_constructor_got() -> None:
     assert "x = block(x, train=train)" in text
 
 
+def test_long_signatures_are_broken() -> None:
+    more = ", ".join(f"argument_{number}=None" for number in range(4))
+    text = fixed(CODE.replace("self, x):", f"self, x, {more}):"))
+    assert f"    def __call__(\n        self, x, {more}, train: bool = False\n    ):\n" in text
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -207,7 +207,7 @@ def _signature(one: LateClass, call: ast.FunctionDef | ast.AsyncFunctionDef) -> 
     limit = line_limit(source)
     if "\n" in text or len(before) + len(text) + len(rest) <= limit:
         return Edit(end, end, text[end - start :])
-    return Edit(start, end, f"\n{margin}{HANGING * 2}{text}\n{margin}")
+    return Edit(start, end, f"\n{margin}{HANGING}{text}\n{margin}")
 
 
 # ---- what makes and calls it -------------------------------------------------------------------------------------
