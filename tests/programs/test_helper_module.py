@@ -123,7 +123,7 @@ def test_a_folder_that_is_imported_as_a_package_without_being_marked_as_one(tmp_
     model, train = tmp_path / "lib" / "nets" / "model.py", tmp_path / "train.py"
     files = {
         model: DENSE,
-        model.with_name("other.py"): "import model\n",
+        model.with_name("other.py"): "import train\n",
         train: "import os, lib.nets.model\nfrom lib.nets import other\nimport nets\n",
     }
     texts, _ = fix_files(files, RULES)
@@ -330,6 +330,26 @@ def test_files_of_a_package_that_import_each_other_by_bare_names(tmp_path: Path)
     for path, text in texts.items():
         path.write_text(text)
     subprocess.run([sys.executable, "generate.py"], cwd=inner, check=True)
+
+
+def test_a_file_of_a_package_that_tests_beside_it_import_by_its_bare_name(tmp_path: Path) -> None:
+    nets = tmp_path / "nets"
+    nets.mkdir()
+    files = {
+        nets / "rnn.py": GRU,
+        nets / "rnn_test.py": "from rnn import v\n\nassert v\n",
+        nets / "__init__.py": "",
+        tmp_path / "main.py": "from nets.rnn import v\n\nassert v\n",
+        tmp_path / "export.py": "from nets.rnn import v\n\nassert v\n",
+    }
+    for path, text in files.items():
+        path.write_text(text)
+    texts, _ = fix_files(files, RULES)
+    assert "class A(nnx.Module)" in texts[nets / "rnn.py"]
+    for path, text in texts.items():
+        path.write_text(text)
+    for script, folder in (("main.py", tmp_path), ("rnn_test.py", nets)):
+        subprocess.run([sys.executable, script], cwd=folder, check=True)
 
 
 def test_a_package_within_a_folder_that_is_not_marked_as_one(tmp_path: Path) -> None:

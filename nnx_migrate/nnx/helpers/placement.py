@@ -73,6 +73,10 @@ def helper_import(module: Module, name: str, project: Project, home: Module | No
         )
     folder = helper_path(module, project).parent
     prefix = _imported_as(folder, project)
+    if prefix is not None and _is_imported_by_both_names(module, folder, prefix[0], project):
+        return ImportRequest(
+            f"{HELPER_MODULE}.{name}", name, HELPER_MODULE, scripts_only=True, in_folder=True
+        )
     if prefix is not None and _names_its_package(module, prefix[0]):
         base = ".".join((*prefix, HELPER_MODULE))
     elif prefix is not None:
@@ -115,6 +119,22 @@ def _names_its_package(module: Module, package: str) -> bool:
     """Whether a file imports from its package by the package's name, or doesn't import from it at all."""
     roots = {name.partition(".")[0] for name in _imported_modules(module)}
     return package in roots or not _imports_neighbours_relatively(module)
+
+
+def _is_imported_by_both_names(module: Module, folder: Path, package: str, project: Project) -> bool:
+    """Whether a file of a package's own folder is imported by its bare name, too, as tests beside it do that are run
+    there; it must not import from the package by the package's name itself.
+    """
+    if module.path.parent != folder or any(
+        name.partition(".")[0] == package for name in _imported_modules(module)
+    ):
+        return False
+    return any(
+        other is not module
+        and module.path.stem in _imported_modules(other)
+        and project.find_path(module.path.stem, other) == module.path
+        for other in project.mentioning(module.path.stem)
+    )
 
 
 def _may_be_imported_in_folder(module: Module, project: Project) -> bool:
