@@ -332,6 +332,26 @@ def test_files_of_a_package_that_import_each_other_by_bare_names(tmp_path: Path)
     subprocess.run([sys.executable, "generate.py"], cwd=inner, check=True)
 
 
+def test_a_file_that_finds_a_package_s_modules_by_their_bare_names(tmp_path: Path) -> None:
+    package = tmp_path / "nets"
+    (package / "layers").mkdir(parents=True)
+    files = {
+        package / "layers" / "dense.py": f"import sizes\n{DENSE}",
+        package / "train.py": "from layers.dense import v\n\nassert v\n",
+        package / "sizes.py": "",
+        package / "layers" / "__init__.py": "",
+        package / "__init__.py": "",
+        tmp_path / "export.py": "from nets import sizes\nimport nets.sizes\n",
+    }
+    for path, text in files.items():
+        path.write_text(text)
+    texts, _ = fix_files(files, RULES)
+    assert package / "nnx_compat.py" in texts
+    for path, text in texts.items():
+        path.write_text(text)
+    subprocess.run([sys.executable, "train.py"], cwd=package, check=True)
+
+
 def test_a_file_of_a_package_that_tests_beside_it_import_by_its_bare_name(tmp_path: Path) -> None:
     nets = tmp_path / "nets"
     nets.mkdir()

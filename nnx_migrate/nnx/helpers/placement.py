@@ -73,6 +73,8 @@ def helper_import(module: Module, name: str, project: Project, home: Module | No
         )
     folder = helper_path(module, project).parent
     prefix = _imported_as(folder, project)
+    if prefix is not None and _searches(module, folder, prefix[0], project):
+        return ImportRequest(f"{HELPER_MODULE}.{name}", name, HELPER_MODULE)
     if prefix is not None and _is_imported_by_both_names(module, folder, prefix[0], project):
         return ImportRequest(
             f"{HELPER_MODULE}.{name}", name, HELPER_MODULE, scripts_only=True, in_folder=True
@@ -119,6 +121,18 @@ def _names_its_package(module: Module, package: str) -> bool:
     """Whether a file imports from its package by the package's name, or doesn't import from it at all."""
     roots = {name.partition(".")[0] for name in _imported_modules(module)}
     return package in roots or not _imports_neighbours_relatively(module)
+
+
+def _searches(module: Module, folder: Path, package: str, project: Project) -> bool:
+    """Whether a file imports what stands in a package's folder by bare names alone: it runs where these are found."""
+    names = list(_imported_modules(module))
+    if any(name.partition(".")[0] == package for name in names):
+        return False
+    for name in names:
+        place, found = folder.joinpath(*name.split(".")), project.find_path(name, module)
+        if found is not None and found in (place.with_suffix(".py"), place / "__init__.py"):
+            return True
+    return False
 
 
 def _is_imported_by_both_names(module: Module, folder: Path, package: str, project: Project) -> bool:
