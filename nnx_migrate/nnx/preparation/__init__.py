@@ -6,16 +6,19 @@ Each is tried: it is made only if classes move with it that stay without it, and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.engine.imports import edit_imports
+from nnx_migrate.linen.classes.model import LinenProgram
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.groups import Group
 from nnx_migrate.nnx.preparation.late_fields import late_fields
 from nnx_migrate.nnx.preparation.model import Preparation
 from nnx_migrate.nnx.preparation.normalizations import normalizations
+from nnx_migrate.nnx.preparation.registrations import registrations
 from nnx_migrate.sources.text import Edit, SourceError, SourceText
 
 Plan = Callable[[Project], Sequence[Group]]
@@ -23,10 +26,18 @@ Plan = Callable[[Project], Sequence[Group]]
 
 def preparations(project: Project, groups: Sequence[Group], plan: Plan) -> list[Preparation]:
     """Those that let classes of a project move; `groups` is its plan, and `plan` makes that of another project."""
-    kinds = [list(normalizations(groups)), list(late_fields(project, groups))]
+    program = _program(project, groups)
+    found = [list(normalizations(groups)), list(late_fields(program, groups))]
+    kinds = [kind for kind in (*found, list(registrations(program, groups))) if kind]
     before = _moving(groups)
-    tried = [[*kinds[0], *kinds[1]], *(kinds if all(kinds) else [])]  # together, or else one kind alone
+    tried = [[*chain(*kinds)], *(kinds if len(kinds) > 1 else [])]  # together, or else one kind alone
     return next((made for found in tried if (made := _helping(project, found, before, plan))), [])
+
+
+def _program(project: Project, groups: Iterable[Group]) -> LinenProgram:
+    """The project's Linen program, as its plan knows it."""
+    known = (c.analysis for group in groups for c in group.conversions if c.analysis is not None)
+    return next((analysis.session.program for analysis in known), None) or LinenProgram(project)
 
 
 def _helping(project: Project, found: list[Preparation], before: set[str], plan: Plan) -> list[Preparation]:

@@ -21,7 +21,6 @@ from functools import cached_property
 from nnx_migrate.linen.classes.model import Field, LinenClass, LinenProgram
 from nnx_migrate.linen.programs.constructions.references import ClassReference, Role
 from nnx_migrate.names.nodes import all_below, is_of_self, is_self
-from nnx_migrate.names.project import Project
 from nnx_migrate.nnx.groups import Group
 from nnx_migrate.nnx.preparation.call_values import CallValues, Known
 from nnx_migrate.nnx.preparation.late_field_edits import LateClass, Made, fix, may_be_written
@@ -44,7 +43,7 @@ _SIMPLE = (
 _SHOW_FIELDS = frozenset({"clone", "copy", "__dict__", "__dataclass_fields__", "unbind", "bind", "tabulate"})
 
 
-def late_fields(project: Project, groups: Sequence[Group]) -> Iterator[Preparation]:
+def late_fields(program: LinenProgram, groups: Sequence[Group]) -> Iterator[Preparation]:
     """What can become arguments of calls, for classes that stay because their constructors don't know it."""
     asking = {
         cls.qualified
@@ -54,8 +53,6 @@ def late_fields(project: Project, groups: Sequence[Group]) -> Iterator[Preparati
         if obstacle.reason in _REASONS
     }
     if asking:
-        known = (c.analysis for group in groups for c in group.conversions if c.analysis is not None)
-        program = next((analysis.session.program for analysis in known), None) or LinenProgram(project)
         yield from _Search(program, asking).preparations()
 
 

@@ -182,6 +182,8 @@ class Callees:
         self._open.add(node)
         found: list[Callee] = []
         for origin in self.origins(module, node):
+            if origin is not None and isinstance(origin[1], ast.Constant):
+                continue  # such as None, whose call fails
             found += self.of(*origin, depth + 1) if origin is not None else [Callee(module)]
         self._open.remove(node)
         return found
@@ -195,8 +197,13 @@ class Callees:
             bound = len(node.args) - 1
             inner = self.of(module, node.args[0], depth + 1)
             return [Callee(c.module, c.function, c.bound + bound) if c.function else c for c in inner]
-        parts = _parts(node) if qualified in _TUPLES else None
-        return [Callee(module, fields=parts, is_tuple=parts is not None)]
+        if qualified in _TUPLES:
+            parts = _parts(node)
+            return [Callee(module, fields=parts, is_tuple=parts is not None)]
+        called = self.of(module, node.func, depth + 1)
+        if called and all(isinstance(c.function, ast.FunctionDef) and c.klass is None for c in called):
+            return self._of_origins(module, node, depth)  # `register("net")(Net)`
+        return [Callee(module)]
 
     def _of_name(self, module: Module, scope: Scope, node: ast.Name, depth: int) -> list[Callee]:
         found: list[Callee] = []
@@ -231,7 +238,7 @@ class Callees:
         is_self = isinstance(node.value, ast.Name) and node.value.id == self_name(node, module)
         if owner is None or not (is_super or is_self):
             if self.project.resolve(node, module.scope_at(node), module) is not None:
-                return []
+                return self._of_global(module, node)
             if _is_text(module, node.value):
                 return [Callee(module)]
             return [Callee(m, f, _bound_by(f)) for m, f in self.index.methods(node.attr)]
@@ -245,6 +252,19 @@ class Callees:
             for where, value in self.index.attribute_values(node.attr, owner)
             for c in self.of(where, value, depth + 1)
         ]
+
+    def _of_global(self, module: Module, node: ast.Attribute) -> list[Callee]:
+        """`MODELS.register`, a method of an object that a file of the project makes; none if it is no such thing."""
+        qualified = self.project.resolve(node.value, module.scope_at(node), module)
+        definition = self.project.definition(qualified) if qualified else None
+        value = definition.binding.value if definition is not None else None
+        if definition is None or not isinstance(value, ast.Call):
+            return []
+        made = [callee.klass for callee in self.of(definition.module, value.func)]
+        receivers = self.index.receivers
+        if len(made) != 1 or made[0] is None:
+            return []
+        return [Callee(m, f, _bound_by(f)) for m, f in receivers.methods(made[0], node.attr, False)]
 
     def _of_class(self, module: Module, node: ast.ClassDef) -> Callee:
         for statement in node.body:

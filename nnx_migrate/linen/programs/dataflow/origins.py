@@ -11,6 +11,7 @@ from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
 
 from nnx_migrate.linen.programs.dataflow.callees import Callee, FunctionNode, Origin, parameter_of
+from nnx_migrate.linen.programs.dataflow.reached_returns import returns_of_call
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.parameters import defaults
 from nnx_migrate.names.reaching import reaches, reaching
@@ -84,13 +85,7 @@ class Origins:
             yield module, call
             return
         for callee in functions:
-            assert callee.function is not None
-            returns = [
-                node
-                for node in ast.walk(callee.function)
-                if isinstance(node, ast.Return)
-                and callee.module.enclosing(node, ast.FunctionDef, ast.AsyncFunctionDef) is callee.function
-            ]
+            returns = returns_of_call(callee, call)
             for statement in returns:
                 value = statement.value
                 yield from self.of(callee.module, value, depth + 1) if value is not None else [None]
