@@ -192,7 +192,7 @@ class Factories:
                 return None
             if inner.classes and inner.source is not None:
                 return None
-            return replace(inner, node=node, partial=node)
+            return replace(inner, node=node, partial=node, module=module)
         if isinstance(node, ast.IfExp):
             values = [node.body, node.orelse]
             found = self._chosen(module, call, node, values) or self._one_of_layers(

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnx_migrate.linen.analysis import field_symbol
+from nnx_migrate.linen.arrays.shapes import Unknown
 from nnx_migrate.linen.chosen.partials import PartialChoice
 from nnx_migrate.linen.classes.model import Field, LinenClass, LinenProgram
+from nnx_migrate.linen.factories.modes import give_mode, late_flags
 from nnx_migrate.linen.factories.values import BoundFields, Factory, Given
 from nnx_migrate.linen.fields.activations import is_activation_name
 from nnx_migrate.linen.values import ClassChoice, ClassRef, Expr, FieldFactory, FieldModule, Partial
@@ -35,11 +37,15 @@ class ClassFactories:
         by_class = _by_class(given)
         parts = tuple(by_class) if bound and len(by_class) > 1 else ()
         always = frozenset.intersection(*(one.always for one in by_class))
-        value = self._made_of([one.cls for one in by_class], name, bound, always, parts)
+        flags = late_flags(given, {cls.node for cls in self.program}) if bound else []
+        if len(flags) > 1 or any(not give_mode(found, flag) for flag in flags):
+            return None
+        flag = "".join(flags)
+        value = self._made_of([one.cls for one in by_class], name, bound, always, parts, flag)
         if value is None:
             return None
         classes = tuple(one.cls for one in by_class)
-        return Factory(name, "", classes, bound, "", value, optional=bound - always, by_class=parts)
+        return Factory(name, "", classes, bound, flag, value, optional=bound - always, by_class=parts)
 
     def _made_of(
         self,
@@ -48,30 +54,33 @@ class ClassFactories:
         bound: frozenset[str],
         always: frozenset[str],
         by_class: Sequence[BoundFields],
+        flag: str = "",
     ) -> Any:
         """What stands for classes, or for partials of them, that the constructor knows as `text`.
 
-        All of these partials bind what is `always` bound.
+        All of these partials bind what is `always` bound; only calls know the `flag`.
         """
         if not bound:
             return ClassRef(classes[0]) if len(classes) == 1 else ClassChoice(text, tuple(classes), text)
         if not by_class:
-            return self._partial_of(classes[0], text, bound, always) if len(classes) == 1 else None
+            return self._partial_of(classes[0], text, bound, always, flag) if len(classes) == 1 else None
         partials = [self._partial_of(one.cls, text, one.bound, one.always) for one in by_class]
         found = tuple(partial for partial in partials if partial is not None)
         return PartialChoice(text, tuple(classes), text, found) if len(found) == len(partials) else None
 
     def _partial_of(
-        self, cls: LinenClass, name: str, bound: Iterable[str], always: frozenset[str]
+        self, cls: LinenClass, name: str, bound: Iterable[str], always: frozenset[str], flag: str = ""
     ) -> Partial | None:
         """What stands for partials of a class: what they bind is only known as the partial's own keywords."""
         values: list[tuple[str, Any]] = []
         for field in sorted(bound):
             item, inner = cls.field(field), self.field(cls, field)
-            if item is None or (inner is not None and (inner.several or not inner.classes)):
+            if item is None or (inner is not None and (inner.several or inner.flag or not inner.classes)):
                 return None  # layers would have to be rewritten within the partial
             text = f'{name}.keywords["{field}"]'
-            if field not in always:
+            if field == flag:
+                value: Any = Unknown("what a factory binds")
+            elif field not in always:
                 value = self._optional(cls, item, name) if inner is None else None
             elif inner is None:
                 value = field_symbol(cls, item, text)

@@ -25,7 +25,7 @@ def of_layers(name: str, found: list[Given], of_classes: ClassFactories) -> Fact
         return None
     alone = [replace(given, several=() if given.layers else given.several) for given in own]
     classes = of_classes.of(name, alone) if own else None
-    if own and (classes is None or classes.optional):
+    if own and (classes is None or classes.optional or classes.flag):
         return None
     groups: dict[tuple[str, LinenClass | None], list[Given]] = {}
     for one in (one for given in found for one in given.layers):

@@ -58,7 +58,7 @@ def _given_text(writer: ConstructionWriter, site: Site, cls: LinenClass, field: 
     if given.several and given.layers:
         return _one_of_several(writer, site, cls, factory, given)
     if given.classes:
-        return _class_text(writer, site, field, given)
+        return _class_text(writer, site, factory, given)
     ((factory, _),) = factory.pairs(given)
     callee, *arguments = factory_parts(writer, cls, factory, given)
     if given.partial is None and given.variable:
@@ -73,19 +73,26 @@ def _given_text(writer: ConstructionWriter, site: Site, cls: LinenClass, field: 
     return f"{source.segment(given.partial.func)}({', '.join([callee, *arguments])})"
 
 
-def _class_text(writer: ConstructionWriter, site: Site, field: str, given: Given) -> str:
-    """One of several classes of the project, or a partial of one, which keep their names. Raises Refuse."""
+def _class_text(writer: ConstructionWriter, site: Site, factory: Factory, given: Given) -> str:
+    """One of several classes of the project, or a partial of one, which keep their names. Raises Refuse.
+
+    The partial no longer binds the mode flag that calls give.
+    """
     if given.source is not None:
         return given.source.field
-    choice = writer.renderer.choice
-    if not given.variable:
+    choice, source = writer.renderer.choice, writer.names.module.source
+    if not given.variable and (given.partial is None or not factory.flag):
         return writer.text_of(given.node) if given.several else choice(given.node, site.context)
     if given.partial is None or given.several:
-        raise Refuse("unknown-module", f"the factory `{field}` is given as a variable", site.call)
+        raise Refuse("unknown-module", f"the factory `{factory.field}` is given as a variable", site.call)
+    keywords = [k for k in given.partial.keywords if k.arg != (factory.flag or None)]
+    parts = [choice(given.partial.args[0], site.context)]
+    parts += [f"{k.arg}={choice(k.value, site.context)}" for k in keywords]
+    if not given.variable:
+        return f"{source.segment(given.partial.func)}({', '.join(parts)})"
     _check_name(writer, given)
-    texts = [f"{k.arg}={choice(k.value, site.context)}" for k in given.partial.keywords]
-    writer.partials[given.partial] = [choice(given.partial.args[0], site.context), *texts]
-    return writer.names.module.source.segment(given.node)
+    writer.partials[given.partial] = parts
+    return source.segment(given.node)
 
 
 def _one_of_several(

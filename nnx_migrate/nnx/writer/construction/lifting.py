@@ -18,6 +18,7 @@ from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
 from nnx_migrate.linen.values import ClassRef, Layer, Lifted
 from nnx_migrate.nnx.layers import LAYERS, Refusal, write_call
+from nnx_migrate.nnx.writer.construction.factories import given_flags
 from nnx_migrate.nnx.writer.construction.partitioning import WITH_AXES, reads_axes
 from nnx_migrate.nnx.writer.construction.whole_inputs import call_of_members, hands_on
 from nnx_migrate.nnx.writer.text import one_line
@@ -90,7 +91,9 @@ def _only_returns(function: ast.FunctionDef) -> bool:
 
 
 def lifted_call(editor: BodyEditor, call: ast.Call, site: Site) -> str:
-    """The call of a module with lifted transforms."""
+    """The call of a module with lifted transforms. Raises Refuse."""
+    if given_flags(editor.writer, site):
+        raise Refuse("mode-flag", "a module with a lifted transform gets its mode where it is made", call)
     if hands_on(call, site):
         check_axes(editor.writer.converted, editor.names, [site], call)
         check_members(editor.writer.converted, site, site.lifts[0], call)

@@ -10,12 +10,11 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from nnx_migrate.linen.classes.merged_flags import is_merged
 from nnx_migrate.linen.classes.model import LinenClass
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.sites import Site
-from nnx_migrate.linen.symbols import linen_name
 from nnx_migrate.linen.values import ClassRef
-from nnx_migrate.names.parameters import defaults
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
@@ -32,12 +31,16 @@ def merged_flags(writer: ConstructionWriter, site: Site) -> dict[str, ast.expr]:
     def is_late(node: ast.expr) -> bool:
         return any(static.get((context, n)) is False for n in ast.walk(node) for context in around)
 
+    made = (writer.factories.get(partial.call) for partial in site.partials)
+    by_calls = {factory.flag for factory in made if factory is not None}
     given = list(_given(site, site.target.cls))
     names = [name for name, _ in given]
     found = {
         name: value
         for name, value in given
-        if names.count(name) == 1 and is_late(value) and _is_merged(site.target.cls, name)
+        if names.count(name) == 1
+        and (name in by_calls or is_late(value))
+        and is_merged(site.target.cls, name)
     }
     for call in site.calls if found else ():
         again = call.node is None or any(k.arg is None or k.arg in found for k in call.node.keywords)
@@ -68,35 +71,3 @@ def _given(site: Site, cls: LinenClass) -> Iterator[tuple[str, ast.expr]]:
                 return
             yield next(names, ""), argument
         yield from ((keyword.arg, keyword.value) for keyword in keywords if keyword.arg is not None)
-
-
-def _is_merged(cls: LinenClass, name: str) -> bool:
-    """Whether `__call__` reads a field in `name = nn.merge_param("name", self.name, name)`, and nothing else does."""
-    method = cls.method("__call__")
-    item = cls.field(name)
-    if method is None or item is None or name not in _keywords(method.node):
-        return False
-    reads = [
-        node
-        for owner in cls.mro
-        for node in ast.walk(owner.node)
-        if isinstance(node, ast.Attribute) and node.attr == name
-    ]
-    merges = [
-        call
-        for call in ast.walk(method.node)
-        if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Name | ast.Attribute)
-        and (linen_name(cls.resolve_in_class(call.func)) or "").rpartition(".")[2] == "merge_param"
-        and len(call.args) == 3
-    ]
-    return len(reads) == 1 and any(
-        call.args[1] is reads[0] and isinstance(call.args[2], ast.Name) and call.args[2].id == name
-        for call in merges
-    )
-
-
-def _keywords(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
-    """The parameters of a function with the default None."""
-    pairs = defaults(function.args)
-    return {a.arg for a, default in pairs if isinstance(default, ast.Constant) and default.value is None}
