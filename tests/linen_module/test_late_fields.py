@@ -7,6 +7,8 @@ import pytest
 from tests.rules.harness import fix_files, resolve_rules
 
 CODE = """\
+import functools
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -35,6 +37,12 @@ CHILD = """class Child(nn.Module):
 
 
 """
+
+
+BY_PARTIAL = CODE.replace(
+    "        for features",
+    "        block = functools.partial(Block, train=train)\n        for features",
+).replace("Block(features, train)", "block(features)")
 
 
 def fixed(code: str) -> str:
@@ -119,4 +127,54 @@ def test_others_stay(old: str, new: str) -> None:
     assert old in CODE
     code = CODE.replace(old, new).replace("class Block", CHILD + "class Block", 1) if "Child" in new else CODE
     text = fixed(code.replace(old, new))
+    assert "class Model(nn.Module)" in text and "    train:" in text.partition("class Model")[0]
+
+
+def test_calls_of_partials_get_what_these_bind() -> None:
+    text = fixed(BY_PARTIAL)
+    assert "(nn.Module)" not in text and "(x, train=train)" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("train=train)", "4, train=train)"),
+        ("train=train)", "train=not train)"),
+        ("        block = ", "        train = not train\n        block = "),
+        ("block(features)(x)", "block(\n                features=features\n            )(x)"),
+    ],
+)
+def test_ways_to_write_partials(old: str, new: str) -> None:
+    code = BY_PARTIAL.replace(old, new)
+    assert "(nn.Module)" not in fixed(code.replace("block(features)", "block()") if "4," in new else code)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        # what it binds changes behind it
+        ("        for", "        train = not train\n        for"),
+        ("            x = block", "            train = features > 4\n            x = block"),
+        ("for features in", "for train, features in enumerate"),
+        ("(x)\n        return", "(x)\n            train += 1\n        return"),
+        ("train=train)", "train=bool(train))"),
+        ("train=train)", "train=x[0])"),
+        # other uses of the partial, or others that have its name
+        ("        for", "        print(block)\n        for"),
+        ("        for", "        block = block\n        for"),
+        ("block(features)(x)", "functools.partial(block, features)()(x)"),
+        ("block(features)(x)", "(lambda: block(features)(x))()"),
+        ("block(features)(x)", "block(features, train=True)(x)"),
+        ("x = block(features)(x)", "made = block(features)\n            x = made(x)"),
+        ("        block = functools.partial(Block, train=train)\n", "        block = functools.partial(Block, train=train) if True else None\n"),
+        ("train=train)", "**{'train': train})"),
+        ("train=train)", "train=train,  # the mode\n        )"),
+        # it is made anew in a loop, or elsewhere
+        ("        block = functools.partial(Block, train=train)\n        for features in (4, 8):\n", "        for features in (4, 8):\n            block = functools.partial(Block, train=train)\n"),
+        ("class Model", "small = functools.partial(Block, 3, train=True)\n\n\nclass Model"),
+    ],
+)  # fmt: skip
+def test_other_partials_stay(old: str, new: str) -> None:
+    assert old in BY_PARTIAL
+    text = fixed(BY_PARTIAL.replace(old, new))
     assert "class Model(nn.Module)" in text and "    train:" in text.partition("class Model")[0]

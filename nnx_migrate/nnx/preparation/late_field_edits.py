@@ -12,8 +12,9 @@ from nnx_migrate.engine.arguments import add_arguments
 from nnx_migrate.engine.findings import FileChange, Fix, Safety
 from nnx_migrate.linen.classes.docstrings import about_field
 from nnx_migrate.linen.classes.model import Field, LinenClass
-from nnx_migrate.linen.programs.constructions.references import ClassReference
+from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import all_below, is_of_self
+from nnx_migrate.nnx.preparation.late_partials import may_move
 from nnx_migrate.nnx.writer.comments import comments_within
 from nnx_migrate.nnx.writer.text import HANGING, rewritten
 from nnx_migrate.sources.lines import line_limit
@@ -30,31 +31,52 @@ class Made:
     call: ast.Call  # that makes it
     outer: ast.Call  # of what was made
     given: Mapping[str, ast.expr]  # by field
+    partial: ast.Call | None = None  # what is called, if that isn't the class
 
     @classmethod
-    def of(cls, made: LinenClass, holder: LinenClass, reference: ClassReference) -> Made | None:
+    def of(
+        cls,
+        made: LinenClass,
+        holder: LinenClass,
+        module: Module,
+        call: ast.Call,
+        partial: ast.Call | None = None,
+    ) -> Made | None:
         """What a construction in a class makes, unless it isn't called at once, or what it gets is hidden."""
-        call, module = reference.call, reference.module
         outer = module.parents.get(call)
         if not isinstance(outer, ast.Call) or outer.func is not call:
             return None
         if module.enclosing(call, *_FUNCTIONS) is None or module is not holder.module:
             return None
-        arguments = [*call.args, *outer.args]
+        bound = partial.args[1:] if partial is not None else []
+        more = partial.keywords if partial is not None else []
+        arguments = [*bound, *call.args, *outer.args]
         if any(isinstance(argument, ast.Starred | ast.GeneratorExp) for argument in arguments):
             return None
-        if any(keyword.arg is None for keyword in (*call.keywords, *outer.keywords)):
+        if any(keyword.arg is None for keyword in (*more, *call.keywords, *outer.keywords)):
             return None
         if any(isinstance(node, ast.NamedExpr | ast.Await | ast.Yield) for node in ast.walk(outer)):
             return None
-        if not may_lose(module.source, call):
+        if not all(may_lose(module.source, one) for one in (call, partial) if one is not None):
             return None
         names = [item.name for item in made.fields]
-        if len(call.args) > len(names):
+        given = dict(zip(names, [*bound, *call.args], strict=False))
+        given.update((k.arg, k.value) for k in (*more, *call.keywords) if k.arg is not None)
+        if len(given) < len([*bound, *call.args, *more, *call.keywords]):
             return None
-        given = dict(zip(names, call.args, strict=False))
-        given.update((k.arg, k.value) for k in call.keywords if k.arg is not None)
-        return cls(holder, call, outer, given)
+        return cls(holder, call, outer, given, partial)
+
+    def may_move(self, name: str) -> bool:
+        """Whether what a field gets is the same in the call."""
+        value, bound = self.given.get(name), self.partial
+        inside = (
+            value is not None
+            and bound is not None
+            and value in (*bound.args, *(k.value for k in bound.keywords))
+        )
+        if value is None or bound is None or not inside:
+            return True
+        return may_move(self.holder.module, bound, value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +161,8 @@ def fix(classes: Sequence[LateClass]) -> Fix:
         for made in one.made:
             found = _call_edits(one, made, late.get(made.holder, frozenset()))
             edits.setdefault(made.holder.module.path, []).extend(found)
-    changes = {path: FileChange(tuple(found)) for path, found in edits.items()}
+    # calls of one partial all take the same from it
+    changes = {path: FileChange(tuple(dict.fromkeys(found))) for path, found in edits.items()}
     return Fix("give what only calls need to the calls", Safety.SAFE, changes, prepares=True)
 
 
@@ -217,7 +240,8 @@ def _call_edits(one: LateClass, made: Made, late: Collection[str]) -> Iterator[E
     """The edits of a construction and its call; `late` are the fields of the class around that go, too."""
     source = made.holder.module.source
     names = [item.name for item in one.fields if item.name in made.given]
-    yield from without_arguments(source, made.call, [made.given[name] for name in names])
+    for call in (made.call, *([made.partial] if made.partial is not None else [])):
+        yield from without_arguments(source, call, [made.given[name] for name in names])
 
     def replaced(node: ast.AST) -> str | None:
         return node.attr if is_of_self(node) and node.attr in late else None

@@ -7,8 +7,9 @@ made once gets it with the call:
 
     x = Block(self.width)(x, train=train)
 
-Both are the same as long as the class is only made where it is called at once, and reads the field in `__call__` and
-nowhere else. What a class hands on to another one in this way becomes an argument there, too.
+Both are the same as long as the class is only made where it is called at once, itself or by a local partial of it, and
+reads the field in `__call__` and nowhere else. What a class hands on to another one in this way becomes an argument
+there, too.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from nnx_migrate.names.nodes import all_below, is_of_self, is_self
 from nnx_migrate.nnx.groups import Group
 from nnx_migrate.nnx.preparation.call_values import CallValues, Known
 from nnx_migrate.nnx.preparation.late_field_edits import LateClass, Made, fix, may_be_written
+from nnx_migrate.nnx.preparation.late_partials import calls_behind, class_bound, class_called
 from nnx_migrate.nnx.preparation.model import Preparation
 
 # What a class may be refused for that stays for such fields: maybe another reason than that they aren't known.
@@ -132,6 +134,8 @@ class _Search:
             return False
         if not all(_is_simple(made.given[name]) for made in of.made if name in made.given):
             return False
+        if not all(made.may_move(name) for made in of.made):
+            return False
         further = self._handed_on(of.cls, name)
         if further is None:
             return False
@@ -164,7 +168,8 @@ class _Search:
                 made = self._construction(cls, parent, child)
                 if made is not None:
                     other = self._class(made)
-                    given = next((m for m in other.made if m.call is parent), None) if other else None
+                    own = (m for m in other.made if parent in (m.call, m.partial)) if other else iter(())
+                    given = next(own, None)
                     handed = (
                         [n for n, value in given.given.items() if value in _above(child)] if given else []
                     )
@@ -178,7 +183,9 @@ class _Search:
         """The class of the project that a call constructs, if `child` is an argument of it."""
         if not isinstance(node, ast.Call) or child is node.func:
             return None
-        return self.program.references.class_called(cls.module, node)
+        found = self.program.references.class_called(cls.module, node)
+        found = found or class_bound(self.program, cls.module, node)
+        return found or class_called(self.program, cls.module, node)
 
     # ---- which classes ----------------------------------------------------------------------------------
 
@@ -223,14 +230,27 @@ class _Search:
         for reference in self.references.get(cls, ()):
             if reference.role is Role.ANNOTATION:
                 continue
-            holder = self._holder(reference)
-            if reference.role is not Role.CONSTRUCTION or holder is None or reference.cls is not cls:
+            holder, module = self._holder(reference), reference.module
+            calls = self._calls(reference)
+            if holder is None or reference.cls is not cls or not calls:
                 return None
-            made = Made.of(cls, holder, reference)
-            if made is None:
-                return None
-            found.append(made)
+            for call, partial in calls:
+                made = Made.of(cls, holder, module, call, partial)
+                if made is None:
+                    return None
+                found.append(made)
         return found if found else None
+
+    def _calls(self, reference: ClassReference) -> list[tuple[ast.Call, ast.Call | None]]:
+        """The calls that construct a class where code names it, and the local partial that each of them calls."""
+        if reference.role is Role.CONSTRUCTION:
+            return [(reference.call, None)]
+        module, outer = reference.module, reference.module.parents.get(reference.node)
+        if not isinstance(outer, ast.Call) or outer.args[:1] != [reference.node]:
+            return []
+        if class_bound(self.program, module, outer) is None:
+            return []
+        return [(call, outer) for call in calls_behind(self.program, module, outer) or ()]
 
 
 def _together(taken: list[_Class]) -> list[_Class]:
