@@ -110,7 +110,9 @@ class _Search:
                 late[name] = max(late.get(name, Known.MADE), self._known(made, node))
         if Known.CALLED not in late.values():
             return
-        wanted = {name for name, known in late.items() if known is Known.CALLED}
+        # what makes layers, or functions, may be given otherwise
+        held = {item.name for item in cls.fields if _holds_value(item)}
+        wanted = {name for name, known in late.items() if known is Known.CALLED and name in held}
         if all(self._take(found, name, frozenset()) for name in sorted(wanted)):
             for name in sorted(name for name, known in late.items() if known is Known.SIZED):
                 self._take(found, name, frozenset())
