@@ -20,6 +20,7 @@ from nnx_migrate.linen.interpreter.branches.joined_modules import (
     optional,
     rematerialised,
 )
+from nnx_migrate.linen.interpreter.branches.masked import sizes_beside
 from nnx_migrate.linen.interpreter.branches.repeated import remember_asked, remember_choice
 from nnx_migrate.linen.interpreter.convert import as_dim, input_array, text_of
 from nnx_migrate.linen.interpreter.frame import Env, Frame, Slot
@@ -166,6 +167,7 @@ def join(frame: Frame, a: Any, b: Any, node: ast.AST, name: str) -> Any:
         choice = tuple_choice((a, b), f"`{name}` differs between two paths")
         if isinstance(choice, Unknown):
             return choice
+    a = sizes_beside(frame, name, a, b, node)
     perhaps_none = _join_optional(frame, a, b, node, name)
     if perhaps_none is not None:
         return perhaps_none
