@@ -31,7 +31,7 @@ def methods_of_configurations(
             continue
         home, node = found
         names = {s.name for s in node.body if isinstance(s, ast.FunctionDef)} - _called_otherwise(node)
-        if names and _reads_data(home, node) and not _has_subclasses(project, qualified):
+        if names and _reads_data(home, node) and not has_subclasses(project, qualified):
             yield from names if is_harmless(home, node) else ()
 
 
@@ -77,7 +77,8 @@ def _data(cls: ast.ClassDef) -> set[str]:
     return found
 
 
-def _has_subclasses(project: Project, qualified: str) -> bool:
+def has_subclasses(project: Project, qualified: str) -> bool:
+    """Whether other classes of the project derive from one."""
     name = qualified.rpartition(".")[2]
     return any(
         qualified in bases(module, node, project)

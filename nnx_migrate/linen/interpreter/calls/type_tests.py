@@ -7,10 +7,11 @@ from typing import Any
 
 from nnx_migrate.linen.arrays.shapes import Array, Global, Unknown
 from nnx_migrate.linen.dims import Dim
+from nnx_migrate.linen.fields.configured_types import declared_type
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown
 from nnx_migrate.linen.interpreter.frame import Frame
 from nnx_migrate.linen.interpreter.static import is_static
-from nnx_migrate.linen.values import ClassRef, Closure, DerivedLayer, Instance, Layer
+from nnx_migrate.linen.values import ClassRef, Closure, DerivedLayer, Expr, Instance, Layer
 
 # Abstract classes of Python's own, with the types known here that are instances of them.
 _ABSTRACT: dict[str, tuple[type, ...]] = {
@@ -26,6 +27,8 @@ _CHECKS = {"int": int, "str": str, "float": float, "bool": bool, "tuple": tuple,
 def is_instance(frame: Frame, value: Any, kinds: Any, node: ast.Call | None) -> Any:
     """`isinstance(value, int)` and the like, where both are known."""
     wanted = kinds if isinstance(kinds, tuple) else (kinds,)
+    if frame.foreign and isinstance(value, Expr) and _declared(frame, value) == "int":
+        value = value.dim
     if isinstance(value, Instance):
         outcome = _is_module_of(value, wanted)
         if outcome is not None:
@@ -52,6 +55,11 @@ def is_instance(frame: Frame, value: Any, kinds: Any, node: ast.Call | None) -> 
     if node is not None and is_static(frame, node):
         return static_or_unknown(frame, node, "bool")
     return Unknown("a type test that can't be decided")
+
+
+def _declared(frame: Frame, value: Expr) -> str:
+    """The type that the configuration of the class which is converted declares for a part of it, "" for others."""
+    return declared_type(frame.session.instances_of[0], value.text)
 
 
 def _abstract(kind: Any) -> tuple[type, ...] | None:
