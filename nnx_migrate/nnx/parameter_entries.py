@@ -57,7 +57,8 @@ def class_map(analysis: ClassAnalysis) -> ClassMap:
     for variable in analysis.variables:
         indices = variable.place or ["{" + index + "}" for index in INDICES[: len(variable.loops)]]
         for name in (variable_name(variable), *variable.other_names):
-            entries.append(leaf([variable.collection, name], [variable.attribute, *indices]))
+            entry = leaf([variable.collection, name], [variable.attribute, *indices])
+            entries += [entry] if entry not in entries else []  # that each branch of a condition makes
     tell_variables_apart(analysis.variables)
     for name, value in analysis.session.fields.items():
         if isinstance(value, FieldModule):  # adopted under the field's name if nothing else has named it

@@ -25,6 +25,9 @@ from nnx_migrate.nnx.writer.construction.choosing_functions import choosing_func
 from nnx_migrate.nnx.writer.construction.lifting import check_no_lifts_left, decorator_edits
 from nnx_migrate.nnx.writer.construction.partitioning import check_initializers
 from nnx_migrate.nnx.writer.construction.writer import RNGS, ConstructionWriter
+from nnx_migrate.nnx.writer.constructor.computed.reads import SharedReads
+from nnx_migrate.nnx.writer.constructor.computed.slices import Computed, computed
+from nnx_migrate.nnx.writer.constructor.computed.texts import name_computed
 from nnx_migrate.nnx.writer.constructor.derived_arrays import (
     Derived,
     derived_arrays,
@@ -83,6 +86,7 @@ class ClassWriter:
         self.creating: CreatingFunctions
         self.makers: list[Method] = []  # methods that go
         self.derived: Derived = {}
+        self.computed = Computed()
 
     def write(self) -> WrittenClass:
         """All edits of the class."""
@@ -121,7 +125,7 @@ class ClassWriter:
             self.analysis, self.names, self.constructions, self.inheritance, self.factories
         )
         edits += constructor.edits(nodes, written)
-        edits += properties(self.derived, self.names, self.cls)
+        edits += properties(self.derived, self.computed, self.names, self.cls)
         check_no_lifts_left(self.analysis, self.source, edits)
         written.open_maxima = frozenset(self.renderer.open_maxima)
         written.edits = with_comments(self.analysis, self.names.module, _distinct(edits))
@@ -156,6 +160,7 @@ class ClassWriter:
                 choice,
                 self.creating,
             )
+            editor.shared = SharedReads(self.computed, self.derived, method, method.owner is self.cls)
             written.functions = written.functions or editor.outside_functions()
             editor.calls.check_outside()
             edits = editor.edits()
@@ -252,8 +257,11 @@ class ClassWriter:
         compact = [m for m in self.analysis.methods if self._sites_of(m)]
         self.lists = {m.name: find_local_lists(self.analysis, m) for m in compact}
         lists = [made for found in self.lists.values() for made in found]
-        self.derived = derived_arrays(self.analysis, setup) if (setup := self.cls.method("setup")) else {}
+        if setup := self.cls.method("setup"):
+            self.derived = derived_arrays(self.analysis, setup)
+            self.computed = computed(self.analysis, setup, self.derived)
         name_derived(self.derived, names)
+        name_computed(self.computed, names)
         self.constructions.carried.moved = {loop: made.creating for made in lists for loop in made.running}
         name_sites(self.analysis, names, lists, self.naming)
 

@@ -22,7 +22,7 @@ from nnx_migrate.linen.interpreter.convert import text_of
 from nnx_migrate.linen.interpreter.sizes.sizes_at_axes import as_needed
 from nnx_migrate.linen.mixed_lists import MixedList
 from nnx_migrate.linen.reasons import Refuse
-from nnx_migrate.linen.sites import Context
+from nnx_migrate.linen.sites import Context, VariableSite
 from nnx_migrate.linen.symbols import TOKEN, token
 from nnx_migrate.linen.values import (
     BuiltList,
@@ -79,6 +79,7 @@ class InitRenderer:
         self.may_name_dtypes = False  # only variables get the dtypes that arrays have at first
         self.may_name_classes = False  # where only a construction takes one of several classes
         self.layers: dict[ast.AST | Maker, str] = {}  # what makes layers, of which choices take one
+        self.initial_reads: dict[ast.AST, VariableSite] = {}  # reads of other parameters, in first values
         self.partials: set[ast.AST] = set()  # partials of classes, of which choices take one
         self.element: Callable[[ast.AST, Context], str | None] = lambda node, context: None
 
@@ -195,6 +196,8 @@ class InitRenderer:
         element = self.element(node, context)
         if element is not None:
             return element
+        if node in self.initial_reads:
+            return f"self.{self.initial_reads[node].attribute}{self.initial_reads[node].read}"
         made = self.layers.get(node)
         if made is not None:
             return made

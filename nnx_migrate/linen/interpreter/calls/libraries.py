@@ -58,7 +58,7 @@ def call_global(
     if name == PARAM_WITH_AXES:
         return param_with_axes(frame, args, kwargs, node)
     if name.startswith("flax.linen.initializers"):
-        return static_or_unknown(frame, node) if node is not None else Unknown("an initializer")
+        return static_or_unknown(frame, node, "function") if node is not None else Unknown("an initializer")
     if name in SEQUENCES and not kwargs:
         numbers = SEQUENCES[name](*(effect_value(frame.session, a) for a in args))
         if numbers is not None:
@@ -112,7 +112,9 @@ def call_global(
             if isinstance(args[0], Dim | int):
                 return dims[0]
             return static_or_unknown(frame, node, "int")
-        if name in _FUNCTIONS_OF_FUNCTIONS and not any(constructs(a) for a in args):
+        if name.startswith("jax.nn.initializers.") or (
+            name in _FUNCTIONS_OF_FUNCTIONS and not any(constructs(a) for a in args)
+        ):
             return static_or_unknown(frame, node, "function")
         found = static_or_unknown(frame, node, "float" if name in _FLOAT_FUNCTIONS else "")
         if not (isinstance(found, Unknown) and name in _FLOAT_FUNCTIONS):

@@ -18,6 +18,8 @@ from nnx_migrate.linen.classes.model import LinenClass, Method
 from nnx_migrate.linen.sites import VariableSite
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.nnx.writer.construction.variables import read_text
+from nnx_migrate.nnx.writer.constructor.computed.slices import Computed
+from nnx_migrate.nnx.writer.constructor.computed.texts import computing_texts
 from nnx_migrate.nnx.writer.names import FileNames
 from nnx_migrate.nnx.writer.text import one_line, rewritten
 from nnx_migrate.sources.text import Edit
@@ -104,12 +106,12 @@ def name_derived(derived: Derived, names: Names) -> None:
         variable.attribute = names.fresh(f"{variable.name}_param" if taken else variable.name)
 
 
-def properties(derived: Derived, names: FileNames, cls: LinenClass) -> list[Edit]:
+def properties(derived: Derived, computed: Computed, names: FileNames, cls: LinenClass) -> list[Edit]:
     """The properties, in front of the first method behind `setup`, else behind the class's last line."""
-    if not derived:
+    if not derived and not computed.slices:
         return []
     source = names.module.source
-    indent = " " * next(iter(derived)).col_offset
+    indent = " " * cls.own_methods["setup"].node.body[0].col_offset
     outer = source.text[source.line_start(cls.node.body[0].lineno) :][: cls.node.body[0].col_offset]
     unit = indent[len(outer) :]
     texts: list[str] = []
@@ -121,6 +123,7 @@ def properties(derived: Derived, names: FileNames, cls: LinenClass) -> list[Edit
             rewritten(source, statement.value, lambda n, r=reads: r.get(n) or names.replacement(n))  # type: ignore[misc]
         )
         texts.append(f"{outer}@property\n{outer}def {target.attr}(self):\n{outer}{unit}return {value}\n")
+    texts += computing_texts(computed, names, outer, unit)
     setup = cls.own_methods["setup"].node
     later = [m.node for m in cls.own_methods.values() if m.node.lineno > setup.lineno]
     if not later:

@@ -65,3 +65,10 @@ def is_unpacked_list(setup: SetupWriter, node: ast.expr) -> bool:
     slot = setup.analysis.session.attributes.get(target.attr) if is_of_self(target) else None
     held = slot.value if slot is not None else None
     return isinstance(node, ast.Name | ast.ListComp) and isinstance(held, ModuleList | MixedList | list)
+
+
+def joins_lists(node: ast.expr) -> bool:
+    """Whether this adds up lists of Python's own: an `nnx.List`, which attributes hold, can't be added to one."""
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.Add) and joins_lists(node.left) and joins_lists(node.right)
+    return isinstance(node, ast.List | ast.ListComp | ast.Name)

@@ -17,6 +17,8 @@ from nnx_migrate.linen.values import ClassRef, Instance
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.names.parents import Parents
 from nnx_migrate.nnx.layers import LAYERS
+from nnx_migrate.nnx.writer.constructor.computed.initial_reads import initial_reads
+from nnx_migrate.nnx.writer.constructor.computed.slices import Computed
 
 _WHY = "Linen does so in every call, a constructor once"
 _DISPLAYS = (ast.List, ast.Tuple, ast.Dict, ast.ListComp, ast.DictComp)
@@ -27,12 +29,18 @@ _OF_CALLS = frozenset(
 )
 
 
-def check_runs_once(analysis: ClassAnalysis, setup: Method, derived: Collection[ast.AST] = ()) -> None:
+def check_runs_once(
+    analysis: ClassAnalysis, setup: Method, derived: Collection[ast.AST], computed: Computed
+) -> None:
     """Refuse a `setup` that does something else in the next call than in the first one.
 
-    `derived` are the variables from which properties will compute what `setup` has.
+    `derived` are the variables from which properties will compute what `setup` has; so they do what is `computed`.
     """
     own = dict.fromkeys(node for method in _reached(analysis, setup) for node in ast.walk(method))
+    for node in (n for leaf in computed.late for n in ast.walk(leaf)):
+        own.pop(node, None)
+    for node in initial_reads(analysis, setup):
+        own.pop(node, None)
     facts, parents = analysis.facts, setup.owner.module.parents
     for (_, node), variable in facts.variables.items():
         if (

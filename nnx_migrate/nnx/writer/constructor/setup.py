@@ -23,10 +23,13 @@ from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.asked_layers import asked_test
 from nnx_migrate.nnx.writer.constructor.carrying import CarryingLoops
 from nnx_migrate.nnx.writer.constructor.chosen_makers import check_places, written_choice
+from nnx_migrate.nnx.writer.constructor.computed.initial_reads import initial_reads
+from nnx_migrate.nnx.writer.constructor.computed.slices import Computed, computed
+from nnx_migrate.nnx.writer.constructor.computed.texts import constructor_edits
 from nnx_migrate.nnx.writer.constructor.derived_arrays import derived_arrays
 from nnx_migrate.nnx.writer.constructor.dicts import check_dict
 from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, array_container, holds_arrays
-from nnx_migrate.nnx.writer.constructor.nested import Display, is_nested, is_unpacked_list
+from nnx_migrate.nnx.writer.constructor.nested import Display, is_nested, is_unpacked_list, joins_lists
 from nnx_migrate.nnx.writer.constructor.once import check_runs_once
 from nnx_migrate.nnx.writer.constructor.same_branches import without_branches
 from nnx_migrate.nnx.writer.constructor.setup_helpers import SetupHelpers
@@ -65,8 +68,11 @@ class SetupWriter:
         self.source = names.module.source
         self.limit = 100
         self.derived = derived_arrays(analysis, setup) if not context else {}
+        self.computed = computed(analysis, setup, self.derived) if not context else Computed()
         if not context:
-            check_runs_once(analysis, setup, {v.call for made in self.derived.values() for v in made})
+            renderer.initial_reads = initial_reads(analysis, setup)
+            derived = {v.call for made in self.derived.values() for v in made}
+            check_runs_once(analysis, setup, derived, self.computed)
         made = {key: s for key, s in analysis.facts.sites.items() if s.method == "setup"}
         direct = {key: site for key, site in made.items() if not inside_maker(analysis, site)}
         own = set(ast.walk(setup.node))
@@ -103,10 +109,7 @@ class SetupWriter:
             return ""
         start = self.source.line_start(self.first_line(body[0]))
         end = self.source.line_start((body[-1].end_lineno or 0) + 1)
-        edits = sorted(
-            (found for statement in body for found in self._edits(statement)),
-            key=lambda e: e[0],
-        )
+        edits = sorted(constructor_edits(self, body, self._edits), key=lambda e: e[0])
         pieces: list[str] = []
         position = start
         for first_offset, last, text in edits:
@@ -374,7 +377,7 @@ class SetupWriter:
             return f"{targets}{nnx}.Dict({inner})"
         if isinstance(value, ast.Tuple):
             inner = f"[{inner[1:-1].rstrip().removesuffix(',')}]" if inner.startswith("(") else f"[{inner}]"
-        if isinstance(value, ast.BinOp) and not _joins_lists(value):
+        if isinstance(value, ast.BinOp) and not joins_lists(value):
             raise Refuse("unsupported-syntax", "a container of modules that isn't written out", node)
         if isinstance(value, ast.List | ast.ListComp | ast.Tuple | ast.Name | ast.BinOp):
             line = f"{targets}{nnx}.List({inner})"
@@ -385,13 +388,6 @@ class SetupWriter:
                     return f"{targets}{nnx}.List([\n{items}{indent}])"
             return line
         raise Refuse("unsupported-syntax", "a container of modules that isn't written out", node)
-
-
-def _joins_lists(node: ast.expr) -> bool:
-    """Whether this adds up lists of Python's own: an `nnx.List`, which attributes hold, can't be added to one."""
-    if isinstance(node, ast.BinOp):
-        return isinstance(node.op, ast.Add) and _joins_lists(node.left) and _joins_lists(node.right)
-    return isinstance(node, ast.List | ast.ListComp | ast.Name)
 
 
 def _stored_names(function: ast.AST) -> set[str]:

@@ -20,6 +20,7 @@ from nnx_migrate.nnx.layers import LAYERS
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.variables import read_text
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
+from nnx_migrate.nnx.writer.constructor.computed.reads import SharedReads
 from nnx_migrate.nnx.writer.methods.access import LoopAccess
 from nnx_migrate.nnx.writer.methods.array_methods import as_function
 from nnx_migrate.nnx.writer.methods.carries import handed_carry, static_carry
@@ -66,6 +67,7 @@ class BodyEditor:
         self.analysis, self.names, self.writer, self.method = analysis, names, writer, method
         self.creating = creating or CreatingFunctions(analysis)
         self.function = function
+        self.shared: SharedReads | None = None
         self.source = names.module.source
         self.parameters: dict[str, str] = {}  # of the function whose code is written in place of its call
         self.helpers, self.choice = HelperCalls(self, helpers), choice
@@ -120,6 +122,7 @@ class BodyEditor:
         edits: list[Edit] = []
         for statement in body:
             edits += self.statement(statement)
+        edits += self.shared.edits(self.source) if self.shared is not None else []
         return without_double_gaps(self.source, [*self.calls.modes.edits(), *edits])
 
     def outside_functions(self) -> dict[Outside, WrittenFunction]:
@@ -136,6 +139,8 @@ class BodyEditor:
         """The new text of an expression, None where it stays as it is."""
         if isinstance(node, ast.Name) and node.id in self.parameters:
             return self.parameters[node.id]
+        if self.shared is not None and node in self.shared.names:
+            return self.shared.names[node]
         site = self.sites.get(node)
         if site is not None:
             return self.access(site)
