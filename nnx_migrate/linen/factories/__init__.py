@@ -23,6 +23,7 @@ from nnx_migrate.linen.factories.uses import FactoryUses, Use, given_arguments
 from nnx_migrate.linen.factories.values import Called, Factory, Given
 from nnx_migrate.linen.programs.constructions.references import References
 from nnx_migrate.linen.symbols import linen_name
+from nnx_migrate.names.assigned import is_assigned_elsewhere
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.nodes import is_none, is_self
 from nnx_migrate.nnx.layers import LAYERS
@@ -206,6 +207,9 @@ class Factories:
             owner = self.uses.class_around(module, node)
             factory = self.field(owner, node.attr) if owner is not None else None
             return self._handed_on(node, factory) if factory is not None else None
+        constant = self._constant(module, node)
+        if constant is not None:
+            return constant
         name = qualified_name(self.program, module, node)
         cls = self.program.find(name)
         if cls is not None and cls.override is not None:
@@ -291,6 +295,31 @@ class Factories:
             return None
         inner = self._follow(definition.module, None, last.value)
         return replace(inner, node=call) if inner is not None and inner.classes and inner.partial else None
+
+    def _constant(self, module: Module, node: ast.expr) -> Given | None:
+        """What a variable of a file holds for good, if that is a partial of a class: `cell = make_cell(8)`."""
+        if not isinstance(node, ast.Name | ast.Attribute) or not hasattr(node, "lineno"):
+            return None
+        root = node
+        while isinstance(root, ast.Attribute):
+            root = root.value  # type: ignore[assignment]
+        scope = module.scope_at(node).binder(root.id) if isinstance(root, ast.Name) else None
+        if scope is None or not scope.is_module:
+            return None
+        project, home = self.program.project, module
+        bindings = scope.bindings.get(node.id, []) if isinstance(node, ast.Name) else []
+        name = project.resolve(node, scope, module)
+        found = project.definition(name) if name is not None else None
+        if found is not None:
+            home, bindings = found.module, [found.binding]
+        if len(bindings) != 1 or not isinstance(bindings[0].value, ast.Call):
+            return None
+        if is_assigned_elsewhere(bindings[0].name, project):
+            return None
+        inner = self._follow(home, None, bindings[0].value)
+        if inner is None or not (inner.classes and inner.partial) or inner.several or inner.source:
+            return None
+        return replace(inner, node=node)
 
     def _is_partial(self, module: Module, call: ast.Call) -> bool:
         """Whether a call is `functools.partial(layer, name=value, ...)`."""

@@ -70,7 +70,8 @@ def _near_others(cls: LinenClass, names: Iterable[str]) -> set[str]:
     Such methods would need the mode flags that factories bind, which the calls of `__call__` get.
     """
     methods = [(name, method.node) for c in cls.mro for name, method in c.own_methods.items()]
-    others = [node for name, node in methods if name not in (_CALL, _SETUP)]
+    static = {m.node for c in cls.mro for m in c.own_methods.values() if m.kind == "static"}
+    others = [node for name, node in methods if name not in (_CALL, _SETUP) and node not in static]
     if not others:
         return set()
     found: set[str] = set()

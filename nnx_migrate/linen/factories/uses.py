@@ -54,6 +54,15 @@ def given_arguments(
     return found
 
 
+def _is_static(reference: ClassReference) -> bool:
+    """Whether a static method of the class is read, which gets no instance: `Encoder.initial_carry(8)`."""
+    around = reference.module.parents.get(reference.node)
+    if reference.role is not Role.METHOD or not isinstance(around, ast.Attribute):
+        return False
+    method = reference.cls.method(around.attr)
+    return method is not None and method.kind == "static"
+
+
 def _has_star(args: list[ast.expr]) -> bool:
     return any(isinstance(a, ast.Starred) for a in args)
 
@@ -107,7 +116,7 @@ class FactoryUses:
                 if uses is None and not self._leave_default(cls, field, reference):
                     return None
                 found += uses or []
-            else:
+            elif not _is_static(reference):
                 return None
         if is_value and not self._all_known(cls, field, found):
             return None

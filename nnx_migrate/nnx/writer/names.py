@@ -12,6 +12,7 @@ from nnx_migrate.engine.findings import ImportRequest
 from nnx_migrate.linen.classes.layer_fields import CELL
 from nnx_migrate.linen.reasons import Refuse
 from nnx_migrate.linen.symbols import LINEN, canonical
+from nnx_migrate.names.assigned import is_assigned_elsewhere
 from nnx_migrate.names.modules import Module
 from nnx_migrate.names.project import Project
 from nnx_migrate.names.scopes import BindingKind
@@ -20,7 +21,7 @@ from nnx_migrate.nnx.layers import Judge, function
 from nnx_migrate.nnx.layers.functions import Function
 from nnx_migrate.nnx.writer.construction.partitioning import annotated
 from nnx_migrate.nnx.writer.construction.spread_items import SpreadItem, behind
-from nnx_migrate.nnx.writer.other_files import import_of, is_assigned_elsewhere, known_name
+from nnx_migrate.nnx.writer.other_files import import_of, known_name
 from nnx_migrate.nnx.writer.text import rewritten
 
 NNX = ImportRequest("flax.nnx", "nnx", "flax")

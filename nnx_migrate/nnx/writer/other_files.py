@@ -33,16 +33,6 @@ def import_of(binding: Binding, home: Module, module: Module, project: Project) 
     return ImportRequest(f"{base}.{name}", name, base) if base is not None else None
 
 
-def is_assigned_elsewhere(name: str, project: Project) -> bool:
-    """Whether something may change a global variable of that name: `config.NAME = ...`, `global NAME`."""
-    for module in project.mentioning(name):
-        if any(n.attr == name and not isinstance(n.ctx, ast.Load) for n in module.nodes(ast.Attribute)):
-            return True
-        if any(name in n.names for n in module.nodes(ast.Global)):
-            return True
-    return False
-
-
 def _repeated(binding: Binding, home: Module, project: Project) -> ImportRequest | None:
     """An import of a library's name, as another file has it."""
     node, alias = binding.node, binding.alias
