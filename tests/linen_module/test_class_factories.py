@@ -69,6 +69,8 @@ def fixed(statement: str) -> str:
         "model = Model(torso=torso_of(4))",
         "torso = partial(Torso, features=4)\n    model = Model(torso)",
         "if big:\n        torso = partial(Torso, features=40)\n    model = Model(torso=torso)",
+        "torso = torso_of(4)\n    model = Model(torso)",
+        "torso = torso_of(4)\n    make = lambda: Model(torso)\n    model = make()",
     ],
 )
 def test_the_constructor_calls_what_it_gets(statement: str) -> None:
@@ -92,6 +94,7 @@ def test_the_constructor_calls_what_it_gets(statement: str) -> None:
         "model = Model(partial(Torso, features=4, name='torso'))",
         "model = Model(partial(Torso, features=4)) if big else Model(partial(Other, width=4))",
         "model = Model(lambda: Torso(4))",
+        "torso = torso_of(4)\n    torso = kwargs['torso']\n    make = lambda: Model(torso)\n    model = make()",
         "model = Model(kwargs['torso'])",
     ],
 )

@@ -180,6 +180,8 @@ class Factories:
                 inner = self._follow(module, call, value) if not isinstance(value, ast.Name) else None
                 if inner is not None and inner.several:
                     return replace(inner, node=node, variable=True)
+                if inner is not None and outside and _is_partial_of_class(inner):
+                    return replace(inner, node=node, variable=inner.partial is value)
                 if inner is None or (
                     inner.partial is not value and not (inner.layer and inner.source is None)
                 ):
@@ -297,14 +299,21 @@ class Factories:
         return replace(inner, node=call) if inner is not None and inner.classes and inner.partial else None
 
     def _constant(self, module: Module, node: ast.expr) -> Given | None:
-        """What a variable of a file holds for good, if that is a partial of a class: `cell = make_cell(8)`."""
+        """What a variable of a file, or of a function around, holds for good, if that is a partial of a class:
+        `cell = make_cell(8)`.
+        """
         if not isinstance(node, ast.Name | ast.Attribute) or not hasattr(node, "lineno"):
             return None
         root = node
         while isinstance(root, ast.Attribute):
             root = root.value  # type: ignore[assignment]
         scope = module.scope_at(node).binder(root.id) if isinstance(root, ast.Name) else None
-        if scope is None or not scope.is_module:
+        if scope is None or scope.is_class:
+            return None
+        if not scope.is_module and (
+            self.uses.class_around(module, node) is not None
+            or any(root.id in n.names for n in module.nodes(ast.Nonlocal))
+        ):
             return None
         project, home = self.program.project, module
         bindings = scope.bindings.get(node.id, []) if isinstance(node, ast.Name) else []
@@ -314,18 +323,21 @@ class Factories:
             home, bindings = found.module, [found.binding]
         if len(bindings) != 1 or not isinstance(bindings[0].value, ast.Call):
             return None
-        if is_assigned_elsewhere(bindings[0].name, project):
+        if scope.is_module and is_assigned_elsewhere(bindings[0].name, project):
             return None
         inner = self._follow(home, None, bindings[0].value)
-        if inner is None or not (inner.classes and inner.partial) or inner.several or inner.source:
-            return None
-        return replace(inner, node=node)
+        return replace(inner, node=node) if inner is not None and _is_partial_of_class(inner) else None
 
     def _is_partial(self, module: Module, call: ast.Call) -> bool:
         """Whether a call is `functools.partial(layer, name=value, ...)`."""
         names = [k.arg for k in call.keywords]
         plain = len(call.args) == 1 and None not in names and not {"name", "parent"} & set(names)
         return plain and qualified_name(self.program, module, call.func) == "functools.partial"
+
+
+def _is_partial_of_class(given: Given) -> bool:
+    """Whether something is a partial of one class, which this code or a function of the project makes."""
+    return bool(given.classes) and given.partial is not None and not given.several and given.source is None
 
 
 def _is_among(default: Given, found: Iterable[Given]) -> bool:
