@@ -83,7 +83,7 @@ def _unfolded(source: SourceText, around: ast.expr, items: list[_Span], texts: _
     together = length + sum(_growth(source, n, t) for n, t in texts.items()) <= line_limit(source)
     yield Edit(first, first, inner)
     for node, text in texts.items():
-        fits = together or not isinstance(around, ast.Call | ast.List | ast.Set)
+        fits = together or not isinstance(around, ast.Call | ast.List | ast.Set | ast.Tuple)
         yield Edit(*source.span(node), text if fits else folded(text, indent + HANGING, line_limit(source)))
     if not together:
         for (_, before), (after, _) in pairwise(items):
@@ -101,7 +101,9 @@ def _items(source: SourceText, around: ast.AST) -> list[_Span]:
     found: list[_Span] = []
     if isinstance(around, ast.Call):
         found = sorted(source.span(node) for node in [*around.args, *around.keywords])
-    elif isinstance(around, ast.List | ast.Set):
+    elif isinstance(around, ast.List | ast.Set) or (
+        isinstance(around, ast.Tuple) and len(around.elts) > 1 and source.segment(around).startswith("(")
+    ):
         found = [source.span(node) for node in around.elts]
     elif isinstance(around, ast.Dict):
         pairs = zip(around.keys, around.values, strict=True)

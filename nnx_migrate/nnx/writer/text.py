@@ -246,6 +246,14 @@ def dedented(text: str, old: str, new: str) -> str:
     return "\n".join([first, *moved])
 
 
+def meaning(text: str) -> str:
+    """The same text for statements that say the same."""
+    try:
+        return ast.dump(ast.parse(TOKEN.sub(lambda m: re.sub(r"\W", "_", m.group()), text)))
+    except SyntaxError:
+        return text
+
+
 _KEY = re.compile(r"""\['([^'"\\\n]*)'\]""")
 
 

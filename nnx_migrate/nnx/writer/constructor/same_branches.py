@@ -10,11 +10,9 @@ else:
 from __future__ import annotations
 
 import ast
-import re
 from typing import TYPE_CHECKING
 
-from nnx_migrate.linen.symbols import TOKEN
-from nnx_migrate.nnx.writer.text import dedented, indentation
+from nnx_migrate.nnx.writer.text import dedented, indentation, meaning
 
 if TYPE_CHECKING:
     from nnx_migrate.nnx.writer.constructor.setup import SetupWriter
@@ -32,13 +30,6 @@ def without_branches(setup: SetupWriter, node: ast.If) -> str | None:
             return None
         inner, outer = (indentation(setup.source, statement.lineno) for statement in (left[0], node))
         texts.append(dedented(setup.replace(left[0]) or setup.inner(left[0]), inner, outer))
-    if len({_meaning(text) for text in texts}) != 1:
+    if len({meaning(text) for text in texts}) != 1:
         return None
     return max(texts, key=len)  # comments are kept
-
-
-def _meaning(text: str) -> str:
-    try:
-        return ast.dump(ast.parse(TOKEN.sub(lambda m: re.sub(r"\W", "_", m.group()), text)))
-    except SyntaxError:
-        return text

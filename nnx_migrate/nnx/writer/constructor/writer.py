@@ -33,6 +33,7 @@ from nnx_migrate.nnx.writer.naming import rng_attribute, stream_of
 from nnx_migrate.nnx.writer.residual.allocation import NameAllocator, size_tokens, texts
 from nnx_migrate.nnx.writer.residual.emit import Emitter
 from nnx_migrate.nnx.writer.residual.nodes import Node, unconditional
+from nnx_migrate.nnx.writer.residual.repeated_sizes import with_repeated_sizes
 from nnx_migrate.nnx.writer.residual.setup_rounds import check_variables
 from nnx_migrate.nnx.writer.symbols import SizeNames, SizeParameter, input_paths
 from nnx_migrate.nnx.writer.text import indentation, with_quotes_of
@@ -69,6 +70,7 @@ class ConstructorWriter:
         unit = self._unit(indent)
         setup = self.cls.own_methods.get("setup")
         nodes, setup_text = self._with_setup(nodes, setup)
+        nodes = with_repeated_sizes(nodes, self.analysis, self._taken_names())
         check_variables(self.analysis, nodes)
         parameters = self._size_names(nodes, setup_text, written)
         first = self._post_init(set(parameters.values()))

@@ -22,6 +22,7 @@ from nnx_migrate.nnx.writer.construction.variables import read_text
 from nnx_migrate.nnx.writer.construction.writer import ConstructionWriter
 from nnx_migrate.nnx.writer.constructor.computed.reads import SharedReads
 from nnx_migrate.nnx.writer.methods.access import LoopAccess
+from nnx_migrate.nnx.writer.methods.alike_branches import without_alike_branches
 from nnx_migrate.nnx.writer.methods.array_methods import as_function
 from nnx_migrate.nnx.writer.methods.carries import handed_carry, static_carry
 from nnx_migrate.nnx.writer.methods.creating_functions import CreatingFunction, CreatingFunctions
@@ -123,7 +124,8 @@ class BodyEditor:
         for statement in body:
             edits += self.statement(statement)
         edits += self.shared.edits(self.source) if self.shared is not None else []
-        return without_double_gaps(self.source, [*self.calls.modes.edits(), *edits])
+        edits = without_double_gaps(self.source, [*self.calls.modes.edits(), *edits])
+        return without_alike_branches(self.source, body, edits)
 
     def outside_functions(self) -> dict[Outside, WrittenFunction]:
         """The functions outside of the class that get their layers from it, as they are written."""
