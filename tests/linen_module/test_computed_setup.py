@@ -56,6 +56,7 @@ def _converted(tmp_path: Path, *setup: str) -> str:
         (LOCAL, "self.out = [w * 2]"),
         (LOCAL, "k = [1.0]", "self.out = w * jnp.array(k)", "k.append(2.0)"),
         (LOCAL, "self.out, k = w, 2"),
+        (LOCAL, "import numpy as np", "self.out = np.exp(w)"),
         ('w = self.variable("counts", "w", jnp.zeros, (3,)).value', "self.out = w * 2"),
     ],
 )

@@ -14,7 +14,7 @@ from nnx_migrate.linen.classes.model import Method
 from nnx_migrate.names.nodes import is_of_self
 from nnx_migrate.names.parents import Parents
 from nnx_migrate.nnx.writer.constructor.computed.slices import Computed
-from nnx_migrate.nnx.writer.constructor.computed.statements import Leaf, targets
+from nnx_migrate.nnx.writer.constructor.computed.statements import Leaf, defined, targets
 from nnx_migrate.nnx.writer.text import indentation
 from nnx_migrate.sources.text import Edit, SourceText
 
@@ -30,7 +30,7 @@ class SharedReads:
         self.lines: list[str] = []
         self.method = method
         self._used = {n.id for n in ast.walk(method.node) if isinstance(n, ast.Name)}
-        self._used |= {n.arg for n in ast.walk(method.node) if isinstance(n, ast.arg)}
+        self._used |= defined(method.node) | {n.arg for n in ast.walk(method.node) if isinstance(n, ast.arg)}
         first = next((s for s in method.node.body if not _is_text(s)), None)
         if not own or first is None or first.lineno == method.node.lineno or method.name == "setup":
             return

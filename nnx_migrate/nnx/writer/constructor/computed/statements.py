@@ -84,8 +84,15 @@ def written(statement: ast.AST) -> tuple[set[str], set[str]]:
     """All names and attributes of `self` that a statement gives values somewhere."""
     nodes = [n for n in ast.walk(statement) if isinstance(getattr(n, "ctx", None), ast.Store)]
     names = {n.id for n in nodes if isinstance(n, ast.Name)}
-    names |= {n.name for n in ast.walk(statement) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    return names, {n.attr for n in nodes if is_of_self(n)}
+    return names | defined(statement), {n.attr for n in nodes if is_of_self(n)}
+
+
+def defined(code: ast.AST) -> set[str]:
+    """The names that definitions and imports in some code have, and errors that it catches."""
+    found = {getattr(n, "name", None) for n in ast.walk(code) if not isinstance(n, ast.alias)}
+    imported = [n for n in ast.walk(code) if isinstance(n, ast.alias)]
+    found |= {alias.asname or alias.name.partition(".")[0] for alias in imported}
+    return {name for name in found if isinstance(name, str)}
 
 
 @dataclass(eq=False)
