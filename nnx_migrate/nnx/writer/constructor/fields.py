@@ -25,7 +25,8 @@ from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, holds_arrays
 from nnx_migrate.nnx.writer.constructor.inheritance import inherited_field
 from nnx_migrate.nnx.writer.constructor.module_defaults import is_plain_module
 from nnx_migrate.nnx.writer.names import FileNames
-from nnx_migrate.nnx.writer.text import dedented, indentation, one_line, rewritten
+from nnx_migrate.nnx.writer.text import HANGING, dedented, indentation, one_line, rewritten
+from nnx_migrate.sources.lines import line_limit
 
 _FREEZABLE = ("Sequence", "List", "list", "Iterable")
 
@@ -211,6 +212,14 @@ def signature(
     return [*lines, f"{indent}):"]
 
 
+def _assignment(name: str, value: str, indent: str, limit: int) -> list[str]:
+    """`self.name = value`, the value in brackets of its own where the line would be too long."""
+    line = f"{indent}self.{name} = {value}"
+    if len(line) <= limit or " if " not in value or "\n" in value:
+        return [line]
+    return [f"{indent}self.{name} = (", f"{indent}{HANGING}{value}", f"{indent})"]
+
+
 def field_assignments(
     cls: LinenClass, names: FileNames, indent: str, unit: str, done: frozenset[str] = frozenset()
 ) -> list[str]:
@@ -251,7 +260,7 @@ def field_assignments(
             value = f"tuple({value}) if isinstance({value}, list) else {value}"
         if holds_arrays(cls, item.name):
             value = f"{names.helper(HELPER)}({value})"
-        lines.append(f"{indent}self.{item.name} = {value}")
+        lines += _assignment(item.name, value, indent, line_limit(cls.module.source))
         if item.owner is cls and (text := about_field(item)) is not None:
             lines += _docstring_lines(cls, text, indent)
     return lines
