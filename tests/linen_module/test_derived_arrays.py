@@ -45,6 +45,24 @@ WRITTEN = {
         "self.scale = self.param('a', nn.initializers.ones, ()) * self.param('b', nn.initializers.ones, ())",
         ["self.a = nnx.Param(", "self.b = nnx.Param(", "return self.a[...] * self.b[...]\n"],
     ),
+    "a local variable": (
+        f"k = jnp.ones(3)\n        self.scale = {PARAM} * k",
+        ["        k = jnp.ones(3)\n        return self.scale_param[...] * k\n"],
+    ),
+    "another attribute": (
+        f"self.k = jnp.ones(3)\n        self.scale = {PARAM} * self.k",
+        ["        self.k = jnp.ones(3)\n", "        return self.scale_param[...] * self.k\n"],
+    ),
+    "a condition": (
+        f"if self.n > 2:\n            self.scale = jnp.exp({PARAM})\n        else:\n            self.scale = 1.0",
+        [
+            "        if self.n > 2:\n            return jnp.exp(self.scale_param[...])\n        else:\n            return 1.0\n"
+        ],
+    ),
+    "read in setup": (
+        f"self.scale = jnp.exp({PARAM})\n        self.other = self.scale * 2",
+        ["    def other(self):\n        return self.scale * 2\n"],
+    ),
 }
 
 
@@ -69,13 +87,9 @@ SUBCLASS = (
 )
 READING = "\n\nclass Other(Model):\n    scale: float = 1.0\n"
 LEFT = {
-    "a local variable": f"k = jnp.ones(3)\n        self.scale = {PARAM} * k",
-    "another attribute": f"self.k = jnp.ones(3)\n        self.scale = {PARAM} * self.k",
-    "a condition": f"if self.n > 2:\n            self.scale = jnp.exp({PARAM})\n        else:\n            self.scale = 1.0",
     "a conditional expression": f"self.scale = jnp.exp({PARAM} if self.n > 2 else jnp.zeros(3))",
     "a parameter that may not be needed": f"self.scale = jnp.exp(self.n or {PARAM})",
     "two values": f"self.scale = jnp.exp({PARAM})\n        self.scale = 2.0",
-    "read in setup": f"self.scale = jnp.exp({PARAM})\n        self.other = self.scale * 2",
     "random numbers": f"self.scale = {PARAM} * jax.random.normal(self.make_rng('noise'), (3,))",
     "a submodule": f"self.scale = nn.Dense(3)({PARAM})",
     "a variable": "self.scale = jnp.exp(self.variable('stats', 'scale', jnp.ones, (3,)).value)",

@@ -175,7 +175,7 @@ def test_lists_become_tuples_as_in_linen(tmp_path: Path) -> None:
     path.write_text(source + "\n" + USER.replace("MyDense(4)", "MyDense(4, [3])"))
     text, conversions = convert(path)
     assert "model.Model" in conversions.converted
-    assert "self.kernel_size = tuple(kernel_size) if isinstance(kernel_size, list) else kernel_size\n" in text
+    assert "tuple(kernel_size) if isinstance(kernel_size, list) else kernel_size\n" in text
 
 
 def test_fields_that_a_project_names_are_kept(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from nnx_migrate.linen.interpreter.dispatch import evaluate
 from nnx_migrate.linen.interpreter.frame import Frame, Slot
 from nnx_migrate.linen.interpreter.state import caches
 from nnx_migrate.linen.interpreter.state.listed_variables import holder
+from nnx_migrate.linen.interpreter.state.own_initializers import gives_what_it_is_asked_for
 from nnx_migrate.linen.interpreter.state.parameter_reads import PARAMS, parameter
 from nnx_migrate.linen.programs.constructions.field_texts import attribute_by_fields, names_by_fields
 from nnx_migrate.linen.reasons import Refuse
@@ -62,7 +63,14 @@ def _param(frame: Frame, node: ast.Call, args: Any, kwargs: Any) -> Any:
             site.is_number |= _may_be_number(init, found)
         if not (isinstance(found, Unknown) or _loads(init, found)):
             return found
-    made = _shaped(rest[0] if rest else keywords.get("shape"))
+    asked = rest[0] if rest else keywords.get("shape")
+    if (
+        isinstance(init, Closure)
+        and not _loads(init, found)
+        and not gives_what_it_is_asked_for(frame, init, asked)
+    ):
+        return found
+    made = _shaped(asked)
     dtype = rest[1] if len(rest) > 1 else keywords.get("dtype")
     return (
         Array(made.shape, f"={dtype.text}")
