@@ -21,6 +21,7 @@ from nnx_migrate.linen.interpreter.convert import as_dim, effect_value, input_ar
 from nnx_migrate.linen.interpreter.expressions.static_text import static_or_unknown, static_text
 from nnx_migrate.linen.interpreter.frame import Frame, NeedKinds
 from nnx_migrate.linen.interpreter.function_choices import may_make_modules, one_of_table
+from nnx_migrate.linen.interpreter.listed_indices import with_listed_indices
 from nnx_migrate.linen.interpreter.ranks.declared_inputs import is_declared_array
 from nnx_migrate.linen.interpreter.ranks.hints import hinted_by_index
 from nnx_migrate.linen.interpreter.ranks.patterns import learn_from_pairs
@@ -103,7 +104,7 @@ def item(frame: Frame, value: Any, index: Any, node: ast.Subscript | None = None
         transfer = registry.effect("getitem") or registry.method("__getitem__")
         if transfer is None:
             return Unknown("indexing")
-        place = _counted(effect_value(frame.session, index), node)
+        place = _counted(effect_value(frame.session, with_listed_indices(frame, index)), node)
         if frame.session.root.input_kinds is None and _may_be_boolean(place):
             raise NeedKinds
         place = _of_numbers(place, node)

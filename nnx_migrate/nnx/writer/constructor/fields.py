@@ -25,7 +25,7 @@ from nnx_migrate.nnx.writer.constructor.held_arrays import HELPER, holds_arrays
 from nnx_migrate.nnx.writer.constructor.inheritance import inherited_field
 from nnx_migrate.nnx.writer.constructor.module_defaults import is_plain_module
 from nnx_migrate.nnx.writer.names import FileNames
-from nnx_migrate.nnx.writer.text import HANGING, dedented, indentation, one_line, rewritten
+from nnx_migrate.nnx.writer.text import HANGING, dedented, folded, indentation, one_line, rewritten
 from nnx_migrate.sources.lines import line_limit
 
 _FREEZABLE = ("Sequence", "List", "list", "Iterable")
@@ -217,7 +217,8 @@ def _assignment(name: str, value: str, indent: str, limit: int) -> list[str]:
     line = f"{indent}self.{name} = {value}"
     if len(line) <= limit or " if " not in value or "\n" in value:
         return [line]
-    return [f"{indent}self.{name} = (", f"{indent}{HANGING}{value}", f"{indent})"]
+    inner = indent + HANGING
+    return [f"{indent}self.{name} = (", f"{inner}{folded(value, inner, limit)}", f"{indent})"]
 
 
 def field_assignments(
