@@ -227,6 +227,11 @@ def _sized(source: SourceText, call: ast.Call, sizes: Sizes, longer: int, line: 
     if length + len(text) <= line_limit(source):
         return text
     indent = indentation(source, call.end_lineno or call.lineno)
+    is_broken = is_one_line and line + longer + len(".sized(") > line_limit(
+        source
+    )  # it ends on a line of its own
+    if is_broken and len(indent) + len(")") + len(text) <= line_limit(source):
+        return text
     function = folded(sizes.function, indent + HANGING, line_limit(source))
     return f".sized(\n{indent}{HANGING}{function}\n{indent})"
 
